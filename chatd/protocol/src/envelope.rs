@@ -1,0 +1,170 @@
+//! The outer form of everything on the wire: HTTP answers, WebSocket requests, answers and pushes.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::code::{Code, Refusal};
+
+/// `codeMsg` of every push; an answer carries the code's own text.
+pub const PUSH_TEXT: &str = "Ok";
+
+/// Longest `seq` of a request, in bytes.
+pub const MAX_SEQ_BYTES: usize = 256;
+
+/// Answer of every JSON operation over HTTP.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct HttpAnswer<T> {
+    /// See [`Code`].
+    pub code: u16,
+    /// `Success`, or why not.
+    pub msg: String,
+    /// Result of the operation; null on refusal.
+    pub data: Option<T>,
+}
+
+impl<T> HttpAnswer<T> {
+    /// A successful answer.
+    pub fn success(data: T) -> Self {
+        Self { code: Code::Success.number(), msg: Code::Success.text().to_owned(), data: Some(data) }
+    }
+}
+
+/// What a refusal carries beside its words.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RetryAfter {
+    /// How long to wait before the next try, in milliseconds.
+    pub retry_after_ms: u64,
+}
+
+impl HttpAnswer<RetryAfter> {
+    /// The answer to a request that was not done.
+    #[must_use]
+    pub fn refusal(refusal: &Refusal) -> Self {
+        let data = refusal.retry_after_ms.map(|retry_after_ms| RetryAfter { retry_after_ms });
+        Self { code: refusal.code.number(), msg: refusal.reason.clone(), data }
+    }
+}
+
+/// A request over WebSocket, borrowed from its frame.
+#[derive(Debug, Deserialize)]
+pub struct Request<'a> {
+    /// The caller's name for the request; the answer repeats it.
+    #[serde(borrow)]
+    pub seq: Cow<'a, str>,
+    /// A session command, or an operation's path without the leading `/`.
+    #[serde(borrow)]
+    pub cmd: Cow<'a, str>,
+    /// Parameters; an object when present.
+    #[serde(borrow, default)]
+    pub data: Option<&'a RawValue>,
+}
+
+/// An answer or a push over WebSocket, as the server writes it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Answer<'a, T> {
+    /// An answer: the request's `seq`. A push: the message's `msgId`.
+    pub seq: &'a str,
+    /// An answer: the request's `cmd`. A push: what kind.
+    pub cmd: &'a str,
+    /// The rest.
+    pub response: Response<'a, T>,
+}
+
+/// Inner part of [`Answer`].
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Response<'a, T> {
+    /// See [`Code`].
+    pub code: u16,
+    /// `Success` or the refusal's reason; [`PUSH_TEXT`] in a push.
+    pub code_msg: &'a str,
+    /// Result of the request, or content of the push.
+    pub data: Option<T>,
+}
+
+/// An answer or a push over WebSocket, borrowed from the frame a client received.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Incoming<'a> {
+    /// An answer: the request's `seq`. A push: the message's `msgId`.
+    #[serde(borrow)]
+    pub seq: Cow<'a, str>,
+    /// An answer: the request's `cmd`. A push: what kind.
+    #[serde(borrow)]
+    pub cmd: Cow<'a, str>,
+    /// The rest.
+    #[serde(borrow)]
+    pub response: IncomingResponse<'a>,
+}
+
+/// Inner part of [`Incoming`].
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IncomingResponse<'a> {
+    /// See [`Code`].
+    pub code: u16,
+    /// `Success` or the refusal's reason; [`PUSH_TEXT`] in a push.
+    #[serde(borrow)]
+    pub code_msg: Cow<'a, str>,
+    /// Result of the request, or content of the push.
+    #[serde(borrow, default)]
+    pub data: Option<&'a RawValue>,
+}
+
+impl Incoming<'_> {
+    /// Whether the server sent this of its own accord.
+    #[must_use]
+    pub fn is_push(&self) -> bool {
+        self.response.code == Code::Success.number() && self.response.code_msg == PUSH_TEXT
+    }
+}
+
+impl<'a, T> Answer<'a, T> {
+    /// A successful answer.
+    pub fn success(seq: &'a str, cmd: &'a str, data: Option<T>) -> Self {
+        let response = Response { code: Code::Success.number(), code_msg: Code::Success.text(), data };
+        Self { seq, cmd, response }
+    }
+
+    /// A push.
+    pub fn push(seq: &'a str, cmd: &'a str, data: T) -> Self {
+        let response = Response { code: Code::Success.number(), code_msg: PUSH_TEXT, data: Some(data) };
+        Self { seq, cmd, response }
+    }
+}
+
+impl<'a> Answer<'a, RetryAfter> {
+    /// The answer to a request that was not done.
+    #[must_use]
+    pub fn refusal(seq: &'a str, cmd: &'a str, refusal: &'a Refusal) -> Self {
+        let data = refusal.retry_after_ms.map(|retry_after_ms| RetryAfter { retry_after_ms });
+        let response = Response { code: refusal.code.number(), code_msg: &refusal.reason, data };
+        Self { seq, cmd, response }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn login_answer_is_the_documented_text() {
+        let answer = Answer::<()>::success("1565336219141-266129", "login", None);
+        assert_eq!(
+            serde_json::to_string(&answer).unwrap(),
+            r#"{"seq":"1565336219141-266129","cmd":"login","response":{"code":200,"codeMsg":"Success","data":null}}"#
+        );
+    }
+
+    #[test]
+    fn a_push_is_told_by_its_text() {
+        let push = serde_json::to_string(&Answer::push("m1", "msg", json!({"target": ""}))).unwrap();
+        assert!(serde_json::from_str::<Incoming<'_>>(&push).unwrap().is_push());
+        let answer = serde_json::to_string(&Answer::<()>::success("m1", "msg", None)).unwrap();
+        let answer = serde_json::from_str::<Incoming<'_>>(&answer).unwrap();
+        assert!(!answer.is_push() && answer.response.data.is_none());
+    }
+}

@@ -1,0 +1,32 @@
+//! The words of the wire: identifiers, codes, envelopes and operations that chatd and its clients share.
+//!
+//! Invariant: everything here is plain data. Nothing opens a socket, reads a clock or draws a random number.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`id`] | app, user, group and message identifiers with their bounds |
+//! | [`target`] | where a message goes |
+//! | [`code`] | result codes, their HTTP status, and [`code::Refusal`] |
+//! | [`params`] | parameters of an operation, from a query, a form or JSON |
+//! | [`operation`] | the [`operation::Operation`] trait and the table of all operations |
+//! | [`envelope`] | HTTP answers, WebSocket requests, answers and pushes |
+//! | [`content`] | what a message carries |
+//! | [`session`] | commands that exist on a WebSocket only |
+//! | [`user`], [`system`] | the operations, one module a noun |
+
+pub mod code;
+pub mod content;
+pub mod envelope;
+pub mod id;
+pub mod operation;
+pub mod params;
+pub mod session;
+pub mod system;
+pub mod target;
+pub mod user;
+
+pub use code::{Code, Refusal};
+pub use id::{AppId, GroupId, MsgId, UserId};
+pub use operation::Operation;
+pub use params::Params;
+pub use target::Target;

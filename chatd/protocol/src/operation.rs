@@ -1,0 +1,66 @@
+//! What an operation is, and the table of all of them.
+//!
+//! Invariant: routes, WebSocket commands, chatctl and openapi.json are read from [`ALL`]; nothing lists operations twice.
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::params::Field;
+use crate::{system, user};
+
+/// A request that works the same over HTTP (GET and POST) and WebSocket.
+pub trait Operation: 'static {
+    /// HTTP path; the WebSocket command is the same without the leading `/`.
+    const PATH: &'static str;
+    /// One sentence for documentation.
+    const ABOUT: &'static str;
+    /// The parameters.
+    const FIELDS: &'static [Field];
+    /// Which parameter names the acting user; a WebSocket session fills it in.
+    const ACTOR: Option<&'static str> = None;
+    /// Decoded parameters.
+    type Request: Serialize + DeserializeOwned + Send + 'static;
+    /// The `data` of a successful answer.
+    type Response: Serialize + DeserializeOwned + Send + 'static;
+
+    /// The operation as data.
+    const DESCRIPTION: Description =
+        Description { path: Self::PATH, about: Self::ABOUT, fields: Self::FIELDS, actor: Self::ACTOR };
+}
+
+/// An [`Operation`] without its types.
+#[derive(Debug, Clone, Copy)]
+pub struct Description {
+    /// HTTP path.
+    pub path: &'static str,
+    /// One sentence for documentation.
+    pub about: &'static str,
+    /// The parameters.
+    pub fields: &'static [Field],
+    /// Which parameter names the acting user.
+    pub actor: Option<&'static str>,
+}
+
+/// Every operation, in the order of the documentation.
+pub const ALL: &[Description] = &[
+    user::List::DESCRIPTION,
+    user::Online::DESCRIPTION,
+    user::SendMessage::DESCRIPTION,
+    user::SendMessageAll::DESCRIPTION,
+    system::State::DESCRIPTION,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_unique_and_actors_are_fields() {
+        for (i, a) in ALL.iter().enumerate() {
+            assert!(a.path.starts_with('/'), "{}", a.path);
+            assert!(ALL[i + 1..].iter().all(|b| b.path != a.path), "{} twice", a.path);
+            if let Some(actor) = a.actor {
+                assert!(a.fields.iter().any(|f| f.name == actor), "{}: {actor}", a.path);
+            }
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! Parameters of an operation, from a query string, a form or JSON, checked against the operation's table.
+//!
+//! Invariant: after [`Params::conform`] every listed parameter is absent or has its documented type, so that
+//! decoding into the request type cannot fail on the shape of the input.
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::code::{Code, Refusal};
+use crate::id::{GroupId, MsgId, UserId};
+use crate::target::Target;
+
+/// Type of a parameter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// An app id: whole number, 0 to 4294967295.
+    AppId,
+    /// A user id: 1–64 bytes, no control characters.
+    UserId,
+    /// A group id: 1–64 bytes, no control characters.
+    GroupId,
+    /// A message id: 1–128 bytes, no control characters.
+    MsgId,
+    /// `""`, `group:<groupId>` or `user:<userId>`.
+    Target,
+    /// Any text.
+    Text,
+    /// A whole number, 0 to 4294967295.
+    U32,
+    /// A whole number, 0 to 2^53 − 1 (exact in every JSON reader).
+    U64,
+    /// Any JSON value.
+    Json,
+}
+
+/// One parameter of an operation.
+#[derive(Debug, Clone, Copy)]
+pub struct Field {
+    /// Name on the wire.
+    pub name: &'static str,
+    /// Its type.
+    pub kind: Kind,
+    /// Whether a request without it is refused.
+    pub required: bool,
+    /// What it means, for documentation.
+    pub about: &'static str,
+}
+
+impl Field {
+    /// A parameter that must be given.
+    #[must_use]
+    pub const fn required(name: &'static str, kind: Kind, about: &'static str) -> Self {
+        Self { name, kind, required: true, about }
+    }
+
+    /// A parameter that may be left out.
+    #[must_use]
+    pub const fn optional(name: &'static str, kind: Kind, about: &'static str) -> Self {
+        Self { name, kind, required: false, about }
+    }
+}
+
+/// Parameters by name.
+#[derive(Debug, Clone, Default)]
+pub struct Params(Map<String, Value>);
+
+/// The name a spelling stands for: some clients write `appID`, `userID`, `msgID`.
+#[must_use]
+pub fn canonical_name(name: &str) -> &str {
+    match name {
+        "appID" => "appId",
+        "userID" => "userId",
+        "msgID" => "msgId",
+        other => other,
+    }
+}
+
+impl Params {
+    /// Adds one parameter.
+    ///
+    /// # Errors
+    /// [`Code::BadParameter`] when the same parameter (in either spelling) is there already.
+    pub fn add(&mut self, name: &str, value: Value) -> Result<(), Refusal> {
+        let name = canonical_name(name);
+        if self.0.insert(name.to_owned(), value).is_some() {
+            return Err(Refusal::parameter(name, "given more than once"));
+        }
+        Ok(())
+    }
+
+    /// Puts a value that overrides what the caller gave.
+    pub fn set(&mut self, name: &str, value: Value) {
+        self.0.insert(canonical_name(name).to_owned(), value);
+    }
+
+    /// Takes the members of a JSON object.
+    ///
+    /// # Errors
+    /// [`Code::BadParameter`] when the value is neither an object nor null, or names a parameter twice.
+    pub fn from_json(value: Value) -> Result<Self, Refusal> {
+        let mut params = Self::default();
+        match value {
+            Value::Null => {}
+            Value::Object(members) => {
+                for (name, value) in members {
+                    params.add(&name, value)?;
+                }
+            }
+            _ => return Err(Refusal::new(Code::BadParameter, "parameters must be a JSON object")),
+        }
+        Ok(params)
+    }
+
+    /// Takes every parameter of `other`, which wins over what is here.
+    pub fn override_with(&mut self, other: Params) {
+        self.0.extend(other.0);
+    }
+
+    /// Checks every field and turns number texts of queries and forms into numbers, then decodes.
+    ///
+    /// # Errors
+    /// [`Code::BadParameter`] or [`Code::BadUserId`], naming the first field that does not fit.
+    pub fn conform<T: DeserializeOwned>(mut self, fields: &[Field]) -> Result<T, Refusal> {
+        for field in fields {
+            match self.0.get_mut(field.name) {
+                None | Some(Value::Null) if field.required => {
+                    return Err(Refusal::parameter(field.name, "missing"));
+                }
+                None => {}
+                Some(Value::Null) => {
+                    self.0.remove(field.name);
+                }
+                Some(value) => check(field, value)?,
+            }
+        }
+        serde_json::from_value(Value::Object(self.0))
+            .map_err(|error| Refusal::new(Code::BadParameter, error.to_string()))
+    }
+}
+
+fn check(field: &Field, value: &mut Value) -> Result<(), Refusal> {
+    let name = field.name;
+    match field.kind {
+        Kind::AppId | Kind::U32 => number(name, value, u64::from(u32::MAX)),
+        Kind::U64 => number(name, value, (1 << 53) - 1),
+        Kind::Text => text(name, value).map(|_| ()),
+        Kind::UserId => UserId::new(text(name, value)?)
+            .map(|_| ())
+            .map_err(|e| Refusal::new(Code::BadUserId, format!("{name}: {e}"))),
+        Kind::GroupId => {
+            GroupId::new(text(name, value)?).map(|_| ()).map_err(|e| Refusal::parameter(name, e))
+        }
+        Kind::MsgId => MsgId::new(text(name, value)?).map(|_| ()).map_err(|e| Refusal::parameter(name, e)),
+        Kind::Target => {
+            text(name, value)?.parse::<Target>().map(|_| ()).map_err(|e| Refusal::parameter(name, e))
+        }
+        Kind::Json => Ok(()),
+    }
+}
+
+fn text<'v>(name: &str, value: &'v Value) -> Result<&'v str, Refusal> {
+    value.as_str().ok_or_else(|| Refusal::parameter(name, "must be a text"))
+}
+
+fn number(name: &str, value: &mut Value, max: u64) -> Result<(), Refusal> {
+    let parsed = match value {
+        Value::Number(number) => number.as_u64(),
+        // `u64::from_str` would also take "+5", which no writer of numbers produces.
+        Value::String(text) if text.bytes().all(|b| b.is_ascii_digit()) => text.parse().ok(),
+        _ => None,
+    };
+    match parsed {
+        Some(number) if number <= max => {
+            *value = number.into();
+            Ok(())
+        }
+        _ => Err(Refusal::parameter(name, format_args!("must be a whole number from 0 to {max}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+    use serde_json::json;
+
+    const FIELDS: &[Field] = &[
+        Field::required("appId", Kind::AppId, ""),
+        Field::required("userId", Kind::UserId, ""),
+        Field::optional("limit", Kind::U32, ""),
+    ];
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Request {
+        app_id: u32,
+        user_id: UserId,
+        limit: Option<u32>,
+    }
+
+    fn conform(value: Value) -> Result<Request, Refusal> {
+        Params::from_json(value)?.conform(FIELDS)
+    }
+
+    #[test]
+    fn both_spellings_and_number_texts_are_taken() {
+        let request = conform(json!({"appID": "101", "userID": "黄帝", "limit": null})).unwrap();
+        assert_eq!((request.app_id, request.user_id.as_str(), request.limit), (101, "黄帝", None));
+    }
+
+    #[test]
+    fn a_refusal_names_the_parameter() {
+        for (input, name) in [
+            (json!({"userId": "a"}), "appId"),
+            (json!({"appId": -1, "userId": "a"}), "appId"),
+            (json!({"appId": 4294967296u64, "userId": "a"}), "appId"),
+            (json!({"appId": 1.5, "userId": "a"}), "appId"),
+            (json!({"appId": "+1", "userId": "a"}), "appId"),
+            (json!({"appId": "", "userId": "a"}), "appId"),
+            (json!({"appId": [1], "userId": "a"}), "appId"),
+            (json!({"appId": 1}), "userId"),
+            (json!({"appId": 1, "userId": 5}), "userId"),
+            (json!({"appId": 1, "userId": "a", "limit": "x"}), "limit"),
+            (json!({"appId": 1, "appID": 1, "userId": "a"}), "appId"),
+        ] {
+            let refusal = conform(input.clone()).unwrap_err();
+            assert_eq!(refusal.code, Code::BadParameter, "{input}");
+            assert!(refusal.reason.starts_with(&format!("{name}:")), "{input}: {}", refusal.reason);
+        }
+        for bad in [json!(""), json!("a\u{1}"), json!("x".repeat(65))] {
+            let refusal = conform(json!({"appId": 1, "userId": bad})).unwrap_err();
+            assert_eq!(refusal.code, Code::BadUserId);
+        }
+        assert_eq!(conform(json!([1])).unwrap_err().code, Code::BadParameter);
+    }
+}

@@ -1,0 +1,57 @@
+//! Operations on the system itself.
+
+use serde::{Deserialize, Serialize};
+
+use crate::operation::Operation;
+use crate::params::Field;
+
+/// `/system/state`: what the answering node is doing.
+pub struct State;
+
+/// Parameters of [`State`]: none.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct StateRequest {}
+
+/// Answer of [`State`]. Counters run from the start of the process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StateResponse {
+    /// Name of the node, new at every start.
+    pub node_id: String,
+    /// Version of chatd.
+    pub version: String,
+    /// `embedded` or `redis`.
+    pub engine: String,
+    /// Whether the node can serve (what `/readyz` says).
+    pub ready: bool,
+    /// Process id.
+    pub pid: u32,
+    /// Milliseconds since the start.
+    pub uptime_ms: u64,
+    /// Live nodes that share the engine, this one included.
+    pub nodes: u64,
+    /// Open WebSocket connections on this node.
+    pub connections: u64,
+    /// Connections on this node that have logged in.
+    pub sessions: u64,
+    /// Connections this node takes at most.
+    pub max_connections: u64,
+    /// WebSocket connections accepted.
+    pub connections_total: u64,
+    /// Messages this node put into a log.
+    pub messages_total: u64,
+    /// Frames put into the queue of a connection.
+    pub deliveries_total: u64,
+    /// Connections closed because they read too slowly.
+    pub slow_closes_total: u64,
+    /// Messages fetched from the log because the bus had lost them.
+    pub gap_fills_total: u64,
+}
+
+impl Operation for State {
+    const PATH: &'static str = "/system/state";
+    const ABOUT: &'static str = "State and counters of the answering node.";
+    const FIELDS: &'static [Field] = &[];
+    type Request = StateRequest;
+    type Response = StateResponse;
+}

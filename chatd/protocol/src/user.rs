@@ -1,0 +1,189 @@
+//! Operations on users: who is here, and messages to one or all of them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{AppId, MsgId, UserId};
+use crate::operation::Operation;
+use crate::params::{Field, Kind};
+
+const APP_ID: Field = Field::required("appId", Kind::AppId, "which world");
+
+/// `/user/list`: who is online.
+pub struct List;
+
+/// Parameters of [`List`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListRequest {
+    /// Which world.
+    pub app_id: AppId,
+    /// At most so many users; all when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// Continue after this user: the `cursor` of the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<UserId>,
+}
+
+/// Answer of [`List`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListResponse {
+    /// How many users are online in the world.
+    pub user_count: u64,
+    /// Their names in byte order.
+    pub user_list: Vec<UserId>,
+    /// Present when there are more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<UserId>,
+}
+
+impl Operation for List {
+    const PATH: &'static str = "/user/list";
+    const ABOUT: &'static str = "Users of an app who are online, sorted, in pages when limit is given.";
+    const FIELDS: &'static [Field] = &[
+        APP_ID,
+        Field::optional("limit", Kind::U32, "at most so many users; all when absent"),
+        Field::optional("cursor", Kind::UserId, "continue after this user"),
+    ];
+    type Request = ListRequest;
+    type Response = ListResponse;
+}
+
+/// `/user/online`: whether one user is online.
+pub struct Online;
+
+/// Parameters of [`Online`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OnlineRequest {
+    /// Which world.
+    pub app_id: AppId,
+    /// Whom to look for.
+    pub user_id: UserId,
+}
+
+/// Answer of [`Online`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OnlineResponse {
+    /// Whether a connection of the user lives on any node.
+    pub online: bool,
+    /// The user asked for.
+    pub user_id: UserId,
+}
+
+impl Operation for Online {
+    const PATH: &'static str = "/user/online";
+    const ABOUT: &'static str = "Whether a user is online on any node.";
+    const FIELDS: &'static [Field] = &[APP_ID, Field::required("userId", Kind::UserId, "whom to look for")];
+    type Request = OnlineRequest;
+    type Response = OnlineResponse;
+}
+
+/// `/user/sendMessage`: a message to one user.
+pub struct SendMessage;
+
+/// Parameters of [`SendMessage`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SendMessageRequest {
+    /// Which world.
+    pub app_id: AppId,
+    /// The recipient.
+    pub user_id: UserId,
+    /// The text, or the address of the file for the other types.
+    pub message: String,
+    /// The sender's id for it; made up when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub msg_id: Option<MsgId>,
+    /// The sender.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<UserId>,
+    /// `text` when absent.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+}
+
+/// Answer of [`SendMessage`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SendMessageResponse {
+    /// Whether the recipient was online and the message is on its way; false: kept for later.
+    pub send_results: bool,
+    /// Whether the message is in the log.
+    pub stored: bool,
+    /// The message's id.
+    pub msg_id: MsgId,
+    /// Its number in the conversation of the two.
+    pub offset: u64,
+    /// The same message was sent before; this is the first answer again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub duplicate: bool,
+}
+
+impl Operation for SendMessage {
+    const PATH: &'static str = "/user/sendMessage";
+    const ABOUT: &'static str = "Sends a message to one user; kept for later when the user is offline.";
+    const FIELDS: &'static [Field] = &[
+        APP_ID,
+        Field::required("userId", Kind::UserId, "the recipient"),
+        Field::required("message", Kind::Text, "the text, or the address of the file for other types"),
+        Field::optional("msgId", Kind::MsgId, "the sender's id for it, so that a repeat is not sent twice"),
+        Field::optional("from", Kind::UserId, "the sender; default system"),
+        Field::optional("type", Kind::Text, "text (default), img, audio or video"),
+    ];
+    const ACTOR: Option<&'static str> = Some("from");
+    type Request = SendMessageRequest;
+    type Response = SendMessageResponse;
+}
+
+/// `/user/sendMessageAll`: a message to the whole world.
+pub struct SendMessageAll;
+
+/// Parameters of [`SendMessageAll`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SendMessageAllRequest {
+    /// Which world.
+    pub app_id: AppId,
+    /// The sender, who gets no copy.
+    pub user_id: UserId,
+    /// The sender's id for it, so that a repeat is not sent twice.
+    pub msg_id: MsgId,
+    /// The text, or the address of the file for the other types.
+    pub message: String,
+    /// `text` when absent.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+}
+
+/// Answer of [`SendMessageAll`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SendMessageAllResponse {
+    /// Always true: the message is in the log and on its way.
+    pub send_results: bool,
+    /// The message's id.
+    pub msg_id: MsgId,
+    /// Its number in the world's log.
+    pub offset: u64,
+    /// The same message was sent before; this is the first answer again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub duplicate: bool,
+}
+
+impl Operation for SendMessageAll {
+    const PATH: &'static str = "/user/sendMessageAll";
+    const ABOUT: &'static str = "Sends a message to everyone in the app except its sender.";
+    const FIELDS: &'static [Field] = &[
+        APP_ID,
+        Field::required("userId", Kind::UserId, "the sender, who gets no copy"),
+        Field::required("msgId", Kind::MsgId, "the sender's id for it, so that a repeat is not sent twice"),
+        Field::required("message", Kind::Text, "the text, or the address of the file for other types"),
+        Field::optional("type", Kind::Text, "text (default), img, audio or video"),
+    ];
+    const ACTOR: Option<&'static str> = Some("userId");
+    type Request = SendMessageAllRequest;
+    type Response = SendMessageAllResponse;
+}
