@@ -1,0 +1,186 @@
+//! `chatctl api`: any operation by its path, with parameters as `key=value`.
+//!
+//! Invariant: parameters are checked against the operation's own table before anything is sent; an operation that
+//! takes a message id gets one.
+
+use chat_protocol::Refusal;
+use chat_protocol::operation::{ALL, Description};
+use chat_protocol::params::{Kind, Params, canonical_name};
+use serde_json::Value;
+
+use crate::command::message_id;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::operator::Operator;
+use crate::report::Report;
+use crate::settings::Settings;
+
+const EXAMPLES: &str = "\
+Without a path the operations are listed. --app gives appId and --as the acting user, unless
+they are among the parameters. A value of a JSON parameter is read as JSON.
+
+Examples:
+  chatctl api
+  chatctl api /system/state
+  chatctl --app 101 api /user/online userId=黄帝
+  chatctl api /user/sendMessage appId=101 userId=黄帝 message='hello' from=马超";
+
+/// Arguments of `api`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Path of the operation, such as /user/list; none to list them
+    #[arg(value_name = "PATH")]
+    path: Option<String>,
+    /// Parameters
+    #[arg(value_name = "key=value")]
+    parameters: Vec<String>,
+}
+
+/// Runs the command.
+pub async fn run(args: Args, operator: &Operator) -> Result<Exit, Failure> {
+    let Some(path) = args.path else {
+        operator.print(&table_of_operations())?;
+        return Ok(Exit::Done);
+    };
+    let operation = find(&path)?;
+    let request = request(operation, &args.parameters, &operator.settings)?;
+    if operator.settings.dry_run {
+        return operator.rehearse(&[operator.rehearsed_raw(operation.path, &request)]);
+    }
+    let msg_id = request.get("msgId").and_then(Value::as_str).map(|id| format!("msgId={id}"));
+    if let Some(msg_id) = &msg_id {
+        operator.console.detail(msg_id);
+    }
+    let http = operator.http()?;
+    let answer =
+        operator.insist(operation.path, async || http.call_raw(operation.path, &request).await).await;
+    let answer = answer.map_err(|failure| match msg_id {
+        Some(words) => failure.repeatable_with(words),
+        None => failure,
+    })?;
+    operator.print(&Report::of_value(answer))?;
+    Ok(Exit::Done)
+}
+
+fn find(path: &str) -> Result<&'static Description, Failure> {
+    let wanted = path.trim_start_matches('/');
+    ALL.iter().find(|operation| operation.path.trim_start_matches('/') == wanted).ok_or_else(|| {
+        let known: Vec<_> = ALL.iter().map(|operation| format!("  {}", operation.path)).collect();
+        Failure::usage(format!("no operation {path}"), format!("there are:\n{}", known.join("\n")))
+    })
+}
+
+fn table_of_operations() -> Report {
+    let rows = ALL.iter().map(|operation| {
+        let names = operation.fields.iter().map(|field| match field.required {
+            true => field.name.to_owned(),
+            false => format!("[{}]", field.name),
+        });
+        let names = names.collect::<Vec<_>>().join(" ");
+        vec![operation.path.into(), names.into()]
+    });
+    Report::list(&[("path", "PATH"), ("parameters", "PARAMETERS")], rows.collect())
+}
+
+fn request(operation: &Description, pairs: &[String], settings: &Settings) -> Result<Value, Failure> {
+    let mut given: Vec<(&str, Value)> = Vec::new();
+    for pair in pairs {
+        let (name, text) = pair
+            .split_once('=')
+            .ok_or_else(|| Failure::usage(format!("{pair:?} is no parameter"), "write key=value"))?;
+        given.push((canonical_name(name), value(operation, canonical_name(name), text)?));
+    }
+    let is_open = |name: &str| {
+        operation.fields.iter().any(|field| field.name == name)
+            && given.iter().all(|(known, _)| *known != name)
+    };
+    let mut implied: Vec<(&str, Value)> = Vec::new();
+    if let Some(app) = settings.app_if_named().filter(|_| is_open("appId")) {
+        implied.push(("appId", app.into()));
+    }
+    if let (Some(actor), Some(user)) = (operation.actor.filter(|actor| is_open(actor)), &settings.acting) {
+        implied.push((actor, user.as_str().into()));
+    }
+    if is_open("msgId") {
+        implied.push(("msgId", message_id::given_or_new(None)?.as_str().into()));
+    }
+    let refused = |refusal: Refusal| Failure::usage(refusal.reason, takes(operation));
+    let mut params = Params::default();
+    for (name, value) in given.into_iter().chain(implied) {
+        params.add(name, value).map_err(refused)?;
+    }
+    params.conform(operation.fields).map_err(refused)
+}
+
+fn value(operation: &Description, name: &str, text: &str) -> Result<Value, Failure> {
+    let Some(field) = operation.fields.iter().find(|field| field.name == name) else {
+        return Err(Failure::usage(format!("{} has no parameter {name}", operation.path), takes(operation)));
+    };
+    match field.kind {
+        Kind::Json => serde_json::from_str(text)
+            .map_err(|error| Failure::usage(format!("{name} is not JSON: {error}"), takes(operation))),
+        _ => Ok(text.into()),
+    }
+}
+
+fn takes(operation: &Description) -> String {
+    if operation.fields.is_empty() {
+        return format!("{} takes no parameters", operation.path);
+    }
+    let width = operation.fields.iter().map(|field| field.name.len()).max().unwrap_or(0);
+    let line = |field: &chat_protocol::params::Field| {
+        let need = if field.required { "" } else { " (optional)" };
+        format!("  {:width$}  {}{need}", field.name, field.about)
+    };
+    let lines: Vec<_> = operation.fields.iter().map(line).collect();
+    format!("{} takes:\n{}\n--app gives appId too", operation.path, lines.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arguments::Cli;
+    use clap::Parser;
+    use serde_json::json;
+
+    fn ask(path: &str, flags: &[&str], pairs: &[&str]) -> Result<Value, Failure> {
+        let cli = Cli::try_parse_from([&["chatctl", "api"], flags].concat()).unwrap();
+        let settings = Settings::resolve(&cli.flags, &|_| None)?;
+        let pairs: Vec<String> = pairs.iter().map(ToString::to_string).collect();
+        request(find(path)?, &pairs, &settings)
+    }
+
+    #[test]
+    fn flags_fill_what_is_not_given() {
+        let by_flag = ask("/user/online", &["--app", "5"], &["userID=黄=帝"]).unwrap();
+        assert_eq!(by_flag, json!({"appId": 5, "userId": "黄=帝"}));
+        let by_pair = ask("user/online", &["--app", "5"], &["userId=a", "appID=6"]).unwrap();
+        assert_eq!(by_pair["appId"], 6);
+    }
+
+    #[test]
+    fn the_acting_user_and_the_message_id_are_filled_in() {
+        let flags = ["--app", "5", "--as", "马超"];
+        let one = ask("/user/sendMessage", &flags, &["userId=a", "message=x"]).unwrap();
+        assert_eq!((&one["from"], one["msgId"].as_str().map(str::len)), (&json!("马超"), Some(36)));
+        let all = ask("/user/sendMessageAll", &flags, &["message=x", "msgId=m"]).unwrap();
+        assert_eq!((&all["userId"], &all["msgId"]), (&json!("马超"), &json!("m")));
+    }
+
+    #[test]
+    fn what_the_operation_does_not_take_is_refused() {
+        for (path, pairs, cause) in [
+            ("/user/lsit", &[][..], "no operation /user/lsit"),
+            ("/user/list", &[], "appId: missing"),
+            ("/user/list", &["appId=1", "x=2"], "/user/list has no parameter x"),
+            ("/user/list", &["appId=1", "appID=2"], "appId: given more than once"),
+            ("/user/list", &["appId=1", "limit"], "\"limit\" is no parameter"),
+            ("/user/online", &["appId=1", "userId="], "userId: must not be empty"),
+        ] {
+            let failure = ask(path, &[], pairs).unwrap_err();
+            assert_eq!((failure.to_string().as_str(), failure.exit()), (cause, Exit::Usage));
+            assert!(failure.next_step().is_some());
+        }
+    }
+}

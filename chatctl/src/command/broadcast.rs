@@ -1,0 +1,80 @@
+//! `chatctl broadcast`: a message to everyone in an app except its sender.
+//!
+//! Invariant: the message always carries an id, so that repeating the command with it never delivers twice.
+
+use std::ffi::OsString;
+
+use chat_protocol::user::{SendMessageAll, SendMessageAllRequest, SendMessageAllResponse};
+use chat_protocol::{MsgId, UserId};
+
+use crate::command::message_id;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::operator::Operator;
+use crate::report::Report;
+use crate::text;
+
+const EXAMPLES: &str = "\
+The sender gets no copy. --as USER names the sender too.
+
+Examples:
+  chatctl --app 101 broadcast --from 系统 'back in five minutes'
+  chatctl --app 101 broadcast --from 系统 @notice.txt
+  fortune | chatctl --app 101 broadcast --from 系统 -";
+
+/// Arguments of `broadcast`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// The sender, who gets no copy
+    #[arg(long, value_name = "USER")]
+    from: Option<UserId>,
+    /// The message, - for standard input, or @FILE
+    #[arg(value_name = "TEXT|-|@FILE", long_help = text::ABOUT, allow_hyphen_values = true)]
+    text: OsString,
+    /// Your own id for the message: a repeat with the same id is not delivered again
+    #[arg(long, value_name = "ID")]
+    msg_id: Option<MsgId>,
+}
+
+/// Runs the command.
+pub async fn run(args: Args, operator: &Operator) -> Result<Exit, Failure> {
+    let app_id = operator.settings.app()?;
+    let Some(user_id) = args.from.or_else(|| operator.settings.acting.clone()) else {
+        return Err(Failure::usage("from whom?", "give --from USER or --as USER, or set CHATCTL_AS"));
+    };
+    let message = operator.read_text(&args.text).await?;
+    let msg_id = message_id::given_or_new(args.msg_id)?;
+    let request = SendMessageAllRequest { app_id, user_id, msg_id: msg_id.clone(), message, kind: None };
+    if operator.settings.dry_run {
+        return operator.rehearse(&[operator.rehearsed::<SendMessageAll>(&request)]);
+    }
+    operator.console.detail(&format!("msgId {msg_id}"));
+    let http = operator.http()?;
+    let sent = operator.call::<SendMessageAll>(&http, &request).await;
+    let sent = sent.map_err(|failure| failure.repeatable_with(format!("--msg-id {msg_id}")))?;
+    operator.print(&report(&request, &sent))?;
+    if sent.send_results {
+        Ok(Exit::Done)
+    } else {
+        Err(Failure::Undone("the server did not send the message".to_owned()))
+    }
+}
+
+fn report(request: &SendMessageAllRequest, sent: &SendMessageAllResponse) -> Report {
+    let (app_id, from) = (request.app_id, &request.user_id);
+    let mut words = match sent.send_results {
+        true => format!("sent to everyone in app {app_id} except {from}"),
+        false => format!("not sent to app {app_id}"),
+    };
+    if sent.duplicate {
+        words.push_str("; the same message id was sent before, it is not delivered again");
+    }
+    Report::record([
+        ("msgId", "message", sent.msg_id.as_str().into()),
+        ("sendResults", "sent", sent.send_results.into()),
+        ("offset", "offset", sent.offset.into()),
+        ("duplicate", "duplicate", sent.duplicate.into()),
+    ])
+    .in_words(vec![words])
+}

@@ -1,0 +1,62 @@
+//! `chatctl page`: the address of the chat page, after a look whether it is served.
+//!
+//! Invariant: an address is only printed when a page came from it, except by `--dry-run`.
+
+use chat_client::{Error, Http};
+use chat_protocol::envelope::HttpAnswer;
+use serde_json::Value;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::operator::{Operator, Rehearsed};
+use crate::report::Report;
+
+const PATH: &str = "/home/index";
+
+const EXAMPLES: &str = "\
+With --as USER the page enters with that name; without, it asks for one.
+
+Examples:
+  chatctl --app 101 page
+  chatctl --app 101 --as 黄帝 page
+  xdg-open \"$(chatctl --app 101 --as 黄帝 page)\"";
+
+/// Arguments of `page`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {}
+
+/// Runs the command.
+pub async fn run(_: Args, operator: &Operator) -> Result<Exit, Failure> {
+    let app_id = operator.settings.app()?.to_string();
+    let mut query = vec![("appId", app_id.as_str())];
+    if let Some(user) = &operator.settings.acting {
+        query.push(("userId", user.as_str()));
+    }
+    let mut url = operator.settings.server.url(PATH);
+    url.query_pairs_mut().extend_pairs(&query);
+    if operator.settings.dry_run {
+        return operator.rehearse(&[Rehearsed { method: "GET", url: url.into(), body: Value::Null }]);
+    }
+    let http = operator.http()?;
+    operator.insist(PATH, async || check(&http, &query).await).await?;
+    let report = Report::record([("url", "url", url.as_str().into())]);
+    operator.print(&report.in_words(vec![url.to_string()]))?;
+    Ok(Exit::Done)
+}
+
+async fn check(http: &Http, query: &[(&str, &str)]) -> Result<(), Error> {
+    let (status, body) = http.get(PATH, query).await?;
+    if status == 200 && body.to_ascii_lowercase().contains("<html") {
+        return Ok(());
+    }
+    match serde_json::from_str::<HttpAnswer<Value>>(&body) {
+        Ok(answer) if answer.code != 200 => {
+            Err(Error::Refused { code: answer.code, reason: answer.msg, retry_after_ms: None })
+        }
+        _ => {
+            let cause = format!("HTTP status {status} without a page at {PATH}");
+            Err(Error::NotChatd { server: http.server().to_string(), cause })
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The two output streams: data on stdout, words on stderr, with colour, quiet and verbose.
+//!
+//! Invariant: a line of words is escaped before it is written, because parts of it may come from a server.
+
+use std::io::{self, ErrorKind, Write};
+use std::sync::{Mutex, PoisonError};
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::escape::escape;
+use crate::settings::{Color, Settings};
+use crate::surroundings::{Environment, Terminals};
+
+type Stream = Mutex<Box<dyn Write + Send>>;
+
+/// Writes data and words.
+pub struct Console {
+    stdout: Stream,
+    stderr: Stream,
+    quiet: bool,
+    verbose: bool,
+    colored_data: bool,
+    colored_words: bool,
+}
+
+impl Console {
+    /// A console that knows no settings yet: colour for terminals, words of every kind but details.
+    pub fn new(
+        stdout: Box<dyn Write + Send>,
+        stderr: Box<dyn Write + Send>,
+        terminals: &Terminals,
+        environment: &Environment,
+    ) -> Self {
+        let plain = environment("NO_COLOR").is_some_and(|value| !value.is_empty())
+            || environment("TERM").is_some_and(|value| value == "dumb");
+        Self {
+            stdout: Mutex::new(stdout),
+            stderr: Mutex::new(stderr),
+            quiet: false,
+            verbose: false,
+            colored_data: terminals.stdout && !plain,
+            colored_words: terminals.stderr && !plain,
+        }
+    }
+
+    /// Takes over what the caller chose.
+    pub fn configure(&mut self, settings: &Settings) {
+        self.quiet = settings.quiet;
+        self.verbose = settings.verbose;
+        match settings.color {
+            Color::Auto => {}
+            Color::Always => (self.colored_data, self.colored_words) = (true, true),
+            Color::Never => (self.colored_data, self.colored_words) = (false, false),
+        }
+    }
+
+    /// Whether data may carry colour.
+    #[must_use]
+    pub fn colors_data(&self) -> bool {
+        self.colored_data
+    }
+
+    /// Writes data. A reader that has gone (`chatctl list | head`) has what it wanted: no failure.
+    ///
+    /// # Errors
+    /// [`Failure::Output`] when the stream is broken in another way.
+    pub fn data(&self, text: &str) -> Result<(), Failure> {
+        match write(&self.stdout, text) {
+            Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::Output(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Something worth knowing beside the data; not with `-q`.
+    pub fn note(&self, text: &str) {
+        if !self.quiet {
+            self.words(&escape(text));
+        }
+    }
+
+    /// How it is done; only with `-v`.
+    pub fn detail(&self, text: &str) {
+        if self.verbose {
+            self.words(&escape(text));
+        }
+    }
+
+    /// Why it was not done.
+    pub fn error(&self, text: &str) {
+        let label = if self.colored_words { "\u{1b}[1;31merror:\u{1b}[0m" } else { "error:" };
+        self.words(&format!("{label} {}", escape(text)));
+    }
+
+    /// The cause and the next step.
+    pub fn failure(&self, failure: &Failure) -> Exit {
+        self.error(&failure.to_string());
+        if let Some(step) = failure.next_step() {
+            for line in step.lines() {
+                self.words(&format!("  {}", escape(line)));
+            }
+        }
+        failure.exit()
+    }
+
+    /// What the parser of the command line says: help and version are data, all else is words.
+    pub fn usage(&self, refused: &clap::Error) -> Exit {
+        let (stream, colored, exit) = match refused.exit_code() {
+            0 => (&self.stdout, self.colored_data, Exit::Done),
+            _ => (&self.stderr, self.colored_words, Exit::Usage),
+        };
+        let text = refused.render();
+        // Nowhere is left to report a failure of this to.
+        let _ = write(stream, &if colored { text.ansi().to_string() } else { text.to_string() });
+        exit
+    }
+
+    fn words(&self, line: &str) {
+        // A closed stderr is no reason to leave the work undone.
+        let _ = write(&self.stderr, &format!("{line}\n"));
+    }
+}
+
+fn write(stream: &Stream, text: &str) -> io::Result<()> {
+    let mut stream = stream.lock().unwrap_or_else(PoisonError::into_inner);
+    stream.write_all(text.as_bytes())?;
+    stream.flush()
+}

@@ -1,0 +1,158 @@
+//! The answer of a command before it has a format: rows under columns.
+//!
+//! Invariant: every row has one cell for each column; a record is a list of one that is not wrapped in one.
+
+use serde_json::Value;
+
+use crate::output::node::Node;
+
+/// One kind of fact.
+#[derive(Debug, Clone)]
+pub struct Column {
+    /// Its name for programs.
+    pub key: String,
+    /// Its name for people.
+    pub title: String,
+}
+
+/// One fact.
+#[derive(Debug, Clone)]
+pub struct Cell {
+    /// For programs.
+    pub value: Value,
+    /// For people, where that reads better than the value.
+    pub shown: Option<String>,
+}
+
+impl<T: Into<Value>> From<T> for Cell {
+    fn from(value: T) -> Self {
+        Self { value: value.into(), shown: None }
+    }
+}
+
+impl Cell {
+    /// The same fact with words for people.
+    #[must_use]
+    pub fn shown_as(mut self, words: impl Into<String>) -> Self {
+        self.shown = Some(words.into());
+        self
+    }
+}
+
+/// What a command found out.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// The kinds of facts; the first one names a row.
+    pub columns: Vec<Column>,
+    /// The facts.
+    pub rows: Vec<Vec<Cell>>,
+    /// There is exactly one row by nature, not by chance.
+    pub is_record: bool,
+    /// Lines for people that say it better than a table.
+    pub words: Option<Vec<String>>,
+    /// What was found, where rows do not hold all of it.
+    exact: Option<Value>,
+}
+
+impl Report {
+    /// Any number of rows.
+    #[must_use]
+    pub fn list(columns: &[(&str, &str)], rows: Vec<Vec<Cell>>) -> Self {
+        let columns = columns.iter().map(|(key, title)| column(key, title)).collect();
+        Self { columns, rows, is_record: false, words: None, exact: None }
+    }
+
+    /// One thing.
+    #[must_use]
+    pub fn record<const N: usize>(facts: [(&str, &str, Cell); N]) -> Self {
+        let (columns, row) = facts.into_iter().map(|(key, title, cell)| (column(key, title), cell)).unzip();
+        Self { columns, rows: vec![row], is_record: true, words: None, exact: None }
+    }
+
+    /// Says it in lines where the format is for people.
+    #[must_use]
+    pub fn in_words(mut self, lines: Vec<String>) -> Self {
+        self.words = Some(lines);
+        self
+    }
+
+    /// Whatever a server answered.
+    #[must_use]
+    pub fn of_value(value: Value) -> Self {
+        let (is_record, objects) = match &value {
+            Value::Array(items) => (false, items.iter().map(members).collect()),
+            other => (true, vec![members(other)]),
+        };
+        let mut columns: Vec<Column> = Vec::new();
+        for (key, _) in objects.iter().flatten() {
+            if columns.iter().all(|known| known.key != *key) {
+                columns.push(column(key, key));
+            }
+        }
+        let cell = |object: &[(String, Value)], column: &Column| {
+            let found = object.iter().find(|(key, _)| *key == column.key);
+            Cell::from(found.map_or(Value::Null, |(_, value)| value.clone()))
+        };
+        let rows = objects.iter().map(|object| columns.iter().map(|c| cell(object, c)).collect()).collect();
+        Self { columns, rows, is_record, words: None, exact: Some(value) }
+    }
+
+    /// The whole of it as a tree, for formats that have one.
+    #[must_use]
+    pub fn tree(&self) -> Node<'_> {
+        if let Some(exact) = &self.exact {
+            return Node::from(exact);
+        }
+        let mut records = self.rows.iter().map(|row| {
+            let keys = self.columns.iter().map(|column| column.key.as_str());
+            Node::Map(keys.zip(row.iter().map(|cell| Node::from(&cell.value))).collect())
+        });
+        match self.is_record.then(|| records.next()).flatten() {
+            Some(record) => record,
+            None => Node::List(records.collect()),
+        }
+    }
+}
+
+fn column(key: &str, title: &str) -> Column {
+    Column { key: key.to_owned(), title: title.to_owned() }
+}
+
+fn members(value: &Value) -> Vec<(String, Value)> {
+    match value {
+        Value::Object(members) => members.clone().into_iter().collect(),
+        Value::Null => Vec::new(),
+        other => vec![("value".to_owned(), other.clone())],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn keys(report: &Report) -> Vec<&str> {
+        report.columns.iter().map(|column| column.key.as_str()).collect()
+    }
+
+    #[test]
+    fn a_list_of_unlike_objects_gets_all_columns() {
+        let report = Report::of_value(json!([{"a": 1}, {"b": 2}, 3]));
+        assert_eq!(keys(&report), ["a", "b", "value"]);
+        assert_eq!(report.rows[1][0].value, Value::Null);
+        assert_eq!(serde_json::to_value(report.tree()).unwrap(), json!([{"a": 1}, {"b": 2}, 3]));
+    }
+
+    #[test]
+    fn a_scalar_and_nothing_are_records() {
+        let report = Report::of_value(json!("pong"));
+        assert_eq!((keys(&report), report.is_record), (vec!["value"], true));
+        assert!(Report::of_value(Value::Null).columns.is_empty());
+    }
+
+    #[test]
+    fn columns_keep_their_order_in_the_tree() {
+        let report = Report::list(&[("z", "Z"), ("a", "A")], vec![vec![1.into(), 2.into()]]);
+        assert_eq!(serde_json::to_string(&report.tree()).unwrap(), r#"[{"z":1,"a":2}]"#);
+    }
+}

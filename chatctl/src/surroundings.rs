@@ -1,0 +1,123 @@
+//! What a run sees of the world: streams, environment, Ctrl-C; of the process, or made up by a test.
+//!
+//! Invariant: nothing else in the crate touches the process's streams, environment or signals.
+
+use std::ffi::OsString;
+use std::io::{self, Cursor, IsTerminal, Read, Write};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Looks up a variable of the environment.
+pub type Environment = dyn Fn(&str) -> Option<OsString> + Send + Sync;
+
+/// Which streams are terminals.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Terminals {
+    /// A person types the input.
+    pub stdin: bool,
+    /// A person reads the data.
+    pub stdout: bool,
+    /// A person reads the messages.
+    pub stderr: bool,
+}
+
+/// Streams, environment and the wish to stop.
+pub struct Surroundings {
+    /// Input.
+    pub stdin: Box<dyn Read + Send>,
+    /// Where data goes.
+    pub stdout: Box<dyn Write + Send>,
+    /// Where everything else goes.
+    pub stderr: Box<dyn Write + Send>,
+    /// Which of them are terminals.
+    pub terminals: Terminals,
+    /// Variables.
+    pub environment: Box<Environment>,
+    /// Ends when the run shall stop.
+    pub interrupt: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl Surroundings {
+    /// Those of this process.
+    #[must_use]
+    pub fn of_process() -> Self {
+        let terminals = Terminals {
+            stdin: io::stdin().is_terminal(),
+            stdout: io::stdout().is_terminal(),
+            stderr: io::stderr().is_terminal(),
+        };
+        Self {
+            stdin: Box::new(io::stdin()),
+            stdout: Box::new(io::stdout()),
+            stderr: Box::new(io::stderr()),
+            terminals,
+            environment: Box::new(|name| std::env::var_os(name)),
+            interrupt: Box::pin(async {
+                if tokio::signal::ctrl_c().await.is_err() {
+                    // No handler could be set: the system's own ends the process.
+                    std::future::pending::<()>().await;
+                }
+            }),
+        }
+    }
+
+    /// Streams in memory and the given variables; never interrupted.
+    #[must_use]
+    pub fn in_memory(stdin: &[u8], variables: &[(&str, &str)]) -> (Self, Written) {
+        let written = Written::default();
+        let variables: Vec<(String, OsString)> =
+            variables.iter().map(|(name, value)| ((*name).to_owned(), value.into())).collect();
+        let surroundings = Self {
+            stdin: Box::new(Cursor::new(stdin.to_vec())),
+            stdout: Box::new(written.stdout.clone()),
+            stderr: Box::new(written.stderr.clone()),
+            terminals: Terminals::default(),
+            environment: Box::new(move |name| {
+                variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
+            }),
+            interrupt: Box::pin(std::future::pending()),
+        };
+        (surroundings, written)
+    }
+}
+
+/// What a run in memory wrote.
+#[derive(Debug, Clone, Default)]
+pub struct Written {
+    stdout: Buffer,
+    stderr: Buffer,
+}
+
+impl Written {
+    /// The data so far.
+    #[must_use]
+    pub fn stdout(&self) -> String {
+        self.stdout.text()
+    }
+
+    /// The messages so far.
+    #[must_use]
+    pub fn stderr(&self) -> String {
+        self.stderr.text()
+    }
+}
+
+#[derive(Debug, Clone, Default)]
+struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+impl Buffer {
+    fn text(&self) -> String {
+        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+impl Write for Buffer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
