@@ -141,7 +141,7 @@ function loginAnswered({ code, codeMsg, data }) {
   heartbeatTimer = setInterval(heartbeat, HEARTBEAT_MS);
   showState('online', '已连接');
   for (const { target, complete } of data?.recovered ?? []) {
-    if (complete === false) appendLine(conversationFor(target), element('li', 'notice', '这里缺少一些消息'));
+    if (complete === false) place(conversationFor(target), element('li', 'notice', '这里缺少一些消息'), {});
   }
   refresh();
 }
@@ -199,8 +199,9 @@ function submit() {
   const message = { msgId: newId(), conversation, text, failed: false };
   message.line = messageLine({ type: 'text', from: me, msg: text, time: Date.now(), own: true });
   firstTime(me, message.msgId);
-  appendLine(conversation, message.line);
-  $('log').scrollTop = $('log').scrollHeight;
+  conversation.list.append(message.line);
+  conversation.atEnd = true;
+  keepInView(conversation);
   $('text').value = '';
   transmit(message);
 }
@@ -282,11 +283,6 @@ function picture(href, size, from) {
   return image;
 }
 
-function appendLine(conversation, line) {
-  conversation.list.append(line);
-  trim(conversation);
-}
-
 // Everybody sees one order, that of the offsets; own messages without one yet wait at the end.
 function place(conversation, line, { epoch, offset }) {
   if (offset) Object.assign(line.dataset, { epoch, offset });
@@ -297,10 +293,6 @@ function place(conversation, line, { epoch, offset }) {
   if (line.parentNode && line.previousElementSibling === before) return;
   if (before) before.after(line);
   else conversation.list.prepend(line);
-  trim(conversation);
-}
-
-function trim(conversation) {
   while (conversation.list.childElementCount > LINES_MAX) conversation.list.firstElementChild.remove();
   keepInView(conversation);
 }
