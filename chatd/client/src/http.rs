@@ -25,6 +25,8 @@ impl Http {
     pub fn new(server: Server, timeout: Duration) -> Result<Self, Error> {
         let client = reqwest::Client::builder()
             .timeout(timeout)
+            // Shorter than the whole, so that a host that does not answer at all is told from a lost answer.
+            .connect_timeout(timeout.mul_f64(0.9))
             .no_proxy()
             .tcp_nodelay(true)
             .build()
@@ -85,11 +87,16 @@ impl Http {
 
     fn transport_error(&self, error: &reqwest::Error) -> Error {
         let server = self.server.to_string();
+        let timeout_ms = u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX);
         if error.is_connect() {
-            return Error::Unreachable { server, cause: innermost(error) };
+            let cause = if error.is_timeout() {
+                format!("no connection within {timeout_ms} ms")
+            } else {
+                innermost(error)
+            };
+            return Error::Unreachable { server, cause };
         }
         if error.is_timeout() {
-            let timeout_ms = u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX);
             return Error::Timeout { server, timeout_ms };
         }
         Error::Interrupted { server, cause: innermost(error) }
