@@ -1,0 +1,263 @@
+//! One connection to Redis that is always being restored.
+//!
+//! Invariant: a link never gives up, and never waits for a command to notice that it is down. Each connection is
+//! watched by a PING every second; when it ends or does not answer it is dropped and dialled anew, at most
+//! [`MAX_PAUSE`] apart. A command waits [`DIAL_PATIENCE`] for the link and [`ANSWER_TIMEOUT`] for its answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, FromRedisValue, IntoConnectionInfo,
+    Pipeline, ProtocolVersion, PushInfo, PushKind, RedisError, ServerErrorKind, Value,
+};
+use tokio::sync::{Notify, watch};
+use tokio::time::{sleep, timeout};
+use tokio_util::task::AbortOnDropHandle;
+
+/// Longest wait for the answer to a command.
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+/// Longest wait of a command for a link that is down.
+const DIAL_PATIENCE: Duration = Duration::from_secs(1);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+const PING_EVERY: Duration = Duration::from_secs(1);
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+/// Longest pause between two attempts to connect.
+const MAX_PAUSE: Duration = Duration::from_millis(500);
+/// Commands that may wait to be written; more make their callers wait.
+const PIPELINE_BUFFER: usize = 4096;
+
+/// What a push of the kind `message` carries: channel and payload. Called on the connection's own task: no waiting.
+pub(crate) type OnMessage = Arc<dyn Fn(Vec<Value>) + Send + Sync>;
+
+/// Why a command has no usable answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum LinkError {
+    /// Not answered, or refused for now; whether it was done is unknown.
+    #[error("{0}")]
+    Unreachable(String),
+    /// The data is not what chatd writes.
+    #[error("{0}")]
+    Corrupt(String),
+}
+
+/// A Lua file.
+pub(crate) struct Script {
+    code: &'static str,
+    hash: String,
+}
+
+impl Script {
+    pub(crate) fn new(code: &'static str) -> Self {
+        Self { code, hash: redis::Script::new(code).get_hash().to_owned() }
+    }
+
+    /// A call of it; arguments are appended by the caller.
+    pub(crate) fn call(&self, keys: &[String]) -> Cmd {
+        let mut command = redis::cmd("EVALSHA");
+        command.arg(&self.hash).arg(keys.len()).arg(keys);
+        command
+    }
+}
+
+/// One connection in the life of a link.
+#[derive(Clone)]
+pub(crate) struct Live {
+    pub(crate) connection: MultiplexedConnection,
+    ended: Arc<Notify>,
+}
+
+impl Live {
+    /// Gives this connection up; the link dials another.
+    pub(crate) fn reject(&self) {
+        self.ended.notify_one();
+    }
+
+    /// Whether `other` is the same connection.
+    pub(crate) fn is(&self, other: &Live) -> bool {
+        Arc::ptr_eq(&self.ended, &other.ended)
+    }
+}
+
+/// See the module.
+#[derive(Clone)]
+pub(crate) struct Link {
+    live: watch::Receiver<Option<Live>>,
+    _keeper: Arc<AbortOnDropHandle<()>>,
+}
+
+/// Reads a Redis URL.
+pub(crate) fn client(url: &str) -> Result<Client, LinkError> {
+    let refuse = |why: &str| LinkError::Unreachable(format!("redis url: {why}"));
+    match url.split_once("://").map(|(scheme, _)| scheme) {
+        Some("redis" | "redis+unix" | "unix") => {}
+        Some("rediss") => return Err(refuse("TLS (rediss://) is not supported yet")),
+        Some("redis+sentinel") => return Err(refuse("Sentinel (redis+sentinel://) is not supported yet")),
+        Some("redis-cluster") => return Err(refuse("Cluster (redis-cluster://) is not supported yet")),
+        _ => return Err(refuse("must begin with redis://")),
+    }
+    // The message of the parser names no part of the URL, which may hold a password.
+    let info = url.into_connection_info().map_err(|error| refuse(&error.to_string()))?;
+    let tcp = TcpSettings::default()
+        .set_nodelay(true)
+        .set_keepalive(TcpKeepalive::new().with_time(Duration::from_secs(15)))
+        .set_user_timeout(Duration::from_secs(10));
+    let redis = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+    Client::open(info.set_tcp_settings(tcp).set_redis_settings(redis)).map_err(LinkError::from)
+}
+
+/// Host and port, without the password.
+pub(crate) fn address(client: &Client) -> &ConnectionAddr {
+    client.get_connection_info().addr()
+}
+
+impl Link {
+    /// Connects for the first time; from then on the link keeps itself alive until its last handle is dropped.
+    pub(crate) async fn open(client: &Client, on_message: OnMessage) -> Result<Self, LinkError> {
+        let first = dial(client, &on_message)
+            .await
+            .map_err(|error| LinkError::Unreachable(format!("redis at {}: {error}", address(client))))?;
+        let (sender, live) = watch::channel(Some(first.clone()));
+        let keeper = tokio::spawn(keep(client.clone(), on_message, sender, first));
+        Ok(Self { live, _keeper: Arc::new(AbortOnDropHandle::new(keeper)) })
+    }
+
+    /// Follows the connections of the link; nothing while it is down.
+    pub(crate) fn watch(&self) -> watch::Receiver<Option<Live>> {
+        self.live.clone()
+    }
+
+    /// Sends a command.
+    pub(crate) async fn run<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, LinkError> {
+        let mut live = self.live().await?;
+        let answer = timeout(ANSWER_TIMEOUT, command.query_async(&mut live.connection)).await;
+        live.judge(answer)
+    }
+
+    /// Sends several commands at once.
+    pub(crate) async fn run_all<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, LinkError> {
+        let mut live = self.live().await?;
+        let answer = timeout(ANSWER_TIMEOUT, pipeline.query_async(&mut live.connection)).await;
+        live.judge(answer)
+    }
+
+    /// Runs a script, loading it first where Redis does not know it.
+    pub(crate) async fn call<T: FromRedisValue>(&self, script: &Script, call: &Cmd) -> Result<T, LinkError> {
+        let mut live = self.live().await?;
+        let attempt = async {
+            match call.query_async(&mut live.connection).await {
+                Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                    let mut load = redis::cmd("SCRIPT");
+                    load.arg("LOAD").arg(script.code).query_async::<Value>(&mut live.connection).await?;
+                    call.query_async(&mut live.connection).await
+                }
+                answer => answer,
+            }
+        };
+        let answer = timeout(ANSWER_TIMEOUT, attempt).await;
+        live.judge(answer)
+    }
+
+    async fn live(&self) -> Result<Live, LinkError> {
+        if let Some(live) = &*self.live.borrow() {
+            return Ok(live.clone());
+        }
+        let mut live = self.live.clone();
+        let found = timeout(DIAL_PATIENCE, live.wait_for(Option::is_some)).await;
+        let live = found.ok().and_then(Result::ok).and_then(|live| live.clone());
+        live.ok_or_else(|| LinkError::Unreachable("not connected to redis".to_owned()))
+    }
+}
+
+impl Live {
+    fn judge<T>(
+        &self,
+        answer: Result<Result<T, RedisError>, tokio::time::error::Elapsed>,
+    ) -> Result<T, LinkError> {
+        match answer {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => {
+                // After a failover the old master stays behind this connection as a replica.
+                let demoted = error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly);
+                if demoted || error.is_unrecoverable_error() {
+                    self.reject();
+                }
+                Err(error.into())
+            }
+            Err(_) => Err(LinkError::Unreachable("redis did not answer in time".to_owned())),
+        }
+    }
+}
+
+impl From<RedisError> for LinkError {
+    fn from(error: RedisError) -> Self {
+        let corrupt = matches!(error.kind(), ErrorKind::UnexpectedReturnType | ErrorKind::Parse)
+            || error.code() == Some("WRONGTYPE");
+        let detail = error.to_string();
+        if corrupt { LinkError::Corrupt(detail) } else { LinkError::Unreachable(detail) }
+    }
+}
+
+async fn keep(client: Client, on_message: OnMessage, sender: watch::Sender<Option<Live>>, first: Live) {
+    let mut live = first;
+    loop {
+        until_ended(&live).await;
+        tracing::warn!(redis = %address(&client), "connection lost");
+        sender.send_replace(None);
+        drop(live);
+        let mut pause = FIRST_PAUSE;
+        live = loop {
+            match dial(&client, &on_message).await {
+                Ok(live) => break live,
+                Err(error) => tracing::debug!(%error, "cannot connect to redis"),
+            }
+            // Many nodes lose the same Redis at the same moment; they need not return in the same one.
+            sleep(pause.mul_f64(0.5 + rand::random::<f64>() / 2.0)).await;
+            pause = (pause * 2).min(MAX_PAUSE);
+        };
+        tracing::info!(redis = %address(&client), "connected");
+        sender.send_replace(Some(live.clone()));
+    }
+}
+
+async fn until_ended(live: &Live) {
+    let mut connection = live.connection.clone();
+    loop {
+        tokio::select! {
+            () = live.ended.notified() => return,
+            () = sleep(PING_EVERY) => {}
+        }
+        let ping = redis::cmd("PING");
+        let ping = timeout(ANSWER_TIMEOUT, ping.query_async::<Value>(&mut connection));
+        tokio::select! {
+            () = live.ended.notified() => return,
+            answer = ping => match answer {
+                Ok(Ok(_)) => {}
+                // An answer that is an error, such as LOADING, still shows a living connection.
+                Ok(Err(error)) if !error.is_unrecoverable_error() && !error.is_timeout() => {}
+                _ => return,
+            }
+        }
+    }
+}
+
+async fn dial(client: &Client, on_message: &OnMessage) -> Result<Live, RedisError> {
+    let ended = Arc::new(Notify::new());
+    let (end, on_message) = (ended.clone(), on_message.clone());
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECT_TIMEOUT))
+        .set_response_timeout(Some(ANSWER_TIMEOUT))
+        .set_pipeline_buffer_size(PIPELINE_BUFFER)
+        .set_push_sender(move |push: PushInfo| {
+            match push.kind {
+                PushKind::Message => on_message(push.data),
+                PushKind::Disconnection => end.notify_one(),
+                _ => {}
+            }
+            Ok::<(), redis::aio::SendError>(())
+        });
+    let connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+    Ok(Live { connection, ended })
+}

@@ -1,0 +1,119 @@
+//! The broker over Redis: a stream per log, one script per message, Pub/Sub as the bus.
+//!
+//! Invariant: the bus only says early what the log says for certain. Pub/Sub loses whatever is published while a
+//! link is cut, so every message carries its number and everything that does not follow is read from the log.
+
+mod codec;
+pub(crate) mod link;
+mod log;
+mod shard;
+mod subscriber;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use redis::Value;
+use tokio_util::task::AbortOnDropHandle;
+
+use self::link::Link;
+use self::log::Logs;
+use self::shard::Outlet;
+use self::subscriber::Subscriptions;
+use super::{
+    Broker, BrokerError, Conversation, Notice, Outgoing, Page, Range, Receipt, Retention, Sink, Topic,
+};
+use crate::clock::Clock;
+use crate::counters::Counters;
+use crate::keys::Keys;
+
+/// The port over Redis. Its tasks end when it is dropped.
+pub struct RedisBroker {
+    logs: Arc<Logs>,
+    subscriptions: Arc<Subscriptions>,
+    clock: Arc<dyn Clock>,
+    counters: Arc<Counters>,
+    _tasks: Vec<AbortOnDropHandle<()>>,
+}
+
+impl RedisBroker {
+    /// Connects; `node` is the random number of this process.
+    ///
+    /// # Errors
+    /// [`BrokerError::Unreachable`] when the URL is unusable or Redis does not answer.
+    pub async fn connect(
+        url: &str,
+        keys: Keys,
+        node: u64,
+        retention: Retention,
+        clock: Arc<dyn Clock>,
+        counters: Arc<Counters>,
+        sink: Arc<dyn Sink>,
+    ) -> Result<Arc<Self>, BrokerError> {
+        let client = link::client(url)?;
+        let (subscriptions, arrivals) = Subscriptions::new(keys.echo(node));
+        // Appends have a connection of their own, so that reading a long page never stands before a message.
+        let appends = Link::open(&client, Arc::new(|_| ())).await?;
+        let others = Link::open(&client, Arc::new(|_| ())).await?;
+        let bus = Link::open(&client, subscriptions.on_message()).await?;
+        let logs = Arc::new(Logs::new(keys, appends, others, retention.max_messages));
+        let outlet = Arc::new(Outlet { logs: logs.clone(), sink, counters: counters.clone() });
+        let mut tasks = vec![
+            tokio::spawn(subscriptions.clone().run(bus.clone(), logs.clone())),
+            tokio::spawn(subscriptions.clone().call_itself(bus, logs.clone())),
+        ];
+        for (shard, arrivals) in subscriptions.shards().iter().zip(arrivals) {
+            tasks.push(tokio::spawn(shard.clone().run(arrivals, outlet.clone())));
+        }
+        let tasks = tasks.into_iter().map(AbortOnDropHandle::new).collect();
+        Ok(Arc::new(Self { logs, subscriptions, clock, counters, _tasks: tasks }))
+    }
+
+    fn channel(&self, topic: &Topic) -> Bytes {
+        self.logs.keys.channel(topic).into()
+    }
+}
+
+#[async_trait]
+impl Broker for RedisBroker {
+    async fn append(&self, message: Outgoing) -> Result<Receipt, BrokerError> {
+        let receipt = self.logs.append(&message, self.clock.now_ms()).await?;
+        if !receipt.duplicate {
+            self.counters.messages.add(1);
+        }
+        Ok(receipt)
+    }
+
+    async fn notify(&self, topic: &Topic, notice: Notice) -> Result<(), BrokerError> {
+        Ok(self.logs.publish(&self.channel(topic), &codec::notice(&notice)).await?)
+    }
+
+    /// A caller that drops the future before it returns must call `unsubscribe`.
+    async fn subscribe(&self, topic: &Topic) -> Result<(), BrokerError> {
+        if self.subscriptions.subscribe(self.channel(topic), topic).await {
+            return Ok(());
+        }
+        Err(BrokerError::Unreachable("redis did not confirm the subscription in time".to_owned()))
+    }
+
+    fn unsubscribe(&self, topic: &Topic) {
+        self.subscriptions.unsubscribe(self.channel(topic));
+    }
+
+    async fn read(
+        &self,
+        conversation: &Conversation,
+        range: Range,
+        limit: usize,
+    ) -> Result<Page, BrokerError> {
+        self.logs.read(conversation, range, limit).await
+    }
+
+    async fn ready(&self) -> Result<(), BrokerError> {
+        self.logs.appends.run::<Value>(&redis::cmd("PING")).await?;
+        if self.subscriptions.receiving() {
+            return Ok(());
+        }
+        Err(BrokerError::Unreachable("not subscribed".to_owned()))
+    }
+}

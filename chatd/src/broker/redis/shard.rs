@@ -1,0 +1,391 @@
+//! A part of the subscribed topics: takes what the bus brings and hands it to the sink in order and without holes.
+//!
+//! Invariant: the sink sees the numbers of a topic one after the other. Whatever does not fit (a hole, another
+//! epoch, a full queue, a new connection) makes the topic stale: nothing of it is delivered from the bus until its
+//! log was read from the cursor on. Only that reading decides that something is lost.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use super::codec::{self, Position};
+use super::link::LinkError;
+use super::log::{Cursor, Logs};
+use crate::broker::{Sink, Topic};
+use crate::counters::Counters;
+
+/// Payloads that may wait in one shard. When it is full, the topic of a payload becomes stale and the payload is
+/// left to the log.
+const QUEUE: usize = 8_192;
+/// Payloads taken from the queue before stale topics have their turn.
+const BATCH: usize = 256;
+/// Heads read, or entries of one log read, in one round trip.
+const PAGE: usize = 256;
+/// Pause before stale topics are tried again when Redis did not answer.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// A payload from the bus.
+pub(super) struct Arrival {
+    pub channel: Bytes,
+    pub payload: Bytes,
+}
+
+/// What the shards read from and deliver to.
+pub(super) struct Outlet {
+    pub logs: Arc<Logs>,
+    pub sink: Arc<dyn Sink>,
+    pub counters: Arc<Counters>,
+}
+
+/// See the module.
+pub(super) struct Shard {
+    table: Mutex<Table>,
+    queue: mpsc::Sender<Arrival>,
+    wake: Notify,
+}
+
+#[derive(Default)]
+struct Table {
+    slots: HashMap<Bytes, Slot>,
+    /// Topics to be read from their logs, as soon as possible.
+    stale: HashSet<Bytes>,
+    next_life: u64,
+}
+
+struct Slot {
+    topic: Arc<Topic>,
+    /// Tells a subscription from an earlier one of the same topic.
+    life: u64,
+    state: State,
+}
+
+enum State {
+    /// Not yet confirmed; `seen` is the greatest number that came meanwhile.
+    Opening { seen: u64, waiting: Vec<oneshot::Sender<()>> },
+    /// Delivering; while `stale`, only from the log.
+    Open { cursor: Cursor, stale: bool },
+}
+
+struct Behind {
+    channel: Bytes,
+    topic: Arc<Topic>,
+    life: u64,
+    cursor: Cursor,
+}
+
+/// What a call of [`Shard::want`] found.
+pub(super) enum Wanted {
+    /// The topic is delivering.
+    Open,
+    /// The receiver hears when it does; true when nobody asked before.
+    Opening(oneshot::Receiver<()>, bool),
+}
+
+impl Shard {
+    pub(super) fn new() -> (Arc<Self>, mpsc::Receiver<Arrival>) {
+        let (queue, arrivals) = mpsc::channel(QUEUE);
+        (Arc::new(Self { table: Mutex::default(), queue, wake: Notify::new() }), arrivals)
+    }
+
+    /// Takes a payload from the bus without waiting.
+    pub(super) fn offer(&self, arrival: Arrival) {
+        if let Err(mpsc::error::TrySendError::Full(arrival)) = self.queue.try_send(arrival) {
+            let mut table = self.table.lock();
+            match table.slots.get_mut(&arrival.channel).map(|slot| &mut slot.state) {
+                Some(State::Opening { seen, .. }) => *seen = u64::MAX,
+                Some(State::Open { .. }) => table.mark_stale(&arrival.channel),
+                None => {}
+            }
+        }
+    }
+
+    /// Asks for a topic.
+    pub(super) fn want(&self, channel: &Bytes, topic: &Topic) -> Wanted {
+        let (answer, hear) = oneshot::channel();
+        let mut table = self.table.lock();
+        match table.slots.get_mut(channel).map(|slot| &mut slot.state) {
+            Some(State::Open { .. }) => return Wanted::Open,
+            Some(State::Opening { waiting, .. }) => {
+                waiting.push(answer);
+                return Wanted::Opening(hear, false);
+            }
+            None => {}
+        }
+        table.next_life += 1;
+        let state = State::Opening { seen: 0, waiting: vec![answer] };
+        let slot = Slot { topic: Arc::new(topic.clone()), life: table.next_life, state };
+        table.slots.insert(channel.clone(), slot);
+        Wanted::Opening(hear, true)
+    }
+
+    /// Ends a topic.
+    pub(super) fn forget(&self, channel: &Bytes) {
+        self.table.lock().forget(channel);
+    }
+
+    /// Ends a topic that is not confirmed and for which nobody waits any more; true when it did.
+    pub(super) fn forget_unwanted(&self, channel: &Bytes) -> bool {
+        let mut table = self.table.lock();
+        let unwanted = match table.slots.get(channel).map(|slot| &slot.state) {
+            Some(State::Opening { waiting, .. }) => waiting.iter().all(oneshot::Sender::is_closed),
+            _ => false,
+        };
+        if unwanted {
+            table.forget(channel);
+        }
+        unwanted
+    }
+
+    /// Whether the topic is asked for.
+    pub(super) fn wants(&self, channel: &Bytes) -> bool {
+        self.table.lock().slots.contains_key(channel)
+    }
+
+    /// All channels asked for.
+    pub(super) fn channels(&self) -> Vec<Bytes> {
+        self.table.lock().slots.keys().cloned().collect()
+    }
+
+    /// The connection is gone: nothing fits until the logs were read over a new one.
+    pub(super) fn cut(&self) {
+        for slot in self.table.lock().slots.values_mut() {
+            if let State::Open { stale, .. } = &mut slot.state {
+                *stale = true;
+            }
+        }
+    }
+
+    /// The channel is subscribed. Answers the topic when it still has to be opened.
+    pub(super) fn confirmed(&self, channel: &Bytes, anew: bool) -> Option<(Arc<Topic>, u64)> {
+        let mut table = self.table.lock();
+        let slot = table.slots.get(channel)?;
+        match &slot.state {
+            State::Opening { .. } => return Some((slot.topic.clone(), slot.life)),
+            State::Open { .. } if anew => table.mark_stale(channel),
+            State::Open { .. } => {}
+        }
+        drop(table);
+        self.wake.notify_one();
+        None
+    }
+
+    /// Lets a topic deliver everything behind `cursor`, which was read after the channel was subscribed.
+    pub(super) fn open(&self, channel: &Bytes, life: u64, cursor: Cursor) {
+        let mut table = self.table.lock();
+        let Some(slot) = table.slots.get_mut(channel).filter(|slot| slot.life == life) else { return };
+        let missed = cursor.number;
+        let opened = State::Open { cursor, stale: false };
+        let State::Opening { seen, waiting } = std::mem::replace(&mut slot.state, opened) else { return };
+        if seen > missed {
+            table.mark_stale(channel);
+        }
+        drop(table);
+        for waiter in waiting {
+            // A waiter that left has no use for the answer.
+            let _ = waiter.send(());
+        }
+        self.wake.notify_one();
+    }
+
+    /// Delivers for as long as the shard lives.
+    pub(super) async fn run(self: Arc<Self>, mut arrivals: mpsc::Receiver<Arrival>, outlet: Arc<Outlet>) {
+        let mut batch = Vec::with_capacity(BATCH);
+        let mut retry = false;
+        loop {
+            tokio::select! {
+                taken = arrivals.recv_many(&mut batch, BATCH) => if taken == 0 { return },
+                () = self.wake.notified() => {}
+                () = tokio::time::sleep(RETRY), if retry => {}
+            }
+            for arrival in batch.drain(..) {
+                self.take(&arrival, &outlet);
+            }
+            retry = self.catch_up_all(&outlet).await.is_err();
+        }
+    }
+
+    fn take(&self, arrival: &Arrival, outlet: &Outlet) {
+        let position = match codec::position(&arrival.payload) {
+            Ok(position) => position,
+            // Nothing of chatd's: the log would have it otherwise, and the next number shows the hole.
+            Err(error) => return tracing::error!(%error, "on the bus"),
+        };
+        let topic = self.table.lock().admit(&arrival.channel, position.as_ref());
+        if let Some(topic) = topic {
+            deliver(outlet, &topic, &arrival.payload);
+        }
+    }
+
+    async fn catch_up_all(&self, outlet: &Outlet) -> Result<(), LinkError> {
+        let mut work = self.table.lock().take_stale();
+        while !work.is_empty() {
+            let chunk = work.split_off(work.len().saturating_sub(PAGE));
+            let topics: Vec<&Topic> = chunk.iter().map(|behind| &*behind.topic).collect();
+            let mut failed = None;
+            match outlet.logs.heads(&topics).await {
+                Ok(heads) => {
+                    for (behind, head) in chunk.iter().zip(heads) {
+                        if let Err(error) = self.catch_up(behind, head, outlet).await {
+                            self.table.lock().mark_stale(&behind.channel);
+                            failed = Some(error);
+                        }
+                    }
+                }
+                Err(error) => {
+                    let mut table = self.table.lock();
+                    chunk.iter().for_each(|behind| table.mark_stale(&behind.channel));
+                    failed = Some(error);
+                }
+            }
+            if let Some(error) = failed {
+                let mut table = self.table.lock();
+                work.iter().for_each(|behind| table.mark_stale(&behind.channel));
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Delivers what the log holds behind the cursor, or tells that it does not hold all of it.
+    async fn catch_up(&self, behind: &Behind, head: Cursor, outlet: &Outlet) -> Result<(), LinkError> {
+        let mut cursor = behind.cursor.clone();
+        if !cursor.epoch.is_empty() && cursor.epoch != head.epoch {
+            return self.lose(behind, head, outlet);
+        }
+        let forked = head.number < cursor.number
+            || (head.number == cursor.number && head.number > 0 && head.time != cursor.time);
+        if forked {
+            return self.lose_forked(behind, outlet).await;
+        }
+        cursor.epoch = head.epoch.clone();
+        while cursor.number < head.number {
+            // The entry at the cursor is read again: if it is another one, the log lost its end and grew anew.
+            let entries = outlet.logs.tail(&behind.topic, cursor.number, PAGE).await?;
+            let before = cursor.number;
+            for (number, payload) in entries {
+                let time = codec::position(&payload).ok().flatten().map_or(0, |position| position.time);
+                if number == cursor.number {
+                    if time != cursor.time {
+                        return self.lose_forked(behind, outlet).await;
+                    }
+                } else if number == cursor.number + 1 {
+                    (cursor.number, cursor.time) = (number, time);
+                    outlet.counters.gap_fills.add(1);
+                    deliver(outlet, &behind.topic, &payload);
+                } else {
+                    return self.lose(behind, head, outlet);
+                }
+            }
+            if cursor.number == before {
+                return self.lose(behind, head, outlet);
+            }
+            if !self.advance(behind, &cursor) {
+                return Ok(());
+            }
+        }
+        self.settle(behind, cursor);
+        Ok(())
+    }
+
+    async fn lose_forked(&self, behind: &Behind, outlet: &Outlet) -> Result<(), LinkError> {
+        tracing::error!(topic = ?behind.topic, "a log lost its end; it gets a new epoch");
+        let head = outlet.logs.fork(&behind.topic, &behind.cursor.epoch).await?;
+        self.lose(behind, head, outlet)
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "ends a chain of fallible steps")]
+    fn lose(&self, behind: &Behind, head: Cursor, outlet: &Outlet) -> Result<(), LinkError> {
+        if self.settle(behind, head) {
+            outlet.sink.lost(&behind.topic);
+        }
+        Ok(())
+    }
+
+    /// Remembers how far the log was delivered; false when the subscription has ended.
+    fn advance(&self, behind: &Behind, reached: &Cursor) -> bool {
+        self.table.lock().cursor_of(behind).map(|(cursor, _)| *cursor = reached.clone()).is_some()
+    }
+
+    /// Goes on from `reached` with what the bus brings; false when the subscription has ended.
+    fn settle(&self, behind: &Behind, reached: Cursor) -> bool {
+        let mut table = self.table.lock();
+        let again = table.stale.contains(&behind.channel);
+        table.cursor_of(behind).map(|(cursor, stale)| (*cursor, *stale) = (reached, again)).is_some()
+    }
+}
+
+impl Table {
+    /// Decides whether a payload from the bus is next; moves the cursor when it is.
+    fn admit(&mut self, channel: &Bytes, position: Option<&Position<'_>>) -> Option<Arc<Topic>> {
+        let slot = self.slots.get_mut(channel)?;
+        match (&mut slot.state, position) {
+            (State::Opening { .. }, None) => None,
+            (State::Opening { seen, .. }, Some(position)) => {
+                *seen = (*seen).max(position.number);
+                None
+            }
+            (State::Open { .. }, None) => Some(slot.topic.clone()),
+            (State::Open { stale: true, .. }, Some(_)) => None,
+            (State::Open { cursor, .. }, Some(position)) => {
+                let same = *cursor.epoch == *position.epoch;
+                let first = cursor.epoch.is_empty();
+                if position.number == cursor.number + 1 && (same || first) {
+                    if first {
+                        cursor.epoch = position.epoch.into();
+                    }
+                    (cursor.number, cursor.time) = (position.number, position.time);
+                    return Some(slot.topic.clone());
+                }
+                if !same || position.number > cursor.number {
+                    self.mark_stale(channel);
+                }
+                None
+            }
+        }
+    }
+
+    fn mark_stale(&mut self, channel: &Bytes) {
+        if let Some(Slot { state: State::Open { stale, .. }, .. }) = self.slots.get_mut(channel) {
+            *stale = true;
+            self.stale.insert(channel.clone());
+        }
+    }
+
+    fn take_stale(&mut self) -> Vec<Behind> {
+        let stale = std::mem::take(&mut self.stale);
+        let behind = |channel: Bytes| {
+            let slot = self.slots.get(&channel)?;
+            let State::Open { cursor, .. } = &slot.state else { return None };
+            Some(Behind { topic: slot.topic.clone(), life: slot.life, cursor: cursor.clone(), channel })
+        };
+        stale.into_iter().filter_map(behind).collect()
+    }
+
+    fn cursor_of(&mut self, behind: &Behind) -> Option<(&mut Cursor, &mut bool)> {
+        match self.slots.get_mut(&behind.channel) {
+            Some(Slot { life, state: State::Open { cursor, stale }, .. }) if *life == behind.life => {
+                Some((cursor, stale))
+            }
+            _ => None,
+        }
+    }
+
+    fn forget(&mut self, channel: &Bytes) {
+        self.slots.remove(channel);
+        self.stale.remove(channel);
+    }
+}
+
+fn deliver(outlet: &Outlet, topic: &Topic, payload: &Bytes) {
+    match codec::event(topic, payload) {
+        Ok(event) => outlet.sink.deliver(topic, &event),
+        Err(error) => {
+            tracing::error!(%error, ?topic, "cannot be delivered");
+            outlet.sink.lost(topic);
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Names of everything chatd keeps or publishes in Redis.
+//!
+//! Invariant: no name is built anywhere else, and no two things share a name, whatever characters their ids hold:
+//! an id stands last in its name, or behind its length in bytes.
+//!
+//! All keys of an app carry the hash tag `{<prefix>:<app>}`, so a Redis Cluster keeps an app in one slot and one
+//! script may change a log, the index of repeats and two inboxes in one step. Atomicity is worth more here than
+//! spreading one app over shards; apps still spread. Keys about nodes belong to no app and have their own tag.
+
+use std::sync::Arc;
+
+use chat_protocol::{AppId, UserId};
+
+use crate::broker::{Conversation, Topic};
+
+/// Longest prefix, in bytes.
+const MAX_PREFIX_BYTES: usize = 32;
+
+/// Why a text cannot stand before all names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the key prefix must be 1 to {MAX_PREFIX_BYTES} of A-Z a-z 0-9 . _ -")]
+pub struct BadPrefix;
+
+/// Builds the names below one prefix; deployments with different prefixes may share a Redis.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keys {
+    prefix: Arc<str>,
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self { prefix: "chat".into() }
+    }
+}
+
+impl Keys {
+    /// Takes the prefix.
+    ///
+    /// # Errors
+    /// [`BadPrefix`] when it could be mistaken for another part of a name.
+    pub fn new(prefix: &str) -> Result<Self, BadPrefix> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        if prefix.is_empty() || prefix.len() > MAX_PREFIX_BYTES || !prefix.bytes().all(plain) {
+            return Err(BadPrefix);
+        }
+        Ok(Self { prefix: prefix.into() })
+    }
+
+    /// Stream with the entries of a log.
+    #[must_use]
+    pub fn log(&self, conversation: &Conversation) -> String {
+        self.of_conversation("log", conversation)
+    }
+
+    /// Hash with epoch, last offset and last time of a log.
+    #[must_use]
+    pub fn log_head(&self, conversation: &Conversation) -> String {
+        self.of_conversation("head", conversation)
+    }
+
+    /// Stream with everything published to a topic: the log itself, or the inbox of a user.
+    #[must_use]
+    pub fn topic_log(&self, topic: &Topic) -> String {
+        self.of_topic("log", topic)
+    }
+
+    /// Hash with epoch, last number and last time of [`Keys::topic_log`].
+    #[must_use]
+    pub fn topic_head(&self, topic: &Topic) -> String {
+        self.of_topic("head", topic)
+    }
+
+    /// Channel of a topic.
+    #[must_use]
+    pub fn channel(&self, topic: &Topic) -> String {
+        self.of_topic("bus", topic)
+    }
+
+    /// Hash of the message ids a user sent within one period, with their receipts.
+    #[must_use]
+    pub fn sent(&self, app: AppId, sender: &UserId, period: u64) -> String {
+        self.of_app(app, &format!("sent:{period}:{sender}"))
+    }
+
+    /// Channel on which a node hears itself.
+    #[must_use]
+    pub fn echo(&self, node: u64) -> String {
+        self.of_nodes(&format!("echo:{node:016x}"))
+    }
+
+    /// Sorted set of the leases of live nodes by the time they end.
+    #[must_use]
+    pub fn leases(&self) -> String {
+        self.of_nodes("leases")
+    }
+
+    /// Sorted set of ended leases whose users are not yet cleared away, by the time another node may take over.
+    #[must_use]
+    pub fn graves(&self) -> String {
+        self.of_nodes("graves")
+    }
+
+    /// Set of the apps in which the holder of a lease has users.
+    #[must_use]
+    pub fn lease_apps(&self, lease: &str) -> String {
+        self.of_nodes(&format!("apps:{lease}"))
+    }
+
+    /// Sorted set of the users of an app whom the holder of a lease serves.
+    #[must_use]
+    pub fn here(&self, app: AppId, lease: &str) -> String {
+        self.of_app(app, &format!("here:{lease}"))
+    }
+
+    fn of_conversation(&self, kind: &str, conversation: &Conversation) -> String {
+        match conversation {
+            Conversation::World(app) => self.of_app(*app, &format!("{kind}:world")),
+            Conversation::Group(app, group) => self.of_app(*app, &format!("{kind}:group:{group}")),
+            Conversation::Pair(app, a, b) => {
+                self.of_app(*app, &format!("{kind}:pair:{}:{a}:{b}", a.as_str().len()))
+            }
+        }
+    }
+
+    fn of_topic(&self, kind: &str, topic: &Topic) -> String {
+        match topic {
+            Topic::World(app) => self.of_app(*app, &format!("{kind}:world")),
+            Topic::Group(app, group) => self.of_app(*app, &format!("{kind}:group:{group}")),
+            Topic::Inbox(app, user) => self.of_app(*app, &format!("{kind}:inbox:{user}")),
+        }
+    }
+
+    fn of_app(&self, app: AppId, rest: &str) -> String {
+        format!("{{{}:{app}}}:{rest}", self.prefix)
+    }
+
+    fn of_nodes(&self, rest: &str) -> String {
+        format!("{{{}}}:{rest}", self.prefix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use chat_protocol::GroupId;
+
+    use super::*;
+
+    fn user(text: &str) -> UserId {
+        UserId::new(text).unwrap()
+    }
+
+    #[test]
+    fn hostile_ids_never_share_a_name() {
+        let keys = Keys::default();
+        let pairs = [("a", "b:c"), ("a:b", "c"), ("1:a", "b"), ("a", "1:b"), ("}", "{"), ("{x}", "a")];
+        let mut names: Vec<String> =
+            pairs.iter().map(|(a, b)| keys.log(&Conversation::Pair(1, user(a), user(b)))).collect();
+        for group in ["world", "a:b", "pair:1:a:b", "inbox:a"] {
+            let group = GroupId::new(group).unwrap();
+            names.push(keys.log(&Conversation::Group(1, group.clone())));
+            names.push(keys.log_head(&Conversation::Group(1, group)));
+        }
+        for name in ["world", "a", "a:b", "group:a"] {
+            names.push(keys.topic_log(&Topic::Inbox(1, user(name))));
+            names.push(keys.topic_head(&Topic::Inbox(1, user(name))));
+            names.push(keys.channel(&Topic::Inbox(1, user(name))));
+            names.push(keys.sent(1, &user(name), 1));
+        }
+        names.push(keys.sent(1, &user("2:a"), 1));
+        names.push(keys.sent(1, &user("a"), 12));
+        names.push(keys.log(&Conversation::World(1)));
+        names.push(keys.log(&Conversation::World(11)));
+        names.push(keys.here(1, "l"));
+        names.push(keys.lease_apps("l"));
+        let distinct: HashSet<&String> = names.iter().collect();
+        assert_eq!(distinct.len(), names.len(), "{names:#?}");
+    }
+
+    #[test]
+    fn the_hash_tag_is_the_app_whatever_the_ids() {
+        let keys = Keys::new("x").unwrap();
+        let name = keys.log(&Conversation::Pair(7, user("}{"), user("{y}")));
+        assert!(name.starts_with("{x:7}:"), "{name}");
+    }
+
+    #[test]
+    fn a_topic_reads_the_log_of_its_conversation() {
+        let keys = Keys::default();
+        let group = GroupId::new("g").unwrap();
+        assert_eq!(keys.topic_log(&Topic::World(3)), keys.log(&Conversation::World(3)));
+        assert_eq!(keys.topic_head(&Topic::World(3)), keys.log_head(&Conversation::World(3)));
+        let conversation = Conversation::Group(3, group.clone());
+        assert_eq!(keys.topic_log(&Topic::Group(3, group)), keys.log(&conversation));
+    }
+
+    #[test]
+    fn prefixes_that_break_the_tag_are_refused() {
+        for bad in ["", "a:b", "{", "a}", "a b", &"x".repeat(33)] {
+            assert_eq!(Keys::new(bad), Err(BadPrefix), "{bad:?}");
+        }
+    }
+}
