@@ -20,7 +20,7 @@ Exit codes:
   4    not authenticated               130  interrupted
 
 Variables, each weaker than its flag: CHATCTL_SERVER CHATCTL_APP CHATCTL_AS
-CHATCTL_OUTPUT CHATCTL_COLOR CHATCTL_TIMEOUT CHATCTL_RETRIES. NO_COLOR is honoured.
+CHATCTL_OUTPUT CHATCTL_COLOR CHATCTL_TIMEOUT CHATCTL_RETRIES; and NO_COLOR.
 
 Examples:
   chatctl --app 101 list
@@ -73,7 +73,7 @@ pub struct Flags {
     /// Longest wait for each answer, such as 500ms, 5s, 1m [default: 5s]
     #[arg(long, global = true, value_name = "DURATION")]
     pub timeout: Option<Span>,
-    /// Try again so often when that is safe: unreachable, or told to come back [default: 2]
+    /// Repeat a request at most so often, where that is safe [default: 2]
     #[arg(long, global = true, value_name = "N")]
     pub retries: Option<u32>,
     /// Print the requests instead of sending them

@@ -19,6 +19,7 @@ pub struct Console {
     stderr: Stream,
     quiet: bool,
     verbose: bool,
+    shows_data: bool,
     colored_data: bool,
     colored_words: bool,
 }
@@ -38,6 +39,7 @@ impl Console {
             stderr: Mutex::new(stderr),
             quiet: false,
             verbose: false,
+            shows_data: terminals.stdout,
             colored_data: terminals.stdout && !plain,
             colored_words: terminals.stderr && !plain,
         }
@@ -52,6 +54,12 @@ impl Console {
             Color::Always => (self.colored_data, self.colored_words) = (true, true),
             Color::Never => (self.colored_data, self.colored_words) = (false, false),
         }
+    }
+
+    /// Whether data goes to a terminal.
+    #[must_use]
+    pub fn shows_data(&self) -> bool {
+        self.shows_data
     }
 
     /// Whether data may carry colour.

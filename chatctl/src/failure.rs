@@ -9,6 +9,7 @@ use chat_client::Error;
 use chat_protocol::Code;
 
 use crate::exit::Exit;
+use crate::operator::plain;
 
 /// Why a command did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +34,7 @@ pub enum Failure {
     #[error("{0}")]
     Undone(String),
     /// Data could not be written.
-    #[error("cannot write to standard output: {0}")]
+    #[error("cannot write to standard output: {}", plain(&.0.to_string()))]
     Output(io::Error),
 }
 

@@ -17,7 +17,7 @@ use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::json::compact;
-use crate::output::{Format, render};
+use crate::output::{Format, render, render_for_terminal};
 use crate::report::Report;
 use crate::settings::Settings;
 use crate::text::Source;
@@ -71,18 +71,17 @@ impl Operator {
         http: &Http,
         request: &O::Request,
     ) -> Result<O::Response, Failure> {
-        self.insist(O::PATH, async || http.call::<O>(request).await).await
+        self.insist(O::PATH, || http.call::<O>(request)).await
     }
 
     /// Tries until it succeeds, fails for good, or was tried often enough.
     ///
     /// # Errors
     /// [`Failure::Call`] with the last error.
-    pub async fn insist<T>(
-        &self,
-        what: &str,
-        attempt: impl AsyncFn() -> Result<T, Error>,
-    ) -> Result<T, Failure> {
+    pub async fn insist<T, F>(&self, what: &str, attempt: impl Fn() -> F) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
         let url = self.settings.server.url(what);
         self.console.detail(&format!("asking {url}"));
         let mut tried = 0;
@@ -122,6 +121,7 @@ impl Operator {
     /// # Errors
     /// [`Failure::Output`].
     pub fn print(&self, report: &Report) -> Result<(), Failure> {
+        let render = if self.console.shows_data() { render_for_terminal } else { render };
         self.console.data(&render(report, self.settings.format, self.console.colors_data()))
     }
 

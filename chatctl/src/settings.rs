@@ -104,7 +104,8 @@ impl Settings {
     /// # Errors
     /// [`Failure::Usage`] naming flag and variable.
     pub fn app(&self) -> Result<AppId, Failure> {
-        self.app.ok_or_else(|| Failure::usage("which app?", "give --app N, or set CHATCTL_APP"))
+        self.app
+            .ok_or_else(|| Failure::usage("this command needs an app", "give --app N, or set CHATCTL_APP"))
     }
 
     /// The app, for a command that can.
@@ -124,9 +125,13 @@ where
     }
     // An empty variable is how a shell script unsets one for a single command.
     let Some(value) = environment(name).filter(|value| !value.is_empty()) else { return Ok(None) };
-    let bad = |why: &dyn Display| Failure::Usage { cause: format!("{name}: {why}"), next: None };
-    let text = value.to_str().ok_or_else(|| bad(&"not valid UTF-8"))?;
-    text.parse().map(Some).map_err(|why| bad(&format_args!("{text:?}: {why}")))
+    let bad = |why: String| Failure::Usage { cause: format!("{name}: {why}"), next: None };
+    let text = value.to_str().ok_or_else(|| bad("not valid UTF-8".to_owned()))?;
+    text.parse().map(Some).map_err(|why: T::Err| {
+        let (why, quoted) = (why.to_string(), format!("{text:?}"));
+        // Some reasons quote the value themselves.
+        bad(if why.contains(&quoted) { why } else { format!("{quoted}: {why}") })
+    })
 }
 
 #[cfg(test)]

@@ -12,11 +12,6 @@ use chat_protocol::content::MAX_CONTENT_BYTES;
 
 use crate::failure::Failure;
 
-/// How TEXT is read, for the help of commands that take one.
-pub const ABOUT: &str = "\
-TEXT is the message itself; - reads it from standard input and @FILE from a file, less one
-newline at the end. A text that begins with @ is written with two: @@all.";
-
 /// Where the text is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {

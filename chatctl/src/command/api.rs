@@ -16,8 +16,8 @@ use crate::report::Report;
 use crate::settings::Settings;
 
 const EXAMPLES: &str = "\
-Without a path the operations are listed. --app gives appId and --as the acting user, unless
-they are among the parameters. A value of a JSON parameter is read as JSON.
+Without a path the operations are listed. --app gives appId and --as the acting
+user, unless they are among the parameters. JSON parameters are read as JSON.
 
 Examples:
   chatctl api
@@ -53,8 +53,7 @@ pub async fn run(args: Args, operator: &Operator) -> Result<Exit, Failure> {
         operator.console.detail(msg_id);
     }
     let http = operator.http()?;
-    let answer =
-        operator.insist(operation.path, async || http.call_raw(operation.path, &request).await).await;
+    let answer = operator.insist(operation.path, || http.call_raw(operation.path, &request)).await;
     let answer = answer.map_err(|failure| match msg_id {
         Some(words) => failure.repeatable_with(words),
         None => failure,

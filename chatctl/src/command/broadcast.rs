@@ -12,9 +12,10 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::operator::Operator;
 use crate::report::Report;
-use crate::text;
 
 const EXAMPLES: &str = "\
+@FILE and - lose one newline at the end. A text that begins with @ is written
+with two (@@all); before one that begins with - stands --.
 The sender gets no copy. --as USER names the sender too.
 
 Examples:
@@ -30,7 +31,7 @@ pub struct Args {
     #[arg(long, value_name = "USER")]
     from: Option<UserId>,
     /// The message, - for standard input, or @FILE
-    #[arg(value_name = "TEXT|-|@FILE", long_help = text::ABOUT, allow_hyphen_values = true)]
+    #[arg(value_name = "TEXT|-|@FILE")]
     text: OsString,
     /// Your own id for the message: a repeat with the same id is not delivered again
     #[arg(long, value_name = "ID")]
@@ -41,7 +42,10 @@ pub struct Args {
 pub async fn run(args: Args, operator: &Operator) -> Result<Exit, Failure> {
     let app_id = operator.settings.app()?;
     let Some(user_id) = args.from.or_else(|| operator.settings.acting.clone()) else {
-        return Err(Failure::usage("from whom?", "give --from USER or --as USER, or set CHATCTL_AS"));
+        return Err(Failure::usage(
+            "this command needs a sender",
+            "give --from USER or --as USER, or set CHATCTL_AS",
+        ));
     };
     let message = operator.read_text(&args.text).await?;
     let msg_id = message_id::given_or_new(args.msg_id)?;
@@ -63,13 +67,11 @@ pub async fn run(args: Args, operator: &Operator) -> Result<Exit, Failure> {
 
 fn report(request: &SendMessageAllRequest, sent: &SendMessageAllResponse) -> Report {
     let (app_id, from) = (request.app_id, &request.user_id);
-    let mut words = match sent.send_results {
-        true => format!("sent to everyone in app {app_id} except {from}"),
-        false => format!("not sent to app {app_id}"),
+    let words = match (sent.send_results, sent.duplicate) {
+        (true, false) => format!("sent to everyone in app {app_id} except {from}"),
+        (true, true) => format!("already sent to everyone in app {app_id} except {from}; not sent again"),
+        (false, _) => format!("not sent to app {app_id}"),
     };
-    if sent.duplicate {
-        words.push_str("; the same message id was sent before, it is not delivered again");
-    }
     Report::record([
         ("msgId", "message", sent.msg_id.as_str().into()),
         ("sendResults", "sent", sent.send_results.into()),

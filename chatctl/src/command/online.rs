@@ -43,8 +43,9 @@ pub async fn run(args: Args, operator: &Operator) -> Result<Exit, Failure> {
         return operator.rehearse(&rehearsed);
     }
     let http = operator.http()?;
-    let answers: Vec<OnlineResponse> = stream::iter(&requests)
-        .map(|request| operator.call::<Online>(&http, request))
+    let http = &http;
+    let answers: Vec<OnlineResponse> = stream::iter(requests)
+        .map(|request| async move { operator.call::<Online>(http, &request).await })
         .buffered(AT_ONCE)
         .try_collect()
         .await?;

@@ -39,7 +39,7 @@ pub async fn run(_: Args, operator: &Operator) -> Result<Exit, Failure> {
         return operator.rehearse(&[Rehearsed { method: "GET", url: url.into(), body: Value::Null }]);
     }
     let http = operator.http()?;
-    operator.insist(PATH, async || check(&http, &query).await).await?;
+    operator.insist(PATH, || check(&http, &query)).await?;
     let report = Report::record([("url", "url", url.as_str().into())]);
     operator.print(&report.in_words(vec![url.to_string()]))?;
     Ok(Exit::Done)

@@ -12,12 +12,13 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::operator::Operator;
 use crate::report::Report;
-use crate::text;
 
 const EXAMPLES: &str = "\
+@FILE and - lose one newline at the end. A text that begins with @ is written
+with two (@@all); before one that begins with - stands --.
 The message comes from \"system\", or from the user named with --as.
-Exit code: 0 when it was delivered and also when it was stored for an offline user;
-the output tells which, and -o json has it as \"sendResults\".
+Exit code 0: delivered, or stored for a user who is offline. The output tells
+which; -o json has it as \"sendResults\".
 
 Examples:
   chatctl --app 101 send 黄帝 'hello'
@@ -33,7 +34,7 @@ pub struct Args {
     #[arg(value_name = "USER")]
     user: UserId,
     /// The message, - for standard input, or @FILE
-    #[arg(value_name = "TEXT|-|@FILE", long_help = text::ABOUT, allow_hyphen_values = true)]
+    #[arg(value_name = "TEXT|-|@FILE")]
     text: OsString,
     /// Your own id for the message: a repeat with the same id is not delivered again
     #[arg(long, value_name = "ID")]
@@ -76,7 +77,7 @@ fn report(to: &UserId, sent: &SendMessageResponse) -> Report {
         (false, false) => format!("not sent to {to}"),
     };
     if sent.duplicate {
-        words.push_str("; the same message id was sent before, it is not delivered again");
+        words = format!("already {words}; not sent again");
     }
     Report::record([
         ("msgId", "message", sent.msg_id.as_str().into()),

@@ -27,6 +27,18 @@ pub fn escape(text: &str) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
+/// Lines of columns, harmless: like [`escape`], but line ends and tabs stay.
+#[must_use]
+pub fn escape_lines(text: &str) -> String {
+    let is_layout = |c| matches!(c, '\n' | '\t');
+    text.split_inclusive(is_layout)
+        .map(|piece| {
+            let content = piece.strip_suffix(is_layout).unwrap_or(piece);
+            format!("{}{}", escape(content), &piece[content.len()..])
+        })
+        .collect()
+}
+
 /// Whether a terminal may obey the character instead of showing it: controls, line and paragraph separators, and
 /// the marks that change the direction of text. Joiners stay, because emoji and several scripts need them.
 #[must_use]
@@ -44,6 +56,11 @@ mod tests {
     fn controls_are_written_out() {
         assert_eq!(escape("a\u{1b}[31mb\n\u{9b}\u{7f}\t"), "a\\u{1b}[31mb\\n\\u{9b}\\u{7f}\\t");
         assert_eq!(escape("user\u{202e}nimda"), "user\\u{202e}nimda");
+    }
+
+    #[test]
+    fn lines_keep_their_layout() {
+        assert_eq!(escape_lines("a\tb\u{1b}\n\nc\r\n"), "a\tb\\u{1b}\n\nc\\r\n");
     }
 
     #[test]

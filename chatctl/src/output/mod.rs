@@ -43,6 +43,17 @@ impl FromStr for Format {
     }
 }
 
+/// The same as [`render`], harmless for a terminal in every format. Formats whose rules know no escapes lose their
+/// exactness by this, which only a program would notice.
+#[must_use]
+pub fn render_for_terminal(report: &Report, format: Format, color: bool) -> String {
+    let text = render(report, format, color);
+    match format {
+        Format::Csv | Format::Tsv | Format::Name => escape::escape_lines(&text),
+        Format::Table | Format::Json | Format::Jsonl | Format::Yaml => text,
+    }
+}
+
 /// The report in this format, with its last newline; empty when there is nothing to show.
 #[must_use]
 pub fn render(report: &Report, format: Format, color: bool) -> String {

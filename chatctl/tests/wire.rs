@@ -1,0 +1,309 @@
+//! The command line against a scripted server: what goes over the wire, what is tried again, how runs end.
+//!
+//! Invariant: the script sees every request, so that "nothing was sent" and "sent once" are facts.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chatctl::surroundings::Surroundings;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+
+/// What the server does with a request.
+enum Reply {
+    Success(Value),
+    Refusal(u16, u16, Value),
+    Page(&'static str),
+    HangUp,
+    Silence,
+}
+
+type Script = dyn Fn(usize, &str, &Value) -> Reply + Send + Sync;
+type Requests = Arc<Mutex<Vec<(String, Value)>>>;
+
+struct Server {
+    address: String,
+    requests: Requests,
+}
+
+impl Server {
+    async fn start(script: impl Fn(usize, &str, &Value) -> Reply + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = format!("http://{}", listener.local_addr().expect("an address"));
+        let requests = Requests::default();
+        let (seen, script): (_, Arc<Script>) = (requests.clone(), Arc::new(script));
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream, seen.clone(), script.clone()));
+            }
+        });
+        Self { address, requests }
+    }
+
+    fn requests(&self) -> Vec<(String, Value)> {
+        self.requests.lock().expect("no panic").clone()
+    }
+
+    async fn run(&self, words: &[&str]) -> (u8, String, String) {
+        let (surroundings, written) =
+            Surroundings::in_memory(b"from stdin\n", &[("CHATCTL_SERVER", &self.address)]);
+        let exit = chatctl::run(line(words), surroundings).await;
+        (exit, written.stdout(), written.stderr())
+    }
+}
+
+fn line(words: &[&str]) -> Vec<std::ffi::OsString> {
+    std::iter::once("chatctl").chain(words.iter().copied()).map(Into::into).collect()
+}
+
+async fn serve(stream: TcpStream, seen: Requests, script: Arc<Script>) -> io::Result<()> {
+    let mut stream = BufReader::new(stream);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if stream.read_line(&mut head).await? == 0 {
+            return Ok(());
+        }
+    }
+    let length = head
+        .lines()
+        .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+    let mut body = vec![0; length.unwrap_or(0)];
+    stream.read_exact(&mut body).await?;
+    let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let index = {
+        let mut seen = seen.lock().expect("no panic");
+        seen.push((path.clone(), body.clone()));
+        seen.len() - 1
+    };
+    let (status, kind, text) = match script(index, &path, &body) {
+        Reply::Success(data) => {
+            (200, "json", json!({"code": 200, "msg": "Success", "data": data}).to_string())
+        }
+        Reply::Refusal(code, status, data) => {
+            (status, "json", json!({"code": code, "msg": "told\u{1b}[2J why", "data": data}).to_string())
+        }
+        Reply::Page(html) => (200, "html", html.to_owned()),
+        Reply::HangUp => return Ok(()),
+        Reply::Silence => std::future::pending().await,
+    };
+    let answer = format!(
+        "HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{text}",
+        text.len()
+    );
+    stream.write_all(answer.as_bytes()).await
+}
+
+fn delivered(body: &Value) -> Reply {
+    Reply::Success(json!({"sendResults": true, "stored": true, "msgId": body["msgId"], "offset": 1}))
+}
+
+#[tokio::test]
+async fn list_follows_the_cursor_to_the_end() {
+    let server = Server::start(|_, _, body| {
+        let from = body["cursor"].as_str().map_or(0, |cursor| cursor.parse::<usize>().expect("a number") + 1);
+        let users: Vec<_> = (from..2500).take(1000).map(|n| format!("{n:04}")).collect();
+        let cursor = users.last().filter(|last| last.as_str() != "2499");
+        Reply::Success(json!({"userCount": 2500, "userList": users, "cursor": cursor}))
+    })
+    .await;
+    let (exit, out, err) = server.run(&["--app", "1", "list"]).await;
+    assert_eq!((exit, out.lines().count(), err.as_str()), (0, 2501, "2500 users online in app 1\n"));
+    assert_eq!(server.requests().len(), 3);
+    assert!(server.requests().iter().all(|(path, body)| path == "/user/list" && body["limit"] == 1000));
+    let (_, out, err) = server.run(&["--app", "1", "list", "--limit", "1500", "-o", "name"]).await;
+    assert_eq!((out.lines().count(), out.lines().last(), err.as_str()), (1500, Some("1499"), ""));
+}
+
+#[tokio::test]
+async fn a_list_without_end_is_an_error() {
+    let endless = json!({"userCount": 9, "userList": ["a"], "cursor": "a"});
+    let server = Server::start(move |_, _, _| Reply::Success(endless.clone())).await;
+    let (exit, out, err) = server.run(&["--app", "1", "list"]).await;
+    assert_eq!((exit, out.as_str()), (1, ""), "{err}");
+    assert!(err.contains("does not come to an end"), "{err}");
+}
+
+#[tokio::test]
+async fn online_answers_in_the_order_asked() {
+    let server = Server::start(|_, _, body| {
+        Reply::Success(json!({"userId": body["userId"], "online": body["userId"] == "黄帝"}))
+    })
+    .await;
+    let (exit, out, _) = server.run(&["--app", "1", "online", "b", "黄帝", "a"]).await;
+    assert_eq!((exit, out.as_str()), (3, "USER  ONLINE\nb     no\n黄帝  yes\na     no\n"));
+    assert_eq!(server.run(&["--app", "1", "online", "a", "b"]).await.0, 5);
+    assert_eq!(server.run(&["--app", "1", "online", "a"]).await.0, 5);
+    let (exit, out, _) = server.run(&["--app", "1", "online", "黄帝", "-o", "jsonl"]).await;
+    assert_eq!((exit, out.as_str()), (0, "{\"userId\":\"黄帝\",\"online\":true}\n"));
+}
+
+#[tokio::test]
+async fn a_message_keeps_its_id_when_it_is_tried_again() {
+    let server = Server::start(|index, _, body| match index {
+        0 => Reply::Refusal(1013, 503, Value::Null),
+        1 => Reply::Refusal(1011, 429, json!({"retryAfterMs": 1})),
+        _ => delivered(body),
+    })
+    .await;
+    let (exit, out, err) = server.run(&["send", "黄帝", "-", "--app", "1", "--as", "马超", "-v"]).await;
+    assert_eq!((exit, out.as_str()), (0, "delivered to 黄帝\n"), "{err}");
+    let requests = server.requests();
+    assert_eq!(requests.len(), 3);
+    assert!(requests.iter().all(|request| *request == requests[0]));
+    let body = &requests[0].1;
+    assert_eq!((&body["message"], &body["from"]), (&json!("from stdin"), &json!("马超")));
+    assert!(err.contains(&format!("msgId {}\n", body["msgId"].as_str().unwrap())), "{err}");
+    assert!(!err.contains('\u{1b}'), "{err:?}");
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_not_tried_again_and_names_the_id() {
+    let server =
+        Server::start(|_, path, _| if path == "/user/sendMessage" { Reply::Silence } else { Reply::HangUp })
+            .await;
+    let words = ["--app", "1", "send", "a", "hi", "--msg-id", "m-7", "--timeout", "100ms"];
+    let (exit, _, err) = server.run(&words).await;
+    assert_eq!((exit, server.requests().len()), (8, 1));
+    assert!(err.contains("--msg-id m-7"), "{err}");
+    assert_eq!(server.run(&["--app", "1", "broadcast", "--from", "a", "hi"]).await.0, 8);
+    assert_eq!(server.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn refusals_end_with_their_exit_and_without_raw_controls() {
+    for (code, status, exit) in
+        [(1000, 401, 4), (1001, 400, 1), (1003, 403, 4), (1005, 404, 5), (1009, 409, 6), (1013, 503, 7)]
+    {
+        let server = Server::start(move |_, _, _| Reply::Refusal(code, status, Value::Null)).await;
+        let (ended, out, err) = server.run(&["state", "--retries", "0"]).await;
+        assert_eq!((ended, out.as_str()), (exit, ""), "{code}");
+        assert!(err.starts_with(&format!("error: told\\u{{1b}}[2J why (code {code})\n")), "{err:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_unreachable() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let (surroundings, written) = Surroundings::in_memory(b"", &[]);
+    let exit =
+        chatctl::run(line(&["state", "--server", &address, "--retries", "1", "-v"]), surroundings).await;
+    let err = written.stderr();
+    assert_eq!(exit, 7, "{err}");
+    assert!(
+        err.contains("(1 of 1)")
+            && err.contains(&format!("error: cannot reach {address}: Connection refused\n")),
+        "{err}"
+    );
+    assert!(err.contains("is chatd running? start it with `chatd`, or name another with --server"), "{err}");
+}
+
+#[tokio::test]
+async fn a_rehearsal_sends_nothing() {
+    let server = Server::start(|_, _, _| Reply::HangUp).await;
+    for words in [
+        &["list"][..],
+        &["online", "a", "b"],
+        &["send", "a", "hi"],
+        &["broadcast", "hi", "--as", "a"],
+        &["page"],
+        &["state"],
+        &["api", "/user/list"],
+    ] {
+        let (exit, out, err) = server.run(&[words, &["--app", "1", "--dry-run"]].concat()).await;
+        assert_eq!(exit, 0, "{words:?}: {err}");
+        assert!(out.contains(&server.address), "{words:?}: {out}");
+    }
+    assert!(server.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_wrong_line_sends_nothing() {
+    let server = Server::start(|_, _, _| Reply::HangUp).await;
+    let large = "x".repeat(16 * 1024 + 1);
+    for words in [
+        &["list"][..],
+        &["--app", "1", "send", "a", ""],
+        &["--app", "1", "send", "a", &large],
+        &["--app", "1", "send", "a\u{7}", "hi"],
+        &["--app", "1", "broadcast", "hi"],
+        &["api", "/nowhere"],
+        &["api", "/user/list", "appId=x"],
+    ] {
+        let (exit, out, err) = server.run(words).await;
+        assert_eq!((exit, out.as_str()), (2, ""), "{words:?}");
+        assert!(err.starts_with("error: "), "{err}");
+    }
+    assert!(server.requests().is_empty());
+}
+
+#[tokio::test]
+async fn the_page_is_looked_at_before_its_address_is_printed() {
+    let server = Server::start(|_, _, _| Reply::Page("<!doctype html>\n<HTML lang=zh>")).await;
+    let (exit, out, _) = server.run(&["--app", "7", "--as", "黄 帝", "page"]).await;
+    assert_eq!(
+        (exit, out),
+        (0, format!("{}/home/index?appId=7&userId=%E9%BB%84+%E5%B8%9D\n", server.address))
+    );
+    assert_eq!(server.requests()[0].0, "/home/index?appId=7&userId=%E9%BB%84+%E5%B8%9D");
+    for (reply, expected) in [("welcome to nginx", 1), (r#"{"code":1005,"msg":"no","data":null}"#, 5)] {
+        let server = Server::start(move |_, _, _| Reply::Page(reply)).await;
+        let (exit, out, _) = server.run(&["--app", "7", "page"]).await;
+        assert_eq!((exit, out.as_str()), (expected, ""));
+    }
+}
+
+struct Gone;
+
+impl Write for Gone {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_has_gone_is_no_failure() {
+    let server = Server::start(|_, _, _| Reply::Success(json!({"userCount": 1, "userList": ["a"]}))).await;
+    let (mut surroundings, written) = Surroundings::in_memory(b"", &[("CHATCTL_SERVER", &server.address)]);
+    surroundings.stdout = Box::new(Gone);
+    let exit = chatctl::run(line(&["--app", "1", "list", "-q"]), surroundings).await;
+    assert_eq!((exit, written.stderr().as_str()), (0, ""));
+}
+
+#[tokio::test]
+async fn an_interrupted_run_ends_with_130() {
+    let server = Server::start(|_, _, _| Reply::Silence).await;
+    let (mut surroundings, written) = Surroundings::in_memory(b"", &[("CHATCTL_SERVER", &server.address)]);
+    let requests = server.requests.clone();
+    surroundings.interrupt = Box::pin(async move {
+        while requests.lock().expect("no panic").is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+    let exit = chatctl::run(line(&["state"]), surroundings).await;
+    assert_eq!((exit, written.stderr().as_str()), (130, "error: interrupted\n"));
+}
+
+#[tokio::test]
+async fn a_run_can_be_spawned() {
+    let server = Server::start(|_, _, body| delivered(body)).await;
+    let runs = (0..8).map(|n| {
+        let (surroundings, written) = Surroundings::in_memory(b"", &[("CHATCTL_SERVER", &server.address)]);
+        let user = format!("u{n}");
+        let words = line(&["--app", "1", "send", &user, "hi"]);
+        (tokio::spawn(chatctl::run(words, surroundings)), written, user)
+    });
+    for (run, written, user) in runs.collect::<Vec<_>>() {
+        assert_eq!((run.await.unwrap(), written.stdout()), (0, format!("delivered to {user}\n")));
+    }
+    let ids: std::collections::HashSet<_> =
+        server.requests().iter().map(|(_, body)| body["msgId"].to_string()).collect();
+    assert_eq!(ids.len(), 8);
+}
