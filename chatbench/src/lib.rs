@@ -1,1 +1,134 @@
-//! Placeholder.
+//! The load generator of chatd: it measures how long messages take and counts every single one.
+//!
+//! Invariant: a run says "pass" only when every expected delivery was seen, once and in order; and it never says a time
+//! that the generator itself spoilt without saying so.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `args`, `units`, `threshold` | the command line |
+//! | `scenario` | what a run does, one file each |
+//! | `stage`, `crowd`, `login`, `traffic` | the steps of a run: check, connect, send and drain, close |
+//! | `plan`, `flow` | who sends what to whom; the live state all parts share |
+//! | `schedule`, `probe`, `clock` | when messages are due; whether the generator keeps up |
+//! | `client` | one connection: its task, what it receives, what it sends |
+//! | `wire` | socket, frames, and the text inside them |
+//! | `recorder`, `bitset`, `ledger` | times and marks, and the books made of them |
+//! | `process`, `limits` | CPU, memory and open files |
+//! | `verdict`, `failure`, `report` | how it ended, as text and as JSON |
+//! | `progress`, `interrupt` | the person at the terminal |
+
+mod args;
+mod bitset;
+mod client;
+mod clock;
+mod crowd;
+mod failure;
+mod flow;
+mod interrupt;
+mod ledger;
+mod limits;
+mod login;
+mod plan;
+mod probe;
+mod process;
+mod progress;
+mod recorder;
+mod report;
+mod scenario;
+mod schedule;
+mod stage;
+mod threshold;
+mod traffic;
+mod units;
+mod verdict;
+mod wire;
+
+use std::ffi::OsString;
+use std::io::Write;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use crate::args::{Args, Scenario};
+use crate::failure::Failure;
+use crate::interrupt::Interrupt;
+use crate::report::human;
+use crate::report::result::Report;
+
+/// Runs one command line, program name first. Ctrl-C ends the run early, with a report.
+///
+/// The summary goes to `out`, everything else to `err`. Gives the exit code: 0 pass, 1 could not run, 2 usage,
+/// 96 run invalid, 97 an invariant broke, 99 a threshold failed, 130 interrupted.
+pub async fn run<A: Into<OsString> + Clone>(
+    args: impl IntoIterator<Item = A>,
+    out: &mut (dyn Write + Send),
+    err: &mut (dyn Write + Send),
+) -> u8 {
+    run_until(args, out, err, async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    })
+    .await
+}
+
+/// As [`run`], but `interrupt` takes the place of Ctrl-C.
+pub async fn run_until<A: Into<OsString> + Clone>(
+    args: impl IntoIterator<Item = A>,
+    out: &mut (dyn Write + Send),
+    err: &mut (dyn Write + Send),
+    interrupt: impl Future<Output = ()> + Send + 'static,
+) -> u8 {
+    let args = match Args::try_parse_from(args) {
+        Ok(args) => args,
+        Err(error) => return usage(&error, out, err),
+    };
+    let outcome = match args.scenario.check() {
+        Ok(()) => Box::pin(perform(&args.scenario, Interrupt::on(interrupt))).await,
+        Err(failure) => Err(failure),
+    };
+    let told = match outcome {
+        Ok(report) => tell(&args.scenario, &report, out).map(|()| report.judgement.verdict.exit_code()),
+        Err(failure) => {
+            let _ = writeln!(err, "chatbench: {failure}");
+            return failure.exit_code();
+        }
+    };
+    told.unwrap_or_else(|error| {
+        let _ = writeln!(err, "chatbench: {error:#}");
+        1
+    })
+}
+
+async fn perform(scenario: &Scenario, interrupt: Interrupt) -> Result<Report, Failure> {
+    match scenario {
+        Scenario::Connect(args) => scenario::connect::run(args, interrupt).await,
+        Scenario::Idle(args) => scenario::idle::run(args, interrupt).await,
+        Scenario::Broadcast(args) => scenario::broadcast::run(args, interrupt).await,
+        Scenario::Unicast(args) => scenario::unicast::run(args, interrupt).await,
+    }
+}
+
+fn tell(scenario: &Scenario, report: &Report, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
+    use anyhow::Context;
+    let common = scenario.common();
+    let text = if common.quiet { human::verdict(report) } else { human::text(report) };
+    out.write_all(text.as_bytes()).context("the summary cannot be written")?;
+    for path in &common.out {
+        let mut json = serde_json::to_vec_pretty(report)?;
+        json.push(b'\n');
+        std::fs::write(path, json)
+            .with_context(|| format!("the result cannot be written to {}; check --out", path.display()))?;
+    }
+    Ok(())
+}
+
+fn usage(error: &clap::Error, out: &mut (dyn Write + Send), err: &mut (dyn Write + Send)) -> u8 {
+    let text = error.render();
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        let _ = write!(out, "{text}");
+        return 0;
+    }
+    let _ = write!(err, "{text}");
+    2
+}

@@ -1,0 +1,234 @@
+//! The command line.
+//!
+//! Invariant: every value here is in its bounds; what depends on two options is checked in `check`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+use crate::failure::Failure;
+use crate::threshold::Threshold;
+use crate::units;
+use crate::wire::payload;
+
+const EXAMPLES: &str = "\
+Examples:
+  chatbench connect --clients 5000
+  chatbench idle --clients 10000 --duration 60s --pid $(pidof chatd)
+  chatbench broadcast --clients 1000 --rate 50/s --duration 10s --threshold 'e2e_time:p(99)<50ms'
+  chatbench broadcast --clients 1000 --via http --closed --out result.json
+  chatbench unicast --clients 2000 --rate 5000/s
+
+Thresholds: METRIC[:STATISTIC]<VALUE with < <= > >= == !=
+  times:    connect_time login_time ack_time e2e_time fanout_time, statistics p(N) avg min med max count
+  counters: lost duplicated reordered
+
+Exit codes: 0 pass, 1 could not run, 2 usage, 96 run invalid, 97 an invariant broke, 99 a threshold failed,
+130 interrupted";
+
+/// Puts load on a chatd, measures it, and counts every message.
+#[derive(Debug, Parser)]
+#[command(name = "chatbench", version, after_help = EXAMPLES)]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub scenario: Scenario,
+}
+
+/// One scenario with its options.
+#[derive(Debug, Subcommand)]
+pub enum Scenario {
+    /// Connects and logs in, measures both, closes in order
+    Connect(ConnectArgs),
+    /// Holds connections without traffic: memory, CPU, unexpected closes
+    Idle(IdleArgs),
+    /// Sends world messages to every client of one app
+    Broadcast(TrafficArgs),
+    /// Sends one-to-one messages between pairs of clients
+    Unicast(TrafficArgs),
+}
+
+/// Options of every scenario.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct CommonArgs {
+    /// Address of chatd
+    #[arg(long, env = "CHATBENCH_SERVER", default_value = "http://127.0.0.1:8080")]
+    pub server: chat_client::Server,
+    /// App to use; by default a random one, so that runs do not disturb each other
+    #[arg(long)]
+    pub app: Option<u32>,
+    /// Clients that receive
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub clients: u32,
+    /// New connections per second, such as 500/s; by default as fast as possible
+    #[arg(long, value_parser = units::rate)]
+    pub connect_rate: Option<f64>,
+    /// How often each connection says that it lives
+    #[arg(long, default_value = "60s", value_parser = units::duration)]
+    pub heartbeat: Duration,
+    /// Process id of a chatd on this host whose CPU and memory to report (repeatable)
+    #[arg(long)]
+    pub pid: Vec<i32>,
+    /// Condition that must hold at the end, such as 'e2e_time:p(99)<50ms' (repeatable)
+    #[arg(long = "threshold")]
+    pub thresholds: Vec<Threshold>,
+    /// Write the result to this .json file (repeatable)
+    #[arg(long)]
+    pub out: Vec<PathBuf>,
+    /// Seed of the message texts; by default a random one
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Print the verdict only, and no progress
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// No progress on the terminal
+    #[arg(long)]
+    pub no_progress: bool,
+}
+
+/// Options of `connect`.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct ConnectArgs {
+    /// The common ones.
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// Options of `idle`.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct IdleArgs {
+    /// The common ones.
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// How long to hold the connections
+    #[arg(long, default_value = "10s", value_parser = units::duration)]
+    pub duration: Duration,
+    /// Do not fail when the server closes connections
+    #[arg(long)]
+    pub allow_disconnects: bool,
+}
+
+/// How messages travel to the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Via {
+    /// WebSocket, on the sender's own connection
+    Ws,
+    /// HTTP POST; the senders are not connected
+    Http,
+}
+
+/// Options of the scenarios that send messages.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct TrafficArgs {
+    /// The common ones.
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// Senders, beside the clients. broadcast: 1 by default; unicast: one per client, always
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub senders: Option<u32>,
+    /// Messages per second of all senders together, sent on time whatever the answers do
+    #[arg(long, default_value = "100/s", value_parser = units::rate, conflicts_with = "closed")]
+    pub rate: f64,
+    /// Each sender sends its next message when the last one is answered, instead of at a rate
+    #[arg(long)]
+    pub closed: bool,
+    /// Messages a sender may have unanswered before its schedule waits
+    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub window: u32,
+    /// Bytes of text in each message
+    #[arg(long, default_value_t = 200, value_parser = payload_bytes)]
+    pub payload: usize,
+    /// How the messages are sent
+    #[arg(long, value_enum, default_value_t = Via::Ws)]
+    pub via: Via,
+    /// Time at the start whose messages are counted apart and not timed
+    #[arg(long, default_value = "2s", value_parser = units::duration)]
+    pub warmup: Duration,
+    /// Time that is measured, after the warm-up
+    #[arg(long, default_value = "10s", value_parser = units::duration)]
+    pub duration: Duration,
+    /// Longest wait for deliveries and answers after the last message was sent
+    #[arg(long, default_value = "10s", value_parser = units::duration)]
+    pub drain: Duration,
+    /// A delivery later than this after the intended send counts as late
+    #[arg(long, default_value = "1s", value_parser = units::duration)]
+    pub late: Duration,
+    /// Do not fail when the server closes connections
+    #[arg(long)]
+    pub allow_disconnects: bool,
+}
+
+fn payload_bytes(text: &str) -> Result<usize, String> {
+    let bytes: usize = text.parse().map_err(|_| format!("{text:?} is no number of bytes"))?;
+    if (payload::MIN_BYTES..=payload::MAX_BYTES).contains(&bytes) {
+        return Ok(bytes);
+    }
+    Err(format!(
+        "must be {} to {} bytes: the head alone takes {}",
+        payload::MIN_BYTES,
+        payload::MAX_BYTES,
+        payload::MIN_BYTES
+    ))
+}
+
+impl Scenario {
+    /// The options every scenario has.
+    pub fn common(&self) -> &CommonArgs {
+        match self {
+            Scenario::Connect(args) => &args.common,
+            Scenario::Idle(args) => &args.common,
+            Scenario::Broadcast(args) | Scenario::Unicast(args) => &args.common,
+        }
+    }
+
+    /// Checks what no single option can see.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] with the option's name.
+    pub fn check(&self) -> Result<(), Failure> {
+        let usage = |text: &str| Err(Failure::Usage(text.to_owned()));
+        if self.common().heartbeat < Duration::from_millis(100) {
+            return usage("--heartbeat: must be at least 100ms");
+        }
+        if self.common().out.iter().any(|path| path.extension().is_none_or(|ending| ending != "json")) {
+            return usage("--out: the file name must end in .json");
+        }
+        match self {
+            Scenario::Unicast(args) if args.senders.is_some_and(|senders| senders != args.common.clients) => {
+                usage("--senders: unicast has one sender for each of --clients; leave the option out")
+            }
+            Scenario::Broadcast(args) | Scenario::Unicast(args) if args.duration.is_zero() => {
+                usage("--duration: must be above zero")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn impossible_combinations_are_refused() {
+        for line in [
+            "chatbench unicast --clients 10 --senders 3",
+            "chatbench idle --heartbeat 1ms",
+            "chatbench broadcast --out result.html",
+            "chatbench broadcast --duration 0s",
+        ] {
+            let args = Args::try_parse_from(line.split(' ')).unwrap();
+            assert_eq!(args.scenario.check().unwrap_err().exit_code(), 2, "{line}");
+        }
+        for line in ["chatbench broadcast --rate 5 --closed", "chatbench broadcast --payload 3"] {
+            assert!(Args::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! A sender that posts its messages over HTTP.
+//!
+//! Invariant: the same schedule, window and ledger as a sender on a WebSocket; only the way differs.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+
+use chat_client::{Error, Http};
+use chat_protocol::user::{SendMessage, SendMessageAll, SendMessageAllRequest, SendMessageRequest};
+use chat_protocol::{MsgId, UserId};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+
+use crate::client::control::Control;
+use crate::client::sender::Sender;
+use crate::failure::Failure;
+use crate::flow::Flow;
+use crate::plan::Shape;
+use crate::wire::payload::Stamp;
+use crate::wire::request;
+
+/// A sender without a connection of its own.
+#[derive(Debug)]
+pub struct HttpSender {
+    flow: Arc<Flow>,
+    control: Arc<Control>,
+    http: Http,
+    sender: Sender,
+    user: UserId,
+    peer: Option<UserId>,
+}
+
+impl HttpSender {
+    /// Sender number `number` of the plan.
+    ///
+    /// # Errors
+    /// As [`crate::plan::Plan::user`].
+    pub fn new(flow: Arc<Flow>, control: Arc<Control>, http: Http, number: u32) -> Result<Self, Failure> {
+        let user = flow.plan.user(flow.plan.user_of_sender(number))?;
+        let peer = match flow.plan.shape {
+            Shape::World => None,
+            Shape::Pairs => Some(flow.plan.user(number)?),
+        };
+        Ok(Self { sender: Sender::new(number), flow, control, http, user, peer })
+    }
+
+    /// Sends what is due until told to stop.
+    pub async fn run(mut self) -> Sender {
+        let mut posts = FuturesUnordered::new();
+        poll_fn(|cx| {
+            self.control.register(cx.waker());
+            loop {
+                while let Some(stamp) = self.sender.next_due(&self.flow, &self.control) {
+                    posts.push(self.post(stamp));
+                }
+                match posts.poll_next_unpin(cx) {
+                    Poll::Ready(Some((stamp, posted))) => self.note(stamp, posted),
+                    _ if self.control.stopped() => return Poll::Ready(()),
+                    _ => return Poll::Pending,
+                }
+            }
+        })
+        .await;
+        self.sender
+    }
+
+    fn post(&self, stamp: Stamp) -> impl Future<Output = (Stamp, Result<u64, Error>)> + use<> {
+        let mut message = String::with_capacity(self.flow.plan.payload.bytes());
+        self.flow.plan.payload.write(&stamp, &mut message);
+        let id = request::message_id(&self.flow.plan.run, stamp.sender, stamp.sequence);
+        let (http, app_id, user) = (self.http.clone(), self.flow.plan.app, self.user.clone());
+        let peer = self.peer.clone();
+        async move {
+            let posted = async {
+                let msg_id = MsgId::new(&id).map_err(|error| Error::BadServer(error.to_string()))?;
+                let Some(peer) = peer else {
+                    let request =
+                        SendMessageAllRequest { app_id, user_id: user, msg_id, message, kind: None };
+                    return Ok(http.call::<SendMessageAll>(&request).await?.offset);
+                };
+                let (msg_id, from) = (Some(msg_id), Some(user));
+                let request = SendMessageRequest { app_id, user_id: peer, message, msg_id, from, kind: None };
+                Ok(http.call::<SendMessage>(&request).await?.offset)
+            };
+            (stamp, posted.await)
+        }
+    }
+
+    fn note(&mut self, stamp: Stamp, posted: Result<u64, Error>) {
+        match posted {
+            Ok(offset) => self.sender.answer(&self.flow, stamp.sequence, 200, "", offset),
+            Err(Error::Refused { code, reason, .. }) => {
+                self.sender.answer(&self.flow, stamp.sequence, code, &reason, 0);
+            }
+            // Without an answer the message may or may not be in the log: it stays unanswered.
+            Err(error) => {
+                self.sender.give_up(&error.to_string());
+            }
+        }
+    }
+}

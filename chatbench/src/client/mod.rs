@@ -1,0 +1,7 @@
+//! One load client: its connection, what it receives, what it sends.
+
+pub mod control;
+pub mod http_sender;
+pub mod receiver;
+pub mod sender;
+pub mod task;

@@ -1,0 +1,206 @@
+//! The ledger of one connection: which messages came, how often, in what order.
+//!
+//! Invariant: a delivery costs no allocation and no lock of its own.
+
+use crate::bitset::Bitset;
+use crate::clock::micros_between;
+use crate::flow::Flow;
+use crate::recorder::{BATCH, Entry, UNTIMED};
+use crate::wire::payload::{Reading, Stamp};
+use crate::wire::scan::{self, Delivery, Frame};
+
+/// Counts of the warm-up or of the measured part.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Came again.
+    pub duplicated: u64,
+    /// Came after a message with a higher number of the same conversation.
+    pub reordered: u64,
+    /// Came later than the bound after the intended send.
+    pub late: u64,
+}
+
+/// What one connection saw.
+#[derive(Debug)]
+pub struct Receiver {
+    /// Marks of the messages that came, see [`crate::plan::Plan::mark`].
+    pub seen: Bitset,
+    /// Counts of the warm-up, then of the measured part.
+    pub tallies: [Tally; 2],
+    /// Messages this connection must not get: its own, or those of another pair.
+    pub stray: u64,
+    /// Messages of this run whose text was not what was sent.
+    pub corrupted: u64,
+    /// Messages from elsewhere, and frames that are none.
+    pub foreign: u64,
+    /// How often the conversation began a new history.
+    pub epoch_changes: u64,
+    /// Number of the last message in order.
+    pub last_offset: u64,
+    /// When the last measured message came, in nanoseconds of [`crate::clock`].
+    pub last_delivery_ns: u64,
+    connection: u32,
+    epoch: Box<[u8]>,
+    batch: Vec<Entry>,
+    frames: u64,
+    fresh: u64,
+}
+
+impl Receiver {
+    /// The empty ledger of a connection.
+    pub fn new(connection: u32) -> Self {
+        Self {
+            seen: Bitset::default(),
+            tallies: [Tally::default(); 2],
+            stray: 0,
+            corrupted: 0,
+            foreign: 0,
+            epoch_changes: 0,
+            last_offset: 0,
+            last_delivery_ns: 0,
+            connection,
+            epoch: Box::default(),
+            batch: Vec::new(),
+            frames: 0,
+            fresh: 0,
+        }
+    }
+
+    /// Which connection this is the ledger of.
+    pub fn connection(&self) -> u32 {
+        self.connection
+    }
+
+    /// Takes a frame that came at `now_ns`; gives it back when it is an answer.
+    pub fn take<'f>(&mut self, flow: &Flow, text: &'f [u8], now_ns: u64) -> Option<scan::Answer<'f>> {
+        self.frames += 1;
+        let scanned = scan::scan(text, flow.plan.payload.bytes());
+        if let Some(Frame::Delivery(delivery)) = &scanned
+            && let Reading::Ours(stamp) = flow.plan.payload.read(&delivery.text)
+        {
+            self.deliver(flow, delivery, stamp, now_ns);
+            return None;
+        }
+        // The scan trusts the length of a text; where the text then reads badly, the parser has the last word.
+        let frame = match scanned {
+            Some(frame @ (Frame::Other | Frame::Answer(_))) => frame,
+            _ => scan::parse(text),
+        };
+        match frame {
+            Frame::Answer(answer) => return Some(answer),
+            Frame::Delivery(delivery) => match flow.plan.payload.read(&delivery.text) {
+                Reading::Ours(stamp) => self.deliver(flow, &delivery, stamp, now_ns),
+                Reading::Corrupt => self.corrupted += 1,
+                Reading::Foreign => self.foreign += 1,
+            },
+            Frame::Other => {}
+            Frame::Unreadable => self.foreign += 1,
+        }
+        None
+    }
+
+    fn deliver(&mut self, flow: &Flow, delivery: &Delivery<'_>, stamp: Stamp, now_ns: u64) {
+        let Some(index) = flow.plan.index(stamp.sender, stamp.sequence) else {
+            self.corrupted += 1;
+            return;
+        };
+        let Some(mark) = flow.plan.mark(self.connection, stamp.sender, stamp.sequence) else {
+            self.stray += 1;
+            return;
+        };
+        let measured = flow.measured(stamp.intended_ns);
+        let tally = &mut self.tallies[usize::from(measured)];
+        if !self.seen.insert(mark) {
+            tally.duplicated += 1;
+            return;
+        }
+        self.fresh += 1;
+        if *delivery.epoch != *self.epoch {
+            self.epoch_changes += u64::from(!self.epoch.is_empty());
+            self.epoch = delivery.epoch.as_ref().into();
+            self.last_offset = 0;
+        }
+        if delivery.offset <= self.last_offset {
+            tally.reordered += 1;
+        } else {
+            self.last_offset = delivery.offset;
+        }
+        let us = micros_between(stamp.intended_ns, now_ns);
+        tally.late += u64::from(us > flow.late_us);
+        let latency_us = if measured { u32::try_from(us).unwrap_or(UNTIMED - 1) } else { UNTIMED };
+        if measured {
+            self.last_delivery_ns = now_ns;
+        }
+        self.batch.push(Entry { index, latency_us, offset: delivery.offset });
+        if self.batch.len() >= BATCH {
+            self.hand_over(flow);
+        }
+    }
+
+    /// Adds to the live counts what came since the last call.
+    pub fn publish(&mut self, flow: &Flow) {
+        if self.frames > 0 {
+            flow.recorder(self.connection).count(self.frames, self.fresh);
+            (self.frames, self.fresh) = (0, 0);
+        }
+    }
+
+    /// Hands over what is gathered. To be called at the end.
+    pub fn hand_over(&mut self, flow: &Flow) {
+        flow.recorder(self.connection).record(&self.batch);
+        self.batch.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Shape, tests::plan};
+
+    fn flow() -> Flow {
+        let flow = Flow::new(plan(Shape::World, 2, 1), 1_000_000, 8, 1e6);
+        flow.measure_ns.store(1000, std::sync::atomic::Ordering::Relaxed);
+        flow
+    }
+
+    fn frame(flow: &Flow, sequence: u32, intended_ns: u64, offset: u64) -> String {
+        let mut text = String::new();
+        flow.plan.payload.write(&Stamp { sender: 0, sequence, intended_ns }, &mut text);
+        format!(
+            r#"{{"seq":"m","cmd":"msg","response":{{"code":200,"codeMsg":"Ok","data":{{"msg":"{text}","offset":{offset},"epoch":"e"}}}}}}"#
+        )
+    }
+
+    #[test]
+    fn each_delivery_is_counted_for_what_it_is() {
+        let flow = flow();
+        let mut receiver = Receiver::new(0);
+        for (sequence, offset) in [(0, 1), (1, 3), (2, 2), (2, 2), (3, 4)] {
+            let frame = frame(&flow, sequence, 1000, offset);
+            assert_eq!(receiver.take(&flow, frame.as_bytes(), 3000), None);
+        }
+        assert_eq!(receiver.tallies[1], Tally { duplicated: 1, reordered: 1, late: 0 });
+        assert_eq!(receiver.tallies[0], Tally::default());
+        assert_eq!((receiver.seen.count(), receiver.last_offset), (4, 4));
+        receiver.hand_over(&flow);
+        receiver.publish(&flow);
+        assert_eq!((flow.tape().e2e.len(), flow.deliveries(), flow.frames()), (4, 4, 5));
+    }
+
+    #[test]
+    fn warm_up_late_stray_and_corrupted_are_apart() {
+        let flow = flow();
+        let mut receiver = Receiver::new(0);
+        receiver.take(&flow, frame(&flow, 0, 999, 1).as_bytes(), 2_000_000_000);
+        assert_eq!(receiver.tallies[0].late, 1);
+        let spoiled = frame(&flow, 1, 1000, 2).replace("cb1 run 0 1", "cb1 run 0 x");
+        receiver.take(&flow, spoiled.as_bytes(), 2000);
+        receiver.take(&flow, b"not json", 2000);
+        assert_eq!((receiver.corrupted, receiver.foreign), (1, 1));
+        let mut sender = Receiver::new(2);
+        sender.take(&flow, frame(&flow, 0, 1000, 1).as_bytes(), 2000);
+        assert_eq!((sender.stray, sender.seen.count()), (1, 0));
+        receiver.hand_over(&flow);
+        assert_eq!(flow.tape().e2e.len(), 0, "the warm-up is not timed");
+    }
+}

@@ -1,0 +1,146 @@
+//! The ledger of one sender: what it sent, when it was due, what the server said.
+//!
+//! Invariant: never more unanswered messages than the window; a message that waits for the window keeps the time it
+//! was due.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::client::control::Control;
+use crate::clock::{micros_between, now_ns};
+use crate::flow::Flow;
+use crate::wire::payload::Stamp;
+
+/// What became of a sent message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answered {
+    /// No answer yet.
+    Not,
+    /// In the log (200).
+    Accepted,
+    /// Another code.
+    Refused,
+}
+
+/// One sent message.
+#[derive(Debug, Clone, Copy)]
+pub struct Sent {
+    /// When it was due.
+    pub intended_ns: u64,
+    /// Its number in the conversation, from the answer.
+    pub offset: u64,
+    /// Microseconds from the due time to the answer.
+    pub ack_us: u32,
+    /// What the server said.
+    pub answered: Answered,
+}
+
+/// What one sender did.
+#[derive(Debug)]
+pub struct Sender {
+    /// Which sender, from 0.
+    pub number: u32,
+    /// Its messages, by sequence.
+    pub messages: Vec<Sent>,
+    /// Refusals by code.
+    pub refused: BTreeMap<u16, u64>,
+    /// The first refusal in the server's words.
+    pub first_refusal: Option<String>,
+    /// Messages that had to wait for the window.
+    pub waited: u64,
+    in_flight: u32,
+    last_waiting: Option<usize>,
+}
+
+impl Sender {
+    /// A sender before its first message.
+    pub fn new(number: u32) -> Self {
+        Self {
+            number,
+            messages: Vec::new(),
+            refused: BTreeMap::new(),
+            first_refusal: None,
+            waited: 0,
+            in_flight: 0,
+            last_waiting: None,
+        }
+    }
+
+    /// The message to send now, if one is due and the window has room. It counts as sent.
+    pub fn next_due(&mut self, flow: &Flow, control: &Control) -> Option<Stamp> {
+        let next = self.messages.len();
+        if next >= control.released() as usize {
+            return None;
+        }
+        if self.in_flight >= flow.window {
+            // Without a schedule, waiting for the answer is the plan.
+            if self.last_waiting != Some(next) && flow.period_ns > 0.0 {
+                self.waited += 1;
+                self.last_waiting = Some(next);
+            }
+            return None;
+        }
+        let sequence = u32::try_from(next).ok()?;
+        let intended_ns = flow.due_ns(self.number, sequence).unwrap_or_else(now_ns);
+        self.messages.push(Sent { intended_ns, offset: 0, ack_us: 0, answered: Answered::Not });
+        self.in_flight += 1;
+        flow.sent.fetch_add(1, Relaxed);
+        Some(Stamp { sender: self.number, sequence, intended_ns })
+    }
+
+    /// Notes an answer. `offset` is the message's number when the code is 200.
+    pub fn answer(&mut self, flow: &Flow, sequence: u32, code: u16, reason: &str, offset: u64) {
+        let Some(message) = self.messages.get_mut(sequence as usize) else { return };
+        if message.answered != Answered::Not {
+            return;
+        }
+        self.in_flight -= 1;
+        message.ack_us = u32::try_from(micros_between(message.intended_ns, now_ns())).unwrap_or(u32::MAX);
+        message.answered = Answered::Refused;
+        if code == 200 {
+            message.answered = Answered::Accepted;
+            message.offset = offset;
+            flow.accepted.fetch_add(1, Relaxed);
+        } else {
+            *self.refused.entry(code).or_default() += 1;
+            self.first_refusal.get_or_insert_with(|| reason.to_owned());
+        }
+        flow.answered.fetch_add(1, Relaxed);
+    }
+
+    /// Notes that a message will never get an answer; it stays unanswered and leaves the window.
+    pub fn give_up(&mut self, reason: &str) {
+        self.in_flight -= 1;
+        self.first_refusal.get_or_insert_with(|| reason.to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Shape, tests::plan};
+
+    #[test]
+    fn the_window_holds_messages_back_and_their_due_time_stays() {
+        let flow = Flow::new(plan(Shape::World, 1, 1), 1_000_000, 2, 1e6);
+        flow.start_ns.store(5_000_000, Relaxed);
+        let control = Control::default();
+        let mut sender = Sender::new(0);
+        assert!(sender.next_due(&flow, &control).is_none(), "nothing is due");
+        control.release(4);
+        assert_eq!(sender.next_due(&flow, &control).unwrap().intended_ns, 5_000_000);
+        assert_eq!(sender.next_due(&flow, &control).unwrap().intended_ns, 6_000_000);
+        assert!(sender.next_due(&flow, &control).is_none(), "the window is full");
+        assert!(sender.next_due(&flow, &control).is_none());
+        assert_eq!(sender.waited, 1, "one message waits, however often it asks");
+        sender.answer(&flow, 0, 200, "Success", 17);
+        sender.answer(&flow, 0, 200, "Success", 17);
+        assert_eq!(sender.next_due(&flow, &control).unwrap().intended_ns, 7_000_000);
+        sender.answer(&flow, 1, 1011, "too many requests", 0);
+        control.end_sending();
+        assert!(sender.next_due(&flow, &control).is_none(), "sending is over");
+        assert_eq!(sender.messages[0].offset, 17);
+        assert_eq!(sender.refused, BTreeMap::from([(1011, 1)]));
+        assert_eq!((flow.sent.load(Relaxed), flow.answered.load(Relaxed)), (3, 2));
+    }
+}

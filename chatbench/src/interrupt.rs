@@ -1,0 +1,40 @@
+//! The operator's wish to stop early.
+//!
+//! Invariant: whoever waits for it sees it, also when it came before the wait.
+
+use tokio::sync::watch;
+
+/// Becomes true once.
+#[derive(Debug, Clone)]
+pub struct Interrupt(watch::Receiver<bool>);
+
+impl Interrupt {
+    /// An interrupt that comes when `signal` ends.
+    pub fn on(signal: impl Future<Output = ()> + Send + 'static) -> Self {
+        let (sender, receiver) = watch::channel(false);
+        tokio::spawn(async move {
+            tokio::select! {
+                () = signal => { let _ = sender.send(true); }
+                // Nobody waits any more.
+                () = sender.closed() => {}
+            }
+        });
+        Self(receiver)
+    }
+
+    /// Whether it has come.
+    pub fn came(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Waits for it, at most until `deadline`; says whether it came.
+    pub async fn within(&mut self, deadline: tokio::time::Instant) -> bool {
+        let came = async {
+            if self.0.wait_for(|came| *came).await.is_err() {
+                // The signal can no longer come.
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::time::timeout_at(deadline, came).await.is_ok()
+    }
+}

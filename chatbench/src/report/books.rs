@@ -1,0 +1,87 @@
+//! The ledger and the rates as they stand in the result.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::args::TrafficArgs;
+use crate::flow::Flow;
+use crate::ledger::{Ledger, Line};
+use crate::traffic::Driven;
+
+/// The ledger in the result.
+#[derive(Debug, Serialize)]
+pub struct Books {
+    /// Messages of the measured part.
+    pub measured: Line,
+    /// Messages of the warm-up.
+    pub warmup: Line,
+    /// Deliveries of messages that were not accepted.
+    pub unexpected: u64,
+    /// Deliveries to a connection that must not get them.
+    pub stray: u64,
+    /// Deliveries whose text was not what was sent.
+    pub corrupted: u64,
+    /// Messages that had different numbers in different places.
+    pub misnumbered: u64,
+    /// Messages that are not of this run, and frames that are none.
+    pub foreign: u64,
+    /// How often a connection saw a conversation begin a new history.
+    pub epoch_changes: u64,
+    /// Refusals by code.
+    pub refused_by_code: BTreeMap<u16, u64>,
+    /// The first refusal in the server's words.
+    pub first_refusal: Option<String>,
+    /// Messages that were due and waited for the window.
+    pub waited_for_window: u64,
+}
+
+/// Rates of the measured part.
+#[derive(Debug, Serialize)]
+pub struct Rates {
+    /// Messages the schedule wanted; null when each waits for its answer.
+    pub offered_per_s: Option<f64>,
+    /// Messages sent.
+    pub sent_per_s: f64,
+    /// Messages accepted.
+    pub accepted_per_s: f64,
+    /// Deliveries, from the start of the measured part to the last one.
+    pub deliveries_per_s: f64,
+    /// Delay of a task of the generator that should run at a set time, at p99.
+    pub generator_delay_p99_us: u64,
+}
+
+impl From<Ledger> for Books {
+    fn from(ledger: Ledger) -> Self {
+        Self {
+            measured: ledger.measured,
+            warmup: ledger.warmup,
+            unexpected: ledger.unexpected,
+            stray: ledger.stray,
+            corrupted: ledger.corrupted,
+            misnumbered: ledger.misnumbered,
+            foreign: ledger.foreign,
+            epoch_changes: ledger.epoch_changes,
+            refused_by_code: ledger.refused_by_code,
+            first_refusal: ledger.first_refusal,
+            waited_for_window: ledger.waited_for_window,
+        }
+    }
+}
+
+impl Rates {
+    /// Of one run.
+    pub fn new(args: &TrafficArgs, ledger: &Ledger, driven: &Driven, flow: &Flow) -> Self {
+        let measure_ns = flow.measure_ns.load(std::sync::atomic::Ordering::Relaxed);
+        let seconds = args.duration.as_secs_f64();
+        let to_last = ledger.last_delivery_ns.saturating_sub(measure_ns) as f64 / 1e9;
+        let per = |count: u64, seconds: f64| (count as f64 / seconds * 10.0).round() / 10.0;
+        Self {
+            offered_per_s: driven.offered.map(|offered| per(offered, seconds)),
+            sent_per_s: per(ledger.measured.sent, seconds),
+            accepted_per_s: per(ledger.measured.accepted, seconds),
+            deliveries_per_s: per(ledger.measured.delivered, seconds.max(to_last)),
+            generator_delay_p99_us: driven.probe.value_at_quantile(0.99),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Where and how a run took place.
+
+use serde::Serialize;
+
+use crate::args::{CommonArgs, TrafficArgs, Via};
+use crate::stage::Stage;
+
+/// The machine and the program.
+#[derive(Debug, Serialize)]
+pub struct Environment {
+    /// Cores this process may use.
+    pub cores: usize,
+    /// Release of the kernel.
+    pub kernel: String,
+    /// Version of this program.
+    pub chatbench_version: &'static str,
+    /// Whether the program was built with optimisation.
+    pub optimised_build: bool,
+    /// The limit on open files.
+    pub open_files_limit: u64,
+    /// Address of the server.
+    pub server: String,
+}
+
+/// The options as they took effect.
+#[derive(Debug, Serialize)]
+pub struct Options {
+    /// The app used.
+    pub app: u32,
+    /// Receiving clients.
+    pub clients: u32,
+    /// New connections per second; null for as fast as possible.
+    pub connect_rate_per_s: Option<f64>,
+    /// Interval of the signs of life.
+    pub heartbeat_ms: u64,
+    /// Seed of the texts.
+    pub seed: u64,
+    /// Options of the scenarios that send.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub traffic: Option<Traffic>,
+}
+
+/// Options of the scenarios that send.
+#[derive(Debug, Serialize)]
+pub struct Traffic {
+    /// `ws` or `http`.
+    pub via: &'static str,
+    /// Senders.
+    pub senders: u32,
+    /// Messages per second of all senders; null when each waits for its answer.
+    pub rate_per_s: Option<f64>,
+    /// Unanswered messages of one sender.
+    pub window: u32,
+    /// Text of a message.
+    pub payload_bytes: usize,
+    /// Uncounted time at the start.
+    pub warmup_ms: u64,
+    /// Measured time.
+    pub duration_ms: u64,
+    /// Longest wait after the last message.
+    pub drain_ms: u64,
+    /// Bound above which a delivery is late.
+    pub late_ms: u64,
+}
+
+impl Environment {
+    /// Of this process.
+    pub fn new(stage: &Stage) -> Self {
+        let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        Self {
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            kernel: kernel.trim().to_owned(),
+            chatbench_version: env!("CARGO_PKG_VERSION"),
+            optimised_build: !cfg!(debug_assertions),
+            open_files_limit: stage.open_files,
+            server: stage.common.server.to_string(),
+        }
+    }
+}
+
+impl Options {
+    /// The common ones.
+    pub fn new(common: &CommonArgs, app: u32, seed: u64) -> Self {
+        Self {
+            app,
+            clients: common.clients,
+            connect_rate_per_s: common.connect_rate,
+            heartbeat_ms: millis(common.heartbeat),
+            seed,
+            traffic: None,
+        }
+    }
+
+    /// Those of a scenario that sends.
+    pub fn add_traffic(&mut self, args: &TrafficArgs, senders: u32, window: u32) {
+        self.traffic = Some(Traffic {
+            via: if args.via == Via::Ws { "ws" } else { "http" },
+            senders,
+            rate_per_s: (!args.closed).then_some(args.rate),
+            window,
+            payload_bytes: args.payload,
+            warmup_ms: millis(args.warmup),
+            duration_ms: millis(args.duration),
+            drain_ms: millis(args.drain),
+            late_ms: millis(args.late),
+        });
+    }
+}
+
+fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

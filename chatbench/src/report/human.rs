@@ -1,0 +1,194 @@
+//! The result as text for a person.
+//!
+//! Invariant: every number has its unit, columns are aligned, and the verdict with its reasons comes last.
+
+use std::fmt::Write;
+
+use crate::ledger::Line;
+use crate::report::books::{Books, Rates};
+use crate::report::processes::{Processes, Usage};
+use crate::report::result::Report;
+use crate::report::times::TimeSummary;
+use crate::units::{bytes_text, count_text, micros_text};
+
+/// Picks one count of a line of the ledger.
+type Count = fn(&Line) -> u64;
+
+/// The whole text.
+pub fn text(report: &Report) -> String {
+    let mut out = String::new();
+    head(&mut out, report);
+    times(&mut out, &report.times());
+    if let Some(books) = &report.ledger {
+        ledger(&mut out, books);
+    }
+    if let Some(rates) = &report.rates {
+        line(&mut out, "rates", &rates_text(rates));
+    }
+    if let Some(processes) = &report.processes {
+        costs(&mut out, processes);
+    }
+    if let Some(idle) = &report.idle {
+        let per = |bytes: Option<f64>| bytes.map_or("not measured".to_owned(), bytes_text);
+        line(&mut out, "held", &format!("{:.1} s", idle.held_ms as f64 / 1e3));
+        line(
+            &mut out,
+            "memory",
+            &format!(
+                "generator {} per client, server {} per connection",
+                per(idle.generator_bytes_per_client),
+                per(idle.server_bytes_per_connection)
+            ),
+        );
+    }
+    for judged in &report.thresholds {
+        line(&mut out, "threshold", &format!("{} {}", if judged.ok { "ok  " } else { "FAIL" }, judged.words));
+    }
+    out.push_str(&verdict(report));
+    out
+}
+
+/// The verdict and its reasons.
+pub fn verdict(report: &Report) -> String {
+    let verdict = report.judgement.verdict;
+    let partial = if report.partial { " (partial)" } else { "" };
+    let mut out = String::new();
+    line(&mut out, "verdict", &format!("{}{partial} (exit {})", verdict.text(), verdict.exit_code()));
+    for reason in &report.judgement.reasons {
+        line(&mut out, "", reason);
+    }
+    out
+}
+
+/// One line; writing to a string cannot fail.
+fn line(out: &mut String, name: &str, text: &str) {
+    let _ = writeln!(out, "{name:<12} {text}");
+}
+
+fn head(out: &mut String, report: &Report) {
+    let environment = &report.environment;
+    line(
+        out,
+        "scenario",
+        &format!("{} at {}, app {}", report.scenario, environment.server, report.options.app),
+    );
+    let connections = &report.connections;
+    line(
+        out,
+        "connections",
+        &format!(
+            "{} of {} in {:.2} s ({:.0}/s)",
+            count_text(u64::from(connections.connected)),
+            count_text(u64::from(connections.wanted)),
+            connections.opening_ms / 1e3,
+            connections.opened_per_s
+        ),
+    );
+    for (cause, count) in &connections.failed {
+        line(out, "", &format!("{} failed: {cause}", count_text(*count)));
+    }
+    if !connections.closed_by_server.is_empty() {
+        line(out, "", &connections.closed_text());
+    }
+    if connections.unanswered_closes > 0 {
+        line(out, "", &format!("{} closes got no answer", count_text(connections.unanswered_closes)));
+    }
+    if !environment.optimised_build {
+        line(
+            out,
+            "note",
+            "this chatbench was built without optimisation; its times are those of the generator",
+        );
+    }
+}
+
+fn times(out: &mut String, times: &[(&'static str, TimeSummary)]) {
+    let columns = |out: &mut String, name: &str, columns: [&str; 6]| {
+        let [count, rest @ ..] = columns;
+        let _ = write!(out, "{name:<12} {count:>11}");
+        rest.iter().for_each(|column| {
+            let _ = write!(out, " {column:>10}");
+        });
+        out.push('\n');
+    };
+    columns(out, "time", ["count", "p50", "p90", "p99", "p99.9", "max"]);
+    for (name, summary) in times.iter().filter(|(_, summary)| summary.count > 0) {
+        let text = |us: Option<u64>| us.map(micros_text).unwrap_or_default();
+        let count = count_text(summary.count);
+        let [p50, p90, p99, p999, max] =
+            [summary.p50_us, summary.p90_us, summary.p99_us, summary.p999_us, summary.max_us].map(text);
+        columns(out, name, [&count, &p50, &p90, &p99, &p999, &max]);
+    }
+}
+
+fn ledger(out: &mut String, books: &Books) {
+    let row = |name: &str, of: Count| {
+        format!("{name:<12} {:>14} {:>14}\n", count_text(of(&books.warmup)), count_text(of(&books.measured)))
+    };
+    let _ = writeln!(out, "{:<12} {:>14} {:>14}", "ledger", "warm-up", "measured");
+    let rows: [(&str, Count); 11] = [
+        ("sent", |line| line.sent),
+        ("accepted", |line| line.accepted),
+        ("refused", |line| line.refused),
+        ("unanswered", |line| line.unanswered),
+        ("expected", |line| line.expected),
+        ("delivered", |line| line.delivered),
+        ("lost", |line| line.lost),
+        ("disconnected", |line| line.disconnected),
+        ("duplicated", |line| line.duplicated),
+        ("reordered", |line| line.reordered),
+        ("late", |line| line.late),
+    ];
+    for (name, of) in rows {
+        out.push_str(&row(name, of));
+    }
+    let rest = [
+        ("unexpected deliveries", books.unexpected),
+        ("deliveries to the wrong connection", books.stray),
+        ("deliveries with another text", books.corrupted),
+        ("messages with two numbers", books.misnumbered),
+        ("foreign messages", books.foreign),
+        ("new histories", books.epoch_changes),
+        ("messages waited for the window", books.waited_for_window),
+    ];
+    for (name, count) in rest.into_iter().filter(|(_, count)| *count > 0) {
+        line(out, "", &format!("{} {name}", count_text(count)));
+    }
+    for (code, count) in &books.refused_by_code {
+        line(out, "", &format!("{} refused with code {code}", count_text(*count)));
+    }
+}
+
+fn rates_text(rates: &Rates) -> String {
+    let offered = rates.offered_per_s.map_or(String::new(), |rate| format!("offered {rate:.1}/s, "));
+    format!(
+        "{offered}sent {:.1}/s, accepted {:.1}/s, {} deliveries/s, generator delay {} at p99",
+        rates.sent_per_s,
+        rates.accepted_per_s,
+        count_text(rates.deliveries_per_s as u64),
+        micros_text(rates.generator_delay_p99_us)
+    )
+}
+
+fn costs(out: &mut String, processes: &Processes) {
+    let usage = |usage: &Usage, per: Option<f64>| {
+        let per = per.map_or(String::new(), |us| format!(" ({us:.2} µs per delivery)"));
+        format!(
+            "{} CPU{per}, {:.1} % of a core, memory {} → {} → {}",
+            micros_text(usage.cpu_us),
+            usage.cpu_percent,
+            bytes_text(usage.rss_before_bytes as f64),
+            bytes_text(usage.rss_connected_bytes as f64),
+            bytes_text(usage.rss_after_bytes as f64)
+        )
+    };
+    for server in &processes.servers {
+        // Several servers share the deliveries, so the quotient belongs to them together.
+        let per = processes.server_cpu_us_per_delivery.filter(|_| processes.servers.len() == 1);
+        line(out, "server", &format!("process {}: {}", server.pid, usage(server, per)));
+    }
+    if let (Some(us), true) = (processes.server_cpu_us_per_delivery, processes.servers.len() > 1) {
+        line(out, "", &format!("all servers: {us:.2} µs per delivery"));
+    }
+    line(out, "generator", &usage(&processes.generator, processes.generator_cpu_us_per_delivery));
+}

@@ -1,0 +1,98 @@
+//! What the run cost the server's processes and the generator.
+//!
+//! Invariant: CPU is that of the measured part, drain included, on both sides alike.
+
+use serde::Serialize;
+
+use crate::process::Sample;
+use crate::stage::Stage;
+
+/// CPU and memory.
+#[derive(Debug, Serialize)]
+pub struct Processes {
+    /// Time between the two looks at the CPU.
+    pub observed_ms: u64,
+    /// This process.
+    pub generator: Usage,
+    /// The processes of `--pid`.
+    pub servers: Vec<Usage>,
+    /// CPU time of the servers for each delivery.
+    pub server_cpu_us_per_delivery: Option<f64>,
+    /// CPU time of the generator for each delivery.
+    pub generator_cpu_us_per_delivery: Option<f64>,
+}
+
+/// One process.
+#[derive(Debug, Serialize)]
+pub struct Usage {
+    /// Its id.
+    pub pid: i64,
+    /// User and system time while observed.
+    pub cpu_us: u64,
+    /// The same as a share of one core.
+    pub cpu_percent: f64,
+    /// Memory before the first connection.
+    pub rss_before_bytes: u64,
+    /// Memory when all connections were open, at the start of the observation.
+    pub rss_connected_bytes: u64,
+    /// Memory at the end of the observation.
+    pub rss_after_bytes: u64,
+}
+
+impl Processes {
+    /// From the samples at the start and the end of the observation.
+    pub fn new(stage: &Stage, own: [Sample; 2], servers: [&[Sample]; 2], observed_ns: u64) -> Self {
+        let usage = |pid: i64, before: &Sample, from: &Sample, to: &Sample| {
+            let cpu_us = to.cpu_us.saturating_sub(from.cpu_us);
+            let percent = cpu_us as f64 * 100_000.0 / observed_ns.max(1) as f64;
+            Usage {
+                pid,
+                cpu_us,
+                cpu_percent: (percent * 100.0).round() / 100.0,
+                rss_before_bytes: before.rss_bytes,
+                rss_connected_bytes: from.rss_bytes,
+                rss_after_bytes: to.rss_bytes,
+            }
+        };
+        let looks = stage.servers.iter().zip(servers[0]).zip(servers[1]).zip(&stage.common.pid);
+        Self {
+            observed_ms: observed_ns / 1_000_000,
+            generator: usage(i64::from(std::process::id()), &stage.own, &own[0], &own[1]),
+            servers: looks
+                .map(|(((before, from), to), pid)| usage(i64::from(*pid), before, from, to))
+                .collect(),
+            server_cpu_us_per_delivery: None,
+            generator_cpu_us_per_delivery: None,
+        }
+    }
+
+    /// Divides the CPU time by a number of deliveries.
+    pub fn per_delivery(&mut self, deliveries: u64) {
+        let per = |cpu_us: u64| {
+            (deliveries > 0).then(|| (cpu_us as f64 / deliveries as f64 * 1000.0).round() / 1000.0)
+        };
+        if !self.servers.is_empty() {
+            self.server_cpu_us_per_delivery = per(self.servers.iter().map(|server| server.cpu_us).sum());
+        }
+        self.generator_cpu_us_per_delivery = per(self.generator.cpu_us);
+    }
+
+    /// What the connections added to the generator's memory, for each one.
+    pub fn own_growth(&self, connections: u64) -> Option<f64> {
+        growth(std::slice::from_ref(&self.generator), connections)
+    }
+
+    /// What the connections added to the servers' memory, for each one.
+    pub fn server_growth(&self, connections: u64) -> Option<f64> {
+        growth(&self.servers, connections)
+    }
+}
+
+fn growth(processes: &[Usage], connections: u64) -> Option<f64> {
+    if processes.is_empty() || connections == 0 {
+        return None;
+    }
+    let bytes: f64 =
+        processes.iter().map(|usage| usage.rss_connected_bytes as f64 - usage.rss_before_bytes as f64).sum();
+    Some((bytes / connections as f64).round())
+}

@@ -1,0 +1,215 @@
+//! The result of a run.
+//!
+//! Invariant: what is serialized here is what `schema/result.v1.json` requires, for every scenario.
+
+use std::collections::BTreeMap;
+
+use chat_protocol::system::StateResponse;
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
+
+use crate::crowd::{Farewell, Opening};
+use crate::ledger::{Ledger, Times};
+use crate::recorder::histogram;
+use crate::report::books::{Books, Rates};
+use crate::report::environment::{Environment, Options};
+use crate::report::processes::Processes;
+use crate::report::times::TimeSummary;
+use crate::stage::Stage;
+use crate::threshold::{Judged, Metrics, TIMES};
+use crate::units::count_text;
+use crate::verdict::{Judgement, Verdict};
+
+/// Name and version of the format.
+pub const SCHEMA: &str = "chatbench.result/v1";
+
+/// Everything there is to say about a run.
+#[derive(Debug)]
+pub struct Report {
+    /// Name of the scenario.
+    pub scenario: &'static str,
+    /// Name of the run.
+    pub run: String,
+    /// Unix milliseconds.
+    pub started_unix_ms: u64,
+    /// Whether the run was cut short.
+    pub partial: bool,
+    /// The verdict with its reasons.
+    pub judgement: Judgement,
+    /// As they took effect.
+    pub options: Options,
+    /// Where it took place.
+    pub environment: Environment,
+    /// What the server said of itself before and after.
+    pub server_state: [Option<StateResponse>; 2],
+    /// How the connections fared.
+    pub connections: Connections,
+    /// Of scenarios that send.
+    pub ledger: Option<Books>,
+    /// Of scenarios that send.
+    pub rates: Option<Rates>,
+    /// CPU and memory.
+    pub processes: Option<Processes>,
+    /// Of `idle`.
+    pub idle: Option<Idle>,
+    /// The conditions.
+    pub thresholds: Vec<Judged>,
+    metrics: Metrics,
+}
+
+/// How the connections fared.
+#[derive(Debug, Serialize)]
+pub struct Connections {
+    /// Asked for.
+    pub wanted: u32,
+    /// Logged in.
+    pub connected: u32,
+    /// The others by cause.
+    pub failed: BTreeMap<String, u64>,
+    /// From the first attempt to the last result.
+    pub opening_ms: f64,
+    /// Logged in per second of that time.
+    pub opened_per_s: f64,
+    /// Closed by the server, by close code (1006: broke).
+    pub closed_by_server: BTreeMap<u16, u64>,
+    /// Closed by the client at the end without an answer of the server.
+    pub unanswered_closes: u64,
+    /// Signs of life sent.
+    pub heartbeats: u64,
+}
+
+/// Result of `idle`.
+#[derive(Debug, Serialize)]
+pub struct Idle {
+    /// How long the connections were held.
+    pub held_ms: u64,
+    /// Memory of the generator for each client.
+    pub generator_bytes_per_client: Option<f64>,
+    /// Memory of the servers for each connection.
+    pub server_bytes_per_connection: Option<f64>,
+}
+
+impl Connections {
+    fn new(opening: &Opening) -> Self {
+        let seconds = opening.wall.as_secs_f64().max(1e-6);
+        let tenths = |value: f64| (value * 10.0).round() / 10.0;
+        Self {
+            wanted: opening.wanted,
+            connected: opening.connected,
+            failed: opening.failures.clone(),
+            opening_ms: tenths(seconds * 1e3),
+            opened_per_s: tenths(f64::from(opening.connected) / seconds),
+            closed_by_server: BTreeMap::new(),
+            unanswered_closes: 0,
+            heartbeats: 0,
+        }
+    }
+
+    /// How they ended.
+    pub fn add_farewell(&mut self, farewell: &Farewell) {
+        self.unanswered_closes = farewell.unanswered_closes;
+        self.heartbeats = farewell.heartbeats;
+    }
+
+    /// The connections the server closed, in words.
+    pub fn closed_text(&self) -> String {
+        let total: u64 = self.closed_by_server.values().sum();
+        let codes = self.closed_by_server.iter().map(|(code, count)| format!("code {code}: {count}"));
+        let codes = codes.collect::<Vec<_>>().join(", ");
+        format!("the server closed {} connections ({codes})", count_text(total))
+    }
+}
+
+impl Report {
+    /// The result so far, after the connections were opened.
+    pub fn new(stage: &Stage, opening: &Opening) -> Self {
+        let mut metrics = Metrics::default();
+        metrics.times.extend(TIMES.map(|name| (name, histogram())));
+        metrics.times.insert("connect_time", opening.connect.clone());
+        metrics.times.insert("login_time", opening.login.clone());
+        Self {
+            scenario: stage.scenario,
+            run: stage.flow.plan.run.clone(),
+            started_unix_ms: stage.started_ms,
+            partial: stage.interrupt.came(),
+            judgement: Judgement::new(),
+            options: Options::new(&stage.common, stage.flow.plan.app, stage.seed),
+            environment: Environment::new(stage),
+            server_state: [stage.state.clone(), None],
+            connections: Connections::new(opening),
+            ledger: None,
+            rates: None,
+            processes: None,
+            idle: None,
+            thresholds: Vec::new(),
+            metrics,
+        }
+    }
+
+    /// Adds the times of the messages.
+    pub fn add_times(&mut self, times: Times) {
+        self.metrics.times.insert("ack_time", times.ack);
+        self.metrics.times.insert("e2e_time", times.e2e);
+        self.metrics.times.insert("fanout_time", times.fanout);
+    }
+
+    /// Adds the counts a condition may name.
+    pub fn add_counters(&mut self, ledger: &Ledger) {
+        self.metrics.counters.insert("lost", ledger.total(|line| line.lost));
+        self.metrics.counters.insert("duplicated", ledger.total(|line| line.duplicated));
+        self.metrics.counters.insert("reordered", ledger.total(|line| line.reordered));
+    }
+
+    /// The last steps: the server's state, the conditions, the interruption.
+    pub async fn finish(&mut self, stage: &Stage) {
+        self.server_state[1] = stage.state_now().await;
+        stage.progress.clear();
+        self.thresholds = stage.common.thresholds.iter().map(|t| t.judge(&self.metrics)).collect();
+        for judged in self.thresholds.iter().filter(|judged| !judged.ok) {
+            self.judgement.add(Verdict::ThresholdFailed, judged.words.clone());
+        }
+        if self.partial {
+            self.judgement
+                .add(Verdict::Interrupted, "stopped before the end; the numbers cover what there was");
+        }
+    }
+
+    /// The times of all metrics, in the order they are named.
+    pub fn times(&self) -> Vec<(&'static str, TimeSummary)> {
+        let known = TIMES.iter().filter_map(|name| Some((*name, self.metrics.times.get(name)?)));
+        known.map(|(name, times)| (name, TimeSummary::from(times))).collect()
+    }
+}
+
+impl Serialize for Report {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut result = serializer.serialize_struct("Report", 19)?;
+        result.serialize_field("schema", SCHEMA)?;
+        result.serialize_field("scenario", self.scenario)?;
+        result.serialize_field("run", &self.run)?;
+        result.serialize_field("started_unix_ms", &self.started_unix_ms)?;
+        result.serialize_field("valid", &self.judgement.valid)?;
+        result.serialize_field("partial", &self.partial)?;
+        result.serialize_field("verdict", &self.judgement.verdict)?;
+        result.serialize_field("exit_code", &self.judgement.verdict.exit_code())?;
+        result.serialize_field("reasons", &self.judgement.reasons)?;
+        result.serialize_field("options", &self.options)?;
+        result.serialize_field("environment", &self.environment)?;
+        let [before, after] = &self.server_state;
+        result.serialize_field("server_state", &BTreeMap::from([("before", before), ("after", after)]))?;
+        result.serialize_field("connections", &self.connections)?;
+        result.serialize_field("times", &self.times().into_iter().collect::<BTreeMap<_, _>>())?;
+        result.serialize_field("ledger", &self.ledger)?;
+        result.serialize_field("rates", &self.rates)?;
+        result.serialize_field("processes", &self.processes)?;
+        result.serialize_field("idle", &self.idle)?;
+        let thresholds: Vec<_> = self.thresholds.iter().map(threshold_json).collect();
+        result.serialize_field("thresholds", &thresholds)?;
+        result.end()
+    }
+}
+
+fn threshold_json(judged: &Judged) -> serde_json::Value {
+    let unit = if judged.of_time { "observed_us" } else { "observed_count" };
+    serde_json::json!({"expression": judged.expression, "ok": judged.ok, unit: judged.observed})
+}

@@ -1,0 +1,29 @@
+//! World messages to every client of one app.
+//!
+//! Invariant: each accepted message is expected once at every connection but the one that sent it.
+
+use crate::args::{TrafficArgs, Via};
+use crate::failure::Failure;
+use crate::interrupt::Interrupt;
+use crate::plan::{Plan, Shape};
+use crate::report::result::Report;
+use crate::scenario::{app, exchange, run_name, seed};
+use crate::wire::payload::Payload;
+
+/// Runs it.
+///
+/// # Errors
+/// [`Failure`] when there is nothing to report.
+pub async fn run(args: &TrafficArgs, interrupt: Interrupt) -> Result<Report, Failure> {
+    let (run, seed) = (run_name(), seed(&args.common));
+    let plan = Plan {
+        payload: Payload::new(&run, args.payload, seed),
+        run,
+        app: app(&args.common),
+        shape: Shape::World,
+        receivers: args.common.clients,
+        senders: args.senders.unwrap_or(1),
+        senders_connected: args.via == Via::Ws,
+    };
+    exchange::run("broadcast", args, plan, seed, interrupt).await
+}

@@ -1,0 +1,113 @@
+//! What every scenario needs before its first connection.
+//!
+//! Invariant: whatever can be refused without connecting (limits, an unreachable server, a wrong process id) is.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use chat_client::{Error, Http};
+use chat_protocol::system::{State, StateRequest, StateResponse};
+
+use crate::args::CommonArgs;
+use crate::crowd::{self, Crowd, Opening};
+use crate::failure::Failure;
+use crate::flow::Flow;
+use crate::interrupt::Interrupt;
+use crate::limits;
+use crate::login::Door;
+use crate::process::{self, Sample};
+use crate::progress::Progress;
+
+/// Longest wait for an HTTP answer.
+const HTTP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A run that may begin.
+#[derive(Debug)]
+pub struct Stage {
+    /// Name of the scenario.
+    pub scenario: &'static str,
+    /// Its options.
+    pub common: CommonArgs,
+    /// Seed of the texts.
+    pub seed: u64,
+    /// What the connections share.
+    pub flow: Arc<Flow>,
+    /// Operations over HTTP.
+    pub http: Http,
+    /// For the terminal.
+    pub progress: Progress,
+    /// The operator's wish to stop.
+    pub interrupt: Interrupt,
+    /// How many files this process may open.
+    pub open_files: u64,
+    /// Unix milliseconds.
+    pub started_ms: u64,
+    /// What the server said of itself at first; none when it does not offer it.
+    pub state: Option<StateResponse>,
+    /// The generator before the first connection.
+    pub own: Sample,
+    /// The processes of `--pid` before the first connection.
+    pub servers: Vec<Sample>,
+    door: Arc<Door>,
+}
+
+impl Stage {
+    /// Checks the surroundings.
+    ///
+    /// # Errors
+    /// [`Failure`] with the next step.
+    pub async fn prepare(
+        scenario: &'static str,
+        common: &CommonArgs,
+        seed: u64,
+        flow: Flow,
+        interrupt: Interrupt,
+    ) -> Result<Self, Failure> {
+        let open_files = limits::open_files_for(u64::from(flow.plan.connections()))?;
+        let server = &common.server;
+        let door = Door {
+            address: crowd::address(server).await?,
+            authority: server.authority(),
+            path: server.socket_path(),
+        };
+        let http = Http::new(server.clone(), HTTP_TIMEOUT)
+            .map_err(|error| Failure::could_not_run(error, "check the system's HTTP settings"))?;
+        let state = match http.call::<State>(&StateRequest {}).await {
+            Ok(state) => Some(state),
+            Err(error @ Error::Unreachable { .. }) => {
+                let next = "start chatd there, or name its address with --server or CHATBENCH_SERVER";
+                return Err(Failure::could_not_run(error, next));
+            }
+            // Without its counters the server can be measured all the same.
+            Err(_) => None,
+        };
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Ok(Self {
+            scenario,
+            seed,
+            flow: Arc::new(flow),
+            http,
+            progress: Progress::new(common),
+            interrupt,
+            open_files,
+            started_ms: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX),
+            state,
+            own: process::own()?,
+            servers: process::samples(&common.pid)?,
+            common: common.clone(),
+            door: Arc::new(door),
+        })
+    }
+
+    /// Opens all connections.
+    pub async fn open(&mut self) -> (Crowd, Opening) {
+        let Self { flow, door, common, progress, interrupt, .. } = self;
+        Crowd::open(flow, door, common.connect_rate, common.heartbeat, progress, interrupt).await
+    }
+
+    /// What the server says of itself now.
+    pub async fn state_now(&self) -> Option<StateResponse> {
+        self.state.as_ref()?;
+        self.http.call::<State>(&StateRequest {}).await.ok()
+    }
+}

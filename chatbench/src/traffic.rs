@@ -1,0 +1,138 @@
+//! The sending part of a run: warm-up, measured part, drain.
+//!
+//! Invariant: nothing here waits for a single message; the schedule runs on its own and the drain has a deadline.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use tokio::time::Instant;
+
+use crate::args::TrafficArgs;
+use crate::client::control::Control;
+use crate::clock::{nanos, now_ns};
+use crate::failure::Failure;
+use crate::plan::MAX_SEQUENCE;
+use crate::probe::Probe;
+use crate::process::{self, Sample};
+use crate::schedule::Schedule;
+use crate::stage::Stage;
+
+/// From the decision to start to the first message, so that the schedule's thread is there in time.
+const RUN_UP: Duration = Duration::from_millis(20);
+/// After the last message is due, for senders that were just released.
+const GRACE: Duration = Duration::from_millis(50);
+/// After the last expected delivery, for those that nobody expects.
+const LINGER: Duration = Duration::from_millis(250);
+const TICK: Duration = Duration::from_millis(20);
+
+/// How the sending went.
+#[derive(Debug)]
+pub struct Driven {
+    /// Messages the schedule wanted in the measured part; none without a schedule.
+    pub offered: Option<u64>,
+    /// Delay of the probe in microseconds.
+    pub probe: Histogram<u64>,
+    /// The generator at the start of the measured part and after the drain.
+    pub own: [Sample; 2],
+    /// The processes of `--pid` at the same two moments.
+    pub servers: [Vec<Sample>; 2],
+    /// From the start of the measured part to the end of the drain, in nanoseconds.
+    pub measured_ns: u64,
+}
+
+/// Sends through the senders behind `controls`.
+///
+/// # Errors
+/// [`Failure::CouldNotRun`] when a process of `--pid` is gone or there is no thread for the schedule.
+pub async fn drive(
+    stage: &mut Stage,
+    args: &TrafficArgs,
+    controls: &[Arc<Control>],
+) -> Result<Driven, Failure> {
+    let flow = Arc::clone(&stage.flow);
+    let start = Instant::now() + RUN_UP;
+    let start_ns = now_ns() + nanos(RUN_UP);
+    let measure_ns = start_ns + nanos(args.warmup);
+    flow.start_ns.store(start_ns, Relaxed);
+    flow.measure_ns.store(measure_ns, Relaxed);
+    let probe = Probe::start();
+    let total = if args.closed { 0 } else { messages(args.rate, args.warmup + args.duration) };
+    let schedule = Schedule::start(Arc::clone(&flow), controls.to_vec(), total)
+        .map_err(|error| Failure::could_not_run(format!("no thread: {error}"), "check `ulimit -u`"))?;
+    let interrupted = stage.interrupt.within(start).await;
+    if args.closed && !interrupted {
+        controls.iter().for_each(|control| control.release(MAX_SEQUENCE));
+    }
+    hold(stage, "warm-up", start + args.warmup).await;
+    let before = (process::own()?, process::samples(&stage.common.pid)?);
+    hold(stage, "measure", start + args.warmup + args.duration).await;
+    if !args.closed && !stage.interrupt.came() {
+        tokio::time::sleep(GRACE).await;
+    }
+    controls.iter().for_each(|control| control.end_sending());
+    schedule.end();
+    drain(stage, args.drain).await;
+    let measured_ns = now_ns().saturating_sub(measure_ns);
+    let after = (process::own()?, process::samples(&stage.common.pid)?);
+    Ok(Driven {
+        offered: (!args.closed).then(|| total - messages(args.rate, args.warmup)),
+        probe: probe.end().await,
+        own: [before.0, after.0],
+        servers: [before.1, after.1],
+        measured_ns,
+    })
+}
+
+/// How many messages are due before `time` has passed.
+fn messages(rate: f64, time: Duration) -> u64 {
+    // A product that is whole on paper must not be rounded up for a bit in the last place.
+    (rate * time.as_secs_f64() - 1e-6).ceil() as u64
+}
+
+async fn hold(stage: &mut Stage, part: &'static str, until: Instant) {
+    let begun = Instant::now();
+    stage.progress.part(part, until.saturating_duration_since(begun).as_secs());
+    while Instant::now() < until && stage.flow.open.load(Relaxed) > 0 {
+        let tick = (Instant::now() + 10 * TICK).min(until);
+        if stage.interrupt.within(tick).await {
+            return;
+        }
+        let flow = &stage.flow;
+        stage.progress.at_time(begun.elapsed(), || {
+            format!("s, {} sent, {} delivered", flow.sent.load(Relaxed), flow.deliveries())
+        });
+    }
+}
+
+async fn drain(stage: &mut Stage, longest: Duration) {
+    if stage.flow.sent.load(Relaxed) == 0 {
+        return;
+    }
+    stage.progress.part("drain", longest.as_secs());
+    let begun = Instant::now();
+    // Who interrupted the sending still gets exact books; who interrupts the drain does not want to wait.
+    let sending_interrupted = stage.interrupt.came();
+    while begun.elapsed() < longest && !stage.flow.complete() && stage.flow.open.load(Relaxed) > 0 {
+        tokio::time::sleep(TICK).await;
+        if !sending_interrupted && stage.interrupt.came() {
+            return;
+        }
+        stage.progress.at_time(begun.elapsed(), || "s".to_owned());
+    }
+    tokio::time::sleep(LINGER).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schedule_has_as_many_messages_as_periods_begin() {
+        assert_eq!(messages(100.0, Duration::from_secs(10)), 1000);
+        assert_eq!(messages(0.5, Duration::from_secs(3)), 2);
+        assert_eq!(messages(3.0, Duration::from_millis(100)), 1);
+        assert_eq!(messages(100.0, Duration::ZERO), 0);
+    }
+}
