@@ -1,1 +1,46 @@
-//! Placeholder.
+//! chatd, the chat daemon.
+//!
+//! How a message travels: a client's frame comes in through [`transport`], [`session`] reads it and asks [`chat`]
+//! or an operation of [`ops`], which appends it to the log of the [`broker`]. The broker hands it to the [`hub`] of
+//! every node with readers, and the hub puts one encoded frame into the outbox of each of their connections, from
+//! where [`transport`] writes it.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`config`] | settings from file, environment and flags |
+//! | [`app`] | the composition root: the only place that names adapters |
+//! | [`clock`] | the time of day, as a port |
+//! | [`log`] | what goes to stderr
+//! | [`counters`] | what the node counts about itself |
+//! | [`keys`] | names of Redis keys and channels |
+//! | [`listener`] | the accept loop |
+//! | [`transport`] | bytes to frames and back |
+//! | [`session`] | one connection: log-in, requests, pushes, end |
+//! | [`ops`] | operations, the same for HTTP and WebSocket |
+//! | [`http`] | the HTTP edge |
+//! | [`chat`] | sending |
+//! | [`presence`] | who is online: port, adapters, the roll of this node |
+//! | [`broker`] | one log and one bus: port and adapters |
+//! | [`hub`] | who is connected here, fan-out, outboxes |
+//!
+//! Invariants that cross modules:
+//! - An answer 200 to a message is sent after the message is in its log.
+//! - A connection gets the messages of a conversation in the order of their offsets, each once.
+//! - Every queue is bounded and says what happens when it is full. No lock is held over an await.
+//! - Details of a failure go to the log, never to the client.
+
+pub mod app;
+pub mod broker;
+pub mod chat;
+pub mod clock;
+pub mod config;
+pub mod counters;
+pub mod http;
+pub mod hub;
+pub mod keys;
+pub mod listener;
+pub mod log;
+pub mod ops;
+pub mod presence;
+pub mod session;
+pub mod transport;

@@ -1,1 +1,9 @@
-//! Placeholder.
+//! What whole-system tests share: processes under test, faults, and waiting for a condition.
+//!
+//! Invariant: a test owns its world: free ports, private processes and directories, nothing left behind.
+
+pub mod broker;
+pub mod fault_proxy;
+pub mod node;
+pub mod redis_server;
+pub mod wait;

@@ -1,0 +1,189 @@
+//! The one composition root: which adapters, in which order, and how they stop.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use chat_protocol::code::close;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::broker::embedded::{Embedded, Place};
+use crate::broker::redis::RedisBroker;
+use crate::broker::{Broker, Retention, Sink};
+use crate::chat::Chat;
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Config, redacted};
+use crate::counters::Counters;
+use crate::http::{self, Edge};
+use crate::hub::outbox::{Close, Limits};
+use crate::hub::subscriptions::Subscriptions;
+use crate::hub::{Deadlines, Hub};
+use crate::keys::Keys;
+use crate::listener;
+use crate::ops::{Table, system::System, user::User};
+use crate::presence::Presence;
+use crate::presence::embedded::EmbeddedPresence;
+use crate::presence::redis::RedisPresence;
+use crate::presence::roll::Roll;
+use crate::session::Sessions;
+
+/// Files that are not client connections: stores, listeners, the log.
+const RESERVED_FILES: u64 = 256;
+/// HTTP connections at the same time at most, beside upgraded ones.
+const MAX_HTTP: usize = 1024;
+/// Bytes of an HTTP request body at most.
+const MAX_BODY_BYTES: usize = 64 * 1024;
+/// How long a stop waits for connections to take their leave.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A node that serves.
+pub struct App {
+    /// Where it listens, with the real port.
+    pub address: SocketAddr,
+    hub: Arc<Hub>,
+    presence: Arc<dyn Presence>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    accepting: tokio::task::JoinHandle<()>,
+    background: Vec<tokio::task::JoinHandle<()>>,
+}
+
+struct Engine {
+    name: &'static str,
+    broker: Arc<dyn Broker>,
+    presence: Arc<dyn Presence>,
+}
+
+impl App {
+    /// Opens the stores, binds the address and serves.
+    ///
+    /// # Errors
+    /// For the operator: what could not be opened or bound.
+    pub async fn start(config: &Config) -> anyhow::Result<Self> {
+        let addresses = config.listen_addresses().map_err(|error| anyhow!(error))?;
+        let listener = listener::bind(&addresses).with_context(|| {
+            format!("cannot listen on {}; is another chatd running there?", config.serve.listen)
+        })?;
+        let address = listener.local_addr()?;
+        let max_connections = max_connections(config.limits.max_connections);
+        let node: u64 = rand::random();
+        let (clock, counters) = (Arc::new(SystemClock), Arc::new(Counters::default()));
+        let limits = Limits { frames: config.limits.outbox_frames, bytes: config.limits.outbox_bytes };
+        let hub = Arc::new(Hub::new(node, limits, counters.clone()));
+        let engine = engine(config, node, clock.clone(), counters.clone(), hub.clone()).await?;
+        let (broker, presence) = (engine.broker, engine.presence);
+
+        let subscriptions = Arc::new(Subscriptions::new(hub.clone(), broker.clone()));
+        let limit = config.presence.announce_limit;
+        let roll = Arc::new(Roll::new(hub.clone(), presence.clone(), broker.clone(), clock, limit));
+        let chat = Arc::new(Chat::new(broker.clone(), counters.clone()));
+        let user = Arc::new(User::new(chat.clone(), presence.clone()));
+        let node_id = format!("{node:016x}");
+        let (state_hub, state_presence) = (hub.clone(), presence.clone());
+        let system =
+            System::new(node_id, engine.name, max_connections, state_hub, broker, state_presence, counters);
+        let system = Arc::new(system);
+        let operations = Arc::new(Table::new(user, system.clone()));
+        let max_frame = config.limits.max_frame_bytes;
+        let sessions = Sessions::new(
+            hub.clone(),
+            subscriptions.clone(),
+            roll.clone(),
+            chat,
+            operations.clone(),
+            max_frame,
+        );
+
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let edge = Edge {
+            operations,
+            system,
+            sessions: Arc::new(sessions),
+            tasks: TaskTracker::new(),
+            max_connections,
+            allowed_origins: config.serve.allowed_origins.clone().into(),
+            max_body_bytes: MAX_BODY_BYTES,
+        };
+        let connections = edge.tasks.clone();
+        let serving = listener::serve(listener, http::router(edge), MAX_HTTP, tasks, stop.clone());
+        let accepting = tokio::spawn(serving);
+        let sweeping = sweep(hub.clone(), subscriptions, deadlines(config));
+        let background = vec![tokio::spawn(roll.run()), tokio::spawn(sweeping)];
+        Ok(Self { address, hub, presence, stop, tasks: connections, accepting, background })
+    }
+
+    /// Stops accepting, closes every connection in order, and waits for them, but not for ever.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        let _ = self.accepting.await;
+        self.hub.close_all(&Close::new(close::GOING_AWAY, "the node is stopping"));
+        self.tasks.close();
+        if tokio::time::timeout(STOP_TIMEOUT, self.tasks.wait()).await.is_err() {
+            tracing::warn!(connections = self.tasks.len(), "connections did not end in time");
+        }
+        for task in &self.background {
+            task.abort();
+        }
+        if let Err(error) = self.presence.resign().await {
+            tracing::warn!(%error, "the lease could not be given back; it expires by itself");
+        }
+    }
+}
+
+async fn engine(
+    config: &Config,
+    node: u64,
+    clock: Arc<dyn Clock>,
+    counters: Arc<Counters>,
+    sink: Arc<dyn Sink>,
+) -> anyhow::Result<Engine> {
+    let retention = Retention { max_messages: config.history.max_messages };
+    let url = config.serve.redis.as_str();
+    if url.is_empty() {
+        let directory = config.serve.data_dir.clone();
+        let place = if config.serve.ephemeral { Place::Memory } else { Place::Directory(directory) };
+        let broker = Embedded::open(&place, config.storage.sync, retention, clock, sink);
+        let broker = broker.map_err(|error| anyhow!(error))?;
+        return Ok(Engine { name: "embedded", broker, presence: Arc::new(EmbeddedPresence::default()) });
+    }
+    let unreachable = || format!("cannot use Redis at {}; is it running?", redacted(url));
+    let keys = Keys::new(&config.serve.redis_prefix)?;
+    let broker = RedisBroker::connect(url, keys.clone(), node, retention, clock, counters, sink);
+    let broker = broker.await.with_context(unreachable)?;
+    let presence = RedisPresence::connect(url, keys, node).await.with_context(unreachable)?;
+    Ok(Engine { name: "redis", broker, presence })
+}
+
+/// As many as asked for, or as the limit of open files leaves room for.
+fn max_connections(asked: usize) -> usize {
+    let files = match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(files) => files,
+        Err(error) => {
+            tracing::warn!(%error, "the limit of open files could not be raised");
+            1024
+        }
+    };
+    let room = usize::try_from(files.saturating_sub(RESERVED_FILES)).unwrap_or(usize::MAX);
+    let max = if asked == 0 { room } else { asked };
+    if max > room {
+        tracing::warn!(files, max_connections = max, "more connections allowed than the limit of open files");
+    }
+    tracing::info!(files, max_connections = max, "limits");
+    max
+}
+
+fn deadlines(config: &Config) -> Deadlines {
+    Deadlines { heartbeat_s: config.limits.heartbeat_timeout, login_s: config.limits.login_timeout }
+}
+
+async fn sweep(hub: Arc<Hub>, subscriptions: Arc<Subscriptions>, deadlines: Deadlines) {
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        hub.sweep(deadlines);
+        subscriptions.sweep();
+    }
+}

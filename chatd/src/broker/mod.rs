@@ -1,0 +1,271 @@
+//! One log and one bus: the port through which messages are kept and reach the nodes that serve their readers.
+//!
+//! The law, which every adapter obeys (`tests/tests/broker_laws.rs` runs it against each):
+//! - [`Broker::append`] gives a message the next offset of its conversation (1, 2, 3 … without gaps), stores it
+//!   and publishes it in one atomic step. When it returns, the message is in the log.
+//! - The same message id from the same sender in the same app within 24 hours is not appended again: the first
+//!   receipt comes back, marked as a duplicate, whatever conversation the repeat names.
+//! - After [`Broker::subscribe`] returned, every later message of the topic reaches the [`Sink`] exactly once and
+//!   in the order of offsets, or the sink is told that some were lost. A cut link or a restarted store is no
+//!   excuse: what was missed is read from the log before anything newer is delivered.
+//! - Messages of a pair reach the inbox topics of both users; world and group messages their own topic.
+//! - A conversation keeps its epoch as long as it keeps its history.
+
+pub mod embedded;
+pub mod redis;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chat_protocol::{AppId, Code, GroupId, MsgId, Refusal, Target, UserId};
+
+/// An ordered log of messages.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Conversation {
+    /// The world room of an app.
+    World(AppId),
+    /// A group.
+    Group(AppId, GroupId),
+    /// Two users, the lesser name first, or one user and himself.
+    Pair(AppId, UserId, UserId),
+}
+
+impl Conversation {
+    /// The conversation a message from `sender` to `target` belongs to.
+    #[must_use]
+    pub fn of(app: AppId, sender: &UserId, target: &Target) -> Self {
+        match target {
+            Target::World => Conversation::World(app),
+            Target::Group(group) => Conversation::Group(app, group.clone()),
+            Target::User(other) => {
+                let (a, b) = if sender <= other { (sender, other) } else { (other, sender) };
+                Conversation::Pair(app, a.clone(), b.clone())
+            }
+        }
+    }
+
+    /// The app it belongs to.
+    #[must_use]
+    pub fn app(&self) -> AppId {
+        match self {
+            Conversation::World(app) | Conversation::Group(app, _) | Conversation::Pair(app, ..) => *app,
+        }
+    }
+
+    /// The topics that carry its messages: one, or the inboxes of a pair.
+    #[must_use]
+    pub fn topics(&self) -> Vec<Topic> {
+        match self {
+            Conversation::World(app) => vec![Topic::World(*app)],
+            Conversation::Group(app, group) => vec![Topic::Group(*app, group.clone())],
+            Conversation::Pair(app, a, b) if a == b => vec![Topic::Inbox(*app, a.clone())],
+            Conversation::Pair(app, a, b) => {
+                vec![Topic::Inbox(*app, a.clone()), Topic::Inbox(*app, b.clone())]
+            }
+        }
+    }
+}
+
+/// What a node subscribes to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Topic {
+    /// Messages and notices of an app's world room.
+    World(AppId),
+    /// Messages and notices of a group.
+    Group(AppId, GroupId),
+    /// One-to-one messages and notices of a user.
+    Inbox(AppId, UserId),
+}
+
+/// One WebSocket connection, unique over all nodes and restarts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ConnectionId {
+    /// Random number of the node's process.
+    pub node: u64,
+    /// Counter within the process.
+    pub number: u64,
+}
+
+/// Who gets no copy of a live delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Skip {
+    /// Everyone gets one.
+    Nobody,
+    /// All connections of a user.
+    User(UserId),
+    /// The connection that sent it, which has the answer instead.
+    Connection(ConnectionId),
+}
+
+/// A message on its way into the log.
+#[derive(Debug, Clone)]
+pub struct Outgoing {
+    /// The log it goes to.
+    pub conversation: Conversation,
+    /// Who sends it.
+    pub sender: UserId,
+    /// The sender's id for it.
+    pub msg_id: MsgId,
+    /// Whether a repeat of `msg_id` may come: false for an id chatd made up itself.
+    pub repeatable: bool,
+    /// JSON members of the push without the braces, from `"target"` to `"msgId"`, in one line.
+    pub members: Bytes,
+    /// Who gets no live copy.
+    pub skip: Skip,
+}
+
+/// Where a message stands in its log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// Its number, from 1.
+    pub offset: u64,
+    /// Which history the offset belongs to.
+    pub epoch: Arc<str>,
+    /// When it was logged, Unix milliseconds; never falls within a conversation.
+    pub time: u64,
+    /// Whether it had been appended before.
+    pub duplicate: bool,
+}
+
+/// A message in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its number, from 1.
+    pub offset: u64,
+    /// Which history the offset belongs to.
+    pub epoch: Arc<str>,
+    /// When it was logged, Unix milliseconds.
+    pub time: u64,
+    /// The sender's id for it.
+    pub msg_id: MsgId,
+    /// JSON members of the push without the braces, as [`Outgoing::members`].
+    pub members: Bytes,
+}
+
+/// Which part of a log to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Range {
+    /// The oldest entries with a greater offset.
+    After(u64),
+    /// The newest entries with a lesser offset.
+    Before(u64),
+}
+
+/// Part of a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// Which history the offsets belong to; empty when nothing was ever logged.
+    pub epoch: Arc<str>,
+    /// Offset of the newest entry; 0 when there is none.
+    pub head: u64,
+    /// The entries by ascending offset.
+    pub entries: Vec<Entry>,
+}
+
+/// Something for the readers of a topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A message from a log.
+    Message {
+        /// The log.
+        conversation: Conversation,
+        /// The message.
+        entry: Entry,
+        /// Who gets no copy.
+        skip: Skip,
+    },
+    /// Something that is not kept.
+    Notice(Notice),
+}
+
+/// A push that is in no log: delivered at most once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// Command of the push, such as `enter`; one line.
+    pub cmd: Arc<str>,
+    /// Its `data` as JSON, in one line.
+    pub data: Bytes,
+    /// Who gets no copy.
+    pub skip: Skip,
+}
+
+/// Receives what a broker delivers. Called from the broker's own tasks or threads: it must not block.
+pub trait Sink: Send + Sync {
+    /// The next event of a topic.
+    fn deliver(&self, topic: &Topic, event: &Event);
+    /// Messages of the topic are gone for good; its readers must be told.
+    fn lost(&self, topic: &Topic);
+}
+
+/// Why the broker did not do as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokerError {
+    /// The store did not answer; whether it did as asked is unknown.
+    #[error("the store is unreachable: {0}")]
+    Unreachable(String),
+    /// The store answered something that cannot be.
+    #[error("the store is corrupt: {0}")]
+    Corrupt(String),
+}
+
+impl BrokerError {
+    /// The code for the caller.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            BrokerError::Unreachable(_) => Code::StoreUnreachable,
+            BrokerError::Corrupt(_) => Code::ServerError,
+        }
+    }
+}
+
+impl From<BrokerError> for Refusal {
+    fn from(error: BrokerError) -> Self {
+        tracing::warn!(%error, "broker");
+        error.code().into()
+    }
+}
+
+/// How much of each conversation is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// At least so many of the newest messages stay.
+    pub max_messages: u64,
+}
+
+/// How long a message id is remembered, in milliseconds.
+pub const REPEAT_WINDOW_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// A name for a history that no other history has: 16 hexadecimal digits of chance.
+#[must_use]
+pub fn new_epoch() -> Arc<str> {
+    format!("{:016x}", rand::random::<u64>()).into()
+}
+
+/// The port. See the law above.
+#[async_trait]
+pub trait Broker: Send + Sync {
+    /// Logs and publishes a message in one step.
+    async fn append(&self, message: Outgoing) -> Result<Receipt, BrokerError>;
+
+    /// Publishes a notice to whoever is subscribed at this moment.
+    async fn notify(&self, topic: &Topic, notice: Notice) -> Result<(), BrokerError>;
+
+    /// Returns once every later message of the topic will reach the sink.
+    async fn subscribe(&self, topic: &Topic) -> Result<(), BrokerError>;
+
+    /// Ends a subscription. Does not wait; a later `subscribe` of the same topic takes effect after it.
+    fn unsubscribe(&self, topic: &Topic);
+
+    /// Reads at most `limit` entries of a log.
+    async fn read(
+        &self,
+        conversation: &Conversation,
+        range: Range,
+        limit: usize,
+    ) -> Result<Page, BrokerError>;
+
+    /// Whether messages can be appended and are being received right now.
+    async fn ready(&self) -> Result<(), BrokerError>;
+}

@@ -1,0 +1,96 @@
+//! Sending: a message becomes one record, one append, one receipt.
+//!
+//! Invariant: what is logged is what is pushed; the record is encoded once, here.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chat_protocol::content::Content;
+use chat_protocol::{Code, MsgId, Refusal, Target, UserId};
+use serde::Serialize;
+
+use crate::broker::{Broker, Conversation, Outgoing, Receipt, Skip};
+use crate::counters::Counters;
+use crate::hub::Identity;
+
+/// See the file's head.
+pub struct Chat {
+    broker: Arc<dyn Broker>,
+    counters: Arc<Counters>,
+}
+
+/// A message in its log.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    /// Its id.
+    pub msg_id: MsgId,
+    /// Its place.
+    pub receipt: Receipt,
+}
+
+/// The part of a push that does not depend on its place in the log, in the documented order.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Record<'a> {
+    target: &'a Target,
+    #[serde(flatten)]
+    content: &'a Content,
+    from: &'a UserId,
+    msg_id: &'a MsgId,
+}
+
+impl Chat {
+    /// Sends through this broker.
+    #[must_use]
+    pub fn new(broker: Arc<dyn Broker>, counters: Arc<Counters>) -> Self {
+        Self { broker, counters }
+    }
+
+    /// Puts a checked message into its log. Without a `msg_id` one is made up.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`] for a group that does not exist, or what the broker says.
+    pub async fn send(
+        &self,
+        sender: &Identity,
+        target: &Target,
+        content: &Content,
+        msg_id: Option<&MsgId>,
+        skip: Skip,
+    ) -> Result<Sent, Refusal> {
+        if let Target::Group(group) = target {
+            return Err(Refusal::new(Code::NotFound, format!("no group {group}")));
+        }
+        let repeatable = msg_id.is_some();
+        let msg_id = msg_id.cloned().unwrap_or_else(new_msg_id);
+        let members = members(&Record { target, content, from: &sender.user, msg_id: &msg_id })?;
+        let message = Outgoing {
+            conversation: Conversation::of(sender.app, &sender.user, target),
+            sender: sender.user.clone(),
+            msg_id: msg_id.clone(),
+            repeatable,
+            members,
+            skip,
+        };
+        let receipt = self.broker.append(message).await?;
+        if !receipt.duplicate {
+            self.counters.messages.add(1);
+        }
+        Ok(Sent { msg_id, receipt })
+    }
+}
+
+fn new_msg_id() -> MsgId {
+    let id = uuid::Uuid::now_v7().simple().to_string();
+    MsgId::new(&id).expect("a UUID has 32 hexadecimal digits")
+}
+
+/// JSON members without the braces around them.
+fn members(record: &Record<'_>) -> Result<Bytes, Refusal> {
+    let mut json = serde_json::to_vec(record).map_err(|error| {
+        tracing::error!(%error, "a message could not be encoded");
+        Refusal::from(Code::ServerError)
+    })?;
+    json.pop();
+    Ok(Bytes::from(json).slice(1..))
+}

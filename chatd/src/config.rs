@@ -1,0 +1,337 @@
+//! Settings: defaults, then the TOML file, then the environment, then flags; the later wins.
+//!
+//! Invariant: a [`Config`] that [`Config::check`] let pass can be started with; every key exists in all three forms.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+use crate::broker::embedded::Sync;
+
+/// Declares a group of settings twice: as given (each may be absent) and as in force.
+macro_rules! settings {
+    ($(#[doc = $about:literal])* $given:ident => $name:ident {
+        $($(#[doc = $doc:literal])+ #[arg($($arg:tt)*)] $field:ident: $type:ty = $default:expr,)*
+    }) => {
+        #[doc = concat!("Settings of [`", stringify!($name), "`] as given in one place.")]
+        #[derive(Debug, Clone, Default, Args, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub struct $given {
+            $($(#[doc = $doc])+ #[arg($($arg)*)] pub $field: Option<$type>,)*
+        }
+
+        $(#[doc = $about])*
+        #[derive(Debug, Clone, PartialEq, Serialize)]
+        pub struct $name {
+            $($(#[doc = $doc])+ pub $field: $type,)*
+        }
+
+        impl $given {
+            /// Takes from `weaker` what is not given here.
+            fn or(self, weaker: Self) -> Self {
+                Self { $($field: self.$field.or(weaker.$field),)* }
+            }
+
+            fn or_default(self) -> $name {
+                $name { $($field: self.$field.unwrap_or_else(|| $default),)* }
+            }
+        }
+    };
+}
+
+settings! {
+    /// What to serve, and on what.
+    ServeGiven => Serve {
+        /// Address to listen on; port 0 takes a free one
+        #[arg(long, env = "CHATD_LISTEN", value_name = "ADDR")]
+        listen: String = "127.0.0.1:8080".to_owned(),
+        /// Listen on other than loopback addresses although no authentication is configured
+        #[arg(long, env = "CHATD_ALLOW_OPEN", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+        allow_open: bool = false,
+        /// Directory of the embedded engine's files
+        #[arg(long, env = "CHATD_DATA_DIR", value_name = "DIR")]
+        data_dir: PathBuf = PathBuf::from("./chatd-data"),
+        /// Keep everything in memory instead of the data directory
+        #[arg(long, env = "CHATD_EPHEMERAL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+        ephemeral: bool = false,
+        /// Redis that nodes share, such as redis://127.0.0.1:6379; without it the node runs alone
+        #[arg(long, env = "CHATD_REDIS", value_name = "URL")]
+        redis: String = String::new(),
+        /// First part of every Redis key
+        #[arg(long, env = "CHATD_REDIS_PREFIX", value_name = "TEXT")]
+        redis_prefix: String = "chat".to_owned(),
+        /// Web origins besides the page's own host that may connect; * allows all
+        #[arg(long, env = "CHATD_ALLOWED_ORIGINS", value_name = "ORIGINS", value_delimiter = ',')]
+        allowed_origins: Vec<String> = Vec::new(),
+        /// What to log: error, warn, info, debug, or tracing directives
+        #[arg(long, env = "CHATD_LOG", value_name = "FILTER")]
+        log: String = "info".to_owned(),
+    }
+}
+
+settings! {
+    /// Embedded storage.
+    StorageGiven => Storage {
+        /// What a commit survives: normal (kill -9) or full (a power cut too)
+        #[arg(long = "storage-sync", env = "CHATD_STORAGE_SYNC", value_parser = parse_sync, value_name = "MODE")]
+        sync: Sync = Sync::Normal,
+    }
+}
+
+settings! {
+    /// Message logs.
+    HistoryGiven => History {
+        /// Messages kept of each conversation, at least
+        #[arg(long = "history-max-messages", env = "CHATD_HISTORY_MAX_MESSAGES", value_name = "N")]
+        max_messages: u64 = 10_000,
+    }
+}
+
+settings! {
+    /// Presence.
+    PresenceGiven => Presence {
+        /// Rooms with more users online do not announce who comes and goes
+        #[arg(long = "presence-announce-limit", env = "CHATD_PRESENCE_ANNOUNCE_LIMIT", value_name = "N")]
+        announce_limit: u64 = 1000,
+    }
+}
+
+settings! {
+    /// Limits of connections.
+    LimitsGiven => Limits {
+        /// Connections this node holds at most; 0 derives it from the limit of open files
+        #[arg(long, env = "CHATD_MAX_CONNECTIONS", value_name = "N")]
+        max_connections: usize = 0,
+        /// Bytes of one WebSocket message at most
+        #[arg(long, env = "CHATD_MAX_FRAME_BYTES", value_name = "N")]
+        max_frame_bytes: usize = 64 * 1024,
+        /// Seconds of silence after which a connection is closed
+        #[arg(long, env = "CHATD_HEARTBEAT_TIMEOUT", value_name = "SECONDS")]
+        heartbeat_timeout: u32 = 360,
+        /// Seconds within which a new connection must log in
+        #[arg(long, env = "CHATD_LOGIN_TIMEOUT", value_name = "SECONDS")]
+        login_timeout: u32 = 10,
+        /// Frames that may wait for one slow reader
+        #[arg(long, env = "CHATD_OUTBOX_FRAMES", value_name = "N")]
+        outbox_frames: usize = 4096,
+        /// Bytes that may wait for one slow reader
+        #[arg(long, env = "CHATD_OUTBOX_BYTES", value_name = "N")]
+        outbox_bytes: usize = 1024 * 1024,
+    }
+}
+
+/// All settings as given in one place.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Given {
+    #[command(flatten)]
+    serve: ServeGiven,
+    #[command(flatten)]
+    storage: StorageGiven,
+    #[command(flatten)]
+    history: HistoryGiven,
+    #[command(flatten)]
+    presence: PresenceGiven,
+    #[command(flatten)]
+    limits: LimitsGiven,
+}
+
+/// All settings in force.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Config {
+    /// What to serve, and on what.
+    #[serde(flatten)]
+    pub serve: Serve,
+    /// Embedded storage.
+    pub storage: Storage,
+    /// Message logs.
+    pub history: History,
+    /// Presence.
+    pub presence: Presence,
+    /// Limits of connections.
+    pub limits: Limits,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::resolve(Given::default(), Given::default())
+    }
+}
+
+impl Config {
+    /// Settings in force from those given; `stronger` wins.
+    #[must_use]
+    pub fn resolve(stronger: Given, weaker: Given) -> Self {
+        Self {
+            serve: stronger.serve.or(weaker.serve).or_default(),
+            storage: stronger.storage.or(weaker.storage).or_default(),
+            history: stronger.history.or(weaker.history).or_default(),
+            presence: stronger.presence.or(weaker.presence).or_default(),
+            limits: stronger.limits.or(weaker.limits).or_default(),
+        }
+    }
+
+    /// Settings in force from flags and environment, and a file.
+    ///
+    /// # Errors
+    /// A text for the operator when the file cannot be read or a setting is unusable.
+    pub fn load(flags: Given, file: Option<&Path>) -> Result<Self, String> {
+        let given = file.map_or_else(|| Ok(Given::default()), read)?;
+        let config = Self::resolve(flags, given);
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Checks what can be checked without starting.
+    ///
+    /// # Errors
+    /// A text that names the setting and what it may be.
+    pub fn check(&self) -> Result<(), String> {
+        if self.listen_addresses()?.iter().any(|address| !address.ip().is_loopback())
+            && !self.serve.allow_open
+        {
+            return Err(format!(
+                "listen = {:?} is not a loopback address, and without authentication every caller is an operator; \
+                 listen on 127.0.0.1, or say --allow-open if only trusted callers can reach it",
+                self.serve.listen
+            ));
+        }
+        let positive: [(&str, u64); 6] = [
+            ("history.max_messages", self.history.max_messages),
+            ("limits.max_frame_bytes", self.limits.max_frame_bytes as u64),
+            ("limits.heartbeat_timeout", self.limits.heartbeat_timeout.into()),
+            ("limits.login_timeout", self.limits.login_timeout.into()),
+            ("limits.outbox_frames", self.limits.outbox_frames as u64),
+            ("limits.outbox_bytes", self.limits.outbox_bytes as u64),
+        ];
+        match positive.into_iter().find(|(_, value)| *value == 0) {
+            Some((name, _)) => Err(format!("{name} must be at least 1")),
+            None => Ok(()),
+        }
+    }
+
+    /// The addresses to listen on.
+    ///
+    /// # Errors
+    /// A text for the operator when `listen` is no address.
+    pub fn listen_addresses(&self) -> Result<Vec<SocketAddr>, String> {
+        let bad = |error: &dyn std::fmt::Display| {
+            format!(
+                "listen = {:?} is no address: {error}; write for example 127.0.0.1:8080",
+                self.serve.listen
+            )
+        };
+        let found =
+            std::net::ToSocketAddrs::to_socket_addrs(self.serve.listen.as_str()).map_err(|e| bad(&e))?;
+        let addresses: Vec<_> = found.collect();
+        if addresses.is_empty() { Err(bad(&"the name has no address")) } else { Ok(addresses) }
+    }
+
+    /// The settings as a TOML file, with passwords in URLs hidden.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        let mut shown = self.clone();
+        shown.serve.redis = redacted(&shown.serve.redis);
+        toml::to_string(&shown).unwrap_or_default()
+    }
+}
+
+fn read(file: &Path) -> Result<Given, String> {
+    let shown = file.display();
+    let text = std::fs::read_to_string(file).map_err(|error| format!("cannot read {shown}: {error}"))?;
+    parse(&text).map_err(|error| format!("{shown}: {error}"))
+}
+
+/// Keys outside of any section belong to [`Serve`]; serde's `flatten` would let unknown ones pass.
+fn parse(text: &str) -> Result<Given, toml::de::Error> {
+    fn section<T: Default + for<'de> Deserialize<'de>>(
+        table: &mut toml::Table,
+        name: &str,
+    ) -> Result<T, toml::de::Error> {
+        table.remove(name).map_or_else(|| Ok(T::default()), toml::Value::try_into)
+    }
+    let mut table: toml::Table = text.parse()?;
+    Ok(Given {
+        storage: section(&mut table, "storage")?,
+        history: section(&mut table, "history")?,
+        presence: section(&mut table, "presence")?,
+        limits: section(&mut table, "limits")?,
+        serve: table.try_into()?,
+    })
+}
+
+fn parse_sync(text: &str) -> Result<Sync, String> {
+    match text {
+        "normal" => Ok(Sync::Normal),
+        "full" => Ok(Sync::Full),
+        _ => Err("must be normal or full".to_owned()),
+    }
+}
+
+/// A URL whose password is replaced, for logs and screens.
+#[must_use]
+pub fn redacted(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    match rest.rsplit_once('@') {
+        Some((credentials, host)) => {
+            let user = credentials.split(':').next().unwrap_or_default();
+            format!("{scheme}://{user}:***@{host}")
+        }
+        None => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stronger_place_wins_key_by_key() {
+        let file = parse("listen = '127.0.0.1:1'\n[limits]\noutbox_frames = 7\nlogin_timeout = 3").unwrap();
+        let flags = parse("listen = '127.0.0.1:2'\n[limits]\nlogin_timeout = 4").unwrap();
+        let config = Config::resolve(flags, file);
+        assert_eq!(config.serve.listen, "127.0.0.1:2");
+        assert_eq!((config.limits.outbox_frames, config.limits.login_timeout), (7, 4));
+        assert_eq!(config.limits.heartbeat_timeout, 360);
+    }
+
+    #[test]
+    fn default_settings_are_a_valid_file_again() {
+        let text = Config::default().to_toml();
+        let again = Config::resolve(parse(&text).unwrap(), Given::default());
+        assert_eq!(again, Config::default());
+    }
+
+    #[test]
+    fn wrong_keys_and_values_are_named() {
+        for (text, named) in [
+            ("lissten = 'x'", "lissten"),
+            ("[limits]\nfoo = 1", "foo"),
+            ("[storage]\nsync = 'maybe'", "maybe"),
+            ("[limits]\noutbox_frames = -1", "-1"),
+        ] {
+            let error = parse(text).unwrap_err().to_string();
+            assert!(error.contains(named), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_open_node_stays_on_loopback() {
+        let mut config = Config::default();
+        assert_eq!(config.check(), Ok(()));
+        config.serve.listen = "0.0.0.0:8080".to_owned();
+        assert!(config.check().unwrap_err().contains("--allow-open"));
+        config.serve.allow_open = true;
+        assert_eq!(config.check(), Ok(()));
+        config.serve.listen = "nonsense".to_owned();
+        assert!(config.check().unwrap_err().contains("listen"));
+    }
+
+    #[test]
+    fn passwords_are_not_shown() {
+        assert_eq!(redacted("redis://user:secret@host:1/0"), "redis://user:***@host:1/0");
+        assert_eq!(redacted("redis://:p@ss@host"), "redis://:***@host");
+        assert_eq!(redacted("redis://host"), "redis://host");
+    }
+}

@@ -1,0 +1,35 @@
+//! What the node counts about itself; every counter runs from the start of the process.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds `n`.
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// The number now.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The node's counters.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// WebSocket connections accepted.
+    pub connections: Counter,
+    /// Messages put into a log.
+    pub messages: Counter,
+    /// Frames put into the queue of a connection.
+    pub deliveries: Counter,
+    /// Connections closed because they read too slowly.
+    pub slow_closes: Counter,
+    /// Messages fetched from the log because the bus had lost them.
+    pub gap_fills: Counter,
+}

@@ -1,0 +1,122 @@
+//! Server frames, encoded once: WebSocket header and JSON text in one shared buffer.
+//!
+//! Invariant: a frame is a whole, unmasked, unfragmented text frame (RFC 6455 §5.2).
+
+use bytes::{BufMut, Bytes, BytesMut};
+use chat_protocol::code::Code;
+use chat_protocol::envelope::PUSH_TEXT;
+use chat_protocol::session::MSG;
+use serde::Serialize;
+
+use crate::broker::{Entry, Notice};
+
+/// Longest header of an unmasked frame.
+const MAX_HEADER: usize = 10;
+const FIN_TEXT: u8 = 0x81;
+
+/// The frame of any text.
+#[must_use]
+pub fn text(text: &[u8]) -> Bytes {
+    let mut frame = BytesMut::with_capacity(text.len() + MAX_HEADER);
+    frame.put_u8(FIN_TEXT);
+    #[expect(clippy::cast_possible_truncation, reason = "each arm's pattern bounds the length")]
+    match text.len() {
+        length @ 0..=125 => frame.put_u8(length as u8),
+        length @ 126..=65_535 => {
+            frame.put_u8(126);
+            frame.put_u16(length as u16);
+        }
+        length => {
+            frame.put_u8(127);
+            frame.put_u64(length as u64);
+        }
+    }
+    frame.put_slice(text);
+    frame.freeze()
+}
+
+/// The frame of a value that serializes to JSON.
+#[must_use]
+pub fn json(value: &impl Serialize) -> Bytes {
+    // Cannot fail: the types of the wire have text keys and no failing serializer.
+    text(&serde_json::to_vec(value).unwrap_or_default())
+}
+
+/// The push of a logged message.
+#[must_use]
+pub fn message(entry: &Entry) -> Bytes {
+    let mut data = Vec::with_capacity(entry.members.len() + 96);
+    data.push(b'{');
+    data.extend_from_slice(&entry.members);
+    data.extend_from_slice(
+        format!(r#","offset":{},"epoch":"{}","time":{}}}"#, entry.offset, entry.epoch, entry.time).as_bytes(),
+    );
+    push(&json_text(entry.msg_id.as_str()), MSG, &data)
+}
+
+/// The push of a notice.
+#[must_use]
+pub fn notice(notice: &Notice) -> Bytes {
+    push(r#""""#, &notice.cmd, &notice.data)
+}
+
+/// `data` must be JSON; `seq` a JSON text with its quotes; `cmd` needs no escaping.
+fn push(seq: &str, cmd: &str, data: &[u8]) -> Bytes {
+    let code = Code::Success.number();
+    let mut body = Vec::with_capacity(data.len() + seq.len() + 96);
+    body.extend_from_slice(
+        format!(r#"{{"seq":{seq},"cmd":"{cmd}","response":{{"code":{code},"codeMsg":"{PUSH_TEXT}","data":"#)
+            .as_bytes(),
+    );
+    body.extend_from_slice(data);
+    body.extend_from_slice(b"}}");
+    text(&body)
+}
+
+fn json_text(text: &str) -> String {
+    serde_json::to_string(text).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::Skip;
+    use chat_protocol::MsgId;
+    use chat_protocol::envelope::Incoming;
+    use chat_protocol::session::Push;
+
+    #[test]
+    fn header_length_follows_the_payload() {
+        for (length, header) in [(0, 2), (125, 2), (126, 4), (65_535, 4), (65_536, 10)] {
+            assert_eq!(text(&vec![b'x'; length]).len(), length + header);
+        }
+    }
+
+    #[test]
+    fn a_message_becomes_the_documented_push() {
+        let entry = Entry {
+            offset: 7,
+            epoch: "e1".into(),
+            time: 99,
+            msg_id: MsgId::new("m\"1").unwrap(),
+            members: Bytes::from_static(
+                r#""target":"","type":"text","msg":"hello","from":"马超","msgId":"m\"1""#.as_bytes(),
+            ),
+        };
+        let frame = message(&entry);
+        let incoming: Incoming<'_> = serde_json::from_slice(&frame[4..]).unwrap();
+        assert!(incoming.is_push());
+        assert_eq!((&*incoming.seq, &*incoming.cmd), ("m\"1", "msg"));
+        let push: Push = serde_json::from_str(incoming.response.data.unwrap().get()).unwrap();
+        assert_eq!((push.from.as_str(), push.offset, push.time, &*push.epoch), ("马超", 7, 99, "e1"));
+    }
+
+    #[test]
+    fn a_notice_is_a_push() {
+        let data = Bytes::from_static(br#"{"target":"","from":"a","time":1}"#);
+        let frame = notice(&Notice { cmd: "enter".into(), data, skip: Skip::Nobody });
+        let incoming: Incoming<'_> = serde_json::from_slice(&frame[2..]).unwrap();
+        assert!(incoming.is_push());
+        assert_eq!(&*incoming.cmd, "enter");
+    }
+}

@@ -1,0 +1,278 @@
+//! Who is connected to this node, by topic, and the fan-out of one encoded frame to all of them.
+//!
+//! Invariant: a connection is in the room of a topic exactly while it should get the topic's pushes; no lock is
+//! held while anything is awaited, and two shards are never locked at once.
+
+pub mod frame;
+pub mod outbox;
+mod rooms;
+pub mod subscriptions;
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Instant;
+
+use chat_protocol::code::close;
+use chat_protocol::{AppId, UserId};
+use parking_lot::Mutex;
+
+use crate::broker::{ConnectionId, Event, Sink, Skip, Topic};
+use crate::counters::Counters;
+use outbox::{Close, Delivery, Limits, Outbox, Pushed};
+use rooms::Rooms;
+
+/// Log-ins and fan-outs lock one of these at a time.
+const SHARDS: usize = 16;
+
+/// One WebSocket connection as the hub sees it.
+#[derive(Debug)]
+pub struct Connection {
+    /// Its name over all nodes.
+    pub id: ConnectionId,
+    /// What waits to be written to it.
+    pub outbox: Outbox,
+    opened_s: u32,
+    heard_s: AtomicU32,
+    logged_in: Mutex<Option<Identity>>,
+}
+
+/// Who speaks on a connection.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// Which world.
+    pub app: AppId,
+    /// Who.
+    pub user: UserId,
+}
+
+impl Connection {
+    /// Who speaks on it, once logged in.
+    #[must_use]
+    pub fn identity(&self) -> Option<Identity> {
+        self.logged_in.lock().clone()
+    }
+}
+
+/// Deadlines the sweep enforces, in seconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadlines {
+    /// Silence after which a logged-in connection is closed.
+    pub heartbeat_s: u32,
+    /// Time from the opening within which a connection must log in.
+    pub login_s: u32,
+}
+
+/// See the file's head.
+#[derive(Debug)]
+pub struct Hub {
+    node: u64,
+    started: Instant,
+    limits: Limits,
+    counters: Arc<Counters>,
+    next_number: AtomicU64,
+    open: [Mutex<HashMap<u64, Arc<Connection>>>; SHARDS],
+    rooms: [Mutex<Rooms>; SHARDS],
+    hasher: RandomState,
+}
+
+impl Hub {
+    /// An empty hub of the node with this number.
+    #[must_use]
+    pub fn new(node: u64, limits: Limits, counters: Arc<Counters>) -> Self {
+        Self {
+            node,
+            started: Instant::now(),
+            limits,
+            counters,
+            next_number: AtomicU64::new(1),
+            open: Default::default(),
+            rooms: Default::default(),
+            hasher: RandomState::new(),
+        }
+    }
+
+    /// Takes in a new connection that has not logged in.
+    pub fn open(&self) -> Arc<Connection> {
+        let number = self.next_number.fetch_add(1, Ordering::Relaxed);
+        let now_s = self.now_s();
+        let connection = Arc::new(Connection {
+            id: ConnectionId { node: self.node, number },
+            outbox: Outbox::new(self.limits),
+            opened_s: now_s,
+            heard_s: AtomicU32::new(now_s),
+            logged_in: Mutex::new(None),
+        });
+        self.open_shard(number).lock().insert(number, connection.clone());
+        self.counters.connections.add(1);
+        connection
+    }
+
+    /// Forgets a connection that is in no room.
+    pub fn close(&self, connection: &Connection) {
+        self.open_shard(connection.id.number).lock().remove(&connection.id.number);
+    }
+
+    /// Notes that something was heard from the connection.
+    pub fn heard(&self, connection: &Connection) {
+        connection.heard_s.store(self.now_s(), Ordering::Relaxed);
+    }
+
+    /// Gives the connection its identity and puts it into the rooms of `topics`.
+    pub(crate) fn enter(&self, connection: &Arc<Connection>, identity: &Identity, topics: &[Topic]) {
+        *connection.logged_in.lock() = Some(identity.clone());
+        let mut rooms = self.room_shard(identity).lock();
+        for topic in topics {
+            rooms.enter(topic, connection);
+        }
+    }
+
+    /// Takes the connection out of the rooms of `topics` and its identity away.
+    pub(crate) fn leave(&self, connection: &Connection, identity: &Identity, topics: &[Topic]) {
+        let mut rooms = self.room_shard(identity).lock();
+        for topic in topics {
+            rooms.leave(topic, connection.id);
+        }
+        *connection.logged_in.lock() = None;
+    }
+
+    /// Whether a connection of the user is in his inbox room on this node.
+    #[must_use]
+    pub fn is_here(&self, identity: &Identity) -> bool {
+        let inbox = Topic::Inbox(identity.app, identity.user.clone());
+        self.room_shard(identity).lock().has(&inbox)
+    }
+
+    /// Connections open now.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.open.iter().map(|shard| shard.lock().len()).sum()
+    }
+
+    /// Connections logged in now.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.rooms.iter().map(|shard| shard.lock().sessions()).sum()
+    }
+
+    /// Closes connections that were silent too long or never logged in. Called every second or so.
+    pub fn sweep(&self, deadlines: Deadlines) {
+        let now_s = self.now_s();
+        for shard in &self.open {
+            for connection in shard.lock().values() {
+                let silent_s = now_s.saturating_sub(connection.heard_s.load(Ordering::Relaxed));
+                if silent_s > deadlines.heartbeat_s {
+                    connection.outbox.close(Close::new(close::HEARTBEAT_TIMEOUT, "heartbeat timeout"));
+                } else if now_s.saturating_sub(connection.opened_s) > deadlines.login_s
+                    && connection.logged_in.lock().is_none()
+                {
+                    connection.outbox.close(Close::new(close::LOGIN_TIMEOUT, "no log-in in time"));
+                }
+            }
+        }
+    }
+
+    /// Closes every connection.
+    pub fn close_all(&self, farewell: &Close) {
+        for shard in &self.open {
+            for connection in shard.lock().values() {
+                connection.outbox.close(farewell.clone());
+            }
+        }
+    }
+
+    fn now_s(&self) -> u32 {
+        u32::try_from(self.started.elapsed().as_secs()).unwrap_or(u32::MAX)
+    }
+
+    fn open_shard(&self, number: u64) -> &Mutex<HashMap<u64, Arc<Connection>>> {
+        #[expect(clippy::cast_possible_truncation, reason = "the remainder is below 16")]
+        &self.open[(number % SHARDS as u64) as usize]
+    }
+
+    /// All rooms of one user lie in one shard; the world's and groups' rooms are spread over all of them.
+    fn room_shard(&self, identity: &Identity) -> &Mutex<Rooms> {
+        #[expect(clippy::cast_possible_truncation, reason = "the remainder is below 16")]
+        &self.rooms[(self.hasher.hash_one(identity) % SHARDS as u64) as usize]
+    }
+
+    fn for_each_shard_of(&self, topic: &Topic, mut visit: impl FnMut(&Mutex<Rooms>)) {
+        match topic {
+            Topic::Inbox(app, user) => {
+                visit(self.room_shard(&Identity { app: *app, user: user.clone() }));
+            }
+            Topic::World(_) | Topic::Group(..) => self.rooms.iter().for_each(visit),
+        }
+    }
+}
+
+impl Sink for Hub {
+    fn deliver(&self, topic: &Topic, event: &Event) {
+        let (delivery, skip) = match event {
+            Event::Message { conversation, entry, skip } => {
+                let frame = frame::message(entry);
+                (Delivery { frame, position: Some((conversation, entry.offset)) }, skip)
+            }
+            Event::Notice(notice) => {
+                (Delivery { frame: frame::notice(notice), position: None }, &notice.skip)
+            }
+        };
+        let (mut delivered, mut too_slow) = (0, 0);
+        self.for_each_shard_of(topic, |shard| {
+            let rooms = shard.lock();
+            let skipped = rooms.skipped(topic, skip);
+            for connection in rooms.members(topic) {
+                if skipped.contains(&connection.id) {
+                    continue;
+                }
+                match connection.outbox.push(&delivery) {
+                    Pushed::Queued => delivered += 1,
+                    Pushed::TooSlow => too_slow += 1,
+                    Pushed::Closing => {}
+                }
+            }
+        });
+        self.counters.deliveries.add(delivered);
+        self.counters.slow_closes.add(too_slow);
+    }
+
+    fn lost(&self, topic: &Topic) {
+        let farewell = Close::new(close::MISSED_MESSAGES, "messages were missed; reconnect and recover");
+        self.for_each_shard_of(topic, |shard| {
+            for connection in shard.lock().members(topic) {
+                connection.outbox.close(farewell.clone());
+            }
+        });
+    }
+}
+
+/// Who gets no copy among the members of a topic in one shard.
+pub(crate) enum Skipped<'a> {
+    Nobody,
+    One(ConnectionId),
+    Some(&'a [Arc<Connection>]),
+}
+
+impl Skipped<'_> {
+    fn contains(&self, id: &ConnectionId) -> bool {
+        match self {
+            Skipped::Nobody => false,
+            Skipped::One(skipped) => skipped == id,
+            Skipped::Some(connections) => connections.iter().any(|connection| connection.id == *id),
+        }
+    }
+}
+
+impl Rooms {
+    fn skipped(&self, topic: &Topic, skip: &Skip) -> Skipped<'_> {
+        match skip {
+            Skip::Nobody => Skipped::Nobody,
+            Skip::Connection(id) => Skipped::One(*id),
+            Skip::User(user) => {
+                let (Topic::World(app) | Topic::Group(app, _) | Topic::Inbox(app, _)) = topic;
+                Skipped::Some(self.members(&Topic::Inbox(*app, user.clone())))
+            }
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The program's log on stderr.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+
+/// Starts logging what the filter lets through; an unreadable filter falls back to `info`.
+pub fn init(filter: &str) {
+    let parsed = EnvFilter::try_new(filter);
+    let bad = parsed.as_ref().err().map(ToString::to_string);
+    let filter = parsed.unwrap_or_else(|_| EnvFilter::new("info"));
+    let ansi = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi).init();
+    if let Some(error) = bad {
+        tracing::warn!(%error, "unreadable log filter; using info");
+    }
+}

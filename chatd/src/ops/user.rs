@@ -1,0 +1,115 @@
+//! Operations on users: list, online, sendMessage, sendMessageAll.
+
+use std::sync::Arc;
+
+use chat_protocol::content::Content;
+use chat_protocol::user::{
+    List, ListRequest, ListResponse, Online, OnlineRequest, OnlineResponse, SendMessage, SendMessageAll,
+    SendMessageAllRequest, SendMessageAllResponse, SendMessageRequest, SendMessageResponse,
+};
+use chat_protocol::{Refusal, Target, UserId};
+
+use super::Table;
+use crate::broker::Skip;
+use crate::chat::Chat;
+use crate::hub::Identity;
+use crate::presence::Presence;
+
+/// Sender of messages whose sender the operator does not name.
+const SYSTEM: &str = "system";
+
+/// What the operations need.
+pub struct User {
+    chat: Arc<Chat>,
+    presence: Arc<dyn Presence>,
+}
+
+impl User {
+    /// Operations on these services.
+    #[must_use]
+    pub fn new(chat: Arc<Chat>, presence: Arc<dyn Presence>) -> Self {
+        Self { chat, presence }
+    }
+
+    async fn list(&self, request: ListRequest) -> Result<ListResponse, Refusal> {
+        let limit = request.limit.map_or(usize::MAX, |limit| limit as usize);
+        let roster = self.presence.list(request.app_id, request.cursor.as_ref(), limit).await?;
+        let cursor = if roster.more { roster.users.last().cloned().or(request.cursor) } else { None };
+        Ok(ListResponse { user_count: roster.count, user_list: roster.users, cursor })
+    }
+
+    async fn online(&self, request: OnlineRequest) -> Result<OnlineResponse, Refusal> {
+        let online = self.presence.is_online(request.app_id, &request.user_id).await?;
+        Ok(OnlineResponse { online, user_id: request.user_id })
+    }
+
+    async fn send_message(&self, request: SendMessageRequest) -> Result<SendMessageResponse, Refusal> {
+        let content = content(request.kind, request.message)?;
+        let user = match request.from {
+            Some(from) => from,
+            None => UserId::new(SYSTEM).map_err(|e| Refusal::parameter("from", e))?,
+        };
+        let sender = Identity { app: request.app_id, user };
+        let target = Target::User(request.user_id.clone());
+        let sent = self.chat.send(&sender, &target, &content, request.msg_id.as_ref(), Skip::Nobody).await?;
+        let online = self.presence.is_online(request.app_id, &request.user_id).await?;
+        Ok(SendMessageResponse {
+            send_results: online,
+            stored: true,
+            msg_id: sent.msg_id,
+            offset: sent.receipt.offset,
+            duplicate: sent.receipt.duplicate,
+        })
+    }
+
+    async fn send_message_all(
+        &self,
+        request: SendMessageAllRequest,
+    ) -> Result<SendMessageAllResponse, Refusal> {
+        let content = content(request.kind, request.message)?;
+        let skip = Skip::User(request.user_id.clone());
+        let sender = Identity { app: request.app_id, user: request.user_id };
+        let sent = self.chat.send(&sender, &Target::World, &content, Some(&request.msg_id), skip).await?;
+        Ok(SendMessageAllResponse {
+            send_results: true,
+            msg_id: sent.msg_id,
+            offset: sent.receipt.offset,
+            duplicate: sent.receipt.duplicate,
+        })
+    }
+}
+
+/// `message` is the text, or for the other types the address of the file.
+fn content(kind: Option<String>, message: String) -> Result<Content, Refusal> {
+    let content = match kind {
+        None => Content::text(message),
+        Some(kind) if kind == "text" => Content::text(message),
+        Some(kind) => Content { kind, msg: None, url: Some(message), secret: None, size: None },
+    };
+    content.check("message")?;
+    Ok(content)
+}
+
+/// Puts the operations into the table.
+pub fn bind(table: &mut Table, user: &Arc<User>) {
+    let service = user.clone();
+    table.bind::<List, _>(move |request| {
+        let user = service.clone();
+        async move { user.list(request).await }
+    });
+    let service = user.clone();
+    table.bind::<Online, _>(move |request| {
+        let user = service.clone();
+        async move { user.online(request).await }
+    });
+    let service = user.clone();
+    table.bind::<SendMessage, _>(move |request| {
+        let user = service.clone();
+        async move { user.send_message(request).await }
+    });
+    let service = user.clone();
+    table.bind::<SendMessageAll, _>(move |request| {
+        let user = service.clone();
+        async move { user.send_message_all(request).await }
+    });
+}

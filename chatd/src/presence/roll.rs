@@ -1,0 +1,167 @@
+//! The roll of users on this node: keeps the store in step with the hub, and tells the room who came and went.
+//!
+//! Invariant: the hub is the truth. Every user named to the roll is compared with it until the store agrees, so
+//! that comings and goings may be named in any order, twice, or while the store is away.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chat_protocol::session::{ENTER, EXIT, Movement};
+use chat_protocol::{Target, UserId};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, oneshot};
+
+use super::{Change, Outcome, Presence, PresenceError, RENEW_EVERY_MS};
+use crate::broker::{Broker, Notice, Skip, Topic};
+use crate::clock::Clock;
+use crate::hub::{Hub, Identity};
+
+/// Changes applied in one call at most.
+const BATCH: usize = 256;
+/// Pause after the store failed.
+const RETRY: Duration = Duration::from_millis(200);
+
+type Waiter = oneshot::Sender<Result<(), String>>;
+
+/// See the file's head.
+pub struct Roll {
+    hub: Arc<Hub>,
+    presence: Arc<dyn Presence>,
+    broker: Arc<dyn Broker>,
+    clock: Arc<dyn Clock>,
+    announce_limit: u64,
+    /// Users to compare, with those who wait for it. Bounded by the users of this node.
+    named: Mutex<HashMap<Identity, Vec<Waiter>>>,
+    changed: Notify,
+}
+
+impl Roll {
+    /// A roll that nobody is on. [`Roll::run`] does the work.
+    pub fn new(
+        hub: Arc<Hub>,
+        presence: Arc<dyn Presence>,
+        broker: Arc<dyn Broker>,
+        clock: Arc<dyn Clock>,
+        announce_limit: u64,
+    ) -> Self {
+        let (named, changed) = Default::default();
+        Self { hub, presence, broker, clock, announce_limit, named, changed }
+    }
+
+    /// Names a user who may have come or gone, without waiting.
+    pub fn note(&self, identity: &Identity) {
+        self.named.lock().entry(identity.clone()).or_default();
+        self.changed.notify_one();
+    }
+
+    /// Names a user and waits until the store agrees with the hub about him.
+    ///
+    /// # Errors
+    /// When the store did not answer.
+    pub async fn settle(&self, identity: &Identity) -> Result<(), PresenceError> {
+        let (waiter, settled) = oneshot::channel();
+        self.named.lock().entry(identity.clone()).or_default().push(waiter);
+        self.changed.notify_one();
+        match settled.await {
+            Ok(outcome) => outcome.map_err(PresenceError::Unreachable),
+            Err(_) => Err(PresenceError::Unreachable("the node is stopping".to_owned())),
+        }
+    }
+
+    /// Keeps the store in step and the lease alive, for ever.
+    pub async fn run(self: Arc<Self>) {
+        let mut entered = HashSet::new();
+        let mut renewal = tokio::time::interval(Duration::from_millis(RENEW_EVERY_MS));
+        renewal.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = self.changed.notified() => self.compare(&mut entered).await,
+                _ = renewal.tick() => self.renew(&mut entered).await,
+            }
+        }
+    }
+
+    async fn compare(&self, entered: &mut HashSet<Identity>) {
+        let mut named: Vec<_> = std::mem::take(&mut *self.named.lock()).into_iter().collect();
+        while !named.is_empty() {
+            let batch: Vec<_> = named.drain(..named.len().min(BATCH)).collect();
+            let changes: Vec<_> =
+                batch.iter().filter_map(|(identity, _)| self.change(identity, entered)).collect();
+            let applied =
+                if changes.is_empty() { Ok(Vec::new()) } else { self.presence.apply(&changes).await };
+            match applied {
+                Ok(outcomes) => {
+                    self.applied(&changes, &outcomes, entered).await;
+                    for waiter in batch.into_iter().flat_map(|(_, waiters)| waiters) {
+                        let _ = waiter.send(Ok(()));
+                    }
+                }
+                Err(error) => {
+                    self.failed(batch, &error);
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
+        }
+    }
+
+    fn change(&self, identity: &Identity, entered: &HashSet<Identity>) -> Option<Change> {
+        let here = self.hub.is_here(identity);
+        let change = Change { app: identity.app, user: identity.user.clone(), here };
+        (here != entered.contains(identity)).then_some(change)
+    }
+
+    async fn applied(&self, changes: &[Change], outcomes: &[Outcome], entered: &mut HashSet<Identity>) {
+        for (change, outcome) in changes.iter().zip(outcomes) {
+            let identity = Identity { app: change.app, user: change.user.clone() };
+            if change.here {
+                entered.insert(identity);
+            } else {
+                entered.remove(&identity);
+            }
+            if outcome.decisive {
+                let cmd = if change.here { ENTER } else { EXIT };
+                self.announce(cmd, change.app, &change.user, outcome.room_size).await;
+            }
+        }
+    }
+
+    /// Whoever waits is told; the users stay named, because the hub may still differ from the store.
+    fn failed(&self, batch: Vec<(Identity, Vec<Waiter>)>, error: &PresenceError) {
+        tracing::warn!(%error, users = batch.len(), "presence could not be stored; trying again");
+        for (identity, waiters) in batch {
+            for waiter in waiters {
+                let _ = waiter.send(Err(error.to_string()));
+            }
+            self.note(&identity);
+        }
+    }
+
+    async fn renew(&self, entered: &mut HashSet<Identity>) {
+        match self.presence.renew().await {
+            Ok(renewal) => {
+                if renewal.was_dead {
+                    // The store has forgotten this node's users: all of them differ from it now.
+                    entered.drain().for_each(|identity| self.note(&identity));
+                }
+                for vanished in renewal.vanished {
+                    self.announce(EXIT, vanished.app, &vanished.user, vanished.room_size).await;
+                }
+            }
+            Err(error) => tracing::warn!(%error, "the node's lease could not be renewed"),
+        }
+    }
+
+    async fn announce(&self, cmd: &str, app: u32, user: &UserId, room_size: u64) {
+        if room_size > self.announce_limit {
+            return;
+        }
+        let movement = Movement { target: Target::World, from: user.clone(), time: self.clock.now_ms() };
+        let data = Bytes::from(serde_json::to_vec(&movement).unwrap_or_default());
+        let notice = Notice { cmd: cmd.into(), data, skip: Skip::User(user.clone()) };
+        if let Err(error) = self.broker.notify(&Topic::World(app), notice).await {
+            tracing::debug!(%error, cmd, "not announced");
+        }
+    }
+}

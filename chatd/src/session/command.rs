@@ -1,0 +1,126 @@
+//! What a connection may ask for: log in, heartbeat, ping, send, and every operation of the table.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chat_protocol::envelope::Request;
+use chat_protocol::session::{HEARTBEAT, LOGIN, LOGIN_FIELDS, Login, MSG, MSG_FIELDS, Msg, PING, Receipt};
+use chat_protocol::{Code, MsgId, Refusal};
+use futures_util::FutureExt;
+
+use super::{Done, Pending, Session, Sessions, request};
+use crate::broker::Skip;
+use crate::hub::subscriptions::Membership;
+use crate::hub::{Connection, Identity};
+use crate::ops::Caller;
+
+/// How far a request is.
+pub enum Started {
+    /// Done; this is the answer.
+    Answered(Bytes),
+    /// Waiting for a store.
+    Pending(Pending),
+}
+
+/// Starts on one text frame.
+pub fn start(session: &Session, text: &str) -> Started {
+    let request = match request::parse(text) {
+        Ok(request) => request,
+        Err(answer) => return Started::Answered(answer),
+    };
+    let identity = session.membership.as_ref().map(Membership::identity);
+    let outcome = match (&*request.cmd, identity) {
+        (PING, _) => return Started::Answered(request::success(&request.seq, PING, Some("pong"))),
+        (LOGIN, None) => login(session, &request),
+        (LOGIN, Some(_)) => Err(Refusal::new(
+            Code::RefusedByRule,
+            "already logged in; open another connection for another user",
+        )),
+        (HEARTBEAT, Some(_)) => {
+            return Started::Answered(request::success(&request.seq, HEARTBEAT, None::<()>));
+        }
+        (MSG, Some(identity)) => message(session, identity, &request),
+        (cmd, Some(identity)) => operation(session, identity, cmd, &request),
+        (cmd, None) if cmd == HEARTBEAT || cmd == MSG || session.shared.operations.has(cmd) => {
+            Err(Code::NotLoggedIn.into())
+        }
+        (_, None) => Err(Code::UnknownOperation.into()),
+    };
+    match outcome {
+        Ok(pending) => Started::Pending(pending),
+        Err(refusal) => Started::Answered(request::refusal(&request.seq, &request.cmd, &refusal)),
+    }
+}
+
+fn login(session: &Session, request: &Request<'_>) -> Result<Pending, Refusal> {
+    let login: Login = request::params(request.data)?.conform(LOGIN_FIELDS)?;
+    let identity = Identity { app: login.app_id, user: login.user_id };
+    let (seq, cmd) = request::named(request);
+    let (shared, connection) = (session.shared.clone(), session.connection.clone());
+    let entering = async move {
+        match enter(&shared, &connection, &identity).await {
+            Ok(membership) => {
+                Done { answer: request::success(&seq, &cmd, None::<()>), logged_in: Some(membership) }
+            }
+            Err(refusal) => request::refusal(&seq, &cmd, &refusal).into(),
+        }
+    };
+    Ok(entering.boxed())
+}
+
+async fn enter(
+    shared: &Arc<Sessions>,
+    connection: &Arc<Connection>,
+    identity: &Identity,
+) -> Result<Membership, Refusal> {
+    connection.outbox.hold();
+    let roll = shared.roll.clone();
+    let left = Box::new(move |identity: &Identity| roll.note(identity));
+    let membership = shared.subscriptions.join(connection, identity, Sessions::topics(identity), left);
+    // Subscribing and entering the roll are independent of each other.
+    let subscribed = async { membership.subscribed().await.map_err(Refusal::from) };
+    let entered = async { shared.roll.settle(identity).await.map_err(Refusal::from) };
+    tokio::try_join!(subscribed, entered)?;
+    Ok(membership)
+}
+
+fn message(session: &Session, identity: &Identity, request: &Request<'_>) -> Result<Pending, Refusal> {
+    let msg: Msg = request::params(request.data)?.conform(MSG_FIELDS)?;
+    msg.content.check("msg")?;
+    let msg_id = match msg.msg_id {
+        Some(msg_id) => msg_id,
+        None => MsgId::new(&request.seq).map_err(|e| Refusal::parameter("msgId (default: seq)", e))?,
+    };
+    let (seq, cmd) = request::named(request);
+    let (chat, identity) = (session.shared.chat.clone(), identity.clone());
+    let skip = Skip::Connection(session.connection.id);
+    let sending = async move {
+        let sent = chat.send(&identity, &msg.target, &msg.content, Some(&msg_id), skip).await;
+        let outcome = sent.map(|sent| {
+            let receipt = sent.receipt;
+            let epoch = receipt.epoch.to_string();
+            Some(Receipt {
+                msg_id,
+                offset: receipt.offset,
+                epoch,
+                time: receipt.time,
+                duplicate: receipt.duplicate,
+            })
+        });
+        request::answer(&seq, &cmd, outcome).into()
+    };
+    Ok(sending.boxed())
+}
+
+fn operation(
+    session: &Session,
+    identity: &Identity,
+    cmd: &str,
+    request: &Request<'_>,
+) -> Result<Pending, Refusal> {
+    let operation = session.shared.operations.command(cmd).ok_or(Code::UnknownOperation)?;
+    let params = request::params(request.data)?;
+    let running = operation.call(Caller::Session(identity.clone()), params);
+    let (seq, cmd) = request::named(request);
+    Ok(async move { request::answer(&seq, &cmd, running.await.map(Some)).into() }.boxed())
+}

@@ -1,0 +1,177 @@
+//! One WebSocket connection from its handshake to its end.
+//!
+//! Invariant: one request of a connection is worked on at a time, in the order they came; meanwhile its pushes
+//! still go out, and nothing it does or fails to do holds up another connection.
+
+mod command;
+mod request;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chat_protocol::{Code, Refusal};
+use futures_util::future::BoxFuture;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+
+use crate::broker::Topic;
+use crate::chat::Chat;
+use crate::hub::subscriptions::{Membership, Subscriptions};
+use crate::hub::{Connection, Hub, Identity};
+use crate::ops::Table;
+use crate::presence::roll::Roll;
+use crate::transport::websocket::{Flushed, Received, Socket};
+
+/// How long a connection that is being closed may take to read what is left for it.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Requests answered at once before the answers are written and other connections get their turn.
+const REQUESTS_PER_TURN: u32 = 16;
+
+/// What every connection of a node shares.
+pub struct Sessions {
+    hub: Arc<Hub>,
+    subscriptions: Arc<Subscriptions>,
+    roll: Arc<Roll>,
+    chat: Arc<Chat>,
+    operations: Arc<Table>,
+    max_frame_bytes: usize,
+}
+
+/// State of one connection.
+struct Session {
+    shared: Arc<Sessions>,
+    connection: Arc<Connection>,
+    membership: Option<Membership>,
+}
+
+/// What a finished request leaves behind.
+struct Done {
+    answer: Bytes,
+    /// A log-in's place in the rooms; pushes are held until the answer is queued.
+    logged_in: Option<Membership>,
+}
+
+impl From<Bytes> for Done {
+    fn from(answer: Bytes) -> Self {
+        Self { answer, logged_in: None }
+    }
+}
+
+type Pending = BoxFuture<'static, Done>;
+
+impl Sessions {
+    /// What connections need.
+    #[must_use]
+    pub fn new(
+        hub: Arc<Hub>,
+        subscriptions: Arc<Subscriptions>,
+        roll: Arc<Roll>,
+        chat: Arc<Chat>,
+        operations: Arc<Table>,
+        max_frame_bytes: usize,
+    ) -> Self {
+        Self { hub, subscriptions, roll, chat, operations, max_frame_bytes }
+    }
+
+    /// Serves a connection until it ends.
+    pub async fn serve(self: Arc<Self>, tcp: TcpStream, read_ahead: Bytes) {
+        let socket = Socket::new(tcp, &read_ahead, self.max_frame_bytes);
+        drop(read_ahead);
+        let connection = self.hub.open();
+        let session = Session { shared: self.clone(), connection: connection.clone(), membership: None };
+        session.run(socket).await;
+        self.hub.close(&connection);
+    }
+
+    /// The topics a user's connection follows.
+    fn topics(identity: &Identity) -> Vec<Topic> {
+        vec![Topic::Inbox(identity.app, identity.user.clone()), Topic::World(identity.app)]
+    }
+}
+
+impl Session {
+    async fn run(mut self, mut socket: Socket) {
+        let connection = self.connection.clone();
+        let refill = |writing: &mut VecDeque<_>, max| connection.outbox.take(writing, max);
+        if self.converse(&mut socket, refill).await.is_err() {
+            return;
+        }
+        drop(self);
+        if let Some(close) = connection.outbox.closing() {
+            socket.close(close.code, close.reason);
+        }
+        let _ = tokio::time::timeout(FAREWELL, socket.finish(refill)).await;
+    }
+
+    /// Requests in, answers and pushes out, until one side wants to end. An error: the connection is gone.
+    async fn converse(
+        &mut self,
+        socket: &mut Socket,
+        mut refill: impl FnMut(&mut VecDeque<Bytes>, usize),
+    ) -> std::io::Result<()> {
+        let connection = self.connection.clone();
+        let mut pending: Option<Pending> = None;
+        while !connection.outbox.is_closing() {
+            let mut unread = REQUESTS_PER_TURN;
+            while pending.is_none() && unread > 0 {
+                unread -= 1;
+                match socket.receive() {
+                    Received::Text(text) => pending = self.take(&text),
+                    Received::Binary(_) => self.refuse_binary(),
+                    Received::Nothing => break,
+                    Received::End => return Ok(()),
+                }
+            }
+            let flushed = socket.flush(&mut refill)?;
+            if pending.is_none() && unread == 0 {
+                // More may be waiting that the socket does not announce again.
+                tokio::task::yield_now().await;
+                continue;
+            }
+            let interest = match (&pending, flushed) {
+                (None, Flushed::All) => Some(Interest::READABLE),
+                (None, Flushed::Blocked) => Some(Interest::READABLE | Interest::WRITABLE),
+                (Some(_), Flushed::Blocked) => Some(Interest::WRITABLE),
+                (Some(_), Flushed::All) => None,
+            };
+            tokio::select! {
+                () = connection.outbox.changed() => {}
+                ready = socket.ready(interest.unwrap_or(Interest::READABLE)), if interest.is_some() => ready?,
+                done = async { pending.as_mut().expect("checked by the guard").await }, if pending.is_some() => {
+                    pending = None;
+                    self.finish(done);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts on a request; answers at once what needs no waiting.
+    fn take(&mut self, text: &str) -> Option<Pending> {
+        self.shared.hub.heard(&self.connection);
+        match command::start(self, text) {
+            command::Started::Answered(frame) => {
+                self.connection.outbox.answer(frame);
+                None
+            }
+            command::Started::Pending(pending) => Some(pending),
+        }
+    }
+
+    fn finish(&mut self, done: Done) {
+        self.connection.outbox.answer(done.answer);
+        if let Some(membership) = done.logged_in {
+            self.membership = Some(membership);
+            self.connection.outbox.release(&std::collections::HashMap::new());
+        }
+    }
+
+    fn refuse_binary(&self) {
+        self.shared.hub.heard(&self.connection);
+        let refusal = Refusal::new(Code::BadParameter, "binary frames are not understood; send JSON as text");
+        self.connection.outbox.answer(request::refusal("", "", &refusal));
+    }
+}

@@ -1,0 +1,83 @@
+//! Frames of a client, decoded, and the frames that answer them.
+//!
+//! Invariant: every request gets exactly one answer with its own `seq` and `cmd`, as far as they can be read.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use chat_protocol::envelope::{Answer, MAX_SEQ_BYTES, Request};
+use chat_protocol::{Code, Params, Refusal};
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::hub::frame;
+
+/// A request that cannot be read: the answer to it.
+pub type Unreadable = Bytes;
+
+/// Reads the envelope.
+pub fn parse(text: &str) -> Result<Request<'_>, Unreadable> {
+    match serde_json::from_str::<Request<'_>>(text) {
+        Ok(request) if request.seq.len() > MAX_SEQ_BYTES => {
+            let problem = format!("must be at most {MAX_SEQ_BYTES} bytes");
+            Err(refusal("", &request.cmd, &Refusal::parameter("seq", problem)))
+        }
+        Ok(request) => Ok(request),
+        Err(error) => Err(unreadable(text, &error)),
+    }
+}
+
+/// Says what is wrong, and repeats `seq` and `cmd` where the frame has them.
+fn unreadable(text: &str, error: &serde_json::Error) -> Bytes {
+    let value: Value = match serde_json::from_str(text) {
+        Ok(value) => value,
+        Err(_) => return refusal("", "", &Refusal::new(Code::BadParameter, format!("not JSON: {error}"))),
+    };
+    let member = |name: &str| match value.get(name) {
+        Some(Value::String(text)) if text.len() <= MAX_SEQ_BYTES => text.as_str(),
+        _ => "",
+    };
+    let problem = ["seq", "cmd"].into_iter().find(|name| !value.get(name).is_some_and(Value::is_string));
+    let reason = match problem {
+        Some(name) if value.is_object() => Refusal::parameter(name, "must be a text"),
+        _ => Refusal::new(Code::BadParameter, r#"a request is {"seq":"…","cmd":"…","data":{…}}"#),
+    };
+    refusal(member("seq"), member("cmd"), &reason)
+}
+
+/// Reads `data` as parameters.
+pub fn params(data: Option<&RawValue>) -> Result<Params, Refusal> {
+    let value = match data {
+        // Cannot fail: the text was checked with the envelope. Repeated names are told apart by the map's reader.
+        Some(raw) => {
+            serde_json::from_str(raw.get()).map_err(|e| Refusal::new(Code::BadParameter, e.to_string()))?
+        }
+        None => Value::Null,
+    };
+    Params::from_json(value).map_err(|_| Refusal::parameter("data", "must be an object"))
+}
+
+/// The answer to a request that was done.
+pub fn success(seq: &str, cmd: &str, data: Option<impl Serialize>) -> Bytes {
+    frame::json(&Answer::success(seq, cmd, data))
+}
+
+/// The answer to a request that was not.
+pub fn refusal(seq: &str, cmd: &str, refusal: &Refusal) -> Bytes {
+    frame::json(&Answer::refusal(seq, cmd, refusal))
+}
+
+/// The answer to a request, done or not.
+pub fn answer(seq: &str, cmd: &str, outcome: Result<Option<impl Serialize>, Refusal>) -> Bytes {
+    match outcome {
+        Ok(data) => success(seq, cmd, data),
+        Err(reason) => refusal(seq, cmd, &reason),
+    }
+}
+
+/// An owned copy of what an answer repeats.
+pub fn named(request: &Request<'_>) -> (String, String) {
+    let own = |text: &Cow<'_, str>| text.to_string();
+    (own(&request.seq), own(&request.cmd))
+}

@@ -1,0 +1,234 @@
+//! A WebSocket over a TCP stream: tungstenite's protocol without its I/O, our own queue of shared frames, and
+//! vectored writes.
+//!
+//! Invariant: a frame is written whole or the connection ends; nothing follows a close frame.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::error::CapacityError;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
+use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
+
+/// Frames handed to the kernel in one call at most.
+const MAX_SLICES: usize = 32;
+/// Bytes read at a time. Small, because every connection holds such a buffer.
+const READ_BUFFER: usize = 1024;
+
+/// Close codes of RFC 6455 §7.4.1 for a peer that breaks the protocol.
+mod violation {
+    pub const PROTOCOL: u16 = 1002;
+    pub const NOT_UTF8: u16 = 1007;
+    pub const TOO_BIG: u16 = 1009;
+}
+
+/// Something the peer sent.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Received {
+    /// A text message, however many frames it came in.
+    Text(Utf8Bytes),
+    /// A binary message.
+    Binary(Bytes),
+    /// Nothing more for now.
+    Nothing,
+    /// Nothing more ever: the peer closed, broke the protocol, or is gone. See [`Socket::finish`].
+    End,
+}
+
+/// What [`Socket::flush`] left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flushed {
+    /// Nothing.
+    All,
+    /// Frames wait until the socket is writable.
+    Blocked,
+}
+
+/// See the file's head.
+pub struct Socket {
+    tcp: TcpStream,
+    context: WebSocketContext,
+    /// Frames of the protocol itself: pongs and the close.
+    control: VecDeque<Bytes>,
+    /// Frames being written; the first may be partly gone.
+    writing: VecDeque<Bytes>,
+    /// The close frame to queue once everything else is written.
+    farewell: Option<CloseFrame>,
+    ended: bool,
+}
+
+/// What tungstenite sees: reads come from the socket, writes go to the control queue.
+struct Io<'a> {
+    tcp: &'a TcpStream,
+    control: &'a mut VecDeque<Bytes>,
+}
+
+impl Read for Io<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.tcp.try_read(buffer)
+    }
+}
+
+impl Write for Io<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.control.push_back(Bytes::copy_from_slice(bytes));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Socket {
+    /// A server's end of a connection whose handshake is done. `read_ahead` are bytes that came with it.
+    #[must_use]
+    pub fn new(tcp: TcpStream, read_ahead: &[u8], max_frame_bytes: usize) -> Self {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER)
+            .write_buffer_size(0)
+            .max_write_buffer_size(64 * 1024)
+            .max_frame_size(Some(max_frame_bytes))
+            .max_message_size(Some(max_frame_bytes));
+        let context = WebSocketContext::from_partially_read(read_ahead.to_vec(), Role::Server, Some(config));
+        Self {
+            tcp,
+            context,
+            control: VecDeque::new(),
+            writing: VecDeque::new(),
+            farewell: None,
+            ended: false,
+        }
+    }
+
+    /// The next message, without waiting.
+    pub fn receive(&mut self) -> Received {
+        if self.ended {
+            return Received::End;
+        }
+        loop {
+            let mut io = Io { tcp: &self.tcp, control: &mut self.control };
+            match self.context.read(&mut io) {
+                Ok(Message::Text(text)) => return Received::Text(text),
+                Ok(Message::Binary(bytes)) => return Received::Binary(bytes),
+                // Pings are answered and closes confirmed by tungstenite; the end follows as an error.
+                Ok(_) => {}
+                Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => return Received::Nothing,
+                Err(error) => {
+                    self.end(&error);
+                    return Received::End;
+                }
+            }
+        }
+    }
+
+    fn end(&mut self, error: &Error) {
+        match error {
+            Error::Capacity(CapacityError::MessageTooLong { .. }) => {
+                self.close(violation::TOO_BIG, "frame too large");
+            }
+            Error::Utf8(_) => self.close(violation::NOT_UTF8, "text is not UTF-8"),
+            Error::Protocol(_) => self.close(violation::PROTOCOL, "protocol error"),
+            _ => {}
+        }
+        self.ended = true;
+    }
+
+    /// Ends the connection with this code after what is queued. The first reason stays.
+    pub fn close(&mut self, code: u16, reason: &'static str) {
+        let frame = CloseFrame { code: code.into(), reason: Utf8Bytes::from_static(reason) };
+        self.farewell.get_or_insert(frame);
+    }
+
+    /// Writes until everything is gone or the kernel takes no more. `refill` adds frames to an empty queue.
+    ///
+    /// # Errors
+    /// When the connection broke.
+    pub fn flush(&mut self, mut refill: impl FnMut(&mut VecDeque<Bytes>, usize)) -> io::Result<Flushed> {
+        loop {
+            if self.writing.is_empty() && !self.gather(&mut refill) {
+                return Ok(Flushed::All);
+            }
+            match self.write_some() {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Flushed::Blocked),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Fills the empty queue: pongs, then data, then the farewell. Says whether there is anything to write.
+    fn gather(&mut self, refill: &mut impl FnMut(&mut VecDeque<Bytes>, usize)) -> bool {
+        self.writing.append(&mut self.control);
+        if self.context.can_write() {
+            refill(&mut self.writing, MAX_SLICES);
+        }
+        if self.writing.is_empty()
+            && let Some(frame) = self.farewell.take()
+        {
+            let mut io = Io { tcp: &self.tcp, control: &mut self.control };
+            // Fails only when a close was sent before, and then there is nothing more to say.
+            let _ = self.context.close(&mut io, Some(frame)).and_then(|()| self.context.flush(&mut io));
+            self.writing.append(&mut self.control);
+        }
+        if self.writing.is_empty() && self.writing.capacity() > MAX_SLICES {
+            // A burst leaves its capacity behind; an idle connection should hold none.
+            self.writing = VecDeque::new();
+        }
+        !self.writing.is_empty()
+    }
+
+    /// Writes what is left, says farewell, and waits until the peer has closed too. Not bounded in time.
+    pub async fn finish(mut self, mut refill: impl FnMut(&mut VecDeque<Bytes>, usize)) {
+        while let Ok(Flushed::Blocked) = self.flush(&mut refill) {
+            if self.ready(Interest::WRITABLE).await.is_err() {
+                return;
+            }
+        }
+        // Closing with unread input would reset the connection and could take the farewell with it.
+        if self.tcp.shutdown().await.is_err() {
+            return;
+        }
+        let mut discarded = [0; READ_BUFFER];
+        while let Ok(count) = self.tcp.read(&mut discarded).await
+            && count > 0
+        {}
+    }
+
+    fn write_some(&mut self) -> io::Result<()> {
+        let mut written = if self.writing.len() == 1 {
+            self.tcp.try_write(&self.writing[0])?
+        } else {
+            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+            let count = self.writing.len().min(MAX_SLICES);
+            for (slice, frame) in slices.iter_mut().zip(&self.writing) {
+                *slice = IoSlice::new(frame);
+            }
+            self.tcp.try_write_vectored(&slices[..count])?
+        };
+        if written == 0 {
+            return Err(ErrorKind::WriteZero.into());
+        }
+        while written > 0 {
+            let frame = &mut self.writing[0];
+            if written < frame.len() {
+                frame.advance(written);
+                break;
+            }
+            written -= frame.len();
+            self.writing.pop_front();
+        }
+        Ok(())
+    }
+
+    /// Waits until the socket can be read or written as asked.
+    ///
+    /// # Errors
+    /// When the connection broke.
+    pub async fn ready(&self, interest: Interest) -> io::Result<()> {
+        self.tcp.ready(interest).await.map(|_| ())
+    }
+}

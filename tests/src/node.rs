@@ -1,0 +1,177 @@
+//! A chatd process of a test: the real program on a free port.
+//!
+//! Invariant: the process ends with its test, however the test ends.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Once};
+use std::time::Duration;
+
+use chat_client::connection::Options;
+use chat_client::{Http, Server, Session};
+use chat_protocol::UserId;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use parking_lot::Mutex;
+
+/// A running chatd.
+pub struct Node {
+    child: Child,
+    server: Server,
+    log: Arc<Mutex<String>>,
+}
+
+/// Path of a program of this workspace, built if it is missing or older than the tests.
+#[must_use]
+pub fn program(name: &str) -> PathBuf {
+    static BUILT: Once = Once::new();
+    let tests = std::env::current_exe().expect("the test's own path");
+    let target = tests.ancestors().find(|path| path.ends_with("deps")).and_then(|deps| deps.parent());
+    let target = target.expect("tests run from target/<profile>/deps").to_owned();
+    BUILT.call_once(|| {
+        let mut build = Command::new(env!("CARGO"));
+        build.args([
+            "build",
+            "--quiet",
+            "--locked",
+            "--bins",
+            "-p",
+            "chatd",
+            "-p",
+            "chatctl",
+            "-p",
+            "chatbench",
+        ]);
+        if target.ends_with("release") {
+            build.arg("--release");
+        }
+        let built = build.status().expect("cargo can be started");
+        assert!(built.success(), "the programs under test do not build");
+    });
+    target.join(name)
+}
+
+impl Node {
+    /// Starts chatd in memory, with further arguments.
+    pub async fn ephemeral(arguments: &[&str]) -> Self {
+        Self::start(&[&["--ephemeral"], arguments].concat()).await
+    }
+
+    /// Starts chatd on a free port and waits until it is ready.
+    ///
+    /// # Panics
+    /// When it does not get ready; the message holds its log.
+    pub async fn start(arguments: &[&str]) -> Self {
+        let program = program("chatd");
+        let arguments: Vec<_> = arguments.iter().map(|text| (*text).to_owned()).collect();
+        tokio::task::spawn_blocking(move || Self::start_blocking(&program, &arguments))
+            .await
+            .expect("chatd starts")
+    }
+
+    fn start_blocking(program: &PathBuf, arguments: &[String]) -> Self {
+        let mut child = Command::new(program)
+            .args(["--listen", "127.0.0.1:0"])
+            .args(arguments)
+            .env_remove("CHATD_LISTEN")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start {}: {error}", program.display()));
+        let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
+        let log = Arc::new(Mutex::new(String::new()));
+        let address = lines.by_ref().find_map(|line| {
+            let address = line.strip_prefix("listening on ").map(str::to_owned);
+            log.lock().push_str(&(line + "\n"));
+            address
+        });
+        let Some(address) = address else {
+            panic!("chatd did not get ready: {:?}\n{}", child.wait(), log.lock());
+        };
+        let rest = log.clone();
+        std::thread::spawn(move || lines.for_each(|line| rest.lock().push_str(&(line + "\n"))));
+        Self { child, server: address.parse().expect("chatd prints its address"), log }
+    }
+
+    /// Its address.
+    #[must_use]
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it wrote to stderr so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.log.lock().clone()
+    }
+
+    /// A client of its operations.
+    #[must_use]
+    pub fn http(&self) -> Http {
+        Http::new(self.server.clone(), Duration::from_secs(20)).expect("an HTTP client")
+    }
+
+    /// A logged-in connection.
+    ///
+    /// # Panics
+    /// When the log-in is refused.
+    pub async fn login(&self, app: u32, user: &str) -> Session {
+        let user = UserId::new(user).expect("a valid user id");
+        Session::login(&self.server, app, &user).await.unwrap_or_else(|e| panic!("{user} cannot log in: {e}"))
+    }
+
+    /// A connection that has not logged in.
+    ///
+    /// # Panics
+    /// When there is no handshake.
+    pub async fn connect(&self) -> Session {
+        let opened = Session::open(&self.server, &Options::default(), Duration::from_secs(20)).await;
+        opened.expect("a WebSocket handshake")
+    }
+
+    /// Sends a signal.
+    ///
+    /// # Panics
+    /// When the process is gone.
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.pid().cast_signed()), signal).expect("the process lives");
+    }
+
+    /// Ends it at once, as a power cut would.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Asks it to stop and gives its exit code.
+    ///
+    /// # Panics
+    /// When it does not stop within 20 seconds.
+    pub async fn stop(mut self) -> Option<i32> {
+        self.signal(Signal::SIGTERM);
+        for _ in 0..400 {
+            if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
+                return status.code();
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("chatd did not stop:\n{}", self.log());
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            eprintln!("--- log of chatd {} ---\n{}", self.server, self.log());
+        }
+    }
+}
