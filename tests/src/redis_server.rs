@@ -1,0 +1,144 @@
+//! A redis-server process that belongs to one test.
+//!
+//! Invariant: it listens on loopback only, keeps its files in its own directory, and ends with the value.
+
+use std::net::{SocketAddr, TcpListener};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::wait::SOON;
+
+/// See the module.
+pub struct RedisServer {
+    port: u16,
+    directory: TempDir,
+    with_aof: bool,
+    child: Option<Child>,
+}
+
+impl RedisServer {
+    /// A server that keeps nothing over a restart.
+    ///
+    /// # Panics
+    /// When redis-server is not installed or does not start.
+    pub async fn start() -> Self {
+        Self::start_as(false).await
+    }
+
+    /// A server that keeps over a restart whatever it answered.
+    ///
+    /// # Panics
+    /// When redis-server is not installed or does not start.
+    pub async fn start_with_aof() -> Self {
+        Self::start_as(true).await
+    }
+
+    async fn start_as(with_aof: bool) -> Self {
+        // Another process may take a port between its choice and the start of the server.
+        for _ in 0..10 {
+            let directory = tempfile::tempdir().expect("a temporary directory");
+            let mut server = Self { port: free_port(), directory, with_aof, child: None };
+            server.spawn();
+            if server.answers().await {
+                return server;
+            }
+        }
+        panic!("redis-server does not start");
+    }
+
+    /// `redis://…` of the server.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("redis://{}", self.address())
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port))
+    }
+
+    /// Its process id, while it runs.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    /// Ends the process at once (SIGKILL).
+    ///
+    /// # Panics
+    /// When the system refuses.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("kill redis-server");
+            child.wait().expect("wait for redis-server");
+        }
+    }
+
+    /// Starts it again on the same port, after killing it if it runs.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn restart(&mut self) {
+        self.kill();
+        self.spawn();
+        assert!(self.answers().await, "redis-server does not come back");
+    }
+
+    fn spawn(&mut self) {
+        let port = self.port.to_string();
+        let mut command = Command::new("redis-server");
+        command.args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--daemonize", "no"]);
+        command.arg("--dir").arg(self.directory.path());
+        // Killed between an answer and the write, the default setting would forget what it answered.
+        let aof: &[&str] = if self.with_aof {
+            &["--appendonly", "yes", "--appendfsync", "always"]
+        } else {
+            &["--appendonly", "no"]
+        };
+        command.args(aof).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn();
+        self.child = Some(child.expect("redis-server is missing: run scripts/services install redis"));
+    }
+
+    /// Waits until it serves commands; false when the process ended instead.
+    async fn answers(&mut self) -> bool {
+        let deadline = Instant::now() + SOON;
+        while Instant::now() < deadline {
+            let child = self.child.as_mut().expect("a process");
+            if child.try_wait().expect("the state of redis-server").is_some() {
+                return false;
+            }
+            if let Ok(true) = timeout(Duration::from_secs(1), pongs(self.address())).await {
+                return true;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        false
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Whether a server at the address answers a PING; while it loads its data it does not.
+async fn pongs(address: SocketAddr) -> bool {
+    let mut answer = [0; 5];
+    let Ok(mut stream) = TcpStream::connect(address).await else { return false };
+    stream.write_all(b"PING\r\n").await.is_ok()
+        && stream.read_exact(&mut answer).await.is_ok()
+        && answer == *b"+PONG"
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("its address").port()
+}
