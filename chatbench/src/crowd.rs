@@ -142,9 +142,9 @@ impl Crowd {
     pub async fn settle(&self, interrupt: &mut Interrupt) {
         let (quiet, longest) = (Duration::from_millis(300), Duration::from_secs(60));
         let deadline = Instant::now() + longest;
-        let mut before = self.flow.frames();
+        let mut before = self.flow.pushes();
         while Instant::now() < deadline && !interrupt.within(Instant::now() + quiet).await {
-            let now = self.flow.frames();
+            let now = self.flow.pushes();
             if now == before {
                 return;
             }

@@ -58,9 +58,9 @@ impl Flow {
         &self.recorders[connection as usize % self.recorders.len()]
     }
 
-    /// Frames of any kind received so far.
-    pub fn frames(&self) -> u64 {
-        self.recorders.iter().map(Recorder::frames).sum()
+    /// Pushes of any kind received so far.
+    pub fn pushes(&self) -> u64 {
+        self.recorders.iter().map(Recorder::pushes).sum()
     }
 
     /// First deliveries so far.

@@ -57,7 +57,7 @@ pub struct Tape {
 #[derive(Debug)]
 pub struct Recorder {
     tape: Mutex<Tape>,
-    frames: AtomicU64,
+    pushes: AtomicU64,
     deliveries: AtomicU64,
 }
 
@@ -65,7 +65,7 @@ impl Recorder {
     /// An empty recorder; `per_message` when messages have more than one receiver.
     pub fn new(per_message: bool) -> Self {
         let tape = Tape { e2e: histogram(), messages: Vec::new(), misnumbered: 0, per_message };
-        Self { tape: Mutex::new(tape), frames: AtomicU64::new(0), deliveries: AtomicU64::new(0) }
+        Self { tape: Mutex::new(tape), pushes: AtomicU64::new(0), deliveries: AtomicU64::new(0) }
     }
 
     /// Takes a batch.
@@ -76,15 +76,15 @@ impl Recorder {
         }
     }
 
-    /// Adds to the live counts: frames of any kind, deliveries seen for the first time.
-    pub fn count(&self, frames: u64, deliveries: u64) {
-        self.frames.fetch_add(frames, Ordering::Relaxed);
+    /// Adds to the live counts: pushes of any kind, deliveries seen for the first time.
+    pub fn count(&self, pushes: u64, deliveries: u64) {
+        self.pushes.fetch_add(pushes, Ordering::Relaxed);
         self.deliveries.fetch_add(deliveries, Ordering::Relaxed);
     }
 
-    /// Frames so far.
-    pub fn frames(&self) -> u64 {
-        self.frames.load(Ordering::Relaxed)
+    /// Pushes so far.
+    pub fn pushes(&self) -> u64 {
+        self.pushes.load(Ordering::Relaxed)
     }
 
     /// First deliveries so far.

@@ -42,7 +42,7 @@ pub struct Receiver {
     connection: u32,
     epoch: Box<[u8]>,
     batch: Vec<Entry>,
-    frames: u64,
+    pushes: u64,
     fresh: u64,
 }
 
@@ -61,7 +61,7 @@ impl Receiver {
             connection,
             epoch: Box::default(),
             batch: Vec::new(),
-            frames: 0,
+            pushes: 0,
             fresh: 0,
         }
     }
@@ -73,12 +73,12 @@ impl Receiver {
 
     /// Takes a frame that came at `now_ns`; gives it back when it is an answer.
     pub fn take<'f>(&mut self, flow: &Flow, text: &'f [u8], now_ns: u64) -> Option<scan::Answer<'f>> {
-        self.frames += 1;
         let scanned = scan::scan(text, flow.plan.payload.bytes());
         if let Some(Frame::Delivery(delivery)) = &scanned
             && let Reading::Ours(stamp) = flow.plan.payload.read(&delivery.text)
         {
             self.deliver(flow, delivery, stamp, now_ns);
+            self.pushes += 1;
             return None;
         }
         // The scan trusts the length of a text; where the text then reads badly, the parser has the last word.
@@ -96,6 +96,7 @@ impl Receiver {
             Frame::Other => {}
             Frame::Unreadable => self.foreign += 1,
         }
+        self.pushes += 1;
         None
     }
 
@@ -139,9 +140,9 @@ impl Receiver {
 
     /// Adds to the live counts what came since the last call.
     pub fn publish(&mut self, flow: &Flow) {
-        if self.frames > 0 {
-            flow.recorder(self.connection).count(self.frames, self.fresh);
-            (self.frames, self.fresh) = (0, 0);
+        if self.pushes > 0 {
+            flow.recorder(self.connection).count(self.pushes, self.fresh);
+            (self.pushes, self.fresh) = (0, 0);
         }
     }
 
@@ -184,7 +185,7 @@ mod tests {
         assert_eq!((receiver.seen.count(), receiver.last_offset), (4, 4));
         receiver.hand_over(&flow);
         receiver.publish(&flow);
-        assert_eq!((flow.tape().e2e.len(), flow.deliveries(), flow.frames()), (4, 4, 5));
+        assert_eq!((flow.tape().e2e.len(), flow.deliveries(), flow.pushes()), (4, 4, 5));
     }
 
     #[test]

@@ -1,0 +1,274 @@
+//! A small chat server that does one thing wrong on request.
+//!
+//! Invariant: without a fault it delivers each message once, in order, to all but its sender.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use chat_protocol::Target;
+use chat_protocol::envelope::{Answer, Request};
+use chat_protocol::session::{HEARTBEAT, LOGIN, Login, MSG, Msg};
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+
+/// What to do wrong. A receiver is the number at the end of its name; an offset counts from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Do not deliver.
+    Lose { receiver: u32, offset: u64 },
+    /// Deliver twice.
+    Double { receiver: u32, offset: u64 },
+    /// Deliver after the next one.
+    Swap { receiver: u32, offset: u64 },
+    /// Deliver with one letter changed.
+    Corrupt { receiver: u32, offset: u64 },
+    /// Deliver with another number.
+    Misnumber { receiver: u32, offset: u64 },
+    /// Deliver to the sender too.
+    Echo { offset: u64 },
+    /// Close the connection instead of delivering.
+    Close { receiver: u32, offset: u64, code: u16 },
+    /// Deliver, and never answer the sender.
+    NoAnswer { offset: u64 },
+    /// Deliver everything, answer nothing.
+    Mute,
+    /// Answer with code 1011 instead of taking the message.
+    Refuse { offset: u64 },
+    /// Answer each log-in with code 1003.
+    RefuseLogin,
+    /// Close this connection on its first heartbeat.
+    CloseOnHeartbeat { receiver: u32, code: u16 },
+}
+
+/// A running server.
+pub struct Double {
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+/// What all connections share.
+#[derive(Default)]
+pub struct World {
+    faults: Vec<Fault>,
+    rooms: HashMap<u32, HashMap<String, mpsc::Sender<Message>>>,
+    /// Last number by conversation.
+    logs: HashMap<(u32, String), u64>,
+    /// Frames held back until the receiver's next one.
+    held: HashMap<String, Message>,
+}
+
+/// What the connections share.
+pub type Shared = Arc<Mutex<World>>;
+
+impl Double {
+    /// Starts with these faults.
+    pub async fn start(faults: &[Fault]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let world: Shared = Arc::new(Mutex::new(World { faults: faults.to_vec(), ..World::default() }));
+        tokio::spawn(async move {
+            while let Ok((tcp, _)) = listener.accept().await {
+                tokio::spawn(serve(tcp, Arc::clone(&world)));
+            }
+        });
+        Self { address }
+    }
+}
+
+async fn serve(tcp: TcpStream, world: Shared) {
+    let mut start = [0; 5];
+    while tcp.peek(&mut start).await.is_ok_and(|read| read > 0 && read < start.len()) {}
+    if &start == b"POST " { crate::post::serve(tcp, &world).await } else { converse(tcp, world).await }
+}
+
+async fn converse(tcp: TcpStream, world: Shared) {
+    let Ok(socket) = tokio_tungstenite::accept_async(tcp).await else { return };
+    let (mut sink, mut stream) = socket.split();
+    let (out, mut queue) = mpsc::channel::<Message>(10_000);
+    tokio::spawn(async move {
+        while let Some(message) = queue.recv().await {
+            let last = message.is_close();
+            if sink.send(message).await.is_err() || last {
+                break;
+            }
+        }
+    });
+    let mut me = None;
+    while let Some(Ok(message)) = stream.next().await {
+        if let Message::Text(text) = message {
+            let request: Request<'_> = serde_json::from_str(&text).unwrap();
+            if let Some(answer) = handle(&world, &request, &mut me, &out) {
+                let _ = out.send(answer).await;
+            }
+        }
+    }
+    if let Some((app, user)) = me {
+        world.lock().unwrap().rooms.entry(app).or_default().remove(&user);
+    }
+}
+
+fn handle(
+    world: &Shared,
+    request: &Request<'_>,
+    me: &mut Option<(u32, String)>,
+    out: &mpsc::Sender<Message>,
+) -> Option<Message> {
+    let mut world = world.lock().unwrap();
+    let data = request.data.map_or("{}", |data| data.get());
+    match request.cmd.as_ref() {
+        LOGIN => {
+            let login: Login = serde_json::from_str(data).unwrap();
+            if world.faults.contains(&Fault::RefuseLogin) {
+                return Some(answer(request, 1003, Value::Null));
+            }
+            let user = login.user_id.to_string();
+            world.enter(login.app_id, &user, out);
+            *me = Some((login.app_id, user));
+            Some(answer(request, 200, Value::Null))
+        }
+        HEARTBEAT => {
+            let number = me.as_ref().map(|(_, user)| number(user));
+            let close = world.faults.iter().find_map(|fault| match fault {
+                Fault::CloseOnHeartbeat { receiver, code } if Some(*receiver) == number => Some(close(*code)),
+                _ => None,
+            });
+            close.or_else(|| Some(answer(request, 200, Value::Null)))
+        }
+        MSG => {
+            let msg: Msg = serde_json::from_str(data).unwrap();
+            let (app, user) = me.as_ref().unwrap();
+            let id = msg.msg_id.map_or(request.seq.to_string(), |id| id.to_string());
+            let text = msg.content.msg.unwrap_or_default();
+            let taken = world.take(*app, user, &msg.target, &id, &text);
+            taken.map(|(code, data)| answer(request, code, data))
+        }
+        other => panic!("unexpected command {other}"),
+    }
+}
+
+fn answer(request: &Request<'_>, code: u16, data: Value) -> Message {
+    let text = if code == 200 { "Success" } else { "refused by the double" };
+    let (seq, cmd) = (&request.seq, &request.cmd);
+    let frame = json!({"seq": seq, "cmd": cmd, "response": {"code": code, "codeMsg": text, "data": data}});
+    Message::Text(frame.to_string().into())
+}
+
+fn close(code: u16) -> Message {
+    Message::Close(Some(CloseFrame { code: code.into(), reason: "as told".into() }))
+}
+
+fn number(user: &str) -> u32 {
+    user.rsplit('-').next().unwrap().parse().unwrap()
+}
+
+impl World {
+    fn enter(&mut self, app: u32, user: &str, out: &mpsc::Sender<Message>) {
+        let room = self.rooms.entry(app).or_default();
+        let enter = Answer::push("e", "enter", json!({"target": "", "from": user, "time": 1}));
+        let frame = Message::Text(serde_json::to_string(&enter).unwrap().into());
+        room.values().for_each(|other| {
+            let _ = other.try_send(frame.clone());
+        });
+        room.insert(user.to_owned(), out.clone());
+    }
+
+    /// Takes a message and delivers it; gives code and data of the answer, if there is to be one.
+    pub fn take(
+        &mut self,
+        app: u32,
+        from: &str,
+        target: &Target,
+        id: &str,
+        text: &str,
+    ) -> Option<(u16, Value)> {
+        let conversation = match target {
+            Target::User(to) => format!("{from} {to}"),
+            other => other.to_string(),
+        };
+        let last = self.logs.entry((app, conversation)).or_default();
+        *last += 1;
+        let offset = *last;
+        if self.faults.contains(&Fault::Refuse { offset }) {
+            return Some((1011, json!({"retryAfterMs": 5})));
+        }
+        let push = |offset: u64, text: &str| {
+            let data = json!({"target": target.to_string(), "type": "text", "msg": text, "from": from,
+                "msgId": id, "offset": offset, "epoch": "e1", "time": 1});
+            Message::Text(serde_json::to_string(&Answer::push(id, MSG, data)).unwrap().into())
+        };
+        let echo = self.faults.contains(&Fault::Echo { offset });
+        let room = self.rooms.get(&app).cloned().unwrap_or_default();
+        for (user, out) in room {
+            let wanted = match target {
+                Target::User(to) => to.as_str() == user,
+                _ => user != from || echo,
+            };
+            if wanted {
+                self.deliver(&user, &out, offset, text, &push);
+            }
+        }
+        let silent = self.faults.contains(&Fault::Mute) || self.faults.contains(&Fault::NoAnswer { offset });
+        let data = json!({"msgId": id, "offset": offset, "epoch": "e1", "time": 1, "duplicate": false});
+        (!silent).then_some((200, data))
+    }
+
+    fn deliver(
+        &mut self,
+        user: &str,
+        out: &mpsc::Sender<Message>,
+        offset: u64,
+        text: &str,
+        push: &impl Fn(u64, &str) -> Message,
+    ) {
+        let number = number(user);
+        let this = |receiver: u32, at: u64| receiver == number && at == offset;
+        let mut frames = vec![push(offset, text)];
+        for fault in self.faults.clone() {
+            match fault {
+                Fault::Lose { receiver, offset } if this(receiver, offset) => frames.clear(),
+                Fault::Double { receiver, offset } if this(receiver, offset) => {
+                    frames.push(push(offset, text));
+                }
+                Fault::Swap { receiver, offset } if this(receiver, offset) => {
+                    self.held.insert(user.to_owned(), frames.remove(0));
+                    return;
+                }
+                Fault::Corrupt { receiver, offset } if this(receiver, offset) => {
+                    frames[0] = push(offset, &format!("{}!", &text[..text.len() - 1]));
+                }
+                Fault::Misnumber { receiver, offset } if this(receiver, offset) => {
+                    frames[0] = push(offset + 1_000_000, text);
+                }
+                Fault::Close { receiver, offset, code } if this(receiver, offset) => {
+                    frames = vec![close(code)];
+                }
+                _ => {}
+            }
+        }
+        frames.extend(self.held.remove(user));
+        for frame in frames {
+            let _ = out.try_send(frame);
+        }
+    }
+}
+
+/// Takes a message that came over HTTP.
+pub fn take_posted(world: &Shared, path: &str, body: &Value) -> (u16, Value) {
+    let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
+    let app = u32::try_from(body["appId"].as_u64().unwrap_or_default()).unwrap();
+    let (from, target) = match path {
+        "/user/sendMessageAll" => (text("userId"), Target::World),
+        "/user/sendMessage" => (text("from"), format!("user:{}", text("userId")).parse().unwrap()),
+        _ => return (1010, Value::Null),
+    };
+    let taken = world.lock().unwrap().take(app, &from, &target, &text("msgId"), &text("message"));
+    let (code, mut data) = taken.expect("no fault of silence over HTTP");
+    data["sendResults"] = json!(true);
+    data["stored"] = json!(true);
+    (code, data)
+}
