@@ -8,6 +8,7 @@ use bytes::Bytes;
 use chat_protocol::content::Content;
 use chat_protocol::{Code, MsgId, Refusal, Target, UserId};
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::broker::{Broker, Conversation, Outgoing, Receipt, Skip};
 use crate::counters::Counters;
@@ -28,15 +29,43 @@ pub struct Sent {
     pub receipt: Receipt,
 }
 
-/// The part of a push that does not depend on its place in the log, in the documented order.
+/// The part of a push that does not depend on its place in the log, in the documented order, which is also that
+/// of a picture: `type`, `from`, `url`, `secret`, `size`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Record<'a> {
     target: &'a Target,
-    #[serde(flatten)]
-    content: &'a Content,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    msg: Option<&'a str>,
     from: &'a UserId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<Size<'a>>,
     msg_id: &'a MsgId,
+}
+
+/// In the documented order, which a JSON object does not keep.
+#[derive(Serialize)]
+struct Size<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    width: Option<&'a Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    height: Option<&'a Value>,
+}
+
+impl<'a> Record<'a> {
+    fn new(target: &'a Target, content: &'a Content, from: &'a UserId, msg_id: &'a MsgId) -> Self {
+        let size = content.size.as_ref();
+        let size = size.map(|size| Size { width: size.get("width"), height: size.get("height") });
+        let (kind, msg) = (content.kind.as_str(), content.msg.as_deref());
+        let (url, secret) = (content.url.as_deref(), content.secret.as_deref());
+        Self { target, kind, msg, from, url, secret, size, msg_id }
+    }
 }
 
 impl Chat {
@@ -63,7 +92,7 @@ impl Chat {
         }
         let repeatable = msg_id.is_some();
         let msg_id = msg_id.cloned().unwrap_or_else(new_msg_id);
-        let members = members(&Record { target, content, from: &sender.user, msg_id: &msg_id })?;
+        let members = members(&Record::new(target, content, &sender.user, &msg_id))?;
         let message = Outgoing {
             conversation: Conversation::of(sender.app, &sender.user, target),
             sender: sender.user.clone(),
