@@ -5,5 +5,10 @@
 pub mod broker;
 pub mod fault_proxy;
 pub mod node;
+pub mod program;
+pub mod raw_http;
+pub mod raw_socket;
 pub mod redis_server;
+pub mod site;
+pub mod talk;
 pub mod wait;

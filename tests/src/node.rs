@@ -71,10 +71,14 @@ impl Node {
     }
 
     fn start_blocking(program: &PathBuf, arguments: &[String]) -> Self {
-        let mut child = Command::new(program)
+        let mut command = Command::new(program);
+        let own = std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CHATD_"));
+        for (name, _) in own {
+            command.env_remove(name);
+        }
+        let mut child = command
             .args(["--listen", "127.0.0.1:0"])
             .args(arguments)
-            .env_remove("CHATD_LISTEN")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

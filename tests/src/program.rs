@@ -1,0 +1,52 @@
+//! A program of this workspace that runs to its end by itself.
+//!
+//! Invariant: it sees no variable of the environment but those a test gives it.
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::time::timeout;
+
+use crate::node::program;
+
+/// Longest run; far more than any needs.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Exit code; none after a signal.
+    pub code: Option<i32>,
+    /// What it printed.
+    pub stdout: String,
+    /// What it told on the side.
+    pub stderr: String,
+}
+
+/// Runs a program with arguments and variables.
+///
+/// # Panics
+/// When it does not end by itself.
+pub async fn run(name: &'static str, arguments: &[&str], variables: &[(&str, &str)]) -> Ended {
+    let path = tokio::task::spawn_blocking(move || program(name)).await.expect("the program is built");
+    let child = Command::new(path)
+        .args(arguments)
+        .env_clear()
+        .envs(variables.iter().copied())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let pid = Pid::from_raw(child.id().cast_signed());
+    let running = tokio::task::spawn_blocking(move || child.wait_with_output());
+    let Ok(ended) = timeout(PATIENCE, running).await else {
+        let _ = kill(pid, Signal::SIGKILL);
+        panic!("{name} {arguments:?} does not end");
+    };
+    let output = ended.expect("no panic").expect("the output can be read");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ended { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+}

@@ -1,0 +1,135 @@
+//! HTTP by hand: exactly the bytes a test wants on the wire, and the whole answer.
+//!
+//! Invariant: nothing is added, corrected or retried between the test and the server.
+
+use chat_client::Server;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::wait::SOON;
+
+/// An answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// What follows the head.
+    pub body: String,
+}
+
+impl Answer {
+    /// The value of a header, or nothing.
+    #[must_use]
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
+    }
+
+    /// The body as JSON.
+    ///
+    /// # Panics
+    /// When it is none.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// The body's `code`, after a check that the status says the same.
+    ///
+    /// # Panics
+    /// When the body is no answer, or the status is 200 and the code is not, or the other way round.
+    #[must_use]
+    pub fn code(&self) -> u64 {
+        let answer = self.json();
+        let members: Vec<_> = answer.as_object().expect("an object").keys().collect();
+        assert_eq!(members.len(), 3, "{self:?}");
+        let code = answer["code"].as_u64().expect("a code");
+        assert_eq!(self.status == 200, code == 200, "{self:?}");
+        code
+    }
+
+    /// The body's `msg`.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        self.json()["msg"].as_str().expect("a reason").to_owned()
+    }
+}
+
+/// Sends bytes and reads until the server closes; `None` when it closes without an answer.
+///
+/// # Panics
+/// When the server is not there, or neither answers nor closes soon.
+pub async fn exchange(server: &Server, request: &[u8]) -> Option<Answer> {
+    let mut tcp = TcpStream::connect(server.authority()).await.expect("the server listens");
+    // A server may answer and close before it has read everything; what it said counts all the same.
+    let _ = tcp.write_all(request).await;
+    let mut received = Vec::new();
+    let read = timeout(SOON, tcp.read_to_end(&mut received)).await;
+    assert!(read.is_ok(), "the server does not close after {:?}", String::from_utf8_lossy(&received));
+    (!received.is_empty()).then(|| parse(&received))
+}
+
+/// A request with any method, headers and body.
+///
+/// # Panics
+/// As [`exchange`], or when there is no answer.
+pub async fn request(
+    server: &Server,
+    method: &str,
+    target: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Answer {
+    let mut head = format!("{method} {target} HTTP/1.1\r\nHost: {}\r\n", server.authority());
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    if !body.is_empty() {
+        head.push_str(&format!("Content-Length: {}\r\n", body.len()));
+    }
+    head.push_str("Connection: close\r\n\r\n");
+    exchange(server, &[head.as_bytes(), body].concat()).await.expect("an answer")
+}
+
+/// A GET.
+///
+/// # Panics
+/// As [`request`].
+pub async fn get(server: &Server, target: &str) -> Answer {
+    request(server, "GET", target, &[], &[]).await
+}
+
+/// A POST.
+///
+/// # Panics
+/// As [`request`].
+pub async fn post(server: &Server, target: &str, content_type: &str, body: impl AsRef<[u8]>) -> Answer {
+    request(server, "POST", target, &[("Content-Type", content_type)], body.as_ref()).await
+}
+
+/// A POST of JSON.
+///
+/// # Panics
+/// As [`request`].
+pub async fn post_json(server: &Server, target: &str, body: impl AsRef<[u8]>) -> Answer {
+    post(server, target, "application/json", body).await
+}
+
+fn parse(received: &[u8]) -> Answer {
+    let text = String::from_utf8_lossy(received);
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no HTTP head: {text:?}"));
+    let mut lines = head.lines();
+    let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok());
+    let headers: Vec<_> = lines
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+        .collect();
+    let status = status.unwrap_or_else(|| panic!("no HTTP status: {text:?}"));
+    Answer { status, headers, body: body.to_owned() }
+}
