@@ -3,7 +3,10 @@
 //! Invariant: after [`Params::conform`] every listed parameter is absent or has its documented type, so that
 //! decoding into the request type cannot fail on the shape of the input.
 
-use serde::de::DeserializeOwned;
+use std::fmt;
+
+use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use crate::code::{Code, Refusal};
@@ -93,24 +96,6 @@ impl Params {
         self.0.insert(canonical_name(name).to_owned(), value);
     }
 
-    /// Takes the members of a JSON object.
-    ///
-    /// # Errors
-    /// [`Code::BadParameter`] when the value is neither an object nor null, or names a parameter twice.
-    pub fn from_json(value: Value) -> Result<Self, Refusal> {
-        let mut params = Self::default();
-        match value {
-            Value::Null => {}
-            Value::Object(members) => {
-                for (name, value) in members {
-                    params.add(&name, value)?;
-                }
-            }
-            _ => return Err(Refusal::new(Code::BadParameter, "parameters must be a JSON object")),
-        }
-        Ok(params)
-    }
-
     /// Takes every parameter of `other`, which wins over what is here.
     pub fn override_with(&mut self, other: Params) {
         self.0.extend(other.0);
@@ -135,6 +120,34 @@ impl Params {
         }
         serde_json::from_value(Value::Object(self.0))
             .map_err(|error| Refusal::new(Code::BadParameter, error.to_string()))
+    }
+}
+
+/// Members of a JSON object, or none from null. A name that stands twice is refused, because whoever looked at the
+/// request on its way here may have read the other value.
+impl<'de> Deserialize<'de> for Params {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Params;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of parameters")
+            }
+
+            fn visit_unit<E>(self) -> Result<Params, E> {
+                Ok(Params::default())
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Params, A::Error> {
+                let mut params = Params::default();
+                while let Some((name, value)) = members.next_entry::<String, Value>()? {
+                    params.add(&name, value).map_err(|refusal| A::Error::custom(refusal.reason))?;
+                }
+                Ok(params)
+            }
+        }
+        deserializer.deserialize_any(Members)
     }
 }
 
@@ -199,7 +212,11 @@ mod tests {
     }
 
     fn conform(value: Value) -> Result<Request, Refusal> {
-        Params::from_json(value)?.conform(FIELDS)
+        read(&value.to_string())?.conform(FIELDS)
+    }
+
+    fn read(json: &str) -> Result<Params, Refusal> {
+        serde_json::from_str(json).map_err(|error| Refusal::new(Code::BadParameter, error.to_string()))
     }
 
     #[test]
@@ -232,5 +249,17 @@ mod tests {
             assert_eq!(refusal.code, Code::BadUserId);
         }
         assert_eq!(conform(json!([1])).unwrap_err().code, Code::BadParameter);
+    }
+
+    #[test]
+    fn a_name_stands_once() {
+        for twice in
+            [r#"{"limit":1,"limit":2}"#, r#"{"limit":1,"x":{},"limit":1}"#, r#"{"appId":1,"appID":1}"#]
+        {
+            let refusal = read(twice).unwrap_err();
+            assert!(refusal.reason.contains(": given more than once"), "{twice}: {}", refusal.reason);
+        }
+        assert!(read(r#"{"x":{"a":1},"y":{"a":1}}"#).is_ok());
+        assert!(read("null").unwrap().0.is_empty());
     }
 }

@@ -61,9 +61,9 @@ fn body_params(parts: &Parts, bytes: &[u8]) -> Result<Params, Refusal> {
 }
 
 fn json(bytes: &[u8]) -> Result<Params, Refusal> {
-    let value = serde_json::from_slice(bytes)
-        .map_err(|error| Refusal::new(Code::BadParameter, format!("the body is not JSON: {error}")))?;
-    Params::from_json(value)
+    serde_json::from_slice(bytes).map_err(|error| {
+        Refusal::new(Code::BadParameter, format!("the body cannot be read as JSON: {error}"))
+    })
 }
 
 /// Pairs of `application/x-www-form-urlencoded` (WHATWG URL §5.1), but strict about UTF-8.

@@ -78,7 +78,8 @@ impl Sessions {
 
     /// Serves a connection until it ends.
     pub async fn serve(self: Arc<Self>, tcp: TcpStream, read_ahead: Bytes) {
-        let socket = Socket::new(tcp, &read_ahead, self.max_frame_bytes);
+        // On the heap, because a future holds a copy of everything that is moved through it.
+        let socket = Box::new(Socket::new(tcp, &read_ahead, self.max_frame_bytes));
         drop(read_ahead);
         let connection = self.hub.open();
         let session = Session { shared: self.clone(), connection: connection.clone(), membership: None };
@@ -93,7 +94,7 @@ impl Sessions {
 }
 
 impl Session {
-    async fn run(mut self, mut socket: Socket) {
+    async fn run(mut self, mut socket: Box<Socket>) {
         let connection = self.connection.clone();
         let refill = |writing: &mut VecDeque<_>, max| connection.outbox.take(writing, max);
         if self.converse(&mut socket, refill).await.is_err() {
@@ -103,7 +104,7 @@ impl Session {
         if let Some(close) = connection.outbox.closing() {
             socket.close(close.code, close.reason);
         }
-        let _ = tokio::time::timeout(FAREWELL, socket.finish(refill)).await;
+        let _ = Box::pin(tokio::time::timeout(FAREWELL, socket.finish(refill))).await;
     }
 
     /// Requests in, answers and pushes out, until one side wants to end. An error: the connection is gone.
@@ -173,5 +174,20 @@ impl Session {
         self.shared.hub.heard(&self.connection);
         let refusal = Refusal::new(Code::BadParameter, "binary frames are not understood; send JSON as text");
         self.connection.outbox.answer(request::refusal("", "", &refusal));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A million idle connections hold a million of these.
+    #[test]
+    fn the_future_of_a_connection_stays_small() {
+        fn size<F: Future>(_: impl FnOnce(Arc<Sessions>, TcpStream, Bytes) -> F) -> usize {
+            std::mem::size_of::<F>()
+        }
+        let bytes = size(Sessions::serve);
+        assert!(bytes <= 1024, "{bytes} bytes");
     }
 }

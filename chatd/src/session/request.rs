@@ -48,14 +48,11 @@ fn unreadable(text: &str, error: &serde_json::Error) -> Bytes {
 
 /// Reads `data` as parameters.
 pub fn params(data: Option<&RawValue>) -> Result<Params, Refusal> {
-    let value = match data {
-        // Cannot fail: the text was checked with the envelope. Repeated names are told apart by the map's reader.
-        Some(raw) => {
-            serde_json::from_str(raw.get()).map_err(|e| Refusal::new(Code::BadParameter, e.to_string()))?
-        }
-        None => Value::Null,
-    };
-    Params::from_json(value).map_err(|_| Refusal::parameter("data", "must be an object"))
+    let Some(raw) = data.map(RawValue::get) else { return Ok(Params::default()) };
+    serde_json::from_str(raw).map_err(|error| match raw.starts_with(['{', 'n']) {
+        true => Refusal::new(Code::BadParameter, error.to_string()),
+        false => Refusal::parameter("data", "must be an object"),
+    })
 }
 
 /// The answer to a request that was done.

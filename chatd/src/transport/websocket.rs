@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 /// Frames handed to the kernel in one call at most.
 const MAX_SLICES: usize = 32;
 /// Bytes read at a time. Small, because every connection holds such a buffer.
-const READ_BUFFER: usize = 1024;
+const READ_BUFFER: usize = 512;
 
 /// Close codes of RFC 6455 §7.4.1 for a peer that breaks the protocol.
 mod violation {
@@ -174,11 +174,12 @@ impl Socket {
             let _ = self.context.close(&mut io, Some(frame)).and_then(|()| self.context.flush(&mut io));
             self.writing.append(&mut self.control);
         }
-        if self.writing.is_empty() && self.writing.capacity() > MAX_SLICES {
-            // A burst leaves its capacity behind; an idle connection should hold none.
+        if self.writing.is_empty() {
+            // An idle connection should hold no queue; making one anew is little beside the write.
             self.writing = VecDeque::new();
+            return false;
         }
-        !self.writing.is_empty()
+        true
     }
 
     /// Writes what is left, says farewell, and waits until the peer has closed too. Not bounded in time.
@@ -192,7 +193,7 @@ impl Socket {
         if self.tcp.shutdown().await.is_err() {
             return;
         }
-        let mut discarded = [0; READ_BUFFER];
+        let mut discarded = vec![0; READ_BUFFER];
         while let Ok(count) = self.tcp.read(&mut discarded).await
             && count > 0
         {}

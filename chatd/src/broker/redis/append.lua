@@ -1,6 +1,7 @@
 -- Puts one message into its log, into the inboxes of a pair, and onto the bus, or finds that it was there before.
 --
--- KEYS  1 log   2 head of the log   3, 4 ids sent in this and the previous period   then per inbox: stream, head
+-- KEYS  1 log   2 head of the log   3, 4, 5 ids sent in this, the previous and the next period (the clock of another
+--       node may be ahead)   then per inbox: stream, head
 -- ARGV  1 msgId, or '' when no repeat can come   2 now ms   3 repeat window ms   4 epoch for a new history
 --       5 messages kept per log   6 messages kept per inbox   7 idle life of an inbox ms   8 body
 --       then for world and group: channel; for each inbox: channel, other user
@@ -10,7 +11,7 @@ local now = tonumber(ARGV[2])
 local window = tonumber(ARGV[3])
 
 if ARGV[1] ~= '' then
-  for i = 3, 4 do
+  for i = 3, 5 do
     local kept = redis.call('HGET', KEYS[i], ARGV[1])
     if kept then
       local offset, epoch, time = string.match(kept, '^(%d+)\n([^\n]+)\n(%d+)$')
@@ -55,11 +56,11 @@ if ARGV[1] ~= '' then
   end
 end
 
-if #KEYS == 4 then
+if #KEYS == 5 then
   redis.call('PUBLISH', ARGV[9], payload)
 end
-for i = 5, #KEYS, 2 do
-  local channel, other = ARGV[i + 4], ARGV[i + 5]
+for i = 6, #KEYS, 2 do
+  local channel, other = ARGV[i + 3], ARGV[i + 4]
   local box, number = head_of(KEYS[i], KEYS[i + 1])
   local copy = string.format('I\n%d\n%s\n%d\n%s\n', number + 1, box, time, other) .. payload
   -- The head stays when the stream expires, so that numbers go on and a quiet inbox never looks like a lost one.

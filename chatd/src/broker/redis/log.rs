@@ -68,6 +68,7 @@ impl Logs {
             keys.log_head(conversation),
             keys.sent(app, &message.sender, period),
             keys.sent(app, &message.sender, period.saturating_sub(1)),
+            keys.sent(app, &message.sender, period.saturating_add(1)),
         ];
         let topics = conversation.topics();
         let mut targets = Vec::with_capacity(4);
