@@ -93,6 +93,16 @@ impl RawSocket {
         Self { tcp: TcpStream::connect(server.authority()).await.expect("the server listens") }
     }
 
+    /// Makes the end of this socket a reset, as when a phone loses its network.
+    pub fn reset_on_drop(&self) {
+        let _ = self.tcp.set_zero_linger();
+    }
+
+    /// Whether the server ends the connection without another byte.
+    pub async fn ends(&mut self) -> bool {
+        matches!(timeout(SOON, self.tcp.read_u8()).await, Ok(Err(_)))
+    }
+
     /// Sends bytes as they are.
     pub async fn send(&mut self, bytes: &[u8]) {
         // A server that has closed already is what some tests are about.
@@ -166,7 +176,11 @@ impl RawSocket {
         Ok(Frame { opcode: first & 0x0f, payload })
     }
 
-    async fn read_head(&mut self) -> String {
+    /// The head of the answer to a handshake.
+    ///
+    /// # Panics
+    /// When there is none soon.
+    pub async fn read_head(&mut self) -> String {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             let byte = timeout(SOON, self.tcp.read_u8()).await.expect("an answer");
