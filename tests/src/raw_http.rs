@@ -121,6 +121,23 @@ pub async fn post_json(server: &Server, target: &str, body: impl AsRef<[u8]>) ->
     post(server, target, "application/json", body).await
 }
 
+/// The status of the answer to a GET with these headers, whatever becomes of the connection behind it.
+///
+/// # Panics
+/// When there is no answer.
+pub async fn status(server: &Server, target: &str, headers: &[(&str, &str)]) -> u16 {
+    let mut tcp = TcpStream::connect(server.authority()).await.expect("the server listens");
+    let mut head = format!("GET {target} HTTP/1.1\r\nHost: {}\r\n", server.authority());
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    tcp.write_all((head + "\r\n").as_bytes()).await.expect("an open connection");
+    let mut start = [0; "HTTP/1.1 200".len()];
+    timeout(SOON, tcp.read_exact(&mut start)).await.expect("an answer").expect("an open connection");
+    let status = String::from_utf8_lossy(&start[start.len() - 3..]).parse();
+    status.unwrap_or_else(|_| panic!("no HTTP status: {}", String::from_utf8_lossy(&start)))
+}
+
 fn parse(received: &[u8]) -> Answer {
     let text = String::from_utf8_lossy(received);
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no HTTP head: {text:?}"));
