@@ -1,10 +1,14 @@
 //! The law of the broker over Redis while links are cut, servers die, and queues overflow.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use chat_protocol::Target;
 use chat_tests::broker::{
-    APP, HandClock, Recorder, append_until_done, notice, redis_broker, to_user, to_world, user,
+    APP, HandClock, Recorder, append_until_done, group, message, notice, redis_broker, to_user, to_world,
+    user,
 };
 use chat_tests::fault_proxy::FaultProxy;
 use chat_tests::redis_server::RedisServer;
@@ -207,6 +211,69 @@ async fn a_full_queue_is_made_good_from_the_log() {
     reader.seen.has(&WORLD, COUNT).await;
     assert_eq!(reader.seen.offsets(&WORLD), (1..=COUNT as u64).collect::<Vec<_>>());
     assert!(reader.counters.gap_fills.get() > 0, "the queue did not overflow");
+}
+
+/// Every fault in turn on the links of both nodes, while twenty lanes write to groups, a pair and the world.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storm_of_faults_loses_nothing_and_repeats_nothing() {
+    const LANES: usize = 20;
+    const PACE: Duration = Duration::from_millis(2);
+    let mut server = RedisServer::start_with_aof().await;
+    let proxies = [FaultProxy::start(server.address()).await, FaultProxy::start(server.address()).await];
+    let reader = peer(&format!("redis://{}", proxies[0].address())).await;
+    let writer = peer(&format!("redis://{}", proxies[1].address())).await;
+    let lane_target = |lane: usize| match lane {
+        0 => "user:b".to_owned(),
+        1..5 => String::new(),
+        _ => format!("group:g{}", lane % 5),
+    };
+    let mut topics = vec![WORLD, Topic::Inbox(APP, user("b"))];
+    topics.extend((0..5).map(|number| group(&format!("g{number}")).1));
+    for topic in &topics {
+        reader.broker.subscribe(topic).await.expect("subscribed");
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut lanes = tokio::task::JoinSet::new();
+    for lane in 0..LANES {
+        let (broker, stop) = (writer.broker.clone(), stop.clone());
+        let target: Target = lane_target(lane).parse().expect("a target");
+        lanes.spawn(async move {
+            let mut count = 0;
+            while !stop.load(Relaxed) {
+                append_until_done(&broker, message("a", &target, &format!("{lane}-{count}"))).await;
+                count += 1;
+                tokio::time::sleep(PACE).await;
+            }
+            (Conversation::of(APP, &user("a"), &target).topics().pop().expect("a topic"), count)
+        });
+    }
+    for round in 0..6 {
+        let proxy = &proxies[round % 2];
+        match round {
+            0 | 1 => proxy.cut(),
+            2 | 3 => proxy.stall(),
+            _ => server.restart().await,
+        }
+        let node = [&reader, &writer][round % 2];
+        if round < 4 {
+            until("the fault is felt", SOON, async || node.broker.ready().await.is_err()).await;
+        }
+        proxy.heal();
+        until("the fault is over", SOON, async || node.broker.ready().await.is_ok()).await;
+    }
+    stop.store(true, Relaxed);
+    let mut written: HashMap<Topic, usize> = HashMap::new();
+    for (topic, count) in lanes.join_all().await {
+        *written.entry(topic).or_default() += count;
+    }
+    assert_eq!(written.len(), topics.len());
+    for (topic, count) in &written {
+        reader.seen.has(topic, *count).await;
+        assert_eq!(reader.seen.offsets(topic), (1..=*count as u64).collect::<Vec<_>>());
+        let ids: HashSet<String> = reader.seen.messages(topic).into_iter().map(|(_, id)| id).collect();
+        assert_eq!(ids.len(), *count, "a repeat landed twice in {topic:?}");
+    }
+    assert!(reader.seen.lost_topics().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,6 +8,7 @@ pub(crate) mod link;
 mod log;
 mod shard;
 mod subscriber;
+mod table;
 
 use std::sync::Arc;
 
@@ -96,6 +97,7 @@ impl Broker for RedisBroker {
         Err(BrokerError::Unreachable("redis did not confirm the subscription in time".to_owned()))
     }
 
+    /// A delivery that is under way may still reach the sink; none does once the topic was subscribed again.
     fn unsubscribe(&self, topic: &Topic) {
         self.subscriptions.unsubscribe(self.channel(topic));
     }

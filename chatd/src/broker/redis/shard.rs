@@ -4,7 +4,6 @@
 //! epoch, a full queue, a new connection) makes the topic stale: nothing of it is delivered from the bus until its
 //! log was read from the cursor on. Only that reading decides that something is lost.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,9 +11,10 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::codec::{self, Position};
+use super::codec;
 use super::link::LinkError;
 use super::log::{Cursor, Logs};
+use super::table::{Behind, State, Table};
 use crate::broker::{Sink, Topic};
 use crate::counters::Counters;
 
@@ -46,35 +46,6 @@ pub(super) struct Shard {
     table: Mutex<Table>,
     queue: mpsc::Sender<Arrival>,
     wake: Notify,
-}
-
-#[derive(Default)]
-struct Table {
-    slots: HashMap<Bytes, Slot>,
-    /// Topics to be read from their logs, as soon as possible.
-    stale: HashSet<Bytes>,
-    next_life: u64,
-}
-
-struct Slot {
-    topic: Arc<Topic>,
-    /// Tells a subscription from an earlier one of the same topic.
-    life: u64,
-    state: State,
-}
-
-enum State {
-    /// Not yet confirmed; `seen` is the greatest number that came meanwhile.
-    Opening { seen: u64, waiting: Vec<oneshot::Sender<()>> },
-    /// Delivering; while `stale`, only from the log.
-    Open { cursor: Cursor, stale: bool },
-}
-
-struct Behind {
-    channel: Bytes,
-    topic: Arc<Topic>,
-    life: u64,
-    cursor: Cursor,
 }
 
 /// What a call of [`Shard::want`] found.
@@ -115,10 +86,7 @@ impl Shard {
             }
             None => {}
         }
-        table.next_life += 1;
-        let state = State::Opening { seen: 0, waiting: vec![answer] };
-        let slot = Slot { topic: Arc::new(topic.clone()), life: table.next_life, state };
-        table.slots.insert(channel.clone(), slot);
+        table.begin(channel, topic, answer);
         Wanted::Opening(hear, true)
     }
 
@@ -183,11 +151,8 @@ impl Shard {
         if seen > missed {
             table.mark_stale(channel);
         }
+        table.opened.extend(waiting);
         drop(table);
-        for waiter in waiting {
-            // A waiter that left has no use for the answer.
-            let _ = waiter.send(());
-        }
         self.wake.notify_one();
     }
 
@@ -204,6 +169,7 @@ impl Shard {
             for arrival in batch.drain(..) {
                 self.take(&arrival, &outlet);
             }
+            self.answer_opened();
             retry = self.catch_up_all(&outlet).await.is_err();
         }
     }
@@ -220,32 +186,33 @@ impl Shard {
         }
     }
 
+    fn answer_opened(&self) {
+        let opened = std::mem::take(&mut self.table.lock().opened);
+        for waiter in opened {
+            // One that left has no use for the answer.
+            let _ = waiter.send(());
+        }
+    }
+
     async fn catch_up_all(&self, outlet: &Outlet) -> Result<(), LinkError> {
-        let mut work = self.table.lock().take_stale();
-        while !work.is_empty() {
-            let chunk = work.split_off(work.len().saturating_sub(PAGE));
-            let topics: Vec<&Topic> = chunk.iter().map(|behind| &*behind.topic).collect();
-            let mut failed = None;
-            match outlet.logs.heads(&topics).await {
-                Ok(heads) => {
-                    for (behind, head) in chunk.iter().zip(heads) {
-                        if let Err(error) = self.catch_up(behind, head, outlet).await {
-                            self.table.lock().mark_stale(&behind.channel);
-                            failed = Some(error);
-                        }
-                    }
-                }
-                Err(error) => {
-                    let mut table = self.table.lock();
-                    chunk.iter().for_each(|behind| table.mark_stale(&behind.channel));
-                    failed = Some(error);
-                }
-            }
-            if let Some(error) = failed {
+        let work = self.table.lock().take_stale();
+        for (index, chunk) in work.chunks(PAGE).enumerate() {
+            self.answer_opened();
+            if let Err(error) = self.catch_up_some(chunk, outlet).await {
                 let mut table = self.table.lock();
-                work.iter().for_each(|behind| table.mark_stale(&behind.channel));
+                // Some of the chunk may be up to date already: then the next reading finds nothing for them.
+                work[index * PAGE..].iter().for_each(|behind| table.mark_stale(&behind.channel));
                 return Err(error);
             }
+        }
+        Ok(())
+    }
+
+    async fn catch_up_some(&self, chunk: &[Behind], outlet: &Outlet) -> Result<(), LinkError> {
+        let topics: Vec<&Topic> = chunk.iter().map(|behind| &*behind.topic).collect();
+        let heads = outlet.logs.heads(&topics).await?;
+        for (behind, head) in chunk.iter().zip(heads) {
+            self.catch_up(behind, head, outlet).await?;
         }
         Ok(())
     }
@@ -254,7 +221,8 @@ impl Shard {
     async fn catch_up(&self, behind: &Behind, head: Cursor, outlet: &Outlet) -> Result<(), LinkError> {
         let mut cursor = behind.cursor.clone();
         if !cursor.epoch.is_empty() && cursor.epoch != head.epoch {
-            return self.lose(behind, head, outlet);
+            self.lose(behind, head, outlet);
+            return Ok(());
         }
         let forked = head.number < cursor.number
             || (head.number == cursor.number && head.number > 0 && head.time != cursor.time);
@@ -277,11 +245,13 @@ impl Shard {
                     outlet.counters.gap_fills.add(1);
                     deliver(outlet, &behind.topic, &payload);
                 } else {
-                    return self.lose(behind, head, outlet);
+                    self.lose(behind, head, outlet);
+                    return Ok(());
                 }
             }
             if cursor.number == before {
-                return self.lose(behind, head, outlet);
+                self.lose(behind, head, outlet);
+                return Ok(());
             }
             if !self.advance(behind, &cursor) {
                 return Ok(());
@@ -294,15 +264,14 @@ impl Shard {
     async fn lose_forked(&self, behind: &Behind, outlet: &Outlet) -> Result<(), LinkError> {
         tracing::error!(topic = ?behind.topic, "a log lost its end; it gets a new epoch");
         let head = outlet.logs.fork(&behind.topic, &behind.cursor.epoch).await?;
-        self.lose(behind, head, outlet)
+        self.lose(behind, head, outlet);
+        Ok(())
     }
 
-    #[expect(clippy::unnecessary_wraps, reason = "ends a chain of fallible steps")]
-    fn lose(&self, behind: &Behind, head: Cursor, outlet: &Outlet) -> Result<(), LinkError> {
+    fn lose(&self, behind: &Behind, head: Cursor, outlet: &Outlet) {
         if self.settle(behind, head) {
             outlet.sink.lost(&behind.topic);
         }
-        Ok(())
     }
 
     /// Remembers how far the log was delivered; false when the subscription has ended.
@@ -315,68 +284,6 @@ impl Shard {
         let mut table = self.table.lock();
         let again = table.stale.contains(&behind.channel);
         table.cursor_of(behind).map(|(cursor, stale)| (*cursor, *stale) = (reached, again)).is_some()
-    }
-}
-
-impl Table {
-    /// Decides whether a payload from the bus is next; moves the cursor when it is.
-    fn admit(&mut self, channel: &Bytes, position: Option<&Position<'_>>) -> Option<Arc<Topic>> {
-        let slot = self.slots.get_mut(channel)?;
-        match (&mut slot.state, position) {
-            (State::Opening { .. }, None) => None,
-            (State::Opening { seen, .. }, Some(position)) => {
-                *seen = (*seen).max(position.number);
-                None
-            }
-            (State::Open { .. }, None) => Some(slot.topic.clone()),
-            (State::Open { stale: true, .. }, Some(_)) => None,
-            (State::Open { cursor, .. }, Some(position)) => {
-                let same = *cursor.epoch == *position.epoch;
-                let first = cursor.epoch.is_empty();
-                if position.number == cursor.number + 1 && (same || first) {
-                    if first {
-                        cursor.epoch = position.epoch.into();
-                    }
-                    (cursor.number, cursor.time) = (position.number, position.time);
-                    return Some(slot.topic.clone());
-                }
-                if !same || position.number > cursor.number {
-                    self.mark_stale(channel);
-                }
-                None
-            }
-        }
-    }
-
-    fn mark_stale(&mut self, channel: &Bytes) {
-        if let Some(Slot { state: State::Open { stale, .. }, .. }) = self.slots.get_mut(channel) {
-            *stale = true;
-            self.stale.insert(channel.clone());
-        }
-    }
-
-    fn take_stale(&mut self) -> Vec<Behind> {
-        let stale = std::mem::take(&mut self.stale);
-        let behind = |channel: Bytes| {
-            let slot = self.slots.get(&channel)?;
-            let State::Open { cursor, .. } = &slot.state else { return None };
-            Some(Behind { topic: slot.topic.clone(), life: slot.life, cursor: cursor.clone(), channel })
-        };
-        stale.into_iter().filter_map(behind).collect()
-    }
-
-    fn cursor_of(&mut self, behind: &Behind) -> Option<(&mut Cursor, &mut bool)> {
-        match self.slots.get_mut(&behind.channel) {
-            Some(Slot { life, state: State::Open { cursor, stale }, .. }) if *life == behind.life => {
-                Some((cursor, stale))
-            }
-            _ => None,
-        }
-    }
-
-    fn forget(&mut self, channel: &Bytes) {
-        self.slots.remove(channel);
-        self.stale.remove(channel);
     }
 }
 
