@@ -1,13 +1,16 @@
 //! The accept loop: HTTP/1 and HTTP/2 on one port, with every wait bounded.
 //!
-//! Invariant: a client that stops halfway through a request holds its socket for [`HEADER_TIMEOUT`] at most.
+//! Invariant: a client that stops halfway into a request, or asks nothing more, loses its socket soon after
+//! [`HEADER_TIMEOUT`], whichever version of HTTP it speaks or has yet to choose.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
@@ -17,8 +20,10 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Time for the request line and headers.
+/// Time for the request line and headers, and for the first and every further request.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for the requests that run when a connection is given up.
+const FAREWELL: Duration = Duration::from_secs(5);
 /// Bytes of a request's head at most.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// Connections the kernel keeps ready for us.
@@ -93,17 +98,66 @@ async fn serve_one(tcp: TcpStream, router: Router, stop: CancellationToken) {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(MAX_HEAD_BYTES);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(256);
-    let served = builder.serve_connection_with_upgrades(TokioIo::new(tcp), TowerToHyperService::new(router));
+    let (activity, router) = (Arc::new(Activity::default()), TowerToHyperService::new(router));
+    let watched = activity.clone();
+    let service = service_fn(move |request| {
+        let running = Running::begin(&watched);
+        let answer = router.call(request);
+        async move {
+            let _running = running;
+            answer.await
+        }
+    });
+    let served = builder.serve_connection_with_upgrades(TokioIo::new(tcp), service);
     tokio::pin!(served);
     tokio::select! {
         done = served.as_mut() => {
             if let Err(error) = done {
                 tracing::debug!(%error, "HTTP connection");
             }
+            return;
         }
-        () = stop.cancelled() => {
-            served.as_mut().graceful_shutdown();
-            let _ = tokio::time::timeout(Duration::from_secs(5), served).await;
+        () = stop.cancelled() => {}
+        () = activity.ceased() => {}
+    }
+    served.as_mut().graceful_shutdown();
+    let _ = tokio::time::timeout(FAREWELL, served).await;
+}
+
+/// What goes on on one connection. The HTTP library bounds the wait for a head only once it knows the version, and
+/// only for HTTP/1.
+#[derive(Default)]
+struct Activity {
+    running: AtomicUsize,
+    begun: AtomicUsize,
+}
+
+/// A request on its way through the router.
+struct Running(Arc<Activity>);
+
+impl Activity {
+    /// Returns when no request ran or began for a whole [`HEADER_TIMEOUT`].
+    async fn ceased(&self) {
+        loop {
+            let begun = self.begun.load(Ordering::Relaxed);
+            tokio::time::sleep(HEADER_TIMEOUT).await;
+            if self.running.load(Ordering::Relaxed) == 0 && self.begun.load(Ordering::Relaxed) == begun {
+                return;
+            }
         }
+    }
+}
+
+impl Running {
+    fn begin(activity: &Arc<Activity>) -> Self {
+        activity.begun.fetch_add(1, Ordering::Relaxed);
+        activity.running.fetch_add(1, Ordering::Relaxed);
+        Self(activity.clone())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -2,12 +2,17 @@
 //!
 //! Invariant: a parameter of the body overrides one of the query; text that is not UTF-8 is refused, never mended.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use chat_protocol::{Code, Params, Refusal};
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use percent_encoding::percent_decode_str;
+
+/// Time for the body, which is small, so that a client that stops halfway does not keep its connection.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Reads the parameters of a request.
 ///
@@ -23,12 +28,14 @@ pub async fn params(parts: &Parts, body: Body, max_bytes: usize) -> Result<Param
 }
 
 async fn read(body: Body, max_bytes: usize) -> Result<Vec<u8>, Refusal> {
-    match Limited::new(body, max_bytes).collect().await {
-        Ok(collected) => Ok(collected.to_bytes().to_vec()),
-        Err(error) if error.is::<LengthLimitError>() => {
+    let bad = |reason: String| Refusal::new(Code::BadParameter, reason);
+    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, max_bytes).collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes().to_vec()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
             Err(Refusal::new(Code::TooLarge, format!("the body may hold at most {max_bytes} bytes")))
         }
-        Err(error) => Err(Refusal::new(Code::BadParameter, format!("the body broke off: {error}"))),
+        Ok(Err(error)) => Err(bad(format!("the body broke off: {error}"))),
+        Err(_) => Err(bad(format!("the body did not arrive within {} s", BODY_TIMEOUT.as_secs()))),
     }
 }
 

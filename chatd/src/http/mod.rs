@@ -3,6 +3,7 @@
 //! Invariant: every answer but pages and health is JSON of the documented form, and its status follows its code.
 
 mod decode;
+mod openapi;
 mod page;
 mod upgrade;
 
@@ -51,6 +52,7 @@ pub fn router(edge: Edge) -> Router {
         .route("/home/{asset}", get(page::asset).fallback(unknown))
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(ready))
+        .route("/openapi.json", get(openapi::document))
         .fallback(operate)
         .with_state(edge)
 }
