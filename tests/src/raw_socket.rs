@@ -98,9 +98,10 @@ impl RawSocket {
         let _ = self.tcp.set_zero_linger();
     }
 
-    /// Whether the server ends the connection without another byte.
+    /// Whether the server ends the connection by itself, whatever it says before.
     pub async fn ends(&mut self) -> bool {
-        matches!(timeout(SOON, self.tcp.read_u8()).await, Ok(Err(_)))
+        let mut said = Vec::new();
+        timeout(2 * SOON, self.tcp.read_to_end(&mut said)).await.is_ok()
     }
 
     /// Sends bytes as they are.
