@@ -55,6 +55,20 @@ use crate::interrupt::Interrupt;
 use crate::report::human;
 use crate::report::result::Report;
 
+/// The runtime of the program: half of the cores work, so that a server on the same machine has the other half.
+/// `TOKIO_WORKER_THREADS` sets another number.
+///
+/// # Errors
+/// When the system gives no threads.
+pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if std::env::var_os("TOKIO_WORKER_THREADS").is_none() {
+        builder
+            .worker_threads(std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)));
+    }
+    builder.enable_all().build()
+}
+
 /// Runs one command line, program name first. Ctrl-C ends the run early, with a report.
 ///
 /// The summary goes to `out`, everything else to `err`. Gives the exit code: 0 pass, 1 could not run, 2 usage,

@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match chatbench::runtime() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("chatbench: the runtime does not start: {error}");

@@ -25,7 +25,9 @@ pub fn sample(pid: i32) -> Result<Sample, Failure> {
         let (stat, status) = (process.stat()?, process.status()?);
         let ticks = stat.utime + stat.stime;
         let cpu_us = ticks * 1_000_000 / procfs::ticks_per_second();
-        Ok::<_, procfs::ProcError>(Sample { cpu_us, rss_bytes: status.vmrss.unwrap_or(0) * 1024 })
+        // One that has ended and waits for its parent still has an entry, without memory.
+        let rss_kib = status.vmrss.ok_or(procfs::ProcError::NotFound(None))?;
+        Ok::<_, procfs::ProcError>(Sample { cpu_us, rss_bytes: rss_kib * 1024 })
     };
     read().map_err(|error| {
         Failure::could_not_run(
@@ -41,6 +43,14 @@ pub fn sample(pid: i32) -> Result<Sample, Failure> {
 /// As [`sample`].
 pub fn samples(pids: &[i32]) -> Result<Vec<Sample>, Failure> {
     pids.iter().map(|&pid| sample(pid)).collect()
+}
+
+/// The samples of several processes at two moments; `None` when one of them ended before the second.
+pub type Observed = Option<[Vec<Sample>; 2]>;
+
+/// Adds the second moment to the first.
+pub fn observed(pids: &[i32], first: Option<Vec<Sample>>) -> Observed {
+    Some([first?, samples(pids).ok()?])
 }
 
 /// The sample of this process.

@@ -15,7 +15,7 @@ use crate::clock::{nanos, now_ns};
 use crate::failure::Failure;
 use crate::plan::MAX_SEQUENCE;
 use crate::probe::Probe;
-use crate::process::{self, Sample};
+use crate::process::{self, Observed, Sample};
 use crate::schedule::Schedule;
 use crate::stage::Stage;
 
@@ -32,12 +32,16 @@ const TICK: Duration = Duration::from_millis(20);
 pub struct Driven {
     /// Messages the schedule wanted in the measured part; none without a schedule.
     pub offered: Option<u64>,
+    /// The rate of the schedule.
+    pub offered_per_s: Option<f64>,
     /// Delay of the probe in microseconds.
     pub probe: Histogram<u64>,
     /// The generator at the start of the measured part and after the drain.
     pub own: [Sample; 2],
     /// The processes of `--pid` at the same two moments.
-    pub servers: [Vec<Sample>; 2],
+    pub servers: Observed,
+    /// From the start of the measured part to the last send, in nanoseconds.
+    pub sending_ns: u64,
     /// From the start of the measured part to the end of the drain, in nanoseconds.
     pub measured_ns: u64,
 }
@@ -45,7 +49,7 @@ pub struct Driven {
 /// Sends through the senders behind `controls`.
 ///
 /// # Errors
-/// [`Failure::CouldNotRun`] when a process of `--pid` is gone or there is no thread for the schedule.
+/// [`Failure::CouldNotRun`] when there is no thread for the schedule.
 pub async fn drive(
     stage: &mut Stage,
     args: &TrafficArgs,
@@ -66,8 +70,9 @@ pub async fn drive(
         controls.iter().for_each(|control| control.release(MAX_SEQUENCE));
     }
     hold(stage, "warm-up", start + args.warmup).await;
-    let before = (process::own()?, process::samples(&stage.common.pid)?);
+    let before = (process::own()?, process::samples(&stage.common.pid).ok());
     hold(stage, "measure", start + args.warmup + args.duration).await;
+    let sending_ns = now_ns().saturating_sub(measure_ns);
     if !args.closed && !stage.interrupt.came() {
         tokio::time::sleep(GRACE).await;
     }
@@ -75,12 +80,14 @@ pub async fn drive(
     schedule.end();
     drain(stage, args.drain).await;
     let measured_ns = now_ns().saturating_sub(measure_ns);
-    let after = (process::own()?, process::samples(&stage.common.pid)?);
+    let own = [before.0, process::own()?];
     Ok(Driven {
         offered: (!args.closed).then(|| total - messages(args.rate, args.warmup)),
+        offered_per_s: (!args.closed).then_some(args.rate),
         probe: probe.end().await,
-        own: [before.0, after.0],
-        servers: [before.1, after.1],
+        own,
+        servers: process::observed(&stage.common.pid, before.1),
+        sending_ns,
         measured_ns,
     })
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::args::TrafficArgs;
 use crate::flow::Flow;
 use crate::ledger::{Ledger, Line};
 use crate::traffic::Driven;
@@ -71,13 +70,14 @@ impl From<Ledger> for Books {
 
 impl Rates {
     /// Of one run.
-    pub fn new(args: &TrafficArgs, ledger: &Ledger, driven: &Driven, flow: &Flow) -> Self {
+    pub fn new(ledger: &Ledger, driven: &Driven, flow: &Flow) -> Self {
         let measure_ns = flow.measure_ns.load(std::sync::atomic::Ordering::Relaxed);
-        let seconds = args.duration.as_secs_f64();
+        // An interrupted run may have sent nothing in the measured part; then all rates are 0 and not 0/0.
+        let seconds = (driven.sending_ns as f64 / 1e9).max(1e-3);
         let to_last = ledger.last_delivery_ns.saturating_sub(measure_ns) as f64 / 1e9;
         let per = |count: u64, seconds: f64| (count as f64 / seconds * 10.0).round() / 10.0;
         Self {
-            offered_per_s: driven.offered.map(|offered| per(offered, seconds)),
+            offered_per_s: driven.offered_per_s,
             sent_per_s: per(ledger.measured.sent, seconds),
             accepted_per_s: per(ledger.measured.accepted, seconds),
             deliveries_per_s: per(ledger.measured.delivered, seconds.max(to_last)),

@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use crate::process::Sample;
+use crate::process::{Observed, Sample};
 use crate::stage::Stage;
 
 /// CPU and memory.
@@ -41,7 +41,9 @@ pub struct Usage {
 
 impl Processes {
     /// From the samples at the start and the end of the observation.
-    pub fn new(stage: &Stage, own: [Sample; 2], servers: [&[Sample]; 2], observed_ns: u64) -> Self {
+    ///
+    /// Servers of which one ended meanwhile are left out: half a sum would look like a small one.
+    pub fn new(stage: &Stage, own: [Sample; 2], servers: Observed, observed_ns: u64) -> Self {
         let usage = |pid: i64, before: &Sample, from: &Sample, to: &Sample| {
             let cpu_us = to.cpu_us.saturating_sub(from.cpu_us);
             let percent = cpu_us as f64 * 100_000.0 / observed_ns.max(1) as f64;
@@ -54,7 +56,8 @@ impl Processes {
                 rss_after_bytes: to.rss_bytes,
             }
         };
-        let looks = stage.servers.iter().zip(servers[0]).zip(servers[1]).zip(&stage.common.pid);
+        let [from, to] = servers.unwrap_or_default();
+        let looks = stage.servers.iter().zip(&from).zip(&to).zip(&stage.common.pid);
         Self {
             observed_ms: observed_ns / 1_000_000,
             generator: usage(i64::from(std::process::id()), &stage.own, &own[0], &own[1]),
@@ -64,6 +67,12 @@ impl Processes {
             server_cpu_us_per_delivery: None,
             generator_cpu_us_per_delivery: None,
         }
+    }
+
+    /// What is missing, in words.
+    pub fn missing(&self, stage: &Stage) -> Option<&'static str> {
+        let gone = self.servers.is_empty() && !stage.common.pid.is_empty();
+        gone.then_some("a process of --pid ended during the run: its CPU and memory are unknown")
     }
 
     /// Divides the CPU time by a number of deliveries.

@@ -68,10 +68,12 @@ pub async fn run(
             .judgement
             .add(Verdict::CouldNotRun, "a client failed inside the generator; its books are gone");
     }
-    let rates = Rates::new(args, &ledger, &driven, &stage.flow);
-    let mut processes =
-        Processes::new(&stage, driven.own, [&driven.servers[0], &driven.servers[1]], driven.measured_ns);
+    let rates = Rates::new(&ledger, &driven, &stage.flow);
+    let mut processes = Processes::new(&stage, driven.own, driven.servers, driven.measured_ns);
     processes.per_delivery(ledger.measured.delivered);
+    if let Some(missing) = processes.missing(&stage) {
+        report.judgement.add(Verdict::Pass, missing);
+    }
     report.add_times(times);
     report.add_counters(&ledger);
     report.rates = Some(rates);
@@ -157,7 +159,9 @@ fn judge_validity(judgement: &mut Judgement, ledger: &Ledger, driven: &Driven) {
     if let Some(offered) = driven.offered
         && (sent as f64) < offered as f64 * ENOUGH
     {
-        let why = if ledger.waited_for_window > 0 {
+        let why = if ledger.closed_by_server() > 0 {
+            "the server closed connections"
+        } else if ledger.waited_for_window > 0 {
             "the window of unanswered messages was full; the server answers too slowly for this rate"
         } else {
             "the generator had no time to send them"

@@ -35,11 +35,11 @@ pub async fn run(args: &IdleArgs, interrupt: Interrupt) -> Result<Report, Failur
         return Err(failure);
     }
     crowd.settle(&mut stage.interrupt).await;
-    let before = (process::own()?, process::samples(&args.common.pid)?);
+    let before = (process::own()?, process::samples(&args.common.pid).ok());
     let begun = now_ns();
     hold(&mut stage, args.duration).await;
     let held_ns = now_ns() - begun;
-    let after = (process::own()?, process::samples(&args.common.pid)?);
+    let after = (process::own()?, process::observed(&args.common.pid, before.1));
     let flow = Arc::clone(&stage.flow);
     let farewell = crowd.close(&stage.progress).await;
     let (books, _) = ledger::close(&flow, &farewell.outcomes, Vec::new());
@@ -48,12 +48,15 @@ pub async fn run(args: &IdleArgs, interrupt: Interrupt) -> Result<Report, Failur
     report.connections.add_farewell(&farewell);
     report.connections.closed_by_server = books.closed_by_code.clone();
     let connections = u64::from(opening.connected);
-    let processes = Processes::new(&stage, [before.0, after.0], [&before.1, &after.1], held_ns);
+    let processes = Processes::new(&stage, [before.0, after.0], after.1, held_ns);
     report.idle = Some(Idle {
         held_ms: held_ns / 1_000_000,
         generator_bytes_per_client: processes.own_growth(connections),
         server_bytes_per_connection: processes.server_growth(connections),
     });
+    if let Some(missing) = processes.missing(&stage) {
+        report.judgement.add(Verdict::Pass, missing);
+    }
     report.processes = Some(processes);
     if !args.allow_disconnects && books.closed_by_server() > 0 {
         report.judgement.add(Verdict::InvariantBroken, report.connections.closed_text());

@@ -1,6 +1,6 @@
 //! Connections that end and answers that do not come.
 
-use crate::bench::bench;
+use crate::bench::{bench, bench_until};
 use crate::double::Fault;
 use crate::{MEASURED, broadcast};
 
@@ -54,6 +54,22 @@ async fn a_server_that_never_answers_makes_the_run_invalid_and_the_window_says_s
     assert_eq!((ran.count("sent"), ran.count("unanswered")), (4, 4), "the window bounds what is sent");
     assert_eq!(ran.json["valid"], false);
     assert!(ran.out.contains("the window of unanswered messages was full"), "{}", ran.out);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watched_process_that_ends_costs_its_numbers_and_not_the_report() {
+    let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+    let pid = child.id();
+    let ended = async move {
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        child.kill().unwrap();
+        child.wait().unwrap();
+        std::future::pending().await
+    };
+    let ran = bench_until(&format!("{} --pid {pid}", broadcast()), &[], ended).await;
+    ran.assert_nothing_broke();
+    assert_eq!(ran.json["processes"]["servers"], serde_json::json!([]));
+    assert!(ran.out.contains("--pid ended during the run"), "{}", ran.out);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
