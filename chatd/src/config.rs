@@ -9,6 +9,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use crate::broker::embedded::Sync;
+use crate::keys::Keys;
 
 /// Declares a group of settings twice: as given (each may be absent) and as in force.
 macro_rules! settings {
@@ -197,6 +198,8 @@ impl Config {
                 self.serve.listen
             ));
         }
+        Keys::new(&self.serve.redis_prefix)
+            .map_err(|error| format!("redis_prefix = {:?}: {error}", self.serve.redis_prefix))?;
         let positive: [(&str, u64); 6] = [
             ("history.max_messages", self.history.max_messages),
             ("limits.max_frame_bytes", self.limits.max_frame_bytes as u64),
@@ -324,6 +327,8 @@ mod tests {
         assert!(config.check().unwrap_err().contains("--allow-open"));
         config.serve.allow_open = true;
         assert_eq!(config.check(), Ok(()));
+        config.serve.redis_prefix = "a:b".to_owned();
+        assert!(config.check().unwrap_err().contains("redis_prefix"));
         config.serve.listen = "nonsense".to_owned();
         assert!(config.check().unwrap_err().contains("listen"));
     }
