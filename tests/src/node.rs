@@ -58,26 +58,35 @@ impl Node {
         Self::start(&[&["--ephemeral"], arguments].concat()).await
     }
 
+    /// Starts chatd in memory on another address than the usual.
+    pub async fn ephemeral_on(listen: &'static str, arguments: &[&str]) -> Self {
+        Self::start_on(listen, &[&["--ephemeral"], arguments].concat()).await
+    }
+
     /// Starts chatd on a free port and waits until it is ready.
+    pub async fn start(arguments: &[&str]) -> Self {
+        Self::start_on("127.0.0.1:0", arguments).await
+    }
+
+    /// Starts chatd on an address and waits until it is ready.
     ///
     /// # Panics
     /// When it does not get ready; the message holds its log.
-    pub async fn start(arguments: &[&str]) -> Self {
-        let program = program("chatd");
+    pub async fn start_on(listen: &'static str, arguments: &[&str]) -> Self {
         let arguments: Vec<_> = arguments.iter().map(|text| (*text).to_owned()).collect();
-        tokio::task::spawn_blocking(move || Self::start_blocking(&program, &arguments))
+        tokio::task::spawn_blocking(move || Self::start_blocking(&program("chatd"), listen, &arguments))
             .await
             .expect("chatd starts")
     }
 
-    fn start_blocking(program: &PathBuf, arguments: &[String]) -> Self {
+    fn start_blocking(program: &PathBuf, listen: &str, arguments: &[String]) -> Self {
         let mut command = Command::new(program);
         let own = std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CHATD_"));
         for (name, _) in own {
             command.env_remove(name);
         }
         let mut child = command
-            .args(["--listen", "127.0.0.1:0"])
+            .args(["--listen", listen])
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -159,8 +168,16 @@ impl Node {
     ///
     /// # Panics
     /// When it does not stop within 20 seconds.
-    pub async fn stop(mut self) -> Option<i32> {
-        self.signal(Signal::SIGTERM);
+    pub async fn stop(self) -> Option<i32> {
+        self.stop_with(Signal::SIGTERM).await
+    }
+
+    /// The same with another signal.
+    ///
+    /// # Panics
+    /// As [`Node::stop`].
+    pub async fn stop_with(mut self, signal: Signal) -> Option<i32> {
+        self.signal(signal);
         for _ in 0..400 {
             if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
                 return status.code();
