@@ -10,5 +10,6 @@ pub mod raw_http;
 pub mod raw_socket;
 pub mod redis_server;
 pub mod site;
+pub mod source;
 pub mod talk;
 pub mod wait;

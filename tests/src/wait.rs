@@ -18,3 +18,9 @@ pub async fn until(what: &str, limit: Duration, mut holds: impl AsyncFnMut() -> 
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
+
+/// A rest between two steps of something that repeats, such as a source of load. What comes after it must not rely
+/// on anything having happened meanwhile.
+pub async fn pace(rest: Duration) {
+    tokio::time::sleep(rest).await;
+}

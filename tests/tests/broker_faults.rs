@@ -12,7 +12,7 @@ use chat_tests::broker::{
 };
 use chat_tests::fault_proxy::FaultProxy;
 use chat_tests::redis_server::RedisServer;
-use chat_tests::wait::{SOON, until};
+use chat_tests::wait::{SOON, pace, until};
 use chatd::broker::{Broker, BrokerError, Conversation, Range, Retention, Topic};
 use chatd::counters::Counters;
 
@@ -242,7 +242,7 @@ async fn a_storm_of_faults_loses_nothing_and_repeats_nothing() {
             while !stop.load(Relaxed) {
                 append_until_done(&broker, message("a", &target, &format!("{lane}-{count}"))).await;
                 count += 1;
-                tokio::time::sleep(PACE).await;
+                pace(PACE).await;
             }
             (Conversation::of(APP, &user("a"), &target).topics().pop().expect("a topic"), count)
         });

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chat_protocol::{AppId, UserId};
 use chat_tests::redis_server::RedisServer;
-use chat_tests::wait::{SOON, until};
+use chat_tests::wait::{SOON, pace, until};
 use chatd::keys::Keys;
 use chatd::presence::embedded::EmbeddedPresence;
 use chatd::presence::redis::RedisPresence;
@@ -198,7 +198,7 @@ async fn a_dead_nodes_users_vanish_once_and_it_comes_back_as_another() {
             assert!(!renewal.was_dead);
             vanished.extend(renewal.vanished);
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        pace(Duration::from_millis(50)).await;
     }
     assert_eq!(vanished.len(), 701);
     let x = Vanished { app: 8, user: user("x"), room_size: 0 };

@@ -1,0 +1,206 @@
+//! The rules of the house that a program can check.
+//!
+//! Invariant: a broken rule is named with file and line; nothing is excused by a list of exceptions.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use chat_protocol::operation::ALL;
+use chat_tests::node::Node;
+use chat_tests::raw_http::{get, post_json};
+use chat_tests::source::{Source, files, root};
+use chat_tests::talk::refused;
+use regex::Regex;
+use serde_json::{Value, json};
+
+const MAX_FILE_LINES: usize = 400;
+const MAX_FUNCTION_LINES: usize = 70;
+
+fn pattern(text: &str) -> Regex {
+    Regex::new(text).expect("a pattern")
+}
+
+/// `path:line` of every line of code that matches.
+fn lines_with(sources: &[Source], found: &Regex, applies: impl Fn(&Source) -> bool) -> Vec<String> {
+    let matching = |source: &Source| {
+        let hits = source.code().filter(|(_, line)| found.is_match(line));
+        hits.map(|(number, line)| format!("{}:{number}: {}", source.path, line.trim())).collect::<Vec<_>>()
+    };
+    sources.iter().filter(|source| applies(source)).flat_map(matching).collect()
+}
+
+fn none(broken: &[String], rule: &str) {
+    assert!(broken.is_empty(), "{rule}:\n{}", broken.join("\n"));
+}
+
+#[test]
+fn a_file_has_at_most_400_lines() {
+    let long = files(".rs").into_iter().map(|source| (source.text.lines().count(), source.path));
+    let long = long.filter(|(lines, _)| *lines > MAX_FILE_LINES);
+    none(&long.map(|(lines, path)| format!("{path}: {lines}")).collect::<Vec<_>>(), "too long");
+}
+
+#[test]
+fn a_function_has_fewer_than_70_lines() {
+    let head = pattern(r"^(\s*)(pub(\(\w+\))? )?(const )?(async )?fn (\w+)");
+    let mut long = Vec::new();
+    for source in files(".rs") {
+        let lines: Vec<_> = source.text.lines().collect();
+        for (start, line) in lines.iter().enumerate() {
+            let Some(found) = head.captures(line) else { continue };
+            let end = format!("{}}}", &found[1]);
+            let length = lines[start..].iter().position(|line| *line == end).map_or(1, |end| end + 1);
+            if length >= MAX_FUNCTION_LINES && !line.trim_end().ends_with('}') {
+                long.push(format!("{}:{}: {} has {length} lines", source.path, start + 1, &found[6]));
+            }
+        }
+    }
+    none(&long, "too long");
+}
+
+#[test]
+fn a_file_begins_with_what_it_is() {
+    let silent = files(".rs").into_iter().filter(|source| !source.text.starts_with("//! "));
+    none(&silent.map(|source| source.path).collect::<Vec<_>>(), "the first line must be `//! …`");
+}
+
+#[test]
+fn no_file_is_named_after_nothing() {
+    let banned = pattern(r"(^|/)(utils?|common|helpers?|misc|managers?)(\.rs)?(/|$)");
+    let named = files(".rs").into_iter().filter(|source| banned.is_match(&source.path));
+    none(&named.map(|source| source.path).collect::<Vec<_>>(), "a name that says nothing");
+}
+
+#[test]
+fn driver_crates_stay_in_their_rooms() {
+    let sources = files(".rs");
+    // A crate's own path begins without `::` before it; `crate::broker::redis::…` is a room, not the driver.
+    for (driver, rooms) in [
+        ("redis", &["redis"][..]),
+        ("rusqlite", &["embedded"]),
+        ("axum|hyper|hyper_util|http_body_util|tower", &["http", "listener.rs"]),
+        ("tokio_tungstenite|tungstenite", &["transport", "http"]),
+        ("toml", &["config"]),
+    ] {
+        let used = pattern(&format!(r"(^|[^:\w])({driver})::"));
+        let outside = |source: &Source| {
+            source.path.starts_with("chatd/src/") && !rooms.iter().any(|room| source.is_in_room(room))
+        };
+        none(&lines_with(&sources, &used, outside), &format!("{driver} outside of {rooms:?}"));
+    }
+}
+
+#[test]
+fn adapters_are_named_only_where_they_are_put_together() {
+    let adapter = pattern(r"\b(EmbeddedPresence|RedisPresence|RedisBroker|Embedded)(::|\s*\{|>)");
+    let outside = |source: &Source| {
+        let room = ["app.rs", "embedded", "redis"].iter().any(|room| source.is_in_room(room));
+        source.path.starts_with("chatd/src/") && !room
+    };
+    none(&lines_with(&files(".rs"), &adapter, outside), "an adapter outside of app.rs");
+}
+
+#[test]
+fn redis_keys_are_built_in_keys_rs_only() {
+    let literal = pattern(r#""([^"\\]|\\.)*(\{chat|chat:|:\{[a-z_]*\}:)([^"\\]|\\.)*""#);
+    let outside =
+        |source: &Source| source.path.starts_with("chatd/src/") && source.path != "chatd/src/keys.rs";
+    none(&lines_with(&files(".rs"), &literal, outside), "a key outside of keys.rs");
+    // A script gets every key from its caller, so that a cluster knows which keys it touches.
+    let own_key = pattern(r#"redis\.p?call\(\s*['"][A-Za-z]+['"]\s*,\s*['"]"#);
+    let mut broken = Vec::new();
+    for script in files(".lua") {
+        let lines = (1..).zip(script.text.lines()).filter(|(_, line)| own_key.is_match(line));
+        broken.extend(lines.map(|(number, line)| format!("{}:{number}: {}", script.path, line.trim())));
+    }
+    none(&broken, "a script with a key of its own");
+}
+
+#[test]
+fn nothing_shipped_unwraps_or_queues_without_bound() {
+    let sources = files(".rs");
+    let unwrap = pattern(r"\.unwrap\(\)|\btodo!|\bunimplemented!|\bdbg!");
+    none(&lines_with(&sources, &unwrap, Source::is_product), "handle it, or expect(…) with the reason");
+    let unbounded = pattern(r"unbounded_channel|mpsc::unbounded|UnboundedSender");
+    none(&lines_with(&sources, &unbounded, Source::is_product), "every queue has a bound");
+}
+
+#[test]
+fn tests_wait_for_conditions_and_none_is_switched_off() {
+    let sources = files(".rs");
+    let is_test = |source: &Source| source.path.starts_with("tests/tests/");
+    let sleep = pattern(r"\bsle{2}p(_until)?\(");
+    none(&lines_with(&sources, &sleep, is_test), "wait with chat_tests::wait");
+    let ignored = pattern(r"#\[ignore");
+    none(&lines_with(&sources, &ignored, |_| true), "a test that is not run");
+}
+
+#[test]
+fn every_code_map_names_every_module() {
+    let module = pattern(r"(?m)^pub mod (\w+);");
+    let mut maps = 0;
+    for source in files("/src/lib.rs").into_iter().filter(|source| source.text.contains("//! | module |")) {
+        maps += 1;
+        let map: String = source.text.lines().filter(|line| line.starts_with("//! | [")).collect();
+        for found in module.captures_iter(&source.text) {
+            let name = format!("[`{}`]", &found[1]);
+            assert!(map.contains(&name), "{}: the code map lacks {name}", source.path);
+        }
+        let named = pattern(r"\[`(\w+)`\]");
+        for found in named.captures_iter(&map) {
+            let line = format!("pub mod {};", &found[1]);
+            assert!(source.text.contains(&line), "{}: no module {}", source.path, &found[1]);
+        }
+    }
+    assert!(maps >= 3, "chatd, chat-protocol and chatctl have code maps");
+}
+
+/// The dependencies of each package, without those for its tests.
+fn dependencies(package: &str) -> BTreeSet<String> {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["metadata", "--format-version=1", "--no-deps", "--offline"]).current_dir(root());
+    let output = cargo.output().expect("cargo can be started");
+    let metadata: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let packages = metadata["packages"].as_array().expect("packages");
+    let package = packages.iter().find(|found| found["name"] == package).expect("a package of the workspace");
+    let dependencies = package["dependencies"].as_array().expect("dependencies").iter();
+    let shipped = dependencies.filter(|dependency| dependency["kind"] != "dev");
+    shipped.map(|dependency| dependency["name"].as_str().expect("a name").to_owned()).collect()
+}
+
+#[test]
+fn crates_depend_in_one_direction() {
+    let plain = ["serde", "serde_json", "thiserror"].map(str::to_owned).into();
+    assert_eq!(dependencies("chat-protocol"), plain, "the words of the wire need nothing more");
+    for package in ["chat-client", "chatctl", "chatbench"] {
+        let found = dependencies(package);
+        for foreign in ["chatd", "chat-tests", "redis", "rusqlite", "axum"] {
+            assert!(!found.contains(foreign), "{package} depends on {foreign}");
+        }
+    }
+    assert!(!dependencies("chatd").contains("chat-client"), "the server does not know its clients");
+}
+
+#[test]
+fn every_operation_has_a_command_of_chatctl() {
+    let covered: BTreeSet<_> = chatctl::coverage().into_iter().map(|(path, _)| path).collect();
+    let all: BTreeSet<_> = ALL.iter().map(|operation| operation.path).collect();
+    assert_eq!(covered, all);
+}
+
+#[tokio::test]
+async fn every_operation_is_served_over_http_and_websocket() {
+    let node = Node::ephemeral(&[]).await;
+    let mut session = node.login(501, "a").await;
+    for operation in ALL {
+        for answer in
+            [get(node.server(), operation.path).await, post_json(node.server(), operation.path, "{}").await]
+        {
+            assert_ne!(answer.code(), 1010, "{} over HTTP", operation.path);
+        }
+        let answer = session.request(operation.path.trim_start_matches('/'), &json!({})).await;
+        if answer.is_err() {
+            assert_ne!(refused(answer), 1010, "{} over WebSocket", operation.path);
+        }
+    }
+}
