@@ -33,7 +33,6 @@ pub struct RedisBroker {
     logs: Arc<Logs>,
     subscriptions: Arc<Subscriptions>,
     clock: Arc<dyn Clock>,
-    counters: Arc<Counters>,
     _tasks: Vec<AbortOnDropHandle<()>>,
 }
 
@@ -58,7 +57,7 @@ impl RedisBroker {
         let others = Link::open(&client, Arc::new(|_| ())).await?;
         let bus = Link::open(&client, subscriptions.on_message()).await?;
         let logs = Arc::new(Logs::new(keys, appends, others, retention.max_messages));
-        let outlet = Arc::new(Outlet { logs: logs.clone(), sink, counters: counters.clone() });
+        let outlet = Arc::new(Outlet { logs: logs.clone(), sink, counters });
         let mut tasks = vec![
             tokio::spawn(subscriptions.clone().run(bus.clone(), logs.clone())),
             tokio::spawn(subscriptions.clone().call_itself(bus, logs.clone())),
@@ -67,7 +66,7 @@ impl RedisBroker {
             tasks.push(tokio::spawn(shard.clone().run(arrivals, outlet.clone())));
         }
         let tasks = tasks.into_iter().map(AbortOnDropHandle::new).collect();
-        Ok(Arc::new(Self { logs, subscriptions, clock, counters, _tasks: tasks }))
+        Ok(Arc::new(Self { logs, subscriptions, clock, _tasks: tasks }))
     }
 
     fn channel(&self, topic: &Topic) -> Bytes {
@@ -78,11 +77,7 @@ impl RedisBroker {
 #[async_trait]
 impl Broker for RedisBroker {
     async fn append(&self, message: Outgoing) -> Result<Receipt, BrokerError> {
-        let receipt = self.logs.append(&message, self.clock.now_ms()).await?;
-        if !receipt.duplicate {
-            self.counters.messages.add(1);
-        }
-        Ok(receipt)
+        Ok(self.logs.append(&message, self.clock.now_ms()).await?)
     }
 
     async fn notify(&self, topic: &Topic, notice: Notice) -> Result<(), BrokerError> {
