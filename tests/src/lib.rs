@@ -11,5 +11,6 @@ pub mod raw_socket;
 pub mod redis_server;
 pub mod site;
 pub mod source;
+pub mod stream;
 pub mod talk;
 pub mod wait;
