@@ -19,6 +19,9 @@
 //! | [`ops`] | operations, the same for HTTP and WebSocket |
 //! | [`http`] | the HTTP edge |
 //! | [`chat`] | sending |
+//! | [`groups`] | who belongs to which group: port and adapters |
+//! | [`friends`] | how users stand to each other: port and adapters |
+//! | [`conversations`] | a user's conversations and read state: port and adapters |
 //! | [`presence`] | who is online: port, adapters, the roll of this node |
 //! | [`broker`] | one log and one bus: port and adapters |
 //! | [`hub`] | who is connected here, fan-out, outboxes |
@@ -34,7 +37,10 @@ pub mod broker;
 pub mod chat;
 pub mod clock;
 pub mod config;
+pub mod conversations;
 pub mod counters;
+pub mod friends;
+pub mod groups;
 pub mod http;
 pub mod hub;
 pub mod keys;

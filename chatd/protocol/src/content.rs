@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::code::{Code, Refusal};
+use crate::id::UserId;
 
 /// Largest content of one message, in bytes of UTF-8 over all its parts.
 pub const MAX_CONTENT_BYTES: usize = 16 * 1024;
@@ -26,6 +27,9 @@ pub struct Content {
     /// What the file server asks for before it gives the file out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
+    /// Who was removed, in a group's message of kind `kick`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<UserId>,
     /// Size of the picture or film: an object of `width` and `height` in pixels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<Value>,
@@ -38,7 +42,7 @@ fn text_kind() -> String {
 impl Content {
     /// A text.
     pub fn text(msg: impl Into<String>) -> Self {
-        Self { kind: text_kind(), msg: Some(msg.into()), url: None, secret: None, size: None }
+        Self { kind: text_kind(), msg: Some(msg.into()), url: None, secret: None, member: None, size: None }
     }
 
     /// Checks kind, presence and size. `text_name` is what the caller calls the text (`msg` or `message`).
@@ -48,6 +52,9 @@ impl Content {
     pub fn check(&self, text_name: &str) -> Result<(), Refusal> {
         if !KINDS.contains(&self.kind.as_str()) {
             return Err(Refusal::parameter("type", format_args!("must be one of {}", KINDS.join(", "))));
+        }
+        if self.member.is_some() {
+            return Err(Refusal::parameter("member", "only chatd itself writes it"));
         }
         let parts = [&self.msg, &self.url, &self.secret];
         if parts.iter().map(|part| part.as_ref().map_or(0, String::len)).sum::<usize>() > MAX_CONTENT_BYTES {

@@ -12,12 +12,16 @@
 //! | [`envelope`] | HTTP answers, WebSocket requests, answers and pushes |
 //! | [`content`] | what a message carries |
 //! | [`session`] | commands that exist on a WebSocket only |
-//! | [`user`], [`system`] | the operations, one module a noun |
+//! | [`user`], [`group`], [`message`], [`conversation`], [`friend`], [`system`] | the operations, one module a noun |
 
 pub mod code;
 pub mod content;
+pub mod conversation;
 pub mod envelope;
+pub mod friend;
+pub mod group;
 pub mod id;
+pub mod message;
 pub mod operation;
 pub mod params;
 pub mod session;

@@ -5,7 +5,7 @@
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::params::Field;
-use crate::{system, user};
+use crate::{conversation, friend, group, message, system, user};
 
 /// A request that works the same over HTTP (GET and POST) and WebSocket.
 pub trait Operation: 'static {
@@ -46,6 +46,26 @@ pub const ALL: &[Description] = &[
     user::Online::DESCRIPTION,
     user::SendMessage::DESCRIPTION,
     user::SendMessageAll::DESCRIPTION,
+    group::Create::DESCRIPTION,
+    group::Join::DESCRIPTION,
+    group::Leave::DESCRIPTION,
+    group::Members::DESCRIPTION,
+    group::List::DESCRIPTION,
+    group::SendMessage::DESCRIPTION,
+    group::Kick::DESCRIPTION,
+    group::Dismiss::DESCRIPTION,
+    message::History::DESCRIPTION,
+    message::Recall::DESCRIPTION,
+    conversation::List::DESCRIPTION,
+    conversation::Read::DESCRIPTION,
+    friend::Request::DESCRIPTION,
+    friend::Requests::DESCRIPTION,
+    friend::Accept::DESCRIPTION,
+    friend::Reject::DESCRIPTION,
+    friend::Remove::DESCRIPTION,
+    friend::List::DESCRIPTION,
+    friend::Block::DESCRIPTION,
+    friend::Unblock::DESCRIPTION,
     system::State::DESCRIPTION,
 ];
 

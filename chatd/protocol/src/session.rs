@@ -66,6 +66,29 @@ pub struct Position {
     pub offset: u64,
 }
 
+/// Conversations one log-in may recover at most.
+pub const MAX_RECOVER: usize = 200;
+
+/// Answer of [`LOGIN`] with `recover`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoggedIn {
+    /// One for each conversation asked for, in the same order. The missed messages follow as pushes.
+    pub recovered: Vec<Recovered>,
+}
+
+/// What recovery can give back of one conversation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recovered {
+    /// The conversation, as the user named it.
+    pub target: Target,
+    /// The history the offset belongs to now.
+    pub epoch: String,
+    /// Number of the newest message.
+    pub offset: u64,
+    /// False: some messages are gone, or too many to send; the history has what there is.
+    pub complete: bool,
+}
+
 /// Data of [`MSG`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -10,6 +10,9 @@
 //!   excuse: what was missed is read from the log before anything newer is delivered.
 //! - Messages of a pair reach the inbox topics of both users; world and group messages their own topic.
 //! - A conversation keeps its epoch as long as it keeps its history.
+//! - A message to a group is appended only while its sender is a member, one to a user only while that user does not
+//!   block its sender; both are checked in the step that appends.
+//! - [`Broker::recall`] takes the content of an entry away for good; the entry keeps its place.
 
 pub mod embedded;
 pub mod redis;
@@ -174,9 +177,22 @@ pub enum Event {
         entry: Entry,
         /// Who gets no copy.
         skip: Skip,
+        /// What it does to the group besides being read.
+        effect: Effect,
     },
     /// Something that is not kept.
     Notice(Notice),
+}
+
+/// What an entry of a group's log does to the group. Readers who are gone get the entry, and nothing after it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing: an ordinary message.
+    None,
+    /// The user is no member any more.
+    Left(UserId),
+    /// The group is no more.
+    Dismissed,
 }
 
 /// A push that is in no log: delivered at most once.
@@ -196,6 +212,8 @@ pub trait Sink: Send + Sync {
     fn deliver(&self, topic: &Topic, event: &Event);
     /// Messages of the topic are gone for good; its readers must be told.
     fn lost(&self, topic: &Topic);
+    /// Notices of the topic may have been missed while the bus was away; its messages were not.
+    fn interrupted(&self, topic: &Topic);
 }
 
 /// Why the broker did not do as asked.
@@ -207,6 +225,24 @@ pub enum BrokerError {
     /// The store answered something that cannot be.
     #[error("the store is corrupt: {0}")]
     Corrupt(String),
+    /// There is no such group.
+    #[error("no such group")]
+    NoSuchGroup,
+    /// The sender is no member of the group.
+    #[error("not a member of the group")]
+    NotMember,
+    /// The recipient blocks the sender.
+    #[error("this user does not take messages from you")]
+    Blocked,
+    /// No such message to recall: never logged, or no longer kept.
+    #[error("no such message")]
+    NoSuchMessage,
+    /// Someone else sent it.
+    #[error("only its sender may recall a message")]
+    NotSender,
+    /// It was sent too long ago.
+    #[error("a message can be recalled within 2 minutes only")]
+    TooLate,
 }
 
 impl BrokerError {
@@ -216,14 +252,22 @@ impl BrokerError {
         match self {
             BrokerError::Unreachable(_) => Code::StoreUnreachable,
             BrokerError::Corrupt(_) => Code::ServerError,
+            BrokerError::NoSuchGroup | BrokerError::NoSuchMessage => Code::NotFound,
+            BrokerError::NotSender => Code::NotAuthorised,
+            BrokerError::NotMember | BrokerError::Blocked | BrokerError::TooLate => Code::RefusedByRule,
         }
     }
 }
 
 impl From<BrokerError> for Refusal {
     fn from(error: BrokerError) -> Self {
-        tracing::warn!(%error, "broker");
-        error.code().into()
+        match error {
+            BrokerError::Unreachable(_) | BrokerError::Corrupt(_) => {
+                tracing::warn!(%error, "broker");
+                error.code().into()
+            }
+            rule => Refusal::new(rule.code(), rule.to_string()),
+        }
     }
 }
 
@@ -265,6 +309,17 @@ pub trait Broker: Send + Sync {
         range: Range,
         limit: usize,
     ) -> Result<Page, BrokerError>;
+
+    /// Takes a message's content away: its members become those of a message of type `recalled` with the same
+    /// `target`, `from` and `msgId`. With `by`, only the message's own sender within
+    /// [`chat_protocol::message::RECALL_WINDOW_MS`]; without, an operator. Readers of the conversation get a notice
+    /// `message/recall` with `target`, `from`, `offset`, `epoch` in the same step. Repeating it is harmless.
+    async fn recall(
+        &self,
+        conversation: &Conversation,
+        offset: u64,
+        by: Option<&UserId>,
+    ) -> Result<chat_protocol::message::Recalled, BrokerError>;
 
     /// Whether messages can be appended and are being received right now.
     async fn ready(&self) -> Result<(), BrokerError>;

@@ -1,0 +1,211 @@
+//! Operations on friendships: one side asks, the other accepts; blocks.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{AppId, UserId};
+use crate::operation::Operation;
+use crate::params::{Field, Kind};
+
+/// Longest greeting of a request, in bytes of UTF-8.
+pub const MAX_GREETING_BYTES: usize = 512;
+
+/// Push: someone asks to be a friend; its data is an [`Asked`].
+pub const REQUEST_PUSH: &str = "friend/request";
+/// Push: someone accepted; its data is an [`Accepted`].
+pub const ACCEPT_PUSH: &str = "friend/accept";
+
+const APP_ID: Field = Field::required("appId", Kind::AppId, "which world");
+const USER_ID: Field = Field::required("userId", Kind::UserId, "the acting user");
+const FRIEND_ID: Field = Field::required("friendId", Kind::UserId, "the other user");
+
+/// How two users stand, seen by one of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Standing {
+    /// Nothing between them.
+    None,
+    /// The acting user has asked and waits for an answer.
+    Requested,
+    /// The other has asked and waits for an answer.
+    Asked,
+    /// Both agreed.
+    Friends,
+}
+
+/// Answer of operations that change how two users stand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StandingResponse {
+    /// The other user.
+    pub friend_id: UserId,
+    /// How they stand now.
+    pub standing: Standing,
+    /// Whether the acting user blocks the other.
+    pub blocked: bool,
+    /// Whether this call changed anything; false: it was so already.
+    pub changed: bool,
+}
+
+/// `/friend/request`.
+pub struct Request;
+
+/// Parameters of [`Request`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RequestRequest {
+    /// Which world.
+    pub app_id: AppId,
+    /// Who asks.
+    pub user_id: UserId,
+    /// Who is asked.
+    pub friend_id: UserId,
+    /// A word to go with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub greeting: Option<String>,
+}
+
+impl Operation for Request {
+    const PATH: &'static str = "/friend/request";
+    const ABOUT: &'static str = "Asks a user to be a friend; when both have asked, they are friends.";
+    const FIELDS: &'static [Field] = &[
+        APP_ID,
+        USER_ID,
+        FRIEND_ID,
+        Field::optional("greeting", Kind::Text, "a word to go with it, at most 512 bytes"),
+    ];
+    const ACTOR: Option<&'static str> = Some("userId");
+    type Request = RequestRequest;
+    type Response = StandingResponse;
+}
+
+/// Parameters of operations on one other user.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FriendRequest {
+    /// Which world.
+    pub app_id: AppId,
+    /// The acting user.
+    pub user_id: UserId,
+    /// The other user.
+    pub friend_id: UserId,
+}
+
+macro_rules! on_friend {
+    ($(#[$doc:meta])* $name:ident, $path:literal, $about:literal) => {
+        $(#[$doc])*
+        pub struct $name;
+
+        impl Operation for $name {
+            const PATH: &'static str = $path;
+            const ABOUT: &'static str = $about;
+            const FIELDS: &'static [Field] = &[APP_ID, USER_ID, FRIEND_ID];
+            const ACTOR: Option<&'static str> = Some("userId");
+            type Request = FriendRequest;
+            type Response = StandingResponse;
+        }
+    };
+}
+
+on_friend!(
+    /// `/friend/accept`.
+    Accept,
+    "/friend/accept",
+    "Accepts a user's request."
+);
+on_friend!(
+    /// `/friend/reject`.
+    Reject,
+    "/friend/reject",
+    "Declines a user's request; the other side is not told."
+);
+on_friend!(
+    /// `/friend/remove`.
+    Remove,
+    "/friend/remove",
+    "Ends a friendship, or takes an own request back."
+);
+on_friend!(
+    /// `/friend/block`.
+    Block,
+    "/friend/block",
+    "Refuses a user's one-to-one messages and requests, and ends a friendship."
+);
+on_friend!(
+    /// `/friend/unblock`.
+    Unblock,
+    "/friend/unblock",
+    "Lifts a block; a friendship does not come back by itself."
+);
+
+/// Parameters of the lists.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MineRequest {
+    /// Which world.
+    pub app_id: AppId,
+    /// The acting user.
+    pub user_id: UserId,
+}
+
+/// `/friend/requests`.
+pub struct Requests;
+
+/// A request that waits for an answer, and data of the [`REQUEST_PUSH`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// Who asks.
+    pub from: UserId,
+    /// A word that goes with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub greeting: Option<String>,
+    /// When, Unix milliseconds.
+    pub time: u64,
+}
+
+/// Data of the [`ACCEPT_PUSH`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accepted {
+    /// Who accepted.
+    pub from: UserId,
+    /// When, Unix milliseconds.
+    pub time: u64,
+}
+
+/// Answer of [`Requests`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestsResponse {
+    /// Requests of others, the oldest first.
+    pub requests: Vec<Asked>,
+}
+
+impl Operation for Requests {
+    const PATH: &'static str = "/friend/requests";
+    const ABOUT: &'static str = "Requests that wait for the acting user's answer.";
+    const FIELDS: &'static [Field] = &[APP_ID, USER_ID];
+    const ACTOR: Option<&'static str> = Some("userId");
+    type Request = MineRequest;
+    type Response = RequestsResponse;
+}
+
+/// `/friend/list`.
+pub struct List;
+
+/// Answer of [`List`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListResponse {
+    /// Friends in byte order.
+    pub friends: Vec<UserId>,
+    /// Users the acting user has asked.
+    pub requested: Vec<UserId>,
+    /// Users the acting user blocks.
+    pub blocked: Vec<UserId>,
+}
+
+impl Operation for List {
+    const PATH: &'static str = "/friend/list";
+    const ABOUT: &'static str = "Friends, own requests, and blocked users.";
+    const FIELDS: &'static [Field] = &[APP_ID, USER_ID];
+    const ACTOR: Option<&'static str> = Some("userId");
+    type Request = MineRequest;
+    type Response = ListResponse;
+}

@@ -1,0 +1,271 @@
+//! Operations on groups: only members read, send or receive; the owner removes members and dismisses.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{AppId, GroupId, MsgId, UserId};
+use crate::operation::Operation;
+use crate::params::{Field, Kind};
+
+/// Longest name of a group, in bytes of UTF-8.
+pub const MAX_GROUP_NAME_BYTES: usize = 128;
+/// Members in one page at most.
+pub const MAX_MEMBERS_PAGE: u32 = 1000;
+
+const APP_ID: Field = Field::required("appId", Kind::AppId, "which world");
+const USER_ID: Field = Field::required("userId", Kind::UserId, "the acting user");
+const GROUP_ID: Field = Field::required("groupId", Kind::GroupId, "which group");
+
+/// A group as its members see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Group {
+    /// Which group.
+    pub group_id: GroupId,
+    /// Its name.
+    pub name: String,
+    /// Who created it.
+    pub owner: UserId,
+    /// How many members it has.
+    pub member_count: u64,
+}
+
+/// `/group/create`: a new group with its creator as owner and only member.
+pub struct Create;
+
+/// Parameters of [`Create`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CreateRequest {
+    /// Which world.
+    pub app_id: AppId,
+    /// The owner.
+    pub user_id: UserId,
+    /// What to call the group.
+    pub name: String,
+    /// The group's id; made up when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group_id: Option<GroupId>,
+}
+
+impl Operation for Create {
+    const PATH: &'static str = "/group/create";
+    const ABOUT: &'static str =
+        "Creates a group; repeating it with the same groupId by the same owner is harmless.";
+    const FIELDS: &'static [Field] = &[
+        APP_ID,
+        Field::required("userId", Kind::UserId, "the owner"),
+        Field::required("name", Kind::Text, "what to call the group, 1 to 128 bytes"),
+        Field::optional("groupId", Kind::GroupId, "the group's id; made up when absent"),
+    ];
+    const ACTOR: Option<&'static str> = Some("userId");
+    type Request = CreateRequest;
+    type Response = Group;
+}
+
+/// Parameters of operations that need a group and an acting user only.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GroupRequest {
+    /// Which world.
+    pub app_id: AppId,
+    /// The acting user.
+    pub user_id: UserId,
+    /// Which group.
+    pub group_id: GroupId,
+}
+
+/// Answer of operations that change who is in a group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MembershipResponse {
+    /// Whether this call changed anything; false: it was so already.
+    pub changed: bool,
+    /// Members after the change.
+    pub member_count: u64,
+    /// Offset of the newest message of the group.
+    pub offset: u64,
+    /// Which history the offset belongs to.
+    pub epoch: String,
+}
+
+/// `/group/join`.
+pub struct Join;
+
+impl Operation for Join {
+    const PATH: &'static str = "/group/join";
+    const ABOUT: &'static str = "Joins a group; its messages from then on arrive on every device.";
+    const FIELDS: &'static [Field] = &[APP_ID, USER_ID, GROUP_ID];
+    const ACTOR: Option<&'static str> = Some("userId");
+    type Request = GroupRequest;
+    type Response = MembershipResponse;
+}
+
+/// `/group/leave`.
+pub struct Leave;
+
+impl Operation for Leave {
+    const PATH: &'static str = "/group/leave";
+    const ABOUT: &'static str = "Leaves a group; its owner cannot leave but dismiss it.";
+    const FIELDS: &'static [Field] = &[APP_ID, USER_ID, GROUP_ID];
+    const ACTOR: Option<&'static str> = Some("userId");
+    type Request = GroupRequest;
+    type Response = MembershipResponse;
+}
+
+/// `/group/dismiss`.
+pub struct Dismiss;
+
+impl Operation for Dismiss {
+    const PATH: &'static str = "/group/dismiss";
+    const ABOUT: &'static str = "Ends a group; owner only. Its history is gone.";
+    const FIELDS: &'static [Field] = &[APP_ID, USER_ID, GROUP_ID];
+    const ACTOR: Option<&'static str> = Some("userId");
+    type Request = GroupRequest;
+    type Response = MembershipResponse;
+}
+
+/// `/group/kick`.
+pub struct Kick;
+
+/// Parameters of [`Kick`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KickRequest {
+    /// Which world.
+    pub app_id: AppId,
+    /// The owner.
+    pub user_id: UserId,
+    /// Which group.
+    pub group_id: GroupId,
+    /// Whom to remove.
+    pub member_id: UserId,
+}
+
+impl Operation for Kick {
+    const PATH: &'static str = "/group/kick";
+    const ABOUT: &'static str = "Removes a member; owner only.";
+    const FIELDS: &'static [Field] =
+        &[APP_ID, USER_ID, GROUP_ID, Field::required("memberId", Kind::UserId, "whom to remove")];
+    const ACTOR: Option<&'static str> = Some("userId");
+    type Request = KickRequest;
+    type Response = MembershipResponse;
+}
+
+/// `/group/members`.
+pub struct Members;
+
+/// Parameters of [`Members`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MembersRequest {
+    /// Which world.
+    pub app_id: AppId,
+    /// The acting user, a member; without one an operator asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<UserId>,
+    /// Which group.
+    pub group_id: GroupId,
+    /// At most so many, 1000 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// Continue after this member: the `cursor` of the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<UserId>,
+}
+
+/// Answer of [`Members`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MembersResponse {
+    /// The group.
+    #[serde(flatten)]
+    pub group: Group,
+    /// Members in byte order.
+    pub members: Vec<UserId>,
+    /// Present when there are more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<UserId>,
+}
+
+impl Operation for Members {
+    const PATH: &'static str = "/group/members";
+    const ABOUT: &'static str = "Members of a group in byte order, in pages.";
+    const FIELDS: &'static [Field] = &[
+        APP_ID,
+        Field::optional("userId", Kind::UserId, "the acting user, a member; without one an operator asks"),
+        GROUP_ID,
+        Field::optional("limit", Kind::U32, "at most so many, 1 to 1000; 1000 when absent"),
+        Field::optional("cursor", Kind::UserId, "continue after this member"),
+    ];
+    const ACTOR: Option<&'static str> = Some("userId");
+    type Request = MembersRequest;
+    type Response = MembersResponse;
+}
+
+/// `/group/list`.
+pub struct List;
+
+/// Parameters of [`List`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListRequest {
+    /// Which world.
+    pub app_id: AppId,
+    /// Whose groups.
+    pub user_id: UserId,
+}
+
+/// Answer of [`List`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListResponse {
+    /// Groups the user is a member of, by id.
+    pub groups: Vec<Group>,
+}
+
+impl Operation for List {
+    const PATH: &'static str = "/group/list";
+    const ABOUT: &'static str = "Groups a user is a member of.";
+    const FIELDS: &'static [Field] = &[APP_ID, USER_ID];
+    const ACTOR: Option<&'static str> = Some("userId");
+    type Request = ListRequest;
+    type Response = ListResponse;
+}
+
+/// `/group/sendMessage`.
+pub struct SendMessage;
+
+/// Parameters of [`SendMessage`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SendMessageRequest {
+    /// Which world.
+    pub app_id: AppId,
+    /// The sender, a member.
+    pub user_id: UserId,
+    /// Which group.
+    pub group_id: GroupId,
+    /// The text, or the address of the file for the other types.
+    pub message: String,
+    /// The sender's id for it; made up when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub msg_id: Option<MsgId>,
+    /// `text` when absent.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+}
+
+impl Operation for SendMessage {
+    const PATH: &'static str = "/group/sendMessage";
+    const ABOUT: &'static str = "Sends a message to a group.";
+    const FIELDS: &'static [Field] = &[
+        APP_ID,
+        Field::required("userId", Kind::UserId, "the sender, a member"),
+        GROUP_ID,
+        Field::required("message", Kind::Text, "the text, or the address of the file for other types"),
+        Field::optional("msgId", Kind::MsgId, "the sender's id for it, so that a repeat is not sent twice"),
+        Field::optional("type", Kind::Text, "text (default), img, audio or video"),
+    ];
+    const ACTOR: Option<&'static str> = Some("userId");
+    type Request = SendMessageRequest;
+    type Response = crate::user::SendMessageAllResponse;
+}

@@ -1,0 +1,126 @@
+//! Operations on logged messages: history and recall.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{AppId, UserId};
+use crate::operation::Operation;
+use crate::params::{Field, Kind};
+use crate::session::Push;
+use crate::target::Target;
+
+/// Messages in one page at most.
+pub const MAX_HISTORY_PAGE: u32 = 200;
+/// Messages in one page when no limit is given.
+pub const DEFAULT_HISTORY_PAGE: u32 = 50;
+/// How long a sender may take a message back, in milliseconds.
+pub const RECALL_WINDOW_MS: u64 = 2 * 60 * 1000;
+
+const APP_ID: Field = Field::required("appId", Kind::AppId, "which world");
+const ACTING: Field =
+    Field::optional("userId", Kind::UserId, "the acting user; without one an operator asks");
+const TARGET: Field =
+    Field::required("target", Kind::Target, "the conversation, as the acting user names it");
+
+/// `/message/history`.
+pub struct History;
+
+/// Parameters of [`History`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HistoryRequest {
+    /// Which world.
+    pub app_id: AppId,
+    /// The acting user; needed for a one-to-one conversation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<UserId>,
+    /// The conversation.
+    pub target: Target,
+    /// Newest messages with a lesser offset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<u64>,
+    /// Oldest messages with a greater offset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<u64>,
+    /// At most so many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+}
+
+/// Answer of [`History`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HistoryResponse {
+    /// The messages by ascending offset.
+    pub messages: Vec<Push>,
+    /// Where the next page in the same direction begins: give it as `before` or `after` again. Absent at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<u64>,
+    /// Which history the offsets belong to; empty when nothing was ever said.
+    pub epoch: String,
+}
+
+impl Operation for History {
+    const PATH: &'static str = "/message/history";
+    const ABOUT: &'static str = "Messages of a conversation: the newest, or before or after an offset.";
+    const FIELDS: &'static [Field] = &[
+        APP_ID,
+        Field::optional(
+            "userId",
+            Kind::UserId,
+            "the acting user; without one an operator reads a world or group",
+        ),
+        TARGET,
+        Field::optional("before", Kind::U64, "newest messages with a lesser offset"),
+        Field::optional("after", Kind::U64, "oldest messages with a greater offset"),
+        Field::optional("limit", Kind::U32, "at most so many, 1 to 200; 50 when absent"),
+    ];
+    const ACTOR: Option<&'static str> = Some("userId");
+    type Request = HistoryRequest;
+    type Response = HistoryResponse;
+}
+
+/// `/message/recall`.
+pub struct Recall;
+
+/// Push that tells of a recalled message; its data is a [`Recalled`].
+pub const RECALL_PUSH: &str = "message/recall";
+/// `type` of a message whose content was taken back.
+pub const RECALLED_KIND: &str = "recalled";
+
+/// Parameters of [`Recall`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RecallRequest {
+    /// Which world.
+    pub app_id: AppId,
+    /// The sender; without one an operator recalls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<UserId>,
+    /// The conversation. An operator names a one-to-one conversation by `userId` and `target`.
+    pub target: Target,
+    /// Which message.
+    pub offset: u64,
+}
+
+/// Answer of [`Recall`], and data of the push.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recalled {
+    /// Where the message was sent to.
+    pub target: Target,
+    /// Who had sent it.
+    pub from: UserId,
+    /// Which message.
+    pub offset: u64,
+    /// Which history the offset belongs to.
+    pub epoch: String,
+}
+
+impl Operation for Recall {
+    const PATH: &'static str = "/message/recall";
+    const ABOUT: &'static str =
+        "Takes a message's content back: its sender within 2 minutes, or an operator.";
+    const FIELDS: &'static [Field] =
+        &[APP_ID, ACTING, TARGET, Field::required("offset", Kind::U64, "which message")];
+    const ACTOR: Option<&'static str> = Some("userId");
+    type Request = RecallRequest;
+    type Response = Recalled;
+}

@@ -1,0 +1,107 @@
+//! How users stand to each other: the port.
+//!
+//! The law, which every adapter obeys (`tests/tests/friend_laws.rs`):
+//! - Both sides see the same: one asks and the other is asked, or both are friends, whatever order and repeats.
+//! - Two who ask each other at the same moment are friends once.
+//! - A block is one-sided. It ends a friendship and requests both ways; while it stands, the blocked user's requests
+//!   and one-to-one messages are refused ([`crate::broker::Broker::append`] checks it in the same step).
+
+use async_trait::async_trait;
+use chat_protocol::friend::{Asked, Standing};
+use chat_protocol::{AppId, Code, Refusal, UserId};
+
+/// What a user does about another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Asks to be friends; accepts when the other has asked.
+    Request {
+        /// A word to go with it.
+        greeting: Option<String>,
+        /// When, Unix milliseconds.
+        time: u64,
+    },
+    /// Accepts the other's request.
+    Accept,
+    /// Declines the other's request.
+    Reject,
+    /// Ends the friendship, or takes the own request back.
+    Remove,
+    /// Blocks the other.
+    Block,
+    /// Lifts the block.
+    Unblock,
+}
+
+/// How the two stand after an action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// Seen by the acting user.
+    pub standing: Standing,
+    /// Whether the acting user blocks the other.
+    pub blocked: bool,
+    /// Whether anything changed.
+    pub changed: bool,
+}
+
+/// Everything about one user.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Circle {
+    /// Friends in byte order.
+    pub friends: Vec<UserId>,
+    /// Whom the user has asked, in byte order.
+    pub requested: Vec<UserId>,
+    /// Who has asked the user, the oldest first.
+    pub asked: Vec<Asked>,
+    /// Whom the user blocks, in byte order.
+    pub blocked: Vec<UserId>,
+}
+
+/// Why nothing was done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FriendError {
+    /// The other has not asked.
+    #[error("there is no request from this user")]
+    NoRequest,
+    /// The acting user blocks the other.
+    #[error("you block this user; unblock first")]
+    Blocking,
+    /// The other blocks the acting user.
+    #[error("this user does not take requests from you")]
+    Blocked,
+    /// The store did not answer.
+    #[error("the store is unreachable: {0}")]
+    Unreachable(String),
+}
+
+impl FriendError {
+    /// The code for the caller.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            FriendError::NoRequest => Code::NotFound,
+            FriendError::Blocking | FriendError::Blocked => Code::RefusedByRule,
+            FriendError::Unreachable(_) => Code::StoreUnreachable,
+        }
+    }
+}
+
+impl From<FriendError> for Refusal {
+    fn from(error: FriendError) -> Self {
+        if matches!(error, FriendError::Unreachable(_)) {
+            tracing::warn!(%error, "friends");
+            return error.code().into();
+        }
+        Refusal::new(error.code(), error.to_string())
+    }
+}
+
+/// The port. See the law above.
+#[async_trait]
+pub trait Friends: Send + Sync {
+    /// Does what `user` wants about `other`. Accepting when they are friends already, and every other repeat, changes
+    /// nothing and is no error; accepting or rejecting without a request is [`FriendError::NoRequest`].
+    async fn act(&self, app: AppId, user: &UserId, other: &UserId, action: &Action) -> Result<Outcome, FriendError>;
+
+    /// Everything about one user.
+    async fn circle(&self, app: AppId, user: &UserId) -> Result<Circle, FriendError>;
+}

@@ -1,0 +1,148 @@
+//! Who belongs to which group: the port.
+//!
+//! The law, which every adapter obeys (`tests/tests/group_laws.rs`):
+//! - A change of membership and the entry in the group's log that tells of it are one atomic step. The entry's
+//!   offset is the change's place among the messages: whoever left gets nothing that stands after it.
+//! - Only a member's message is appended; [`crate::broker::Broker::append`] checks it in the same step.
+//! - Repeating a change is harmless: it says that nothing changed and appends nothing.
+//! - A dismissed group is gone with its log; a group created anew under its id has another epoch.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chat_protocol::{AppId, Code, GroupId, Refusal, UserId};
+
+/// A group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// Its name.
+    pub name: String,
+    /// Who created it.
+    pub owner: UserId,
+    /// How many members it has.
+    pub member_count: u64,
+}
+
+/// A change of membership.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// The user becomes a member.
+    Join(UserId),
+    /// The user is no member any more; refused for the owner.
+    Leave(UserId),
+    /// The owner `by` removes a member; refused for himself.
+    Kick {
+        /// Who removes.
+        by: UserId,
+        /// Whom.
+        member: UserId,
+    },
+    /// The owner ends the group.
+    Dismiss(UserId),
+}
+
+/// What a change did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changed {
+    /// Whether anything changed.
+    pub changed: bool,
+    /// Members after the change; 0 after a dismissal.
+    pub member_count: u64,
+    /// Offset of the group's newest entry.
+    pub offset: u64,
+    /// Which history the offset belongs to.
+    pub epoch: Arc<str>,
+}
+
+/// A group of a user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Joined {
+    /// Which group.
+    pub group: GroupId,
+    /// Offset of the entry that told of his joining; what stands after it is for him.
+    pub since: u64,
+}
+
+/// Part of the members of a group.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Members {
+    /// Names in byte order.
+    pub users: Vec<UserId>,
+    /// Whether there are members after the last one listed.
+    pub more: bool,
+}
+
+/// Why a group was not changed or read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GroupError {
+    /// There is no such group.
+    #[error("no such group")]
+    NoSuchGroup,
+    /// Another group has this id.
+    #[error("the groupId is taken")]
+    Taken,
+    /// Only members may do this.
+    #[error("not a member of the group")]
+    NotMember,
+    /// Only the owner may do this.
+    #[error("only the owner of the group may do this")]
+    NotOwner,
+    /// The owner cannot leave or be removed.
+    #[error("the owner cannot leave; dismiss the group instead")]
+    Owner,
+    /// The store did not answer.
+    #[error("the store is unreachable: {0}")]
+    Unreachable(String),
+}
+
+impl GroupError {
+    /// The code for the caller.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            GroupError::NoSuchGroup => Code::NotFound,
+            GroupError::NotOwner => Code::NotAuthorised,
+            GroupError::Taken | GroupError::NotMember | GroupError::Owner => Code::RefusedByRule,
+            GroupError::Unreachable(_) => Code::StoreUnreachable,
+        }
+    }
+}
+
+impl From<GroupError> for Refusal {
+    fn from(error: GroupError) -> Self {
+        if matches!(error, GroupError::Unreachable(_)) {
+            tracing::warn!(%error, "groups");
+            return error.code().into();
+        }
+        Refusal::new(error.code(), error.to_string())
+    }
+}
+
+/// The port. See the law above. Entries it appends have the members of a push like any message: `target`, `type`
+/// (`create`, `join`, `leave`, `kick` with `member`, `dismiss`), `from`, and an own `msgId`.
+#[async_trait]
+pub trait Groups: Send + Sync {
+    /// Creates a group with its owner as only member. True: created; false: this owner had created it before.
+    async fn create(&self, app: AppId, group: &GroupId, owner: &UserId, name: &str) -> Result<bool, GroupError>;
+
+    /// Changes who is a member.
+    async fn change(&self, app: AppId, group: &GroupId, change: &Change) -> Result<Changed, GroupError>;
+
+    /// The group.
+    async fn group(&self, app: AppId, group: &GroupId) -> Result<Group, GroupError>;
+
+    /// Whether the user is a member.
+    async fn is_member(&self, app: AppId, group: &GroupId, user: &UserId) -> Result<bool, GroupError>;
+
+    /// Members after `after` in byte order, at most `limit`.
+    async fn members(
+        &self,
+        app: AppId,
+        group: &GroupId,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> Result<Members, GroupError>;
+
+    /// Groups of a user, by id.
+    async fn of_user(&self, app: AppId, user: &UserId) -> Result<Vec<Joined>, GroupError>;
+}
