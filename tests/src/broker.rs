@@ -121,6 +121,8 @@ pub struct Recorder {
 }
 
 impl Sink for Recorder {
+    fn interrupted(&self, _topic: &Topic) {}
+
     fn deliver(&self, topic: &Topic, event: &Event) {
         drop(self.gate.lock());
         self.events.lock().entry(topic.clone()).or_default().push(event.clone());

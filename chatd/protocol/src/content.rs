@@ -45,6 +45,12 @@ impl Content {
         Self { kind: text_kind(), msg: Some(msg.into()), url: None, secret: None, member: None, size: None }
     }
 
+    /// The address of a file, for every kind but `text`.
+    pub fn file(kind: impl Into<String>, url: impl Into<String>) -> Self {
+        let (kind, url) = (kind.into(), Some(url.into()));
+        Self { kind, msg: None, url, secret: None, member: None, size: None }
+    }
+
     /// Checks kind, presence and size. `text_name` is what the caller calls the text (`msg` or `message`).
     ///
     /// # Errors

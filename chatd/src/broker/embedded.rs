@@ -186,7 +186,12 @@ fn event(message: Outgoing, receipt: &Receipt) -> Event {
         msg_id: message.msg_id,
         members: message.members,
     };
-    Event::Message { conversation: message.conversation, entry, skip: message.skip }
+    Event::Message {
+        conversation: message.conversation,
+        entry,
+        skip: message.skip,
+        effect: super::Effect::None,
+    }
 }
 
 fn gone() -> BrokerError {
@@ -231,6 +236,15 @@ impl Broker for Embedded {
             return page.await.map_err(|_| gone())?;
         };
         readers.read(conversation.clone(), range, limit).await
+    }
+
+    async fn recall(
+        &self,
+        _conversation: &Conversation,
+        _offset: u64,
+        _by: Option<&chat_protocol::UserId>,
+    ) -> Result<chat_protocol::message::Recalled, BrokerError> {
+        Err(BrokerError::NoSuchMessage)
     }
 
     async fn ready(&self) -> Result<(), BrokerError> {

@@ -32,5 +32,10 @@ pub trait Conversations: Send + Sync {
 
     /// Marks messages up to `offset` as read and gives the state after it. For a group, members only
     /// ([`BrokerError::NotMember`], [`BrokerError::NoSuchGroup`]).
-    async fn read(&self, user: &UserId, conversation: &Conversation, offset: u64) -> Result<State, BrokerError>;
+    async fn read(
+        &self,
+        user: &UserId,
+        conversation: &Conversation,
+        offset: u64,
+    ) -> Result<State, BrokerError>;
 }

@@ -100,7 +100,13 @@ impl From<FriendError> for Refusal {
 pub trait Friends: Send + Sync {
     /// Does what `user` wants about `other`. Accepting when they are friends already, and every other repeat, changes
     /// nothing and is no error; accepting or rejecting without a request is [`FriendError::NoRequest`].
-    async fn act(&self, app: AppId, user: &UserId, other: &UserId, action: &Action) -> Result<Outcome, FriendError>;
+    async fn act(
+        &self,
+        app: AppId,
+        user: &UserId,
+        other: &UserId,
+        action: &Action,
+    ) -> Result<Outcome, FriendError>;
 
     /// Everything about one user.
     async fn circle(&self, app: AppId, user: &UserId) -> Result<Circle, FriendError>;

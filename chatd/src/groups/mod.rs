@@ -123,7 +123,13 @@ impl From<GroupError> for Refusal {
 #[async_trait]
 pub trait Groups: Send + Sync {
     /// Creates a group with its owner as only member. True: created; false: this owner had created it before.
-    async fn create(&self, app: AppId, group: &GroupId, owner: &UserId, name: &str) -> Result<bool, GroupError>;
+    async fn create(
+        &self,
+        app: AppId,
+        group: &GroupId,
+        owner: &UserId,
+        name: &str,
+    ) -> Result<bool, GroupError>;
 
     /// Changes who is a member.
     async fn change(&self, app: AppId, group: &GroupId, change: &Change) -> Result<Changed, GroupError>;

@@ -210,7 +210,7 @@ impl Hub {
 impl Sink for Hub {
     fn deliver(&self, topic: &Topic, event: &Event) {
         let (delivery, skip) = match event {
-            Event::Message { conversation, entry, skip } => {
+            Event::Message { conversation, entry, skip, .. } => {
                 let frame = frame::message(entry);
                 (Delivery { frame, position: Some((conversation, entry.offset)) }, skip)
             }
@@ -236,6 +236,8 @@ impl Sink for Hub {
         self.counters.deliveries.add(delivered);
         self.counters.slow_closes.add(too_slow);
     }
+
+    fn interrupted(&self, _topic: &Topic) {}
 
     fn lost(&self, topic: &Topic) {
         let farewell = Close::new(close::MISSED_MESSAGES, "messages were missed; reconnect and recover");

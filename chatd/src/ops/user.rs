@@ -80,11 +80,11 @@ impl User {
 }
 
 /// `message` is the text, or for the other types the address of the file.
-fn content(kind: Option<String>, message: String) -> Result<Content, Refusal> {
+pub(super) fn content(kind: Option<String>, message: String) -> Result<Content, Refusal> {
     let content = match kind {
         None => Content::text(message),
         Some(kind) if kind == "text" => Content::text(message),
-        Some(kind) => Content { kind, msg: None, url: Some(message), secret: None, size: None },
+        Some(kind) => Content::file(kind, message),
     };
     content.check("message")?;
     Ok(content)

@@ -95,7 +95,7 @@ pub(super) fn entry(payload: &Bytes) -> Result<(Entry, Skip), Malformed> {
 
 fn message(conversation: Conversation, payload: &Bytes) -> Result<Event, Malformed> {
     let (entry, skip) = entry(payload)?;
-    Ok(Event::Message { conversation, entry, skip })
+    Ok(Event::Message { conversation, entry, skip, effect: crate::broker::Effect::None })
 }
 
 fn skip_text(skip: &Skip) -> String {

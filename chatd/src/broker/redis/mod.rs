@@ -106,6 +106,15 @@ impl Broker for RedisBroker {
         self.logs.read(conversation, range, limit).await
     }
 
+    async fn recall(
+        &self,
+        _conversation: &crate::broker::Conversation,
+        _offset: u64,
+        _by: Option<&chat_protocol::UserId>,
+    ) -> Result<chat_protocol::message::Recalled, BrokerError> {
+        Err(BrokerError::NoSuchMessage)
+    }
+
     async fn ready(&self) -> Result<(), BrokerError> {
         self.logs.appends.run::<Value>(&redis::cmd("PING")).await?;
         if self.subscriptions.receiving() {
