@@ -31,8 +31,6 @@ use crate::session::Sessions;
 
 /// Files that are not client connections: stores, listeners, the log.
 const RESERVED_FILES: u64 = 256;
-/// HTTP connections at the same time at most, beside upgraded ones.
-const MAX_HTTP: usize = 1024;
 /// Bytes of an HTTP request body at most.
 const MAX_BODY_BYTES: usize = 64 * 1024;
 /// How long a stop waits for connections to take their leave.
@@ -67,7 +65,8 @@ impl App {
             format!("cannot listen on {}; is another chatd running there?", config.serve.listen)
         })?;
         let address = listener.local_addr()?;
-        let max_connections = max_connections(config.limits.max_connections);
+        let room = room_for_connections();
+        let max_connections = max_connections(config.limits.max_connections, room);
         let node: u64 = rand::random();
         let (clock, counters) = (Arc::new(SystemClock), Arc::new(Counters::default()));
         let limits = Limits { frames: config.limits.outbox_frames, bytes: config.limits.outbox_bytes };
@@ -107,7 +106,7 @@ impl App {
             max_body_bytes: MAX_BODY_BYTES,
         };
         let connections = edge.tasks.clone();
-        let serving = listener::serve(listener, http::router(edge), MAX_HTTP, tasks, stop.clone());
+        let serving = listener::serve(listener, http::router(edge), room, tasks, stop.clone());
         let accepting = tokio::spawn(serving);
         let sweeping = sweep(hub.clone(), subscriptions, deadlines(config));
         let background = vec![tokio::spawn(roll.run()), tokio::spawn(sweeping)];
@@ -156,8 +155,8 @@ async fn engine(
     Ok(Engine { name: "redis", broker, presence })
 }
 
-/// As many as asked for, or as the limit of open files leaves room for.
-fn max_connections(asked: usize) -> usize {
+/// How many connections the limit of open files leaves room for.
+fn room_for_connections() -> usize {
     let files = match rlimit::increase_nofile_limit(u64::MAX) {
         Ok(files) => files,
         Err(error) => {
@@ -165,12 +164,16 @@ fn max_connections(asked: usize) -> usize {
             1024
         }
     };
-    let room = usize::try_from(files.saturating_sub(RESERVED_FILES)).unwrap_or(usize::MAX);
+    usize::try_from(files.saturating_sub(RESERVED_FILES)).unwrap_or(usize::MAX).max(1)
+}
+
+/// As many as asked for, or all there is room for.
+fn max_connections(asked: usize, room: usize) -> usize {
     let max = if asked == 0 { room } else { asked };
     if max > room {
-        tracing::warn!(files, max_connections = max, "more connections allowed than the limit of open files");
+        tracing::warn!(room, max_connections = max, "more connections allowed than the limit of open files");
     }
-    tracing::info!(files, max_connections = max, "limits");
+    tracing::info!(room, max_connections = max, "limits");
     max
 }
 

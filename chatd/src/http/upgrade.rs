@@ -47,11 +47,11 @@ fn check(headers: &HeaderMap, allowed_origins: &[String]) -> Result<String, Box<
     let bad = |reason: &str| Box::new(refuse(&Refusal::new(Code::BadParameter, reason)));
     if !names(headers, &UPGRADE, "websocket") || !names(headers, &CONNECTION, "upgrade") {
         let answer = bad("this path speaks WebSocket: connect with ws://");
-        return Err(upgrade_required(answer, UPGRADE, "websocket"));
+        return Err(with_hint(answer, UPGRADE, "websocket"));
     }
     if !names(headers, &SEC_WEBSOCKET_VERSION, "13") {
         let answer = bad("Sec-WebSocket-Version must be 13");
-        return Err(upgrade_required(answer, SEC_WEBSOCKET_VERSION, "13"));
+        return Err(with_hint(answer, SEC_WEBSOCKET_VERSION, "13"));
     }
     let key = headers.get(SEC_WEBSOCKET_KEY).map(http::HeaderValue::as_bytes).unwrap_or_default();
     if key.len() != KEY_LENGTH || !key.ends_with(b"==") {
@@ -64,8 +64,8 @@ fn check(headers: &HeaderMap, allowed_origins: &[String]) -> Result<String, Box<
     Ok(derive_accept_key(key))
 }
 
-fn upgrade_required(mut answer: Box<Response>, name: HeaderName, value: &'static str) -> Box<Response> {
-    *answer.status_mut() = StatusCode::UPGRADE_REQUIRED;
+/// Tells the client what it may ask for instead (RFC 6455 §4.4); the status follows the code as everywhere.
+fn with_hint(mut answer: Box<Response>, name: HeaderName, value: &'static str) -> Box<Response> {
     answer.headers_mut().insert(name, http::HeaderValue::from_static(value));
     answer
 }
