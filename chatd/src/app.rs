@@ -138,7 +138,10 @@ async fn engine(
     counters: Arc<Counters>,
     sink: Arc<dyn Sink>,
 ) -> anyhow::Result<Engine> {
-    let retention = Retention { max_messages: config.history.max_messages };
+    let retention = Retention {
+        max_messages: config.history.max_messages,
+        max_age_ms: config.history.max_age.saturating_mul(1000),
+    };
     let url = config.serve.redis.as_str();
     if url.is_empty() {
         let directory = config.serve.data_dir.clone();

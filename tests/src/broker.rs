@@ -214,7 +214,7 @@ impl World {
 
     fn on(store: Store, retention: u64) -> Self {
         let clock = Arc::new(HandClock(AtomicU64::new(1_800_000_000_000)));
-        Self { clock, retention: Retention { max_messages: retention }, store }
+        Self { clock, retention: Retention { max_messages: retention, max_age_ms: 0 }, store }
     }
 
     /// A node.

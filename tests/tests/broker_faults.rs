@@ -27,7 +27,7 @@ struct Peer {
 
 async fn try_peer(url: &str, max_messages: u64) -> Result<Peer, BrokerError> {
     let (seen, counters, clock) = <(Arc<Recorder>, Arc<Counters>, Arc<HandClock>)>::default();
-    let retention = Retention { max_messages };
+    let retention = Retention { max_messages, max_age_ms: 0 };
     let broker = redis_broker(url, retention, clock.clone(), &counters, &seen).await?;
     Ok(Peer { broker, seen, counters, clock })
 }

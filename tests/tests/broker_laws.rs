@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 use chat_protocol::Target;
-use chat_tests::broker::{APP, Peer, World, group, message, notice, to_user, to_world, user};
+use chat_tests::broker::{APP, Peer, World, notice, to_user, to_world, user};
 use chat_tests::wait::{SOON, until};
 use chatd::broker::{
     ConnectionId, Conversation, Event, Notice, Outgoing, REPEAT_WINDOW_MS, Range, Receipt, Skip, Topic,
@@ -167,12 +167,11 @@ async fn the_epoch_outlives_the_node(world: World) {
 
 async fn pages_tile_the_log(world: World) {
     let peer = world.peer().await;
-    let (log, _) = group("g");
+    let log = Conversation::of(APP, &user("a"), &Target::User(user("b")));
     let empty = peer.broker.read(&log, Range::After(0), 10).await.expect("read");
     assert_eq!((&*empty.epoch, empty.head, empty.entries.len()), ("", 0, 0));
-    let target: Target = "group:g".parse().expect("a target");
     for index in 1..=23 {
-        append(&peer, message("a", &target, &index.to_string())).await;
+        append(&peer, to_user("a", "b", &index.to_string())).await;
     }
     let (mut forward, mut from) = (Vec::new(), 0);
     loop {
@@ -215,38 +214,33 @@ async fn retention_drops_the_oldest_only(world: World) {
 
 async fn a_topic_can_be_left_and_joined_again(world: World) {
     let peers = [world.peer().await, world.peer().await];
-    let (_, topic) = group("g");
-    let target: Target = "group:g".parse().expect("a target");
     for round in 0..20 {
-        peers[0].broker.subscribe(&topic).await.expect("subscribed");
-        append(&peers[1], message("a", &target, &format!("in{round}"))).await;
-        peers[0].seen.has(&topic, round + 1).await;
-        peers[0].broker.unsubscribe(&topic);
+        peers[0].broker.subscribe(&WORLD).await.expect("subscribed");
+        append(&peers[1], to_world("a", &format!("in{round}"))).await;
+        peers[0].seen.has(&WORLD, round + 1).await;
+        peers[0].broker.unsubscribe(&WORLD);
     }
-    let ids: Vec<String> = peers[0].seen.messages(&topic).into_iter().map(|(_, id)| id).collect();
+    let ids: Vec<String> = peers[0].seen.messages(&WORLD).into_iter().map(|(_, id)| id).collect();
     assert_eq!(ids, (0..20).map(|round| format!("in{round}")).collect::<Vec<_>>());
     assert!(peers[0].seen.lost_topics().is_empty());
 }
 
 async fn a_subscription_misses_nothing_after_it_returned(world: World) {
     let peers = [world.peer().await, world.peer().await];
-    let target: Target = "group:g".parse().expect("a target");
-    let (_, topic) = group("g");
     let writer = peers[1].clone();
     let writing = tokio::spawn(async move {
         for index in 0..400 {
-            append(&writer, message("a", &target, &index.to_string())).await;
+            append(&writer, to_world("a", &index.to_string())).await;
         }
     });
     while !writing.is_finished() {
-        peers[0].broker.subscribe(&topic).await.expect("subscribed");
-        let before = peers[0].seen.offsets(&topic).len();
-        let (log, _) = group("g");
-        let head = peers[0].broker.read(&log, Range::After(u64::MAX), 1).await.expect("read").head;
-        let reached = async || peers[0].seen.offsets(&topic).last().is_some_and(|last| *last > head);
+        peers[0].broker.subscribe(&WORLD).await.expect("subscribed");
+        let before = peers[0].seen.offsets(&WORLD).len();
+        let head = peers[0].broker.read(&WORLD_LOG, Range::After(u64::MAX), 1).await.expect("read").head;
+        let reached = async || peers[0].seen.offsets(&WORLD).last().is_some_and(|last| *last > head);
         until("a later message", SOON, async || writing.is_finished() || reached().await).await;
-        peers[0].broker.unsubscribe(&topic);
-        let offsets = peers[0].seen.offsets(&topic).split_off(before);
+        peers[0].broker.unsubscribe(&WORLD);
+        let offsets = peers[0].seen.offsets(&WORLD).split_off(before);
         let first = offsets.first().copied().unwrap_or_default();
         assert!(first <= head + 1, "{first} after a subscription confirmed at {head}");
         assert!(offsets.is_sorted_by(|a, b| a + 1 == *b), "{offsets:?}");

@@ -1,32 +1,39 @@
-//! The broker of a node that runs alone: one SQLite file, one writer thread, one dispatcher.
+//! The engine of a node that runs alone: one SQLite file, one writer thread, one dispatcher.
 //!
-//! Invariant: a message is published after the transaction that holds it is committed, and in commit order.
+//! Invariant: a message is published after the transaction that holds it is committed, and in commit order. Groups,
+//! friends and read states are tables beside the log, so that what they allow is checked in that transaction.
 
+pub(crate) mod log;
+mod recall;
+mod schema;
+mod sent;
 mod store;
+pub(crate) mod writer;
 
+use std::fmt::Display;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use chat_protocol::UserId;
+use chat_protocol::message::Recalled;
+use rusqlite::Connection;
+use tokio::sync::mpsc;
 
 use super::{
     Broker, BrokerError, Conversation, Event, Notice, Outgoing, Page, Range, Receipt, Retention, Sink, Topic,
 };
 use crate::clock::Clock;
-use store::Store;
+use store::Readers;
+use writer::{Job, Published, Step};
 
-/// Appends waiting for the writer; callers wait when it is full.
+/// Jobs waiting for the writer; callers wait when it is full.
 const WRITER_QUEUE: usize = 4096;
 /// Events waiting for the dispatcher; the writer waits when it is full.
 const DISPATCH_QUEUE: usize = 4096;
-/// Appends committed together at most.
-const GROUP_COMMIT: usize = 200;
-/// Reads of the file at the same time.
-const READERS: usize = 4;
 
-/// Where the log is kept.
+/// Where the tables are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// In memory; gone when the process ends.
@@ -45,29 +52,36 @@ pub enum Sync {
     Full,
 }
 
-enum Job {
-    Append(Outgoing, oneshot::Sender<Result<Receipt, BrokerError>>),
-    Read(Conversation, Range, usize, oneshot::Sender<Result<Page, BrokerError>>),
+/// What a call of this engine can fail with: the refusals of its port, and that the store does not answer.
+pub(crate) trait Fault: From<rusqlite::Error> + Send + 'static {
+    /// The store did not answer for this reason.
+    fn unreachable(reason: &dyn Display) -> Self;
+}
+
+impl Fault for BrokerError {
+    fn unreachable(reason: &dyn Display) -> Self {
+        BrokerError::Unreachable(reason.to_string())
+    }
+}
+
+impl From<rusqlite::Error> for BrokerError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::unreachable(&error)
+    }
 }
 
 /// See the file's head.
 pub struct Embedded {
-    writer: mpsc::Sender<Job>,
-    dispatch: mpsc::Sender<(Vec<Topic>, Event)>,
+    writer: mpsc::Sender<Box<dyn Job>>,
+    dispatch: mpsc::Sender<Published>,
+    /// None in memory, where the writer's connection is the only one.
     readers: Option<Readers>,
-    /// Held for the life of the broker, so that no second chatd opens the directory.
+    /// Held for the life of the engine, so that no second chatd opens the directory.
     _lock: Option<File>,
 }
 
-/// Connections that read the file beside the writer.
-struct Readers {
-    file: PathBuf,
-    idle: Arc<parking_lot::Mutex<Vec<Store>>>,
-    permits: Arc<Semaphore>,
-}
-
 impl Embedded {
-    /// Opens or creates the log. Must be called inside a tokio runtime.
+    /// Opens or creates the tables. Must be called inside a tokio runtime.
     ///
     /// # Errors
     /// A text for the operator when the directory cannot be used or another process holds it.
@@ -78,27 +92,55 @@ impl Embedded {
         clock: Arc<dyn Clock>,
         sink: Arc<dyn Sink>,
     ) -> Result<Arc<Self>, String> {
-        let (store, lock, readers) = match place {
-            Place::Memory => (Store::memory(), None, None),
+        let (connection, lock, readers) = match place {
+            Place::Memory => (store::memory(), None, None),
             Place::Directory(directory) => {
                 let lock = lock(directory)?;
                 let file = directory.join("chat.sqlite3");
-                let idle = Arc::default();
-                let permits = Arc::new(Semaphore::new(READERS));
-                (Store::file(&file, sync), Some(lock), Some(Readers { file, idle, permits }))
+                (store::file(&file, sync), Some(lock), Some(Readers::new(file)))
             }
         };
-        let mut store = store.map_err(|error| format!("cannot open the log in {place:?}: {error}"))?;
+        let mut connection =
+            connection.map_err(|error| format!("cannot open the log in {place:?}: {error}"))?;
         let (dispatch, events) = mpsc::channel(DISPATCH_QUEUE);
         let (writer, jobs) = mpsc::channel(WRITER_QUEUE);
         tokio::spawn(deliver(events, sink));
         let publish = dispatch.clone();
         std::thread::Builder::new()
             .name("chat-log".to_owned())
-            .spawn(move || write(&mut store, jobs, &publish, retention, &*clock))
+            .spawn(move || writer::run(&mut connection, jobs, &publish, retention, &*clock))
             .map_err(|error| format!("cannot start the writer thread: {error}"))?;
         Ok(Arc::new(Self { writer, dispatch, readers, _lock: lock }))
     }
+
+    /// Runs `work` in the writer's transaction and gives its answer after the commit. An error undoes what it did.
+    pub(crate) async fn change<T, E, W>(&self, work: W) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: Fault,
+        W: FnOnce(&mut Step<'_>) -> Result<T, E> + Send + 'static,
+    {
+        let (job, answer) = writer::job(work);
+        self.writer.send(job).await.map_err(|_| gone::<E>())?;
+        answer.await.map_err(|_| gone::<E>())?
+    }
+
+    /// Runs `work`, which only reads, on tables of one moment.
+    pub(crate) async fn query<T, E, W>(&self, work: W) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: Fault,
+        W: FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+    {
+        match &self.readers {
+            Some(readers) => readers.read(work).await,
+            None => self.change(move |step| work(step.connection)).await,
+        }
+    }
+}
+
+fn gone<E: Fault>() -> E {
+    E::unreachable(&"the writer has stopped")
 }
 
 fn lock(directory: &Path) -> Result<File, String> {
@@ -115,7 +157,7 @@ fn lock(directory: &Path) -> Result<File, String> {
     }
 }
 
-async fn deliver(mut events: mpsc::Receiver<(Vec<Topic>, Event)>, sink: Arc<dyn Sink>) {
+async fn deliver(mut events: mpsc::Receiver<Published>, sink: Arc<dyn Sink>) {
     while let Some((topics, event)) = events.recv().await {
         for topic in &topics {
             sink.deliver(topic, &event);
@@ -125,91 +167,10 @@ async fn deliver(mut events: mpsc::Receiver<(Vec<Topic>, Event)>, sink: Arc<dyn 
     }
 }
 
-fn write(
-    store: &mut Store,
-    mut jobs: mpsc::Receiver<Job>,
-    publish: &mpsc::Sender<(Vec<Topic>, Event)>,
-    retention: Retention,
-    clock: &dyn Clock,
-) {
-    let mut batch = Vec::with_capacity(GROUP_COMMIT);
-    while jobs.blocking_recv_many(&mut batch, GROUP_COMMIT) > 0 {
-        let mut appends = Vec::with_capacity(batch.len());
-        for job in batch.drain(..) {
-            match job {
-                Job::Append(message, answer) => appends.push((message, answer)),
-                Job::Read(conversation, range, limit, answer) => {
-                    let _ = answer.send(store.read(&conversation, range, limit).map_err(BrokerError::from));
-                }
-            }
-        }
-        commit(store, appends, publish, retention, clock.now_ms());
-    }
-}
-
-fn commit(
-    store: &mut Store,
-    appends: Vec<(Outgoing, oneshot::Sender<Result<Receipt, BrokerError>>)>,
-    publish: &mpsc::Sender<(Vec<Topic>, Event)>,
-    retention: Retention,
-    now_ms: u64,
-) {
-    if appends.is_empty() {
-        return;
-    }
-    let (messages, answers): (Vec<_>, Vec<_>) = appends.into_iter().unzip();
-    match store.append_all(&messages, retention, now_ms) {
-        Ok(receipts) => {
-            for ((message, receipt), answer) in messages.into_iter().zip(receipts).zip(answers) {
-                if !receipt.duplicate {
-                    let topics = message.conversation.topics();
-                    // Fails only when the dispatcher is gone, that is at shutdown.
-                    let _ = publish.blocking_send((topics, event(message, &receipt)));
-                }
-                let _ = answer.send(Ok(receipt));
-            }
-        }
-        Err(error) => {
-            tracing::error!(%error, "the log could not be written");
-            for answer in answers {
-                let _ = answer.send(Err(BrokerError::Unreachable(error.to_string())));
-            }
-        }
-    }
-}
-
-fn event(message: Outgoing, receipt: &Receipt) -> Event {
-    let entry = super::Entry {
-        offset: receipt.offset,
-        epoch: receipt.epoch.clone(),
-        time: receipt.time,
-        msg_id: message.msg_id,
-        members: message.members,
-    };
-    Event::Message {
-        conversation: message.conversation,
-        entry,
-        skip: message.skip,
-        effect: super::Effect::None,
-    }
-}
-
-fn gone() -> BrokerError {
-    BrokerError::Unreachable("the writer has stopped".to_owned())
-}
-
-impl From<rusqlite::Error> for BrokerError {
-    fn from(error: rusqlite::Error) -> Self {
-        BrokerError::Unreachable(error.to_string())
-    }
-}
-
 #[async_trait]
 impl Broker for Embedded {
     async fn append(&self, message: Outgoing) -> Result<Receipt, BrokerError> {
-        let (answer, receipt) = oneshot::channel();
-        self.writer.send(Job::Append(message, answer)).await.map_err(|_| gone())?;
-        receipt.await.map_err(|_| gone())?
+        self.change(move |step| log::append(step, message)).await
     }
 
     async fn notify(&self, topic: &Topic, notice: Notice) -> Result<(), BrokerError> {
@@ -229,49 +190,21 @@ impl Broker for Embedded {
         range: Range,
         limit: usize,
     ) -> Result<Page, BrokerError> {
-        let Some(readers) = &self.readers else {
-            let (answer, page) = oneshot::channel();
-            let job = Job::Read(conversation.clone(), range, limit, answer);
-            self.writer.send(job).await.map_err(|_| gone())?;
-            return page.await.map_err(|_| gone())?;
-        };
-        readers.read(conversation.clone(), range, limit).await
+        let conversation = conversation.clone();
+        self.query(move |tables| Ok(log::read(tables, &conversation, range, limit)?)).await
     }
 
     async fn recall(
         &self,
-        _conversation: &Conversation,
-        _offset: u64,
-        _by: Option<&chat_protocol::UserId>,
-    ) -> Result<chat_protocol::message::Recalled, BrokerError> {
-        Err(BrokerError::NoSuchMessage)
+        conversation: &Conversation,
+        offset: u64,
+        by: Option<&UserId>,
+    ) -> Result<Recalled, BrokerError> {
+        let (conversation, by) = (conversation.clone(), by.cloned());
+        self.change(move |step| recall::recall(step, &conversation, offset, by.as_ref())).await
     }
 
     async fn ready(&self) -> Result<(), BrokerError> {
         if self.writer.is_closed() { Err(gone()) } else { Ok(()) }
-    }
-}
-
-impl Readers {
-    async fn read(
-        &self,
-        conversation: Conversation,
-        range: Range,
-        limit: usize,
-    ) -> Result<Page, BrokerError> {
-        let permit = self.permits.clone().acquire_owned().await.map_err(|_| gone())?;
-        let (file, idle) = (self.file.clone(), self.idle.clone());
-        let read = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            let pooled = idle.lock().pop();
-            let mut store = match pooled {
-                Some(store) => store,
-                None => Store::reader(&file)?,
-            };
-            let page = store.read(&conversation, range, limit)?;
-            idle.lock().push(store);
-            Ok(page)
-        });
-        read.await.map_err(|error| BrokerError::Unreachable(error.to_string()))?
     }
 }

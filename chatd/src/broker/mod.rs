@@ -276,6 +276,8 @@ impl From<BrokerError> for Refusal {
 pub struct Retention {
     /// At least so many of the newest messages stay.
     pub max_messages: u64,
+    /// Messages older than so many milliseconds go when the next one is appended; 0 keeps them.
+    pub max_age_ms: u64,
 }
 
 /// How long a message id is remembered, in milliseconds.

@@ -6,6 +6,8 @@
 //! - Sending moves the sender's own read offset to his message if he had read everything before it.
 //! - Unread is the newest offset less the read offset, both of one moment.
 
+pub mod embedded;
+
 use async_trait::async_trait;
 use chat_protocol::{AppId, UserId};
 

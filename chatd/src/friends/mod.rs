@@ -6,6 +6,8 @@
 //! - A block is one-sided. It ends a friendship and requests both ways; while it stands, the blocked user's requests
 //!   and one-to-one messages are refused ([`crate::broker::Broker::append`] checks it in the same step).
 
+pub mod embedded;
+
 use async_trait::async_trait;
 use chat_protocol::friend::{Asked, Standing};
 use chat_protocol::{AppId, Code, Refusal, UserId};

@@ -7,6 +7,8 @@
 //! - Repeating a change is harmless: it says that nothing changed and appends nothing.
 //! - A dismissed group is gone with its log; a group created anew under its id has another epoch.
 
+pub mod embedded;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;

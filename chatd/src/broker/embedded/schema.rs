@@ -1,0 +1,109 @@
+//! The SQLite tables of the embedded engine, and the way to them from earlier versions of chatd.
+//!
+//! Invariant: `PRAGMA user_version` names the tables a file has, and both change in one transaction.
+//!
+//! | table | a row is |
+//! |---|---|
+//! | `conversation` | a log: its epoch, and number and time of its newest entry |
+//! | `entry` | a message in a log |
+//! | `sent` | a message id that may be repeated |
+//! | `pair` | a user has a one-to-one conversation in which something was said |
+//! | `read_state` | how far a user has read a log |
+//! | `chat_group` | a group, by the log it owns |
+//! | `member` | a user belongs to a group since an entry of its log |
+//! | `relation` | how one user stands to another; the other's view is a row of its own |
+
+use rusqlite::{Connection, TransactionBehavior};
+
+/// Each step leads from the version that is its index to the next one.
+const STEPS: [&str; 2] = [
+    "CREATE TABLE conversation(
+        id INTEGER PRIMARY KEY, app INTEGER NOT NULL, name TEXT NOT NULL, epoch TEXT NOT NULL,
+        head INTEGER NOT NULL, time INTEGER NOT NULL, UNIQUE(app, name)) STRICT;
+    CREATE TABLE entry(
+        conversation INTEGER NOT NULL, offset INTEGER NOT NULL, time INTEGER NOT NULL, msg_id TEXT NOT NULL,
+        members BLOB NOT NULL, PRIMARY KEY(conversation, offset)) STRICT, WITHOUT ROWID;
+    CREATE TABLE sent(
+        app INTEGER NOT NULL, sender TEXT NOT NULL, msg_id TEXT NOT NULL, offset INTEGER NOT NULL,
+        epoch TEXT NOT NULL, time INTEGER NOT NULL, PRIMARY KEY(app, sender, msg_id)) STRICT, WITHOUT ROWID;
+    CREATE INDEX sent_by_time ON sent(time);",
+    "CREATE TABLE pair(
+        app INTEGER NOT NULL, user TEXT NOT NULL, conversation INTEGER NOT NULL,
+        PRIMARY KEY(app, user, conversation)) STRICT, WITHOUT ROWID;
+    WITH names AS (SELECT id, app, substr(name, 6) AS rest FROM conversation WHERE substr(name, 1, 5) = 'pair' || char(10))
+        INSERT INTO pair(app, user, conversation)
+        SELECT app, substr(rest, 1, instr(rest, char(10)) - 1), id FROM names
+        UNION SELECT app, substr(rest, instr(rest, char(10)) + 1), id FROM names;
+    CREATE TABLE read_state(
+        conversation INTEGER NOT NULL, user TEXT NOT NULL, offset INTEGER NOT NULL,
+        PRIMARY KEY(conversation, user)) STRICT, WITHOUT ROWID;
+    CREATE TABLE chat_group(
+        conversation INTEGER PRIMARY KEY, app INTEGER NOT NULL, group_id TEXT NOT NULL, name TEXT NOT NULL,
+        owner TEXT NOT NULL, member_count INTEGER NOT NULL, UNIQUE(app, group_id)) STRICT;
+    CREATE TABLE member(
+        conversation INTEGER NOT NULL, user TEXT NOT NULL, app INTEGER NOT NULL, since INTEGER NOT NULL,
+        PRIMARY KEY(conversation, user)) STRICT, WITHOUT ROWID;
+    CREATE INDEX member_by_user ON member(app, user);
+    CREATE TABLE relation(
+        app INTEGER NOT NULL, user TEXT NOT NULL, other TEXT NOT NULL, standing INTEGER NOT NULL,
+        blocked INTEGER NOT NULL, greeting TEXT, time INTEGER NOT NULL,
+        PRIMARY KEY(app, user, other)) STRICT, WITHOUT ROWID;",
+];
+
+/// Brings the tables to the version this chatd knows.
+pub fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let version = transaction.pragma_query_value(None, "user_version", |row| row.get::<_, usize>(0))?;
+    let Some(steps) = STEPS.get(version..) else {
+        let known = STEPS.len();
+        let text = format!("the file has schema version {version}, this chatd knows {known}");
+        return Err(rusqlite::Error::InvalidParameterName(text));
+    };
+    for step in steps {
+        transaction.execute_batch(step)?;
+    }
+    transaction.pragma_update(None, "user_version", STEPS.len())?;
+    transaction.commit()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(connection: &Connection) -> usize {
+        connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn a_file_of_the_first_version_keeps_its_messages_and_learns_its_pairs() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(STEPS[0]).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO conversation VALUES
+                     (1, 7, 'world', 'e1', 1, 5), (2, 7, 'pair' || char(10) || 'a' || char(10) || '帝:b', 'e2', 3, 6),
+                     (3, 7, 'pair' || char(10) || 'c' || char(10) || 'c', 'e3', 1, 7);
+                 INSERT INTO entry VALUES (1, 1, 5, 'm', x'31');
+                 PRAGMA user_version = 1;",
+            )
+            .unwrap();
+        prepare(&mut connection).unwrap();
+        prepare(&mut connection).unwrap();
+        assert_eq!(version(&connection), 2);
+        let mut pairs = connection.prepare("SELECT user, conversation FROM pair ORDER BY user").unwrap();
+        let pairs = pairs.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        let pairs: Vec<(String, i64)> = pairs.map(Result::unwrap).collect();
+        assert_eq!(pairs, [("a".to_owned(), 2), ("c".to_owned(), 3), ("帝:b".to_owned(), 2)]);
+        let kept: i64 = connection.query_row("SELECT count(*) FROM entry", [], |row| row.get(0)).unwrap();
+        assert_eq!(kept, 1);
+    }
+
+    #[test]
+    fn a_file_of_a_later_version_is_refused_and_left_as_it_was() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.pragma_update(None, "user_version", 99).unwrap();
+        let refused = prepare(&mut connection).unwrap_err().to_string();
+        assert!(refused.contains("99"), "{refused}");
+        assert_eq!(version(&connection), 99);
+    }
+}

@@ -1,0 +1,136 @@
+//! The one thread that writes: it takes what waits, runs it in one transaction, commits, publishes, and answers.
+//!
+//! Invariant: what a refused or failed job did is undone and what the others did is not; nothing is published or
+//! answered before the commit, and events leave in commit order.
+
+use rusqlite::{Connection, TransactionBehavior};
+use tokio::sync::{mpsc, oneshot};
+
+use super::Fault;
+use crate::broker::{Event, Retention, Topic};
+use crate::clock::Clock;
+
+/// Jobs committed together at most.
+const GROUP_COMMIT: usize = 200;
+
+/// An event and the topics it goes to.
+pub type Published = (Vec<Topic>, Event);
+
+/// What a job works with.
+pub struct Step<'a> {
+    /// The tables, inside the transaction.
+    pub connection: &'a Connection,
+    /// The time of the transaction, Unix milliseconds.
+    pub now_ms: u64,
+    /// How much of each log is kept.
+    pub retention: Retention,
+    events: Vec<Published>,
+}
+
+impl Step<'_> {
+    /// Delivers the event once the transaction is committed, if the job does not fail.
+    pub fn publish(&mut self, topics: Vec<Topic>, event: Event) {
+        self.events.push((topics, event));
+    }
+}
+
+/// Something to be done by the writer.
+pub trait Job: Send {
+    /// Does it. False: nothing of it may stay.
+    fn run(&mut self, step: &mut Step<'_>) -> bool;
+    /// Tells the caller, after the commit or with the reason why there was none.
+    fn answer(self: Box<Self>, failed: Option<&str>);
+}
+
+struct Call<W, T, E> {
+    work: Option<W>,
+    result: Option<Result<T, E>>,
+    answer: oneshot::Sender<Result<T, E>>,
+}
+
+/// A job and where its answer will be.
+pub fn job<T, E, W>(work: W) -> (Box<dyn Job>, oneshot::Receiver<Result<T, E>>)
+where
+    T: Send + 'static,
+    E: Fault,
+    W: FnOnce(&mut Step<'_>) -> Result<T, E> + Send + 'static,
+{
+    let (answer, answered) = oneshot::channel();
+    (Box::new(Call { work: Some(work), result: None, answer }), answered)
+}
+
+impl<T, E, W> Job for Call<W, T, E>
+where
+    T: Send,
+    E: Fault,
+    W: FnOnce(&mut Step<'_>) -> Result<T, E> + Send,
+{
+    fn run(&mut self, step: &mut Step<'_>) -> bool {
+        let Some(work) = self.work.take() else { return false };
+        self.result.insert(work(step)).is_ok()
+    }
+
+    fn answer(self: Box<Self>, failed: Option<&str>) {
+        let result = match (self.result, failed) {
+            (Some(Ok(_)) | None, Some(reason)) => Err(E::unreachable(&reason)),
+            (Some(result), _) => result,
+            (None, None) => return,
+        };
+        // Nobody listens when the caller gave up; what was done stays done.
+        let _ = self.answer.send(result);
+    }
+}
+
+/// Runs until nobody can send jobs any more.
+pub fn run(
+    connection: &mut Connection,
+    mut jobs: mpsc::Receiver<Box<dyn Job>>,
+    dispatch: &mpsc::Sender<Published>,
+    retention: Retention,
+    clock: &dyn Clock,
+) {
+    let mut batch = Vec::with_capacity(GROUP_COMMIT);
+    while jobs.blocking_recv_many(&mut batch, GROUP_COMMIT) > 0 {
+        match commit(connection, &mut batch, retention, clock.now_ms()) {
+            Ok(events) => {
+                for (job, events) in batch.drain(..).zip(events) {
+                    for event in events {
+                        // Fails only when the dispatcher is gone, that is at shutdown.
+                        let _ = dispatch.blocking_send(event);
+                    }
+                    job.answer(None);
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "the log could not be written");
+                let reason = error.to_string();
+                batch.drain(..).for_each(|job| job.answer(Some(&reason)));
+            }
+        }
+    }
+}
+
+/// The events of each job.
+fn commit(
+    connection: &mut Connection,
+    batch: &mut [Box<dyn Job>],
+    retention: Retention,
+    now_ms: u64,
+) -> rusqlite::Result<Vec<Vec<Published>>> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut events = Vec::with_capacity(batch.len());
+    for job in batch {
+        transaction.prepare_cached("SAVEPOINT job")?.execute([])?;
+        let mut step = Step { connection: &transaction, now_ms, retention, events: Vec::new() };
+        if !job.run(&mut step) {
+            step.events.clear();
+            // Errors such as a full disk end the whole transaction, and then this fails as it should.
+            transaction.prepare_cached("ROLLBACK TO job")?.execute([])?;
+        }
+        let published = step.events;
+        transaction.prepare_cached("RELEASE job")?.execute([])?;
+        events.push(published);
+    }
+    transaction.commit()?;
+    Ok(events)
+}

@@ -1,0 +1,212 @@
+//! Friendships of a node that runs alone, as a table beside the log.
+//!
+//! Invariant: of two users who have to do with each other each has a row, and the two mirror each other in all but
+//! the block.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chat_protocol::friend::{Asked, Standing};
+use chat_protocol::{AppId, UserId};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{Action, Circle, FriendError, Friends, Outcome};
+use crate::broker::embedded::writer::Step;
+use crate::broker::embedded::{Embedded, Fault, log};
+
+/// See the file's head.
+pub struct EmbeddedFriends {
+    engine: Arc<Embedded>,
+}
+
+impl EmbeddedFriends {
+    /// In the tables of `engine`.
+    #[must_use]
+    pub fn new(engine: Arc<Embedded>) -> Self {
+        Self { engine }
+    }
+}
+
+impl Fault for FriendError {
+    fn unreachable(reason: &dyn std::fmt::Display) -> Self {
+        FriendError::Unreachable(reason.to_string())
+    }
+}
+
+impl From<rusqlite::Error> for FriendError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::unreachable(&error)
+    }
+}
+
+/// Whether `user` blocks `other`.
+pub(crate) fn blocks(
+    connection: &Connection,
+    app: AppId,
+    user: &UserId,
+    other: &UserId,
+) -> rusqlite::Result<bool> {
+    Ok(View::read(connection, app, user, other)?.blocked)
+}
+
+/// How one user stands to another.
+#[derive(Clone, PartialEq)]
+struct View {
+    standing: Standing,
+    blocked: bool,
+    greeting: Option<String>,
+    time: u64,
+}
+
+const NOTHING: View = View { standing: Standing::None, blocked: false, greeting: None, time: 0 };
+
+fn number(standing: Standing) -> i64 {
+    match standing {
+        Standing::None => 0,
+        Standing::Requested => 1,
+        Standing::Asked => 2,
+        Standing::Friends => 3,
+    }
+}
+
+fn standing(number: i64) -> rusqlite::Result<Standing> {
+    let all = [Standing::None, Standing::Requested, Standing::Asked, Standing::Friends];
+    let found = usize::try_from(number).ok().and_then(|number| all.get(number).copied());
+    found.ok_or(rusqlite::Error::IntegralValueOutOfRange(0, number))
+}
+
+impl View {
+    fn read(connection: &Connection, app: AppId, user: &UserId, other: &UserId) -> rusqlite::Result<Self> {
+        let found = connection
+            .prepare_cached(
+                "SELECT standing, blocked, greeting, time FROM relation WHERE app = ?1 AND user = ?2 AND other = ?3",
+            )?
+            .query_row(params![app, user.as_str(), other.as_str()], |row| {
+                let standing = standing(row.get(0)?)?;
+                Ok(Self { standing, blocked: row.get(1)?, greeting: row.get(2)?, time: row.get(3)? })
+            });
+        Ok(found.optional()?.unwrap_or(NOTHING))
+    }
+
+    fn write(
+        &self,
+        connection: &Connection,
+        app: AppId,
+        user: &UserId,
+        other: &UserId,
+    ) -> rusqlite::Result<()> {
+        let Self { standing, blocked, greeting, time } = self;
+        if *standing == Standing::None && !blocked {
+            connection
+                .prepare_cached("DELETE FROM relation WHERE app = ?1 AND user = ?2 AND other = ?3")?
+                .execute(params![app, user.as_str(), other.as_str()])?;
+            return Ok(());
+        }
+        connection
+            .prepare_cached(
+                "INSERT OR REPLACE INTO relation(app, user, other, standing, blocked, greeting, time)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            )?
+            .execute(params![
+                app,
+                user.as_str(),
+                other.as_str(),
+                number(*standing),
+                blocked,
+                greeting,
+                time
+            ])?;
+        Ok(())
+    }
+
+    fn stand(&mut self, standing: Standing) {
+        *self = Self { standing, blocked: self.blocked, ..NOTHING };
+    }
+}
+
+/// What the action makes of the views of the acting user and of the other.
+fn act(mine: &mut View, theirs: &mut View, action: &Action) -> Result<(), FriendError> {
+    let (own, other) = match (action, mine.standing) {
+        (Action::Request { .. }, _) if mine.blocked => return Err(FriendError::Blocking),
+        (Action::Request { .. }, _) if theirs.blocked => return Err(FriendError::Blocked),
+        (Action::Request { greeting, time }, Standing::None) => {
+            mine.stand(Standing::Requested);
+            theirs.stand(Standing::Asked);
+            (theirs.greeting, theirs.time) = (greeting.clone(), *time);
+            return Ok(());
+        }
+        (Action::Request { .. } | Action::Accept, Standing::Asked) => (Standing::Friends, Standing::Friends),
+        (Action::Accept, Standing::Friends) => return Ok(()),
+        (Action::Accept, _) => return Err(FriendError::NoRequest),
+        (Action::Reject, Standing::Asked) => (Standing::None, Standing::None),
+        (Action::Reject, _) => return Err(FriendError::NoRequest),
+        (Action::Remove, Standing::Friends | Standing::Requested) => (Standing::None, Standing::None),
+        (Action::Block, _) => {
+            mine.blocked = true;
+            (Standing::None, Standing::None)
+        }
+        (Action::Unblock, _) => {
+            mine.blocked = false;
+            return Ok(());
+        }
+        (Action::Request { .. } | Action::Remove, _) => return Ok(()),
+    };
+    mine.stand(own);
+    theirs.stand(other);
+    Ok(())
+}
+
+fn circle(tables: &Connection, app: AppId, user: &UserId) -> rusqlite::Result<Circle> {
+    let mut statement = tables.prepare_cached(
+        "SELECT other, standing, blocked, greeting, time FROM relation WHERE app = ?1 AND user = ?2 ORDER BY other",
+    )?;
+    let mut rows = statement.query(params![app, user.as_str()])?;
+    let mut circle = Circle::default();
+    while let Some(row) = rows.next()? {
+        let other = log::id(row, 0, UserId::new)?;
+        if row.get(2)? {
+            circle.blocked.push(other.clone());
+        }
+        match standing(row.get(1)?)? {
+            Standing::None => {}
+            Standing::Requested => circle.requested.push(other),
+            Standing::Friends => circle.friends.push(other),
+            Standing::Asked => {
+                circle.asked.push(Asked { from: other, greeting: row.get(3)?, time: row.get(4)? });
+            }
+        }
+    }
+    circle.asked.sort_by_key(|asked| asked.time);
+    Ok(circle)
+}
+
+#[async_trait]
+impl Friends for EmbeddedFriends {
+    async fn act(
+        &self,
+        app: AppId,
+        user: &UserId,
+        other: &UserId,
+        action: &Action,
+    ) -> Result<Outcome, FriendError> {
+        let (user, other, action) = (user.clone(), other.clone(), action.clone());
+        let work = move |step: &mut Step<'_>| {
+            let tables = step.connection;
+            let before = (View::read(tables, app, &user, &other)?, View::read(tables, app, &other, &user)?);
+            let (mut mine, mut theirs) = before.clone();
+            act(&mut mine, &mut theirs, &action)?;
+            let changed = before.0 != mine || before.1 != theirs;
+            if changed {
+                mine.write(tables, app, &user, &other)?;
+                theirs.write(tables, app, &other, &user)?;
+            }
+            Ok(Outcome { standing: mine.standing, blocked: mine.blocked, changed })
+        };
+        self.engine.change(work).await
+    }
+
+    async fn circle(&self, app: AppId, user: &UserId) -> Result<Circle, FriendError> {
+        let user = user.clone();
+        self.engine.query(move |tables| Ok(circle(tables, app, &user)?)).await
+    }
+}
