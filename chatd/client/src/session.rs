@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use chat_protocol::envelope::Incoming;
 use chat_protocol::session::{LOGIN, Login, MSG, Msg, Push, Receipt};
 use chat_protocol::{AppId, Target, UserId, content::Content};
 use serde::Serialize;
@@ -12,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::connection::{Connection, Options};
 use crate::error::Error;
+use crate::incoming::{Frame, read};
 use crate::server::Server;
 
 /// Something the server sent of its own accord.
@@ -95,7 +95,11 @@ impl Session {
         let deadline = Instant::now() + wait;
         while self.pushes.is_empty() {
             match tokio::time::timeout_at(deadline, self.connection.next()).await {
-                Ok(frame) => self.take_push(&frame?)?,
+                Ok(frame) => {
+                    if let Frame::Push(pushed) = read(self.connection.server(), &frame?)? {
+                        self.pushes.push_back(pushed);
+                    }
+                }
                 Err(_) => return Ok(None),
             }
         }
@@ -119,42 +123,12 @@ impl Session {
                 let timeout_ms = u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX);
                 return Err(Error::Timeout { server: self.connection.server().to_owned(), timeout_ms });
             };
-            let frame = frame?;
-            let incoming = self.parse(&frame)?;
-            if incoming.is_push() {
-                self.take_push(&frame)?;
-            } else if incoming.seq == seq {
-                return self.outcome(&incoming);
+            match read(self.connection.server(), &frame?)? {
+                Frame::Push(pushed) => self.pushes.push_back(pushed),
+                Frame::Answer { seq: answered, outcome } if answered == seq => return outcome,
+                Frame::Answer { .. } => {}
             }
         }
-    }
-
-    fn outcome(&self, answer: &Incoming<'_>) -> Result<Value, Error> {
-        let data = match answer.response.data {
-            Some(raw) => serde_json::from_str(raw.get()).map_err(|e| self.not_chatd(&e.to_string()))?,
-            None => Value::Null,
-        };
-        if answer.response.code == 200 {
-            return Ok(data);
-        }
-        let retry_after_ms = data.get("retryAfterMs").and_then(Value::as_u64);
-        let reason = answer.response.code_msg.to_string();
-        Err(Error::Refused { code: answer.response.code, reason, retry_after_ms })
-    }
-
-    fn take_push(&mut self, frame: &str) -> Result<(), Error> {
-        let incoming = self.parse(frame)?;
-        if incoming.is_push() {
-            let data = incoming.response.data.map_or("null", |raw| raw.get());
-            let data = serde_json::from_str(data).map_err(|e| self.not_chatd(&e.to_string()))?;
-            let (seq, cmd) = (incoming.seq.into_owned(), incoming.cmd.into_owned());
-            self.pushes.push_back(Pushed { seq, cmd, data });
-        }
-        Ok(())
-    }
-
-    fn parse<'f>(&self, frame: &'f str) -> Result<Incoming<'f>, Error> {
-        serde_json::from_str(frame).map_err(|error| self.not_chatd(&format!("{error} in frame {frame:?}")))
     }
 
     fn not_chatd(&self, cause: &str) -> Error {
