@@ -345,7 +345,3 @@ fn pause_after(error: &Error, backoff: &mut Backoff) -> Duration {
         _ => pause,
     }
 }
-
-#[cfg(test)]
-#[path = "driver_tests.rs"]
-mod tests;

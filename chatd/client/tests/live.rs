@@ -2,19 +2,22 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use chat_client::live::{Identity, Item, Options};
+use chat_client::{Error, Live, Server};
 use chat_protocol::content::Content;
-use chat_protocol::session::{Msg, Position};
-use chat_protocol::{Target, UserId};
+use chat_protocol::session::{HEARTBEAT, Msg, Position};
+use chat_protocol::{Code, Target, UserId};
 use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::{WebSocketStream, accept_async};
 
-use super::*;
-use crate::live::Live;
+const DRAIN: &str = "system/drain";
 
 /// One accepted connection of the script.
 struct Peer(WebSocketStream<TcpStream>);
