@@ -28,8 +28,8 @@ impl Peer {
         loop {
             match self.0.next().await? {
                 Ok(Message::Text(text)) => {
-                    let request: Value = serde_json::from_str(&text).unwrap();
-                    let text = |name: &str| request[name].as_str().unwrap().to_owned();
+                    let request: Value = serde_json::from_str(&text).expect("JSON");
+                    let text = |name: &str| request[name].as_str().expect("a text").to_owned();
                     return Some((text("seq"), text("cmd"), request["data"].clone()));
                 }
                 Ok(_) => {}
@@ -59,7 +59,7 @@ impl Peer {
 
     /// Takes the log-in, answers it, and gives what was to be recovered.
     async fn login(&mut self, answer: Value) -> Value {
-        let (seq, cmd, data) = self.request().await.unwrap();
+        let (seq, cmd, data) = self.request().await.expect("a log-in");
         assert_eq!((cmd.as_str(), &data["userId"], &data["appId"]), ("login", &json!("me"), &json!(5)));
         self.write(&seq, "login", 200, "Success", &answer).await;
         data["recover"].clone()
@@ -78,14 +78,14 @@ impl Peer {
 }
 
 async fn listen() -> (TcpListener, Server) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let server = listener.local_addr().unwrap().to_string().parse().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let server = listener.local_addr().expect("an address").to_string().parse().expect("a server");
     (listener, server)
 }
 
 async fn accept(listener: &TcpListener) -> Peer {
-    let (stream, _) = listener.accept().await.unwrap();
-    Peer(accept_async(stream).await.unwrap())
+    let (stream, _) = listener.accept().await.expect("a connection");
+    Peer(accept_async(stream).await.expect("a handshake"))
 }
 
 fn quiet() -> Options {
@@ -93,7 +93,7 @@ fn quiet() -> Options {
 }
 
 fn start(servers: &[&Server], options: Options) -> Live {
-    let user_id = UserId::new("me").unwrap();
+    let user_id = UserId::new("me").expect("a name");
     let identity = Identity { app_id: 5, user_id, token: None };
     Live::start(servers.iter().map(|server| (*server).clone()).collect(), identity, options)
 }
