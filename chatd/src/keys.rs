@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use chat_protocol::{AppId, UserId};
+use chat_protocol::{AppId, GroupId, UserId};
 
 use crate::broker::{Conversation, Topic};
 
@@ -74,6 +74,60 @@ impl Keys {
     #[must_use]
     pub fn channel(&self, topic: &Topic) -> String {
         self.of_topic("bus", topic)
+    }
+
+    /// Sorted set of what stays of recalled entries of a log, by offset.
+    #[must_use]
+    pub fn stubs(&self, conversation: &Conversation) -> String {
+        self.of_conversation("stubs", conversation)
+    }
+
+    /// Sorted set of what stays of recalled entries of [`Keys::topic_log`], by number.
+    #[must_use]
+    pub fn topic_stubs(&self, topic: &Topic) -> String {
+        self.of_topic("stubs", topic)
+    }
+
+    /// Hash with name, owner and epoch of a group.
+    #[must_use]
+    pub fn group(&self, app: AppId, group: &GroupId) -> String {
+        self.of_app(app, &format!("group:{group}"))
+    }
+
+    /// Sorted set of the members of a group, all with the score 0, hence in byte order.
+    #[must_use]
+    pub fn members(&self, app: AppId, group: &GroupId) -> String {
+        self.of_app(app, &format!("members:{group}"))
+    }
+
+    /// Hash of the groups of a user: epoch of the group and offset of his joining.
+    #[must_use]
+    pub fn groups_of(&self, app: AppId, user: &UserId) -> String {
+        self.of_app(app, &format!("groups:{user}"))
+    }
+
+    /// Set of the users with whom a user has a conversation.
+    #[must_use]
+    pub fn peers(&self, app: AppId, user: &UserId) -> String {
+        self.of_app(app, &format!("peers:{user}"))
+    }
+
+    /// Hash of how far a user has read, by conversation as he names it.
+    #[must_use]
+    pub fn reads(&self, app: AppId, user: &UserId) -> String {
+        self.of_app(app, &format!("reads:{user}"))
+    }
+
+    /// Hash of how a user stands to others.
+    #[must_use]
+    pub fn standings(&self, app: AppId, user: &UserId) -> String {
+        self.of_app(app, &format!("standings:{user}"))
+    }
+
+    /// Set of the users whom a user blocks.
+    #[must_use]
+    pub fn blocked(&self, app: AppId, user: &UserId) -> String {
+        self.of_app(app, &format!("blocked:{user}"))
     }
 
     /// Hash of the message ids a user sent within one period, with their receipts.
@@ -143,8 +197,6 @@ impl Keys {
 mod tests {
     use std::collections::HashSet;
 
-    use chat_protocol::GroupId;
-
     use super::*;
 
     fn user(text: &str) -> UserId {
@@ -160,6 +212,9 @@ mod tests {
         for group in ["world", "a:b", "pair:1:a:b", "inbox:a"] {
             let group = GroupId::new(group).unwrap();
             names.push(keys.log(&Conversation::Group(1, group.clone())));
+            names.push(keys.group(1, &group));
+            names.push(keys.members(1, &group));
+            names.push(keys.stubs(&Conversation::Group(1, group.clone())));
             names.push(keys.log_head(&Conversation::Group(1, group)));
         }
         for name in ["world", "a", "a:b", "group:a"] {
@@ -167,6 +222,12 @@ mod tests {
             names.push(keys.topic_head(&Topic::Inbox(1, user(name))));
             names.push(keys.channel(&Topic::Inbox(1, user(name))));
             names.push(keys.sent(1, &user(name), 1));
+            names.push(keys.topic_stubs(&Topic::Inbox(1, user(name))));
+            names.push(keys.groups_of(1, &user(name)));
+            names.push(keys.peers(1, &user(name)));
+            names.push(keys.reads(1, &user(name)));
+            names.push(keys.standings(1, &user(name)));
+            names.push(keys.blocked(1, &user(name)));
         }
         names.push(keys.sent(1, &user("2:a"), 1));
         names.push(keys.sent(1, &user("a"), 12));

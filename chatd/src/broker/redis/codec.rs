@@ -4,11 +4,13 @@
 //!
 //! ```text
 //! message in a log     M ⏎ offset ⏎ epoch ⏎ time ⏎ skip ⏎ msgId ⏎ members
+//!   that a user left   L ⏎ offset ⏎ epoch ⏎ time ⏎ user ⏎ skip ⏎ msgId ⏎ members
+//!   the last there is  D ⏎ offset ⏎ epoch ⏎ time ⏎ skip ⏎ msgId ⏎ members
 //! message in an inbox  I ⏎ number ⏎ epoch of the inbox ⏎ time ⏎ other user ⏎ the message as in its log
 //! notice               N ⏎ skip ⏎ cmd ⏎ data
 //! ```
-//! Ids hold no control characters, so a line feed ends a field for certain. `append.lua` writes the first lines of
-//! both kinds of message; the rest comes from [`body`].
+//! Ids hold no control characters, so a line feed ends a field for certain. `append.lua` and `log.lua`
+//! write the first lines of messages; the rest comes from [`body`].
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -16,7 +18,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chat_protocol::{MsgId, Target, UserId};
 
-use crate::broker::{ConnectionId, Conversation, Entry, Event, Notice, Outgoing, Skip, Topic};
+use crate::broker::{ConnectionId, Conversation, Effect, Entry, Event, Notice, Skip, Topic};
 
 /// The bytes are not a payload of chatd.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -29,12 +31,40 @@ pub(super) struct Position<'a> {
     pub number: u64,
     pub epoch: &'a str,
     pub time: u64,
+    /// Whether the stream ends with it.
+    pub last: bool,
+}
+
+/// An entry of a log, and what is said with it to those who deliver it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Logged {
+    pub entry: Entry,
+    pub skip: Skip,
+    pub effect: Effect,
+}
+
+/// The first line of a message with this effect.
+pub(crate) fn kind(effect: &Effect) -> &'static str {
+    match effect {
+        Effect::None => "M",
+        Effect::Left(_) => "L",
+        Effect::Dismissed => "D",
+    }
 }
 
 /// The part of a message that the node writes itself.
-pub(super) fn body(message: &Outgoing) -> Vec<u8> {
-    let head = format!("{}\n{}\n", skip_text(&message.skip), message.msg_id);
-    [head.as_bytes(), &message.members].concat()
+pub(crate) fn body(effect: &Effect, skip: &Skip, msg_id: &MsgId, members: &[u8]) -> Vec<u8> {
+    let mut head = format!("{}\n{msg_id}\n", skip_text(skip));
+    if let Effect::Left(user) = effect {
+        head.insert_str(0, &format!("{user}\n"));
+    }
+    [head.as_bytes(), members].concat()
+}
+
+/// The payload of an entry with other members.
+pub(super) fn with_members(payload: &[u8], entry: &Entry, members: &[u8]) -> Vec<u8> {
+    let head = payload.len().saturating_sub(entry.members.len());
+    [&payload[..head], members].concat()
 }
 
 /// A notice as it is published.
@@ -48,10 +78,11 @@ pub(super) fn position(payload: &[u8]) -> Result<Option<Position<'_>>, Malformed
     let mut rest = payload;
     match line(&mut rest)? {
         "N" => Ok(None),
-        "M" | "I" => {
+        kind @ ("M" | "L" | "D" | "I") => {
             let number = number(&mut rest)?;
             let epoch = line(&mut rest)?;
-            Ok(Some(Position { number, epoch, time: self::number(&mut rest)? }))
+            let time = self::number(&mut rest)?;
+            Ok(Some(Position { number, epoch, time, last: kind == "D" }))
         }
         _ => Err(Malformed("unknown kind")),
     }
@@ -67,7 +98,9 @@ pub(super) fn event(topic: &Topic, payload: &Bytes) -> Result<Event, Malformed> 
             Ok(Event::Notice(Notice { cmd, data: payload.slice_ref(rest), skip }))
         }
         ("M", Topic::World(app)) => message(Conversation::World(*app), payload),
-        ("M", Topic::Group(app, group)) => message(Conversation::Group(*app, group.clone()), payload),
+        ("M" | "L" | "D", Topic::Group(app, group)) => {
+            message(Conversation::Group(*app, group.clone()), payload)
+        }
         ("I", Topic::Inbox(app, user)) => {
             for _ in 0..3 {
                 line(&mut rest)?;
@@ -80,22 +113,29 @@ pub(super) fn event(topic: &Topic, payload: &Bytes) -> Result<Event, Malformed> 
 }
 
 /// An entry of a log.
-pub(super) fn entry(payload: &Bytes) -> Result<(Entry, Skip), Malformed> {
+pub(super) fn logged(payload: &Bytes) -> Result<Logged, Malformed> {
     let mut rest: &[u8] = payload;
-    if line(&mut rest)? != "M" {
+    let kind = line(&mut rest)?;
+    if !matches!(kind, "M" | "L" | "D") {
         return Err(Malformed("not a message"));
     }
     let offset = number(&mut rest)?;
     let epoch = line(&mut rest)?.into();
     let time = number(&mut rest)?;
+    let effect = match kind {
+        "L" => Effect::Left(UserId::new(line(&mut rest)?).map_err(|_| Malformed("user"))?),
+        "D" => Effect::Dismissed,
+        _ => Effect::None,
+    };
     let skip = skip(line(&mut rest)?)?;
     let msg_id = MsgId::new(line(&mut rest)?).map_err(|_| Malformed("msgId"))?;
-    Ok((Entry { offset, epoch, time, msg_id, members: payload.slice_ref(rest) }, skip))
+    let entry = Entry { offset, epoch, time, msg_id, members: payload.slice_ref(rest) };
+    Ok(Logged { entry, skip, effect })
 }
 
 fn message(conversation: Conversation, payload: &Bytes) -> Result<Event, Malformed> {
-    let (entry, skip) = entry(payload)?;
-    Ok(Event::Message { conversation, entry, skip, effect: crate::broker::Effect::None })
+    let Logged { entry, skip, effect } = logged(payload)?;
+    Ok(Event::Message { conversation, entry, skip, effect })
 }
 
 fn skip_text(skip: &Skip) -> String {
@@ -134,19 +174,47 @@ fn number(rest: &mut &[u8]) -> Result<u64, Malformed> {
 mod tests {
     use super::*;
 
-    fn outgoing(skip: Skip) -> Outgoing {
-        Outgoing {
-            conversation: Conversation::World(1),
-            sender: UserId::new("a").unwrap(),
-            msg_id: MsgId::new("m:1").unwrap(),
-            repeatable: true,
-            members: Bytes::from_static(br#""msg":"x""#),
-            skip,
+    const MEMBERS: &[u8] = br#""msg":"x""#;
+
+    fn user(name: &str) -> UserId {
+        UserId::new(name).unwrap()
+    }
+
+    fn with_effect(effect: &Effect, skip: &Skip) -> Bytes {
+        let body = body(effect, skip, &MsgId::new("m:1").unwrap(), MEMBERS);
+        [kind(effect).as_bytes(), b"\n7\nabc\n1234\n", &body].concat().into()
+    }
+
+    fn plain(skip: Skip) -> Bytes {
+        with_effect(&Effect::None, &skip)
+    }
+
+    #[test]
+    fn an_effect_travels_with_its_entry() {
+        let topic = Topic::Group(1, chat_protocol::GroupId::new("g").unwrap());
+        for wanted in [Effect::None, Effect::Left(user("u:\u{9ec4}")), Effect::Dismissed] {
+            let payload = with_effect(&wanted, &Skip::Nobody);
+            let ends = position(&payload).unwrap().unwrap().last;
+            assert_eq!(ends, wanted == Effect::Dismissed);
+            let Ok(Event::Message { effect, entry, .. }) = event(&topic, &payload) else {
+                panic!("no message")
+            };
+            assert_eq!((&effect, &entry.members[..]), (&wanted, MEMBERS));
+            if wanted != Effect::None {
+                assert!(event(&Topic::World(1), &payload).is_err(), "a world has no members");
+            }
         }
     }
 
-    fn logged(skip: Skip) -> Bytes {
-        [b"M\n7\nabc\n1234\n".as_slice(), &body(&outgoing(skip))].concat().into()
+    #[test]
+    fn a_stub_keeps_everything_but_the_members() {
+        let payload = with_effect(&Effect::Left(user("u")), &Skip::User(user("v")));
+        let before = logged(&payload).unwrap();
+        let stub: Bytes = with_members(&payload, &before.entry, br#""type":"recalled""#).into();
+        let after = logged(&stub).unwrap();
+        assert_eq!(&after.entry.members[..], br#""type":"recalled""#);
+        let entry = Entry { members: before.entry.members.clone(), ..after.entry };
+        assert_eq!(Logged { entry, ..after }, before);
     }
 
     #[test]
@@ -155,7 +223,7 @@ mod tests {
         for wanted in
             [Skip::Nobody, Skip::User(UserId::new("u:\u{9ec4}").unwrap()), Skip::Connection(connection)]
         {
-            let (entry, skip) = entry(&logged(wanted.clone())).unwrap();
+            let Logged { entry, skip, .. } = logged(&plain(wanted.clone())).unwrap();
             assert_eq!((entry.offset, &*entry.epoch, entry.time), (7, "abc", 1234));
             assert_eq!(entry.msg_id.as_str(), "m:1");
             assert_eq!(&entry.members[..], br#""msg":"x""#);
@@ -165,9 +233,12 @@ mod tests {
 
     #[test]
     fn an_inbox_message_names_its_pair_and_both_positions() {
-        let log = logged(Skip::Nobody);
+        let log = plain(Skip::Nobody);
         let payload: Bytes = [b"I\n2\nbox\n1234\na\n".as_slice(), &log].concat().into();
-        assert_eq!(position(&payload), Ok(Some(Position { number: 2, epoch: "box", time: 1234 })));
+        assert_eq!(
+            position(&payload),
+            Ok(Some(Position { number: 2, epoch: "box", time: 1234, last: false }))
+        );
         let b = UserId::new("b").unwrap();
         let Event::Message { conversation, entry, .. } =
             event(&Topic::Inbox(1, b.clone()), &payload).unwrap()
@@ -188,13 +259,14 @@ mod tests {
 
     #[test]
     fn truncated_and_hostile_payloads_are_errors() {
-        let inbox: Bytes = [b"I\n2\nbox\n1234\na\n".as_slice(), &logged(Skip::Nobody)].concat().into();
+        let inbox: Bytes = [b"I\n2\nbox\n1234\na\n".as_slice(), &plain(Skip::Nobody)].concat().into();
         let header = inbox.len() - br#""msg":"x""#.len();
         let topic = Topic::Inbox(1, UserId::new("b").unwrap());
         for end in 0..header {
             assert!(event(&topic, &inbox.slice(..end)).is_err(), "{end}");
         }
-        let hostile: [&[u8]; 9] = [
+        let group = Topic::Group(1, chat_protocol::GroupId::new("g").unwrap());
+        let hostile: [&[u8]; 12] = [
             b"",
             b"\n",
             b"X\n1\ne\n1\n",
@@ -204,11 +276,15 @@ mod tests {
             b"M\n1\ne\n1\nc1\nm\n",
             b"M\n1\ne\n1\nu\nm\n",
             b"M\n1\ne\n1\n-\n\n",
+            b"L\n1\ne\n1\n-\nm\n",
+            b"L\n1\ne\n1\n\n-\nm\n",
+            b"D\n1\ne\n1\nm\n",
         ];
         for bytes in hostile {
             assert!(event(&Topic::World(1), &Bytes::from_static(bytes)).is_err(), "{bytes:?}");
+            assert!(event(&group, &Bytes::from_static(bytes)).is_err(), "{bytes:?}");
         }
-        assert!(event(&topic, &logged(Skip::Nobody)).is_err(), "a log entry on an inbox topic");
+        assert!(event(&topic, &plain(Skip::Nobody)).is_err(), "a log entry on an inbox topic");
         assert!(event(&Topic::World(1), &inbox).is_err(), "an inbox entry on a world topic");
     }
 }

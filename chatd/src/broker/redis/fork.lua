@@ -5,6 +5,8 @@
 -- Answer: epoch, number, time as they are now; nothing when there is no head
 
 if redis.call('HGET', KEYS[1], 'epoch') == ARGV[1] then
+  -- What was read before the fork stays read.
+  redis.call('HSETNX', KEYS[1], 'born', ARGV[1])
   redis.call('HSET', KEYS[1], 'epoch', ARGV[2])
 end
 return redis.call('HMGET', KEYS[1], 'epoch', 'number', 'time')

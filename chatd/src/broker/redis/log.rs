@@ -1,23 +1,26 @@
 //! Reads logs and inboxes, and puts messages into them.
 //!
-//! Invariant: what belongs together is read in one transaction, so a page never mixes two histories.
+//! Invariant: what belongs together is read in one transaction, so a page never mixes two histories. What stays of a
+//! recalled entry, its stub, stands beside the stream; readers of a stream always read both.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use redis::{Cmd, Value};
+use chat_protocol::{Target, UserId};
+use redis::{Cmd, Pipeline, Value};
 
-use super::codec;
+use super::codec::{self, Logged, Malformed};
 use super::link::{Link, LinkError, Script};
 use crate::broker::{
-    BrokerError, Conversation, Entry, Outgoing, Page, REPEAT_WINDOW_MS, Range, Receipt, Topic,
+    BrokerError, Conversation, Effect, Entry, Outgoing, Page, REPEAT_WINDOW_MS, Range, Receipt, Topic,
+    new_epoch,
 };
 use crate::keys::Keys;
 
 /// Messages kept per inbox: what a node may have missed of it during a cut.
 const INBOX_MESSAGES: u64 = 1_000;
 /// How long the stream of an inbox stays without a message.
-const INBOX_IDLE_MS: u64 = 7 * 24 * 60 * 60 * 1000;
+pub(super) const INBOX_IDLE_MS: u64 = 7 * 24 * 60 * 60 * 1000;
 
 /// How far a stream goes, or how far of it is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,61 +31,91 @@ pub(super) struct Cursor {
     pub time: u64,
 }
 
+impl Cursor {
+    /// Before the first entry.
+    pub(super) fn start() -> Self {
+        Self { epoch: "".into(), number: 0, time: 0 }
+    }
+}
+
 /// Number and payload of an entry in a stream.
 pub(super) type Raw = (u64, Bytes);
 
-type HeadAnswer = (Option<String>, Option<u64>, Option<u64>);
+pub(super) type HeadAnswer = (Option<String>, Option<u64>, Option<u64>);
 type EntriesAnswer = Vec<(String, (Bytes, Bytes))>;
+/// Recalled entries: payload and number.
+type StubsAnswer = Vec<(Bytes, u64)>;
 
 /// Access to the streams.
-pub(super) struct Logs {
-    pub keys: Keys,
-    pub appends: Link,
-    pub others: Link,
+pub(crate) struct Logs {
+    pub(crate) keys: Keys,
+    pub(crate) appends: Link,
+    pub(crate) others: Link,
+    /// Messages kept per log.
+    pub(crate) kept: u64,
     append: Script,
     fork: Script,
-    kept: u64,
+    pub(super) recall: Script,
 }
 
 impl Logs {
     pub(super) fn new(keys: Keys, appends: Link, others: Link, max_messages: u64) -> Self {
-        let (append, fork) = (include_str!("append.lua"), include_str!("fork.lua"));
-        let kept = max_messages.max(1);
-        Self { keys, appends, others, append: Script::new(append), fork: Script::new(fork), kept }
+        let append = Script::new(concat!(include_str!("log.lua"), include_str!("append.lua")));
+        let fork = Script::new(include_str!("fork.lua"));
+        let recall = Script::new(include_str!("recall.lua"));
+        Self { keys, appends, others, kept: max_messages.max(1), append, fork, recall }
     }
 
     /// Logs and publishes a message.
-    pub(super) async fn append(&self, message: &Outgoing, now: u64) -> Result<Receipt, LinkError> {
+    pub(super) async fn append(&self, message: &Outgoing, now: u64) -> Result<Receipt, BrokerError> {
         let call = self.append_call(message, now);
         let (offset, epoch, time, duplicate): (u64, String, u64, bool) =
             self.appends.call(&self.append, &call).await?;
+        if offset == 0 {
+            return Err(refusal(&epoch));
+        }
         Ok(Receipt { offset, epoch: epoch.into(), time, duplicate })
     }
 
     fn append_call(&self, message: &Outgoing, now: u64) -> Cmd {
-        let (conversation, keys) = (&message.conversation, &self.keys);
+        let (conversation, keys, sender) = (&message.conversation, &self.keys, &message.sender);
         let app = conversation.app();
         let period = now / REPEAT_WINDOW_MS;
         let mut names = vec![
             keys.log(conversation),
             keys.log_head(conversation),
-            keys.sent(app, &message.sender, period),
-            keys.sent(app, &message.sender, period.saturating_sub(1)),
-            keys.sent(app, &message.sender, period.saturating_add(1)),
+            keys.stubs(conversation),
+            keys.sent(app, sender, period),
+            keys.sent(app, sender, period.saturating_sub(1)),
+            keys.sent(app, sender, period.saturating_add(1)),
+            keys.reads(app, sender),
         ];
-        let topics = conversation.topics();
+        let kind = match conversation {
+            Conversation::World(_) => "world",
+            Conversation::Group(_, group) => {
+                names.extend([keys.group(app, group), keys.members(app, group)]);
+                "group"
+            }
+            Conversation::Pair(_, a, b) => {
+                names.push(keys.blocked(app, if sender == a { b } else { a }));
+                "pair"
+            }
+        };
         let mut targets = Vec::with_capacity(4);
-        for topic in &topics {
+        for topic in &conversation.topics() {
             targets.push(keys.channel(topic));
             if let (Conversation::Pair(_, a, b), Topic::Inbox(_, user)) = (conversation, topic) {
-                names.extend([keys.topic_log(topic), keys.topic_head(topic)]);
+                names.extend([keys.topic_log(topic), keys.topic_head(topic), keys.topic_stubs(topic)]);
+                names.push(keys.peers(app, user));
                 targets.push((if user == a { b } else { a }).to_string());
             }
         }
         let msg_id = if message.repeatable { message.msg_id.as_str() } else { "" };
+        let body = codec::body(&Effect::None, &message.skip, &message.msg_id, &message.members);
         let mut call = self.append.call(&names);
-        call.arg(msg_id).arg(now).arg(REPEAT_WINDOW_MS).arg(fresh_epoch()).arg(self.kept);
-        call.arg(INBOX_MESSAGES).arg(INBOX_IDLE_MS).arg(codec::body(message)).arg(targets);
+        call.arg(msg_id).arg(now).arg(REPEAT_WINDOW_MS).arg(&*new_epoch()).arg(self.kept);
+        call.arg(INBOX_MESSAGES).arg(INBOX_IDLE_MS).arg(body).arg(sender.as_str());
+        call.arg(named_by(sender, conversation).to_string()).arg(kind).arg(targets);
         call
     }
 
@@ -93,24 +126,31 @@ impl Logs {
         range: Range,
         limit: usize,
     ) -> Result<Page, BrokerError> {
+        let (log, stubs) = (self.keys.log(conversation), self.keys.stubs(conversation));
         let mut pipeline = redis::pipe();
         pipeline.atomic().add_command(head_command(&self.keys.log_head(conversation)));
-        let log = self.keys.log(conversation);
+        // A count of zero is answered with nothing at all, which is no list.
+        let count = limit.max(1);
         match range {
-            Range::After(offset) => {
-                pipeline.cmd("XRANGE").arg(log).arg(offset.saturating_add(1)).arg("+");
-            }
+            Range::After(offset) => add_ascending(&mut pipeline, log, stubs, offset.saturating_add(1), count),
             Range::Before(offset) => {
-                pipeline.cmd("XREVRANGE").arg(log).arg(offset.saturating_sub(1)).arg("-");
+                let to = offset.saturating_sub(1);
+                pipeline.cmd("XREVRANGE").arg(log).arg(to).arg("-").arg("COUNT").arg(count);
+                pipeline.cmd("ZREVRANGEBYSCORE").arg(stubs).arg(to).arg("-inf").arg("WITHSCORES");
+                pipeline.arg("LIMIT").arg(0).arg(count);
             }
         }
-        // A count of zero is answered with nothing at all, which is no list.
-        pipeline.arg("COUNT").arg(limit.max(1));
-        let (head, raws): (HeadAnswer, EntriesAnswer) = self.others.run_all(&pipeline).await?;
+        let (head, entries, recalled): (HeadAnswer, EntriesAnswer, StubsAnswer) =
+            self.others.run_all(&pipeline).await?;
         let head = cursor(head);
+        let mut raws = merged(entries, recalled)?;
+        if matches!(range, Range::Before(_)) {
+            raws.reverse();
+        }
+        raws.truncate(limit);
         let mut entries = Vec::with_capacity(raws.len());
-        for (_, payload) in raw_entries(raws)?.into_iter().take(limit) {
-            let (entry, _) = codec::entry(&payload).map_err(|e| BrokerError::Corrupt(e.to_string()))?;
+        for (_, payload) in raws {
+            let Logged { entry, .. } = codec::logged(&payload)?;
             // Entries from before a fork count to the history that goes on from them.
             entries.push(Entry { epoch: head.epoch.clone(), ..entry });
         }
@@ -118,6 +158,23 @@ impl Logs {
             entries.reverse();
         }
         Ok(Page { epoch: head.epoch, head: head.number, entries })
+    }
+
+    /// The payload at an offset, if it is kept, and where the log ends.
+    pub(super) async fn at(
+        &self,
+        conversation: &Conversation,
+        offset: u64,
+    ) -> Result<(Cursor, Option<Bytes>), LinkError> {
+        let (log, stubs) = (self.keys.log(conversation), self.keys.stubs(conversation));
+        let mut pipeline = redis::pipe();
+        pipeline.atomic().add_command(head_command(&self.keys.log_head(conversation)));
+        pipeline.cmd("XRANGE").arg(log).arg(offset).arg(offset);
+        pipeline.cmd("ZRANGEBYSCORE").arg(stubs).arg(offset).arg(offset).arg("WITHSCORES");
+        let (head, entries, recalled): (HeadAnswer, EntriesAnswer, StubsAnswer) =
+            self.others.run_all(&pipeline).await?;
+        let found = merged(entries, recalled)?.into_iter().find(|(number, _)| *number == offset);
+        Ok((cursor(head), found.map(|(_, payload)| payload)))
     }
 
     /// Where the streams of the topics end, in the order of the topics.
@@ -132,15 +189,20 @@ impl Logs {
 
     /// At most `limit` entries of a topic's stream, beginning with number `from`.
     pub(super) async fn tail(&self, topic: &Topic, from: u64, limit: usize) -> Result<Vec<Raw>, LinkError> {
-        let mut command = redis::cmd("XRANGE");
-        command.arg(self.keys.topic_log(topic)).arg(from).arg("+").arg("COUNT").arg(limit);
-        raw_entries(self.others.run(&command).await?)
+        let mut pipeline = redis::pipe();
+        pipeline.atomic();
+        let (log, stubs) = (self.keys.topic_log(topic), self.keys.topic_stubs(topic));
+        add_ascending(&mut pipeline, log, stubs, from, limit);
+        let (entries, recalled): (EntriesAnswer, StubsAnswer) = self.others.run_all(&pipeline).await?;
+        let mut raws = merged(entries, recalled)?;
+        raws.truncate(limit);
+        Ok(raws)
     }
 
     /// Gives a topic whose stream lost its end a new epoch, unless another node did; answers where it stands.
     pub(super) async fn fork(&self, topic: &Topic, epoch: &str) -> Result<Cursor, LinkError> {
         let mut call = self.fork.call(&[self.keys.topic_head(topic)]);
-        call.arg(epoch).arg(fresh_epoch());
+        call.arg(epoch).arg(&*new_epoch());
         self.others.call(&self.fork, &call).await.map(cursor)
     }
 
@@ -161,8 +223,29 @@ impl From<LinkError> for BrokerError {
     }
 }
 
-fn fresh_epoch() -> String {
-    format!("{:016x}", rand::random::<u64>())
+impl From<Malformed> for BrokerError {
+    fn from(error: Malformed) -> Self {
+        BrokerError::Corrupt(error.to_string())
+    }
+}
+
+/// The conversation as one of its users names it.
+pub(crate) fn named_by(user: &UserId, conversation: &Conversation) -> Target {
+    match conversation {
+        Conversation::World(_) => Target::World,
+        Conversation::Group(_, group) => Target::Group(group.clone()),
+        Conversation::Pair(_, a, b) => Target::User(if user == a { b } else { a }.clone()),
+    }
+}
+
+/// What a script answers instead of an offset.
+pub(crate) fn refusal(why: &str) -> BrokerError {
+    match why {
+        "no such group" => BrokerError::NoSuchGroup,
+        "not a member" => BrokerError::NotMember,
+        "blocked" => BrokerError::Blocked,
+        _ => BrokerError::Corrupt(format!("an answer {why:?}")),
+    }
 }
 
 fn head_command(key: &str) -> Cmd {
@@ -179,11 +262,21 @@ fn cursor((epoch, number, time): HeadAnswer) -> Cursor {
     }
 }
 
-fn raw_entries(entries: EntriesAnswer) -> Result<Vec<Raw>, LinkError> {
+fn add_ascending(pipeline: &mut Pipeline, log: String, stubs: String, from: u64, count: usize) {
+    pipeline.cmd("XRANGE").arg(log).arg(from).arg("+").arg("COUNT").arg(count);
+    pipeline.cmd("ZRANGEBYSCORE").arg(stubs).arg(from).arg("+inf").arg("WITHSCORES");
+    pipeline.arg("LIMIT").arg(0).arg(count);
+}
+
+/// Entries and what stays of recalled ones, by ascending number.
+fn merged(entries: EntriesAnswer, recalled: StubsAnswer) -> Result<Vec<Raw>, LinkError> {
     let number = |id: &str| id.split_once('-').and_then(|(number, _)| number.parse().ok());
     let raw = |(id, (_, payload)): (String, (Bytes, Bytes))| {
         let number = number(&id).ok_or_else(|| LinkError::Corrupt(format!("stream id {id}")))?;
         Ok((number, payload))
     };
-    entries.into_iter().map(raw).collect()
+    let mut raws = entries.into_iter().map(raw).collect::<Result<Vec<_>, LinkError>>()?;
+    raws.extend(recalled.into_iter().map(|(payload, number)| (number, payload)));
+    raws.sort_unstable_by_key(|(number, _)| *number);
+    Ok(raws)
 }

@@ -3,9 +3,10 @@
 //! Invariant: the bus only says early what the log says for certain. Pub/Sub loses whatever is published while a
 //! link is cut, so every message carries its number and everything that does not follow is read from the log.
 
-mod codec;
+pub(crate) mod codec;
 pub(crate) mod link;
-mod log;
+pub(crate) mod log;
+mod recall;
 mod shard;
 mod subscriber;
 mod table;
@@ -14,6 +15,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use chat_protocol::UserId;
+use chat_protocol::message::Recalled;
 use redis::Value;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -30,9 +33,9 @@ use crate::keys::Keys;
 
 /// The port over Redis. Its tasks end when it is dropped.
 pub struct RedisBroker {
-    logs: Arc<Logs>,
+    pub(crate) logs: Arc<Logs>,
+    pub(crate) clock: Arc<dyn Clock>,
     subscriptions: Arc<Subscriptions>,
-    clock: Arc<dyn Clock>,
     _tasks: Vec<AbortOnDropHandle<()>>,
 }
 
@@ -77,7 +80,7 @@ impl RedisBroker {
 #[async_trait]
 impl Broker for RedisBroker {
     async fn append(&self, message: Outgoing) -> Result<Receipt, BrokerError> {
-        Ok(self.logs.append(&message, self.clock.now_ms()).await?)
+        self.logs.append(&message, self.clock.now_ms()).await
     }
 
     async fn notify(&self, topic: &Topic, notice: Notice) -> Result<(), BrokerError> {
@@ -108,11 +111,11 @@ impl Broker for RedisBroker {
 
     async fn recall(
         &self,
-        _conversation: &crate::broker::Conversation,
-        _offset: u64,
-        _by: Option<&chat_protocol::UserId>,
-    ) -> Result<chat_protocol::message::Recalled, BrokerError> {
-        Err(BrokerError::NoSuchMessage)
+        conversation: &Conversation,
+        offset: u64,
+        by: Option<&UserId>,
+    ) -> Result<Recalled, BrokerError> {
+        recall::recall(&self.logs, conversation, offset, by, self.clock.now_ms()).await
     }
 
     async fn ready(&self) -> Result<(), BrokerError> {

@@ -68,7 +68,7 @@ impl Shard {
             let mut table = self.table.lock();
             match table.slots.get_mut(&arrival.channel).map(|slot| &mut slot.state) {
                 Some(State::Opening { seen, .. }) => *seen = u64::MAX,
-                Some(State::Open { .. }) => table.mark_stale(&arrival.channel),
+                Some(State::Open { .. }) => table.mark_interrupted(&arrival.channel),
                 None => {}
             }
         }
@@ -133,7 +133,7 @@ impl Shard {
         let slot = table.slots.get(channel)?;
         match &slot.state {
             State::Opening { .. } => return Some((slot.topic.clone(), slot.life)),
-            State::Open { .. } if anew => table.mark_stale(channel),
+            State::Open { .. } if anew => table.mark_interrupted(channel),
             State::Open { .. } => {}
         }
         drop(table);
@@ -146,7 +146,7 @@ impl Shard {
         let mut table = self.table.lock();
         let Some(slot) = table.slots.get_mut(channel).filter(|slot| slot.life == life) else { return };
         let missed = cursor.number;
-        let opened = State::Open { cursor, stale: false };
+        let opened = State::Open { cursor, stale: false, interrupted: false };
         let State::Opening { seen, waiting } = std::mem::replace(&mut slot.state, opened) else { return };
         if seen > missed {
             table.mark_stale(channel);
@@ -257,7 +257,7 @@ impl Shard {
                 return Ok(());
             }
         }
-        self.settle(behind, cursor);
+        self.settle(behind, cursor, outlet);
         Ok(())
     }
 
@@ -269,21 +269,37 @@ impl Shard {
     }
 
     fn lose(&self, behind: &Behind, head: Cursor, outlet: &Outlet) {
-        if self.settle(behind, head) {
+        if self.settle(behind, head, outlet) {
             outlet.sink.lost(&behind.topic);
         }
     }
 
     /// Remembers how far the log was delivered; false when the subscription has ended.
     fn advance(&self, behind: &Behind, reached: &Cursor) -> bool {
-        self.table.lock().cursor_of(behind).map(|(cursor, _)| *cursor = reached.clone()).is_some()
+        match self.table.lock().state_of(behind) {
+            Some(State::Open { cursor, .. }) => {
+                *cursor = reached.clone();
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Goes on from `reached` with what the bus brings; false when the subscription has ended.
-    fn settle(&self, behind: &Behind, reached: Cursor) -> bool {
-        let mut table = self.table.lock();
-        let again = table.stale.contains(&behind.channel);
-        table.cursor_of(behind).map(|(cursor, stale)| (*cursor, *stale) = (reached, again)).is_some()
+    fn settle(&self, behind: &Behind, reached: Cursor, outlet: &Outlet) -> bool {
+        let interruption = {
+            let mut table = self.table.lock();
+            let again = table.stale.contains(&behind.channel);
+            let Some(State::Open { cursor, stale, interrupted }) = table.state_of(behind) else {
+                return false;
+            };
+            (*cursor, *stale) = (reached, again);
+            std::mem::take(interrupted)
+        };
+        if interruption {
+            outlet.sink.interrupted(&behind.topic);
+        }
+        true
     }
 }
 

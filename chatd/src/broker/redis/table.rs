@@ -36,8 +36,8 @@ pub(super) struct Slot {
 pub(super) enum State {
     /// Not yet confirmed; `seen` is the greatest number that came meanwhile.
     Opening { seen: u64, waiting: Vec<oneshot::Sender<()>> },
-    /// Delivering; while `stale`, only from the log.
-    Open { cursor: Cursor, stale: bool },
+    /// Delivering; while `stale`, only from the log. `interrupted`: what is in no log may have been missed.
+    Open { cursor: Cursor, stale: bool, interrupted: bool },
 }
 
 /// A stale topic and where its delivery stands.
@@ -76,6 +76,10 @@ impl Table {
                         cursor.epoch = position.epoch.into();
                     }
                     (cursor.number, cursor.time) = (position.number, position.time);
+                    if position.last {
+                        // What follows under this name is another log.
+                        *cursor = Cursor::start();
+                    }
                     return Some(slot.topic.clone());
                 }
                 if !same || position.number > cursor.number {
@@ -105,13 +109,17 @@ impl Table {
         stale.into_iter().filter_map(behind).collect()
     }
 
-    /// Cursor and staleness, while the subscription that fell behind is the present one.
-    pub(super) fn cursor_of(&mut self, behind: &Behind) -> Option<(&mut Cursor, &mut bool)> {
-        match self.slots.get_mut(&behind.channel) {
-            Some(Slot { life, state: State::Open { cursor, stale }, .. }) if *life == behind.life => {
-                Some((cursor, stale))
-            }
-            _ => None,
+    /// State of delivery, while the subscription that fell behind is the present one.
+    pub(super) fn state_of(&mut self, behind: &Behind) -> Option<&mut State> {
+        let slot = self.slots.get_mut(&behind.channel).filter(|slot| slot.life == behind.life)?;
+        Some(&mut slot.state)
+    }
+
+    /// Notes that the bus may have brought less than was published to an open topic, and leaves it to its log.
+    pub(super) fn mark_interrupted(&mut self, channel: &Bytes) {
+        if let Some(Slot { state: State::Open { interrupted, .. }, .. }) = self.slots.get_mut(channel) {
+            *interrupted = true;
+            self.mark_stale(channel);
         }
     }
 
