@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
+use crate::chaos::{Chaos, Trouble};
 use crate::failure::Failure;
 use crate::threshold::Threshold;
 use crate::units;
@@ -19,10 +20,16 @@ Examples:
   chatbench broadcast --clients 1000 --rate 50/s --duration 10s --threshold 'e2e_time:p(99)<50ms'
   chatbench broadcast --clients 1000 --via http --closed --out result.json
   chatbench unicast --clients 2000 --rate 5000/s
+  chatbench group --groups 20 --members 50 --rate 200/s
+  chatbench broadcast --server http://a:8080,http://b:8080 --chaos jitter --threshold 'recovery_time:p(99)<1s'
+  chatbench group --chaos avalanche:5,2 --threshold gaps==0
+  chatbench broadcast --clients 1000 --chaos slow-reader=10%
+  chatbench history --clients 8 --messages 5000
 
 Thresholds: METRIC[:STATISTIC]<VALUE with < <= > >= == !=
-  times:    connect_time login_time ack_time e2e_time fanout_time, statistics p(N) avg min med max count
-  counters: lost duplicated reordered
+  times:    connect_time login_time ack_time e2e_time fanout_time recovery_time back_time page_time,
+            statistics p(N) avg min med max count
+  counters: lost duplicated reordered gaps reconnects holes repeats
 
 Exit codes: 0 pass, 1 could not run, 2 usage, 96 run invalid, 97 an invariant broke, 99 a threshold failed,
 130 interrupted";
@@ -47,20 +54,30 @@ pub enum Scenario {
     Broadcast(TrafficArgs),
     /// Sends one-to-one messages between pairs of clients
     Unicast(TrafficArgs),
+    /// Sends messages to groups whose members are online
+    Group(GroupArgs),
+    /// Pages through a conversation in both directions while it is written to
+    History(HistoryArgs),
 }
 
 /// Options of every scenario.
 #[derive(Debug, Clone, ClapArgs)]
 pub struct CommonArgs {
-    /// Address of chatd
-    #[arg(long, env = "CHATBENCH_SERVER", default_value = "http://127.0.0.1:8080")]
-    pub server: chat_client::Server,
+    /// Addresses of chatd; clients are spread over several, and go on to the next one when they reconnect
+    #[arg(
+        long,
+        env = "CHATBENCH_SERVER",
+        value_name = "URL[,URL…]",
+        default_value = "http://127.0.0.1:8080",
+        value_delimiter = ','
+    )]
+    pub server: Vec<chat_client::Server>,
     /// App to use; by default a random one, so that runs do not disturb each other
     #[arg(long)]
     pub app: Option<u32>,
-    /// Clients that receive
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub clients: u32,
+    /// Clients that receive, 100 by default; group: --groups times --members
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub clients: Option<u32>,
     /// New connections per second, such as 500/s; by default as fast as possible
     #[arg(long, value_parser = units::rate)]
     pub connect_rate: Option<f64>,
@@ -76,7 +93,7 @@ pub struct CommonArgs {
     /// Write the result to this .json file (repeatable)
     #[arg(long)]
     pub out: Vec<PathBuf>,
-    /// Seed of the message texts; by default a random one
+    /// Seed of the message texts and of --chaos; by default a random one
     #[arg(long)]
     pub seed: Option<u64>,
     /// Print the verdict only, and no progress
@@ -124,7 +141,7 @@ pub struct TrafficArgs {
     /// The common ones.
     #[command(flatten)]
     pub common: CommonArgs,
-    /// Senders, beside the clients. broadcast: 1 by default; unicast: one per client, always
+    /// Senders, beside the clients. broadcast: 1 by default; group: 1 in each by default; unicast: one per client
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub senders: Option<u32>,
     /// Messages per second of all senders together, sent on time whatever the answers do
@@ -157,6 +174,90 @@ pub struct TrafficArgs {
     /// Do not fail when the server closes connections
     #[arg(long)]
     pub allow_disconnects: bool,
+    /// Trouble for the receiving clients (repeatable): jitter[:MEAN_S,OFFLINE_S] cuts each at random (15,2),
+    /// avalanche[:AT_S,OFFLINE_S] cuts all at once, slow-reader=10% makes some stop reading, reconnect cuts nobody;
+    /// with any of them clients come back and recover
+    #[arg(long, value_name = "KIND")]
+    pub chaos: Vec<Chaos>,
+}
+
+/// Options of `group`.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct GroupArgs {
+    /// Groups to create
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub groups: u32,
+    /// Members of each group who are online and receive, beside its senders
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub members: u32,
+    /// Those of all scenarios that send.
+    #[command(flatten)]
+    pub traffic: TrafficArgs,
+}
+
+/// Options of `history`.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct HistoryArgs {
+    /// The common ones; --clients is how many read.
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// Messages in the conversation before the reading begins
+    #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    pub messages: u32,
+    /// Messages per second written meanwhile
+    #[arg(long, default_value = "50/s", value_parser = units::rate)]
+    pub rate: f64,
+    /// Messages in a page
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=200))]
+    pub page: u32,
+    /// Bytes of text in each message
+    #[arg(long, default_value_t = 200, value_parser = payload_bytes)]
+    pub payload: usize,
+    /// How long to read; a walk that has begun is finished
+    #[arg(long, default_value = "10s", value_parser = units::duration)]
+    pub duration: Duration,
+}
+
+impl CommonArgs {
+    /// Clients that receive.
+    pub fn clients(&self) -> u32 {
+        self.clients.unwrap_or(100)
+    }
+
+    /// The servers for a reader.
+    pub fn servers_text(&self) -> String {
+        self.server.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+    }
+}
+
+impl TrafficArgs {
+    /// All `--chaos` together.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] when two of them contradict each other.
+    pub fn trouble(&self) -> Result<Trouble, Failure> {
+        Trouble::new(&self.chaos).map_err(|error| Failure::Usage(format!("--chaos: {error}")))
+    }
+
+    fn check(&self, receivers: u64) -> Result<(), Failure> {
+        let usage = |text: &str| Err(Failure::Usage(text.to_owned()));
+        let trouble = self.trouble()?;
+        if self.duration.is_zero() {
+            return usage("--duration: must be above zero");
+        }
+        if trouble.slow_permille > 0 && receivers * u64::from(trouble.slow_permille) < 1000 {
+            return usage("--chaos slow-reader: this share of the clients is not one client");
+        }
+        if trouble.offline() >= self.drain {
+            return usage("--chaos: who is cut at the end must be back before --drain is over");
+        }
+        if let Some(Chaos::Avalanche { at: Some(at), .. }) = trouble.cuts
+            && at >= self.duration
+        {
+            return usage("--chaos avalanche: comes after --duration");
+        }
+        Ok(())
+    }
 }
 
 fn payload_bytes(text: &str) -> Result<usize, String> {
@@ -179,6 +280,8 @@ impl Scenario {
             Scenario::Connect(args) => &args.common,
             Scenario::Idle(args) => &args.common,
             Scenario::Broadcast(args) | Scenario::Unicast(args) => &args.common,
+            Scenario::Group(args) => &args.traffic.common,
+            Scenario::History(args) => &args.common,
         }
     }
 
@@ -195,12 +298,26 @@ impl Scenario {
             return usage("--out: the file name must end in .json");
         }
         match self {
-            Scenario::Unicast(args) if args.senders.is_some_and(|senders| senders != args.common.clients) => {
+            Scenario::Unicast(args)
+                if args.senders.is_some_and(|senders| senders != args.common.clients()) =>
+            {
                 usage("--senders: unicast has one sender for each of --clients; leave the option out")
             }
-            Scenario::Broadcast(args) | Scenario::Unicast(args) if args.duration.is_zero() => {
-                usage("--duration: must be above zero")
+            Scenario::Broadcast(args) | Scenario::Unicast(args) => {
+                args.check(u64::from(args.common.clients()))
             }
+            Scenario::Group(args) if args.traffic.common.clients.is_some() => {
+                usage("--clients: a group run has --groups times --members clients; leave the option out")
+            }
+            Scenario::Group(args) => {
+                let receivers = u64::from(args.groups) * u64::from(args.members);
+                let users = u64::from(args.groups) * u64::from(args.traffic.senders.unwrap_or(1)) + receivers;
+                if users > 1_000_000 {
+                    return usage("--groups: more than 1000000 users; lower it, or --members, or --senders");
+                }
+                args.traffic.check(receivers)
+            }
+            Scenario::History(args) if args.duration.is_zero() => usage("--duration: must be above zero"),
             _ => Ok(()),
         }
     }
@@ -223,6 +340,11 @@ mod tests {
             "chatbench idle --heartbeat 1ms",
             "chatbench broadcast --out result.html",
             "chatbench broadcast --duration 0s",
+            "chatbench broadcast --chaos jitter --chaos avalanche",
+            "chatbench broadcast --clients 5 --chaos slow-reader=10%",
+            "chatbench broadcast --chaos jitter:1,20",
+            "chatbench broadcast --chaos avalanche:10,1",
+            "chatbench group --clients 5",
         ] {
             let args = Args::try_parse_from(line.split(' ')).unwrap();
             assert_eq!(args.scenario.check().unwrap_err().exit_code(), 2, "{line}");

@@ -28,6 +28,12 @@ impl Bitset {
         }
     }
 
+    /// Whether a number is in.
+    pub fn contains(&self, number: u32) -> bool {
+        let (word, bit) = place(number);
+        self.words.get(word).is_some_and(|word| word & bit != 0)
+    }
+
     /// How many numbers are in.
     pub fn count(&self) -> u64 {
         self.words.iter().map(|word| u64::from(word.count_ones())).sum()
@@ -83,5 +89,6 @@ mod tests {
         all.remove(199);
         all.remove(5000);
         assert_eq!(all.count(), 199);
+        assert!(all.contains(198) && !all.contains(199) && !all.contains(5000));
     }
 }

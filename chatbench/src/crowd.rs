@@ -19,7 +19,7 @@ use crate::clock::micros;
 use crate::failure::Failure;
 use crate::flow::Flow;
 use crate::interrupt::Interrupt;
-use crate::login::{self, Door};
+use crate::login::{self, Door, Entrance};
 use crate::progress::Progress;
 use crate::recorder::histogram;
 
@@ -27,6 +27,8 @@ use crate::recorder::histogram;
 const CONCURRENT: usize = 128;
 /// Log-ins under way at once at a given rate: enough that a slow server shows as slow log-ins, not as a lower rate.
 const CONCURRENT_AT_RATE: usize = 4096;
+/// Longest wait for the server to have told all of the log-ins.
+const SETTLING: Duration = Duration::from_secs(60);
 /// How long the server may take to answer a close.
 const FAREWELL: Duration = Duration::from_secs(3);
 /// Connections told to close before the others get a turn.
@@ -106,10 +108,12 @@ impl Crowd {
             let (flow, door, report) = (Arc::clone(flow), Arc::clone(door), report.clone());
             let control = Arc::clone(control);
             tasks.push(tokio::spawn(async move {
-                let entered = door.enter(&flow.plan, number).await;
+                let mut client = Client::new(flow, control, door, number);
+                // In a box, so that what entering needs is not kept for the life of the connection.
+                let entered = Box::pin(client.enter()).await;
                 drop(permit);
-                let (socket, times) = match entered {
-                    Ok(entered) => entered,
+                let times = match entered {
+                    Ok(times) => times,
                     Err(cause) => {
                         let _ = report.send(Err(cause)).await;
                         return None;
@@ -117,7 +121,7 @@ impl Crowd {
                 };
                 let _ = report.send(Ok(times)).await;
                 drop(report);
-                Some(Client::new(flow, control, socket, number).run().await)
+                Some(client.run().await)
             }));
             while let Ok(result) = reports.try_recv() {
                 opening.note(result, progress);
@@ -138,18 +142,23 @@ impl Crowd {
         &self.controls
     }
 
-    /// Waits until the server has said all it had to say about the log-ins: nothing came for a while.
-    pub async fn settle(&self, interrupt: &mut Interrupt) {
-        let (quiet, longest) = (Duration::from_millis(300), Duration::from_secs(60));
-        let deadline = Instant::now() + longest;
+    /// Waits until the server has said all it had to say about the log-ins: nothing came for a while. Gives a warning
+    /// when the server did not come to an end.
+    pub async fn settle(&self, interrupt: &mut Interrupt) -> Option<String> {
+        let quiet = Duration::from_millis(300);
+        let deadline = Instant::now() + SETTLING;
         let mut before = self.flow.pushes();
         while Instant::now() < deadline && !interrupt.within(Instant::now() + quiet).await {
             let now = self.flow.pushes();
             if now == before {
-                return;
+                return None;
             }
             before = now;
         }
+        (!interrupt.came()).then(|| {
+            let seconds = SETTLING.as_secs();
+            format!("the server still sent news of the log-ins after {seconds} s; the run began into them")
+        })
     }
 
     /// Closes all connections in order and collects their ledgers.
@@ -163,10 +172,10 @@ impl Crowd {
             }
         }
         let deadline = Instant::now() + FAREWELL;
-        while self.flow.open.load(Relaxed) > 0 && Instant::now() < deadline {
+        while self.flow.live.load(Relaxed) > 0 && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        let unanswered_closes = self.flow.open.load(Relaxed);
+        let unanswered_closes = self.flow.live.load(Relaxed);
         for control in &self.controls {
             control.abort();
         }
@@ -180,6 +189,11 @@ impl Crowd {
 }
 
 impl Opening {
+    /// Of a run without connections.
+    pub fn none() -> Self {
+        Self::new(0)
+    }
+
     fn new(wanted: u32) -> Self {
         Self {
             wanted,
@@ -240,11 +254,20 @@ async fn beat(controls: Vec<Arc<Control>>, interval: Duration, sent: Arc<AtomicU
     }
 }
 
-/// The address of a server, looked up once for all connections.
+/// The servers with their addresses, looked up once for all connections.
 ///
 /// # Errors
-/// [`Failure::CouldNotRun`] when the name has none.
-pub async fn address(server: &chat_client::Server) -> Result<SocketAddr, Failure> {
+/// [`Failure::CouldNotRun`] when a name has none.
+pub async fn door(servers: &[chat_client::Server]) -> Result<Door, Failure> {
+    let mut entrances = Vec::with_capacity(servers.len());
+    for server in servers {
+        let (authority, path) = (server.authority(), server.socket_path());
+        entrances.push(Entrance { address: address(server).await?, authority, path });
+    }
+    Ok(Door(entrances))
+}
+
+async fn address(server: &chat_client::Server) -> Result<SocketAddr, Failure> {
     let unknown = |cause: String| {
         Failure::could_not_run(
             format!("{server} has no address: {cause}"),

@@ -3,7 +3,9 @@
 //! Invariant: counters only grow, and none of them decides a verdict: verdicts come from the ledgers merged at the end.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::chaos::journal::Journal;
 use crate::plan::{Plan, Shape};
 use crate::recorder::{Recorder, Tape};
 
@@ -28,8 +30,13 @@ pub struct Flow {
     pub answered: AtomicU64,
     /// Messages that got the answer 200.
     pub accepted: AtomicU64,
-    /// Open connections.
+    /// Deliveries that the accepted messages call for.
+    pub expected: AtomicU64,
+    /// Logged-in connections that read.
     pub open: AtomicU64,
+    /// Clients that are connected or mean to come back.
+    pub live: AtomicU64,
+    journal: Mutex<Journal>,
     recorders: Vec<Recorder>,
 }
 
@@ -37,7 +44,7 @@ impl Flow {
     /// The state before the first connection.
     pub fn new(plan: Plan, late_us: u64, window: u32, period_ns: f64) -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let per_message = plan.shape == Shape::World;
+        let per_message = plan.shape != Shape::Pairs;
         Self {
             recorders: (0..threads * 2).map(|_| Recorder::new(per_message)).collect(),
             plan,
@@ -49,13 +56,21 @@ impl Flow {
             sent: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
+            expected: AtomicU64::new(0),
             open: AtomicU64::new(0),
+            live: AtomicU64::new(0),
+            journal: Mutex::default(),
         }
     }
 
     /// The recorder of a connection.
     pub fn recorder(&self, connection: u32) -> &Recorder {
         &self.recorders[connection as usize % self.recorders.len()]
+    }
+
+    /// What happened to the connections so far.
+    pub fn journal(&self) -> MutexGuard<'_, Journal> {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Pushes of any kind received so far.
@@ -95,7 +110,8 @@ impl Flow {
     /// Whether nothing more can be expected: all answers are there, all of them 200, and each message has reached all.
     pub fn complete(&self) -> bool {
         let (sent, accepted) = (self.sent.load(Relaxed), self.accepted.load(Relaxed));
-        let all_open = self.open.load(Relaxed) == u64::from(self.plan.connections());
-        sent == accepted && all_open && self.deliveries() >= accepted * self.plan.reach()
+        let wanted = u64::from(self.plan.connections()) - self.plan.slow();
+        let all_open = self.open.load(Relaxed) == wanted;
+        sent == accepted && all_open && self.deliveries() >= self.expected.load(Relaxed)
     }
 }

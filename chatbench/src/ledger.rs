@@ -8,7 +8,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use crate::bitset::Bitset;
-use crate::client::receiver::Receiver;
+use crate::client::receiver::{Receiver, mix};
 use crate::client::sender::{Answered, Sender};
 use crate::client::task::Outcome;
 use crate::flow::Flow;
@@ -69,8 +69,14 @@ pub struct Ledger {
     pub first_refusal: Option<String>,
     /// Messages that were due and waited for the window.
     pub waited_for_window: u64,
-    /// Connections the server closed, by close code.
+    /// Connections the server closed, by close code; slow readers apart.
     pub closed_by_code: BTreeMap<u16, u64>,
+    /// Clients that were not connected when the run ended.
+    pub absent: u64,
+    /// Deliveries that recovery brought after a reconnect; they are delivered too.
+    pub recovered: u64,
+    /// Recoveries the server called incomplete.
+    pub gaps: u64,
     /// When the last measured delivery came, in nanoseconds of [`crate::clock`].
     pub last_delivery_ns: u64,
 }
@@ -99,12 +105,14 @@ pub fn close(flow: &Flow, outcomes: &[Outcome], unconnected: Vec<Sender>) -> (Le
         ledger.add_sender(flow, sender, &mut ack);
     }
     let books = Books::new(flow, &senders);
-    for outcome in outcomes {
+    // Of who stopped reading nothing can be expected.
+    for outcome in outcomes.iter().filter(|outcome| !flow.plan.is_slow(outcome.receiver.connection())) {
         ledger.add_receiver(&books, outcome);
     }
+    ledger.closed_by_code = flow.journal().closed.clone();
     let tape = flow.tape();
     let fanout = match flow.plan.shape {
-        Shape::World => books.fan_out(flow, &tape, &mut ledger.misnumbered),
+        Shape::World | Shape::Groups => books.fan_out(flow, &tape, &mut ledger.misnumbered),
         Shape::Pairs => tape.e2e.clone(),
     };
     (ledger, Times { ack, e2e: tape.e2e, fanout })
@@ -114,7 +122,7 @@ pub fn close(flow: &Flow, outcomes: &[Outcome], unconnected: Vec<Sender>) -> (Le
 struct Books<'a> {
     plan: &'a Plan,
     senders: BTreeMap<u32, &'a Sender>,
-    /// World: one set by message index. Pairs: one by sequence for each sender.
+    /// By [`Plan::set_of`] and [`Plan::place`].
     accepted: BTreeMap<u32, Accepted>,
 }
 
@@ -123,13 +131,11 @@ impl<'a> Books<'a> {
         let mut accepted: BTreeMap<u32, Accepted> = BTreeMap::new();
         for sender in senders {
             for (sequence, message) in (0..).zip(&sender.messages) {
-                let key = flow.plan.index(sender.number, sequence).map(|index| match flow.plan.shape {
-                    Shape::World => (0, index),
-                    Shape::Pairs => (sender.number, sequence),
-                });
-                if let (Some((set, mark)), Answered::Accepted) = (key, message.answered) {
+                let place = flow.plan.place(sender.number, sequence);
+                if let (Some(place), Answered::Accepted) = (place, message.answered) {
                     let part = usize::from(flow.measured(message.intended_ns));
-                    accepted.entry(set).or_default()[part].insert(mark);
+                    let set = flow.plan.set_of_sender(sender.number);
+                    accepted.entry(set).or_default()[part].insert(place);
                 }
             }
         }
@@ -139,15 +145,12 @@ impl<'a> Books<'a> {
 
     /// What a connection should have got.
     fn expected_at(&self, connection: u32) -> Accepted {
-        let (set, own) = match self.plan.shape {
-            Shape::World => (0, self.plan.sender_at(connection)),
-            Shape::Pairs => (connection, None),
-        };
-        let mut expected = self.accepted.get(&set).cloned().unwrap_or_default();
+        let own = self.plan.sender_at(connection).filter(|_| self.plan.shape != Shape::Pairs);
+        let mut expected = self.accepted.get(&self.plan.set_of(connection)).cloned().unwrap_or_default();
         if let Some(own) = own.and_then(|own| self.senders.get(&own)) {
             for (sequence, _) in (0..).zip(&own.messages) {
-                if let Some(index) = self.plan.index(own.number, sequence) {
-                    expected.iter_mut().for_each(|part| part.remove(index));
+                if let Some(place) = self.plan.place(own.number, sequence) {
+                    expected.iter_mut().for_each(|part| part.remove(place));
                 }
             }
         }
@@ -156,12 +159,24 @@ impl<'a> Books<'a> {
 
     /// The number of the message behind a connection's mark.
     fn offset(&self, connection: u32, mark: u32) -> u64 {
-        let (sender, sequence) = match self.plan.shape {
-            Shape::World => self.plan.message(mark),
-            Shape::Pairs => (connection, mark),
-        };
+        let (sender, sequence) = self.plan.message_at(self.plan.set_of(connection), mark);
         let message = self.senders.get(&sender).and_then(|sender| sender.messages.get(sequence as usize));
         message.map_or(0, |message| message.offset)
+    }
+
+    /// Whether a receiver of a pair saw other numbers than the answers named. Where one message has many receivers,
+    /// [`Books::fan_out`] compares them one by one.
+    fn renumbered(&self, receiver: &Receiver, expected: &Accepted) -> bool {
+        if self.plan.shape != Shape::Pairs {
+            return false;
+        }
+        let nothing = Bitset::default();
+        let accepted = expected.iter().flat_map(|part| part.without(&nothing));
+        let seen = accepted.filter(|place| receiver.seen.contains(*place));
+        let sum = seen.fold(0_u64, |sum, place| {
+            sum.wrapping_add(mix(place, self.offset(receiver.connection(), place)))
+        });
+        sum != receiver.numbers
     }
 
     /// Times to the last delivery; counts messages whose number differs between answer and delivery.
@@ -237,16 +252,12 @@ impl Ledger {
 
     fn add_receiver(&mut self, books: &Books<'_>, outcome: &Outcome) {
         let receiver = &outcome.receiver;
-        let closed = outcome.closed_by_server.as_ref();
-        if let Some(end) = closed {
-            *self.closed_by_code.entry(end.code).or_default() += 1;
-        }
         let expected = books.expected_at(receiver.connection());
         let mut delivered = 0;
         for (part, expected) in expected.iter().enumerate() {
             let came = expected.count_common(&receiver.seen);
             delivered += came;
-            let (lost, disconnected) = missing(books, receiver, expected, closed.is_some());
+            let (lost, disconnected) = missing(books, receiver, expected, outcome.absent);
             let tally = receiver.tallies[part];
             let line = self.line(part == 1);
             line.expected += expected.count();
@@ -257,7 +268,13 @@ impl Ledger {
             line.reordered += tally.reordered;
             line.late += tally.late;
         }
-        self.unexpected += receiver.seen.count() - delivered;
+        let unexpected = receiver.seen.count() - delivered;
+        // The number of a message without an answer is not known here.
+        self.misnumbered += u64::from(unexpected == 0 && books.renumbered(receiver, &expected));
+        self.unexpected += unexpected;
+        self.absent += u64::from(outcome.absent);
+        self.recovered += receiver.recovered;
+        self.gaps += receiver.gaps;
         self.stray += receiver.stray;
         self.corrupted += receiver.corrupted;
         self.foreign += receiver.foreign;

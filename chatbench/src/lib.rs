@@ -10,7 +10,8 @@
 //! | `stage`, `crowd`, `login`, `traffic` | the steps of a run: check, connect, send and drain, close |
 //! | `plan`, `flow` | who sends what to whom; the live state all parts share |
 //! | `schedule`, `probe`, `clock` | when messages are due; whether the generator keeps up |
-//! | `client` | one connection: its task, what it receives, what it sends |
+//! | `client` | one client: its task, what it receives, what it sends, how it comes back |
+//! | `chaos` | trouble on purpose: who is cut and when, and what came of it |
 //! | `wire` | socket, frames, and the text inside them |
 //! | `recorder`, `bitset`, `ledger` | times and marks, and the books made of them |
 //! | `process`, `limits` | CPU, memory and open files |
@@ -19,6 +20,7 @@
 
 mod args;
 mod bitset;
+mod chaos;
 mod client;
 mod clock;
 mod crowd;
@@ -120,6 +122,8 @@ async fn perform(scenario: &Scenario, interrupt: Interrupt) -> Result<Report, Fa
         Scenario::Idle(args) => scenario::idle::run(args, interrupt).await,
         Scenario::Broadcast(args) => scenario::broadcast::run(args, interrupt).await,
         Scenario::Unicast(args) => scenario::unicast::run(args, interrupt).await,
+        Scenario::Group(args) => scenario::group::run(args, interrupt).await,
+        Scenario::History(args) => scenario::history::run(args, interrupt).await,
     }
 }
 

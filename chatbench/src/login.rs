@@ -1,11 +1,14 @@
 //! Getting one client in: TCP, handshake, log-in, each timed.
 //!
-//! Invariant: a client that is in has its log-in answered 200, and nothing that came with the answer is lost.
+//! Invariant: a client that is in has its log-in answered 200, and every text that came before or after the answer was
+//! handed out.
 
 use std::net::SocketAddr;
 use std::task::Poll;
 use std::time::Duration;
 
+use chat_protocol::envelope::Incoming;
+use chat_protocol::session::{LoggedIn, Position, Recovered};
 use tokio::time::Instant;
 
 use crate::plan::Plan;
@@ -15,10 +18,12 @@ use crate::wire::socket::{End, Socket};
 
 /// Longest wait for TCP and handshake, and again for the log-in.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// The same when another server could be asked instead.
+const TIMEOUT_OF_SEVERAL: Duration = Duration::from_secs(5);
 
-/// Where clients enter.
+/// One server.
 #[derive(Debug)]
-pub struct Door {
+pub struct Entrance {
     /// Address of the server.
     pub address: SocketAddr,
     /// Its name for the `Host` header.
@@ -26,6 +31,10 @@ pub struct Door {
     /// Path of the WebSocket.
     pub path: String,
 }
+
+/// Where clients enter: at least one server.
+#[derive(Debug)]
+pub struct Door(pub Vec<Entrance>);
 
 /// How long it took.
 #[derive(Debug, Clone, Copy)]
@@ -36,36 +45,56 @@ pub struct Times {
     pub login: Duration,
 }
 
+/// What a client hears while it enters.
+#[derive(Debug)]
+pub enum Heard<'a> {
+    /// It is in. What recovery can give back, if it asked for that.
+    In(Option<Recovered>),
+    /// Any text but the answer to the log-in.
+    Text(&'a [u8]),
+}
+
+/// Takes what a client hears while it enters.
+pub type Ear<'a> = dyn FnMut(Heard<'_>) + Send + 'a;
+
 impl Door {
-    /// Lets client number `number` in.
+    /// Lets client number `number` in at entrance `number + turn`, counted around.
     ///
     /// # Errors
     /// The cause, in words that are the same for all clients that fail alike.
-    pub async fn enter(&self, plan: &Plan, number: u32) -> Result<(Socket, Times), String> {
+    pub async fn enter(
+        &self,
+        plan: &Plan,
+        number: u32,
+        turn: usize,
+        recover: Option<Position>,
+        ear: &mut Ear<'_>,
+    ) -> Result<(Socket, Times), String> {
+        let longest = if self.0.len() > 1 { TIMEOUT_OF_SEVERAL } else { TIMEOUT };
+        let entrance = &self.0[(number as usize).wrapping_add(turn) % self.0.len()];
         let start = Instant::now();
-        let opened =
-            tokio::time::timeout(TIMEOUT, Socket::open(self.address, &self.authority, &self.path)).await;
-        let mut socket = match opened {
+        let opening = Socket::open(entrance.address, &entrance.authority, &entrance.path);
+        let mut socket = match tokio::time::timeout(longest, opening).await {
             Ok(opened) => opened.map_err(|error| format!("connect: {error}"))?,
-            Err(_) => return Err(format!("connect: no answer within {} s", TIMEOUT.as_secs())),
+            Err(_) => return Err(format!("connect: no answer within {} s", longest.as_secs())),
         };
         let connect = start.elapsed();
         let start = Instant::now();
         let user = plan.user(number).map_err(|error| error.to_string())?;
-        socket.queue_text(&request::login(&user, plan.app));
-        match tokio::time::timeout(TIMEOUT, answer(&mut socket)).await {
+        socket.queue_text(&request::login(&user, plan.app, recover));
+        match tokio::time::timeout(longest, answer(&mut socket, ear)).await {
             Ok(Ok(())) => Ok((socket, Times { connect, login: start.elapsed() })),
             Ok(Err(cause)) => Err(cause),
-            Err(_) => Err(format!("log-in: no answer within {} s", TIMEOUT.as_secs())),
+            Err(_) => Err(format!("log-in: no answer within {} s", longest.as_secs())),
         }
     }
 }
 
-/// Waits for the answer to the log-in; pushes about others who enter may come first.
-async fn answer(socket: &mut Socket) -> Result<(), String> {
+/// Waits for the answer to the log-in; pushes may come before and behind it.
+async fn answer(socket: &mut Socket, ear: &mut Ear<'_>) -> Result<(), String> {
     let ended = |end: End| format!("log-in: closed by the server, code {} {}", end.code, end.reason);
     let mut outcome = None;
-    socket.take_early(|text| outcome = outcome.take().or(outcome_of(text))).map_err(ended)?;
+    socket.take_early(|text| hear(text, &mut outcome, ear)).map_err(ended)?;
     std::future::poll_fn(|cx| {
         loop {
             if let Some(outcome) = outcome.take() {
@@ -74,7 +103,7 @@ async fn answer(socket: &mut Socket) -> Result<(), String> {
             if let Poll::Ready(Err(end)) = socket.poll_flush(cx) {
                 return Poll::Ready(Err(ended(end)));
             }
-            match socket.poll_texts(cx, |text| outcome = outcome.take().or(outcome_of(text))) {
+            match socket.poll_texts(cx, |text| hear(text, &mut outcome, ear)) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(end)) => return Poll::Ready(Err(ended(end))),
@@ -84,12 +113,50 @@ async fn answer(socket: &mut Socket) -> Result<(), String> {
     .await
 }
 
-fn outcome_of(text: &[u8]) -> Option<Result<(), String>> {
+fn hear(text: &[u8], outcome: &mut Option<Result<(), String>>, ear: &mut Ear<'_>) {
+    if outcome.is_some() {
+        return ear(Heard::Text(text));
+    }
     match scan::scan(text, 0).unwrap_or_else(|| scan::parse(text)) {
-        Frame::Answer(answer) if answer.code == 200 => Some(Ok(())),
-        Frame::Answer(answer) => {
-            Some(Err(format!("log-in refused: code {}, {}", answer.code, answer.reason)))
+        Frame::Answer(answer) if answer.code == 200 => {
+            ear(Heard::In(recovered_of(text)));
+            *outcome = Some(Ok(()));
         }
-        _ => None,
+        Frame::Answer(answer) => {
+            *outcome = Some(Err(format!("log-in refused: code {}, {}", answer.code, answer.reason)));
+        }
+        _ => ear(Heard::Text(text)),
+    }
+}
+
+fn recovered_of(text: &[u8]) -> Option<Recovered> {
+    let incoming: Incoming<'_> = serde_json::from_slice(text).ok()?;
+    let logged_in: LoggedIn = serde_json::from_str(incoming.response.data?.get()).ok()?;
+    logged_in.recovered.into_iter().next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_surrounds_the_answer_is_heard_in_its_order() {
+        let texts = [
+            r#"{"seq":"e","cmd":"enter","response":{"code":200,"codeMsg":"Ok","data":{"target":"","from":"a","time":1}}}"#,
+            r#"{"seq":"login","cmd":"login","response":{"code":200,"codeMsg":"Success","data":{"recovered":[{"target":"","epoch":"e","offset":7,"complete":true}]}}}"#,
+            r#"{"seq":"m","cmd":"msg","response":{"code":200,"codeMsg":"Ok","data":{"msg":"x","offset":7,"epoch":"e"}}}"#,
+        ];
+        let (mut heard, mut outcome) = (Vec::new(), None);
+        let mut ear = |it: Heard<'_>| {
+            heard.push(match it {
+                Heard::In(recovered) => recovered.map_or(0, |recovered| recovered.offset),
+                Heard::Text(text) => text.len() as u64,
+            });
+        };
+        for text in texts {
+            hear(text.as_bytes(), &mut outcome, &mut ear);
+        }
+        assert_eq!(heard, [texts[0].len() as u64, 7, texts[2].len() as u64]);
+        assert_eq!(outcome, Some(Ok(())));
     }
 }

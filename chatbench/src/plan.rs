@@ -3,8 +3,9 @@
 //! Invariant: the plan never changes during a run; any message has one index, and any connection knows from sender
 //! and sequence alone whether it may see the message.
 
-use chat_protocol::{AppId, Target, UserId};
+use chat_protocol::{AppId, GroupId, Target, UserId};
 
+use crate::chaos::Trouble;
 use crate::failure::Failure;
 use crate::wire::payload::Payload;
 
@@ -16,6 +17,8 @@ pub const MAX_SEQUENCE: u32 = 20_000_000;
 pub enum Shape {
     /// Everybody in the app but the sender.
     World,
+    /// All members of the sender's group but the sender.
+    Groups,
     /// Sender number n to receiver number n.
     Pairs,
 }
@@ -33,10 +36,14 @@ pub struct Plan {
     pub receivers: u32,
     /// How many send.
     pub senders: u32,
+    /// Groups the connections are divided into, each with as many receivers and as many senders; 1 for a world.
+    pub groups: u32,
     /// Whether the senders have connections of their own.
     pub senders_connected: bool,
     /// The texts.
     pub payload: Payload,
+    /// What is done to the connections on purpose.
+    pub trouble: Trouble,
 }
 
 impl Plan {
@@ -71,8 +78,55 @@ impl Plan {
     pub fn target(&self, sender: u32) -> Result<Target, Failure> {
         match self.shape {
             Shape::World => Ok(Target::World),
+            Shape::Groups => self.group(sender % self.groups).map(Target::Group),
             Shape::Pairs => self.user(sender).map(Target::User),
         }
+    }
+
+    /// The name of a group.
+    ///
+    /// # Errors
+    /// As [`Plan::user`].
+    pub fn group(&self, group: u32) -> Result<GroupId, Failure> {
+        GroupId::new(&format!("bench-{}-g{group}", self.run))
+            .map_err(|error| Failure::Usage(error.to_string()))
+    }
+
+    /// Which group a connection belongs to. The members of one follow each other, so that several servers share each
+    /// group; senders take turns over the groups.
+    pub fn group_of(&self, connection: u32) -> u32 {
+        match self.sender_at(connection) {
+            Some(sender) => sender % self.groups,
+            None => connection / self.members(),
+        }
+    }
+
+    /// The conversation a connection must not miss anything of, as its user names it.
+    ///
+    /// # Errors
+    /// As [`Plan::user`].
+    pub fn follows(&self, connection: u32) -> Result<Target, Failure> {
+        match (self.shape, self.sender_at(connection)) {
+            (Shape::World, _) => Ok(Target::World),
+            (Shape::Groups, _) => self.group(self.group_of(connection)).map(Target::Group),
+            (Shape::Pairs, None) => self.user(self.user_of_sender(connection)).map(Target::User),
+            (Shape::Pairs, Some(sender)) => self.user(sender).map(Target::User),
+        }
+    }
+
+    /// Whether a connection stops reading when the measured part begins.
+    pub fn is_slow(&self, connection: u32) -> bool {
+        connection < self.receivers && self.trouble.is_slow(connection)
+    }
+
+    /// How many connections stop reading.
+    pub fn slow(&self) -> u64 {
+        self.trouble.slow_below(self.receivers)
+    }
+
+    /// Receivers of each group.
+    fn members(&self) -> u32 {
+        (self.receivers / self.groups).max(1)
     }
 
     /// The number of a message among all messages; `None` when no sender of this plan can have sent it.
@@ -91,19 +145,49 @@ impl Plan {
     /// Where a connection keeps its mark for a message; `None` when it must not get it.
     pub fn mark(&self, connection: u32, sender: u32, sequence: u32) -> Option<u32> {
         match self.shape {
-            Shape::World if self.sender_at(connection) == Some(sender) => None,
-            Shape::World => self.index(sender, sequence),
+            Shape::World | Shape::Groups => {
+                let others = self.group_of(connection) == sender % self.groups;
+                let others = others && self.sender_at(connection) != Some(sender);
+                // The index among the messages of the group: sender s is number s / groups of its group.
+                others.then(|| Some(self.index(sender, sequence)? / self.groups)).flatten()
+            }
             Shape::Pairs => (connection == sender).then_some(sequence),
         }
     }
 
-    /// How many connections each message should reach while all are open.
-    pub fn reach(&self) -> u64 {
-        match self.shape {
-            Shape::World if self.senders_connected => u64::from(self.connections() - 1),
-            Shape::World => u64::from(self.connections()),
-            Shape::Pairs => 1,
+    /// Which set of messages a sender's belong to: all connections that follow the same conversation share a set.
+    pub fn set_of_sender(&self, sender: u32) -> u32 {
+        if self.shape == Shape::Pairs { sender } else { sender % self.groups }
+    }
+
+    /// Which set a connection receives.
+    pub fn set_of(&self, connection: u32) -> u32 {
+        if self.shape == Shape::Pairs { connection } else { self.group_of(connection) }
+    }
+
+    /// Where a message stands in its set.
+    pub fn place(&self, sender: u32, sequence: u32) -> Option<u32> {
+        let index = self.index(sender, sequence)?;
+        Some(if self.shape == Shape::Pairs { sequence } else { index / self.groups })
+    }
+
+    /// Sender and sequence of the message at a place of a set.
+    pub fn message_at(&self, set: u32, place: u32) -> (u32, u32) {
+        if self.shape == Shape::Pairs {
+            return (set, place);
         }
+        self.message(place.saturating_mul(self.groups).saturating_add(set))
+    }
+
+    /// How many connections each message of a sender must reach while all are open.
+    pub fn reach(&self, sender: u32) -> u64 {
+        if self.shape == Shape::Pairs {
+            return u64::from(!self.is_slow(sender));
+        }
+        let (group, members) = (sender % self.groups, self.members());
+        let slow = |group: u32| self.trouble.slow_below(group * members);
+        let others = if self.senders_connected { self.senders / self.groups - 1 } else { 0 };
+        u64::from(members) - (slow(group + 1) - slow(group)) + u64::from(others)
     }
 }
 
@@ -114,7 +198,8 @@ pub(crate) mod tests {
     pub(crate) fn plan(shape: Shape, receivers: u32, senders: u32) -> Plan {
         let payload = Payload::new("run", 64, 1);
         let run = "run".to_owned();
-        Plan { run, app: 1, shape, receivers, senders, senders_connected: true, payload }
+        let trouble = Trouble::default();
+        Plan { run, app: 1, shape, receivers, senders, groups: 1, senders_connected: true, payload, trouble }
     }
 
     #[test]
@@ -134,7 +219,7 @@ pub(crate) mod tests {
         assert_eq!(plan.mark(6, 1, 0), None);
         assert_eq!(plan.mark(5, 1, 0), Some(1));
         assert_eq!(plan.mark(0, 1, 2), Some(7));
-        assert_eq!(plan.reach(), 7);
+        assert_eq!(plan.reach(0), 7);
     }
 
     #[test]
@@ -144,5 +229,26 @@ pub(crate) mod tests {
         assert_eq!(plan.mark(1, 2, 9), None);
         assert_eq!(plan.mark(6, 2, 9), None, "the sender's own connection");
         assert_eq!(plan.target(2).unwrap().to_string(), "user:bench-run-2");
+    }
+
+    #[test]
+    fn groups_are_apart_and_their_messages_lie_dense() {
+        let mut plan = plan(Shape::Groups, 6, 4);
+        plan.groups = 2;
+        assert_eq!((0..10).map(|n| plan.group_of(n)).collect::<Vec<_>>(), [0, 0, 0, 1, 1, 1, 0, 1, 0, 1]);
+        assert_eq!(plan.mark(0, 0, 0), Some(0));
+        assert_eq!(plan.mark(0, 2, 0), Some(1), "the second sender of the first group");
+        assert_eq!(plan.mark(0, 0, 1), Some(2));
+        assert_eq!(plan.mark(0, 1, 0), None, "a sender of the other group");
+        assert_eq!(plan.mark(8, 0, 0), Some(0), "another sender of the group");
+        assert_eq!(plan.mark(8, 2, 0), None, "its own message");
+        for (sender, sequence) in [(0, 0), (1, 0), (2, 5), (3, 7)] {
+            let place = plan.place(sender, sequence).unwrap();
+            assert_eq!(plan.message_at(plan.set_of_sender(sender), place), (sender, sequence));
+        }
+        assert_eq!(plan.reach(1), 4);
+        assert_eq!(plan.follows(4).unwrap().to_string(), "group:bench-run-g1");
+        plan.trouble.slow_permille = 400;
+        assert_eq!((plan.slow(), plan.reach(0), plan.reach(1)), (2, 3, 3));
     }
 }

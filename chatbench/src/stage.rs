@@ -32,8 +32,8 @@ pub struct Stage {
     pub seed: u64,
     /// What the connections share.
     pub flow: Arc<Flow>,
-    /// Operations over HTTP.
-    pub http: Http,
+    /// Operations over HTTP, by server.
+    pub https: Vec<Http>,
     /// For the terminal.
     pub progress: Progress,
     /// The operator's wish to stop.
@@ -64,14 +64,14 @@ impl Stage {
         interrupt: Interrupt,
     ) -> Result<Self, Failure> {
         let open_files = limits::open_files_for(u64::from(flow.plan.connections()))?;
-        let server = &common.server;
-        let door = Door {
-            address: crowd::address(server).await?,
-            authority: server.authority(),
-            path: server.socket_path(),
-        };
-        let http = Http::new(server.clone(), HTTP_TIMEOUT)
+        let door = crowd::door(&common.server).await?;
+        let connected = common.server.iter().map(|server| Http::new(server.clone(), HTTP_TIMEOUT));
+        let https: Vec<Http> = connected
+            .collect::<Result<_, _>>()
             .map_err(|error| Failure::could_not_run(error, "check the system's HTTP settings"))?;
+        let Some(http) = https.first() else {
+            return Err(Failure::Usage("--server: name at least one".to_owned()));
+        };
         let state = match http.call::<State>(&StateRequest {}).await {
             Ok(state) => Some(state),
             Err(error @ Error::Unreachable { .. }) => {
@@ -86,7 +86,7 @@ impl Stage {
             scenario,
             seed,
             flow: Arc::new(flow),
-            http,
+            https,
             progress: Progress::new(common),
             interrupt,
             open_files,
@@ -108,6 +108,11 @@ impl Stage {
     /// What the server says of itself now.
     pub async fn state_now(&self) -> Option<StateResponse> {
         self.state.as_ref()?;
-        self.http.call::<State>(&StateRequest {}).await.ok()
+        self.http(0).call::<State>(&StateRequest {}).await.ok()
+    }
+
+    /// Operations over HTTP for user number `number`: users are spread over the servers.
+    pub fn http(&self, number: u32) -> &Http {
+        &self.https[number as usize % self.https.len()]
     }
 }

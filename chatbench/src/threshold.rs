@@ -10,9 +10,18 @@ use hdrhistogram::Histogram;
 use crate::units;
 
 /// Metrics with a distribution of times.
-pub const TIMES: [&str; 5] = ["connect_time", "login_time", "ack_time", "e2e_time", "fanout_time"];
+pub const TIMES: [&str; 8] = [
+    "connect_time",
+    "login_time",
+    "ack_time",
+    "e2e_time",
+    "fanout_time",
+    "recovery_time",
+    "back_time",
+    "page_time",
+];
 /// Metrics that count.
-pub const COUNTERS: [&str; 3] = ["lost", "duplicated", "reordered"];
+pub const COUNTERS: [&str; 7] = ["lost", "duplicated", "reordered", "gaps", "reconnects", "holes", "repeats"];
 
 /// Comparisons, the longer spelling before its beginning.
 const COMPARISONS: [&str; 6] = ["<=", ">=", "==", "!=", "<", ">"];

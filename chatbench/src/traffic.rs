@@ -10,6 +10,7 @@ use hdrhistogram::Histogram;
 use tokio::time::Instant;
 
 use crate::args::TrafficArgs;
+use crate::chaos::conductor::{self, Conductor};
 use crate::client::control::Control;
 use crate::clock::{nanos, now_ns};
 use crate::failure::Failure;
@@ -46,7 +47,7 @@ pub struct Driven {
     pub measured_ns: u64,
 }
 
-/// Sends through the senders behind `controls`.
+/// Sends through the senders behind `controls` and troubles the clients behind `clients` meanwhile.
 ///
 /// # Errors
 /// [`Failure::CouldNotRun`] when there is no thread for the schedule.
@@ -54,6 +55,7 @@ pub async fn drive(
     stage: &mut Stage,
     args: &TrafficArgs,
     controls: &[Arc<Control>],
+    clients: &[Arc<Control>],
 ) -> Result<Driven, Failure> {
     let flow = Arc::clone(&stage.flow);
     let start = Instant::now() + RUN_UP;
@@ -65,6 +67,8 @@ pub async fn drive(
     let total = if args.closed { 0 } else { messages(args.rate, args.warmup + args.duration) };
     let schedule = Schedule::start(Arc::clone(&flow), controls.to_vec(), total)
         .map_err(|error| Failure::could_not_run(format!("no thread: {error}"), "check `ulimit -u`"))?;
+    let times = conductor::Times { start, measure: start + args.warmup, duration: args.duration };
+    let trouble = Conductor::start(Arc::clone(&flow), clients.to_vec(), stage.seed, times);
     let interrupted = stage.interrupt.within(start).await;
     if args.closed && !interrupted {
         controls.iter().for_each(|control| control.release(MAX_SEQUENCE));
@@ -76,6 +80,7 @@ pub async fn drive(
     if !args.closed && !stage.interrupt.came() {
         tokio::time::sleep(GRACE).await;
     }
+    trouble.end();
     controls.iter().for_each(|control| control.end_sending());
     schedule.end();
     drain(stage, args.drain).await;
@@ -101,7 +106,7 @@ fn messages(rate: f64, time: Duration) -> u64 {
 async fn hold(stage: &mut Stage, part: &'static str, until: Instant) {
     let begun = Instant::now();
     stage.progress.part(part, until.saturating_duration_since(begun).as_secs());
-    while Instant::now() < until && stage.flow.open.load(Relaxed) > 0 {
+    while Instant::now() < until && stage.flow.live.load(Relaxed) > 0 {
         let tick = (Instant::now() + 10 * TICK).min(until);
         if stage.interrupt.within(tick).await {
             return;
@@ -121,7 +126,7 @@ async fn drain(stage: &mut Stage, longest: Duration) {
     let begun = Instant::now();
     // Who interrupted the sending still gets exact books; who interrupts the drain does not want to wait.
     let sending_interrupted = stage.interrupt.came();
-    while begun.elapsed() < longest && !stage.flow.complete() && stage.flow.open.load(Relaxed) > 0 {
+    while begun.elapsed() < longest && !stage.flow.complete() && stage.flow.live.load(Relaxed) > 0 {
         tokio::time::sleep(TICK).await;
         if !sending_interrupted && stage.interrupt.came() {
             return;

@@ -14,6 +14,8 @@ pub struct Control {
     released: AtomicU32,
     closed_to_sending: AtomicBool,
     heartbeat: AtomicBool,
+    cut: AtomicBool,
+    deaf: AtomicBool,
     stopped: AtomicBool,
     aborted: AtomicBool,
 }
@@ -50,6 +52,28 @@ impl Control {
     /// Whether a sign of life is wanted; asks only once.
     pub fn take_heartbeat(&self) -> bool {
         self.heartbeat.load(Ordering::Acquire) && self.heartbeat.swap(false, Ordering::AcqRel)
+    }
+
+    /// Drop the connection without a word.
+    pub fn cut(&self) {
+        self.cut.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+
+    /// Whether to drop the connection; asks only once.
+    pub fn take_cut(&self) -> bool {
+        self.cut.load(Ordering::Acquire) && self.cut.swap(false, Ordering::AcqRel)
+    }
+
+    /// Read nothing more until the end of the run.
+    pub fn stop_reading(&self) {
+        self.deaf.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+
+    /// Whether to read nothing.
+    pub fn deaf(&self) -> bool {
+        self.deaf.load(Ordering::Acquire)
     }
 
     /// Close in order.

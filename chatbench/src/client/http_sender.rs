@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use chat_client::{Error, Http};
+use chat_protocol::group::{SendMessage as GroupSend, SendMessageRequest as GroupSendRequest};
 use chat_protocol::user::{SendMessage, SendMessageAll, SendMessageAllRequest, SendMessageRequest};
-use chat_protocol::{MsgId, UserId};
+use chat_protocol::{MsgId, Target, UserId};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
@@ -16,7 +17,6 @@ use crate::client::control::Control;
 use crate::client::sender::Sender;
 use crate::failure::Failure;
 use crate::flow::Flow;
-use crate::plan::Shape;
 use crate::wire::payload::Stamp;
 use crate::wire::request;
 
@@ -28,7 +28,7 @@ pub struct HttpSender {
     http: Http,
     sender: Sender,
     user: UserId,
-    peer: Option<UserId>,
+    target: Target,
 }
 
 impl HttpSender {
@@ -38,11 +38,8 @@ impl HttpSender {
     /// As [`crate::plan::Plan::user`].
     pub fn new(flow: Arc<Flow>, control: Arc<Control>, http: Http, number: u32) -> Result<Self, Failure> {
         let user = flow.plan.user(flow.plan.user_of_sender(number))?;
-        let peer = match flow.plan.shape {
-            Shape::World => None,
-            Shape::Pairs => Some(flow.plan.user(number)?),
-        };
-        Ok(Self { sender: Sender::new(number), flow, control, http, user, peer })
+        let target = flow.plan.target(number)?;
+        Ok(Self { sender: Sender::new(number), flow, control, http, user, target })
     }
 
     /// Sends what is due until told to stop.
@@ -70,18 +67,28 @@ impl HttpSender {
         self.flow.plan.payload.write(&stamp, &mut message);
         let id = request::message_id(&self.flow.plan.run, stamp.sender, stamp.sequence);
         let (http, app_id, user) = (self.http.clone(), self.flow.plan.app, self.user.clone());
-        let peer = self.peer.clone();
+        let target = self.target.clone();
         async move {
             let posted = async {
                 let msg_id = MsgId::new(&id).map_err(|error| Error::BadServer(error.to_string()))?;
-                let Some(peer) = peer else {
-                    let request =
-                        SendMessageAllRequest { app_id, user_id: user, msg_id, message, kind: None };
-                    return Ok(http.call::<SendMessageAll>(&request).await?.offset);
-                };
-                let (msg_id, from) = (Some(msg_id), Some(user));
-                let request = SendMessageRequest { app_id, user_id: peer, message, msg_id, from, kind: None };
-                Ok(http.call::<SendMessage>(&request).await?.offset)
+                let (user_id, kind) = (user, None);
+                match target {
+                    Target::World => {
+                        let request = SendMessageAllRequest { app_id, user_id, msg_id, message, kind };
+                        Ok(http.call::<SendMessageAll>(&request).await?.offset)
+                    }
+                    Target::Group(group_id) => {
+                        let msg_id = Some(msg_id);
+                        let request = GroupSendRequest { app_id, user_id, group_id, message, msg_id, kind };
+                        Ok(http.call::<GroupSend>(&request).await?.offset)
+                    }
+                    Target::User(peer) => {
+                        let (msg_id, from) = (Some(msg_id), Some(user_id));
+                        let request =
+                            SendMessageRequest { app_id, user_id: peer, message, msg_id, from, kind };
+                        Ok(http.call::<SendMessage>(&request).await?.offset)
+                    }
+                }
             };
             (stamp, posted.await)
         }

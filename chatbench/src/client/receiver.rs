@@ -2,6 +2,9 @@
 //!
 //! Invariant: a delivery costs no allocation and no lock of its own.
 
+use chat_protocol::Target;
+use chat_protocol::session::{Position, Recovered};
+
 use crate::bitset::Bitset;
 use crate::clock::micros_between;
 use crate::flow::Flow;
@@ -35,6 +38,12 @@ pub struct Receiver {
     pub foreign: u64,
     /// How often the conversation began a new history.
     pub epoch_changes: u64,
+    /// Deliveries that recovery brought after a reconnect.
+    pub recovered: u64,
+    /// Recoveries the server called incomplete.
+    pub gaps: u64,
+    /// Sum of what each first delivery and its number mix to, see [`mix`].
+    pub numbers: u64,
     /// Number of the last message in order.
     pub last_offset: u64,
     /// When the last measured message came, in nanoseconds of [`crate::clock`].
@@ -44,6 +53,24 @@ pub struct Receiver {
     batch: Vec<Entry>,
     pushes: u64,
     fresh: u64,
+    recovery: Option<Box<Recovery>>,
+}
+
+/// A recovery under way.
+#[derive(Debug)]
+struct Recovery {
+    /// Messages up to this number were missed.
+    until: u64,
+    /// When the client might reconnect.
+    floor_ns: u64,
+    /// When the last of them came; at first, when the log-in was answered.
+    last_ns: u64,
+}
+
+/// A message and its number as one value: two sums of these are equal when all numbers are, and hardly ever else.
+pub fn mix(mark: u32, offset: u64) -> u64 {
+    let value = (u64::from(mark) ^ offset.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (value ^ (value >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9)
 }
 
 impl Receiver {
@@ -56,6 +83,9 @@ impl Receiver {
             corrupted: 0,
             foreign: 0,
             epoch_changes: 0,
+            recovered: 0,
+            gaps: 0,
+            numbers: 0,
             last_offset: 0,
             last_delivery_ns: 0,
             connection,
@@ -63,7 +93,58 @@ impl Receiver {
             batch: Vec::new(),
             pushes: 0,
             fresh: 0,
+            recovery: None,
         }
+    }
+
+    /// Where the connection stands in the conversation it follows.
+    pub fn position(&self, target: &Target) -> Position {
+        let epoch = String::from_utf8_lossy(&self.epoch).into_owned();
+        Position { target: target.clone(), epoch, offset: self.last_offset }
+    }
+
+    /// The client is back in since `now_ns`; `recovered` is what the server says it can give back.
+    pub fn begin_recovery(&mut self, flow: &Flow, recovered: Option<Recovered>, floor_ns: u64, now_ns: u64) {
+        self.end_recovery(flow);
+        // Who asked and got no word about it knows of no message that will come.
+        self.gaps += u64::from(!recovered.as_ref().is_some_and(|recovered| recovered.complete));
+        let until = recovered.as_ref().map_or(0, |recovered| recovered.offset);
+        if let Some(recovered) = &recovered {
+            self.enter_epoch(recovered.epoch.as_bytes());
+        }
+        self.recovery = Some(Box::new(Recovery { until, floor_ns, last_ns: now_ns }));
+        if until <= self.last_offset {
+            self.end_recovery(flow);
+        }
+    }
+
+    /// Notes how long the recovery took, if one is under way.
+    pub fn end_recovery(&mut self, flow: &Flow) {
+        if let Some(recovery) = self.recovery.take() {
+            let us = micros_between(recovery.floor_ns, recovery.last_ns).max(1);
+            flow.journal().recovery.saturating_record(us);
+        }
+    }
+
+    fn enter_epoch(&mut self, epoch: &[u8]) {
+        if *epoch != *self.epoch {
+            self.epoch_changes += u64::from(!self.epoch.is_empty());
+            self.epoch = epoch.into();
+            self.last_offset = 0;
+        }
+    }
+
+    /// Whether recovery brought this message. The first message behind the missed ones ends the recovery.
+    fn recovers(&mut self, flow: &Flow, offset: u64, now_ns: u64) -> bool {
+        let Some(recovery) = &mut self.recovery else { return false };
+        let missed = offset <= recovery.until;
+        if missed {
+            recovery.last_ns = now_ns;
+        }
+        if offset >= recovery.until {
+            self.end_recovery(flow);
+        }
+        missed
     }
 
     /// Which connection this is the ledger of.
@@ -105,30 +186,33 @@ impl Receiver {
             self.corrupted += 1;
             return;
         };
+        let recovered = self.recovers(flow, delivery.offset, now_ns);
         let Some(mark) = flow.plan.mark(self.connection, stamp.sender, stamp.sequence) else {
-            self.stray += 1;
+            // Recovery reads the log, and there a sender's own messages are.
+            let own = flow.plan.sender_at(self.connection) == Some(stamp.sender);
+            self.stray += u64::from(!(recovered && own));
             return;
         };
         let measured = flow.measured(stamp.intended_ns);
-        let tally = &mut self.tallies[usize::from(measured)];
         if !self.seen.insert(mark) {
-            tally.duplicated += 1;
+            self.tallies[usize::from(measured)].duplicated += 1;
             return;
         }
         self.fresh += 1;
-        if *delivery.epoch != *self.epoch {
-            self.epoch_changes += u64::from(!self.epoch.is_empty());
-            self.epoch = delivery.epoch.as_ref().into();
-            self.last_offset = 0;
-        }
+        self.recovered += u64::from(recovered);
+        self.numbers = self.numbers.wrapping_add(mix(mark, delivery.offset));
+        self.enter_epoch(&delivery.epoch);
         if delivery.offset <= self.last_offset {
-            tally.reordered += 1;
+            self.tallies[usize::from(measured)].reordered += 1;
         } else {
             self.last_offset = delivery.offset;
         }
         let us = micros_between(stamp.intended_ns, now_ns);
-        tally.late += u64::from(us > flow.late_us);
-        let latency_us = if measured { u32::try_from(us).unwrap_or(UNTIMED - 1) } else { UNTIMED };
+        // How late a recovered message is, is for how long its receiver was away.
+        let tally = &mut self.tallies[usize::from(measured)];
+        tally.late += u64::from(us > flow.late_us && !recovered);
+        let latency_us =
+            if measured && !recovered { u32::try_from(us).unwrap_or(UNTIMED - 1) } else { UNTIMED };
         if measured {
             self.last_delivery_ns = now_ns;
         }
@@ -141,7 +225,9 @@ impl Receiver {
     /// Adds to the live counts what came since the last call.
     pub fn publish(&mut self, flow: &Flow) {
         if self.pushes > 0 {
-            flow.recorder(self.connection).count(self.pushes, self.fresh);
+            // Nothing is expected of a slow reader, so nothing it got may stand for what is.
+            let fresh = if flow.plan.is_slow(self.connection) { 0 } else { self.fresh };
+            flow.recorder(self.connection).count(self.pushes, fresh);
             (self.pushes, self.fresh) = (0, 0);
         }
     }

@@ -100,12 +100,26 @@ impl Sender {
         if code == 200 {
             message.answered = Answered::Accepted;
             message.offset = offset;
+            // First what is expected: who sees the message as accepted must not find too little expected of it.
+            flow.expected.fetch_add(flow.plan.reach(self.number), Relaxed);
             flow.accepted.fetch_add(1, Relaxed);
         } else {
             *self.refused.entry(code).or_default() += 1;
             self.first_refusal.get_or_insert_with(|| reason.to_owned());
         }
         flow.answered.fetch_add(1, Relaxed);
+    }
+
+    /// The messages without an answer. After a new log-in they may be sent again: their ids keep them from being
+    /// taken twice.
+    pub fn unanswered(&self) -> impl Iterator<Item = Stamp> + '_ {
+        let numbered = (0..).zip(&self.messages);
+        let waiting = numbered.filter(|(_, message)| message.answered == Answered::Not);
+        waiting.map(|(sequence, message)| Stamp {
+            sender: self.number,
+            sequence,
+            intended_ns: message.intended_ns,
+        })
     }
 
     /// Notes that a message will never get an answer; it stays unanswered and leaves the window.

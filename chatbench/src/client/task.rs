@@ -1,26 +1,37 @@
-//! The task of one connected client: reads, answers to the conductor, sends what is due.
+//! The task of one client: reads, answers to the conductor, sends what is due, comes back when it may.
 //!
-//! Invariant: one task per connection and no timer in it; it returns its ledger when the connection ends.
+//! Invariant: one task per client, and no timer in it while it is connected; it returns its ledger when the run ends
+//! or the server closes for good.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 
+use chat_protocol::Target;
+
+use crate::client::comeback::may_return;
 use crate::client::control::Control;
 use crate::client::receiver::Receiver;
 use crate::client::sender::Sender;
-use crate::clock::now_ns;
+use crate::clock::{nanos, now_ns};
 use crate::flow::Flow;
+use crate::login::Door;
+use crate::wire::payload::Stamp;
 use crate::wire::request;
 use crate::wire::socket::{End, Socket};
 
-/// A logged-in client.
+/// A client, connected or not.
 #[derive(Debug)]
 pub struct Client {
-    flow: Arc<Flow>,
-    control: Arc<Control>,
-    socket: Socket,
-    receiver: Receiver,
+    pub(super) flow: Arc<Flow>,
+    pub(super) control: Arc<Control>,
+    pub(super) door: Arc<Door>,
+    pub(super) socket: Option<Socket>,
+    pub(super) receiver: Receiver,
+    pub(super) follows: Target,
+    pub(super) number: u32,
+    /// How often it went to the next server.
+    pub(super) turn: usize,
     sender: Option<Sender>,
     target: String,
     closing: bool,
@@ -33,62 +44,162 @@ pub struct Outcome {
     pub receiver: Receiver,
     /// What it sent.
     pub sender: Option<Sender>,
-    /// How the connection ended, when it was not the client who ended it.
-    pub closed_by_server: Option<End>,
+    /// Whether it was not connected when the run ended, by the server's doing or by a cut.
+    pub absent: bool,
+}
+
+/// How one connection ended.
+enum Ending {
+    /// The run is over.
+    Own,
+    /// Cut here.
+    Cut,
+    /// The server closed it, or it broke.
+    Server(End),
 }
 
 impl Client {
-    /// The client on connection number `connection`.
-    pub fn new(flow: Arc<Flow>, control: Arc<Control>, socket: Socket, connection: u32) -> Self {
-        let sender = flow.plan.sender_at(connection).map(Sender::new);
+    /// Client number `number`, not connected yet.
+    pub fn new(flow: Arc<Flow>, control: Arc<Control>, door: Arc<Door>, number: u32) -> Self {
+        let sender = flow.plan.sender_at(number).map(Sender::new);
         let target = sender.as_ref().and_then(|sender| flow.plan.target(sender.number).ok());
         Self {
-            receiver: Receiver::new(connection),
+            receiver: Receiver::new(number),
+            follows: flow.plan.follows(number).unwrap_or(Target::World),
             sender,
             target: target.map(|target| target.to_string()).unwrap_or_default(),
             flow,
             control,
-            socket,
+            door,
+            socket: None,
+            number,
+            turn: 0,
             closing: false,
         }
     }
 
-    /// Runs until the connection ends.
+    /// Runs until the end of the run, or of the connection if it may not come back.
     pub async fn run(mut self) -> Outcome {
-        self.flow.open.fetch_add(1, Relaxed);
-        let end = std::future::poll_fn(|cx| self.poll(cx)).await;
-        self.flow.open.fetch_sub(1, Relaxed);
-        self.receiver.publish(&self.flow);
+        let slow = self.flow.plan.is_slow(self.number);
+        self.flow.live.fetch_add(1, Relaxed);
+        let absent = loop {
+            self.flow.open.fetch_add(u64::from(!slow), Relaxed);
+            let ending = std::future::poll_fn(|cx| self.poll(cx)).await;
+            self.flow.open.fetch_sub(u64::from(!slow), Relaxed);
+            self.receiver.publish(&self.flow);
+            self.receiver.hand_over(&self.flow);
+            self.socket = None;
+            let Some((floor_ns, cut)) = self.note(&ending, slow) else {
+                break matches!(ending, Ending::Server(_));
+            };
+            // In a box, so that a client pays for this only while it is away.
+            if !Box::pin(self.come_back(floor_ns)).await {
+                break true;
+            }
+            self.note_back(cut);
+        };
+        self.flow.live.fetch_sub(1, Relaxed);
+        self.receiver.end_recovery(&self.flow);
         self.receiver.hand_over(&self.flow);
-        let closed_by_server = (!self.closing).then_some(end);
-        Outcome { receiver: self.receiver, sender: self.sender, closed_by_server }
+        Outcome { receiver: self.receiver, sender: self.sender, absent }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+    /// Notes an end. Says from when on the client may come back, if at all, and whether it was cut here.
+    fn note(&self, ending: &Ending, slow: bool) -> Option<(u64, bool)> {
+        let mut journal = self.flow.journal();
+        let trouble = &self.flow.plan.trouble;
+        match ending {
+            Ending::Own => None,
+            Ending::Cut => {
+                let floor_ns = now_ns() + nanos(trouble.offline());
+                journal.cuts += 1;
+                journal.first_floor_ns = journal.first_floor_ns.min(floor_ns);
+                Some((floor_ns, true))
+            }
+            Ending::Server(end) => {
+                let closed = if slow { &mut journal.slow_closed } else { &mut journal.closed };
+                *closed.entry(end.code).or_default() += 1;
+                let returns = trouble.reconnects && !slow && may_return(end);
+                returns.then(|| (now_ns(), false))
+            }
+        }
+    }
+
+    fn note_back(&self, cut: bool) {
+        // A cut that fell due while the client was away is not made up for.
+        self.control.take_cut();
+        let mut journal = self.flow.journal();
+        journal.reconnects += 1;
+        if cut {
+            journal.last_back_ns = journal.last_back_ns.max(now_ns());
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         self.control.register(cx.waker());
-        if self.control.stopped() && !self.closing {
-            self.closing = true;
-            self.socket.queue_close();
-        }
         if self.control.aborted() {
-            return Poll::Ready(End::broken("ended here"));
+            return Poll::Ready(Ending::Own);
         }
-        if !self.closing && self.control.take_heartbeat() {
-            self.socket.queue_text(&request::heartbeat());
+        if !self.closing && self.control.take_cut() {
+            if let Some(socket) = &self.socket {
+                socket.break_off();
+            }
+            return Poll::Ready(Ending::Cut);
+        }
+        let stopped = self.control.stopped();
+        if self.control.deaf() && !self.closing {
+            // What a slow reader left unread ends with the server's close, if there was one.
+            let unread = if stopped { self.poll_skip(cx) } else { self.poll_write(cx) };
+            if unread.is_ready() || !stopped {
+                return unread.map(Ending::Server);
+            }
+        }
+        if stopped && !self.closing {
+            self.closing = true;
+            if let Some(socket) = &mut self.socket {
+                socket.queue_close();
+            }
         }
         let polled = self.poll_socket(cx);
         self.receiver.publish(&self.flow);
-        if polled.is_ready() {
+        if let (Some(socket), true) = (&mut self.socket, polled.is_ready()) {
             // The answer to a close frame, if it can be written at once.
-            let _ = self.socket.poll_flush(cx);
+            let _ = socket.poll_flush(cx);
         }
-        polled
+        polled.map(|end| if self.closing { Ending::Own } else { Ending::Server(end) })
+    }
+
+    /// Shows signs of life and reads nothing.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        let Some(socket) = &mut self.socket else { return Poll::Pending };
+        if self.control.take_heartbeat() {
+            socket.queue_text(&request::heartbeat());
+        }
+        match socket.poll_flush(cx) {
+            Poll::Ready(Err(end)) => Poll::Ready(end),
+            _ => Poll::Pending,
+        }
+    }
+
+    /// Throws away what there is to read.
+    fn poll_skip(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        let Some(socket) = &mut self.socket else { return Poll::Pending };
+        loop {
+            match socket.poll_texts(cx, |_| {}) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(end)) => return Poll::Ready(end),
+            }
+        }
     }
 
     fn poll_socket(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         loop {
             self.send_due();
-            if let Poll::Ready(Err(end)) = self.socket.poll_flush(cx) {
+            let Some(socket) = &mut self.socket else {
+                return Poll::Ready(End::broken("not connected"));
+            };
+            if let Poll::Ready(Err(end)) = socket.poll_flush(cx) {
                 return Poll::Ready(end);
             }
             match self.poll_read(cx) {
@@ -100,7 +211,9 @@ impl Client {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
-        let Self { socket, receiver, sender, flow, closing, .. } = self;
+        let Self { socket: Some(socket), receiver, sender, flow, closing, .. } = self else {
+            return Poll::Pending;
+        };
         // One look at the clock serves all frames of one read.
         let mut now = 0;
         socket.poll_texts(cx, |text| {
@@ -121,13 +234,27 @@ impl Client {
     }
 
     fn send_due(&mut self) {
-        let Self { flow, control, socket, sender: Some(sender), target, closing: false, .. } = self else {
+        let Self { flow, control, socket: Some(socket), sender, target, closing: false, .. } = self else {
             return;
         };
-        while let Some(stamp) = sender.next_due(flow, control) {
-            let id = request::message_id(&flow.plan.run, stamp.sender, stamp.sequence);
-            let frame = request::message(&id, target, |text| flow.plan.payload.write(&stamp, text));
-            socket.queue_text(&frame);
+        if control.take_heartbeat() {
+            socket.queue_text(&request::heartbeat());
+        }
+        while let Some(stamp) = sender.as_mut().and_then(|sender| sender.next_due(flow, control)) {
+            socket.queue_text(&message(flow, target, &stamp));
         }
     }
+
+    /// Sends again what the last connection left without an answer.
+    pub(super) fn resend(&mut self) {
+        let Self { flow, socket: Some(socket), sender: Some(sender), target, .. } = self else { return };
+        for stamp in sender.unanswered() {
+            socket.queue_text(&message(flow, target, &stamp));
+        }
+    }
+}
+
+fn message(flow: &Flow, target: &str, stamp: &Stamp) -> String {
+    let id = request::message_id(&flow.plan.run, stamp.sender, stamp.sequence);
+    request::message(&id, target, |text| flow.plan.payload.write(stamp, text))
 }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::args::{CommonArgs, TrafficArgs, Via};
+use crate::plan::{Plan, Shape};
 use crate::stage::Stage;
 
 /// The machine and the program.
@@ -18,7 +19,7 @@ pub struct Environment {
     pub optimised_build: bool,
     /// The limit on open files.
     pub open_files_limit: u64,
-    /// Address of the server.
+    /// Addresses of the servers, with commas between them.
     pub server: String,
 }
 
@@ -47,6 +48,10 @@ pub struct Traffic {
     pub via: &'static str,
     /// Senders.
     pub senders: u32,
+    /// Groups; null when the messages go elsewhere.
+    pub groups: Option<u32>,
+    /// Kinds of trouble, as `--chaos` names them.
+    pub chaos: Vec<String>,
     /// Messages per second of all senders; null when each waits for its answer.
     pub rate_per_s: Option<f64>,
     /// Unanswered messages of one sender.
@@ -73,17 +78,17 @@ impl Environment {
             chatbench_version: env!("CARGO_PKG_VERSION"),
             optimised_build: !cfg!(debug_assertions),
             open_files_limit: stage.open_files,
-            server: stage.common.server.to_string(),
+            server: stage.common.servers_text(),
         }
     }
 }
 
 impl Options {
     /// The common ones.
-    pub fn new(common: &CommonArgs, app: u32, seed: u64) -> Self {
+    pub fn new(common: &CommonArgs, plan: &Plan, seed: u64) -> Self {
         Self {
-            app,
-            clients: common.clients,
+            app: plan.app,
+            clients: plan.receivers,
             connect_rate_per_s: common.connect_rate,
             heartbeat_ms: millis(common.heartbeat),
             seed,
@@ -92,10 +97,12 @@ impl Options {
     }
 
     /// Those of a scenario that sends.
-    pub fn add_traffic(&mut self, args: &TrafficArgs, senders: u32, window: u32) {
+    pub fn add_traffic(&mut self, args: &TrafficArgs, plan: &Plan, window: u32) {
         self.traffic = Some(Traffic {
             via: if args.via == Via::Ws { "ws" } else { "http" },
-            senders,
+            senders: plan.senders,
+            groups: (plan.shape == Shape::Groups).then_some(plan.groups),
+            chaos: args.chaos.iter().map(ToString::to_string).collect(),
             rate_per_s: (!args.closed).then_some(args.rate),
             window,
             payload_bytes: args.payload,

@@ -6,6 +6,7 @@ use std::fmt::Write;
 
 use crate::ledger::Line;
 use crate::report::books::{Books, Rates};
+use crate::report::chaos::ChaosReport;
 use crate::report::processes::{Processes, Usage};
 use crate::report::result::Report;
 use crate::report::times::TimeSummary;
@@ -21,6 +22,12 @@ pub fn text(report: &Report) -> String {
     times(&mut out, &report.times());
     if let Some(books) = &report.ledger {
         ledger(&mut out, books);
+    }
+    for (position, text) in report.chaos.iter().flat_map(ChaosReport::lines).enumerate() {
+        line(&mut out, if position == 0 { "chaos" } else { "" }, &text);
+    }
+    if let Some(pages) = &report.history {
+        line(&mut out, "history", &pages.text());
     }
     if let Some(rates) = &report.rates {
         line(&mut out, "rates", &rates_text(rates));

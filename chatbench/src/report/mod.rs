@@ -3,6 +3,7 @@
 //! Invariant: every number of the JSON has its unit in its name; `schema/result.v1.json` describes all of it.
 
 pub mod books;
+pub mod chaos;
 pub mod environment;
 pub mod human;
 pub mod processes;

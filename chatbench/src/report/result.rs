@@ -5,16 +5,20 @@
 use std::collections::BTreeMap;
 
 use chat_protocol::system::StateResponse;
+use hdrhistogram::Histogram;
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
 use crate::crowd::{Farewell, Opening};
+use crate::flow::Flow;
 use crate::ledger::{Ledger, Times};
 use crate::recorder::histogram;
 use crate::report::books::{Books, Rates};
+use crate::report::chaos::{self, ChaosReport};
 use crate::report::environment::{Environment, Options};
 use crate::report::processes::Processes;
 use crate::report::times::TimeSummary;
+use crate::scenario::history::Pages;
 use crate::stage::Stage;
 use crate::threshold::{Judged, Metrics, TIMES};
 use crate::units::count_text;
@@ -48,6 +52,10 @@ pub struct Report {
     pub ledger: Option<Books>,
     /// Of scenarios that send.
     pub rates: Option<Rates>,
+    /// Of scenarios whose connections were troubled on purpose.
+    pub chaos: Option<ChaosReport>,
+    /// Of `history`.
+    pub history: Option<Pages>,
     /// CPU and memory.
     pub processes: Option<Processes>,
     /// Of `idle`.
@@ -133,12 +141,14 @@ impl Report {
             started_unix_ms: stage.started_ms,
             partial: stage.interrupt.came(),
             judgement: Judgement::new(),
-            options: Options::new(&stage.common, stage.flow.plan.app, stage.seed),
+            options: Options::new(&stage.common, &stage.flow.plan, stage.seed),
             environment: Environment::new(stage),
             server_state: [stage.state.clone(), None],
             connections: Connections::new(opening),
             ledger: None,
             rates: None,
+            chaos: None,
+            history: None,
             processes: None,
             idle: None,
             thresholds: Vec::new(),
@@ -151,6 +161,24 @@ impl Report {
         self.metrics.times.insert("ack_time", times.ack);
         self.metrics.times.insert("e2e_time", times.e2e);
         self.metrics.times.insert("fanout_time", times.fanout);
+    }
+
+    /// Adds what happened to the connections: their ends, their ways back, and how long those took.
+    pub fn add_chaos(&mut self, flow: &Flow, ledger: &Ledger) {
+        self.connections.closed_by_server = ledger.closed_by_code.clone();
+        self.chaos = ChaosReport::new(flow, ledger);
+        self.metrics.times.insert("recovery_time", flow.journal().recovery.clone());
+        self.metrics.times.insert("back_time", chaos::back_time(flow, ledger));
+        self.metrics.counters.insert("gaps", ledger.gaps);
+        self.metrics.counters.insert("reconnects", flow.journal().reconnects);
+    }
+
+    /// Adds what came of reading the history.
+    pub fn add_pages(&mut self, pages: Pages, times: Histogram<u64>) {
+        self.metrics.times.insert("page_time", times);
+        self.metrics.counters.insert("holes", pages.holes);
+        self.metrics.counters.insert("repeats", pages.repeats);
+        self.history = Some(pages);
     }
 
     /// Adds the counts a condition may name.
@@ -183,7 +211,7 @@ impl Report {
 
 impl Serialize for Report {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut result = serializer.serialize_struct("Report", 19)?;
+        let mut result = serializer.serialize_struct("Report", 21)?;
         result.serialize_field("schema", SCHEMA)?;
         result.serialize_field("scenario", self.scenario)?;
         result.serialize_field("run", &self.run)?;
@@ -201,6 +229,8 @@ impl Serialize for Report {
         result.serialize_field("times", &self.times().into_iter().collect::<BTreeMap<_, _>>())?;
         result.serialize_field("ledger", &self.ledger)?;
         result.serialize_field("rates", &self.rates)?;
+        result.serialize_field("chaos", &self.chaos)?;
+        result.serialize_field("history", &self.history)?;
         result.serialize_field("processes", &self.processes)?;
         result.serialize_field("idle", &self.idle)?;
         let thresholds: Vec<_> = self.thresholds.iter().map(threshold_json).collect();

@@ -21,9 +21,11 @@ pub async fn run(args: &TrafficArgs, interrupt: Interrupt) -> Result<Report, Fai
         run,
         app: app(&args.common),
         shape: Shape::World,
-        receivers: args.common.clients,
+        receivers: args.common.clients(),
         senders: args.senders.unwrap_or(1),
+        groups: 1,
         senders_connected: args.via == Via::Ws,
+        trouble: args.trouble()?,
     };
     exchange::run("broadcast", args, plan, seed, interrupt).await
 }

@@ -17,11 +17,12 @@ use crate::failure::Failure;
 use crate::flow::Flow;
 use crate::interrupt::Interrupt;
 use crate::ledger::{self, Ledger};
-use crate::plan::{MAX_SEQUENCE, Plan};
+use crate::plan::{MAX_SEQUENCE, Plan, Shape};
 use crate::probe;
 use crate::report::books::{Books, Rates};
 use crate::report::processes::Processes;
 use crate::report::result::Report;
+use crate::scenario::group;
 use crate::stage::Stage;
 use crate::traffic::{self, Driven};
 use crate::units::{count_text, micros_text};
@@ -45,23 +46,26 @@ pub async fn run(
 ) -> Result<Report, Failure> {
     let flow = flow(args, plan)?;
     let mut stage = Stage::prepare(scenario, &args.common, seed, flow, interrupt).await?;
+    if stage.flow.plan.shape == Shape::Groups {
+        group::assemble(&stage).await?;
+    }
     let (crowd, opening) = stage.open().await;
     if let Some(failure) = opening.failure() {
         crowd.close(&stage.progress).await;
         return Err(failure);
     }
-    crowd.settle(&mut stage.interrupt).await;
+    let unsettled = crowd.settle(&mut stage.interrupt).await;
     let posting = Posting::start(&stage, args)?;
     let controls = posting.controls(&crowd, &stage.flow);
-    let driven = traffic::drive(&mut stage, args, &controls).await?;
+    let driven = traffic::drive(&mut stage, args, &controls, crowd.controls()).await?;
     let unconnected = posting.stop().await;
     let farewell = crowd.close(&stage.progress).await;
     let (ledger, times) = ledger::close(&stage.flow, &farewell.outcomes, unconnected);
 
     let mut report = Report::new(&stage, &opening);
-    report.options.add_traffic(args, stage.flow.plan.senders, stage.flow.window);
+    report.options.add_traffic(args, &stage.flow.plan, stage.flow.window);
     report.connections.add_farewell(&farewell);
-    report.connections.closed_by_server = ledger.closed_by_code.clone();
+    report.add_chaos(&stage.flow, &ledger);
     judge(&mut report, args, &ledger, &driven);
     if !stage.interrupt.came() && farewell.outcomes.len() < stage.flow.plan.connections() as usize {
         report
@@ -71,8 +75,8 @@ pub async fn run(
     let rates = Rates::new(&ledger, &driven, &stage.flow);
     let mut processes = Processes::new(&stage, driven.own, driven.servers, driven.measured_ns);
     processes.per_delivery(ledger.measured.delivered);
-    if let Some(missing) = processes.missing(&stage) {
-        report.judgement.add(Verdict::Pass, missing);
+    for note in unsettled.into_iter().chain(processes.missing(&stage).map(str::to_owned)) {
+        report.judgement.add(Verdict::Pass, note);
     }
     report.add_times(times);
     report.add_counters(&ledger);
@@ -112,7 +116,7 @@ impl Posting {
         if args.via == Via::Http {
             for number in 0..stage.flow.plan.senders {
                 let control = Arc::new(Control::default());
-                let http: Http = stage.http.clone();
+                let http: Http = stage.http(number).clone();
                 let sender = HttpSender::new(Arc::clone(&stage.flow), Arc::clone(&control), http, number)?;
                 controls.push(control);
                 tasks.push(tokio::spawn(sender.run()));
@@ -144,8 +148,17 @@ fn judge(report: &mut Report, args: &TrafficArgs, ledger: &Ledger, driven: &Driv
     for (what, count) in ledger.breaches() {
         judgement.add(Verdict::InvariantBroken, format!("{} deliveries {what}", count_text(count)));
     }
-    if !args.allow_disconnects && ledger.closed_by_server() > 0 {
+    if !args.allow_disconnects && args.chaos.is_empty() && ledger.closed_by_server() > 0 {
         judgement.add(Verdict::InvariantBroken, closed);
+    }
+    if !args.allow_disconnects && !args.chaos.is_empty() && ledger.absent > 0 {
+        let absent = count_text(ledger.absent);
+        judgement.add(Verdict::InvariantBroken, format!("{absent} clients were not back at the end"));
+    }
+    if ledger.gaps > 0 {
+        // Told and not silent: it breaks nothing by itself. What is missing counts as lost.
+        let gaps = count_text(ledger.gaps);
+        judgement.add(Verdict::Pass, format!("{gaps} recoveries were incomplete, as the server said"));
     }
     if report.partial {
         // What was cut short is no measurement, and its rate says nothing.

@@ -34,7 +34,7 @@ pub async fn run(args: &IdleArgs, interrupt: Interrupt) -> Result<Report, Failur
         crowd.close(&stage.progress).await;
         return Err(failure);
     }
-    crowd.settle(&mut stage.interrupt).await;
+    let unsettled = crowd.settle(&mut stage.interrupt).await;
     let before = (process::own()?, process::samples(&args.common.pid).ok());
     let begun = now_ns();
     hold(&mut stage, args.duration).await;
@@ -58,6 +58,9 @@ pub async fn run(args: &IdleArgs, interrupt: Interrupt) -> Result<Report, Failur
         report.judgement.add(Verdict::Pass, missing);
     }
     report.processes = Some(processes);
+    if let Some(unsettled) = unsettled {
+        report.judgement.add(Verdict::Pass, unsettled);
+    }
     if !args.allow_disconnects && books.closed_by_server() > 0 {
         report.judgement.add(Verdict::InvariantBroken, report.connections.closed_text());
     }

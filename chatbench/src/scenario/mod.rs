@@ -1,12 +1,15 @@
-//! The scenarios, one file each, and what the two that send have in common.
+//! The scenarios, one file each, and what those that send have in common.
 
 pub mod broadcast;
 pub mod connect;
 pub mod exchange;
+pub mod group;
+pub mod history;
 pub mod idle;
 pub mod unicast;
 
 use crate::args::CommonArgs;
+use crate::chaos::Trouble;
 use crate::plan::{Plan, Shape};
 use crate::wire::payload::{MIN_BYTES, Payload};
 
@@ -18,9 +21,11 @@ pub(crate) fn silent_plan(common: &CommonArgs, seed: u64) -> Plan {
         run,
         app: app(common),
         shape: Shape::World,
-        receivers: common.clients,
+        receivers: common.clients(),
         senders: 0,
+        groups: 1,
         senders_connected: false,
+        trouble: Trouble::default(),
     }
 }
 

@@ -21,9 +21,11 @@ pub async fn run(args: &TrafficArgs, interrupt: Interrupt) -> Result<Report, Fai
         run,
         app: app(&args.common),
         shape: Shape::Pairs,
-        receivers: args.common.clients,
-        senders: args.common.clients,
+        receivers: args.common.clients(),
+        senders: args.common.clients(),
+        groups: 1,
         senders_connected: args.via == Via::Ws,
+        trouble: args.trouble()?,
     };
     exchange::run("unicast", args, plan, seed, interrupt).await
 }

@@ -2,12 +2,13 @@
 //!
 //! Invariant: the name of a message's request names the run, the sender and the number, so its answer does too.
 
-use chat_protocol::session::{HEARTBEAT, LOGIN, Login, MSG};
+use chat_protocol::session::{HEARTBEAT, LOGIN, Login, MSG, Position};
 use chat_protocol::{AppId, UserId};
 
-/// A log-in.
-pub fn login(user_id: &UserId, app_id: AppId) -> String {
-    let data = Login { user_id: user_id.clone(), app_id, token: None, recover: None };
+/// A log-in, with the last known position of a conversation whose missed messages are wanted.
+pub fn login(user_id: &UserId, app_id: AppId, recover: Option<Position>) -> String {
+    let recover = recover.map(|position| vec![position]);
+    let data = Login { user_id: user_id.clone(), app_id, token: None, recover };
     serde_json::json!({"seq": LOGIN, "cmd": LOGIN, "data": data}).to_string()
 }
 
@@ -44,7 +45,7 @@ mod tests {
     #[test]
     fn requests_read_as_the_protocol_says() {
         let user = UserId::new("bench-1").unwrap();
-        let frame = login(&user, 101);
+        let frame = login(&user, 101, None);
         let request: Request<'_> = serde_json::from_str(&frame).unwrap();
         let login: Login = serde_json::from_str(request.data.unwrap().get()).unwrap();
         assert_eq!((request.cmd.as_ref(), login.user_id, login.app_id), (LOGIN, user, 101));

@@ -1,0 +1,109 @@
+//! The one task that cuts connections and tells slow readers to stop reading.
+//!
+//! Invariant: the times of the cuts follow from the seed and the client's number; a client that is away when its cut
+//! is due is not cut.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::chaos::Chaos;
+use crate::client::control::Control;
+use crate::flow::Flow;
+
+/// Clients told before the others get a turn.
+const AT_ONCE: usize = 200;
+
+/// When the parts of the run begin.
+#[derive(Debug, Clone, Copy)]
+pub struct Times {
+    /// The first message is due.
+    pub start: Instant,
+    /// The measured part begins.
+    pub measure: Instant,
+    /// How long it is.
+    pub duration: Duration,
+}
+
+/// The running task.
+#[derive(Debug)]
+pub struct Conductor(JoinHandle<()>);
+
+impl Conductor {
+    /// Starts to trouble the clients behind `controls`, of which only the receiving ones are touched.
+    pub fn start(flow: Arc<Flow>, controls: Vec<Arc<Control>>, seed: u64, times: Times) -> Self {
+        Self(tokio::spawn(async move {
+            tokio::join!(cut(&flow, &controls, seed, times), stop_reading(&flow, &controls, times));
+        }))
+    }
+
+    /// No further trouble.
+    pub fn end(self) {
+        self.0.abort();
+    }
+}
+
+async fn stop_reading(flow: &Flow, controls: &[Arc<Control>], times: Times) {
+    tokio::time::sleep_until(times.measure).await;
+    for (_, control) in (0..).zip(controls).filter(|(number, _)| flow.plan.is_slow(*number)) {
+        control.stop_reading();
+    }
+}
+
+async fn cut(flow: &Flow, controls: &[Arc<Control>], seed: u64, times: Times) {
+    let numbers = (0..flow.plan.receivers).filter(|number| !flow.plan.is_slow(*number));
+    match flow.plan.trouble.cuts {
+        Some(Chaos::Jitter { mean, offline }) => {
+            let first = |number| Reverse((pause(seed, number, 0, mean), number, 0));
+            let mut due: BinaryHeap<_> = numbers.map(first).collect();
+            while let Some(Reverse((after, number, round))) = due.pop() {
+                tokio::time::sleep_until(times.start + after).await;
+                controls[number as usize].cut();
+                let next = after + offline + pause(seed, number, round + 1, mean);
+                due.push(Reverse((next, number, round + 1)));
+            }
+        }
+        Some(Chaos::Avalanche { at, .. }) => {
+            tokio::time::sleep_until(times.measure + at.unwrap_or(times.duration / 2)).await;
+            for (position, number) in numbers.enumerate() {
+                controls[number as usize].cut();
+                if position % AT_ONCE == AT_ONCE - 1 {
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A draw from the exponential distribution; each client and round has its own.
+fn pause(seed: u64, number: u32, round: u32, mean: Duration) -> Duration {
+    let place = (u64::from(number) << 32 | u64::from(round)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let uniform: f64 = StdRng::seed_from_u64(seed ^ place).random();
+    // The draw is below 1, so the logarithm is finite.
+    mean.mul_f64(-(1.0 - uniform).ln())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_are_exponential_and_repeat_with_the_seed() {
+        let mean = Duration::from_secs(15);
+        let pauses: Vec<Duration> = (0..20_000).map(|number| pause(7, number, 0, mean)).collect();
+        let average = pauses.iter().sum::<Duration>().as_secs_f64() / 20_000.0;
+        assert!((14.0..16.0).contains(&average), "{average}");
+        let above = pauses.iter().filter(|pause| **pause > mean).count();
+        assert!((6_900..7_800).contains(&above), "{above} of 20000 are above the mean");
+        assert_eq!(pause(7, 3, 1, mean), pause(7, 3, 1, mean));
+        assert_ne!(pause(7, 3, 1, mean), pause(8, 3, 1, mean));
+        assert_ne!(pause(7, 3, 1, mean), pause(7, 3, 2, mean));
+    }
+}

@@ -1,0 +1,326 @@
+//! Readers who page through a conversation in both directions while it is written to.
+//!
+//! Invariant: every page that was read is timed and checked; a hole or a repeat breaks the run.
+
+mod walk;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use chat_client::{Error, Http};
+use chat_protocol::message::{History, HistoryRequest};
+use chat_protocol::user::{SendMessageAll, SendMessageAllRequest};
+use chat_protocol::{MsgId, Target};
+use futures_util::stream::FuturesUnordered;
+use futures_util::{StreamExt, stream};
+use hdrhistogram::Histogram;
+use serde::Serialize;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::args::HistoryArgs;
+use crate::clock::{micros, now_ns};
+use crate::crowd::Opening;
+use crate::failure::Failure;
+use crate::flow::Flow;
+use crate::interrupt::Interrupt;
+use crate::recorder::histogram;
+use crate::report::result::Report;
+use crate::scenario::{seed, silent_plan};
+use crate::stage::Stage;
+use crate::units::count_text;
+use crate::verdict::Verdict;
+use crate::wire::payload::{Payload, Stamp};
+use crate::wire::request;
+use walk::{Direction, Found, Walk};
+
+/// Messages posted at once before the reading begins, and at most at once later.
+const CONCURRENT: usize = 32;
+
+/// What came of reading the history.
+#[derive(Debug, Default, Serialize)]
+pub struct Pages {
+    /// Clients that read.
+    pub readers: u32,
+    /// Messages accepted, before and during the reading.
+    pub written: u64,
+    /// Whole ways from the newest message to the first.
+    pub walks_backward: u64,
+    /// Whole ways from the first message to the newest.
+    pub walks_forward: u64,
+    /// Pages read.
+    pub pages: u64,
+    /// Messages read.
+    pub messages: u64,
+    /// Numbers left out.
+    pub holes: u64,
+    /// Numbers or messages that came again.
+    pub repeats: u64,
+    /// Messages whose text was not what was sent.
+    pub corrupted: u64,
+    /// Messages that are not of this run.
+    pub foreign: u64,
+    /// Requests that failed, by cause.
+    pub failed: BTreeMap<String, u64>,
+}
+
+/// What the writer and the readers share.
+struct Room {
+    flow: Arc<Flow>,
+    interrupt: Interrupt,
+    page: u32,
+    until: Instant,
+    /// The greatest number accepted so far.
+    newest: AtomicU64,
+    accepted: AtomicU64,
+    next: AtomicU32,
+    over: AtomicBool,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// [`Failure`] when there is nothing to report.
+pub async fn run(args: &HistoryArgs, interrupt: Interrupt) -> Result<Report, Failure> {
+    let seed = seed(&args.common);
+    let mut plan = silent_plan(&args.common, seed);
+    plan.payload = Payload::new(&plan.run, args.payload, seed);
+    let readers = plan.receivers;
+    let flow = Flow::new(plan, 0, 0, 0.0);
+    let stage = Stage::prepare("history", &args.common, seed, flow, interrupt).await?;
+    let mut room = Room {
+        flow: Arc::clone(&stage.flow),
+        interrupt: stage.interrupt.clone(),
+        page: args.page,
+        until: Instant::now(),
+        newest: AtomicU64::new(0),
+        accepted: AtomicU64::new(0),
+        next: AtomicU32::new(0),
+        over: AtomicBool::new(false),
+    };
+    room.fill(stage.http(0), args.messages).await?;
+    room.until = Instant::now() + args.duration;
+    let (pages, times) = read_while_written(&stage, Arc::new(room), readers, args.rate).await;
+
+    let mut report = Report::new(&stage, &Opening::none());
+    judge(&mut report, &pages);
+    report.add_pages(pages, times);
+    report.finish(&stage).await;
+    Ok(report)
+}
+
+async fn read_while_written(
+    stage: &Stage,
+    room: Arc<Room>,
+    readers: u32,
+    rate: f64,
+) -> (Pages, Histogram<u64>) {
+    stage.progress.part("read", u64::from(readers));
+    let (shared, http) = (Arc::clone(&room), stage.http(0).clone());
+    let writer = tokio::spawn(async move { shared.write(&http, rate).await });
+    let mut tasks = Vec::with_capacity(readers as usize);
+    for number in 0..readers {
+        let (room, http) = (Arc::clone(&room), stage.http(number).clone());
+        tasks.push(tokio::spawn(async move { room.read(&http, number).await }));
+    }
+    let mut pages = Pages { readers, ..Pages::default() };
+    let mut times = histogram();
+    for (position, task) in (1..).zip(tasks) {
+        if let Ok((part, part_times)) = task.await {
+            pages.add(part);
+            // Both have the same bounds.
+            let _ = times.add(&part_times);
+        }
+        stage.progress.at(position, "");
+    }
+    room.over.store(true, Relaxed);
+    if let Ok(failed) = writer.await {
+        pages.add(Pages { failed, ..Pages::default() });
+    }
+    pages.written = room.accepted.load(Relaxed);
+    (pages, times)
+}
+
+fn judge(report: &mut Report, pages: &Pages) {
+    let breaches = [
+        (pages.holes, "numbers were left out by the pages"),
+        (pages.repeats, "numbers or messages came again"),
+        (pages.corrupted, "messages had another text"),
+    ];
+    for (count, what) in breaches.into_iter().filter(|(count, _)| *count > 0) {
+        report.judgement.add(Verdict::InvariantBroken, format!("{} {what}", count_text(count)));
+    }
+    let failed: u64 = pages.failed.values().sum();
+    if let Some((cause, _)) = pages.failed.iter().max_by_key(|(_, count)| **count) {
+        let verdict = if pages.pages == 0 { Verdict::CouldNotRun } else { Verdict::Invalid };
+        report.judgement.add(verdict, format!("{} requests failed; most often: {cause}", count_text(failed)));
+    }
+    if !report.partial && pages.walks_backward + pages.walks_forward == 0 {
+        report.judgement.add(Verdict::Invalid, "no way through the conversation came to its end");
+    }
+}
+
+impl Room {
+    /// Writes `count` messages.
+    async fn fill(&self, http: &Http, count: u32) -> Result<(), Failure> {
+        let posts = stream::iter((0..count).map(|_| self.post(http))).buffer_unordered(CONCURRENT);
+        let mut posts = std::pin::pin!(posts);
+        while let Some(posted) = posts.next().await {
+            posted.map_err(|error| {
+                let next = "see whether the server takes /user/sendMessageAll";
+                Failure::could_not_run(format!("the conversation could not be filled: {error}"), next)
+            })?;
+            if self.interrupt.came() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn post(&self, http: &Http) -> Result<(), Error> {
+        let unnamed = |error: String| Error::BadServer(error);
+        let plan = &self.flow.plan;
+        let stamp = Stamp { sender: 0, sequence: self.next.fetch_add(1, Relaxed), intended_ns: now_ns() };
+        let mut message = String::with_capacity(plan.payload.bytes());
+        plan.payload.write(&stamp, &mut message);
+        let id = request::message_id(&plan.run, stamp.sender, stamp.sequence);
+        let request = SendMessageAllRequest {
+            app_id: plan.app,
+            user_id: plan.user(plan.receivers).map_err(|error| unnamed(error.to_string()))?,
+            msg_id: MsgId::new(&id).map_err(|error| unnamed(error.to_string()))?,
+            message,
+            kind: None,
+        };
+        let answer = http.call::<SendMessageAll>(&request).await?;
+        self.newest.fetch_max(answer.offset, Relaxed);
+        self.accepted.fetch_add(1, Relaxed);
+        Ok(())
+    }
+
+    /// Writes at a rate until the reading is over; gives the failures by cause.
+    async fn write(&self, http: &Http, rate: f64) -> BTreeMap<String, u64> {
+        let mut ticks = tokio::time::interval(Duration::from_secs_f64(1.0 / rate));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+        let (mut posts, mut failed) = (FuturesUnordered::new(), BTreeMap::new());
+        let mut note = |posted| {
+            if let Err(error) = posted {
+                *failed.entry(format!("write: {error}")).or_default() += 1;
+            }
+        };
+        while !self.over.load(Relaxed) {
+            tokio::select! {
+                _ = ticks.tick(), if posts.len() < CONCURRENT => posts.push(self.post(http)),
+                Some(posted) = posts.next() => note(posted),
+            }
+        }
+        while let Some(posted) = posts.next().await {
+            note(posted);
+        }
+        failed
+    }
+
+    /// Walks to and fro until the time is over.
+    async fn read(&self, http: &Http, number: u32) -> (Pages, Histogram<u64>) {
+        let (mut pages, mut times) = (Pages::default(), histogram());
+        // Half of the readers begin at the other end.
+        let mut backward = number.is_multiple_of(2);
+        while Instant::now() < self.until && !self.interrupt.came() {
+            let direction = if backward { Direction::Backward } else { Direction::Forward };
+            let mut walk = Walk::new(direction, self.newest.load(Relaxed));
+            match self.walk(http, number, &mut walk, direction, &mut times).await {
+                Ok(true) if backward => pages.walks_backward += 1,
+                Ok(true) => pages.walks_forward += 1,
+                Ok(false) => {}
+                Err(error) => {
+                    *pages.failed.entry(format!("read: {error}")).or_default() += 1;
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+            pages.note(&walk.found);
+            backward = !backward;
+        }
+        (pages, times)
+    }
+
+    /// Walks once. False when the operator wants to stop.
+    async fn walk(
+        &self,
+        http: &Http,
+        number: u32,
+        walk: &mut Walk,
+        direction: Direction,
+        times: &mut Histogram<u64>,
+    ) -> Result<bool, Error> {
+        let plan = &self.flow.plan;
+        let user_id = plan.user(number).map_err(|error| Error::BadServer(error.to_string()))?;
+        let mut place = (direction == Direction::Forward).then_some(0);
+        loop {
+            let (before, after) = match direction {
+                Direction::Backward => (place, None),
+                Direction::Forward => (None, place),
+            };
+            let request = HistoryRequest {
+                app_id: plan.app,
+                user_id: Some(user_id.clone()),
+                target: Target::World,
+                before,
+                after,
+                limit: Some(self.page),
+            };
+            let asked = Instant::now();
+            let page = http.call::<History>(&request).await?;
+            times.saturating_record(micros(asked.elapsed()).max(1));
+            place = walk.take(&page, &plan.payload);
+            if place.is_none() {
+                return Ok(true);
+            }
+            if self.interrupt.came() {
+                return Ok(false);
+            }
+            // Who reads slower than the writer writes would never come to the end.
+            if Instant::now() >= self.until && walk.is_past_known() {
+                return Ok(true);
+            }
+        }
+    }
+}
+
+impl Pages {
+    /// For a reader.
+    pub fn text(&self) -> String {
+        format!(
+            "{} readers, {} pages, {} messages, {} ways back and {} forth, {} holes, {} repeats",
+            self.readers,
+            count_text(self.pages),
+            count_text(self.messages),
+            count_text(self.walks_backward),
+            count_text(self.walks_forward),
+            count_text(self.holes),
+            count_text(self.repeats)
+        )
+    }
+
+    fn note(&mut self, found: &Found) {
+        self.pages += found.pages;
+        self.messages += found.messages;
+        self.holes += found.holes;
+        self.repeats += found.repeats;
+        self.corrupted += found.corrupted;
+        self.foreign += found.foreign;
+    }
+
+    fn add(&mut self, part: Pages) {
+        self.walks_backward += part.walks_backward;
+        self.walks_forward += part.walks_forward;
+        self.pages += part.pages;
+        self.messages += part.messages;
+        self.holes += part.holes;
+        self.repeats += part.repeats;
+        self.corrupted += part.corrupted;
+        self.foreign += part.foreign;
+        for (cause, count) in part.failed {
+            *self.failed.entry(cause).or_default() += count;
+        }
+    }
+}
