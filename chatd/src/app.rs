@@ -11,23 +11,34 @@ use tokio_util::task::TaskTracker;
 
 use crate::broker::embedded::{Embedded, Place};
 use crate::broker::redis::RedisBroker;
-use crate::broker::{Broker, Retention, Sink};
+use crate::broker::{Broker, Retention};
 use crate::chat::Chat;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, redacted};
+use crate::conversations::Conversations;
+use crate::conversations::embedded::EmbeddedConversations;
 use crate::counters::Counters;
+use crate::friends::Friends;
+use crate::friends::embedded::EmbeddedFriends;
+use crate::groups::Groups;
+use crate::groups::embedded::EmbeddedGroups;
 use crate::http::{self, Edge};
 use crate::hub::outbox::{Close, Limits};
 use crate::hub::subscriptions::Subscriptions;
 use crate::hub::{Deadlines, Hub};
 use crate::keys::Keys;
 use crate::listener;
-use crate::ops::{Table, system::System, user::User};
+use crate::ops::conversation::ConversationOps;
+use crate::ops::friend::FriendOps;
+use crate::ops::group::GroupOps;
+use crate::ops::message::MessageOps;
+use crate::ops::{Services, Table, system::System, user::User};
 use crate::presence::Presence;
 use crate::presence::embedded::EmbeddedPresence;
 use crate::presence::redis::RedisPresence;
 use crate::presence::roll::Roll;
 use crate::session::Sessions;
+use crate::session::regroup::Regroup;
 
 /// Files that are not client connections: stores, listeners, the log.
 const RESERVED_FILES: u64 = 256;
@@ -48,10 +59,23 @@ pub struct App {
     background: Vec<tokio::task::JoinHandle<()>>,
 }
 
+/// The adapters of one engine.
 struct Engine {
     name: &'static str,
     broker: Arc<dyn Broker>,
     presence: Arc<dyn Presence>,
+    groups: Arc<dyn Groups>,
+    friends: Arc<dyn Friends>,
+    conversations: Arc<dyn Conversations>,
+}
+
+/// What is the same for every engine.
+struct Base {
+    node: u64,
+    clock: Arc<dyn Clock>,
+    counters: Arc<Counters>,
+    hub: Arc<Hub>,
+    max_connections: usize,
 }
 
 impl App {
@@ -67,38 +91,37 @@ impl App {
         let address = listener.local_addr()?;
         let room = room_for_connections();
         let max_connections = max_connections(config.limits.max_connections, room);
-        let node: u64 = rand::random();
-        let (clock, counters) = (Arc::new(SystemClock), Arc::new(Counters::default()));
+        let (node, counters) = (rand::random(), Arc::new(Counters::default()));
         let limits = Limits { frames: config.limits.outbox_frames, bytes: config.limits.outbox_bytes };
         let hub = Arc::new(Hub::new(node, limits, counters.clone()));
-        let engine = engine(config, node, clock.clone(), counters.clone(), hub.clone()).await?;
-        let (broker, presence) = (engine.broker, engine.presence);
+        let base = Base { node, clock: Arc::new(SystemClock), counters, hub: hub.clone(), max_connections };
+        let engine = engine(config, &base).await?;
+        let (broker, presence) = (engine.broker.clone(), engine.presence.clone());
 
         let subscriptions = Arc::new(Subscriptions::new(hub.clone(), broker.clone()));
         let limit = config.presence.announce_limit;
-        let roll = Arc::new(Roll::new(hub.clone(), presence.clone(), broker.clone(), clock, limit));
-        let chat = Arc::new(Chat::new(broker.clone(), counters.clone()));
-        let user = Arc::new(User::new(chat.clone(), presence.clone()));
-        let node_id = format!("{node:016x}");
-        let (state_hub, state_presence) = (hub.clone(), presence.clone());
-        let system =
-            System::new(node_id, engine.name, max_connections, state_hub, broker, state_presence, counters);
-        let system = Arc::new(system);
-        let operations = Arc::new(Table::new(user, system.clone()));
-        let max_frame = config.limits.max_frame_bytes;
-        let sessions = Sessions::new(
-            hub.clone(),
-            subscriptions.clone(),
-            roll.clone(),
+        let roll =
+            Arc::new(Roll::new(hub.clone(), presence.clone(), broker.clone(), base.clock.clone(), limit));
+        let groups = engine.groups.clone();
+        let regroup = Regroup::new(hub.clone(), subscriptions.clone(), groups.clone(), broker.clone());
+        let chat = Arc::new(Chat::new(broker.clone(), base.counters.clone()));
+        let services = services(&base, &engine, &chat);
+        let operations = Arc::new(Table::new(&services));
+        let sessions = Sessions {
+            hub: hub.clone(),
+            subscriptions: subscriptions.clone(),
+            roll: roll.clone(),
             chat,
-            operations.clone(),
-            max_frame,
-        );
+            operations: operations.clone(),
+            groups,
+            broker,
+            max_frame_bytes: config.limits.max_frame_bytes,
+        };
 
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let edge = Edge {
             operations,
-            system,
+            system: services.system,
             sessions: Arc::new(sessions),
             tasks: TaskTracker::new(),
             max_connections,
@@ -109,7 +132,8 @@ impl App {
         let serving = listener::serve(listener, http::router(edge), room, tasks, stop.clone());
         let accepting = tokio::spawn(serving);
         let sweeping = sweep(hub.clone(), subscriptions, deadlines(config));
-        let background = vec![tokio::spawn(roll.run()), tokio::spawn(sweeping)];
+        let regrouping = tokio::spawn(Arc::new(regroup).run());
+        let background = vec![tokio::spawn(roll.run()), regrouping, tokio::spawn(sweeping)];
         Ok(Self { address, hub, presence, stop, tasks: connections, accepting, background })
     }
 
@@ -131,31 +155,64 @@ impl App {
     }
 }
 
-async fn engine(
-    config: &Config,
-    node: u64,
-    clock: Arc<dyn Clock>,
-    counters: Arc<Counters>,
-    sink: Arc<dyn Sink>,
-) -> anyhow::Result<Engine> {
-    let retention = Retention {
-        max_messages: config.history.max_messages,
-        max_age_ms: config.history.max_age.saturating_mul(1000),
-    };
-    let url = config.serve.redis.as_str();
-    if url.is_empty() {
-        let directory = config.serve.data_dir.clone();
-        let place = if config.serve.ephemeral { Place::Memory } else { Place::Directory(directory) };
-        let broker = Embedded::open(&place, config.storage.sync, retention, clock, sink);
-        let broker = broker.map_err(|error| anyhow!(error))?;
-        return Ok(Engine { name: "embedded", broker, presence: Arc::new(EmbeddedPresence::default()) });
+fn services(base: &Base, engine: &Engine, chat: &Arc<Chat>) -> Services {
+    let (broker, groups) = (engine.broker.clone(), engine.groups.clone());
+    let system = System::new(
+        format!("{:016x}", base.node),
+        engine.name,
+        base.max_connections,
+        base.hub.clone(),
+        broker.clone(),
+        engine.presence.clone(),
+        base.counters.clone(),
+    );
+    Services {
+        user: Arc::new(User::new(chat.clone(), engine.presence.clone())),
+        group: Arc::new(GroupOps::new(groups.clone(), broker.clone(), chat.clone())),
+        message: Arc::new(MessageOps::new(broker.clone(), groups)),
+        conversation: Arc::new(ConversationOps::new(engine.conversations.clone())),
+        friend: Arc::new(FriendOps::new(engine.friends.clone(), broker, base.clock.clone())),
+        system: Arc::new(system),
     }
+}
+
+async fn engine(config: &Config, base: &Base) -> anyhow::Result<Engine> {
+    if config.serve.redis.is_empty() { embedded(config, base) } else { redis(config, base).await }
+}
+
+fn embedded(config: &Config, base: &Base) -> anyhow::Result<Engine> {
+    let directory = config.serve.data_dir.clone();
+    let place = if config.serve.ephemeral { Place::Memory } else { Place::Directory(directory) };
+    let (clock, sink) = (base.clock.clone(), base.hub.clone());
+    let broker = Embedded::open(&place, config.storage.sync, retention(config), clock, sink);
+    let broker = broker.map_err(|error| anyhow!(error))?;
+    Ok(Engine {
+        name: "embedded",
+        broker: broker.clone(),
+        presence: Arc::new(EmbeddedPresence::default()),
+        groups: Arc::new(EmbeddedGroups::new(broker.clone())),
+        friends: Arc::new(EmbeddedFriends::new(broker.clone())),
+        conversations: Arc::new(EmbeddedConversations::new(broker)),
+    })
+}
+
+async fn redis(config: &Config, base: &Base) -> anyhow::Result<Engine> {
+    let url = config.serve.redis.as_str();
     let unreachable = || format!("cannot use Redis at {}; is it running?", redacted(url));
     let keys = Keys::new(&config.serve.redis_prefix)?;
-    let broker = RedisBroker::connect(url, keys.clone(), node, retention, clock, counters, sink);
+    let (clock, counters, sink) = (base.clock.clone(), base.counters.clone(), base.hub.clone());
+    let broker = RedisBroker::connect(url, keys.clone(), base.node, retention(config), clock, counters, sink);
     let broker = broker.await.with_context(unreachable)?;
-    let presence = RedisPresence::connect(url, keys, node).await.with_context(unreachable)?;
-    Ok(Engine { name: "redis", broker, presence })
+    let presence = RedisPresence::connect(url, keys, base.node).await.with_context(unreachable)?;
+    let _ = (presence, broker);
+    anyhow::bail!("being built")
+}
+
+fn retention(config: &Config) -> Retention {
+    Retention {
+        max_messages: config.history.max_messages,
+        max_age_ms: config.history.max_age.saturating_mul(1000),
+    }
 }
 
 /// How many connections the limit of open files leaves room for.

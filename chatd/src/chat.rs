@@ -78,7 +78,7 @@ impl Chat {
     /// Puts a checked message into its log. Without a `msg_id` one is made up.
     ///
     /// # Errors
-    /// [`Code::NotFound`] for a group that does not exist, or what the broker says.
+    /// What the broker says.
     pub async fn send(
         &self,
         sender: &Identity,
@@ -87,9 +87,6 @@ impl Chat {
         msg_id: Option<&MsgId>,
         skip: Skip,
     ) -> Result<Sent, Refusal> {
-        if let Target::Group(group) = target {
-            return Err(Refusal::new(Code::NotFound, format!("no group {group}")));
-        }
         let repeatable = msg_id.is_some();
         let msg_id = msg_id.cloned().unwrap_or_else(new_msg_id);
         let members = members(&Record::new(target, content, &sender.user, &msg_id))?;

@@ -8,11 +8,15 @@
 //! - A dismissed group is gone with its log; a group created anew under its id has another epoch.
 
 pub mod embedded;
+pub mod redis;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use chat_protocol::{AppId, Code, GroupId, Refusal, UserId};
+
+/// Notice to the inbox of a user who has joined a group: the nodes that hold his connections follow it from now on.
+pub const JOINED: &str = "group/join";
 
 /// A group.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -45,13 +45,18 @@ pub fn json(value: &impl Serialize) -> Bytes {
 /// The push of a logged message.
 #[must_use]
 pub fn message(entry: &Entry) -> Bytes {
+    push(&json_text(entry.msg_id.as_str()), MSG, &data(entry))
+}
+
+/// A logged message as it stands in a push: its members with its place in the log.
+#[must_use]
+pub fn data(entry: &Entry) -> Vec<u8> {
     let mut data = Vec::with_capacity(entry.members.len() + 96);
     data.push(b'{');
     data.extend_from_slice(&entry.members);
-    data.extend_from_slice(
-        format!(r#","offset":{},"epoch":"{}","time":{}}}"#, entry.offset, entry.epoch, entry.time).as_bytes(),
-    );
-    push(&json_text(entry.msg_id.as_str()), MSG, &data)
+    let place = format!(r#","offset":{},"epoch":"{}","time":{}}}"#, entry.offset, entry.epoch, entry.time);
+    data.extend_from_slice(place.as_bytes());
+    data
 }
 
 /// The push of a notice.

@@ -4,6 +4,7 @@
 //! held while anything is awaited, and two shards are never locked at once.
 
 pub mod frame;
+pub mod named;
 pub mod outbox;
 mod rooms;
 pub mod subscriptions;
@@ -18,8 +19,10 @@ use chat_protocol::code::close;
 use chat_protocol::{AppId, UserId};
 use parking_lot::Mutex;
 
-use crate::broker::{ConnectionId, Event, Sink, Skip, Topic};
+use crate::broker::{ConnectionId, Effect, Event, Sink, Skip, Topic};
 use crate::counters::Counters;
+use crate::groups::JOINED;
+use named::Named;
 use outbox::{Close, Delivery, Limits, Outbox, Pushed};
 use rooms::Rooms;
 
@@ -35,7 +38,14 @@ pub struct Connection {
     pub outbox: Outbox,
     opened_s: u32,
     heard_s: AtomicU32,
-    logged_in: Mutex<Option<Identity>>,
+    session: Mutex<Option<Session>>,
+}
+
+/// What a logged-in connection follows.
+#[derive(Debug)]
+pub(crate) struct Session {
+    identity: Identity,
+    topics: Vec<Topic>,
 }
 
 /// Who speaks on a connection.
@@ -48,10 +58,25 @@ pub struct Identity {
 }
 
 impl Connection {
+    pub(crate) fn begin(&self, identity: &Identity) {
+        *self.session.lock() = Some(Session { identity: identity.clone(), topics: Vec::with_capacity(2) });
+    }
+
+    /// Ends the session; gives the topics it followed.
+    pub(crate) fn end(&self) -> Vec<Topic> {
+        self.session.lock().take().map(|session| session.topics).unwrap_or_default()
+    }
+
     /// Who speaks on it, once logged in.
     #[must_use]
     pub fn identity(&self) -> Option<Identity> {
-        self.logged_in.lock().clone()
+        self.session.lock().as_ref().map(|session| session.identity.clone())
+    }
+
+    /// Topics the connection follows.
+    #[must_use]
+    pub fn topics(&self) -> Vec<Topic> {
+        self.session.lock().as_ref().map(|session| session.topics.clone()).unwrap_or_default()
     }
 }
 
@@ -75,6 +100,8 @@ pub struct Hub {
     open: [Mutex<HashMap<u64, Arc<Connection>>>; SHARDS],
     rooms: [Mutex<Rooms>; SHARDS],
     hasher: RandomState,
+    /// Users whose groups may differ from the rooms their connections are in.
+    pub regroup: Named,
 }
 
 impl Hub {
@@ -90,6 +117,7 @@ impl Hub {
             open: Default::default(),
             rooms: Default::default(),
             hasher: RandomState::new(),
+            regroup: Named::default(),
         }
     }
 
@@ -102,7 +130,7 @@ impl Hub {
             outbox: Outbox::new(self.limits),
             opened_s: now_s,
             heard_s: AtomicU32::new(now_s),
-            logged_in: Mutex::new(None),
+            session: Mutex::new(None),
         });
         self.open_shard(number).lock().insert(number, connection.clone());
         self.counters.connections.add(1);
@@ -119,22 +147,39 @@ impl Hub {
         connection.heard_s.store(self.now_s(), Ordering::Relaxed);
     }
 
-    /// Gives the connection its identity and puts it into the rooms of `topics`.
-    pub(crate) fn enter(&self, connection: &Arc<Connection>, identity: &Identity, topics: &[Topic]) {
-        *connection.logged_in.lock() = Some(identity.clone());
+    /// Puts the connection into the room of a topic. `again`: it may be there already.
+    pub(crate) fn enter(
+        &self,
+        connection: &Arc<Connection>,
+        identity: &Identity,
+        topic: &Topic,
+        again: bool,
+    ) {
         let mut rooms = self.room_shard(identity).lock();
-        for topic in topics {
+        if !again || !rooms.holds(topic, connection.id) {
             rooms.enter(topic, connection);
         }
     }
 
-    /// Takes the connection out of the rooms of `topics` and its identity away.
+    /// Takes the connection out of the rooms of `topics`.
     pub(crate) fn leave(&self, connection: &Connection, identity: &Identity, topics: &[Topic]) {
         let mut rooms = self.room_shard(identity).lock();
         for topic in topics {
             rooms.leave(topic, connection.id);
         }
-        *connection.logged_in.lock() = None;
+    }
+
+    /// Whether the connection is in the room of a topic.
+    #[must_use]
+    pub fn holds(&self, connection: &Connection, identity: &Identity, topic: &Topic) -> bool {
+        self.room_shard(identity).lock().holds(topic, connection.id)
+    }
+
+    /// Connections of a user on this node.
+    #[must_use]
+    pub fn connections_of(&self, identity: &Identity) -> Vec<Arc<Connection>> {
+        let inbox = Topic::Inbox(identity.app, identity.user.clone());
+        self.room_shard(identity).lock().members(&inbox).to_vec()
     }
 
     /// Whether a connection of the user is in his inbox room on this node.
@@ -142,6 +187,17 @@ impl Hub {
     pub fn is_here(&self, identity: &Identity) -> bool {
         let inbox = Topic::Inbox(identity.app, identity.user.clone());
         self.room_shard(identity).lock().has(&inbox)
+    }
+
+    /// Bounds of each connection's outbox.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Tells a connection that it cannot get all it should, so that it comes back and recovers.
+    pub fn missed(&self, connection: &Connection) {
+        connection.outbox.close(missed_messages());
     }
 
     /// Connections open now.
@@ -165,7 +221,7 @@ impl Hub {
                 if silent_s > deadlines.heartbeat_s {
                     connection.outbox.close(Close::new(close::HEARTBEAT_TIMEOUT, "heartbeat timeout"));
                 } else if now_s.saturating_sub(connection.opened_s) > deadlines.login_s
-                    && connection.logged_in.lock().is_none()
+                    && connection.session.lock().is_none()
                 {
                     connection.outbox.close(Close::new(close::LOGIN_TIMEOUT, "no log-in in time"));
                 }
@@ -209,15 +265,39 @@ impl Hub {
 
 impl Sink for Hub {
     fn deliver(&self, topic: &Topic, event: &Event) {
-        let (delivery, skip) = match event {
-            Event::Message { conversation, entry, skip, .. } => {
-                let frame = frame::message(entry);
-                (Delivery { frame, position: Some((conversation, entry.offset)) }, skip)
+        match event {
+            Event::Message { conversation, entry, skip, effect } => {
+                let delivery =
+                    Delivery { frame: frame::message(entry), position: Some((conversation, entry.offset)) };
+                self.fan_out(topic, &delivery, skip);
+                self.take_effect(topic, effect);
             }
             Event::Notice(notice) => {
-                (Delivery { frame: frame::notice(notice), position: None }, &notice.skip)
+                if let Topic::Inbox(app, user) = topic
+                    && &*notice.cmd == JOINED
+                {
+                    self.regroup.note(Identity { app: *app, user: user.clone() });
+                }
+                self.fan_out(topic, &Delivery { frame: frame::notice(notice), position: None }, &notice.skip);
             }
-        };
+        }
+    }
+
+    fn interrupted(&self, topic: &Topic) {
+        if let Topic::Inbox(app, user) = topic {
+            self.regroup.note(Identity { app: *app, user: user.clone() });
+        }
+    }
+
+    fn lost(&self, topic: &Topic) {
+        self.for_each_shard_of(topic, |shard| {
+            shard.lock().members(topic).iter().for_each(|connection| self.missed(connection));
+        });
+    }
+}
+
+impl Hub {
+    fn fan_out(&self, topic: &Topic, delivery: &Delivery<'_>, skip: &Skip) {
         let (mut delivered, mut too_slow) = (0, 0);
         self.for_each_shard_of(topic, |shard| {
             let rooms = shard.lock();
@@ -226,10 +306,10 @@ impl Sink for Hub {
                 if skipped.contains(&connection.id) {
                     continue;
                 }
-                match connection.outbox.push(&delivery) {
+                match connection.outbox.push(delivery) {
                     Pushed::Queued => delivered += 1,
                     Pushed::TooSlow => too_slow += 1,
-                    Pushed::Closing => {}
+                    Pushed::Known | Pushed::Closing => {}
                 }
             }
         });
@@ -237,16 +317,34 @@ impl Sink for Hub {
         self.counters.slow_closes.add(too_slow);
     }
 
-    fn interrupted(&self, _topic: &Topic) {}
-
-    fn lost(&self, topic: &Topic) {
-        let farewell = Close::new(close::MISSED_MESSAGES, "messages were missed; reconnect and recover");
-        self.for_each_shard_of(topic, |shard| {
-            for connection in shard.lock().members(topic) {
-                connection.outbox.close(farewell.clone());
+    /// Takes those out of the room who get nothing after this entry. They are looked after again, because they may be
+    /// members anew before this entry was heard of here.
+    fn take_effect(&self, topic: &Topic, effect: &Effect) {
+        match (topic, effect) {
+            (Topic::Group(app, _), Effect::Left(user)) => {
+                let identity = Identity { app: *app, user: user.clone() };
+                let mut rooms = self.room_shard(&identity).lock();
+                let inbox = Topic::Inbox(*app, user.clone());
+                let ids: Vec<_> = rooms.members(&inbox).iter().map(|connection| connection.id).collect();
+                let here = !ids.is_empty();
+                ids.into_iter().for_each(|id| rooms.leave(topic, id));
+                drop(rooms);
+                if here {
+                    self.regroup.note(identity);
+                }
             }
-        });
+            (Topic::Group(..), Effect::Dismissed) => self.for_each_shard_of(topic, |shard| {
+                let removed = shard.lock().clear(topic);
+                let identities = removed.iter().filter_map(|connection| connection.identity());
+                identities.for_each(|identity| self.regroup.note(identity));
+            }),
+            _ => {}
+        }
     }
+}
+
+fn missed_messages() -> Close {
+    Close::new(close::MISSED_MESSAGES, "messages were missed; reconnect and recover")
 }
 
 /// Who gets no copy among the members of a topic in one shard.

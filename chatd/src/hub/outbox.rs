@@ -54,6 +54,8 @@ pub enum Pushed {
     Queued,
     /// The queue was full; the connection is being closed. Said once.
     TooSlow,
+    /// The connection has it already.
+    Known,
     /// The connection was being closed already.
     Closing,
 }
@@ -71,8 +73,38 @@ struct State {
     queue: VecDeque<Bytes>,
     bytes: usize,
     /// Live pushes that wait until the log-in is answered and recovery is done.
-    held: Option<Vec<Held>>,
+    catching_up: Option<Box<CatchingUp>>,
     closing: Option<Close>,
+}
+
+/// A connection between its log-in and the live stream.
+#[derive(Debug, Default)]
+struct CatchingUp {
+    /// How many want the pushes held back.
+    holders: u32,
+    held: Vec<Held>,
+    /// Up to which offset the connection has each recovered conversation, until the live stream has passed it.
+    sent: HashMap<Conversation, u64>,
+}
+
+impl CatchingUp {
+    /// Whether the connection has the message from the log.
+    fn has(&mut self, delivery: &Delivery<'_>) -> bool {
+        let Some((conversation, offset)) = delivery.position else { return false };
+        match self.sent.get(conversation) {
+            Some(sent) if offset <= *sent => true,
+            Some(_) => {
+                self.sent.remove(conversation);
+                false
+            }
+            None => false,
+        }
+    }
+
+    fn keep(&mut self, delivery: &Delivery<'_>) {
+        let position = delivery.position.map(|(conversation, offset)| (conversation.clone(), offset));
+        self.held.push(Held { frame: delivery.frame.clone(), position });
+    }
 }
 
 #[derive(Debug)]
@@ -88,18 +120,25 @@ impl Outbox {
         Self { limits, state: Mutex::default(), changed: Notify::new() }
     }
 
-    /// Queues a push, or keeps it back while the outbox is held.
+    /// Queues a push, keeps it back while the outbox is held, or drops it when the connection has it from the log.
     pub fn push(&self, delivery: &Delivery<'_>) -> Pushed {
         let mut state = self.state.lock();
         if state.closing.is_some() {
             return Pushed::Closing;
         }
+        if state.catching_up.as_mut().is_some_and(|catching_up| catching_up.has(delivery)) {
+            return Pushed::Known;
+        }
         let room = state.make_room(delivery.frame.len(), self.limits);
         if room {
-            if let Some(held) = &mut state.held {
-                let position = delivery.position.map(|(conversation, offset)| (conversation.clone(), offset));
-                held.push(Held { frame: delivery.frame.clone(), position });
-                return Pushed::Queued;
+            if let Some(catching_up) = &mut state.catching_up {
+                if catching_up.holders > 0 {
+                    catching_up.keep(delivery);
+                    return Pushed::Queued;
+                }
+                if catching_up.sent.is_empty() {
+                    state.catching_up = None;
+                }
             }
             state.queue.push_back(delivery.frame.clone());
         }
@@ -123,33 +162,65 @@ impl Outbox {
         if room { Pushed::Queued } else { Pushed::TooSlow }
     }
 
-    /// Keeps pushes back until [`Outbox::release`].
+    /// Keeps pushes back until as many calls of [`Outbox::release`].
     pub fn hold(&self) {
-        self.state.lock().held.get_or_insert_default();
+        self.state.lock().catching_up.get_or_insert_default().holders += 1;
     }
 
-    /// Queues what was held, except messages up to the given offsets, which the connection has already.
-    pub fn release(&self, delivered: &HashMap<Conversation, u64>) {
+    /// Queues what was held, except messages up to the given offsets, which the connection has from the log already;
+    /// such messages are dropped later too, because the log is ahead of the live stream. With other holders, the
+    /// last one's release queues.
+    pub fn release(&self, sent: impl IntoIterator<Item = (Conversation, u64)>) {
         let mut state = self.state.lock();
-        for held in state.held.take().unwrap_or_default() {
-            let known = held.position.as_ref().is_some_and(|(conversation, offset)| {
-                delivered.get(conversation).is_some_and(|delivered| offset <= delivered)
-            });
-            if known {
-                state.bytes -= held.frame.len();
-            } else {
-                state.queue.push_back(held.frame);
+        let Some(mut catching_up) = state.catching_up.take() else { return };
+        catching_up.holders -= 1;
+        for (conversation, offset) in sent {
+            let known = catching_up.sent.entry(conversation).or_default();
+            *known = offset.max(*known);
+        }
+        if catching_up.holders == 0 {
+            for held in std::mem::take(&mut catching_up.held) {
+                let position = held.position.as_ref().map(|(conversation, offset)| (conversation, *offset));
+                if catching_up.has(&Delivery { frame: Bytes::new(), position }) {
+                    state.bytes -= held.frame.len();
+                } else {
+                    state.queue.push_back(held.frame);
+                }
             }
+        }
+        if catching_up.holders > 0 || !catching_up.sent.is_empty() {
+            state.catching_up = Some(catching_up);
         }
         drop(state);
         self.changed.notify_one();
+    }
+
+    /// Up to which offset the connection has the conversation from the log, as far as the live stream is behind that.
+    #[must_use]
+    pub fn known(&self, conversation: &Conversation) -> u64 {
+        let state = self.state.lock();
+        let sent = state.catching_up.as_ref().and_then(|catching_up| catching_up.sent.get(conversation));
+        sent.copied().unwrap_or_default()
+    }
+
+    /// Drops what is held of a conversation that the connection may not read any more.
+    pub fn discard(&self, conversation: &Conversation) {
+        let mut state = self.state.lock();
+        let Some(catching_up) = &mut state.catching_up else { return };
+        let mut bytes = 0;
+        catching_up.held.retain(|held| {
+            let drop = held.position.as_ref().is_some_and(|(of, _)| of == conversation);
+            bytes += if drop { held.frame.len() } else { 0 };
+            !drop
+        });
+        state.bytes -= bytes;
     }
 
     /// Ends the connection after what is queued. The first reason stays.
     pub fn close(&self, close: Close) {
         let mut state = self.state.lock();
         state.closing.get_or_insert(close);
-        state.held = None;
+        state.catching_up = None;
         drop(state);
         self.changed.notify_one();
     }
@@ -187,13 +258,14 @@ impl Outbox {
 impl State {
     /// Counts the frame in, or empties the queue and closes when it does not fit.
     fn make_room(&mut self, bytes: usize, limits: Limits) -> bool {
-        let waiting = self.queue.len() + self.held.as_ref().map_or(0, Vec::len);
+        let waiting =
+            self.queue.len() + self.catching_up.as_ref().map_or(0, |catching_up| catching_up.held.len());
         if waiting < limits.frames && self.bytes + bytes <= limits.bytes {
             self.bytes += bytes;
             return true;
         }
         self.queue = VecDeque::new();
-        self.held = None;
+        self.catching_up = None;
         self.bytes = 0;
         self.closing = Some(Close::new(close::SLOW_CONSUMER, "read too slowly; reconnect and recover"));
         false
@@ -255,9 +327,38 @@ mod tests {
         }
         outbox.push(&delivery("notice"));
         outbox.answer(Bytes::from_static(b"answer"));
-        outbox.release(&HashMap::from([(world, 4)]));
+        outbox.release([(world, 4)]);
         assert_eq!(taken(&outbox), ["answer", "5", "notice"]);
         assert_eq!(outbox.state.lock().bytes, 0);
+        assert!(outbox.state.lock().catching_up.is_none());
+    }
+
+    #[test]
+    fn a_live_message_behind_the_log_is_dropped_after_the_release_too() {
+        let outbox = outbox(10, 100);
+        let world = Conversation::World(1);
+        outbox.hold();
+        outbox.release([(world.clone(), 4)]);
+        for (offset, pushed) in
+            [(3, Pushed::Known), (4, Pushed::Known), (5, Pushed::Queued), (6, Pushed::Queued)]
+        {
+            let frame = Bytes::from_static(b"m");
+            assert_eq!(outbox.push(&Delivery { frame, position: Some((&world, offset)) }), pushed);
+        }
+        assert!(outbox.state.lock().catching_up.is_none());
+        assert_eq!(taken(&outbox).len(), 2);
+    }
+
+    #[test]
+    fn the_last_of_several_holders_releases() {
+        let outbox = outbox(10, 100);
+        outbox.hold();
+        outbox.hold();
+        outbox.push(&delivery("a"));
+        outbox.release([]);
+        assert!(taken(&outbox).is_empty());
+        outbox.release([]);
+        assert_eq!(taken(&outbox), ["a"]);
     }
 
     #[test]

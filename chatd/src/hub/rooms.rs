@@ -41,6 +41,16 @@ impl Rooms {
         }
     }
 
+    /// Empties the room of a topic other than an inbox; gives who was in it.
+    pub fn clear(&mut self, topic: &Topic) -> Vec<Arc<Connection>> {
+        self.members.remove(topic).unwrap_or_default()
+    }
+
+    /// Whether the connection is in the room.
+    pub fn holds(&self, topic: &Topic, id: ConnectionId) -> bool {
+        self.members(topic).iter().any(|connection| connection.id == id)
+    }
+
     /// Whether anyone is in the room.
     pub fn has(&self, topic: &Topic) -> bool {
         self.members.contains_key(topic)

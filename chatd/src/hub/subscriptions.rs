@@ -1,7 +1,8 @@
 //! Which topics this node follows: the broker is asked when the first connection needs one, and told some time
 //! after the last has gone.
 //!
-//! Invariant: a topic with a connection in its room is subscribed, or the log-in that needs it is still waiting.
+//! Invariant: a topic with a connection in its room is subscribed, or whoever put it there is still waiting for
+//! that. A connection that has ended follows nothing and cannot be made to.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,12 +20,15 @@ const LINGER_SWEEPS: u32 = 5;
 pub struct Subscriptions {
     hub: Arc<Hub>,
     broker: Arc<dyn Broker>,
-    topics: Mutex<HashMap<Topic, Followed>>,
+    topics: Mutex<HashMap<Topic, Known>>,
 }
 
+/// Done when the broker has confirmed the subscription.
+type Confirmed = Arc<OnceCell<()>>;
+
 #[derive(Default)]
-struct Followed {
-    subscribed: Arc<OnceCell<()>>,
+struct Known {
+    confirmed: Confirmed,
     readers: usize,
     idle_sweeps: u32,
 }
@@ -34,7 +38,6 @@ pub struct Membership {
     subscriptions: Arc<Subscriptions>,
     connection: Arc<Connection>,
     identity: Identity,
-    topics: Vec<(Topic, Arc<OnceCell<()>>)>,
     left: Box<dyn FnOnce(&Identity) + Send + Sync>,
 }
 
@@ -45,37 +48,87 @@ impl Subscriptions {
         Self { hub, broker, topics: Mutex::default() }
     }
 
-    /// Puts the connection into the rooms of `topics`. `left` is called when it has left them again.
+    /// Gives the connection its identity. `left` is called when it has ended.
     pub fn join(
         self: &Arc<Self>,
         connection: &Arc<Connection>,
         identity: &Identity,
-        topics: Vec<Topic>,
         left: Box<dyn FnOnce(&Identity) + Send + Sync>,
     ) -> Membership {
-        self.hub.enter(connection, identity, &topics);
+        connection.begin(identity);
+        Membership {
+            subscriptions: self.clone(),
+            connection: connection.clone(),
+            identity: identity.clone(),
+            left,
+        }
+    }
+
+    /// Puts a logged-in connection into the rooms of `topics` at once; what it returns is done when every later message
+    /// of them reaches it. Following a topic twice is harmless; a connection that has ended is left alone.
+    ///
+    /// # Errors
+    /// What the broker says when it cannot subscribe.
+    pub fn follow<'a>(
+        &'a self,
+        connection: &Arc<Connection>,
+        topics: &'a [Topic],
+    ) -> impl Future<Output = Result<(), BrokerError>> + Send + use<'a> {
+        let confirmed: Vec<_> = topics.iter().filter_map(|topic| self.enter(connection, topic)).collect();
+        async move {
+            let subscribe = topics
+                .iter()
+                .zip(&confirmed)
+                .map(|(topic, confirmed)| confirmed.get_or_try_init(move || self.broker.subscribe(topic)));
+            futures_util::future::try_join_all(subscribe).await.map(|_| ())
+        }
+    }
+
+    fn enter(&self, connection: &Arc<Connection>, topic: &Topic) -> Option<Confirmed> {
+        // Held until the room is entered, so that the connection cannot end in between.
+        let mut session = connection.session.lock();
+        let session = session.as_mut()?;
         let mut known = self.topics.lock();
-        let follow = |topic: Topic| {
-            let followed = known.entry(topic.clone()).or_default();
-            followed.readers += 1;
-            followed.idle_sweeps = 0;
-            (topic, followed.subscribed.clone())
-        };
-        let topics = topics.into_iter().map(follow).collect();
-        let (connection, identity) = (connection.clone(), identity.clone());
-        Membership { subscriptions: self.clone(), connection, identity, topics, left }
+        let known = known.entry(topic.clone()).or_default();
+        let again = session.topics.contains(topic);
+        if !again {
+            session.topics.push(topic.clone());
+            known.readers += 1;
+            known.idle_sweeps = 0;
+        }
+        self.hub.enter(connection, &session.identity, topic, again);
+        Some(known.confirmed.clone())
+    }
+
+    /// Takes the connection out of the room of a topic.
+    pub fn unfollow(&self, connection: &Connection, topic: &Topic) {
+        let mut session = connection.session.lock();
+        let Some(session) = session.as_mut() else { return };
+        let Some(index) = session.topics.iter().position(|followed| followed == topic) else { return };
+        session.topics.swap_remove(index);
+        self.hub.leave(connection, &session.identity, std::slice::from_ref(topic));
+        self.forget(std::slice::from_ref(topic));
+    }
+
+    fn forget(&self, topics: &[Topic]) {
+        let mut known = self.topics.lock();
+        for topic in topics {
+            if let Some(known) = known.get_mut(topic) {
+                known.readers -= 1;
+                known.idle_sweeps = 0;
+            }
+        }
     }
 
     /// Gives up topics that nobody has needed for a while. Called every second or so.
     pub fn sweep(&self) {
-        self.topics.lock().retain(|topic, followed| {
-            if followed.readers > 0 || followed.idle_sweeps < LINGER_SWEEPS {
-                followed.idle_sweeps += 1;
+        self.topics.lock().retain(|topic, known| {
+            if known.readers > 0 || known.idle_sweeps < LINGER_SWEEPS {
+                known.idle_sweeps += 1;
                 return true;
             }
-            if followed.subscribed.initialized() {
-                self.broker.unsubscribe(topic);
-            }
+            // A subscription that was begun and dropped halfway is ended too.
+            self.broker.unsubscribe(topic);
             false
         });
     }
@@ -87,33 +140,13 @@ impl Membership {
     pub fn identity(&self) -> &Identity {
         &self.identity
     }
-
-    /// Returns once every later message of the topics reaches the connection.
-    ///
-    /// # Errors
-    /// What the broker says when it cannot subscribe.
-    pub async fn subscribed(&self) -> Result<(), BrokerError> {
-        let broker = &self.subscriptions.broker;
-        let subscribe = self
-            .topics
-            .iter()
-            .map(|(topic, subscribed)| subscribed.get_or_try_init(move || broker.subscribe(topic)));
-        futures_util::future::try_join_all(subscribe).await.map(|_| ())
-    }
 }
 
 impl Drop for Membership {
     fn drop(&mut self) {
-        let topics: Vec<_> = self.topics.drain(..).map(|(topic, _)| topic).collect();
+        let topics = self.connection.end();
         self.subscriptions.hub.leave(&self.connection, &self.identity, &topics);
-        let mut known = self.subscriptions.topics.lock();
-        for topic in &topics {
-            if let Some(followed) = known.get_mut(topic) {
-                followed.readers -= 1;
-                followed.idle_sweeps = 0;
-            }
-        }
-        drop(known);
+        self.subscriptions.forget(&topics);
         let left = std::mem::replace(&mut self.left, Box::new(|_| ()));
         left(&self.identity);
     }

@@ -3,6 +3,10 @@
 //! Invariant: the table holds exactly the operations of `chat_protocol::operation::ALL`; each checks its
 //! parameters against the operation's fields before it runs.
 
+pub mod conversation;
+pub mod friend;
+pub mod group;
+pub mod message;
 pub mod system;
 pub mod user;
 
@@ -27,7 +31,35 @@ pub enum Caller {
 }
 
 type Answer = BoxFuture<'static, Result<Box<RawValue>, Refusal>>;
-type Handler = Box<dyn Fn(Params) -> Answer + Send + Sync>;
+type Handler = Box<dyn Fn(Caller, Params) -> Answer + Send + Sync>;
+
+/// What does the operations, one service a noun.
+pub struct Services {
+    /// Users.
+    pub user: Arc<user::User>,
+    /// Groups.
+    pub group: Arc<group::GroupOps>,
+    /// Logged messages.
+    pub message: Arc<message::MessageOps>,
+    /// A user's conversations.
+    pub conversation: Arc<conversation::ConversationOps>,
+    /// Friendships.
+    pub friend: Arc<friend::FriendOps>,
+    /// The system.
+    pub system: Arc<system::System>,
+}
+
+/// Runs `run` on a service, whoever calls.
+fn on<S, R, F>(
+    service: &Arc<S>,
+    run: fn(Arc<S>, R) -> F,
+) -> impl Fn(Caller, R) -> F + Send + Sync + use<S, R, F>
+where
+    S: Send + Sync + 'static,
+{
+    let service = service.clone();
+    move |_, request| run(service.clone(), request)
+}
 
 /// An operation that can be called by path.
 pub struct Bound {
@@ -44,22 +76,26 @@ pub struct Table {
 impl Table {
     /// Every operation, bound to the services that do it.
     #[must_use]
-    pub fn new(user: Arc<user::User>, system: Arc<system::System>) -> Self {
+    pub fn new(services: &Services) -> Self {
         let mut table = Self::default();
-        user::bind(&mut table, &user);
-        system::bind(&mut table, &system);
+        user::bind(&mut table, &services.user);
+        group::bind(&mut table, &services.group);
+        message::bind(&mut table, &services.message);
+        conversation::bind(&mut table, &services.conversation);
+        friend::bind(&mut table, &services.friend);
+        system::bind(&mut table, &services.system);
         debug_assert_eq!(table.by_path.len(), ALL.len(), "an operation is not bound");
         table
     }
 
     /// Adds the operation `O`, done by `run`.
-    pub fn bind<O, F>(&mut self, run: impl Fn(O::Request) -> F + Send + Sync + Clone + 'static)
+    pub fn bind<O, F>(&mut self, run: impl Fn(Caller, O::Request) -> F + Send + Sync + 'static)
     where
         O: Operation,
         F: Future<Output = Result<O::Response, Refusal>> + Send + 'static,
     {
-        let handler = move |params: Params| -> Answer {
-            let running = params.conform::<O::Request>(O::FIELDS).map(&run);
+        let handler = move |caller: Caller, params: Params| -> Answer {
+            let running = params.conform::<O::Request>(O::FIELDS).map(|request| run(caller, request));
             async move { encode(&running?.await?) }.boxed()
         };
         self.by_path.insert(O::PATH, Bound { description: O::DESCRIPTION, handler: Box::new(handler) });
@@ -87,13 +123,13 @@ impl Table {
 impl Bound {
     /// Runs the operation.
     pub fn call(&self, caller: Caller, mut params: Params) -> Answer {
-        if let Caller::Session(identity) = caller {
+        if let Caller::Session(identity) = &caller {
             params.set("appId", identity.app.into());
             if let Some(actor) = self.description.actor {
                 params.set(actor, identity.user.as_str().into());
             }
         }
-        (self.handler)(params)
+        (self.handler)(caller, params)
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 use chat_protocol::Refusal;
 use chat_protocol::system::{State, StateRequest, StateResponse};
 
-use super::Table;
+use super::{Table, on};
 use crate::broker::Broker;
 use crate::counters::Counters;
 use crate::hub::Hub;
@@ -73,9 +73,5 @@ impl System {
 
 /// Puts the operations into the table.
 pub fn bind(table: &mut Table, system: &Arc<System>) {
-    let service = system.clone();
-    table.bind::<State, _>(move |_: StateRequest| {
-        let system = service.clone();
-        async move { Ok(system.state().await) }
-    });
+    table.bind::<State, _>(on(system, |system, _: StateRequest| async move { Ok(system.state().await) }));
 }

@@ -9,7 +9,7 @@ use chat_protocol::user::{
 };
 use chat_protocol::{Refusal, Target, UserId};
 
-use super::Table;
+use super::{Table, on};
 use crate::broker::Skip;
 use crate::chat::Chat;
 use crate::hub::Identity;
@@ -92,24 +92,11 @@ pub(super) fn content(kind: Option<String>, message: String) -> Result<Content, 
 
 /// Puts the operations into the table.
 pub fn bind(table: &mut Table, user: &Arc<User>) {
-    let service = user.clone();
-    table.bind::<List, _>(move |request| {
-        let user = service.clone();
-        async move { user.list(request).await }
-    });
-    let service = user.clone();
-    table.bind::<Online, _>(move |request| {
-        let user = service.clone();
-        async move { user.online(request).await }
-    });
-    let service = user.clone();
-    table.bind::<SendMessage, _>(move |request| {
-        let user = service.clone();
-        async move { user.send_message(request).await }
-    });
-    let service = user.clone();
-    table.bind::<SendMessageAll, _>(move |request| {
-        let user = service.clone();
-        async move { user.send_message_all(request).await }
-    });
+    table.bind::<List, _>(on(user, |user, request| async move { user.list(request).await }));
+    table.bind::<Online, _>(on(user, |user, request| async move { user.online(request).await }));
+    table.bind::<SendMessage, _>(on(user, |user, request| async move { user.send_message(request).await }));
+    table.bind::<SendMessageAll, _>(on(
+        user,
+        |user, request| async move { user.send_message_all(request).await },
+    ));
 }

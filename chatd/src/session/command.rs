@@ -1,17 +1,15 @@
 //! What a connection may ask for: log in, heartbeat, ping, send, and every operation of the table.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use chat_protocol::envelope::Request;
-use chat_protocol::session::{HEARTBEAT, LOGIN, LOGIN_FIELDS, Login, MSG, MSG_FIELDS, Msg, PING, Receipt};
+use chat_protocol::session::{HEARTBEAT, LOGIN, MSG, MSG_FIELDS, Msg, PING, Receipt};
 use chat_protocol::{Code, MsgId, Refusal};
 use futures_util::FutureExt;
 
-use super::{Done, Pending, Session, Sessions, request};
+use super::{Done, Pending, Session, login, request};
 use crate::broker::Skip;
+use crate::hub::Identity;
 use crate::hub::subscriptions::Membership;
-use crate::hub::{Connection, Identity};
 use crate::ops::Caller;
 
 /// How far a request is.
@@ -53,35 +51,18 @@ pub fn start(session: &Session, text: &str) -> Started {
 }
 
 fn login(session: &Session, request: &Request<'_>) -> Result<Pending, Refusal> {
-    let login: Login = request::params(request.data)?.conform(LOGIN_FIELDS)?;
+    let login = login::parse(request)?;
     let identity = Identity { app: login.app_id, user: login.user_id };
     let (seq, cmd) = request::named(request);
     let (shared, connection) = (session.shared.clone(), session.connection.clone());
+    connection.outbox.hold();
     let entering = async move {
-        match enter(&shared, &connection, &identity).await {
-            Ok(membership) => {
-                Done { answer: request::success(&seq, &cmd, None::<()>), logged_in: Some(membership) }
-            }
-            Err(refusal) => request::refusal(&seq, &cmd, &refusal).into(),
+        match login::enter(&shared, &connection, &identity, login.recover).await {
+            Ok(entered) => Done::Login(request::success(&seq, &cmd, entered.answer.as_ref()), Some(entered)),
+            Err(refusal) => Done::Login(request::refusal(&seq, &cmd, &refusal), None),
         }
     };
     Ok(entering.boxed())
-}
-
-async fn enter(
-    shared: &Arc<Sessions>,
-    connection: &Arc<Connection>,
-    identity: &Identity,
-) -> Result<Membership, Refusal> {
-    connection.outbox.hold();
-    let roll = shared.roll.clone();
-    let left = Box::new(move |identity: &Identity| roll.note(identity));
-    let membership = shared.subscriptions.join(connection, identity, Sessions::topics(identity), left);
-    // Subscribing and entering the roll are independent of each other.
-    let subscribed = async { membership.subscribed().await.map_err(Refusal::from) };
-    let entered = async { shared.roll.settle(identity).await.map_err(Refusal::from) };
-    tokio::try_join!(subscribed, entered)?;
-    Ok(membership)
 }
 
 fn message(session: &Session, identity: &Identity, request: &Request<'_>) -> Result<Pending, Refusal> {
@@ -107,7 +88,7 @@ fn message(session: &Session, identity: &Identity, request: &Request<'_>) -> Res
                 duplicate: receipt.duplicate,
             })
         });
-        request::answer(&seq, &cmd, outcome).into()
+        Done::Answer(request::answer(&seq, &cmd, outcome))
     };
     Ok(sending.boxed())
 }
@@ -122,5 +103,5 @@ fn operation(
     let params = request::params(request.data)?;
     let running = operation.call(Caller::Session(identity.clone()), params);
     let (seq, cmd) = request::named(request);
-    Ok(async move { request::answer(&seq, &cmd, running.await.map(Some)).into() }.boxed())
+    Ok(async move { Done::Answer(request::answer(&seq, &cmd, running.await.map(Some))) }.boxed())
 }

@@ -4,6 +4,9 @@
 //! still go out, and nothing it does or fails to do holds up another connection.
 
 mod command;
+mod login;
+mod missed;
+pub mod regroup;
 mod request;
 
 use std::collections::VecDeque;
@@ -13,13 +16,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use chat_protocol::{Code, Refusal};
 use futures_util::future::BoxFuture;
+use login::Entered;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
-use crate::broker::Topic;
+use crate::broker::Broker;
 use crate::chat::Chat;
+use crate::groups::Groups;
 use crate::hub::subscriptions::{Membership, Subscriptions};
-use crate::hub::{Connection, Hub, Identity};
+use crate::hub::{Connection, Hub};
 use crate::ops::Table;
 use crate::presence::roll::Roll;
 use crate::transport::websocket::{Flushed, Received, Socket};
@@ -32,12 +37,22 @@ const REQUESTS_PER_TURN: u32 = 16;
 
 /// What every connection of a node shares.
 pub struct Sessions {
-    hub: Arc<Hub>,
-    subscriptions: Arc<Subscriptions>,
-    roll: Arc<Roll>,
-    chat: Arc<Chat>,
-    operations: Arc<Table>,
-    max_frame_bytes: usize,
+    /// Who is connected.
+    pub hub: Arc<Hub>,
+    /// Which topics are followed.
+    pub subscriptions: Arc<Subscriptions>,
+    /// Who is online.
+    pub roll: Arc<Roll>,
+    /// For `msg`.
+    pub chat: Arc<Chat>,
+    /// For every other command.
+    pub operations: Arc<Table>,
+    /// Which groups a user follows.
+    pub groups: Arc<dyn Groups>,
+    /// For recovery.
+    pub broker: Arc<dyn Broker>,
+    /// Bytes of one WebSocket message at most.
+    pub max_frame_bytes: usize,
 }
 
 /// State of one connection.
@@ -48,34 +63,15 @@ struct Session {
 }
 
 /// What a finished request leaves behind.
-struct Done {
-    answer: Bytes,
-    /// A log-in's place in the rooms; pushes are held until the answer is queued.
-    logged_in: Option<Membership>,
-}
-
-impl From<Bytes> for Done {
-    fn from(answer: Bytes) -> Self {
-        Self { answer, logged_in: None }
-    }
+enum Done {
+    Answer(Bytes),
+    /// A log-in: pushes were held until its answer is queued.
+    Login(Bytes, Option<Entered>),
 }
 
 type Pending = BoxFuture<'static, Done>;
 
 impl Sessions {
-    /// What connections need.
-    #[must_use]
-    pub fn new(
-        hub: Arc<Hub>,
-        subscriptions: Arc<Subscriptions>,
-        roll: Arc<Roll>,
-        chat: Arc<Chat>,
-        operations: Arc<Table>,
-        max_frame_bytes: usize,
-    ) -> Self {
-        Self { hub, subscriptions, roll, chat, operations, max_frame_bytes }
-    }
-
     /// Serves a connection until it ends.
     pub async fn serve(self: Arc<Self>, tcp: TcpStream, read_ahead: Bytes) {
         // On the heap, because a future holds a copy of everything that is moved through it.
@@ -85,11 +81,6 @@ impl Sessions {
         let session = Session { shared: self.clone(), connection: connection.clone(), membership: None };
         session.run(socket).await;
         self.hub.close(&connection);
-    }
-
-    /// The topics a user's connection follows.
-    fn topics(identity: &Identity) -> Vec<Topic> {
-        vec![Topic::Inbox(identity.app, identity.user.clone()), Topic::World(identity.app)]
     }
 }
 
@@ -163,10 +154,21 @@ impl Session {
     }
 
     fn finish(&mut self, done: Done) {
-        self.connection.outbox.answer(done.answer);
-        if let Some(membership) = done.logged_in {
-            self.membership = Some(membership);
-            self.connection.outbox.release(&std::collections::HashMap::new());
+        let outbox = &self.connection.outbox;
+        match done {
+            Done::Answer(answer) => {
+                outbox.answer(answer);
+            }
+            Done::Login(answer, entered) => {
+                outbox.answer(answer);
+                let mut sent = Vec::new();
+                if let Some(entered) = entered {
+                    entered.frames.into_iter().for_each(|frame| _ = outbox.answer(frame));
+                    sent = entered.sent;
+                    self.membership = Some(entered.membership);
+                }
+                outbox.release(sent);
+            }
         }
     }
 

@@ -1,0 +1,107 @@
+//! Operations on friendships.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chat_protocol::friend::{
+    ACCEPT_PUSH, Accept, Accepted, Asked, Block, FriendRequest, List, ListResponse, MAX_GREETING_BYTES,
+    MineRequest, REQUEST_PUSH, Reject, Remove, Request, RequestRequest, Requests, RequestsResponse, Standing,
+    StandingResponse, Unblock,
+};
+use chat_protocol::{AppId, Refusal, UserId};
+use serde::Serialize;
+
+use super::{Table, on};
+use crate::broker::{Broker, Notice, Skip, Topic};
+use crate::clock::Clock;
+use crate::friends::{Action, Friends};
+
+/// What the operations need.
+pub struct FriendOps {
+    friends: Arc<dyn Friends>,
+    broker: Arc<dyn Broker>,
+    clock: Arc<dyn Clock>,
+}
+
+impl FriendOps {
+    /// Operations on these services.
+    #[must_use]
+    pub fn new(friends: Arc<dyn Friends>, broker: Arc<dyn Broker>, clock: Arc<dyn Clock>) -> Self {
+        Self { friends, broker, clock }
+    }
+
+    async fn request(&self, request: RequestRequest) -> Result<StandingResponse, Refusal> {
+        let greeting = request.greeting.filter(|greeting| !greeting.is_empty());
+        if greeting.as_ref().is_some_and(|greeting| greeting.len() > MAX_GREETING_BYTES) {
+            return Err(Refusal::parameter(
+                "greeting",
+                format_args!("must be at most {MAX_GREETING_BYTES} bytes"),
+            ));
+        }
+        let (app_id, user_id, friend_id) = (request.app_id, request.user_id, request.friend_id);
+        let time = self.clock.now_ms();
+        let action = Action::Request { greeting: greeting.clone(), time };
+        let answer = self.act(FriendRequest { app_id, user_id: user_id.clone(), friend_id }, action).await?;
+        if answer.changed && answer.standing == Standing::Requested {
+            let asked = Asked { from: user_id, greeting, time };
+            self.tell(app_id, &answer.friend_id, REQUEST_PUSH, &asked).await;
+        }
+        Ok(answer)
+    }
+
+    async fn act(&self, request: FriendRequest, action: Action) -> Result<StandingResponse, Refusal> {
+        let FriendRequest { app_id, user_id, friend_id } = request;
+        if user_id == friend_id {
+            return Err(Refusal::parameter("friendId", "is the acting user"));
+        }
+        let outcome = self.friends.act(app_id, &user_id, &friend_id, &action).await?;
+        if outcome.changed && outcome.standing == Standing::Friends {
+            let accepted = Accepted { from: user_id, time: self.clock.now_ms() };
+            self.tell(app_id, &friend_id, ACCEPT_PUSH, &accepted).await;
+        }
+        let (standing, blocked, changed) = (outcome.standing, outcome.blocked, outcome.changed);
+        Ok(StandingResponse { friend_id, standing, blocked, changed })
+    }
+
+    /// What was done stands whether or not the other side hears of it now; the lists tell it later.
+    async fn tell(&self, app: AppId, user: &UserId, cmd: &str, data: &impl Serialize) {
+        let data = Bytes::from(serde_json::to_vec(data).unwrap_or_default());
+        let notice = Notice { cmd: cmd.into(), data, skip: Skip::Nobody };
+        if let Err(error) = self.broker.notify(&Topic::Inbox(app, user.clone()), notice).await {
+            tracing::debug!(%error, cmd, "not told");
+        }
+    }
+
+    async fn requests(&self, request: MineRequest) -> Result<RequestsResponse, Refusal> {
+        let circle = self.friends.circle(request.app_id, &request.user_id).await?;
+        Ok(RequestsResponse { requests: circle.asked })
+    }
+
+    async fn list(&self, request: MineRequest) -> Result<ListResponse, Refusal> {
+        let circle = self.friends.circle(request.app_id, &request.user_id).await?;
+        Ok(ListResponse { friends: circle.friends, requested: circle.requested, blocked: circle.blocked })
+    }
+}
+
+/// Puts the operations into the table.
+pub fn bind(table: &mut Table, friend: &Arc<FriendOps>) {
+    table.bind::<Request, _>(on(friend, |friend, request| async move { friend.request(request).await }));
+    table.bind::<Requests, _>(on(friend, |friend, request| async move { friend.requests(request).await }));
+    table.bind::<List, _>(on(friend, |friend, request| async move { friend.list(request).await }));
+    table.bind::<Accept, _>(on(friend, |friend, request| async move {
+        friend.act(request, Action::Accept).await
+    }));
+    table.bind::<Reject, _>(on(friend, |friend, request| async move {
+        friend.act(request, Action::Reject).await
+    }));
+    table.bind::<Remove, _>(on(friend, |friend, request| async move {
+        friend.act(request, Action::Remove).await
+    }));
+    table.bind::<Block, _>(on(
+        friend,
+        |friend, request| async move { friend.act(request, Action::Block).await },
+    ));
+    table.bind::<Unblock, _>(on(friend, |friend, request| async move {
+        friend.act(request, Action::Unblock).await
+    }));
+}

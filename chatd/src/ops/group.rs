@@ -1,0 +1,154 @@
+//! Operations on groups.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chat_protocol::group::{
+    Create, CreateRequest, Dismiss, Group, GroupRequest, Join, Kick, KickRequest, Leave, List, ListRequest,
+    ListResponse, MAX_GROUP_NAME_BYTES, MAX_MEMBERS_PAGE, Members, MembersRequest, MembersResponse,
+    MembershipResponse, SendMessage, SendMessageRequest,
+};
+use chat_protocol::user::SendMessageAllResponse;
+use chat_protocol::{AppId, GroupId, Refusal, Target, UserId};
+
+use super::{Table, on};
+use crate::broker::{Broker, Notice, Skip, Topic};
+use crate::chat::Chat;
+use crate::groups::{Change, Changed, GroupError, Groups, JOINED};
+use crate::hub::Identity;
+
+/// What the operations need.
+pub struct GroupOps {
+    groups: Arc<dyn Groups>,
+    broker: Arc<dyn Broker>,
+    chat: Arc<Chat>,
+}
+
+impl GroupOps {
+    /// Operations on these services.
+    #[must_use]
+    pub fn new(groups: Arc<dyn Groups>, broker: Arc<dyn Broker>, chat: Arc<Chat>) -> Self {
+        Self { groups, broker, chat }
+    }
+
+    async fn create(&self, request: CreateRequest) -> Result<Group, Refusal> {
+        let name = request.name;
+        if name.is_empty() || name.len() > MAX_GROUP_NAME_BYTES || name.chars().any(char::is_control) {
+            let problem = format!("must be 1 to {MAX_GROUP_NAME_BYTES} bytes without control characters");
+            return Err(Refusal::parameter("name", problem));
+        }
+        let group_id = match request.group_id {
+            Some(group_id) => group_id,
+            None => GroupId::new(&uuid::Uuid::now_v7().simple().to_string())
+                .map_err(|e| Refusal::parameter("groupId", e))?,
+        };
+        self.groups.create(request.app_id, &group_id, &request.user_id, &name).await?;
+        self.follow(request.app_id, &group_id, &request.user_id).await?;
+        self.describe(request.app_id, group_id).await
+    }
+
+    async fn join(&self, request: GroupRequest) -> Result<MembershipResponse, Refusal> {
+        let change = Change::Join(request.user_id.clone());
+        let changed = self.groups.change(request.app_id, &request.group_id, &change).await?;
+        self.follow(request.app_id, &request.group_id, &request.user_id).await?;
+        Ok(response(&changed))
+    }
+
+    async fn change(
+        &self,
+        app: AppId,
+        group: &GroupId,
+        change: Change,
+    ) -> Result<MembershipResponse, Refusal> {
+        Ok(response(&self.groups.change(app, group, &change).await?))
+    }
+
+    /// Tells every node that holds a connection of the user. A repeated call tells again, so a lost notice is mended
+    /// by repeating the request.
+    async fn follow(&self, app: AppId, group: &GroupId, user: &UserId) -> Result<(), Refusal> {
+        let target = Target::Group(group.clone());
+        let data = serde_json::json!({"target": target, "from": user}).to_string();
+        let notice = Notice { cmd: JOINED.into(), data: Bytes::from(data), skip: Skip::Nobody };
+        Ok(self.broker.notify(&Topic::Inbox(app, user.clone()), notice).await?)
+    }
+
+    async fn describe(&self, app: AppId, group_id: GroupId) -> Result<Group, Refusal> {
+        let group = self.groups.group(app, &group_id).await?;
+        Ok(Group { group_id, name: group.name, owner: group.owner, member_count: group.member_count })
+    }
+
+    async fn members(&self, request: MembersRequest) -> Result<MembersResponse, Refusal> {
+        let limit = match request.limit {
+            None => MAX_MEMBERS_PAGE,
+            Some(limit @ 1..=MAX_MEMBERS_PAGE) => limit,
+            Some(_) => {
+                return Err(Refusal::parameter("limit", format_args!("must be 1 to {MAX_MEMBERS_PAGE}")));
+            }
+        };
+        let (app, group_id) = (request.app_id, request.group_id);
+        let group = self.describe(app, group_id.clone()).await?;
+        if let Some(user) = &request.user_id
+            && !self.groups.is_member(app, &group_id, user).await?
+        {
+            return Err(GroupError::NotMember.into());
+        }
+        let page = self.groups.members(app, &group_id, request.cursor.as_ref(), limit as usize).await?;
+        let cursor = if page.more { page.users.last().cloned() } else { None };
+        Ok(MembersResponse { group, members: page.users, cursor })
+    }
+
+    async fn list(&self, request: ListRequest) -> Result<ListResponse, Refusal> {
+        let mut groups = Vec::new();
+        for joined in self.groups.of_user(request.app_id, &request.user_id).await? {
+            match self.describe(request.app_id, joined.group).await {
+                Ok(group) => groups.push(group),
+                // Dismissed between the two questions.
+                Err(refusal) if refusal.code == GroupError::NoSuchGroup.code() => {}
+                Err(refusal) => return Err(refusal),
+            }
+        }
+        Ok(ListResponse { groups })
+    }
+
+    async fn send_message(&self, request: SendMessageRequest) -> Result<SendMessageAllResponse, Refusal> {
+        let content = super::user::content(request.kind, request.message)?;
+        let sender = Identity { app: request.app_id, user: request.user_id };
+        let target = Target::Group(request.group_id);
+        let sent = self.chat.send(&sender, &target, &content, request.msg_id.as_ref(), Skip::Nobody).await?;
+        Ok(SendMessageAllResponse {
+            send_results: true,
+            msg_id: sent.msg_id,
+            offset: sent.receipt.offset,
+            duplicate: sent.receipt.duplicate,
+        })
+    }
+}
+
+fn response(changed: &Changed) -> MembershipResponse {
+    MembershipResponse {
+        changed: changed.changed,
+        member_count: changed.member_count,
+        offset: changed.offset,
+        epoch: changed.epoch.to_string(),
+    }
+}
+
+/// Puts the operations into the table.
+pub fn bind(table: &mut Table, group: &Arc<GroupOps>) {
+    table.bind::<Create, _>(on(group, |group, request| async move { group.create(request).await }));
+    table.bind::<Join, _>(on(group, |group, request| async move { group.join(request).await }));
+    table.bind::<Leave, _>(on(group, |group, r: GroupRequest| async move {
+        group.change(r.app_id, &r.group_id, Change::Leave(r.user_id)).await
+    }));
+    table.bind::<Dismiss, _>(on(group, |group, r: GroupRequest| async move {
+        group.change(r.app_id, &r.group_id, Change::Dismiss(r.user_id)).await
+    }));
+    table.bind::<Kick, _>(on(group, |group, r: KickRequest| async move {
+        let change = Change::Kick { by: r.user_id, member: r.member_id };
+        group.change(r.app_id, &r.group_id, change).await
+    }));
+    table.bind::<Members, _>(on(group, |group, request| async move { group.members(request).await }));
+    table.bind::<List, _>(on(group, |group, request| async move { group.list(request).await }));
+    table
+        .bind::<SendMessage, _>(on(group, |group, request| async move { group.send_message(request).await }));
+}

@@ -1,0 +1,118 @@
+//! Operations on logged messages: history, recall.
+
+use std::sync::Arc;
+
+use chat_protocol::message::{
+    DEFAULT_HISTORY_PAGE, History, HistoryRequest, HistoryResponse, MAX_HISTORY_PAGE, Recall, RecallRequest,
+    Recalled,
+};
+use chat_protocol::session::Push;
+use chat_protocol::{AppId, Code, Refusal, Target, UserId};
+
+use super::{Caller, Table, on};
+use crate::broker::{Broker, Conversation, Entry, Range};
+use crate::groups::{GroupError, Groups};
+use crate::hub::frame;
+
+/// What the operations need.
+pub struct MessageOps {
+    broker: Arc<dyn Broker>,
+    groups: Arc<dyn Groups>,
+}
+
+impl MessageOps {
+    /// Operations on these services.
+    #[must_use]
+    pub fn new(broker: Arc<dyn Broker>, groups: Arc<dyn Groups>) -> Self {
+        Self { broker, groups }
+    }
+
+    async fn history(&self, request: HistoryRequest) -> Result<HistoryResponse, Refusal> {
+        let limit = match request.limit {
+            None => DEFAULT_HISTORY_PAGE,
+            Some(limit @ 1..=MAX_HISTORY_PAGE) => limit,
+            Some(_) => {
+                return Err(Refusal::parameter("limit", format_args!("must be 1 to {MAX_HISTORY_PAGE}")));
+            }
+        } as usize;
+        let range = match (request.before, request.after) {
+            (Some(_), Some(_)) => {
+                return Err(Refusal::parameter("before", "cannot be given together with after"));
+            }
+            (Some(before), None) => Range::Before(before),
+            (None, Some(after)) => Range::After(after),
+            (None, None) => Range::Before(u64::MAX),
+        };
+        let conversation =
+            self.conversation(request.app_id, request.user_id.as_ref(), &request.target).await?;
+        // One more than asked for tells whether there is a next page.
+        let mut page = self.broker.read(&conversation, range, limit + 1).await?;
+        let more = page.entries.len() > limit;
+        let next = match range {
+            Range::Before(_) => {
+                if more {
+                    page.entries.remove(0);
+                }
+                page.entries.first().filter(|_| more).map(|entry| entry.offset)
+            }
+            Range::After(_) => {
+                page.entries.truncate(limit);
+                page.entries.last().filter(|_| more).map(|entry| entry.offset)
+            }
+        };
+        let messages = page.entries.iter().map(push).collect::<Result<_, _>>()?;
+        Ok(HistoryResponse { messages, next, epoch: page.epoch.to_string() })
+    }
+
+    async fn recall(&self, caller: Caller, request: RecallRequest) -> Result<Recalled, Refusal> {
+        let conversation =
+            self.conversation(request.app_id, request.user_id.as_ref(), &request.target).await?;
+        let by = match &caller {
+            Caller::Operator => None,
+            Caller::Session(identity) => Some(&identity.user),
+        };
+        Ok(self.broker.recall(&conversation, request.offset, by).await?)
+    }
+
+    /// The conversation, if the acting user may read it.
+    async fn conversation(
+        &self,
+        app: AppId,
+        user: Option<&UserId>,
+        target: &Target,
+    ) -> Result<Conversation, Refusal> {
+        match (target, user) {
+            (Target::World, _) => Ok(Conversation::World(app)),
+            (Target::Group(group), user) => {
+                self.groups.group(app, group).await?;
+                if let Some(user) = user
+                    && !self.groups.is_member(app, group, user).await?
+                {
+                    return Err(GroupError::NotMember.into());
+                }
+                Ok(Conversation::Group(app, group.clone()))
+            }
+            (Target::User(_), Some(user)) => Ok(Conversation::of(app, user, target)),
+            (Target::User(_), None) => {
+                Err(Refusal::parameter("userId", "missing: a one-to-one conversation has two sides"))
+            }
+        }
+    }
+}
+
+fn push(entry: &Entry) -> Result<Push, Refusal> {
+    serde_json::from_slice(&frame::data(entry)).map_err(|error| {
+        tracing::error!(%error, offset = entry.offset, "an entry of the log cannot be read");
+        Code::ServerError.into()
+    })
+}
+
+/// Puts the operations into the table.
+pub fn bind(table: &mut Table, message: &Arc<MessageOps>) {
+    table.bind::<History, _>(on(message, |message, request| async move { message.history(request).await }));
+    let service = message.clone();
+    table.bind::<Recall, _>(move |caller, request| {
+        let message = service.clone();
+        async move { message.recall(caller, request).await }
+    });
+}

@@ -1,0 +1,132 @@
+//! Log-in: into the rooms, onto the roll, and what was missed before anything newer.
+//!
+//! Invariant: pushes are held back from before the first room is entered until the answer and the recovered messages
+//! are queued, so a message is neither lost nor sent twice between the log and the live stream.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chat_protocol::session::{LOGIN_FIELDS, LoggedIn, Login, MAX_RECOVER, Position, Recovered};
+use chat_protocol::{Refusal, Target};
+
+use super::missed::{self, Budget};
+use super::{Sessions, request};
+use crate::broker::{Conversation, Topic};
+use crate::hub::subscriptions::Membership;
+use crate::hub::{Connection, Identity};
+
+/// A log-in that succeeded.
+pub struct Entered {
+    /// The connection's place in the rooms.
+    pub membership: Membership,
+    /// Messages to send again, behind the answer.
+    pub frames: Vec<Bytes>,
+    /// Up to which offset they go.
+    pub sent: Vec<(Conversation, u64)>,
+    /// What to answer, when recovery was asked for.
+    pub answer: Option<LoggedIn>,
+}
+
+/// Reads the parameters of a log-in.
+///
+/// # Errors
+/// A refusal that names the parameter.
+pub fn parse(request: &chat_protocol::envelope::Request<'_>) -> Result<Login, Refusal> {
+    let login: Login = request::params(request.data)?.conform(LOGIN_FIELDS)?;
+    let positions = login.recover.as_deref().unwrap_or_default();
+    if positions.len() > MAX_RECOVER {
+        return Err(Refusal::parameter("recover", format_args!("at most {MAX_RECOVER} conversations")));
+    }
+    let twice = |(i, a): (usize, &Position)| positions[..i].iter().any(|b| a.target == b.target);
+    if positions.iter().enumerate().any(twice) {
+        return Err(Refusal::parameter("recover", "names a conversation twice"));
+    }
+    Ok(login)
+}
+
+/// Logs a connection in. The caller releases its outbox afterwards, also when this failed.
+///
+/// # Errors
+/// When a store is unreachable.
+pub async fn enter(
+    shared: &Arc<Sessions>,
+    connection: &Arc<Connection>,
+    identity: &Identity,
+    recover: Option<Vec<Position>>,
+) -> Result<Entered, Refusal> {
+    let roll = shared.roll.clone();
+    let left = Box::new(move |identity: &Identity| roll.note(identity));
+    let membership = shared.subscriptions.join(connection, identity, left);
+    let (app, user) = (identity.app, identity.user.clone());
+    let own = [Topic::Inbox(app, user.clone()), Topic::World(app)];
+    let following = shared.subscriptions.follow(connection, &own);
+    // Whoever joins a group after the list is read is told through the inbox.
+    let listed = async {
+        following.await?;
+        shared.groups.of_user(app, &user).await.map_err(Refusal::from)
+    };
+    let enrolled = async { shared.roll.settle(identity).await.map_err(Refusal::from) };
+    let (groups, ()) = tokio::try_join!(listed, enrolled)?;
+    let topics: Vec<_> = groups.into_iter().map(|joined| Topic::Group(app, joined.group)).collect();
+    let topics = follow_groups(shared, connection, identity, topics).await?;
+    let mut entered = Entered { membership, frames: Vec::new(), sent: Vec::new(), answer: None };
+    if let Some(positions) = recover {
+        let mut budget = Budget::within(shared.hub.limits());
+        let mut recovered = Vec::with_capacity(positions.len());
+        for position in positions {
+            recovered
+                .push(recover_one(shared, identity, &topics, position, &mut budget, &mut entered).await?);
+        }
+        entered.answer = Some(LoggedIn { recovered });
+    }
+    Ok(entered)
+}
+
+/// Enters the rooms of the user's groups; gives those he is still a member of once he is in. Whoever is removed after
+/// that is taken out by the entry that says so; whoever was removed before must get nothing.
+async fn follow_groups(
+    shared: &Sessions,
+    connection: &Arc<Connection>,
+    identity: &Identity,
+    mut topics: Vec<Topic>,
+) -> Result<Vec<Topic>, Refusal> {
+    if topics.is_empty() {
+        return Ok(topics);
+    }
+    shared.subscriptions.follow(connection, &topics).await?;
+    let still = shared.groups.of_user(identity.app, &identity.user).await?;
+    topics.retain(|topic| {
+        let Topic::Group(app, group) = topic else { return true };
+        let member = still.iter().any(|joined| joined.group == *group);
+        if !member {
+            shared.subscriptions.unfollow(connection, topic);
+            connection.outbox.discard(&Conversation::Group(*app, group.clone()));
+        }
+        member
+    });
+    Ok(topics)
+}
+
+async fn recover_one(
+    shared: &Sessions,
+    identity: &Identity,
+    groups: &[Topic],
+    position: Position,
+    budget: &mut Budget,
+    entered: &mut Entered,
+) -> Result<Recovered, Refusal> {
+    let Position { target, epoch, offset } = position;
+    if let Target::Group(group) = &target
+        && !groups.contains(&Topic::Group(identity.app, group.clone()))
+    {
+        // No member any more: nothing is told but that there is nothing to tell.
+        return Ok(Recovered { target, epoch: String::new(), offset: 0, complete: false });
+    }
+    let conversation = Conversation::of(identity.app, &identity.user, &target);
+    let missed =
+        missed::read(&*shared.broker, &conversation, Some(&epoch), offset, budget, |_| false).await?;
+    entered.frames.extend(missed.frames);
+    entered.sent.push((conversation, missed.head));
+    let epoch = missed.epoch.to_string();
+    Ok(Recovered { target, epoch, offset: missed.head, complete: missed.complete })
+}

@@ -1,0 +1,118 @@
+//! What a connection has missed of a conversation, read from its log.
+//!
+//! Invariant: either everything between the known position and the newest message is given, in order, or the answer
+//! says that it is not complete.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::broker::{Broker, BrokerError, Conversation, Entry, Page, Range};
+use crate::hub::frame;
+use crate::hub::outbox::Limits;
+
+/// Entries read at a time.
+const PAGE: usize = 200;
+
+/// How much one log-in may be sent again. What is beyond, the history gives.
+#[derive(Debug, Clone, Copy)]
+pub struct Budget {
+    messages: usize,
+    bytes: usize,
+}
+
+impl Budget {
+    /// Half of what an outbox holds, so that live messages find room beside what is sent again.
+    #[must_use]
+    pub fn within(limits: Limits) -> Self {
+        Self { messages: limits.frames / 2, bytes: limits.bytes / 2 }
+    }
+}
+
+/// See the file's head.
+#[derive(Debug)]
+pub struct Missed {
+    /// The history as it is now; empty when nothing was ever said.
+    pub epoch: Arc<str>,
+    /// Offset of the newest message.
+    pub head: u64,
+    /// Whether nothing is missing.
+    pub complete: bool,
+    /// Offset of the last message given.
+    pub last: u64,
+    /// Whether reading ended at an entry that `ends` named.
+    pub ended: bool,
+    /// The messages, encoded.
+    pub frames: Vec<Bytes>,
+}
+
+/// Reads what came after `after` in the history `epoch` (`None`: whichever it is), as far as the budget allows and up
+/// to the first entry that `ends` names.
+///
+/// # Errors
+/// What the broker says.
+pub async fn read(
+    broker: &dyn Broker,
+    conversation: &Conversation,
+    epoch: Option<&str>,
+    after: u64,
+    budget: &mut Budget,
+    ends: impl Fn(&Entry) -> bool + Send + Sync,
+) -> Result<Missed, BrokerError> {
+    let first = broker.read(conversation, Range::After(after), PAGE).await?;
+    let same = epoch.is_none_or(|epoch| *epoch == *first.epoch || (after == 0 && epoch.is_empty()));
+    if !same || after > first.head {
+        // Another history, or one that lost its end: all of it is new, as far as it goes.
+        let page = broker.read(conversation, Range::Before(u64::MAX), PAGE).await?;
+        let mut missed = Missed::nothing(&page);
+        missed.take(page.entries, budget, &ends);
+        missed.complete = false;
+        return Ok(missed);
+    }
+    let mut missed = Missed::nothing(&first);
+    missed.last = after;
+    let mut page = first;
+    loop {
+        let count = page.entries.len();
+        let all = missed.take(page.entries, budget, &ends);
+        if count < PAGE || !all {
+            // What came while reading is delivered live as well; the outbox drops what stands here already.
+            missed.head = missed.head.max(missed.last);
+            return Ok(missed);
+        }
+        page = broker.read(conversation, Range::After(missed.last), PAGE).await?;
+    }
+}
+
+impl Missed {
+    fn nothing(page: &Page) -> Self {
+        let (epoch, head) = (page.epoch.clone(), page.head);
+        Self { epoch, head, complete: true, last: 0, ended: false, frames: Vec::new() }
+    }
+
+    /// Adds entries, noting where one does not follow the last. False: stop here.
+    fn take(
+        &mut self,
+        entries: Vec<Entry>,
+        budget: &mut Budget,
+        ends: &(impl Fn(&Entry) -> bool + Send + Sync),
+    ) -> bool {
+        for entry in entries {
+            let frame = frame::message(&entry);
+            if budget.messages == 0 || budget.bytes < frame.len() {
+                self.complete = false;
+                return false;
+            }
+            self.complete &= entry.offset == self.last + 1;
+            self.last = entry.offset;
+            budget.messages -= 1;
+            budget.bytes -= frame.len();
+            self.frames.push(frame);
+            if ends(&entry) {
+                self.ended = true;
+                return false;
+            }
+        }
+        true
+    }
+}

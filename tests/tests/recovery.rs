@@ -1,0 +1,171 @@
+//! Coming back: a log-in with `recover` brings what was missed, before anything newer, or says that it cannot.
+
+use chat_client::Session;
+use chat_protocol::session::{LOGIN, LoggedIn, Position, Receipt};
+use chat_protocol::{GroupId, Target, UserId};
+use chat_tests::node::Node;
+use chat_tests::on_every_engine;
+use chat_tests::redis_server::RedisServer;
+use chat_tests::site::Site;
+use chat_tests::talk::{next_message, refused, texts};
+use serde_json::json;
+
+on_every_engine!(
+    recovery_brings_what_was_missed_in_order,
+    recovery_covers_one_to_one_and_groups,
+    recovery_while_messages_stream_in_has_no_hole_and_no_repeat,
+    a_position_of_another_history_is_not_complete,
+    too_much_to_send_again_is_not_complete,
+    nothing_is_told_of_a_group_that_was_left,
+    positions_are_checked,
+);
+
+const APP: u32 = 302;
+
+fn position(target: &str, epoch: &str, offset: u64) -> Position {
+    Position { target: target.parse().expect("a target"), epoch: epoch.to_owned(), offset }
+}
+
+/// A log-in that recovers; the session and what the answer says.
+async fn come_back(node: &Node, user: &str, positions: &[Position]) -> (Session, LoggedIn) {
+    let mut session = node.connect().await;
+    let login = json!({"userId": user, "appId": APP, "recover": positions});
+    let answer = session.request(LOGIN, &login).await.expect("logged in");
+    (session, serde_json::from_value(answer).expect("an answer about recovery"))
+}
+
+async fn say(session: &mut Session, target: &Target, count: usize) -> Receipt {
+    let mut last = None;
+    for i in 0..count {
+        last = Some(session.send(target.clone(), &format!("{i}")).await.expect("sent"));
+    }
+    last.expect("at least one")
+}
+
+async fn recovery_brings_what_was_missed_in_order(site: Site) {
+    let mut speaker = site.first().login(APP, "speaker").await;
+    let seen = say(&mut speaker, &Target::World, 1).await;
+    say(&mut speaker, &Target::World, 450).await;
+    let (mut back, answer) = come_back(site.last(), "back", &[position("", &seen.epoch, seen.offset)]).await;
+    let world = &answer.recovered[0];
+    assert_eq!((world.offset, world.complete, &world.epoch), (451, true, &seen.epoch));
+    speaker.send(Target::World, "live").await.expect("sent");
+    for offset in 2..=451 {
+        assert_eq!(next_message(&mut back).await.offset, offset);
+    }
+    assert_eq!(next_message(&mut back).await.content.msg.as_deref(), Some("live"));
+}
+
+async fn recovery_covers_one_to_one_and_groups(site: Site) {
+    let mut friend = site.first().login(APP, "friend").await;
+    friend.request("group/create", &json!({"groupId": "g", "name": "n"})).await.expect("created");
+    let join = json!({"appId": APP, "userId": "back", "groupId": "g"});
+    let joined = site.first().http().call_raw("/group/join", &join).await.expect("joined");
+    let to_back = Target::User(UserId::new("back").expect("valid"));
+    say(&mut friend, &to_back, 3).await;
+    say(&mut friend, &Target::Group(GroupId::new("g").expect("valid")), 2).await;
+    let epoch = joined["epoch"].as_str().expect("an epoch");
+    let positions = [
+        position("user:friend", "", 0),
+        position("group:g", epoch, joined["offset"].as_u64().expect("an offset")),
+    ];
+    let (mut back, answer) = come_back(site.last(), "back", &positions).await;
+    assert!(answer.recovered.iter().all(|recovered| recovered.complete), "{answer:?}");
+    assert_eq!(
+        answer.recovered.iter().map(|r| r.target.to_string()).collect::<Vec<_>>(),
+        ["user:friend", "group:g"]
+    );
+    assert_eq!(texts(&mut back, 5).await, ["0", "1", "2", "0", "1"]);
+}
+
+async fn recovery_while_messages_stream_in_has_no_hole_and_no_repeat(site: Site) {
+    let mut speaker = site.first().login(APP, "speaker").await;
+    let first = say(&mut speaker, &Target::World, 1).await;
+    let streaming = tokio::spawn(async move {
+        say(&mut speaker, &Target::World, 600).await;
+        speaker
+    });
+    let mut expected = first.offset + 1;
+    while expected <= 601 {
+        let (mut back, answer) =
+            come_back(site.last(), "back", &[position("", &first.epoch, expected - 1)]).await;
+        assert!(answer.recovered[0].complete);
+        for _ in 0..40.min(602 - expected) {
+            assert_eq!(next_message(&mut back).await.offset, expected);
+            expected += 1;
+        }
+    }
+    streaming.await.expect("all sent");
+}
+
+async fn a_position_of_another_history_is_not_complete(site: Site) {
+    let mut speaker = site.first().login(APP, "speaker").await;
+    let said = say(&mut speaker, &Target::World, 3).await;
+    for (epoch, offset) in [("another", 2), (said.epoch.as_str(), 99)] {
+        let (mut back, answer) = come_back(site.last(), "back", &[position("", epoch, offset)]).await;
+        let world = &answer.recovered[0];
+        assert_eq!((world.complete, world.offset, &world.epoch), (false, 3, &said.epoch));
+        assert_eq!(texts(&mut back, 3).await, ["0", "1", "2"]);
+    }
+}
+
+async fn too_much_to_send_again_is_not_complete(site: Site) {
+    let mut speaker = site.first().login(APP, "speaker").await;
+    let first = say(&mut speaker, &Target::World, 1).await;
+    // Half the outbox of 1 MiB.
+    let long = "x".repeat(16 * 1024);
+    for _ in 0..40 {
+        speaker.send(Target::World, &long).await.expect("sent");
+    }
+    let (mut back, answer) = come_back(site.last(), "back", &[position("", &first.epoch, 1)]).await;
+    assert!(!answer.recovered[0].complete);
+    assert_eq!(next_message(&mut back).await.offset, 2);
+}
+
+async fn nothing_is_told_of_a_group_that_was_left(site: Site) {
+    let mut owner = site.first().login(APP, "owner").await;
+    owner.request("group/create", &json!({"groupId": "g", "name": "n"})).await.expect("created");
+    let said = say(&mut owner, &Target::Group(GroupId::new("g").expect("valid")), 2).await;
+    let (_, answer) = come_back(site.last(), "stranger", &[position("group:g", &said.epoch, 0)]).await;
+    let group = &answer.recovered[0];
+    assert_eq!((group.complete, group.offset, group.epoch.as_str()), (false, 0, ""));
+}
+
+async fn positions_are_checked(site: Site) {
+    let twice = json!([{"target": "", "epoch": "e", "offset": 1}, {"target": "", "epoch": "e", "offset": 2}]);
+    let many: Vec<_> =
+        (0..201).map(|i| json!({"target": format!("user:{i}"), "epoch": "", "offset": 0})).collect();
+    for recover in [
+        twice,
+        json!(many),
+        json!("x"),
+        json!([1]),
+        json!([{"target": "nowhere", "epoch": "e", "offset": 1}]),
+        json!([{"target": "", "epoch": "e", "offset": -1}]),
+        json!([{"target": "", "offset": 1}]),
+    ] {
+        let mut session = site.first().connect().await;
+        let login = json!({"userId": "u", "appId": APP, "recover": recover});
+        assert_eq!(refused(session.request(LOGIN, &login).await), 1001, "{login}");
+    }
+}
+
+#[tokio::test]
+async fn a_redis_that_lost_its_data_is_another_history() {
+    let mut redis = RedisServer::start().await;
+    let node = Node::start(&["--redis", &redis.url()]).await;
+    let mut speaker = node.login(APP, "speaker").await;
+    let before = say(&mut speaker, &Target::World, 5).await;
+    redis.kill();
+    redis.restart().await;
+    let again = node.http();
+    let send = json!({"appId": APP, "userId": "op", "msgId": "m1", "message": "after"});
+    chat_tests::wait::until("Redis is used again", chat_tests::wait::SOON, async || {
+        again.call_raw("/user/sendMessageAll", &send).await.is_ok()
+    })
+    .await;
+    let (mut back, answer) = come_back(&node, "back", &[position("", &before.epoch, before.offset)]).await;
+    let world = &answer.recovered[0];
+    assert!(!world.complete && world.epoch != before.epoch, "{world:?}");
+    assert_eq!(texts(&mut back, 1).await, ["after"]);
+}
