@@ -122,6 +122,7 @@ impl Session {
                 match socket.receive() {
                     Received::Text(text) => pending = self.take(&text),
                     Received::Binary(_) => self.refuse_binary(),
+                    Received::Control => self.shared.hub.heard(&self.connection),
                     Received::Nothing => break,
                     Received::End => return Ok(()),
                 }
