@@ -128,6 +128,13 @@ impl Outbox {
         self.state.lock().held.get_or_insert_default();
     }
 
+    /// Forgets what was held: the log-in was refused, and the next one may be another user's.
+    pub fn discard(&self) {
+        let mut state = self.state.lock();
+        let held = state.held.take().unwrap_or_default();
+        state.bytes -= held.iter().map(|held| held.frame.len()).sum::<usize>();
+    }
+
     /// Queues what was held, except messages up to the given offsets, which the connection has already.
     pub fn release(&self, delivered: &HashMap<Conversation, u64>) {
         let mut state = self.state.lock();
@@ -257,6 +264,20 @@ mod tests {
         outbox.answer(Bytes::from_static(b"answer"));
         outbox.release(&HashMap::from([(world, 4)]));
         assert_eq!(taken(&outbox), ["answer", "5", "notice"]);
+        assert_eq!(outbox.state.lock().bytes, 0);
+    }
+
+    #[test]
+    fn what_was_held_for_a_refused_log_in_is_forgotten() {
+        let outbox = outbox(1, 100);
+        outbox.hold();
+        outbox.push(&delivery("for the one refused"));
+        outbox.discard();
+        assert_eq!(outbox.answer(Bytes::from_static(b"refused")), Pushed::Queued);
+        assert_eq!(taken(&outbox), ["refused"]);
+        outbox.hold();
+        outbox.release(&HashMap::new());
+        assert!(taken(&outbox).is_empty());
         assert_eq!(outbox.state.lock().bytes, 0);
     }
 

@@ -80,8 +80,15 @@ async fn enter(
     // Subscribing and entering the roll are independent of each other.
     let subscribed = async { membership.subscribed().await.map_err(Refusal::from) };
     let entered = async { shared.roll.settle(identity).await.map_err(Refusal::from) };
-    tokio::try_join!(subscribed, entered)?;
-    Ok(membership)
+    match tokio::try_join!(subscribed, entered) {
+        Ok(_) => Ok(membership),
+        Err(refusal) => {
+            // First out of the rooms, so that nothing more is held.
+            drop(membership);
+            connection.outbox.discard();
+            Err(refusal)
+        }
+    }
 }
 
 fn message(session: &Session, identity: &Identity, request: &Request<'_>) -> Result<Pending, Refusal> {
