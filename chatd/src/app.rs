@@ -35,6 +35,8 @@ const RESERVED_FILES: u64 = 256;
 const MAX_BODY_BYTES: usize = 64 * 1024;
 /// How long a stop waits for connections to take their leave.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a stop waits after that until it is told who has gone.
+const ROLL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A node that serves.
 pub struct App {
@@ -43,9 +45,13 @@ pub struct App {
     hub: Arc<Hub>,
     presence: Arc<dyn Presence>,
     stop: CancellationToken,
+    /// Connections that still speak HTTP.
+    requests: TaskTracker,
     tasks: TaskTracker,
     accepting: tokio::task::JoinHandle<()>,
-    background: Vec<tokio::task::JoinHandle<()>>,
+    all_gone: CancellationToken,
+    roll: tokio::task::JoinHandle<()>,
+    sweeping: tokio::task::JoinHandle<()>,
 }
 
 struct Engine {
@@ -106,25 +112,38 @@ impl App {
             max_body_bytes: MAX_BODY_BYTES,
         };
         let connections = edge.tasks.clone();
-        let serving = listener::serve(listener, http::router(edge), room, tasks, stop.clone());
+        let serving = listener::serve(listener, http::router(edge), room, tasks.clone(), stop.clone());
         let accepting = tokio::spawn(serving);
-        let sweeping = sweep(hub.clone(), subscriptions, deadlines(config));
-        let background = vec![tokio::spawn(roll.run()), tokio::spawn(sweeping)];
-        Ok(Self { address, hub, presence, stop, tasks: connections, accepting, background })
+        let all_gone = CancellationToken::new();
+        let roll = tokio::spawn(roll.run(all_gone.clone()));
+        let sweeping = tokio::spawn(sweep(hub.clone(), subscriptions, deadlines(config)));
+        let (requests, tasks) = (tasks, connections);
+        Ok(Self { address, hub, presence, stop, requests, tasks, accepting, all_gone, roll, sweeping })
     }
 
     /// Stops accepting, closes every connection in order, and waits for them, but not for ever.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
         self.stop.cancel();
         let _ = self.accepting.await;
         self.hub.close_all(&Close::new(close::GOING_AWAY, "the node is stopping"));
+        self.requests.close();
         self.tasks.close();
-        if tokio::time::timeout(STOP_TIMEOUT, self.tasks.wait()).await.is_err() {
-            tracing::warn!(connections = self.tasks.len(), "connections did not end in time");
+        // Requests first: the last of them may become a connection.
+        let ended = async {
+            self.requests.wait().await;
+            self.tasks.wait().await;
+        };
+        if tokio::time::timeout(STOP_TIMEOUT, ended).await.is_err() {
+            let connections = self.requests.len() + self.tasks.len();
+            tracing::warn!(connections, "connections did not end in time");
         }
-        for task in &self.background {
-            task.abort();
+        self.all_gone.cancel();
+        let told = tokio::time::timeout(ROLL_TIMEOUT, &mut self.roll).await;
+        if told.is_err() {
+            tracing::warn!("not everyone who has gone could be announced");
         }
+        self.roll.abort();
+        self.sweeping.abort();
         if let Err(error) = self.presence.resign().await {
             tracing::warn!(%error, "the lease could not be given back; it expires by itself");
         }

@@ -12,6 +12,7 @@ use chat_protocol::session::{ENTER, EXIT, Movement};
 use chat_protocol::{Target, UserId};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use super::{Change, Outcome, Presence, PresenceError, RENEW_EVERY_MS};
 use crate::broker::{Broker, Notice, Skip, Topic};
@@ -74,8 +75,8 @@ impl Roll {
         }
     }
 
-    /// Keeps the store in step and the lease alive, for ever.
-    pub async fn run(self: Arc<Self>) {
+    /// Keeps the store in step and the lease alive until `all_gone`, and then once more.
+    pub async fn run(self: Arc<Self>, all_gone: CancellationToken) {
         let mut entered = Entered::new();
         let mut renewal = tokio::time::interval(Duration::from_millis(RENEW_EVERY_MS));
         renewal.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -83,6 +84,7 @@ impl Roll {
             tokio::select! {
                 () = self.changed.notified() => self.compare(&mut entered).await,
                 _ = renewal.tick() => self.renew(&mut entered).await,
+                () = all_gone.cancelled() => return self.compare(&mut entered).await,
             }
         }
     }
@@ -243,7 +245,7 @@ mod tests {
         let log =
             Embedded::open(&Place::Memory, Sync::Normal, retention, clock.clone(), hub.clone()).unwrap();
         let roll = Arc::new(Roll::new(hub.clone(), store.clone(), log, clock, 10));
-        let running = tokio::spawn(roll.clone().run());
+        let running = tokio::spawn(roll.clone().run(CancellationToken::new()));
         let (connection, user) = (hub.open(), UserId::new("a").unwrap());
         let identity = Identity { app: 1, user: user.clone() };
         let inbox = [Topic::Inbox(1, user.clone())];
