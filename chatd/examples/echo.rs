@@ -43,6 +43,7 @@ async fn serve(mut tcp: TcpStream) -> std::io::Result<()> {
                 echo[0] = 0x82;
                 echoes.push_back(echo.into());
             }
+            Received::Control => {}
             Received::Nothing => {
                 let flushed = socket.flush(|writing, _| writing.append(&mut echoes))?;
                 let blocked = flushed == Flushed::Blocked;

@@ -17,11 +17,14 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, redacted};
 use crate::conversations::Conversations;
 use crate::conversations::embedded::EmbeddedConversations;
+use crate::conversations::redis::RedisConversations;
 use crate::counters::Counters;
 use crate::friends::Friends;
 use crate::friends::embedded::EmbeddedFriends;
+use crate::friends::redis::RedisFriends;
 use crate::groups::Groups;
 use crate::groups::embedded::EmbeddedGroups;
+use crate::groups::redis::RedisGroups;
 use crate::http::{self, Edge};
 use crate::hub::outbox::{Close, Limits};
 use crate::hub::subscriptions::Subscriptions;
@@ -46,6 +49,8 @@ const RESERVED_FILES: u64 = 256;
 const MAX_BODY_BYTES: usize = 64 * 1024;
 /// How long a stop waits for connections to take their leave.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a stop waits after that until it is told who has gone.
+const ROLL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A node that serves.
 pub struct App {
@@ -54,8 +59,12 @@ pub struct App {
     hub: Arc<Hub>,
     presence: Arc<dyn Presence>,
     stop: CancellationToken,
+    /// Connections that still speak HTTP.
+    requests: TaskTracker,
     tasks: TaskTracker,
     accepting: tokio::task::JoinHandle<()>,
+    all_gone: CancellationToken,
+    roll: tokio::task::JoinHandle<()>,
     background: Vec<tokio::task::JoinHandle<()>>,
 }
 
@@ -129,26 +138,41 @@ impl App {
             max_body_bytes: MAX_BODY_BYTES,
         };
         let connections = edge.tasks.clone();
-        let serving = listener::serve(listener, http::router(edge), room, tasks, stop.clone());
+        let serving = listener::serve(listener, http::router(edge), room, tasks.clone(), stop.clone());
         let accepting = tokio::spawn(serving);
-        let sweeping = sweep(hub.clone(), subscriptions, deadlines(config));
-        let regrouping = tokio::spawn(Arc::new(regroup).run());
-        let background = vec![tokio::spawn(roll.run()), regrouping, tokio::spawn(sweeping)];
-        Ok(Self { address, hub, presence, stop, tasks: connections, accepting, background })
+        let all_gone = CancellationToken::new();
+        let roll = tokio::spawn(roll.run(all_gone.clone()));
+        let background = vec![
+            tokio::spawn(Arc::new(regroup).run()),
+            tokio::spawn(sweep(hub.clone(), subscriptions, deadlines(config))),
+        ];
+        let (requests, tasks) = (tasks, connections);
+        Ok(Self { address, hub, presence, stop, requests, tasks, accepting, all_gone, roll, background })
     }
 
     /// Stops accepting, closes every connection in order, and waits for them, but not for ever.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
         self.stop.cancel();
         let _ = self.accepting.await;
         self.hub.close_all(&Close::new(close::GOING_AWAY, "the node is stopping"));
+        self.requests.close();
         self.tasks.close();
-        if tokio::time::timeout(STOP_TIMEOUT, self.tasks.wait()).await.is_err() {
-            tracing::warn!(connections = self.tasks.len(), "connections did not end in time");
+        // Requests first: the last of them may become a connection.
+        let ended = async {
+            self.requests.wait().await;
+            self.tasks.wait().await;
+        };
+        if tokio::time::timeout(STOP_TIMEOUT, ended).await.is_err() {
+            let connections = self.requests.len() + self.tasks.len();
+            tracing::warn!(connections, "connections did not end in time");
         }
-        for task in &self.background {
-            task.abort();
+        self.all_gone.cancel();
+        let told = tokio::time::timeout(ROLL_TIMEOUT, &mut self.roll).await;
+        if told.is_err() {
+            tracing::warn!("not everyone who has gone could be announced");
         }
+        self.roll.abort();
+        self.background.iter().for_each(tokio::task::JoinHandle::abort);
         if let Err(error) = self.presence.resign().await {
             tracing::warn!(%error, "the lease could not be given back; it expires by itself");
         }
@@ -204,8 +228,14 @@ async fn redis(config: &Config, base: &Base) -> anyhow::Result<Engine> {
     let broker = RedisBroker::connect(url, keys.clone(), base.node, retention(config), clock, counters, sink);
     let broker = broker.await.with_context(unreachable)?;
     let presence = RedisPresence::connect(url, keys, base.node).await.with_context(unreachable)?;
-    let _ = (presence, broker);
-    anyhow::bail!("being built")
+    Ok(Engine {
+        name: "redis",
+        presence,
+        groups: RedisGroups::new(&broker),
+        friends: RedisFriends::new(&broker),
+        conversations: RedisConversations::new(&broker),
+        broker,
+    })
 }
 
 fn retention(config: &Config) -> Retention {

@@ -9,6 +9,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use crate::broker::embedded::Sync;
+use crate::broker::redis::link::client;
 use crate::keys::Keys;
 
 /// Declares a group of settings twice: as given (each may be absent) and as in force.
@@ -203,6 +204,10 @@ impl Config {
         }
         Keys::new(&self.serve.redis_prefix)
             .map_err(|error| format!("redis_prefix = {:?}: {error}", self.serve.redis_prefix))?;
+        if !self.serve.redis.is_empty() {
+            client(&self.serve.redis)
+                .map_err(|error| format!("redis = {:?}: {error}", redacted(&self.serve.redis)))?;
+        }
         let positive: [(&str, u64); 6] = [
             ("history.max_messages", self.history.max_messages),
             ("limits.max_frame_bytes", self.limits.max_frame_bytes as u64),
@@ -279,13 +284,18 @@ fn parse_sync(text: &str) -> Result<Sync, String> {
 #[must_use]
 pub fn redacted(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    match rest.rsplit_once('@') {
+    let rest = match rest.rsplit_once('@') {
         Some((credentials, host)) => {
             let user = credentials.split(':').next().unwrap_or_default();
-            format!("{scheme}://{user}:***@{host}")
+            format!("{user}:***@{host}")
         }
-        None => url.to_owned(),
-    }
+        None => rest.to_owned(),
+    };
+    // The URL of a Unix socket has it among the parameters.
+    let Some((place, query)) = rest.split_once('?') else { return format!("{scheme}://{rest}") };
+    let hide = |part: &str| if part.starts_with("pass=") { "pass=***".to_owned() } else { part.to_owned() };
+    let query: Vec<_> = query.split('&').map(hide).collect();
+    format!("{scheme}://{place}?{}", query.join("&"))
 }
 
 #[cfg(test)]
@@ -332,6 +342,10 @@ mod tests {
         assert_eq!(config.check(), Ok(()));
         config.serve.redis_prefix = "a:b".to_owned();
         assert!(config.check().unwrap_err().contains("redis_prefix"));
+        config.serve.redis_prefix = "x".to_owned();
+        config.serve.redis = "http://:secret@host".to_owned();
+        let refused = config.check().unwrap_err();
+        assert!(refused.starts_with("redis =") && !refused.contains("secret"), "{refused}");
         config.serve.listen = "nonsense".to_owned();
         assert!(config.check().unwrap_err().contains("listen"));
     }
@@ -341,5 +355,6 @@ mod tests {
         assert_eq!(redacted("redis://user:secret@host:1/0"), "redis://user:***@host:1/0");
         assert_eq!(redacted("redis://:p@ss@host"), "redis://:***@host");
         assert_eq!(redacted("redis://host"), "redis://host");
+        assert_eq!(redacted("unix:///a/b?db=1&pass=secret"), "unix:///a/b?db=1&pass=***");
     }
 }

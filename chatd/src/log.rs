@@ -10,7 +10,13 @@ pub fn init(filter: &str) {
     let bad = parsed.as_ref().err().map(ToString::to_string);
     let filter = parsed.unwrap_or_else(|_| EnvFilter::new("info"));
     let ansi = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(ansi)
+        // It would tell stderr that stderr cannot be written to, and panic over that in the task that logs.
+        .log_internal_errors(false)
+        .init();
     if let Some(error) = bad {
         tracing::warn!(%error, "unreadable log filter; using info");
     }

@@ -1,5 +1,6 @@
 //! The `chatd` program.
 
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -46,8 +47,7 @@ enum ConfigAction {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if let Some(Command::Config { action: ConfigAction::Default }) = arguments.command {
-        print!("{}", Config::default().to_toml());
-        return ExitCode::SUCCESS;
+        return print(&Config::default().to_toml());
     }
     let config = match Config::load(arguments.settings, arguments.config.as_deref()) {
         Ok(config) => config,
@@ -57,11 +57,18 @@ fn main() -> ExitCode {
         }
     };
     match arguments.command {
-        Some(Command::Config { action: ConfigAction::Show }) => print!("{}", config.to_toml()),
-        Some(_) => println!("the settings can be used"),
-        None => return serve(&config),
+        Some(Command::Config { action: ConfigAction::Show }) => print(&config.to_toml()),
+        Some(_) => print("the settings can be used\n"),
+        None => serve(&config),
     }
-    ExitCode::SUCCESS
+}
+
+fn print(text: &str) -> ExitCode {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        // A reader who has seen enough is no failure.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => fail(&error.into()),
+        _ => ExitCode::SUCCESS,
+    }
 }
 
 fn serve(config: &Config) -> ExitCode {
@@ -79,7 +86,8 @@ fn serve(config: &Config) -> ExitCode {
 async fn run(config: &Config) -> anyhow::Result<()> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let app = App::start(config).await?;
-    eprintln!("listening on http://{}", app.address);
+    // Whoever started it may have stopped reading.
+    let _ = writeln!(std::io::stderr(), "listening on http://{}", app.address);
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

@@ -7,6 +7,7 @@
 //! - Unread is the newest offset less the read offset, both of one moment.
 
 pub mod embedded;
+pub mod redis;
 
 use async_trait::async_trait;
 use chat_protocol::{AppId, UserId};

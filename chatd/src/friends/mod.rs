@@ -7,6 +7,7 @@
 //!   and one-to-one messages are refused ([`crate::broker::Broker::append`] checks it in the same step).
 
 pub mod embedded;
+pub mod redis;
 
 use async_trait::async_trait;
 use chat_protocol::friend::{Asked, Standing};

@@ -11,8 +11,8 @@ pub mod subscriptions;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use chat_protocol::code::close;
@@ -100,6 +100,8 @@ pub struct Hub {
     open: [Mutex<HashMap<u64, Arc<Connection>>>; SHARDS],
     rooms: [Mutex<Rooms>; SHARDS],
     hasher: RandomState,
+    /// What everyone is told once the node stops.
+    farewell: OnceLock<Close>,
     /// Users whose groups may differ from the rooms their connections are in.
     pub regroup: Named,
 }
@@ -117,6 +119,7 @@ impl Hub {
             open: Default::default(),
             rooms: Default::default(),
             hasher: RandomState::new(),
+            farewell: OnceLock::new(),
             regroup: Named::default(),
         }
     }
@@ -134,6 +137,10 @@ impl Hub {
         });
         self.open_shard(number).lock().insert(number, connection.clone());
         self.counters.connections.add(1);
+        // It may have come too late for `close_all` to see it.
+        if let Some(farewell) = self.farewell.get() {
+            connection.outbox.close(farewell.clone());
+        }
         connection
     }
 
@@ -229,8 +236,9 @@ impl Hub {
         }
     }
 
-    /// Closes every connection.
+    /// Closes every connection, and every one that is opened from now on.
     pub fn close_all(&self, farewell: &Close) {
+        let _ = self.farewell.set(farewell.clone());
         for shard in &self.open {
             for connection in shard.lock().values() {
                 connection.outbox.close(farewell.clone());
@@ -373,6 +381,22 @@ impl Rooms {
                 let (Topic::World(app) | Topic::Group(app, _) | Topic::Inbox(app, _)) = topic;
                 Skipped::Some(self.members(&Topic::Inbox(*app, user.clone())))
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_comes_after_the_end_is_sent_away() {
+        let hub = Hub::new(1, Limits { frames: 1, bytes: 1 }, Arc::new(Counters::default()));
+        let early = hub.open();
+        hub.close_all(&Close::new(close::GOING_AWAY, "stop"));
+        let late = hub.open();
+        for connection in [early, late] {
+            assert_eq!(connection.outbox.closing().map(|close| close.code), Some(close::GOING_AWAY));
         }
     }
 }

@@ -195,6 +195,13 @@ impl Outbox {
         self.changed.notify_one();
     }
 
+    /// Forgets what was held and by how many: the log-in was refused, and the next one may be another user's.
+    pub fn abandon(&self) {
+        let mut state = self.state.lock();
+        let held = state.catching_up.take().unwrap_or_default().held;
+        state.bytes -= held.iter().map(|held| held.frame.len()).sum::<usize>();
+    }
+
     /// Up to which offset the connection has the conversation from the log, as far as the live stream is behind that.
     #[must_use]
     pub fn known(&self, conversation: &Conversation) -> u64 {
@@ -359,6 +366,20 @@ mod tests {
         assert!(taken(&outbox).is_empty());
         outbox.release([]);
         assert_eq!(taken(&outbox), ["a"]);
+    }
+
+    #[test]
+    fn what_was_held_for_a_refused_log_in_is_forgotten() {
+        let outbox = outbox(1, 100);
+        outbox.hold();
+        outbox.push(&delivery("for the one refused"));
+        outbox.abandon();
+        assert_eq!(outbox.answer(Bytes::from_static(b"refused")), Pushed::Queued);
+        assert_eq!(taken(&outbox), ["refused"]);
+        outbox.hold();
+        outbox.release([]);
+        assert!(taken(&outbox).is_empty());
+        assert_eq!(outbox.state.lock().bytes, 0);
     }
 
     #[test]

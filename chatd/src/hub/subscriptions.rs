@@ -151,3 +151,73 @@ impl Drop for Membership {
         left(&self.identity);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::broker::{Conversation, Notice, Outgoing, Page, Range, Receipt};
+    use crate::counters::Counters;
+    use crate::hub::outbox::Limits;
+
+    /// A broker that never confirms a subscription.
+    #[derive(Default)]
+    struct Slow {
+        ended: Mutex<Vec<Topic>>,
+    }
+
+    #[async_trait]
+    impl Broker for Slow {
+        async fn append(&self, _: Outgoing) -> Result<Receipt, BrokerError> {
+            unreachable!("not sent to")
+        }
+
+        async fn notify(&self, _: &Topic, _: Notice) -> Result<(), BrokerError> {
+            unreachable!("not sent to")
+        }
+
+        async fn subscribe(&self, _: &Topic) -> Result<(), BrokerError> {
+            std::future::pending().await
+        }
+
+        fn unsubscribe(&self, topic: &Topic) {
+            self.ended.lock().push(topic.clone());
+        }
+
+        async fn read(&self, _: &Conversation, _: Range, _: usize) -> Result<Page, BrokerError> {
+            unreachable!("not read")
+        }
+
+        async fn recall(
+            &self,
+            _: &Conversation,
+            _: u64,
+            _: Option<&chat_protocol::UserId>,
+        ) -> Result<chat_protocol::message::Recalled, BrokerError> {
+            unreachable!("not recalled")
+        }
+
+        async fn ready(&self) -> Result<(), BrokerError> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_log_in_given_up_halfway_leaves_no_subscription() {
+        let hub = Arc::new(Hub::new(1, Limits { frames: 1, bytes: 1 }, Arc::new(Counters::default())));
+        let broker = Arc::new(Slow::default());
+        let subscriptions = Arc::new(Subscriptions::new(hub.clone(), broker.clone()));
+        let user = chat_protocol::UserId::new("a").unwrap();
+        let (identity, topic) = (Identity { app: 1, user: user.clone() }, Topic::Inbox(1, user));
+        let connection = hub.open();
+        let membership = subscriptions.join(&connection, &identity, Box::new(|_| ()));
+        let topics = [topic.clone()];
+        let following = subscriptions.follow(&connection, &topics);
+        assert!(futures_util::FutureExt::now_or_never(following).is_none());
+        drop(membership);
+        (0..=LINGER_SWEEPS).for_each(|_| subscriptions.sweep());
+        assert_eq!(*broker.ended.lock(), [topic]);
+        assert!(subscriptions.topics.lock().is_empty());
+    }
+}

@@ -3,7 +3,7 @@
 //! Invariant: the hub is the truth. Every user named to the roll is compared with it until the store agrees, so
 //! that comings and goings may be named in any order, twice, or while the store is away.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use chat_protocol::session::{ENTER, EXIT, Movement};
 use chat_protocol::{Target, UserId};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use super::{Change, Outcome, Presence, PresenceError, RENEW_EVERY_MS};
 use crate::broker::{Broker, Notice, Skip, Topic};
@@ -24,6 +25,10 @@ const BATCH: usize = 256;
 const RETRY: Duration = Duration::from_millis(200);
 
 type Waiter = oneshot::Sender<Result<(), String>>;
+
+/// Users the store holds for this node, and whether that is certain: a change that was not answered may have been
+/// made or not, and a store that forgot this node holds nobody. Who is in doubt is told to the store again.
+type Entered = HashMap<Identity, bool>;
 
 /// See the file's head.
 pub struct Roll {
@@ -70,20 +75,21 @@ impl Roll {
         }
     }
 
-    /// Keeps the store in step and the lease alive, for ever.
-    pub async fn run(self: Arc<Self>) {
-        let mut entered = HashSet::new();
+    /// Keeps the store in step and the lease alive until `all_gone`, and then once more.
+    pub async fn run(self: Arc<Self>, all_gone: CancellationToken) {
+        let mut entered = Entered::new();
         let mut renewal = tokio::time::interval(Duration::from_millis(RENEW_EVERY_MS));
         renewal.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = self.changed.notified() => self.compare(&mut entered).await,
                 _ = renewal.tick() => self.renew(&mut entered).await,
+                () = all_gone.cancelled() => return self.compare(&mut entered).await,
             }
         }
     }
 
-    async fn compare(&self, entered: &mut HashSet<Identity>) {
+    async fn compare(&self, entered: &mut Entered) {
         let mut named: Vec<_> = std::mem::take(&mut *self.named.lock()).into_iter().collect();
         while !named.is_empty() {
             let batch: Vec<_> = named.drain(..named.len().min(BATCH)).collect();
@@ -99,6 +105,8 @@ impl Roll {
                     }
                 }
                 Err(error) => {
+                    let users = changes.into_iter().map(|Change { app, user, .. }| Identity { app, user });
+                    entered.extend(users.map(|identity| (identity, false)));
                     self.failed(batch, &error);
                     tokio::time::sleep(RETRY).await;
                 }
@@ -106,17 +114,21 @@ impl Roll {
         }
     }
 
-    fn change(&self, identity: &Identity, entered: &HashSet<Identity>) -> Option<Change> {
+    fn change(&self, identity: &Identity, entered: &Entered) -> Option<Change> {
         let here = self.hub.is_here(identity);
         let change = Change { app: identity.app, user: identity.user.clone(), here };
-        (here != entered.contains(identity)).then_some(change)
+        let known = match entered.get(identity) {
+            Some(certain) => here && *certain,
+            None => !here,
+        };
+        (!known).then_some(change)
     }
 
-    async fn applied(&self, changes: &[Change], outcomes: &[Outcome], entered: &mut HashSet<Identity>) {
+    async fn applied(&self, changes: &[Change], outcomes: &[Outcome], entered: &mut Entered) {
         for (change, outcome) in changes.iter().zip(outcomes) {
             let identity = Identity { app: change.app, user: change.user.clone() };
             if change.here {
-                entered.insert(identity);
+                entered.insert(identity, true);
             } else {
                 entered.remove(&identity);
             }
@@ -138,12 +150,15 @@ impl Roll {
         }
     }
 
-    async fn renew(&self, entered: &mut HashSet<Identity>) {
+    async fn renew(&self, entered: &mut Entered) {
         match self.presence.renew().await {
             Ok(renewal) => {
                 if renewal.was_dead {
-                    // The store has forgotten this node's users: all of them differ from it now.
-                    entered.drain().for_each(|identity| self.note(&identity));
+                    // The store may have forgotten this node's users.
+                    for (identity, certain) in entered.iter_mut() {
+                        *certain = false;
+                        self.note(identity);
+                    }
                 }
                 for vanished in renewal.vanished {
                     self.announce(EXIT, vanished.app, &vanished.user, vanished.room_size).await;
@@ -163,5 +178,96 @@ impl Roll {
         if let Err(error) = self.broker.notify(&Topic::World(app), notice).await {
             tracing::debug!(%error, cmd, "not announced");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::broker::Retention;
+    use crate::broker::embedded::{Embedded, Place, Sync};
+    use crate::clock::SystemClock;
+    use crate::counters::Counters;
+    use crate::hub::outbox::Limits;
+    use crate::presence::embedded::EmbeddedPresence;
+    use crate::presence::{Renewal, Roster};
+
+    /// A store whose answers get lost while it does as told.
+    #[derive(Default)]
+    struct Mute {
+        store: EmbeddedPresence,
+        mute: AtomicBool,
+    }
+
+    #[async_trait]
+    impl Presence for Mute {
+        async fn apply(&self, changes: &[Change]) -> Result<Vec<Outcome>, PresenceError> {
+            let outcomes = self.store.apply(changes).await;
+            let lost = PresenceError::Unreachable("no answer".to_owned());
+            if self.mute.swap(false, Relaxed) { Err(lost) } else { outcomes }
+        }
+
+        async fn is_online(&self, app: u32, user: &UserId) -> Result<bool, PresenceError> {
+            self.store.is_online(app, user).await
+        }
+
+        async fn list(
+            &self,
+            app: u32,
+            after: Option<&UserId>,
+            limit: usize,
+        ) -> Result<Roster, PresenceError> {
+            self.store.list(app, after, limit).await
+        }
+
+        async fn live_nodes(&self) -> Result<u64, PresenceError> {
+            self.store.live_nodes().await
+        }
+
+        async fn renew(&self) -> Result<Renewal, PresenceError> {
+            self.store.renew().await
+        }
+
+        async fn resign(&self) -> Result<(), PresenceError> {
+            self.store.resign().await
+        }
+    }
+
+    #[tokio::test]
+    async fn a_lost_answer_leaves_nobody_on_or_off_the_roll() {
+        let hub = Arc::new(Hub::new(1, Limits { frames: 10, bytes: 1000 }, Arc::new(Counters::default())));
+        let (store, clock) = (Arc::new(Mute::default()), Arc::new(SystemClock));
+        let retention = Retention { max_messages: 10, max_age_ms: 0 };
+        let log =
+            Embedded::open(&Place::Memory, Sync::Normal, retention, clock.clone(), hub.clone()).unwrap();
+        let roll = Arc::new(Roll::new(hub.clone(), store.clone(), log, clock, 10));
+        let running = tokio::spawn(roll.clone().run(CancellationToken::new()));
+        let (connection, user) = (hub.open(), UserId::new("a").unwrap());
+        let identity = Identity { app: 1, user: user.clone() };
+        let inbox = [Topic::Inbox(1, user.clone())];
+
+        // He comes, which is not answered, and so he is refused and leaves.
+        hub.enter(&connection, &identity, &inbox[0], false);
+        store.mute.store(true, Relaxed);
+        assert!(roll.settle(&identity).await.is_err());
+        assert!(store.is_online(1, &user).await.unwrap());
+        hub.leave(&connection, &identity, &inbox);
+        roll.settle(&identity).await.unwrap();
+        assert!(!store.is_online(1, &user).await.unwrap());
+
+        // He comes, leaves, which is not answered, and is back before the next try.
+        hub.enter(&connection, &identity, &inbox[0], false);
+        roll.settle(&identity).await.unwrap();
+        hub.leave(&connection, &identity, &inbox);
+        store.mute.store(true, Relaxed);
+        assert!(roll.settle(&identity).await.is_err());
+        hub.enter(&connection, &identity, &inbox[0], false);
+        roll.settle(&identity).await.unwrap();
+        assert!(store.is_online(1, &user).await.unwrap());
+        running.abort();
     }
 }

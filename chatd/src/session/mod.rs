@@ -113,6 +113,7 @@ impl Session {
                 match socket.receive() {
                     Received::Text(text) => pending = self.take(&text),
                     Received::Binary(_) => self.refuse_binary(),
+                    Received::Control => self.shared.hub.heard(&self.connection),
                     Received::Nothing => break,
                     Received::End => return Ok(()),
                 }
@@ -159,15 +160,15 @@ impl Session {
             Done::Answer(answer) => {
                 outbox.answer(answer);
             }
-            Done::Login(answer, entered) => {
+            Done::Login(answer, None) => {
+                outbox.abandon();
                 outbox.answer(answer);
-                let mut sent = Vec::new();
-                if let Some(entered) = entered {
-                    entered.frames.into_iter().for_each(|frame| _ = outbox.answer(frame));
-                    sent = entered.sent;
-                    self.membership = Some(entered.membership);
-                }
-                outbox.release(sent);
+            }
+            Done::Login(answer, Some(entered)) => {
+                outbox.answer(answer);
+                entered.frames.into_iter().for_each(|frame| _ = outbox.answer(frame));
+                self.membership = Some(entered.membership);
+                outbox.release(entered.sent);
             }
         }
     }

@@ -17,6 +17,13 @@ use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 const MAX_SLICES: usize = 32;
 /// Bytes read at a time. Small, because every connection holds such a buffer.
 const READ_BUFFER: usize = 512;
+/// Bytes taken from the kernel in one call of [`Socket::receive`], about: a peer that always has more to say must
+/// not keep its connection from writing, or others from their turn.
+const READ_AT_ONCE: usize = 16 * 1024;
+/// Frames of the protocol that may wait to be written. Of more pongs only the last one does (RFC 6455 §5.5.3).
+const MAX_CONTROL: usize = 64;
+/// First byte of a pong.
+const FIN_PONG: u8 = 0x8a;
 
 /// Close codes of RFC 6455 §7.4.1 for a peer that breaks the protocol.
 mod violation {
@@ -32,6 +39,8 @@ pub enum Received {
     Text(Utf8Bytes),
     /// A binary message.
     Binary(Bytes),
+    /// A ping, a pong, or a part of something: there may be more.
+    Control,
     /// Nothing more for now.
     Nothing,
     /// Nothing more ever: the peer closed, broke the protocol, or is gone. See [`Socket::finish`].
@@ -64,16 +73,30 @@ pub struct Socket {
 struct Io<'a> {
     tcp: &'a TcpStream,
     control: &'a mut VecDeque<Bytes>,
+    /// Bytes that may still be read.
+    allowed: usize,
 }
 
 impl Read for Io<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.tcp.try_read(buffer)
+        if self.allowed == 0 {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let count = self.tcp.try_read(buffer)?;
+        self.allowed = self.allowed.saturating_sub(count);
+        Ok(count)
     }
 }
 
 impl Write for Io<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let is_pong = |frame: &[u8]| frame.first() == Some(&FIN_PONG);
+        if self.control.len() >= MAX_CONTROL
+            && is_pong(bytes)
+            && self.control.back().is_some_and(|f| is_pong(f))
+        {
+            self.control.pop_back();
+        }
         self.control.push_back(Bytes::copy_from_slice(bytes));
         Ok(bytes.len())
     }
@@ -109,18 +132,22 @@ impl Socket {
         if self.ended {
             return Received::End;
         }
-        loop {
-            let mut io = Io { tcp: &self.tcp, control: &mut self.control };
-            match self.context.read(&mut io) {
-                Ok(Message::Text(text)) => return Received::Text(text),
-                Ok(Message::Binary(bytes)) => return Received::Binary(bytes),
-                // Pings are answered and closes confirmed by tungstenite; the end follows as an error.
-                Ok(_) => {}
-                Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => return Received::Nothing,
-                Err(error) => {
-                    self.end(&error);
-                    return Received::End;
+        let mut io = Io { tcp: &self.tcp, control: &mut self.control, allowed: READ_AT_ONCE };
+        match self.context.read(&mut io) {
+            Ok(Message::Text(text)) => Received::Text(text),
+            Ok(Message::Binary(bytes)) => Received::Binary(bytes),
+            // Pings are answered and closes confirmed by tungstenite; the end follows as an error.
+            Ok(_) => Received::Control,
+            Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
+                if io.allowed == 0 {
+                    Received::Control
+                } else {
+                    Received::Nothing
                 }
+            }
+            Err(error) => {
+                self.end(&error);
+                Received::End
             }
         }
     }
@@ -169,7 +196,7 @@ impl Socket {
         if self.writing.is_empty()
             && let Some(frame) = self.farewell.take()
         {
-            let mut io = Io { tcp: &self.tcp, control: &mut self.control };
+            let mut io = Io { tcp: &self.tcp, control: &mut self.control, allowed: 0 };
             // Fails only when a close was sent before, and then there is nothing more to say.
             let _ = self.context.close(&mut io, Some(frame)).and_then(|()| self.context.flush(&mut io));
             self.writing.append(&mut self.control);
@@ -231,5 +258,39 @@ impl Socket {
     /// When the connection broke.
     pub async fn ready(&self, interest: Interest) -> io::Result<()> {
         self.tcp.ready(interest).await.map(|_| ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+
+    const PINGS: usize = 10_000;
+
+    /// A socket whose peer has sent pings and a text behind them.
+    async fn pinged() -> (Socket, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (tcp, _) = listener.accept().await.unwrap();
+        let ping = [0x89, 0x80, 0, 0, 0, 0];
+        peer.write_all(&ping.repeat(PINGS)).await.unwrap();
+        peer.write_all(&[0x81, 0x81, 0, 0, 0, 0, b'x']).await.unwrap();
+        (Socket::new(tcp, &[], 1024), peer)
+    }
+
+    #[tokio::test]
+    async fn pings_that_are_not_read_back_take_no_room_and_hide_nothing() {
+        let (mut socket, _peer) = pinged().await;
+        let mut pings = 0;
+        loop {
+            match socket.receive() {
+                Received::Control => pings += 1,
+                Received::Nothing => socket.ready(Interest::READABLE).await.unwrap(),
+                other => break assert_eq!(other, Received::Text("x".into())),
+            }
+            assert!(socket.control.len() <= MAX_CONTROL);
+        }
+        assert!(pings >= PINGS, "each call brings one");
     }
 }
