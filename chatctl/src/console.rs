@@ -79,11 +79,28 @@ impl Console {
         }
     }
 
+    /// Writes a part of data that goes on; false when the reader has gone and wants no more.
+    ///
+    /// # Errors
+    /// [`Failure::Output`] when the stream is broken in another way.
+    pub fn flows(&self, text: &str) -> Result<bool, Failure> {
+        match write(&self.stdout, text) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+            Err(error) => Err(Failure::Output(error)),
+        }
+    }
+
     /// Something worth knowing beside the data; not with `-q`.
     pub fn note(&self, text: &str) {
         if !self.quiet {
             self.words(&escape(text));
         }
+    }
+
+    /// A question to a person, even with `-q`.
+    pub fn ask(&self, question: &str) {
+        self.words(&escape(question));
     }
 
     /// How it is done; only with `-v`.

@@ -9,6 +9,9 @@
 //! | [`settings`] | flags and environment merged into what a command works with |
 //! | [`duration`] | `500ms`, `5s`, `1m` |
 //! | [`command`] | one file a command, and the table of operations they cover |
+//! | [`calendar`] | when a message was logged, for people |
+//! | [`message`] | how a logged message looks |
+//! | [`pages`] | the messages of a conversation, page by page |
 //! | [`operator`] | calls with retries, and their rehearsal for `--dry-run` |
 //! | [`text`] | where a message's text comes from |
 //! | [`report`] | the answer of a command, before it has a format |
@@ -19,10 +22,13 @@
 //! | [`exit`] | exit codes |
 
 use std::ffi::OsString;
+use std::pin::pin;
+use std::time::Duration;
 
 use clap::Parser;
 
 use crate::arguments::Cli;
+use crate::command::Command;
 use crate::console::Console;
 use crate::exit::Exit;
 use crate::operator::Operator;
@@ -30,19 +36,25 @@ use crate::settings::Settings;
 use crate::surroundings::Surroundings;
 
 pub mod arguments;
+pub mod calendar;
 pub mod command;
 pub mod console;
 pub mod duration;
 pub mod exit;
 pub mod failure;
+pub mod message;
 pub mod operator;
 pub mod output;
+pub mod pages;
 pub mod report;
 pub mod settings;
 pub mod surroundings;
 pub mod text;
 
 pub use command::coverage;
+
+/// How long a command may take to end after Ctrl-C.
+const LONGEST_FAREWELL: Duration = Duration::from_secs(2);
 
 /// Runs one command line, the program's name first, and gives the exit code.
 pub async fn run(args: impl IntoIterator<Item = OsString>, surroundings: Surroundings) -> u8 {
@@ -55,15 +67,30 @@ pub async fn run(args: impl IntoIterator<Item = OsString>, surroundings: Surroun
             Ok(settings) => {
                 console.configure(&settings);
                 let operator = Operator::new(settings, console, stdin, terminals.stdin);
-                tokio::select! {
-                    exit = command::run(cli.command, &operator) => exit,
-                    () = interrupt => {
-                        operator.console.error("interrupted");
-                        Exit::Interrupted
-                    }
-                }
+                until_interrupted(cli.command, &operator, interrupt).await
             }
         },
     };
     exit.code()
+}
+
+/// A command that goes on until it is told to stop ends well when it is; any other one was interrupted.
+async fn until_interrupted(
+    command: Command,
+    operator: &Operator,
+    interrupt: impl Future<Output = ()>,
+) -> Exit {
+    let is_endless = command.is_endless();
+    let mut work = pin!(command::run(command, operator));
+    tokio::select! {
+        exit = &mut work => exit,
+        () = interrupt => {
+            if is_endless {
+                operator.stop.notify_one();
+                return tokio::time::timeout(LONGEST_FAREWELL, work).await.unwrap_or(Exit::Done);
+            }
+            operator.console.error("interrupted");
+            Exit::Interrupted
+        }
+    }
 }

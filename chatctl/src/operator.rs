@@ -12,6 +12,7 @@ use chat_client::{Error, Http};
 use chat_protocol::{Code, Operation};
 use serde::Serialize;
 use serde_json::Value;
+use tokio::sync::Notify;
 
 use crate::console::Console;
 use crate::exit::Exit;
@@ -33,6 +34,8 @@ pub struct Operator {
     pub settings: Settings,
     /// Where to write.
     pub console: Console,
+    /// Told when a command that goes on and on is to end.
+    pub stop: Notify,
     stdin: Mutex<Option<Box<dyn Read + Send>>>,
     stdin_is_terminal: bool,
 }
@@ -51,7 +54,8 @@ pub struct Rehearsed {
 impl Operator {
     /// An operator with these settings.
     pub fn new(settings: Settings, console: Console, stdin: Box<dyn Read + Send>, is_terminal: bool) -> Self {
-        Self { settings, console, stdin: Mutex::new(Some(stdin)), stdin_is_terminal: is_terminal }
+        let (stop, stdin) = (Notify::new(), Mutex::new(Some(stdin)));
+        Self { settings, console, stop, stdin, stdin_is_terminal: is_terminal }
     }
 
     /// A client for the server asked for.
@@ -72,6 +76,23 @@ impl Operator {
         request: &O::Request,
     ) -> Result<O::Response, Failure> {
         self.insist(O::PATH, || http.call::<O>(request)).await
+    }
+
+    /// Calls one operation and prints its answer; with `--dry-run` shows the call.
+    ///
+    /// # Errors
+    /// As [`Operator::call`] and [`Operator::print`].
+    pub async fn carry_out<O: Operation>(
+        &self,
+        request: &O::Request,
+        report: impl FnOnce(O::Response) -> Report,
+    ) -> Result<Exit, Failure> {
+        if self.settings.dry_run {
+            return self.rehearse(&[self.rehearsed::<O>(request)]);
+        }
+        let answer = self.call::<O>(&self.http()?, request).await?;
+        self.print(&report(answer))?;
+        Ok(Exit::Done)
     }
 
     /// Tries until it succeeds, fails for good, or was tried often enough.
@@ -114,6 +135,27 @@ impl Operator {
         let mut stdin = stdin.unwrap_or_else(|| Box::new(std::io::empty()));
         let read = tokio::task::spawn_blocking(move || source.read(&mut *stdin)).await;
         read.unwrap_or_else(|error| Err(Failure::Undone(format!("cannot read the text: {error}"))))
+    }
+
+    /// Asks whether to do what cannot be undone, unless `-y` said so already.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] where nobody can be asked, [`Failure::Undone`] when the answer is not yes.
+    pub async fn confirm(&self, question: &str) -> Result<(), Failure> {
+        if self.settings.yes {
+            return Ok(());
+        }
+        if !self.stdin_is_terminal {
+            return Err(Failure::usage(question, "nobody is there to answer: say yes with -y"));
+        }
+        self.console.ask(&format!("{question} [y/N]"));
+        let stdin = self.stdin.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut stdin = stdin.unwrap_or_else(|| Box::new(std::io::empty()));
+        let read = tokio::task::spawn_blocking(move || first_line(&mut *stdin)).await;
+        match read.unwrap_or_default().trim() {
+            "y" | "Y" | "yes" => Ok(()),
+            _ => Err(Failure::Undone("not done".to_owned())),
+        }
     }
 
     /// Prints data in the format asked for.
@@ -159,6 +201,13 @@ impl Operator {
         self.console.detail("--dry-run: nothing was sent");
         Ok(Exit::Done)
     }
+}
+
+/// What a person typed: a terminal gives one line at a time. Unreadable input is no answer.
+fn first_line(stdin: &mut dyn Read) -> String {
+    let mut line = [0; 64];
+    let length = stdin.read(&mut line).unwrap_or(0);
+    String::from_utf8_lossy(&line[..length]).into_owned()
 }
 
 /// How long to wait before the same request may go out again; `None` when it must not, or not so soon.

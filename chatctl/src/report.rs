@@ -76,6 +76,13 @@ impl Report {
         self
     }
 
+    /// The same report, of which formats that hold trees show all of `exact`.
+    #[must_use]
+    pub fn exactly(mut self, exact: Value) -> Self {
+        self.exact = Some(exact);
+        self
+    }
+
     /// Whatever a server answered.
     #[must_use]
     pub fn of_value(value: Value) -> Self {

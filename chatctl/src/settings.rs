@@ -6,7 +6,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use chat_client::Server;
-use chat_protocol::{AppId, UserId};
+use chat_protocol::{AppId, Target, UserId};
 use clap::ValueEnum;
 
 use crate::arguments::Flags;
@@ -108,6 +108,27 @@ impl Settings {
             .ok_or_else(|| Failure::usage("this command needs an app", "give --app N, or set CHATCTL_APP"))
     }
 
+    /// The acting user, for a command that cannot do without.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] naming flag and variable.
+    pub fn acting(&self) -> Result<UserId, Failure> {
+        self.acting.clone().ok_or_else(|| {
+            Failure::usage("this command needs a user to act as", "give --as USER, or set CHATCTL_AS")
+        })
+    }
+
+    /// The acting user, for a command that needs one in a one-to-one conversation only.
+    ///
+    /// # Errors
+    /// As [`Settings::acting`].
+    pub fn acting_in(&self, target: &Target) -> Result<Option<UserId>, Failure> {
+        match target {
+            Target::User(_) => self.acting().map(Some),
+            Target::World | Target::Group(_) => Ok(self.acting.clone()),
+        }
+    }
+
     /// The app, for a command that can.
     #[must_use]
     pub fn app_if_named(&self) -> Option<AppId> {
@@ -184,6 +205,15 @@ mod tests {
         let step =
             resolve(&["list"], &[("CHATCTL_APP", "")]).unwrap().app().unwrap_err().next_step().unwrap();
         assert!(step.contains("--app") && step.contains("CHATCTL_APP"));
+    }
+
+    #[test]
+    fn a_missing_user_names_flag_and_variable() {
+        let settings = resolve(&["list"], &[]).unwrap();
+        let step = settings.acting().unwrap_err().next_step().unwrap();
+        assert!(step.contains("--as") && step.contains("CHATCTL_AS"));
+        assert!(settings.acting_in(&"user:x".parse().unwrap()).is_err());
+        assert_eq!(settings.acting_in(&Target::World).unwrap(), None);
     }
 
     #[test]

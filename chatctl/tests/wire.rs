@@ -2,99 +2,15 @@
 //!
 //! Invariant: the script sees every request, so that "nothing was sent" and "sent once" are facts.
 
+mod scripted;
+
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chatctl::surroundings::Surroundings;
+use scripted::{Reply, Server, line};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
-
-/// What the server does with a request.
-enum Reply {
-    Success(Value),
-    Refusal(u16, u16, Value),
-    Page(&'static str),
-    HangUp,
-    Silence,
-}
-
-type Script = dyn Fn(usize, &str, &Value) -> Reply + Send + Sync;
-type Requests = Arc<Mutex<Vec<(String, Value)>>>;
-
-struct Server {
-    address: String,
-    requests: Requests,
-}
-
-impl Server {
-    async fn start(script: impl Fn(usize, &str, &Value) -> Reply + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = format!("http://{}", listener.local_addr().expect("an address"));
-        let requests = Requests::default();
-        let (seen, script): (_, Arc<Script>) = (requests.clone(), Arc::new(script));
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, seen.clone(), script.clone()));
-            }
-        });
-        Self { address, requests }
-    }
-
-    fn requests(&self) -> Vec<(String, Value)> {
-        self.requests.lock().expect("no panic").clone()
-    }
-
-    async fn run(&self, words: &[&str]) -> (u8, String, String) {
-        let (surroundings, written) =
-            Surroundings::in_memory(b"from stdin\n", &[("CHATCTL_SERVER", &self.address)]);
-        let exit = chatctl::run(line(words), surroundings).await;
-        (exit, written.stdout(), written.stderr())
-    }
-}
-
-fn line(words: &[&str]) -> Vec<std::ffi::OsString> {
-    std::iter::once("chatctl").chain(words.iter().copied()).map(Into::into).collect()
-}
-
-async fn serve(stream: TcpStream, seen: Requests, script: Arc<Script>) -> io::Result<()> {
-    let mut stream = BufReader::new(stream);
-    let mut head = String::new();
-    while !head.ends_with("\r\n\r\n") {
-        if stream.read_line(&mut head).await? == 0 {
-            return Ok(());
-        }
-    }
-    let length = head
-        .lines()
-        .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
-    let mut body = vec![0; length.unwrap_or(0)];
-    stream.read_exact(&mut body).await?;
-    let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
-    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let index = {
-        let mut seen = seen.lock().expect("no panic");
-        seen.push((path.clone(), body.clone()));
-        seen.len() - 1
-    };
-    let (status, kind, text) = match script(index, &path, &body) {
-        Reply::Success(data) => {
-            (200, "json", json!({"code": 200, "msg": "Success", "data": data}).to_string())
-        }
-        Reply::Refusal(code, status, data) => {
-            (status, "json", json!({"code": code, "msg": "told\u{1b}[2J why", "data": data}).to_string())
-        }
-        Reply::Page(html) => (200, "html", html.to_owned()),
-        Reply::HangUp => return Ok(()),
-        Reply::Silence => std::future::pending().await,
-    };
-    let answer = format!(
-        "HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{text}",
-        text.len()
-    );
-    stream.write_all(answer.as_bytes()).await
-}
+use tokio::net::TcpListener;
 
 fn delivered(body: &Value) -> Reply {
     Reply::Success(json!({"sendResults": true, "stored": true, "msgId": body["msgId"], "offset": 1}))

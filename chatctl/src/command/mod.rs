@@ -2,7 +2,9 @@
 //!
 //! Invariant: every operation of the protocol has a command of its own; [`coverage`] says which.
 
-use chat_protocol::{Operation, system, user};
+use chat_protocol::{
+    Operation, conversation as conversations, friend as friends, group as groups, message, system, user,
+};
 use clap::Subcommand;
 
 use crate::exit::Exit;
@@ -10,12 +12,18 @@ use crate::operator::Operator;
 
 mod api;
 mod broadcast;
+mod conversation;
+mod friend;
+mod group;
+mod history;
 mod list;
 mod message_id;
 mod online;
 mod page;
+mod recall;
 mod send;
 mod state;
+mod tail;
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -28,12 +36,35 @@ pub enum Command {
     Send(send::Args),
     /// Send a message to everyone in an app
     Broadcast(broadcast::Args),
+    /// Messages of a conversation
+    History(history::Args),
+    /// Show messages as they come
+    Tail(tail::Args),
+    /// Take a message back
+    Recall(recall::Args),
+    /// Groups and their members
+    #[command(subcommand, after_help = group::EXAMPLES)]
+    Group(group::Verb),
+    /// Friends, requests and blocks
+    #[command(subcommand, after_help = friend::EXAMPLES)]
+    Friend(friend::Verb),
+    /// Conversations of a user, and what is unread
+    #[command(subcommand, after_help = conversation::EXAMPLES)]
+    Conversation(conversation::Verb),
     /// Address of the chat page
     Page(page::Args),
     /// State and counters of a node
     State(state::Args),
     /// Call any operation by its path
     Api(api::Args),
+}
+
+impl Command {
+    /// Whether the command goes on until it is told to stop.
+    #[must_use]
+    pub fn is_endless(&self) -> bool {
+        matches!(self, Command::Tail(_))
+    }
 }
 
 /// Runs a command; says on stderr why it failed.
@@ -43,6 +74,12 @@ pub async fn run(command: Command, operator: &Operator) -> Exit {
         Command::Online(args) => online::run(args, operator).await,
         Command::Send(args) => send::run(args, operator).await,
         Command::Broadcast(args) => broadcast::run(args, operator).await,
+        Command::History(args) => history::run(args, operator).await,
+        Command::Tail(args) => tail::run(args, operator).await,
+        Command::Recall(args) => recall::run(args, operator).await,
+        Command::Group(verb) => group::run(verb, operator).await,
+        Command::Friend(verb) => friend::run(verb, operator).await,
+        Command::Conversation(verb) => conversation::run(verb, operator).await,
         Command::Page(args) => page::run(args, operator).await,
         Command::State(args) => state::run(args, operator).await,
         Command::Api(args) => api::run(args, operator).await,
@@ -58,6 +95,26 @@ pub fn coverage() -> Vec<(&'static str, &'static str)> {
         (user::Online::PATH, "online"),
         (user::SendMessage::PATH, "send"),
         (user::SendMessageAll::PATH, "broadcast"),
+        (groups::Create::PATH, "group create"),
+        (groups::Join::PATH, "group join"),
+        (groups::Leave::PATH, "group leave"),
+        (groups::Members::PATH, "group members"),
+        (groups::List::PATH, "group list"),
+        (groups::SendMessage::PATH, "group send"),
+        (groups::Kick::PATH, "group kick"),
+        (groups::Dismiss::PATH, "group dismiss"),
+        (message::History::PATH, "history"),
+        (message::Recall::PATH, "recall"),
+        (conversations::List::PATH, "conversation list"),
+        (conversations::Read::PATH, "conversation read"),
+        (friends::Request::PATH, "friend request"),
+        (friends::Requests::PATH, "friend requests"),
+        (friends::Accept::PATH, "friend accept"),
+        (friends::Reject::PATH, "friend reject"),
+        (friends::Remove::PATH, "friend remove"),
+        (friends::List::PATH, "friend list"),
+        (friends::Block::PATH, "friend block"),
+        (friends::Unblock::PATH, "friend unblock"),
         (system::State::PATH, "state"),
     ]
 }

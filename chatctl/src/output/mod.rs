@@ -11,6 +11,7 @@ use crate::report::Report;
 
 pub mod delimited;
 pub mod escape;
+pub mod flow;
 pub mod json;
 pub mod node;
 pub mod table;

@@ -30,8 +30,10 @@ fn below(report: &Report, color: bool) -> String {
     let column = |i: usize| rows.iter().map(move |row| row[i].width());
     let widths: Vec<usize> =
         titles.iter().enumerate().map(|(i, title)| column(i).fold(title.width(), usize::max)).collect();
+    // A number in words, such as a time, reads from the left.
+    let is_number = |cell: &Cell| cell.value.is_number() && cell.shown.is_none();
     let numeric: Vec<bool> =
-        (0..titles.len()).map(|i| report.rows.iter().all(|row| row[i].value.is_number())).collect();
+        (0..titles.len()).map(|i| report.rows.iter().all(|row| is_number(&row[i]))).collect();
     let head = line(&titles, &widths, &numeric);
     let head = if color { format!("{BOLD}{head}{PLAIN}") } else { head };
     let body = rows.iter().map(|row| line(row, &widths, &numeric));
