@@ -160,8 +160,10 @@ async fn a_redis_that_lost_its_data_is_another_history() {
     redis.restart().await;
     let again = node.http();
     let send = json!({"appId": APP, "userId": "op", "msgId": "m1", "message": "after"});
+    let op = UserId::new("op").expect("valid");
     chat_tests::wait::until("Redis is used again", chat_tests::wait::SOON, async || {
         again.call_raw("/user/sendMessageAll", &send).await.is_ok()
+            && Session::login(node.server(), APP, &op).await.is_ok()
     })
     .await;
     let (mut back, answer) = come_back(&node, "back", &[position("", &before.epoch, before.offset)]).await;

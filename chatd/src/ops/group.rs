@@ -15,20 +15,21 @@ use super::{Table, on};
 use crate::broker::{Broker, Notice, Skip, Topic};
 use crate::chat::Chat;
 use crate::groups::{Change, Changed, GroupError, Groups, JOINED};
-use crate::hub::Identity;
+use crate::hub::{Hub, Identity};
 
 /// What the operations need.
 pub struct GroupOps {
     groups: Arc<dyn Groups>,
     broker: Arc<dyn Broker>,
     chat: Arc<Chat>,
+    hub: Arc<Hub>,
 }
 
 impl GroupOps {
     /// Operations on these services.
     #[must_use]
-    pub fn new(groups: Arc<dyn Groups>, broker: Arc<dyn Broker>, chat: Arc<Chat>) -> Self {
-        Self { groups, broker, chat }
+    pub fn new(groups: Arc<dyn Groups>, broker: Arc<dyn Broker>, chat: Arc<Chat>, hub: Arc<Hub>) -> Self {
+        Self { groups, broker, chat, hub }
     }
 
     async fn create(&self, request: CreateRequest) -> Result<Group, Refusal> {
@@ -69,7 +70,10 @@ impl GroupOps {
         let target = Target::Group(group.clone());
         let data = serde_json::json!({"target": target, "from": user}).to_string();
         let notice = Notice { cmd: JOINED.into(), data: Bytes::from(data), skip: Skip::Nobody };
-        Ok(self.broker.notify(&Topic::Inbox(app, user.clone()), notice).await?)
+        self.broker.notify(&Topic::Inbox(app, user.clone()), notice).await?;
+        // The caller's own connection is here: it follows the group when it reads the answer.
+        self.hub.regroup.settle(Identity { app, user: user.clone() }).await;
+        Ok(())
     }
 
     async fn describe(&self, app: AppId, group_id: GroupId) -> Result<Group, Refusal> {

@@ -44,8 +44,10 @@ impl Regroup {
         loop {
             let named = self.hub.regroup.take().await;
             let failed: Vec<_> = futures_util::stream::iter(named)
-                .map(|identity| async {
-                    self.look_after(&identity).await.err().map(|error| (identity, error))
+                .map(|(identity, waiters)| async {
+                    let error = self.look_after(&identity).await.err();
+                    waiters.into_iter().for_each(|waiter| _ = waiter.send(()));
+                    error.map(|error| (identity, error))
                 })
                 .buffer_unordered(AT_ONCE)
                 .filter_map(std::future::ready)
