@@ -3,6 +3,7 @@
 //! Invariant: a test owns its world: free ports, private processes and directories, nothing left behind.
 
 pub mod broker;
+pub mod engine;
 pub mod fault_proxy;
 pub mod node;
 pub mod program;

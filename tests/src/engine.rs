@@ -1,0 +1,266 @@
+//! Engines under test: a log with its groups, friends and read states, and the nodes that share them.
+//!
+//! Invariant: a test names laws, never an adapter; what differs between adapters is decided here.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chat_protocol::{GroupId, Target, UserId};
+use chatd::broker::embedded::{Embedded, Place, Sync};
+use chatd::broker::redis::RedisBroker;
+use chatd::broker::{
+    Broker, BrokerError, Conversation, Entry, Outgoing, Page, Range, Receipt, Retention, Topic,
+};
+use chatd::conversations::Conversations;
+use chatd::conversations::embedded::EmbeddedConversations;
+use chatd::conversations::redis::RedisConversations;
+use chatd::friends::Friends;
+use chatd::friends::embedded::EmbeddedFriends;
+use chatd::friends::redis::RedisFriends;
+use chatd::groups::embedded::EmbeddedGroups;
+use chatd::groups::redis::RedisGroups;
+use chatd::groups::{Change, Changed, GroupError, Groups};
+use chatd::keys::Keys;
+use parking_lot::Mutex;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::broker::{APP, HandClock, Recorder, message, user};
+use crate::redis_server::RedisServer;
+
+/// Everything is kept.
+pub const ALL: Retention = Retention { max_messages: 1_000_000, max_age_ms: 0 };
+
+/// Runs each law against each adapter: `redis::…` and `embedded::…`.
+#[macro_export]
+macro_rules! engine_laws {
+    ($($law:ident),+ $(,)?) => {
+        mod redis {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $law() {
+                super::$law($crate::engine::Engine::redis().await).await;
+            })+
+        }
+        mod embedded {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $law() {
+                super::$law($crate::engine::Engine::embedded()).await;
+            })+
+        }
+    };
+}
+
+/// What one node has of an engine.
+#[derive(Clone)]
+pub struct Node {
+    /// Its log and bus.
+    pub broker: Arc<dyn Broker>,
+    /// Its groups.
+    pub groups: Arc<dyn Groups>,
+    /// Its friends.
+    pub friends: Arc<dyn Friends>,
+    /// Its read states.
+    pub conversations: Arc<dyn Conversations>,
+    /// What its broker delivers.
+    pub seen: Arc<Recorder>,
+}
+
+/// One store and the nodes on it.
+pub struct Engine {
+    /// The time of all nodes.
+    pub clock: Arc<HandClock>,
+    store: Store,
+}
+
+enum Store {
+    Redis(RedisServer),
+    Embedded { directory: TempDir, open: Mutex<Option<Node>> },
+}
+
+impl Engine {
+    /// On a Redis of its own.
+    pub async fn redis() -> Self {
+        Self { clock: Arc::default(), store: Store::Redis(RedisServer::start().await) }
+    }
+
+    /// In a directory of its own. All its nodes are the same, for there is no other.
+    ///
+    /// # Panics
+    /// When there is no place for temporary files.
+    #[must_use]
+    pub fn embedded() -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        Self { clock: Arc::default(), store: Store::Embedded { directory, open: Mutex::default() } }
+    }
+
+    /// A node that keeps everything.
+    pub async fn node(&self) -> Node {
+        self.node_keeping(ALL).await
+    }
+
+    /// A node that keeps so much.
+    ///
+    /// # Panics
+    /// When its store does not open.
+    pub async fn node_keeping(&self, retention: Retention) -> Node {
+        match &self.store {
+            Store::Redis(server) => redis_node(&server.url(), retention, self.clock.clone()).await,
+            Store::Embedded { directory, open } => {
+                let open_now = || embedded_node(directory, retention, self.clock.clone());
+                open.lock().get_or_insert_with(open_now).clone()
+            }
+        }
+    }
+
+    /// Ends a node, which must be the only one, and starts another on the same store.
+    pub async fn reopen(&self, node: Node) -> Node {
+        drop(node);
+        if let Store::Embedded { open, .. } = &self.store {
+            open.lock().take();
+        }
+        self.node().await
+    }
+}
+
+fn embedded_node(directory: &TempDir, retention: Retention, clock: Arc<HandClock>) -> Node {
+    let (place, seen) = (Place::Directory(directory.path().to_owned()), Arc::<Recorder>::default());
+    let engine = Embedded::open(&place, Sync::Normal, retention, clock, seen.clone()).expect("an engine");
+    Node {
+        broker: engine.clone(),
+        groups: Arc::new(EmbeddedGroups::new(engine.clone())),
+        friends: Arc::new(EmbeddedFriends::new(engine.clone())),
+        conversations: Arc::new(EmbeddedConversations::new(engine)),
+        seen,
+    }
+}
+
+async fn redis_node(url: &str, retention: Retention, clock: Arc<HandClock>) -> Node {
+    let (seen, counters) = (Arc::<Recorder>::default(), Arc::default());
+    let sink = seen.clone();
+    let broker = RedisBroker::connect(url, Keys::default(), rand::random(), retention, clock, counters, sink);
+    let broker = broker.await.expect("a broker");
+    Node {
+        groups: RedisGroups::new(&broker),
+        friends: RedisFriends::new(&broker),
+        conversations: RedisConversations::new(&broker),
+        broker,
+        seen,
+    }
+}
+
+impl Node {
+    /// Says something as chatd does; the message's id is its text.
+    ///
+    /// # Errors
+    /// As the broker's append.
+    pub async fn say(&self, sender: &str, target: &str, msg_id: &str) -> Result<Receipt, BrokerError> {
+        self.broker.append(said(sender, target, msg_id)).await
+    }
+
+    /// Changes a group and expects that it can be.
+    ///
+    /// # Panics
+    /// When it cannot.
+    pub async fn change(&self, group: &str, change: Change) -> Changed {
+        self.try_change(group, change).await.expect("changed")
+    }
+
+    /// Changes a group.
+    ///
+    /// # Errors
+    /// As the groups' change.
+    pub async fn try_change(&self, group: &str, change: Change) -> Result<Changed, GroupError> {
+        self.groups.change(APP, &group_id(group), &change).await
+    }
+
+    /// Creates a group of these members, the first of whom owns it.
+    ///
+    /// # Panics
+    /// When it cannot be created.
+    pub async fn create(&self, group: &str, members: &[&str]) {
+        let (owner, others) = members.split_first().expect("an owner");
+        let created = self.groups.create(APP, &group_id(group), &user(owner), "its name").await;
+        assert_eq!(created, Ok(true));
+        for member in others {
+            assert!(self.change(group, join(member)).await.changed);
+        }
+    }
+
+    /// A whole log.
+    ///
+    /// # Panics
+    /// When it cannot be read.
+    pub async fn log(&self, conversation: &Conversation) -> Page {
+        self.broker.read(conversation, Range::After(0), 10_000).await.expect("read")
+    }
+
+    /// Subscribes to a topic.
+    ///
+    /// # Panics
+    /// When it cannot.
+    pub async fn follow(&self, topic: &Topic) {
+        self.broker.subscribe(topic).await.expect("subscribed");
+    }
+}
+
+/// A message with all members of a push; its id is its text.
+///
+/// # Panics
+/// When a name is not valid.
+#[must_use]
+pub fn said(sender: &str, target: &str, msg_id: &str) -> Outgoing {
+    let to: Target = target.parse().expect("a target");
+    let members = format!(
+        r#""target":"{target}","type":"text","msg":"text {msg_id}","from":"{sender}","msgId":"{msg_id}""#
+    );
+    Outgoing { members: Bytes::from(members), ..message(sender, &to, msg_id) }
+}
+
+/// The members of an entry as a JSON object.
+///
+/// # Panics
+/// When they are none.
+#[must_use]
+pub fn members(entry: &Entry) -> Value {
+    let object = [b"{", &entry.members[..], b"}"].concat();
+    serde_json::from_slice(&object).expect("JSON members")
+}
+
+/// A group by name.
+///
+/// # Panics
+/// When the name is not valid.
+#[must_use]
+pub fn group_id(name: &str) -> GroupId {
+    GroupId::new(name).expect("a valid name")
+}
+
+/// Names of users.
+#[must_use]
+pub fn names(users: &[UserId]) -> Vec<&str> {
+    users.iter().map(UserId::as_str).collect()
+}
+
+/// He joins.
+#[must_use]
+pub fn join(name: &str) -> Change {
+    Change::Join(user(name))
+}
+
+/// He leaves.
+#[must_use]
+pub fn leave(name: &str) -> Change {
+    Change::Leave(user(name))
+}
+
+/// One removes the other.
+#[must_use]
+pub fn kick(by: &str, member: &str) -> Change {
+    Change::Kick { by: user(by), member: user(member) }
+}
+
+/// He ends the group.
+#[must_use]
+pub fn dismiss(by: &str) -> Change {
+    Change::Dismiss(user(by))
+}

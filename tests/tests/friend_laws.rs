@@ -1,0 +1,259 @@
+//! The law of friends, run against every adapter: `redis::…` and `embedded::…`.
+
+use chat_protocol::friend::{Asked, Standing};
+use chat_tests::broker::{APP, user};
+use chat_tests::engine::{Engine, Node, names};
+use chatd::broker::{BrokerError, Conversation};
+use chatd::friends::{Action, Circle, FriendError, Outcome};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+fn request() -> Action {
+    Action::Request { greeting: None, time: 5 }
+}
+
+async fn try_act(node: &Node, name: &str, other: &str, action: &Action) -> Result<Outcome, FriendError> {
+    node.friends.act(APP, &user(name), &user(other), action).await
+}
+
+async fn act(node: &Node, name: &str, other: &str, action: Action) -> Outcome {
+    try_act(node, name, other, &action).await.expect("done")
+}
+
+async fn circle(node: &Node, name: &str) -> Circle {
+    node.friends.circle(APP, &user(name)).await.expect("read")
+}
+
+fn outcome(standing: Standing, changed: bool) -> Outcome {
+    Outcome { standing, blocked: false, changed }
+}
+
+/// How `name` stands to `other` as his circle has it, and whether he blocks him.
+async fn view(node: &Node, name: &str, other: &str) -> (Standing, bool) {
+    let (circle, other) = (circle(node, name).await, user(other));
+    let in_each = [
+        (Standing::Friends, circle.friends.contains(&other)),
+        (Standing::Requested, circle.requested.contains(&other)),
+        (Standing::Asked, circle.asked.iter().any(|asked| asked.from == other)),
+    ];
+    let mut found = in_each.into_iter().filter(|(_, present)| *present).map(|(standing, _)| standing);
+    let standing = found.next().unwrap_or(Standing::None);
+    assert_eq!(found.next(), None, "in two lists at once");
+    (standing, circle.blocked.contains(&other))
+}
+
+/// What two users are to each other, as the documentation of the port tells it.
+#[derive(Debug, Default)]
+struct Model {
+    friends: bool,
+    asks: [bool; 2],
+    blocks: [bool; 2],
+}
+
+impl Model {
+    fn act(&mut self, me: usize, action: &Action) -> Result<(), FriendError> {
+        let other = 1 - me;
+        match action {
+            Action::Request { .. } if self.blocks[me] => return Err(FriendError::Blocking),
+            Action::Request { .. } if self.blocks[other] => return Err(FriendError::Blocked),
+            Action::Request { .. } if self.friends => {}
+            Action::Request { .. } if self.asks[other] => (self.friends, self.asks) = (true, [false; 2]),
+            Action::Request { .. } => self.asks[me] = true,
+            Action::Accept if self.friends => {}
+            Action::Accept if self.asks[other] => (self.friends, self.asks) = (true, [false; 2]),
+            Action::Reject if self.asks[other] => self.asks[other] = false,
+            Action::Accept | Action::Reject => return Err(FriendError::NoRequest),
+            Action::Remove => (self.friends, self.asks[me]) = (false, false),
+            Action::Block => {
+                (self.friends, self.asks) = (false, [false; 2]);
+                self.blocks[me] = true;
+            }
+            Action::Unblock => self.blocks[me] = false,
+        }
+        Ok(())
+    }
+
+    fn view(&self, me: usize) -> (Standing, bool) {
+        let standing = match (self.friends, self.asks[me], self.asks[1 - me]) {
+            (true, ..) => Standing::Friends,
+            (_, true, _) => Standing::Requested,
+            (.., true) => Standing::Asked,
+            _ => Standing::None,
+        };
+        (standing, self.blocks[me])
+    }
+}
+
+fn actions() -> impl Strategy<Value = Vec<(usize, Action)>> {
+    let action = prop_oneof![
+        4 => Just(request()),
+        2 => Just(Action::Accept),
+        1 => Just(Action::Reject),
+        1 => Just(Action::Remove),
+        1 => Just(Action::Block),
+        1 => Just(Action::Unblock),
+    ];
+    prop::collection::vec((0..2_usize, action), 1..16)
+}
+
+/// Two users who are new in each case go through the actions on two nodes, and the model with them.
+async fn follow_the_model(nodes: &[Node], case: u64, actions: &[(usize, Action)]) {
+    let who = [format!("a{case}"), format!("b{case}")];
+    let mut model = Model::default();
+    for (me, action) in actions {
+        let (before, other) = (model.view(*me), 1 - me);
+        let told = try_act(&nodes[*me], &who[*me], &who[other], action).await;
+        let wanted = model.act(*me, action).map(|()| {
+            let (standing, blocked) = model.view(*me);
+            Outcome { standing, blocked, changed: before != (standing, blocked) }
+        });
+        assert_eq!(told, wanted, "{action:?}");
+        for (mine, node) in nodes.iter().enumerate() {
+            assert_eq!(view(node, &who[mine], &who[1 - mine]).await, model.view(mine), "{model:?}");
+        }
+    }
+}
+
+async fn every_order_of_actions_ends_the_same_for_both(engine: Engine) {
+    let nodes = [engine.node().await, engine.node().await];
+    let config = Config { cases: 100, failure_persistence: None, ..Config::default() };
+    let case = std::cell::Cell::new(0);
+    let run = |actions: Vec<_>| {
+        case.set(case.get() + 1);
+        let running = follow_the_model(&nodes, case.get(), &actions);
+        tokio::runtime::Handle::current().block_on(running);
+        Ok(())
+    };
+    tokio::task::block_in_place(|| TestRunner::new(config).run(&actions(), run)).expect("no counterexample");
+}
+
+async fn two_who_ask_at_the_same_moment_are_friends_once(engine: Engine) {
+    let nodes = [engine.node().await, engine.node().await];
+    for round in 0..20 {
+        let (a, b) = (format!("a{round}"), format!("b{round}"));
+        let (one, two) = tokio::join!(act(&nodes[0], &a, &b, request()), act(&nodes[1], &b, &a, request()));
+        let mut standings = [one, two];
+        standings.sort_by_key(|outcome| outcome.standing == Standing::Friends);
+        assert_eq!(standings, [outcome(Standing::Requested, true), outcome(Standing::Friends, true)]);
+        let wanted = |name: &str| Circle { friends: vec![user(name)], ..Circle::default() };
+        assert_eq!((circle(&nodes[0], &a).await, circle(&nodes[1], &b).await), (wanted(&b), wanted(&a)));
+    }
+}
+
+async fn one_of_many_same_answers_changes_something(engine: Engine) {
+    let nodes = [engine.node().await, engine.node().await];
+    act(&nodes[0], "a", "b", request()).await;
+    let mut running = tokio::task::JoinSet::new();
+    for lane in 0..20 {
+        let node = nodes[lane % 2].clone();
+        running.spawn(async move { act(&node, "b", "a", Action::Accept).await });
+    }
+    let outcomes = running.join_all().await;
+    assert!(outcomes.iter().all(|outcome| outcome.standing == Standing::Friends));
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.changed).count(), 1);
+}
+
+async fn a_request_waits_with_its_greeting_and_the_oldest_is_first(engine: Engine) {
+    let node = engine.node().await;
+    let asks = [("z", Some("hi \"\n{} 帝"), 3), ("a", None, 9), ("m", Some(""), 6)];
+    for (name, greeting, time) in asks {
+        let greeting = greeting.map(str::to_owned);
+        act(&node, name, "me", Action::Request { greeting, time }).await;
+    }
+    let again = Action::Request { greeting: Some("again".to_owned()), time: 99 };
+    assert_eq!(act(&node, "z", "me", again).await, outcome(Standing::Requested, false));
+    let asked = |from, greeting: Option<&str>, time| Asked {
+        from: user(from),
+        greeting: greeting.map(str::to_owned),
+        time,
+    };
+    let wanted = [asked("z", asks[0].1, 3), asked("m", asks[2].1, 6), asked("a", None, 9)];
+    assert_eq!(circle(&node, "me").await.asked, wanted);
+    act(&node, "me", "m", Action::Reject).await;
+    act(&node, "me", "a", Action::Accept).await;
+    assert_eq!(circle(&node, "me").await.asked, wanted[..1]);
+    assert_eq!(circle(&node, "m").await, Circle::default());
+}
+
+async fn a_circle_lists_in_byte_order_and_apps_are_apart(engine: Engine) {
+    let node = engine.node().await;
+    let mut all = ["b", "a", "\u{5e1d}", "a:1", "{", "A", "é", " "];
+    for name in all {
+        act(&node, "me", &format!("f{name}"), request()).await;
+        act(&node, &format!("f{name}"), "me", Action::Accept).await;
+        act(&node, "me", &format!("r{name}"), request()).await;
+        act(&node, "me", &format!("b{name}"), Action::Block).await;
+    }
+    all.sort_unstable();
+    let mine = circle(&node, "me").await;
+    for (list, letter) in [(&mine.friends, "f"), (&mine.requested, "r"), (&mine.blocked, "b")] {
+        assert_eq!(names(list), all.map(|name| format!("{letter}{name}")));
+    }
+    assert_eq!(node.friends.circle(APP + 1, &user("me")).await, Ok(Circle::default()));
+}
+
+async fn a_block_refuses_messages_and_requests_one_way(engine: Engine) {
+    let node = engine.node().await;
+    let first = node.say("b", "user:a", "before").await.expect("appended");
+    act(&node, "a", "b", request()).await;
+    act(&node, "b", "a", Action::Accept).await;
+    let blocked = act(&node, "a", "b", Action::Block).await;
+    assert_eq!(blocked, Outcome { standing: Standing::None, blocked: true, changed: true });
+    assert!(!act(&node, "a", "b", Action::Block).await.changed);
+    assert!(matches!(node.say("b", "user:a", "m").await, Err(BrokerError::Blocked)));
+    assert_eq!(node.say("b", "user:a", "before").await.expect("a repeat").offset, first.offset);
+    assert_eq!(try_act(&node, "b", "a", &request()).await, Err(FriendError::Blocked));
+    assert_eq!(try_act(&node, "a", "b", &request()).await, Err(FriendError::Blocking));
+    assert_eq!(node.say("a", "user:b", "m").await.expect("the other way is open").offset, 2);
+    node.say("b", "user:b", "self").await.expect("appended");
+    let lifted = act(&node, "a", "b", Action::Unblock).await;
+    assert_eq!(lifted, outcome(Standing::None, true), "the friendship does not come back");
+    assert_eq!(circle(&node, "b").await, Circle::default());
+    assert_eq!(node.say("b", "user:a", "m").await.expect("appended").offset, 3);
+}
+
+async fn nothing_of_the_blocked_comes_after_the_block(engine: Engine) {
+    let nodes = [engine.node().await, engine.node().await];
+    let pair = Conversation::Pair(APP, user("a"), user("b"));
+    for round in 0..10 {
+        let mut talking = tokio::task::JoinSet::new();
+        for lane in 0..20 {
+            let node = nodes[lane % 2].clone();
+            talking.spawn(async move {
+                match node.say("b", "user:a", &format!("{round}-{lane}")).await {
+                    Ok(receipt) => Some(receipt.offset),
+                    Err(BrokerError::Blocked) => None,
+                    Err(error) => panic!("{error}"),
+                }
+            });
+        }
+        act(&nodes[0], "a", "b", Action::Block).await;
+        let head = nodes[1].log(&pair).await.head;
+        let said: Vec<u64> = talking.join_all().await.into_iter().flatten().collect();
+        assert!(said.iter().all(|offset| *offset <= head), "{said:?} and a block at {head}");
+        assert_eq!(nodes[1].log(&pair).await.head, head);
+        act(&nodes[0], "a", "b", Action::Unblock).await;
+    }
+}
+
+async fn friends_outlive_the_node(engine: Engine) {
+    let node = engine.node().await;
+    act(&node, "a", "b", request()).await;
+    act(&node, "b", "a", Action::Accept).await;
+    act(&node, "a", "c", Action::Block).await;
+    let before = circle(&node, "a").await;
+    let node = engine.reopen(node).await;
+    assert_eq!(circle(&node, "a").await, before);
+    assert_eq!((names(&before.friends), names(&before.blocked)), (vec!["b"], vec!["c"]));
+}
+
+chat_tests::engine_laws! {
+    every_order_of_actions_ends_the_same_for_both,
+    two_who_ask_at_the_same_moment_are_friends_once,
+    one_of_many_same_answers_changes_something,
+    a_request_waits_with_its_greeting_and_the_oldest_is_first,
+    a_circle_lists_in_byte_order_and_apps_are_apart,
+    a_block_refuses_messages_and_requests_one_way,
+    nothing_of_the_blocked_comes_after_the_block,
+    friends_outlive_the_node,
+}
