@@ -1,0 +1,61 @@
+-- Changes who belongs to a group, and appends and publishes the entry that tells of it. Begins with log.lua.
+--
+-- KEYS  1 log   2 head of the log   3 stubs of the log   4 group   5 its members
+--       6, 7 groups and reads of the user concerned   8 reads of the user who acts
+-- ARGV  1 'create', 'join', 'leave', 'kick' or 'dismiss'   2 who acts   3 the user concerned   4 now ms
+--       5 epoch for a new history   6 messages kept per log   7 group id   8 the group as its members name it
+--       9 channel   10 first line of the entry   11 its body   12 name of a new group
+-- Answer: outcome, members after the change, offset and epoch of the newest entry
+
+local action, actor, user = ARGV[1], ARGV[2], ARGV[3]
+local log, head, stubs, group, members, groups, reads = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
+
+local function answer(outcome)
+  local known = redis.call('HMGET', head, 'number', 'epoch')
+  return { outcome, redis.call('ZCARD', members), tonumber(known[1] or 0), known[2] or '' }
+end
+
+local owner = redis.call('HGET', group, 'owner')
+if action == 'create' then
+  if owner then
+    return answer(owner == actor and 'unchanged' or 'taken')
+  end
+  -- A log written before there were groups: its epoch must not live on.
+  redis.call('UNLINK', log, head, stubs)
+  redis.call('HSET', group, 'name', ARGV[12], 'owner', actor, 'epoch', ARGV[5])
+elseif not owner then
+  return answer('no such group')
+elseif (action == 'kick' or action == 'dismiss') and actor ~= owner then
+  return answer('not the owner')
+elseif (action == 'kick' or action == 'leave') and user == owner then
+  return answer('owner')
+end
+
+local member = redis.call('ZSCORE', members, user) and true or false
+if member == (action == 'create' or action == 'join') then
+  return answer('unchanged')
+end
+
+local offset, epoch, _, born, payload = append(log, head, stubs, ARGV[6], ARGV[5], tonumber(ARGV[4]), ARGV[10], ARGV[11])
+if action == 'create' or action == 'join' then
+  redis.call('ZADD', members, 0, user)
+  -- With the epoch of the group, so that it does not count for another group that has the id later.
+  redis.call('HSET', groups, ARGV[7], string.format('%s\n%d', redis.call('HGET', group, 'epoch'), offset))
+  -- What was said before he joined counts as read.
+  redis.call('HSET', reads, ARGV[8], string.format('%s\n%d', born, offset))
+else
+  redis.call('ZREM', members, user)
+  redis.call('HDEL', groups, ARGV[7])
+  redis.call('HDEL', reads, ARGV[8])
+  if action == 'kick' then
+    read_own(KEYS[8], ARGV[8], born, offset)
+  end
+end
+redis.call('PUBLISH', ARGV[9], payload)
+
+if action == 'dismiss' then
+  -- What the members keep about the group counts no more and is removed when it is read.
+  redis.call('UNLINK', log, head, stubs, group, members)
+  return { 'changed', 0, offset, epoch }
+end
+return { 'changed', redis.call('ZCARD', members), offset, epoch }

@@ -1,0 +1,250 @@
+//! Groups over Redis, beside their logs.
+//!
+//! Invariant: one script changes membership and log. A user's own list names the epoch of each group he joined; an
+//! entry whose group has another epoch, or is gone, counts for nothing, so dismissing needs to touch no member.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chat_protocol::{AppId, GroupId, MsgId, Target, UserId};
+use redis::{Cmd, Value};
+use serde::Serialize;
+
+use super::{Change, Changed, Group, GroupError, Groups, Joined, Members};
+use crate::broker::redis::RedisBroker;
+use crate::broker::redis::codec;
+use crate::broker::redis::link::{LinkError, Script};
+use crate::broker::redis::log::Logs;
+use crate::broker::{Conversation, Effect, Skip, Topic, new_epoch};
+use crate::clock::Clock;
+
+/// Groups, or entries about former ones, in one round trip.
+const CHUNK: usize = 500;
+
+/// The port over Redis.
+pub struct RedisGroups {
+    logs: Arc<Logs>,
+    clock: Arc<dyn Clock>,
+    change: Script,
+    forget: Script,
+}
+
+impl RedisGroups {
+    /// Over the connections of the broker.
+    #[must_use]
+    pub fn new(broker: &RedisBroker) -> Arc<Self> {
+        let change = concat!(include_str!("../broker/redis/log.lua"), include_str!("change.lua"));
+        Arc::new(Self {
+            logs: broker.logs.clone(),
+            clock: broker.clock.clone(),
+            change: Script::new(change),
+            forget: Script::new(include_str!("forget.lua")),
+        })
+    }
+
+    async fn run(&self, app: AppId, group: &GroupId, act: &Act<'_>) -> Result<Changed, GroupError> {
+        let call = self.change_call(app, group, act)?;
+        let (outcome, member_count, offset, epoch): (String, u64, u64, String) =
+            self.logs.appends.call(&self.change, &call).await?;
+        let changed = match outcome.as_str() {
+            "changed" => true,
+            "unchanged" => false,
+            "no such group" => return Err(GroupError::NoSuchGroup),
+            "taken" => return Err(GroupError::Taken),
+            "not the owner" => return Err(GroupError::NotOwner),
+            "owner" => return Err(GroupError::Owner),
+            other => return Err(GroupError::Unreachable(format!("an answer {other:?}"))),
+        };
+        Ok(Changed { changed, member_count, offset, epoch: epoch.into() })
+    }
+
+    fn change_call(&self, app: AppId, group: &GroupId, act: &Act<'_>) -> Result<Cmd, GroupError> {
+        let Act { kind, by, user, effect, name } = act;
+        let (keys, conversation) = (&self.logs.keys, Conversation::Group(app, group.clone()));
+        let target = Target::Group(group.clone());
+        let msg_id = MsgId::new(&uuid::Uuid::now_v7().simple().to_string()).map_err(unreachable)?;
+        let member = (by != user).then_some(*user);
+        let record = Record { target: &target, kind, from: by, member, msg_id: &msg_id };
+        let members = serde_json::to_vec(&record).map_err(unreachable)?;
+        let members = &members[1..members.len() - 1];
+        let mut call = self.change.call(&[
+            keys.log(&conversation),
+            keys.log_head(&conversation),
+            keys.stubs(&conversation),
+            keys.group(app, group),
+            keys.members(app, group),
+            keys.groups_of(app, user),
+            keys.reads(app, user),
+            keys.reads(app, by),
+        ]);
+        call.arg(*kind).arg(by.as_str()).arg(user.as_str()).arg(self.clock.now_ms());
+        call.arg(&*new_epoch()).arg(self.logs.kept).arg(group.as_str()).arg(target.to_string());
+        call.arg(keys.channel(&Topic::Group(app, group.clone()))).arg(codec::kind(effect));
+        call.arg(codec::body(effect, &Skip::Nobody, &msg_id, members)).arg(*name);
+        Ok(call)
+    }
+
+    /// Epochs of groups; none for a group that does not exist.
+    async fn epochs(&self, app: AppId, groups: &[Kept]) -> Result<Vec<Option<String>>, LinkError> {
+        let mut pipeline = redis::pipe();
+        for kept in groups {
+            pipeline.cmd("HGET").arg(self.logs.keys.group(app, &kept.group)).arg("epoch");
+        }
+        self.logs.others.run_all(&pipeline).await
+    }
+
+    /// Removes from a user's list what is about groups that are gone.
+    async fn forget(&self, app: AppId, user: &UserId, gone: &[&Kept]) -> Result<(), LinkError> {
+        let list = self.logs.keys.groups_of(app, user);
+        for chunk in gone.chunks(CHUNK) {
+            let mut call = self.forget.call(&vec![list.clone(); chunk.len()]);
+            for kept in chunk {
+                call.arg(kept.group.as_str()).arg(&kept.value);
+            }
+            self.logs.others.call::<Value>(&self.forget, &call).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What is asked of the script.
+struct Act<'a> {
+    kind: &'a str,
+    by: &'a UserId,
+    user: &'a UserId,
+    effect: Effect,
+    name: &'a str,
+}
+
+impl<'a> From<&'a Change> for Act<'a> {
+    fn from(change: &'a Change) -> Self {
+        let (kind, by, user, effect) = match change {
+            Change::Join(user) => ("join", user, user, Effect::None),
+            Change::Leave(user) => ("leave", user, user, Effect::Left(user.clone())),
+            Change::Kick { by, member } => ("kick", by, member, Effect::Left(member.clone())),
+            Change::Dismiss(by) => ("dismiss", by, by, Effect::Dismissed),
+        };
+        Self { kind, by, user, effect, name: "" }
+    }
+}
+
+/// An entry of a group's log that tells of a change, as the members of a push.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Record<'a> {
+    target: &'a Target,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    from: &'a UserId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    member: Option<&'a UserId>,
+    msg_id: &'a MsgId,
+}
+
+/// A group in a user's list.
+struct Kept {
+    group: GroupId,
+    since: u64,
+    epoch: String,
+    /// As it is written: epoch, line feed, offset.
+    value: String,
+}
+
+impl Kept {
+    /// Only chatd writes the list; what it cannot have written is left out.
+    fn read((group, value): (String, String)) -> Option<Self> {
+        let (epoch, since) = value.split_once('\n')?;
+        let (epoch, since) = (epoch.to_owned(), since.parse().ok()?);
+        Some(Self { group: GroupId::new(&group).ok()?, since, epoch, value })
+    }
+}
+
+#[async_trait]
+impl Groups for RedisGroups {
+    async fn create(
+        &self,
+        app: AppId,
+        group: &GroupId,
+        owner: &UserId,
+        name: &str,
+    ) -> Result<bool, GroupError> {
+        let act = Act { kind: "create", by: owner, user: owner, effect: Effect::None, name };
+        Ok(self.run(app, group, &act).await?.changed)
+    }
+
+    async fn change(&self, app: AppId, group: &GroupId, change: &Change) -> Result<Changed, GroupError> {
+        self.run(app, group, &change.into()).await
+    }
+
+    async fn group(&self, app: AppId, group: &GroupId) -> Result<Group, GroupError> {
+        let mut pipeline = redis::pipe();
+        pipeline.atomic().cmd("HMGET").arg(self.logs.keys.group(app, group)).arg("name").arg("owner");
+        pipeline.cmd("ZCARD").arg(self.logs.keys.members(app, group));
+        let ((name, owner), member_count): ((Option<String>, Option<String>), u64) =
+            self.logs.others.run_all(&pipeline).await?;
+        let (Some(name), Some(owner)) = (name, owner) else { return Err(GroupError::NoSuchGroup) };
+        Ok(Group { name, owner: UserId::new(&owner).map_err(unreachable)?, member_count })
+    }
+
+    async fn is_member(&self, app: AppId, group: &GroupId, user: &UserId) -> Result<bool, GroupError> {
+        let mut pipeline = redis::pipe();
+        pipeline.atomic().cmd("EXISTS").arg(self.logs.keys.group(app, group));
+        pipeline.cmd("ZSCORE").arg(self.logs.keys.members(app, group)).arg(user.as_str());
+        let (exists, score): (bool, Option<f64>) = self.logs.others.run_all(&pipeline).await?;
+        if exists { Ok(score.is_some()) } else { Err(GroupError::NoSuchGroup) }
+    }
+
+    async fn members(
+        &self,
+        app: AppId,
+        group: &GroupId,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> Result<Members, GroupError> {
+        let from = after.map_or_else(|| "-".to_owned(), |user| format!("({user}"));
+        let mut pipeline = redis::pipe();
+        pipeline.atomic().cmd("EXISTS").arg(self.logs.keys.group(app, group));
+        pipeline.cmd("ZRANGE").arg(self.logs.keys.members(app, group)).arg(from).arg("+").arg("BYLEX");
+        // One more than asked for tells whether there is more.
+        pipeline.arg("LIMIT").arg(0).arg(limit.saturating_add(1).min(i64::MAX as usize));
+        let (exists, names): (bool, Vec<String>) = self.logs.others.run_all(&pipeline).await?;
+        if !exists {
+            return Err(GroupError::NoSuchGroup);
+        }
+        let users = names.iter().take(limit).filter_map(|name| UserId::new(name).ok()).collect();
+        Ok(Members { users, more: names.len() > limit })
+    }
+
+    async fn of_user(&self, app: AppId, user: &UserId) -> Result<Vec<Joined>, GroupError> {
+        let mut list = redis::cmd("HGETALL");
+        list.arg(self.logs.keys.groups_of(app, user));
+        let list: Vec<(String, String)> = self.logs.others.run(&list).await?;
+        let list: Vec<Kept> = list.into_iter().filter_map(Kept::read).collect();
+        let (mut joined, mut gone) = (Vec::with_capacity(list.len()), Vec::new());
+        for chunk in list.chunks(CHUNK) {
+            for (kept, epoch) in chunk.iter().zip(self.epochs(app, chunk).await?) {
+                if epoch.as_ref() == Some(&kept.epoch) {
+                    joined.push(Joined { group: kept.group.clone(), since: kept.since });
+                } else {
+                    gone.push(kept);
+                }
+            }
+        }
+        if let Err(error) = self.forget(app, user, &gone).await {
+            // They count for nothing all the same, and are met again.
+            tracing::debug!(%error, "forgetting former groups");
+        }
+        joined.sort_by(|a, b| a.group.cmp(&b.group));
+        Ok(joined)
+    }
+}
+
+impl From<LinkError> for GroupError {
+    fn from(error: LinkError) -> Self {
+        GroupError::Unreachable(error.to_string())
+    }
+}
+
+fn unreachable(error: impl std::fmt::Display) -> GroupError {
+    GroupError::Unreachable(error.to_string())
+}
