@@ -129,3 +129,55 @@ impl Table {
         self.stale.remove(channel);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHANNEL: Bytes = Bytes::from_static(b"channel");
+
+    fn open(epoch: &str, number: u64) -> Table {
+        let mut table = Table::default();
+        let topic = Topic::Group(1, chat_protocol::GroupId::new("g").unwrap());
+        table.begin(&CHANNEL, &topic, oneshot::channel().0);
+        let cursor = Cursor { epoch: epoch.into(), number, time: 0 };
+        let slot = table.slots.get_mut(&CHANNEL).unwrap();
+        slot.state = State::Open { cursor, stale: false, interrupted: false };
+        table
+    }
+
+    fn at(number: u64, epoch: &str, last: bool) -> Position<'_> {
+        Position { number, epoch, time: 0, last }
+    }
+
+    #[test]
+    fn what_follows_the_last_entry_is_another_log() {
+        let mut table = open("old", 4);
+        assert!(table.admit(&CHANNEL, Some(&at(5, "old", true))).is_some());
+        assert!(table.admit(&CHANNEL, Some(&at(1, "new", false))).is_some());
+        assert!(table.admit(&CHANNEL, Some(&at(2, "new", false))).is_some());
+        assert!(table.take_stale().is_empty());
+    }
+
+    #[test]
+    fn a_hole_or_another_epoch_is_left_to_the_log() {
+        for (number, epoch) in [(6, "old"), (5, "new"), (1, "new")] {
+            let mut table = open("old", 4);
+            assert!(table.admit(&CHANNEL, Some(&at(number, epoch, false))).is_none());
+            assert_eq!(table.take_stale().len(), 1, "{number} of {epoch}");
+        }
+        let mut table = open("old", 4);
+        assert!(table.admit(&CHANNEL, Some(&at(4, "old", false))).is_none(), "it was delivered");
+        assert!(table.take_stale().is_empty());
+    }
+
+    #[test]
+    fn an_interruption_is_kept_until_the_log_was_read() {
+        let mut table = open("old", 4);
+        table.mark_interrupted(&CHANNEL);
+        let behind = table.take_stale().pop().unwrap();
+        table.mark_stale(&CHANNEL);
+        let state = table.state_of(&behind).unwrap();
+        assert!(matches!(state, State::Open { interrupted: true, stale: true, .. }));
+    }
+}
