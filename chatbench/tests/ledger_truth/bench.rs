@@ -35,7 +35,8 @@ pub async fn bench_until(
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("result.json");
     let mut args: Vec<String> = format!("chatbench {line}").split(' ').map(str::to_owned).collect();
-    args.extend(["--server".to_owned(), format!("http://{}", double.address)]);
+    let [first, second] = double.addresses;
+    args.extend(["--server".to_owned(), format!("http://{first},http://{second}")]);
     args.extend(["--out".to_owned(), file.display().to_string()]);
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let code = chatbench::run_until(args, &mut out, &mut err, interrupt).await;
@@ -65,6 +66,16 @@ impl Ran {
     /// A count beside the parts.
     pub fn beside(&self, name: &str) -> u64 {
         self.json["ledger"][name].as_u64().unwrap_or_else(|| panic!("{name} in {self:?}"))
+    }
+
+    /// A count of the part about chaos.
+    pub fn chaos(&self, name: &str) -> u64 {
+        self.json["chaos"][name].as_u64().unwrap_or_else(|| panic!("{name} in {self:?}"))
+    }
+
+    /// A count of the part about the history.
+    pub fn history(&self, name: &str) -> u64 {
+        self.json["history"][name].as_u64().unwrap_or_else(|| panic!("{name} in {self:?}"))
     }
 
     /// The run broke nothing. A machine too busy for it may have made it invalid (96): that judges the machine.

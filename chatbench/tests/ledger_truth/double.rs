@@ -2,7 +2,7 @@
 //!
 //! Invariant: without a fault it delivers each message once, in order, to all but its sender.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -41,23 +41,46 @@ pub enum Fault {
     Refuse { offset: u64 },
     /// Answer each log-in with code 1003.
     RefuseLogin,
+    /// Leave a message out of a recovery.
+    Forget { receiver: u32, offset: u64 },
+    /// Bring a message twice in a recovery.
+    Repeat { receiver: u32, offset: u64 },
+    /// Say that a recovery is incomplete, and bring nothing up to this offset.
+    Gap { receiver: u32, offset: u64 },
+    /// Answer a log-in that asks for recovery as one that does not.
+    NoRecovery { receiver: u32 },
+    /// Leave a message out of every page.
+    PageHole { offset: u64 },
+    /// Begin the page behind this message with the message itself.
+    PageRepeat { offset: u64 },
     /// Close this connection on its first heartbeat.
     CloseOnHeartbeat { receiver: u32, code: u16 },
 }
 
 /// A running server.
 pub struct Double {
-    /// Where it listens.
-    pub address: SocketAddr,
+    /// The two addresses where it listens.
+    pub addresses: [SocketAddr; 2],
+}
+
+/// A message in a log.
+#[derive(Clone)]
+pub struct Logged {
+    pub from: String,
+    pub target: Target,
+    pub id: String,
+    pub text: String,
 }
 
 /// What all connections share.
 #[derive(Default)]
 pub struct World {
-    faults: Vec<Fault>,
+    pub faults: Vec<Fault>,
     rooms: HashMap<u32, HashMap<String, mpsc::Sender<Message>>>,
-    /// Last number by conversation.
-    logs: HashMap<(u32, String), u64>,
+    /// By conversation.
+    pub logs: HashMap<(u32, String), Vec<Logged>>,
+    /// Who is in which group.
+    pub members: HashMap<String, HashSet<String>>,
     /// Frames held back until the receiver's next one.
     held: HashMap<String, Message>,
 }
@@ -68,16 +91,21 @@ pub type Shared = Arc<Mutex<World>>;
 impl Double {
     /// Starts with these faults.
     pub async fn start(faults: &[Fault]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
         let world: Shared = Arc::new(Mutex::new(World { faults: faults.to_vec(), ..World::default() }));
-        tokio::spawn(async move {
-            while let Ok((tcp, _)) = listener.accept().await {
-                tokio::spawn(serve(tcp, Arc::clone(&world)));
-            }
-        });
-        Self { address }
+        Self { addresses: [listen(&world).await, listen(&world).await] }
     }
+}
+
+async fn listen(world: &Shared) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let world = Arc::clone(world);
+    tokio::spawn(async move {
+        while let Ok((tcp, _)) = listener.accept().await {
+            tokio::spawn(serve(tcp, Arc::clone(&world)));
+        }
+    });
+    address
 }
 
 async fn serve(tcp: TcpStream, world: Shared) {
@@ -108,7 +136,12 @@ async fn converse(tcp: TcpStream, world: Shared) {
         }
     }
     if let Some((app, user)) = me {
-        world.lock().unwrap().rooms.entry(app).or_default().remove(&user);
+        // The user may be back already, on another connection.
+        let mut world = world.lock().unwrap();
+        let room = world.rooms.entry(app).or_default();
+        if room.get(&user).is_some_and(|current| current.same_channel(&out)) {
+            room.remove(&user);
+        }
     }
 }
 
@@ -127,9 +160,13 @@ fn handle(
                 return Some(answer(request, 1003, Value::Null));
             }
             let user = login.user_id.to_string();
+            let (data, missed) = world.recover(login.app_id, &user, &login.recover.unwrap_or_default());
+            for frame in std::iter::once(answer(request, 200, data)).chain(missed) {
+                let _ = out.try_send(frame);
+            }
             world.enter(login.app_id, &user, out);
             *me = Some((login.app_id, user));
-            Some(answer(request, 200, Value::Null))
+            None
         }
         HEARTBEAT => {
             let number = me.as_ref().map(|(_, user)| number(user));
@@ -162,7 +199,7 @@ fn close(code: u16) -> Message {
     Message::Close(Some(CloseFrame { code: code.into(), reason: "as told".into() }))
 }
 
-fn number(user: &str) -> u32 {
+pub fn number(user: &str) -> u32 {
     user.rsplit('-').next().unwrap().parse().unwrap()
 }
 
@@ -190,23 +227,23 @@ impl World {
             Target::User(to) => format!("{from} {to}"),
             other => other.to_string(),
         };
-        let last = self.logs.entry((app, conversation)).or_default();
-        *last += 1;
-        let offset = *last;
+        let log = self.logs.entry((app, conversation)).or_default();
+        let logged = Logged { from: from.into(), target: target.clone(), id: id.into(), text: text.into() };
+        log.push(logged.clone());
+        let offset = log.len() as u64;
         if self.faults.contains(&Fault::Refuse { offset }) {
             return Some((1011, json!({"retryAfterMs": 5})));
         }
-        let push = |offset: u64, text: &str| {
-            let data = json!({"target": target.to_string(), "type": "text", "msg": text, "from": from,
-                "msgId": id, "offset": offset, "epoch": "e1", "time": 1});
-            Message::Text(serde_json::to_string(&Answer::push(id, MSG, data)).unwrap().into())
-        };
+        let push = |offset: u64, text: &str| logged.push(offset, text);
         let echo = self.faults.contains(&Fault::Echo { offset });
         let room = self.rooms.get(&app).cloned().unwrap_or_default();
         for (user, out) in room {
             let wanted = match target {
                 Target::User(to) => to.as_str() == user,
-                _ => user != from || echo,
+                Target::Group(id) => {
+                    user != from && self.members.get(id.as_str()).is_some_and(|group| group.contains(&user))
+                }
+                Target::World => user != from || echo,
             };
             if wanted {
                 self.deliver(&user, &out, offset, text, &push);
@@ -259,10 +296,14 @@ impl World {
 
 /// Takes a message that came over HTTP.
 pub fn take_posted(world: &Shared, path: &str, body: &Value) -> (u16, Value) {
+    if let Some(answer) = world.lock().unwrap().operate(path, body) {
+        return answer;
+    }
     let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
     let app = u32::try_from(body["appId"].as_u64().unwrap_or_default()).unwrap();
     let (from, target) = match path {
         "/user/sendMessageAll" => (text("userId"), Target::World),
+        "/group/sendMessage" => (text("userId"), format!("group:{}", text("groupId")).parse().unwrap()),
         "/user/sendMessage" => (text("from"), format!("user:{}", text("userId")).parse().unwrap()),
         _ => return (1010, Value::Null),
     };

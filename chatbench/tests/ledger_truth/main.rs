@@ -5,9 +5,12 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at its first surprise")]
 
 mod bench;
+mod chaos;
 mod double;
 mod exits;
+mod pages;
 mod post;
+mod recovery;
 mod schema;
 mod silence;
 

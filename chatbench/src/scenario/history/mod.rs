@@ -6,7 +6,7 @@ mod walk;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use chat_client::{Error, Http};
@@ -17,6 +17,7 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{StreamExt, stream};
 use hdrhistogram::Histogram;
 use serde::Serialize;
+use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::args::HistoryArgs;
@@ -75,7 +76,7 @@ struct Room {
     newest: AtomicU64,
     accepted: AtomicU64,
     next: AtomicU32,
-    over: AtomicBool,
+    over: Notify,
 }
 
 /// Runs it.
@@ -97,7 +98,7 @@ pub async fn run(args: &HistoryArgs, interrupt: Interrupt) -> Result<Report, Fai
         newest: AtomicU64::new(0),
         accepted: AtomicU64::new(0),
         next: AtomicU32::new(0),
-        over: AtomicBool::new(false),
+        over: Notify::new(),
     };
     room.fill(stage.http(0), args.messages).await?;
     room.until = Instant::now() + args.duration;
@@ -134,7 +135,8 @@ async fn read_while_written(
         }
         stage.progress.at(position, "");
     }
-    room.over.store(true, Relaxed);
+    // Kept until the writer asks, so it cannot be missed.
+    room.over.notify_one();
     if let Ok(failed) = writer.await {
         pages.add(Pages { failed, ..Pages::default() });
     }
@@ -208,8 +210,10 @@ impl Room {
                 *failed.entry(format!("write: {error}")).or_default() += 1;
             }
         };
-        while !self.over.load(Relaxed) {
+        let mut over = std::pin::pin!(self.over.notified());
+        loop {
             tokio::select! {
+                () = &mut over => break,
                 _ = ticks.tick(), if posts.len() < CONCURRENT => posts.push(self.post(http)),
                 Some(posted) = posts.next() => note(posted),
             }
