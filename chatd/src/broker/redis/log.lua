@@ -14,10 +14,12 @@ end
 local function put(stream, head, stubs, kept, epoch, number, time, payload)
   redis.call('XADD', stream, 'MAXLEN', '~', kept, string.format('%d-0', number), 'm', payload)
   redis.call('HSET', head, 'epoch', epoch, 'number', string.format('%d', number), 'time', string.format('%d', time))
-  if number % 64 == 0 and redis.call('EXISTS', stubs) == 1 then
-    -- Whatever the stream dropped for its age lies below its first entry and below the part that must stay.
+  local oldest = redis.call('ZRANGE', stubs, 0, 0, 'WITHSCORES')[2]
+  local stays = number - tonumber(kept) + 1
+  if oldest and tonumber(oldest) < stays then
+    -- Stubs go with the entries around them: those below the first entry and below the part that must stay.
     local first = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
-    local from = math.min(tonumber(string.match(first[1], '^%d+')), number - tonumber(kept) + 1)
+    local from = math.min(tonumber(string.match(first[1], '^%d+')), stays)
     redis.call('ZREMRANGEBYSCORE', stubs, '-inf', string.format('(%d', from))
   end
 end
