@@ -134,3 +134,50 @@ fn commit(
     transaction.commit()?;
     Ok(events)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::{BrokerError, Notice, Skip};
+
+    /// Writes a row, publishes, and then succeeds, is refused, or fails in SQL.
+    fn writes(id: i64, end: Option<&'static str>) -> Box<dyn Job> {
+        let work = move |step: &mut Step<'_>| {
+            step.connection.execute("INSERT INTO entry VALUES (?1, 1, 1, 'm', x'31')", [id])?;
+            let notice = Notice { cmd: id.to_string().into(), data: "".into(), skip: Skip::Nobody };
+            step.publish(Vec::new(), Event::Notice(notice));
+            match end {
+                None => Ok(()),
+                Some("") => Err(BrokerError::NotMember),
+                Some(sql) => Ok(step.connection.execute_batch(sql)?),
+            }
+        };
+        job(work).0
+    }
+
+    fn rows(connection: &Connection) -> Vec<i64> {
+        let mut rows = connection.prepare("SELECT conversation FROM entry ORDER BY 1").unwrap();
+        rows.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    }
+
+    const KEPT: Retention = Retention { max_messages: 1, max_age_ms: 0 };
+
+    #[test]
+    fn what_fails_leaves_nothing_and_the_others_stay() {
+        let mut connection = super::super::store::memory().unwrap();
+        let repeated_key = "INSERT INTO entry VALUES (1, 1, 1, 'm', x'31')";
+        let mut batch =
+            [writes(1, None), writes(2, Some("")), writes(3, Some(repeated_key)), writes(4, None)];
+        let events = commit(&mut connection, &mut batch, KEPT, 0).unwrap();
+        assert_eq!(events.iter().map(Vec::len).collect::<Vec<_>>(), [1, 0, 0, 1]);
+        assert_eq!(rows(&connection), [1, 4]);
+    }
+
+    #[test]
+    fn a_transaction_that_was_ended_commits_nothing() {
+        let mut connection = super::super::store::memory().unwrap();
+        let mut batch = [writes(1, None), writes(2, Some("ROLLBACK; no statement")), writes(3, None)];
+        assert!(commit(&mut connection, &mut batch, KEPT, 0).is_err());
+        assert_eq!(rows(&connection), [0_i64; 0]);
+    }
+}
