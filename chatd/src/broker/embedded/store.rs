@@ -35,6 +35,8 @@ const SCHEMA: &str = "
 /// One connection to the tables.
 pub struct Store {
     connection: Connection,
+    /// Messages since expired message ids were last forgotten.
+    since_forgotten: u64,
 }
 
 struct Head {
@@ -67,7 +69,7 @@ impl Store {
         let connection = Connection::open(file)?;
         connection.pragma_update(None, "query_only", true)?;
         connection.busy_timeout(Duration::from_secs(5))?;
-        Ok(Self { connection })
+        Ok(Self { connection, since_forgotten: 0 })
     }
 
     fn prepare(connection: Connection) -> rusqlite::Result<Self> {
@@ -81,7 +83,7 @@ impl Store {
                 return Err(rusqlite::Error::InvalidParameterName(text));
             }
         }
-        Ok(Self { connection })
+        Ok(Self { connection, since_forgotten: 0 })
     }
 
     /// Appends in one transaction: all or, on an error, none.
@@ -94,7 +96,13 @@ impl Store {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let receipts =
             messages.iter().map(|m| append(&transaction, m, retention, now_ms)).collect::<Result<_, _>>()?;
+        let since_forgotten = self.since_forgotten + messages.len() as u64;
+        let is_time = since_forgotten >= TRIM_STEP;
+        if is_time {
+            forget(&transaction, now_ms)?;
+        }
         transaction.commit()?;
+        self.since_forgotten = if is_time { 0 } else { since_forgotten };
         Ok(receipts)
     }
 
@@ -239,14 +247,47 @@ fn remember(
             "INSERT OR REPLACE INTO sent(app, sender, msg_id, offset, epoch, time) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?
         .execute(params![app, message.sender.as_str(), message.msg_id.as_str(), offset, epoch, time])?;
-    if offset.is_multiple_of(TRIM_STEP) {
-        let expired = time.saturating_sub(REPEAT_WINDOW_MS);
-        transaction
-            .prepare_cached(
-                "DELETE FROM sent WHERE (app, sender, msg_id) IN
-                 (SELECT app, sender, msg_id FROM sent WHERE time <= ?1 ORDER BY time LIMIT ?2)",
-            )?
-            .execute(params![expired, FORGET_STEP])?;
-    }
     Ok(())
+}
+
+/// Forgets message ids that cannot be repeated any more, whichever conversation they belong to.
+fn forget(transaction: &Transaction<'_>, now_ms: u64) -> rusqlite::Result<()> {
+    let expired = now_ms.saturating_sub(REPEAT_WINDOW_MS);
+    transaction
+        .prepare_cached(
+            "DELETE FROM sent WHERE (app, sender, msg_id) IN
+             (SELECT app, sender, msg_id FROM sent WHERE time <= ?1 ORDER BY time LIMIT ?2)",
+        )?
+        .execute(params![expired, FORGET_STEP])?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::Skip;
+
+    #[test]
+    fn message_ids_of_short_conversations_are_forgotten_too() {
+        let mut store = Store::memory().unwrap();
+        let sender = UserId::new("a").unwrap();
+        let mut send = |day: u64, number: u64| {
+            let other = UserId::new(&format!("b{day}-{number}")).unwrap();
+            let message = Outgoing {
+                conversation: Conversation::Pair(1, sender.clone(), other.clone()),
+                sender: sender.clone(),
+                msg_id: MsgId::new(other.as_str()).unwrap(),
+                repeatable: true,
+                members: Bytes::from_static(b"\"msg\":\"x\""),
+                skip: Skip::Nobody,
+            };
+            let retention = Retention { max_messages: 10 };
+            store.append_all(&[message], retention, day * 2 * REPEAT_WINDOW_MS).unwrap();
+        };
+        (0..100).for_each(|number| send(1, number));
+        (0..100).for_each(|number| send(2, number));
+        let count = |row: &rusqlite::Row<'_>| row.get::<_, u64>(0);
+        let kept = store.connection.query_row("SELECT count(*) FROM sent", [], count).unwrap();
+        assert_eq!(kept, 100, "of the last day only");
+    }
 }
