@@ -235,7 +235,9 @@ pub fn plain(cause: &str) -> &str {
     }
 }
 
-fn plain_error(error: Error) -> Error {
+/// The same error without the system's numbers.
+#[must_use]
+pub fn plain_error(error: Error) -> Error {
     match error {
         Error::Unreachable { server, cause } => {
             Error::Unreachable { server, cause: plain(&cause).to_owned() }

@@ -14,7 +14,7 @@ use chat_protocol::{AppId, Code, Target, UserId};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::message;
-use crate::operator::Operator;
+use crate::operator::{Operator, plain_error};
 use crate::output::Format;
 use crate::output::json::compact;
 use crate::pages::Pages;
@@ -165,6 +165,7 @@ impl Tail<'_> {
                     last_code = Some((code, reason));
                 }
                 Some(Item::Retrying { error, pause }) => {
+                    let error = plain_error(error);
                     console.note(&format!("{error}; trying again in {} ms", pause.as_millis()));
                 }
                 Some(Item::Refused(error)) => return Err(error.into()),
@@ -183,6 +184,12 @@ impl Tail<'_> {
 
     /// Fetches what the server did not send by itself; false when the reader wants no more.
     async fn fill(&mut self, gap: &Gap) -> Result<bool, Failure> {
+        if gap.is_lost_end() {
+            let place = message::name(&gap.target);
+            self.operator.console.note(&format!("{place} lost the messages after {}", gap.newest));
+            self.shown.rewind(&gap.target, gap.newest);
+            return Ok(true);
+        }
         let seen = gap.seen.as_ref().filter(|_| !gap.is_other_history()).map_or(0, |seen| seen.offset);
         let until = (gap.newest > seen || gap.is_other_history()).then_some(gap.newest.saturating_add(1));
         let mut pages = Pages::new(&self.request(&gap.target, None), seen, until, None);

@@ -103,5 +103,14 @@ fn operation(
     let params = request::params(request.data)?;
     let running = operation.call(Caller::Session(identity.clone()), params);
     let (seq, cmd) = request::named(request);
-    Ok(async move { Done::Answer(request::answer(&seq, &cmd, running.await.map(Some))) }.boxed())
+    let max_bytes = session.shared.hub.limits().bytes;
+    let answering = async move {
+        let answer = request::answer(&seq, &cmd, running.await.map(Some));
+        if answer.len() <= max_bytes {
+            return Done::Answer(answer);
+        }
+        let reason = format!("the answer has more than {max_bytes} bytes; ask for pages with limit");
+        Done::Answer(request::refusal(&seq, &cmd, &Refusal::new(Code::TooLarge, reason)))
+    };
+    Ok(answering.boxed())
 }

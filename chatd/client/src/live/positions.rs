@@ -69,6 +69,12 @@ impl Gap {
         let seen = self.seen.as_ref().map_or("", |seen| &seen.epoch);
         !seen.is_empty() && !self.epoch.is_empty() && seen != self.epoch
     }
+
+    /// Whether the history is the same and lost its end: messages that were seen are there no more.
+    #[must_use]
+    pub fn is_lost_end(&self) -> bool {
+        self.seen.as_ref().is_some_and(|seen| seen.epoch == self.epoch && seen.offset > self.newest)
+    }
 }
 
 impl Positions {
@@ -108,6 +114,13 @@ impl Positions {
         Admission::New
     }
 
+    /// The history of the conversation ends at `offset` now; what comes behind that is new.
+    pub fn rewind(&mut self, target: &Target, offset: u64) {
+        if let Some(place) = self.places.get_mut(target) {
+            (place.seen, place.told) = (place.seen.min(offset), place.told.min(offset));
+        }
+    }
+
     /// An own message was logged; no push is going to tell of it.
     pub fn sent(&mut self, target: &Target, receipt: &Receipt) {
         let used = self.tick();
@@ -142,12 +155,15 @@ impl Positions {
         for answer in recovered {
             let Some(place) = self.places.get_mut(&answer.target) else { continue };
             let seen = place.position(&answer.target);
-            let is_other = place.epoch != answer.epoch && !answer.epoch.is_empty();
-            let is_lost = is_other && !place.epoch.is_empty();
+            let is_new = place.epoch.is_empty();
+            let is_other = place.epoch != answer.epoch;
             if is_other {
-                (place.epoch, place.seen, place.told) = (answer.epoch.clone(), 0, 0);
+                (place.epoch, place.seen) = (answer.epoch.clone(), 0);
             }
-            if is_lost || !answer.complete {
+            // A history that lost its end goes on from where it ends now.
+            let is_short = answer.offset < place.seen;
+            place.seen = place.seen.min(answer.offset);
+            if (is_other && !is_new) || is_short || !(answer.complete || place.epoch.is_empty()) {
                 place.told = answer.offset;
                 let (target, epoch) = (answer.target.clone(), answer.epoch.clone());
                 gaps.push(Gap { target, seen: Some(seen), epoch, newest: answer.offset });
@@ -296,6 +312,26 @@ mod tests {
         assert_eq!((gaps[0].seen.as_ref(), gaps[0].newest), (Some(&position("", "e", 40)), 2));
         assert!(gaps[0].is_other_history());
         assert_eq!(positions.admit(&Target::World, "f", 3), Admission::New);
+    }
+
+    #[test]
+    fn a_history_that_lost_its_end_goes_on() {
+        let mut positions = Positions::default();
+        positions.set(position("", "e", 40));
+        let gaps = positions.recovered(&[recovered("", "e", 30, false)]);
+        assert!(gaps[0].is_lost_end() && !gaps[0].is_other_history());
+        assert_eq!(positions.admit(&Target::World, "e", 30), Admission::Repeat);
+        assert_eq!(positions.admit(&Target::World, "e", 31), Admission::New);
+    }
+
+    #[test]
+    fn an_emptied_history_is_told_once_and_recovered_from_its_beginning() {
+        let mut positions = Positions::default();
+        positions.set(position("", "e", 40));
+        assert_eq!(positions.recovered(&[recovered("", "", 0, false)]).len(), 1);
+        assert_eq!(positions.to_recover(), [position("", "", 0)]);
+        assert_eq!(positions.recovered(&[recovered("", "", 0, false)]), []);
+        assert_eq!(positions.admit(&Target::World, "f", 1), Admission::New);
     }
 
     #[test]

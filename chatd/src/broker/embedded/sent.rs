@@ -4,12 +4,11 @@
 
 use rusqlite::{OptionalExtension, params};
 
-use super::log::TRIM_STEP;
 use super::writer::Step;
 use crate::broker::{Outgoing, REPEAT_WINDOW_MS, Receipt};
 
-/// Message ids forgotten in one transaction at most.
-const FORGET_STEP: u32 = 1000;
+/// Expired ids forgotten with each new one: more than one, so that there are never many.
+const FORGET_STEP: u32 = 2;
 
 /// The first receipt of a message that was sent before.
 pub fn find(step: &Step<'_>, message: &Outgoing) -> rusqlite::Result<Option<Receipt>> {
@@ -34,14 +33,12 @@ pub fn remember(step: &Step<'_>, message: &Outgoing, receipt: &Receipt) -> rusql
             "INSERT OR REPLACE INTO sent(app, sender, msg_id, offset, epoch, time) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?
         .execute(params![app, sender, message.msg_id.as_str(), offset, &**epoch, time])?;
-    if offset.is_multiple_of(TRIM_STEP) {
-        let expired = time.saturating_sub(REPEAT_WINDOW_MS);
-        step.connection
-            .prepare_cached(
-                "DELETE FROM sent WHERE (app, sender, msg_id) IN
-                 (SELECT app, sender, msg_id FROM sent WHERE time <= ?1 ORDER BY time LIMIT ?2)",
-            )?
-            .execute(params![expired, FORGET_STEP])?;
-    }
+    let expired = step.now_ms.saturating_sub(REPEAT_WINDOW_MS);
+    step.connection
+        .prepare_cached(
+            "DELETE FROM sent WHERE (app, sender, msg_id) IN
+             (SELECT app, sender, msg_id FROM sent WHERE time <= ?1 ORDER BY time LIMIT ?2)",
+        )?
+        .execute(params![expired, FORGET_STEP])?;
     Ok(())
 }

@@ -2,9 +2,7 @@
 //!
 //! Invariant: each command sends exactly the operation it stands for, with the acting user where one is needed.
 
-mod scripted;
-
-use scripted::{Reply, Server};
+use crate::scripted::{Reply, Server};
 use serde_json::{Value, json};
 
 const STANDING: &str = r#"{"friendId":"黄帝","standing":"friends","blocked":false,"changed":true}"#;

@@ -2,7 +2,9 @@
 //!
 //! Invariant: the script sees every request, so that "nothing was sent" and "sent once" are facts.
 
+mod nouns;
 mod scripted;
+mod tail;
 
 use std::io::{self, Write};
 use std::time::Duration;
