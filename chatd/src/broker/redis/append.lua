@@ -57,12 +57,15 @@ end
 for inbox = 0, (#KEYS - 8) / 4 - 1 do
   local stream, head, stubs, peers = KEYS[4 * inbox + 9], KEYS[4 * inbox + 10], KEYS[4 * inbox + 11], KEYS[4 * inbox + 12]
   local channel, other = ARGV[2 * inbox + 12], ARGV[2 * inbox + 13]
-  local box, number = head_of(stream, head, ARGV[4])
+  local box, number, _, _, recalled = head_of(stream, head, ARGV[4])
   local copy = string.format('I\n%d\n%s\n%d\n%s\n', number + 1, box, time, other) .. payload
   -- The head stays when the stream expires, so that numbers go on and a quiet inbox never looks like a lost one.
-  put(stream, head, stubs, ARGV[6], box, number + 1, time, copy)
+  put(stream, head, ARGV[6], box, number + 1, time, copy)
   redis.call('PEXPIRE', stream, ARGV[7])
-  redis.call('PEXPIRE', stubs, ARGV[7])
+  if recalled then
+    trim(stream, head, stubs, ARGV[6], number + 1)
+    redis.call('PEXPIRE', stubs, ARGV[7])
+  end
   redis.call('SADD', peers, other)
   redis.call('PUBLISH', channel, copy)
 end

@@ -1,49 +1,53 @@
 -- What every script that writes into a log begins with.
 
--- Epoch, last number and last time of a stream, and the epoch its history began with. Without a head nothing is known
--- about what came before: the epoch `fresh` begins, above the numbers still in the stream.
+-- Epoch, last number and last time of a stream, the epoch its history began with, and whether it has stubs. Without a
+-- head nothing is known about what came before: the epoch `fresh` begins, above the numbers still in the stream.
 local function head_of(stream, head, fresh)
-  local known = redis.call('HMGET', head, 'epoch', 'number', 'time', 'born')
+  local known = redis.call('HMGET', head, 'epoch', 'number', 'time', 'born', 'stubs')
   if known[1] then
-    return known[1], tonumber(known[2]), tonumber(known[3]), known[4] or known[1]
+    return known[1], tonumber(known[2]), tonumber(known[3]), known[4] or known[1], known[5]
   end
   local last = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
-  return fresh, last and tonumber(string.match(last[1], '^%d+')) or 0, 0, fresh
+  return fresh, last and tonumber(string.match(last[1], '^%d+')) or 0, 0, fresh, false
 end
 
-local function put(stream, head, stubs, kept, epoch, number, time, payload)
+local function put(stream, head, kept, epoch, number, time, payload)
   redis.call('XADD', stream, 'MAXLEN', '~', kept, string.format('%d-0', number), 'm', payload)
   redis.call('HSET', head, 'epoch', epoch, 'number', string.format('%d', number), 'time', string.format('%d', time))
-  local oldest = redis.call('ZRANGE', stubs, 0, 0, 'WITHSCORES')[2]
-  local stays = number - tonumber(kept) + 1
-  if oldest and tonumber(oldest) < stays then
-    -- Stubs go with the entries around them: those below the first entry and below the part that must stay.
-    local first = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
-    local from = math.min(tonumber(string.match(first[1], '^%d+')), stays)
-    redis.call('ZREMRANGEBYSCORE', stubs, '-inf', string.format('(%d', from))
+end
+
+-- Stubs go with the entries around them: those below the first entry and below the part that must stay.
+local function trim(stream, head, stubs, kept, number)
+  local first = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
+  local from = math.min(tonumber(string.match(first[1], '^%d+')), number - tonumber(kept) + 1)
+  redis.call('ZREMRANGEBYSCORE', stubs, '-inf', string.format('(%d', from))
+  if redis.call('EXISTS', stubs) == 0 then
+    redis.call('HDEL', head, 'stubs')
   end
 end
 
 -- Appends an entry. Answers its offset, epoch and time, the epoch its history began with, and the payload.
 local function append(log, head, stubs, kept, fresh, now, kind, body)
-  local epoch, offset, last, born = head_of(log, head, fresh)
+  local epoch, offset, last, born, recalled = head_of(log, head, fresh)
   if offset > 0 and redis.call('EXISTS', log) == 0 then
     -- The entries are gone: what follows is another history.
-    redis.call('HDEL', head, 'born')
+    redis.call('HDEL', head, 'born', 'stubs')
     redis.call('DEL', stubs)
-    epoch, offset, born = fresh, 0, fresh
+    epoch, offset, born, recalled = fresh, 0, fresh, false
   end
   offset = offset + 1
   local time = math.max(now, last)
   local payload = string.format('%s\n%d\n%s\n%d\n', kind, offset, epoch, time) .. body
-  put(log, head, stubs, kept, epoch, offset, time, payload)
+  put(log, head, kept, epoch, offset, time, payload)
+  if recalled then
+    trim(log, head, stubs, kept, offset)
+  end
   return offset, epoch, time, born, payload
 end
 
 -- Who sends has read his message, if he had read everything before it.
 local function read_own(reads, field, born, offset)
-  local known, read = string.match(redis.call('HGET', reads, field) or '', '^([^\n]*)\n(%d+)$')
-  if offset == 1 or (known == born and tonumber(read) == offset - 1) then
+  if offset == 1 or redis.call('HGET', reads, field) == string.format('%s\n%d', born, offset - 1) then
     redis.call('HSET', reads, field, string.format('%s\n%d', born, offset))
   end
 end

@@ -1,7 +1,7 @@
 -- Takes the content of an entry away, from its log and from the inboxes of a pair, and tells the readers.
 -- A stream entry cannot be changed: it is deleted, and what stays of it, the stub, lies beside the stream.
 --
--- KEYS  1 log   2 stubs of the log   then per inbox: stream, stubs
+-- KEYS  1 log   2 head of the log   3 stubs of the log   then per inbox: stream, head, stubs
 -- ARGV  1 offset   2 the entry's payload   3 its stub   4 notice   5 idle life of an inbox ms
 --       then for world and group: channel; for each inbox: channel, other user
 -- Answer: 1, or 0 when the entry is not what it was
@@ -11,9 +11,11 @@ if not entry or entry[2][2] ~= ARGV[2] then
   return 0
 end
 
-local function replace(stream, stubs, id, number, stub)
+local function replace(stream, head, stubs, id, number, stub)
   redis.call('XDEL', stream, id)
   redis.call('ZADD', stubs, number, stub)
+  -- Those who append look for stubs only where this says so.
+  redis.call('HSET', head, 'stubs', 1)
 end
 
 -- The copy of the entry in an inbox: the newest are looked at first, for mostly they are recalled soon.
@@ -34,17 +36,17 @@ local function copy_in(stream, other)
   end
 end
 
-replace(KEYS[1], KEYS[2], entry[1], ARGV[1], ARGV[3])
-if #KEYS == 2 then
+replace(KEYS[1], KEYS[2], KEYS[3], entry[1], ARGV[1], ARGV[3])
+if #KEYS == 3 then
   redis.call('PUBLISH', ARGV[6], ARGV[4])
 end
-for inbox = 0, #KEYS / 2 - 2 do
-  local stream, stubs = KEYS[2 * inbox + 3], KEYS[2 * inbox + 4]
+for inbox = 0, #KEYS / 3 - 2 do
+  local stream, head, stubs = KEYS[3 * inbox + 4], KEYS[3 * inbox + 5], KEYS[3 * inbox + 6]
   local channel, other = ARGV[2 * inbox + 6], ARGV[2 * inbox + 7]
   local id, copy = copy_in(stream, other)
   if id then
     local stub = string.sub(copy, 1, #copy - #ARGV[2]) .. ARGV[3]
-    replace(stream, stubs, id, string.match(id, '^%d+'), stub)
+    replace(stream, head, stubs, id, string.match(id, '^%d+'), stub)
     redis.call('PEXPIRE', stubs, ARGV[5])
   end
   redis.call('PUBLISH', channel, ARGV[4])

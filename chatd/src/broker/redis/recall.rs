@@ -71,12 +71,12 @@ fn recall_call(
     notice: &[u8],
 ) -> Cmd {
     let keys = &logs.keys;
-    let mut names = vec![keys.log(conversation), keys.stubs(conversation)];
+    let mut names = vec![keys.log(conversation), keys.log_head(conversation), keys.stubs(conversation)];
     let mut targets = Vec::with_capacity(4);
     for topic in &conversation.topics() {
         targets.push(keys.channel(topic));
         if let (Conversation::Pair(_, a, b), Topic::Inbox(_, user)) = (conversation, topic) {
-            names.extend([keys.topic_log(topic), keys.topic_stubs(topic)]);
+            names.extend([keys.topic_log(topic), keys.topic_head(topic), keys.topic_stubs(topic)]);
             targets.push((if user == a { b } else { a }).to_string());
         }
     }
