@@ -3,6 +3,7 @@
 //! Invariant: a connection is in the room of a topic exactly while it should get the topic's pushes; no lock is
 //! held while anything is awaited, and two shards are never locked at once.
 
+mod connection;
 pub mod frame;
 pub mod named;
 pub mod outbox;
@@ -10,13 +11,12 @@ mod rooms;
 pub mod subscriptions;
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use chat_protocol::code::close;
-use chat_protocol::{AppId, UserId};
 use parking_lot::Mutex;
 
 use crate::broker::{ConnectionId, Effect, Event, Sink, Skip, Topic};
@@ -26,59 +26,10 @@ use named::Named;
 use outbox::{Close, Delivery, Limits, Outbox, Pushed};
 use rooms::Rooms;
 
+pub use connection::{Connection, Identity};
+
 /// Log-ins and fan-outs lock one of these at a time.
 const SHARDS: usize = 16;
-
-/// One WebSocket connection as the hub sees it.
-#[derive(Debug)]
-pub struct Connection {
-    /// Its name over all nodes.
-    pub id: ConnectionId,
-    /// What waits to be written to it.
-    pub outbox: Outbox,
-    opened_s: u32,
-    heard_s: AtomicU32,
-    session: Mutex<Option<Session>>,
-}
-
-/// What a logged-in connection follows.
-#[derive(Debug)]
-pub(crate) struct Session {
-    identity: Identity,
-    topics: Vec<Topic>,
-}
-
-/// Who speaks on a connection.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Identity {
-    /// Which world.
-    pub app: AppId,
-    /// Who.
-    pub user: UserId,
-}
-
-impl Connection {
-    pub(crate) fn begin(&self, identity: &Identity) {
-        *self.session.lock() = Some(Session { identity: identity.clone(), topics: Vec::with_capacity(2) });
-    }
-
-    /// Ends the session; gives the topics it followed.
-    pub(crate) fn end(&self) -> Vec<Topic> {
-        self.session.lock().take().map(|session| session.topics).unwrap_or_default()
-    }
-
-    /// Who speaks on it, once logged in.
-    #[must_use]
-    pub fn identity(&self) -> Option<Identity> {
-        self.session.lock().as_ref().map(|session| session.identity.clone())
-    }
-
-    /// Topics the connection follows.
-    #[must_use]
-    pub fn topics(&self) -> Vec<Topic> {
-        self.session.lock().as_ref().map(|session| session.topics.clone()).unwrap_or_default()
-    }
-}
 
 /// Deadlines the sweep enforces, in seconds.
 #[derive(Debug, Clone, Copy)]

@@ -1,0 +1,62 @@
+//! One WebSocket connection as the hub sees it: its name, its outbox, who speaks on it and what it follows.
+//!
+//! Invariant: a connection without a session is in no room.
+
+use std::sync::atomic::AtomicU32;
+
+use chat_protocol::{AppId, UserId};
+use parking_lot::Mutex;
+
+use super::outbox::Outbox;
+use crate::broker::{ConnectionId, Topic};
+
+/// One WebSocket connection as the hub sees it.
+#[derive(Debug)]
+pub struct Connection {
+    /// Its name over all nodes.
+    pub id: ConnectionId,
+    /// What waits to be written to it.
+    pub outbox: Outbox,
+    pub(super) opened_s: u32,
+    pub(super) heard_s: AtomicU32,
+    pub(super) session: Mutex<Option<Session>>,
+}
+
+/// What a logged-in connection follows.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) identity: Identity,
+    pub(super) topics: Vec<Topic>,
+}
+
+/// Who speaks on a connection.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// Which world.
+    pub app: AppId,
+    /// Who.
+    pub user: UserId,
+}
+
+impl Connection {
+    pub(super) fn begin(&self, identity: &Identity) {
+        *self.session.lock() = Some(Session { identity: identity.clone(), topics: Vec::with_capacity(2) });
+    }
+
+    /// Ends the session; gives the topics it followed.
+    pub(super) fn end(&self) -> Vec<Topic> {
+        self.session.lock().take().map(|session| session.topics).unwrap_or_default()
+    }
+
+    /// Who speaks on it, once logged in.
+    #[must_use]
+    pub fn identity(&self) -> Option<Identity> {
+        self.session.lock().as_ref().map(|session| session.identity.clone())
+    }
+
+    /// Topics the connection follows.
+    #[must_use]
+    pub fn topics(&self) -> Vec<Topic> {
+        self.session.lock().as_ref().map(|session| session.topics.clone()).unwrap_or_default()
+    }
+}
