@@ -169,6 +169,10 @@ impl Receiver {
         };
         match frame {
             Frame::Answer(answer) => return Some(answer),
+            // News of a group: who joined or left.
+            Frame::Delivery(delivery) if delivery.text.is_empty() => {
+                self.recovers(flow, delivery.offset, now_ns);
+            }
             Frame::Delivery(delivery) => match flow.plan.payload.read(&delivery.text) {
                 Reading::Ours(stamp) => self.deliver(flow, &delivery, stamp, now_ns),
                 Reading::Corrupt => self.corrupted += 1,

@@ -20,6 +20,9 @@ use crate::wire::payload::Stamp;
 use crate::wire::request;
 use crate::wire::socket::{End, Socket};
 
+/// What a server answers to the close of a client.
+const OWN_CLOSE: u16 = 1000;
+
 /// A client, connected or not.
 #[derive(Debug)]
 pub struct Client {
@@ -146,19 +149,14 @@ impl Client {
             }
             return Poll::Ready(Ending::Cut);
         }
-        let stopped = self.control.stopped();
-        if self.control.deaf() && !self.closing {
-            // What a slow reader left unread ends with the server's close, if there was one.
-            let unread = if stopped { self.poll_skip(cx) } else { self.poll_write(cx) };
-            if unread.is_ready() || !stopped {
-                return unread.map(Ending::Server);
-            }
-        }
-        if stopped && !self.closing {
+        if self.control.stopped() && !self.closing {
             self.closing = true;
             if let Some(socket) = &mut self.socket {
                 socket.queue_close();
             }
+        }
+        if self.control.deaf() {
+            return self.poll_deaf(cx);
         }
         let polled = self.poll_socket(cx);
         self.receiver.publish(&self.flow);
@@ -169,28 +167,26 @@ impl Client {
         polled.map(|end| if self.closing { Ending::Own } else { Ending::Server(end) })
     }
 
-    /// Shows signs of life and reads nothing.
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        let Some(socket) = &mut self.socket else { return Poll::Pending };
-        if self.control.take_heartbeat() {
+    /// Shows signs of life and reads nothing. At the end of the run it reads and throws away what piled up, to learn
+    /// whether the server had closed: only the answer to its own close says that it had not.
+    fn poll_deaf(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        let Some(socket) = &mut self.socket else { return Poll::Ready(Ending::Own) };
+        if !self.closing && self.control.take_heartbeat() {
             socket.queue_text(&request::heartbeat());
         }
-        match socket.poll_flush(cx) {
-            Poll::Ready(Err(end)) => Poll::Ready(end),
-            _ => Poll::Pending,
-        }
-    }
-
-    /// Throws away what there is to read.
-    fn poll_skip(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        let Some(socket) = &mut self.socket else { return Poll::Pending };
-        loop {
-            match socket.poll_texts(cx, |_| {}) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(end)) => return Poll::Ready(end),
+        if self.closing {
+            loop {
+                match socket.poll_texts(cx, |_| {}) {
+                    Poll::Pending => break,
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(end)) if end.code == OWN_CLOSE => return Poll::Ready(Ending::Own),
+                    Poll::Ready(Err(end)) => return Poll::Ready(Ending::Server(end)),
+                }
             }
         }
+        // A connection that broke tells why when it is read.
+        let _ = socket.poll_flush(cx);
+        Poll::Pending
     }
 
     fn poll_socket(&mut self, cx: &mut Context<'_>) -> Poll<End> {
