@@ -74,7 +74,7 @@ pub async fn run(args: impl IntoIterator<Item = OsString>, surroundings: Surroun
     exit.code()
 }
 
-/// A command that goes on until it is told to stop ends well when it is; any other one was interrupted.
+/// A command that goes on until it is told to stop ends in order when it is; any other one is cut off.
 async fn until_interrupted(
     command: Command,
     operator: &Operator,
@@ -87,9 +87,11 @@ async fn until_interrupted(
         () = interrupt => {
             if is_endless {
                 operator.stop.notify_one();
-                return tokio::time::timeout(LONGEST_FAREWELL, work).await.unwrap_or(Exit::Done);
+                // What came so far is shown to its end.
+                let _ = tokio::time::timeout(LONGEST_FAREWELL, work).await;
+            } else {
+                operator.console.error("interrupted");
             }
-            operator.console.error("interrupted");
             Exit::Interrupted
         }
     }

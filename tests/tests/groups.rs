@@ -190,7 +190,11 @@ async fn members_are_listed_in_pages(site: Site) {
         let page = site.last().http().call_raw("/group/members", &page).await.expect("a page");
         assert_eq!(page["memberCount"], 25);
         names.extend(
-            page["members"].as_array().expect("names").iter().map(|name| name.as_str().unwrap().to_owned()),
+            page["members"]
+                .as_array()
+                .expect("names")
+                .iter()
+                .map(|name| name.as_str().expect("a name").to_owned()),
         );
         cursor = page["cursor"].clone();
         if cursor.is_null() {

@@ -21,7 +21,7 @@ use crate::pages::Pages;
 
 const EXAMPLES: &str = "\
 The user named by --as is logged in as long as it runs. A broken connection is
-replaced, and what was missed meanwhile is fetched. Ctrl-C ends it with code 0.
+replaced, and what was missed meanwhile is fetched. Ctrl-C ends it with code 130.
 
 Examples:
   chatctl --app 101 --as 马超 tail ''

@@ -68,7 +68,7 @@ async fn json_is_the_message_as_it_was_sent() {
     let server = server(|| Reply::HangUp).await;
     let (exit, out, _) = run(&server, &["", "--last", "1", "-o", "jsonl"]).await;
     let shown: Value = serde_json::from_str(&out).unwrap();
-    assert_eq!((exit, shown), (0, message("", "b", 8, 3000)));
+    assert_eq!((exit, shown), (130, message("", "b", 8, 3000)));
     let (exit, out, _) = run(&server, &["user:x"]).await;
     assert_eq!((exit, out.as_str()), (0, ""), "without --last nothing old is shown");
 }
