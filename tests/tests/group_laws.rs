@@ -211,6 +211,7 @@ async fn pages_of_members_tile_in_byte_order(engine: Engine) {
             assert!(page.users.len() <= limit);
             after = page.users.last().cloned();
             found.extend(page.users);
+            assert!(found.len() <= all.len(), "a name comes twice: {found:?}");
             if !page.more {
                 break;
             }
