@@ -111,32 +111,9 @@ impl App {
         let limit = config.presence.announce_limit;
         let roll =
             Arc::new(Roll::new(hub.clone(), presence.clone(), broker.clone(), base.clock.clone(), limit));
-        let groups = engine.groups.clone();
-        let regroup = Regroup::new(hub.clone(), subscriptions.clone(), groups.clone(), broker.clone());
-        let chat = Arc::new(Chat::new(broker.clone(), base.counters.clone()));
-        let services = services(&base, &engine, &chat);
-        let operations = Arc::new(Table::new(&services));
-        let sessions = Sessions {
-            hub: hub.clone(),
-            subscriptions: subscriptions.clone(),
-            roll: roll.clone(),
-            chat,
-            operations: operations.clone(),
-            groups,
-            broker,
-            max_frame_bytes: config.limits.max_frame_bytes,
-        };
-
+        let regroup = Regroup::new(hub.clone(), subscriptions.clone(), engine.groups.clone(), broker.clone());
+        let edge = edge(config, &base, &engine, &subscriptions, &roll);
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let edge = Edge {
-            operations,
-            system: services.system,
-            sessions: Arc::new(sessions),
-            tasks: TaskTracker::new(),
-            max_connections,
-            allowed_origins: config.serve.allowed_origins.clone().into(),
-            max_body_bytes: MAX_BODY_BYTES,
-        };
         let connections = edge.tasks.clone();
         let serving = listener::serve(listener, http::router(edge), room, tasks.clone(), stop.clone());
         let accepting = tokio::spawn(serving);
@@ -176,6 +153,38 @@ impl App {
         if let Err(error) = self.presence.resign().await {
             tracing::warn!(%error, "the lease could not be given back; it expires by itself");
         }
+    }
+}
+
+/// What the HTTP edge leads to: operations and connections.
+fn edge(
+    config: &Config,
+    base: &Base,
+    engine: &Engine,
+    subscriptions: &Arc<Subscriptions>,
+    roll: &Arc<Roll>,
+) -> Edge {
+    let chat = Arc::new(Chat::new(engine.broker.clone(), base.counters.clone()));
+    let services = services(base, engine, &chat);
+    let operations = Arc::new(Table::new(&services));
+    let sessions = Sessions {
+        hub: base.hub.clone(),
+        subscriptions: subscriptions.clone(),
+        roll: roll.clone(),
+        chat,
+        operations: operations.clone(),
+        groups: engine.groups.clone(),
+        broker: engine.broker.clone(),
+        max_frame_bytes: config.limits.max_frame_bytes,
+    };
+    Edge {
+        operations,
+        system: services.system,
+        sessions: Arc::new(sessions),
+        tasks: TaskTracker::new(),
+        max_connections: base.max_connections,
+        allowed_origins: config.serve.allowed_origins.clone().into(),
+        max_body_bytes: MAX_BODY_BYTES,
     }
 }
 

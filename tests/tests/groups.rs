@@ -157,6 +157,8 @@ async fn only_the_owner_kicks_and_dismisses(site: Site) {
     assert_eq!(refused(member.request("group/dismiss", &json!({"groupId": "g"})).await), 1003);
     assert_eq!(refused(owner.request("group/leave", &json!({"groupId": "g"})).await), 1009);
     assert_eq!(refused(owner.request("group/kick", &kick).await), 1009);
+    let recall = json!({"target": "group:g", "offset": 1});
+    assert_eq!(refused(owner.request("message/recall", &recall).await), 1009);
     let taken = json!({"groupId": "g", "name": "mine"});
     assert_eq!(refused(member.request("group/create", &taken).await), 1009);
 }

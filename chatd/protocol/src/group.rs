@@ -11,6 +11,9 @@ pub const MAX_GROUP_NAME_BYTES: usize = 128;
 /// Members in one page at most.
 pub const MAX_MEMBERS_PAGE: u32 = 1000;
 
+/// `type` of the entries of a group's history that tell of changes; chatd itself writes them.
+pub const CHANGE_KINDS: [&str; 5] = ["create", "join", "leave", "kick", "dismiss"];
+
 const APP_ID: Field = Field::required("appId", Kind::AppId, "which world");
 const USER_ID: Field = Field::required("userId", Kind::UserId, "the acting user");
 const GROUP_ID: Field = Field::required("groupId", Kind::GroupId, "which group");

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chat_protocol::group::CHANGE_KINDS;
 use chat_protocol::message::{
     DEFAULT_HISTORY_PAGE, History, HistoryRequest, HistoryResponse, MAX_HISTORY_PAGE, Recall, RecallRequest,
     Recalled,
@@ -67,6 +68,13 @@ impl MessageOps {
     async fn recall(&self, caller: Caller, request: RecallRequest) -> Result<Recalled, Refusal> {
         let conversation =
             self.conversation(request.app_id, request.user_id.as_ref(), &request.target).await?;
+        let after = Range::After(request.offset.saturating_sub(1));
+        let page = self.broker.read(&conversation, after, 1).await?;
+        if let Some(entry) = page.entries.first().filter(|entry| entry.offset == request.offset)
+            && CHANGE_KINDS.contains(&push(entry)?.content.kind.as_str())
+        {
+            return Err(Refusal::new(Code::RefusedByRule, "who came and went stays in a group's history"));
+        }
         let by = match &caller {
             Caller::Operator => None,
             Caller::Session(identity) => Some(&identity.user),
