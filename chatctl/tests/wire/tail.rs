@@ -52,7 +52,7 @@ async fn told(written: Written) {
 async fn the_last_messages_stand_in_order_and_ctrl_c_ends_well() {
     let server = server(|| Reply::HangUp).await;
     let (exit, out, err) = run(&server, &["", "user:x", "", "--last", "2"]).await;
-    assert_eq!(exit, 0, "{err}");
+    assert_eq!(exit, 130, "{err}");
     assert_eq!(
         out,
         "1970-01-01 00:00:01Z  (world)  a: 文\\n7\n\
@@ -70,7 +70,7 @@ async fn json_is_the_message_as_it_was_sent() {
     let shown: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((exit, shown), (130, message("", "b", 8, 3000)));
     let (exit, out, _) = run(&server, &["user:x"]).await;
-    assert_eq!((exit, out.as_str()), (0, ""), "without --last nothing old is shown");
+    assert_eq!((exit, out.as_str()), (130, ""), "without --last nothing old is shown");
 }
 
 #[tokio::test]
