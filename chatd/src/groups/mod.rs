@@ -13,7 +13,7 @@ pub mod redis;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use chat_protocol::{AppId, Code, GroupId, Refusal, Target, UserId};
+use chat_protocol::{AppId, Code, GroupId, Refusal, UserId};
 
 /// Notice to the inbox of a user who has joined a group: the nodes that hold his connections follow it from now on.
 pub const JOINED: &str = "group/join";
@@ -67,32 +67,6 @@ pub struct Joined {
     pub group: GroupId,
     /// Offset of the entry that told of his joining; what stands after it is for him.
     pub since: u64,
-}
-
-impl Joined {
-    /// The data of a [`JOINED`] notice. `since` is absent when the user had joined before.
-    #[must_use]
-    pub fn notice(group: &GroupId, user: &UserId, since: Option<u64>) -> String {
-        let mut data = serde_json::json!({"target": Target::Group(group.clone()), "from": user});
-        if let Some(since) = since {
-            data["offset"] = since.into();
-        }
-        data.to_string()
-    }
-
-    /// Which group the user has joined now, and where, by the notice's data.
-    #[must_use]
-    pub fn from_notice(data: &[u8]) -> Option<Self> {
-        #[derive(serde::Deserialize)]
-        struct Data {
-            target: Target,
-            offset: u64,
-        }
-        match serde_json::from_slice(data) {
-            Ok(Data { target: Target::Group(group), offset: since }) => Some(Self { group, since }),
-            _ => None,
-        }
-    }
 }
 
 /// Part of the members of a group.

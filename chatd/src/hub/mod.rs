@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 
 use crate::broker::{ConnectionId, Effect, Event, Sink, Skip, Topic};
 use crate::counters::Counters;
-use crate::groups::{JOINED, Joined};
+use crate::groups::JOINED;
 use named::Named;
 use outbox::{Close, Delivery, Limits, Outbox, Pushed};
 use rooms::Rooms;
@@ -235,11 +235,7 @@ impl Sink for Hub {
                 if let Topic::Inbox(app, user) = topic
                     && &*notice.cmd == JOINED
                 {
-                    let identity = Identity { app: *app, user: user.clone() };
-                    match Joined::from_notice(&notice.data) {
-                        Some(joined) => self.regroup.note_joined(identity, joined),
-                        None => self.regroup.note(identity),
-                    }
+                    self.regroup.note(Identity { app: *app, user: user.clone() });
                 }
                 self.fan_out(topic, &Delivery { frame: frame::notice(notice), position: None }, &notice.skip);
             }

@@ -14,7 +14,7 @@ use chat_protocol::{AppId, GroupId, Refusal, Target, UserId};
 use super::{Table, on};
 use crate::broker::{Broker, Notice, Skip, Topic};
 use crate::chat::Chat;
-use crate::groups::{Change, Changed, GroupError, Groups, JOINED, Joined};
+use crate::groups::{Change, Changed, GroupError, Groups, JOINED};
 use crate::hub::{Hub, Identity};
 
 /// What the operations need.
@@ -44,15 +44,14 @@ impl GroupOps {
                 .map_err(|e| Refusal::parameter("groupId", e))?,
         };
         self.groups.create(request.app_id, &group_id, &request.user_id, &name).await?;
-        self.follow(request.app_id, &group_id, &request.user_id, None).await?;
+        self.follow(request.app_id, &group_id, &request.user_id).await?;
         self.describe(request.app_id, group_id).await
     }
 
     async fn join(&self, request: GroupRequest) -> Result<MembershipResponse, Refusal> {
         let change = Change::Join(request.user_id.clone());
         let changed = self.groups.change(request.app_id, &request.group_id, &change).await?;
-        let since = changed.changed.then_some(changed.offset);
-        self.follow(request.app_id, &request.group_id, &request.user_id, since).await?;
+        self.follow(request.app_id, &request.group_id, &request.user_id).await?;
         Ok(response(&changed))
     }
 
@@ -67,14 +66,9 @@ impl GroupOps {
 
     /// Tells every node that holds a connection of the user. A repeated call tells again, so a lost notice is mended
     /// by repeating the request.
-    async fn follow(
-        &self,
-        app: AppId,
-        group: &GroupId,
-        user: &UserId,
-        since: Option<u64>,
-    ) -> Result<(), Refusal> {
-        let data = Joined::notice(group, user, since);
+    async fn follow(&self, app: AppId, group: &GroupId, user: &UserId) -> Result<(), Refusal> {
+        let target = Target::Group(group.clone());
+        let data = serde_json::json!({"target": target, "from": user}).to_string();
         let notice = Notice { cmd: JOINED.into(), data: Bytes::from(data), skip: Skip::Nobody };
         self.broker.notify(&Topic::Inbox(app, user.clone()), notice).await?;
         // The caller's own connection is here: it follows the group when it reads the answer.

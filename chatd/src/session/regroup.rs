@@ -41,13 +41,12 @@ impl Regroup {
     /// Looks after users as they are named, for ever.
     pub async fn run(self: Arc<Self>) {
         use futures_util::StreamExt;
-        let regroup = &*self;
         loop {
             let named = self.hub.regroup.take().await;
             let failed: Vec<_> = futures_util::stream::iter(named)
-                .map(|(identity, reason)| async move {
-                    let error = regroup.look_after(&identity, &reason.joined).await.err();
-                    reason.waiters.into_iter().for_each(|waiter| _ = waiter.send(()));
+                .map(|(identity, waiters)| async {
+                    let error = self.look_after(&identity).await.err();
+                    waiters.into_iter().for_each(|waiter| _ = waiter.send(()));
                     error.map(|error| (identity, error))
                 })
                 .buffer_unordered(AT_ONCE)
@@ -62,25 +61,19 @@ impl Regroup {
         }
     }
 
-    /// `told` are groups the user is said to have joined: when he is out again by now, what was said in between is
-    /// still his.
-    async fn look_after(&self, identity: &Identity, told: &[Joined]) -> Result<(), Refusal> {
+    async fn look_after(&self, identity: &Identity) -> Result<(), Refusal> {
         let connections = self.hub.connections_of(identity);
         if connections.is_empty() {
             return Ok(());
         }
         let groups = self.groups.of_user(identity.app, &identity.user).await?;
-        let past: Vec<_> =
-            told.iter().filter(|told| groups.iter().all(|now| now.group != told.group)).collect();
         for connection in connections {
             self.leave_others(&connection, identity, &groups);
-            for (joined, is_member) in
-                past.iter().map(|past| (*past, false)).chain(groups.iter().map(|now| (now, true)))
-            {
+            for joined in &groups {
                 let topic = Topic::Group(identity.app, joined.group.clone());
                 if !self.hub.holds(&connection, identity, &topic) {
                     connection.outbox.hold();
-                    let entered = self.enter(&connection, identity, joined, topic, is_member).await;
+                    let entered = self.enter(&connection, identity, joined, topic).await;
                     let sent = entered.as_ref().ok().cloned();
                     connection.outbox.release(sent);
                     entered?;
@@ -106,7 +99,6 @@ impl Regroup {
         identity: &Identity,
         joined: &Joined,
         topic: Topic,
-        is_member: bool,
     ) -> Result<(Conversation, u64), Refusal> {
         self.subscriptions.follow(connection, std::slice::from_ref(&topic)).await?;
         let conversation = Conversation::Group(identity.app, joined.group.clone());
@@ -114,11 +106,10 @@ impl Regroup {
         let after = joined.since.max(connection.outbox.known(&conversation));
         let removed = |entry: &Entry| removes(entry, &identity.user);
         let missed = missed::read(&*self.broker, &conversation, None, after, &mut budget, removed).await?;
-        // Who is out by now and not by this log, was in another group of the same name.
-        if missed.ended || is_member {
-            missed.frames.into_iter().for_each(|frame| _ = connection.outbox.answer(frame));
+        for frame in missed.frames {
+            connection.outbox.answer(frame);
         }
-        if missed.ended || !is_member {
+        if missed.ended {
             // Removed before the room was entered: what came since is not for this user.
             self.subscriptions.unfollow(connection, &topic);
             connection.outbox.discard(&conversation);
