@@ -138,7 +138,10 @@ fn commit(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broker::{BrokerError, Notice, Skip};
+    use bytes::Bytes;
+    use chat_protocol::{MsgId, UserId};
+
+    use crate::broker::{BrokerError, Conversation, Notice, Outgoing, REPEAT_WINDOW_MS, Receipt, Skip};
 
     /// Writes a row, publishes, and then succeeds, is refused, or fails in SQL.
     fn writes(id: i64, end: Option<&'static str>) -> Box<dyn Job> {
@@ -179,5 +182,36 @@ mod tests {
         let mut batch = [writes(1, None), writes(2, Some("ROLLBACK; no statement")), writes(3, None)];
         assert!(commit(&mut connection, &mut batch, KEPT, 0).is_err());
         assert_eq!(rows(&connection), [0_i64; 0]);
+    }
+
+    #[test]
+    fn message_ids_of_short_conversations_are_forgotten_too() {
+        let mut connection = super::super::store::memory().unwrap();
+        for day in 1..=2 {
+            let now_ms = day * 2 * REPEAT_WINDOW_MS;
+            for number in 0..100 {
+                let sender = UserId::new("a").unwrap();
+                let message = Outgoing {
+                    conversation: Conversation::Pair(
+                        1,
+                        sender.clone(),
+                        UserId::new(&format!("b{number}")).unwrap(),
+                    ),
+                    sender,
+                    msg_id: MsgId::new(&format!("{day}-{number}")).unwrap(),
+                    repeatable: true,
+                    members: Bytes::new(),
+                    skip: Skip::Nobody,
+                };
+                let receipt = Receipt { offset: 1, epoch: "e".into(), time: now_ms, duplicate: false };
+                let work = move |step: &mut Step<'_>| {
+                    super::super::sent::remember(step, &message, &receipt).map_err(BrokerError::from)
+                };
+                commit(&mut connection, &mut [job(work).0], KEPT, now_ms).unwrap();
+            }
+        }
+        let count = |row: &rusqlite::Row<'_>| row.get::<_, u64>(0);
+        let kept = connection.query_row("SELECT count(*) FROM sent", [], count).unwrap();
+        assert_eq!(kept, 100, "of the last day only");
     }
 }
