@@ -10,7 +10,7 @@
 //! | [`config`] | settings from file, environment and flags |
 //! | [`app`] | the composition root: the only place that names adapters |
 //! | [`clock`] | the time of day, as a port |
-//! | [`log`] | what goes to stderr
+//! | [`log`] | what goes to stderr |
 //! | [`counters`] | what the node counts about itself |
 //! | [`keys`] | names of Redis keys and channels |
 //! | [`listener`] | the accept loop |
@@ -23,6 +23,7 @@
 //! | [`friends`] | how users stand to each other: port and adapters |
 //! | [`conversations`] | a user's conversations and read state: port and adapters |
 //! | [`presence`] | who is online: port, adapters, the roll of this node |
+//! | [`embedded`] | the SQLite files of the embedded engine and the thread that writes each |
 //! | [`broker`] | one log and one bus: port and adapters |
 //! | [`hub`] | who is connected here, fan-out, outboxes |
 //!
@@ -39,6 +40,7 @@ pub mod clock;
 pub mod config;
 pub mod conversations;
 pub mod counters;
+pub mod embedded;
 pub mod friends;
 pub mod groups;
 pub mod http;

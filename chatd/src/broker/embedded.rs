@@ -7,12 +7,10 @@ pub(crate) mod log;
 mod recall;
 mod schema;
 mod sent;
-mod store;
-pub(crate) mod writer;
 
 use std::fmt::Display;
 use std::fs::{File, TryLockError};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -25,37 +23,31 @@ use super::{
     Broker, BrokerError, Conversation, Event, Notice, Outgoing, Page, Range, Receipt, Retention, Sink, Topic,
 };
 use crate::clock::Clock;
-use store::Readers;
-use writer::{Job, Published, Step};
+use crate::embedded::writer::{self, Scope};
+use crate::embedded::{Database, Fault};
+pub use crate::embedded::{Place, Sync};
 
-/// Jobs waiting for the writer; callers wait when it is full.
-const WRITER_QUEUE: usize = 4096;
 /// Events waiting for the dispatcher; the writer waits when it is full.
 const DISPATCH_QUEUE: usize = 4096;
 
-/// Where the tables are kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
-    /// In memory; gone when the process ends.
-    Memory,
-    /// In this directory.
-    Directory(PathBuf),
+/// An event and the topics it goes to.
+pub(crate) type Published = (Vec<Topic>, Event);
+/// What a job of this engine works with.
+pub(crate) type Step<'a> = writer::Step<'a, Log>;
+
+/// What the jobs share.
+pub(crate) struct Log {
+    retention: Retention,
+    dispatch: mpsc::Sender<Published>,
 }
 
-/// What a commit survives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Sync {
-    /// The end of the process, however sudden.
-    Normal,
-    /// A power cut too; each group of commits waits for the disk.
-    Full,
-}
+impl Scope for Log {
+    type Event = Published;
 
-/// What a call of this engine can fail with: the refusals of its port, and that the store does not answer.
-pub(crate) trait Fault: From<rusqlite::Error> + Send + 'static {
-    /// The store did not answer for this reason.
-    fn unreachable(reason: &dyn Display) -> Self;
+    fn publish(&self, event: Published) {
+        // Fails only when the dispatcher is gone, that is at shutdown.
+        let _ = self.dispatch.blocking_send(event);
+    }
 }
 
 impl Fault for BrokerError {
@@ -72,10 +64,8 @@ impl From<rusqlite::Error> for BrokerError {
 
 /// See the file's head.
 pub struct Embedded {
-    writer: mpsc::Sender<Box<dyn Job>>,
+    database: Database<Log>,
     dispatch: mpsc::Sender<Published>,
-    /// None in memory, where the writer's connection is the only one.
-    readers: Option<Readers>,
     /// Held for the life of the engine, so that no second chatd opens the directory.
     _lock: Option<File>,
 }
@@ -92,25 +82,15 @@ impl Embedded {
         clock: Arc<dyn Clock>,
         sink: Arc<dyn Sink>,
     ) -> Result<Arc<Self>, String> {
-        let (connection, lock, readers) = match place {
-            Place::Memory => (store::memory(), None, None),
-            Place::Directory(directory) => {
-                let lock = lock(directory)?;
-                let file = directory.join("chat.sqlite3");
-                (store::file(&file, sync), Some(lock), Some(Readers::new(file)))
-            }
+        let lock = match place {
+            Place::Memory => None,
+            Place::Directory(directory) => Some(lock(directory)?),
         };
-        let mut connection =
-            connection.map_err(|error| format!("cannot open the log in {place:?}: {error}"))?;
         let (dispatch, events) = mpsc::channel(DISPATCH_QUEUE);
-        let (writer, jobs) = mpsc::channel(WRITER_QUEUE);
+        let log = Log { retention, dispatch: dispatch.clone() };
+        let database = Database::open(place, "chat.sqlite3", sync, schema::STEPS, log, clock)?;
         tokio::spawn(deliver(events, sink));
-        let publish = dispatch.clone();
-        std::thread::Builder::new()
-            .name("chat-log".to_owned())
-            .spawn(move || writer::run(&mut connection, jobs, &publish, retention, &*clock))
-            .map_err(|error| format!("cannot start the writer thread: {error}"))?;
-        Ok(Arc::new(Self { writer, dispatch, readers, _lock: lock }))
+        Ok(Arc::new(Self { database, dispatch, _lock: lock }))
     }
 
     /// Runs `work` in the writer's transaction and gives its answer after the commit. An error undoes what it did.
@@ -120,9 +100,7 @@ impl Embedded {
         E: Fault,
         W: FnOnce(&mut Step<'_>) -> Result<T, E> + Send + 'static,
     {
-        let (job, answer) = writer::job(work);
-        self.writer.send(job).await.map_err(|_| gone::<E>())?;
-        answer.await.map_err(|_| gone::<E>())?
+        self.database.change(work).await
     }
 
     /// Runs `work`, which only reads, on tables of one moment.
@@ -132,15 +110,8 @@ impl Embedded {
         E: Fault,
         W: FnOnce(&Connection) -> Result<T, E> + Send + 'static,
     {
-        match &self.readers {
-            Some(readers) => readers.read(work).await,
-            None => self.change(move |step| work(step.connection)).await,
-        }
+        self.database.query(work).await
     }
-}
-
-fn gone<E: Fault>() -> E {
-    E::unreachable(&"the writer has stopped")
 }
 
 fn lock(directory: &Path) -> Result<File, String> {
@@ -174,7 +145,8 @@ impl Broker for Embedded {
     }
 
     async fn notify(&self, topic: &Topic, notice: Notice) -> Result<(), BrokerError> {
-        self.dispatch.send((vec![topic.clone()], Event::Notice(notice))).await.map_err(|_| gone())
+        let sent = self.dispatch.send((vec![topic.clone()], Event::Notice(notice))).await;
+        sent.map_err(|_| BrokerError::Unreachable("the dispatcher has stopped".to_owned()))
     }
 
     // Within one process nothing is lost between commit and delivery, so there is nothing to subscribe to.
@@ -205,6 +177,6 @@ impl Broker for Embedded {
     }
 
     async fn ready(&self) -> Result<(), BrokerError> {
-        if self.writer.is_closed() { Err(gone()) } else { Ok(()) }
+        self.database.ready()
     }
 }

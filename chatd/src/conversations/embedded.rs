@@ -10,8 +10,7 @@ use chat_protocol::{AppId, UserId};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{Conversations, State};
-use crate::broker::embedded::writer::Step;
-use crate::broker::embedded::{Embedded, log};
+use crate::broker::embedded::{Embedded, Step, log};
 use crate::broker::{BrokerError, Conversation};
 use crate::groups;
 

@@ -11,8 +11,8 @@ use chat_protocol::{AppId, UserId};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{Action, Circle, FriendError, Friends, Outcome};
-use crate::broker::embedded::writer::Step;
-use crate::broker::embedded::{Embedded, Fault, log};
+use crate::broker::embedded::{Embedded, Step, log};
+use crate::embedded::Fault;
 
 /// See the file's head.
 pub struct EmbeddedFriends {

@@ -11,10 +11,10 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
 use super::{Change, Changed, Group, GroupError, Groups, Joined, Members};
-use crate::broker::embedded::writer::Step;
-use crate::broker::embedded::{Embedded, Fault, log};
+use crate::broker::embedded::{Embedded, Step, log};
 use crate::broker::{BrokerError, Conversation, Effect, Outgoing, Receipt, Skip};
 use crate::conversations;
+use crate::embedded::Fault;
 
 /// See the file's head.
 pub struct EmbeddedGroups {

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use chat_protocol::{AppId, GroupId, MsgId, UserId};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::Step;
 use super::sent;
-use super::writer::Step;
 use crate::broker::{
     BrokerError, Conversation, Effect, Entry, Event, Outgoing, Page, Range, Receipt, new_epoch,
 };
@@ -34,7 +34,7 @@ pub(crate) struct Head {
 /// Appends a message if its sender may send it, or finds that it was appended before.
 pub(crate) fn append(step: &mut Step<'_>, message: Outgoing) -> Result<Receipt, BrokerError> {
     if message.repeatable
-        && let Some(first) = sent::find(step, &message)?
+        && let Some(first) = sent::find(step.connection, &message, step.now_ms)?
     {
         return Ok(first);
     }
@@ -77,12 +77,12 @@ pub(crate) fn put(step: &mut Step<'_>, message: Outgoing, effect: Effect) -> rus
     trim(step, head.id, offset, time)?;
     let receipt = Receipt { offset, epoch: head.epoch.clone(), time, duplicate: false };
     if message.repeatable {
-        sent::remember(step, &message, &receipt)?;
+        sent::remember(step.connection, &message, &receipt, step.now_ms)?;
     }
     let topics = message.conversation.topics();
     let Outgoing { conversation, msg_id, members, skip, .. } = message;
     let entry = Entry { offset, epoch: head.epoch, time, msg_id, members };
-    step.publish(topics, Event::Message { conversation, entry, skip, effect });
+    step.publish((topics, Event::Message { conversation, entry, skip, effect }));
     Ok(receipt)
 }
 
@@ -90,16 +90,16 @@ fn trim(step: &Step<'_>, log: i64, offset: u64, time: u64) -> rusqlite::Result<(
     if offset.is_multiple_of(TRIM_STEP) {
         step.connection
             .prepare_cached("DELETE FROM entry WHERE conversation = ?1 AND offset <= ?2")?
-            .execute(params![log, offset.saturating_sub(step.retention.max_messages)])?;
+            .execute(params![log, offset.saturating_sub(step.scope.retention.max_messages)])?;
     }
-    if step.retention.max_age_ms > 0 {
+    if step.scope.retention.max_age_ms > 0 {
         // Times rise with offsets: the search stops at the first entry that stays.
         step.connection
             .prepare_cached(
                 "DELETE FROM entry WHERE conversation = ?1 AND offset <
                  (SELECT offset FROM entry WHERE conversation = ?1 AND time >= ?2 ORDER BY offset LIMIT 1)",
             )?
-            .execute(params![log, time.saturating_sub(step.retention.max_age_ms)])?;
+            .execute(params![log, time.saturating_sub(step.scope.retention.max_age_ms)])?;
     }
     Ok(())
 }

@@ -8,8 +8,8 @@ use chat_protocol::{MsgId, Target, UserId};
 use rusqlite::{OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
+use super::Step;
 use super::log;
-use super::writer::Step;
 use crate::broker::{BrokerError, Conversation, Event, Notice, Skip};
 
 /// What stays of a message.
@@ -62,7 +62,7 @@ pub fn recall(
         .prepare_cached("UPDATE entry SET members = ?3 WHERE conversation = ?1 AND offset = ?2")?
         .execute(params![head.id, offset, &remains[1..remains.len() - 1]])?;
     let notice = Notice { cmd: RECALL_PUSH.into(), data: json(&recalled)?, skip: Skip::Nobody };
-    step.publish(conversation.topics(), Event::Notice(notice));
+    step.publish((conversation.topics(), Event::Notice(notice)));
     Ok(recalled)
 }
 

@@ -1,6 +1,6 @@
-//! The SQLite tables of the embedded engine, and the way to them from earlier versions of chatd.
+//! The SQLite tables of the log and what lies beside it, and the way to them from earlier versions of chatd.
 //!
-//! Invariant: `PRAGMA user_version` names the tables a file has, and both change in one transaction.
+//! Invariant: a step that was ever released stays as it is; a change of the tables is a new step.
 //!
 //! | table | a row is |
 //! |---|---|
@@ -13,10 +13,10 @@
 //! | `member` | a user belongs to a group since an entry of its log |
 //! | `relation` | how one user stands to another; the other's view is a row of its own |
 
-use rusqlite::{Connection, TransactionBehavior};
+use crate::embedded::schema::Steps;
 
-/// Each step leads from the version that is its index to the next one.
-const STEPS: [&str; 2] = [
+/// Each leads from the version that is its index to the next one.
+pub const STEPS: &Steps = &[
     "CREATE TABLE conversation(
         id INTEGER PRIMARY KEY, app INTEGER NOT NULL, name TEXT NOT NULL, epoch TEXT NOT NULL,
         head INTEGER NOT NULL, time INTEGER NOT NULL, UNIQUE(app, name)) STRICT;
@@ -50,25 +50,12 @@ const STEPS: [&str; 2] = [
         PRIMARY KEY(app, user, other)) STRICT, WITHOUT ROWID;",
 ];
 
-/// Brings the tables to the version this chatd knows.
-pub fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let version = transaction.pragma_query_value(None, "user_version", |row| row.get::<_, usize>(0))?;
-    let Some(steps) = STEPS.get(version..) else {
-        let known = STEPS.len();
-        let text = format!("the file has schema version {version}, this chatd knows {known}");
-        return Err(rusqlite::Error::InvalidParameterName(text));
-    };
-    for step in steps {
-        transaction.execute_batch(step)?;
-    }
-    transaction.pragma_update(None, "user_version", STEPS.len())?;
-    transaction.commit()
-}
-
 #[cfg(test)]
 mod tests {
+    use rusqlite::Connection;
+
     use super::*;
+    use crate::embedded::schema::prepare;
 
     fn version(connection: &Connection) -> usize {
         connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap()
@@ -87,8 +74,8 @@ mod tests {
                  PRAGMA user_version = 1;",
             )
             .unwrap();
-        prepare(&mut connection).unwrap();
-        prepare(&mut connection).unwrap();
+        prepare(&mut connection, STEPS).unwrap();
+        prepare(&mut connection, STEPS).unwrap();
         assert_eq!(version(&connection), 2);
         let mut pairs = connection.prepare("SELECT user, conversation FROM pair ORDER BY user").unwrap();
         let pairs = pairs.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
@@ -96,14 +83,5 @@ mod tests {
         assert_eq!(pairs, [("a".to_owned(), 2), ("c".to_owned(), 3), ("帝:b".to_owned(), 2)]);
         let kept: i64 = connection.query_row("SELECT count(*) FROM entry", [], |row| row.get(0)).unwrap();
         assert_eq!(kept, 1);
-    }
-
-    #[test]
-    fn a_file_of_a_later_version_is_refused_and_left_as_it_was() {
-        let mut connection = Connection::open_in_memory().unwrap();
-        connection.pragma_update(None, "user_version", 99).unwrap();
-        let refused = prepare(&mut connection).unwrap_err().to_string();
-        assert!(refused.contains("99"), "{refused}");
-        assert_eq!(version(&connection), 99);
     }
 }

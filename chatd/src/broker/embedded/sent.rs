@@ -2,18 +2,17 @@
 //!
 //! Invariant: an id is known for the whole window after it was sent, and for little longer.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
-use super::writer::Step;
 use crate::broker::{Outgoing, REPEAT_WINDOW_MS, Receipt};
 
 /// Expired ids forgotten with each new one: more than one, so that there are never many.
 const FORGET_STEP: u32 = 2;
 
 /// The first receipt of a message that was sent before.
-pub fn find(step: &Step<'_>, message: &Outgoing) -> rusqlite::Result<Option<Receipt>> {
-    let (app, since) = (message.conversation.app(), step.now_ms.saturating_sub(REPEAT_WINDOW_MS));
-    step.connection
+pub fn find(tables: &Connection, message: &Outgoing, now_ms: u64) -> rusqlite::Result<Option<Receipt>> {
+    let (app, since) = (message.conversation.app(), now_ms.saturating_sub(REPEAT_WINDOW_MS));
+    tables
         .prepare_cached(
             "SELECT offset, epoch, time FROM sent WHERE app = ?1 AND sender = ?2 AND msg_id = ?3 AND time > ?4",
         )?
@@ -25,20 +24,61 @@ pub fn find(step: &Step<'_>, message: &Outgoing) -> rusqlite::Result<Option<Rece
 }
 
 /// Keeps the receipt for repeats.
-pub fn remember(step: &Step<'_>, message: &Outgoing, receipt: &Receipt) -> rusqlite::Result<()> {
+pub fn remember(
+    tables: &Connection,
+    message: &Outgoing,
+    receipt: &Receipt,
+    now_ms: u64,
+) -> rusqlite::Result<()> {
     let (app, sender) = (message.conversation.app(), message.sender.as_str());
     let Receipt { offset, epoch, time, .. } = receipt;
-    step.connection
+    tables
         .prepare_cached(
             "INSERT OR REPLACE INTO sent(app, sender, msg_id, offset, epoch, time) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?
         .execute(params![app, sender, message.msg_id.as_str(), offset, &**epoch, time])?;
-    let expired = step.now_ms.saturating_sub(REPEAT_WINDOW_MS);
-    step.connection
+    let expired = now_ms.saturating_sub(REPEAT_WINDOW_MS);
+    tables
         .prepare_cached(
             "DELETE FROM sent WHERE (app, sender, msg_id) IN
              (SELECT app, sender, msg_id FROM sent WHERE time <= ?1 ORDER BY time LIMIT ?2)",
         )?
         .execute(params![expired, FORGET_STEP])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use chat_protocol::{MsgId, UserId};
+
+    use super::*;
+    use crate::broker::embedded::schema;
+    use crate::broker::{Conversation, Skip};
+    use crate::embedded::schema::prepare;
+
+    #[test]
+    fn message_ids_of_short_conversations_are_forgotten_too() {
+        let mut tables = Connection::open_in_memory().unwrap();
+        prepare(&mut tables, schema::STEPS).unwrap();
+        for day in 1..=2 {
+            let now_ms = day * 2 * REPEAT_WINDOW_MS;
+            for number in 0..100 {
+                let (a, b) = (UserId::new("a").unwrap(), UserId::new(&format!("b{number}")).unwrap());
+                let message = Outgoing {
+                    conversation: Conversation::Pair(1, a.clone(), b),
+                    sender: a,
+                    msg_id: MsgId::new(&format!("{day}-{number}")).unwrap(),
+                    repeatable: true,
+                    members: Bytes::new(),
+                    skip: Skip::Nobody,
+                };
+                let receipt = Receipt { offset: 1, epoch: "e".into(), time: now_ms, duplicate: false };
+                remember(&tables, &message, &receipt, now_ms).unwrap();
+            }
+        }
+        let count = |row: &rusqlite::Row<'_>| row.get::<_, u64>(0);
+        let kept = tables.query_row("SELECT count(*) FROM sent", [], count).unwrap();
+        assert_eq!(kept, 100, "of the last day only");
+    }
 }

@@ -10,22 +10,23 @@ use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
-use super::{Fault, Sync, schema};
+use super::schema::{self, Steps};
+use super::{Fault, Sync};
 
 /// Reads of the file at the same time.
 const READERS: usize = 4;
 /// How long one connection waits for another.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Statements a connection keeps compiled; more than there are in this engine.
+/// Statements a connection keeps compiled; more than any one database has.
 const STATEMENTS: usize = 64;
 
 /// New tables in memory.
-pub fn memory() -> rusqlite::Result<Connection> {
-    prepared(Connection::open_in_memory()?)
+pub fn memory(steps: &Steps) -> rusqlite::Result<Connection> {
+    prepared(Connection::open_in_memory()?, steps)
 }
 
 /// The tables in a file, created when missing, for writing.
-pub fn file(file: &Path, sync: Sync) -> rusqlite::Result<Connection> {
+pub fn file(file: &Path, sync: Sync, steps: &Steps) -> rusqlite::Result<Connection> {
     let connection = Connection::open(file)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     let synchronous = match sync {
@@ -33,13 +34,13 @@ pub fn file(file: &Path, sync: Sync) -> rusqlite::Result<Connection> {
         Sync::Full => "FULL",
     };
     connection.pragma_update(None, "synchronous", synchronous)?;
-    prepared(connection)
+    prepared(connection, steps)
 }
 
-fn prepared(mut connection: Connection) -> rusqlite::Result<Connection> {
+fn prepared(mut connection: Connection, steps: &Steps) -> rusqlite::Result<Connection> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    schema::prepare(&mut connection)?;
+    schema::prepare(&mut connection, steps)?;
     Ok(connection)
 }
 
