@@ -88,7 +88,7 @@ settings! {
         /// Messages kept of each conversation, at least
         #[arg(long = "history-max-messages", env = "CHATD_HISTORY_MAX_MESSAGES", value_name = "N")]
         max_messages: u64 = 10_000,
-        /// Seconds after which the embedded engine drops a message when the next one comes; 0 keeps them
+        /// Seconds after which a message is gone from its conversation's history; 0 keeps them
         #[arg(long = "history-max-age", env = "CHATD_HISTORY_MAX_AGE", value_name = "SECONDS")]
         max_age: u64 = 0,
     }

@@ -12,6 +12,7 @@ use chat_tests::redis_server::RedisServer;
 use chat_tests::wait::{SOON, until};
 use chatd::broker::redis::RedisBroker;
 use chatd::broker::{Broker, Conversation, Effect, Event, Range, Retention, Sink, Topic};
+use chatd::clock::Clock;
 use chatd::groups::Groups;
 use chatd::groups::redis::RedisGroups;
 use chatd::keys::Keys;
@@ -42,9 +43,11 @@ struct Node {
 }
 
 async fn node(url: &str, max_messages: u64) -> Node {
+    node_keeping(url, Retention { max_messages, max_age_ms: 0 }, Arc::default()).await
+}
+
+async fn node_keeping(url: &str, retention: Retention, clock: Arc<HandClock>) -> Node {
     let ear = Arc::<Ear>::default();
-    let retention = Retention { max_messages, max_age_ms: 0 };
-    let clock = Arc::<HandClock>::default();
     let broker = RedisBroker::connect(url, Keys::default(), 7, retention, clock, Arc::default(), ear.clone());
     let broker = broker.await.expect("a broker");
     Node { groups: RedisGroups::new(&broker), broker, ear }
@@ -201,4 +204,25 @@ async fn stubs_go_with_their_age() {
     let page = node.broker.read(&world, Range::After(0), 10_000).await.expect("read");
     println!("kept {}", page.entries.len());
     assert!(page.entries.len() < 400);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_too_old_is_nowhere() {
+    let (server, clock) = (RedisServer::start().await, Arc::<HandClock>::default());
+    let retention = Retention { max_messages: 1_000, max_age_ms: 1_000 };
+    let node = node_keeping(&server.url(), retention, clock.clone()).await;
+    node.groups.create(APP, &group_id("g"), &user("a"), "n").await.expect("created");
+    let targets = ["", "group:g", "user:b"];
+    for id in ["1", "2", "3"] {
+        for target in targets {
+            node.say("a", target, &format!("{id}{target}")).await;
+        }
+    }
+    let pair = Conversation::of(APP, &user("a"), &Target::User(user("b")));
+    node.broker.recall(&pair, 2, None).await.expect("recalled");
+    clock.set(clock.now_ms() + 1_001);
+    for target in targets {
+        node.say("a", target, &format!("4{target}")).await;
+    }
+    are_nowhere(&server.url(), &["text 1", "text 2", "text 3", "recalled"]).await;
 }

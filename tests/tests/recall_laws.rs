@@ -184,22 +184,69 @@ async fn who_has_left_the_group_still_may(engine: Engine) {
     recall(&node, &group("g").0, 3, "a").await.expect("recalled");
 }
 
-/// The embedded engine alone drops messages by age.
-#[tokio::test]
-async fn old_messages_go_when_the_next_one_comes() {
-    let engine = Engine::embedded();
-    let node = engine.node_keeping(Retention { max_messages: 1_000, max_age_ms: 60_000 }).await;
-    for index in 0..10 {
-        engine.clock.set(START + index * 10_000);
-        node.say("a", "", &index.to_string()).await.expect("appended");
-        node.say("a", "user:b", &format!("to b {index}")).await.expect("appended");
+const MINUTE: Retention = Retention { max_messages: 1_000, max_age_ms: 60_000 };
+
+async fn offsets(node: &Node, log: &Conversation, range: Range) -> Vec<u64> {
+    let page = node.broker.read(log, range, 1_000).await.expect("read");
+    page.entries.iter().map(|entry| entry.offset).collect()
+}
+
+async fn old_messages_go_when_the_next_one_comes(engine: Engine) {
+    let node = engine.node_keeping(MINUTE).await;
+    let pair = Conversation::Pair(APP, user("a"), user("b"));
+    engine.clock.set(START - 200_000);
+    node.create("g", &["a"]).await;
+    for index in 0..100 {
+        engine.clock.set(START + index * 1_000);
+        for target in ["", "user:b", "group:g"] {
+            node.say("a", target, &format!("{index}{target}")).await.expect("appended");
+        }
     }
-    let offsets: Vec<u64> = node.log(&WORLD).await.entries.iter().map(|entry| entry.offset).collect();
-    assert_eq!(offsets, [4, 5, 6, 7, 8, 9, 10], "those of the last minute");
+    for (log, head) in [(WORLD, 100), (pair, 100), (group("g").0, 101)] {
+        for range in [Range::After(0), Range::Before(u64::MAX)] {
+            assert_eq!(offsets(&node, &log, range).await, (head - 60..=head).collect::<Vec<_>>(), "{log:?}");
+        }
+    }
     engine.clock.set(START + 3_600_000);
     node.say("a", "", "next").await.expect("appended");
     let page = node.log(&WORLD).await;
-    assert_eq!((page.head, page.entries.len()), (11, 1));
+    assert_eq!((page.head, page.entries.len()), (101, 1));
+    // With the clock of another node, which lags, nothing goes that should stay.
+    engine.clock.set(START);
+    assert_eq!(node.say("a", "", "lagging").await.expect("appended").offset, 102);
+    assert_eq!(offsets(&node, &WORLD, Range::After(0)).await, [101, 102]);
+}
+
+async fn old_messages_are_not_read_though_no_other_comes(engine: Engine) {
+    let node = engine.node_keeping(MINUTE).await;
+    let log = Conversation::Pair(APP, user("a"), user("b"));
+    for index in 0..10 {
+        engine.clock.set(START + index * 10_000);
+        node.say("a", "user:b", &index.to_string()).await.expect("appended");
+    }
+    // 4 is next to the oldest kept, 8 stands among those that stay.
+    for offset in [4, 5, 8] {
+        operator_recalls(&node, &log, offset).await.expect("recalled");
+    }
+    let epoch = node.log(&log).await.epoch;
+    for (passed, kept) in [(90_000, 4..=10), (90_001, 5..=10), (115_000, 7..=10), (150_000, 10..=10)] {
+        engine.clock.set(START + passed);
+        for range in [Range::After(0), Range::After(2), Range::Before(u64::MAX)] {
+            assert_eq!(offsets(&node, &log, range).await, kept.clone().collect::<Vec<_>>(), "{passed}");
+        }
+        let gone = operator_recalls(&node, &log, kept.start() - 1).await;
+        assert!(matches!(gone, Err(BrokerError::NoSuchMessage)), "{gone:?}");
+    }
+    engine.clock.set(START + 150_001);
+    let page = node.log(&log).await;
+    assert_eq!(
+        (page.head, &page.epoch, page.entries.len()),
+        (10, &epoch, 0),
+        "the place of the next is known"
+    );
+    assert_eq!(node.say("a", "user:b", "next").await.expect("appended").offset, 11);
+    let page = node.log(&log).await;
+    assert_eq!((page.head, &page.epoch, page.entries.len()), (11, &epoch, 1), "the same history goes on");
 }
 
 chat_tests::engine_laws! {
@@ -211,4 +258,6 @@ chat_tests::engine_laws! {
     what_is_not_there_cannot_be_recalled,
     what_is_no_longer_kept_cannot_be_recalled,
     who_has_left_the_group_still_may,
+    old_messages_go_when_the_next_one_comes,
+    old_messages_are_not_read_though_no_other_comes,
 }

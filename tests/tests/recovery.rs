@@ -150,6 +150,39 @@ async fn positions_are_checked(site: Site) {
     }
 }
 
+/// A node that keeps messages for a second tells whoever comes later that they are gone.
+async fn what_is_too_old_is_not_complete(node: &Node) {
+    let mut speaker = node.login(APP, "speaker").await;
+    let first = say(&mut speaker, &Target::World, 1).await;
+    say(&mut speaker, &Target::World, 9).await;
+    let http = node.http();
+    let history = json!({"appId": APP, "target": "", "after": 0});
+    chat_tests::wait::until("the messages are too old", chat_tests::wait::SOON, async || {
+        let page = http.call_raw("/message/history", &history).await.expect("a history");
+        page["messages"].as_array().is_some_and(Vec::is_empty)
+    })
+    .await;
+    let (mut back, answer) = come_back(node, "back", &[position("", &first.epoch, 1)]).await;
+    let world = &answer.recovered[0];
+    assert_eq!((world.complete, world.offset, &world.epoch), (false, 10, &first.epoch));
+    let (_, answer) = come_back(node, "early", &[position("", &first.epoch, 10)]).await;
+    assert!(answer.recovered[0].complete, "nothing was said since");
+    speaker.send(Target::World, "new").await.expect("sent");
+    assert_eq!(next_message(&mut back).await.offset, 11);
+}
+
+#[tokio::test]
+async fn what_is_too_old_is_not_complete_on_one_node() {
+    what_is_too_old_is_not_complete(&Node::ephemeral(&["--history-max-age=1"]).await).await;
+}
+
+#[tokio::test]
+async fn what_is_too_old_is_not_complete_over_redis() {
+    let redis = RedisServer::start().await;
+    let arguments = ["--history-max-age=1", "--redis", &redis.url()];
+    what_is_too_old_is_not_complete(&Node::start(&arguments).await).await;
+}
+
 #[tokio::test]
 async fn a_redis_that_lost_its_data_is_another_history() {
     let mut redis = RedisServer::start().await;

@@ -65,6 +65,8 @@ impl From<rusqlite::Error> for BrokerError {
 /// See the file's head.
 pub struct Embedded {
     database: Database<Log>,
+    retention: Retention,
+    clock: Arc<dyn Clock>,
     dispatch: mpsc::Sender<Published>,
     /// Held for the life of the engine, so that no second chatd opens the directory.
     _lock: Option<File>,
@@ -88,9 +90,9 @@ impl Embedded {
         };
         let (dispatch, events) = mpsc::channel(DISPATCH_QUEUE);
         let log = Log { retention, dispatch: dispatch.clone() };
-        let database = Database::open(place, "chat.sqlite3", sync, schema::STEPS, log, clock)?;
+        let database = Database::open(place, "chat.sqlite3", sync, schema::STEPS, log, clock.clone())?;
         tokio::spawn(deliver(events, sink));
-        Ok(Arc::new(Self { database, dispatch, _lock: lock }))
+        Ok(Arc::new(Self { database, retention, clock, dispatch, _lock: lock }))
     }
 
     /// Runs `work` in the writer's transaction and gives its answer after the commit. An error undoes what it did.
@@ -163,7 +165,8 @@ impl Broker for Embedded {
         limit: usize,
     ) -> Result<Page, BrokerError> {
         let conversation = conversation.clone();
-        self.query(move |tables| Ok(log::read(tables, &conversation, range, limit)?)).await
+        let since = self.retention.since(self.clock.now_ms());
+        self.query(move |tables| Ok(log::read(tables, &conversation, range, limit, since)?)).await
     }
 
     async fn recall(

@@ -276,8 +276,17 @@ impl From<BrokerError> for Refusal {
 pub struct Retention {
     /// At least so many of the newest messages stay.
     pub max_messages: u64,
-    /// Messages older than so many milliseconds go when the next one is appended; 0 keeps them.
+    /// Messages older than so many milliseconds are not read any more, and go when the next one is appended at the
+    /// latest; 0 keeps them.
     pub max_age_ms: u64,
+}
+
+impl Retention {
+    /// Oldest time that is kept, Unix milliseconds.
+    #[must_use]
+    pub fn since(&self, now_ms: u64) -> u64 {
+        if self.max_age_ms == 0 { 0 } else { now_ms.saturating_sub(self.max_age_ms) }
+    }
 }
 
 /// How long a message id is remembered, in milliseconds.
@@ -304,7 +313,7 @@ pub trait Broker: Send + Sync {
     /// Ends a subscription. Does not wait; a later `subscribe` of the same topic takes effect after it.
     fn unsubscribe(&self, topic: &Topic);
 
-    /// Reads at most `limit` entries of a log.
+    /// Reads at most `limit` entries of a log, none older than [`Retention::max_age_ms`].
     async fn read(
         &self,
         conversation: &Conversation,

@@ -3,8 +3,9 @@
 -- KEYS  1 log   2 head of the log   3 stubs of the log   4 group   5 its members
 --       6, 7 groups and reads of the user concerned   8 reads of the user who acts
 -- ARGV  1 'create', 'join', 'leave', 'kick' or 'dismiss'   2 who acts   3 the user concerned   4 now ms
---       5 epoch for a new history   6 messages kept per log   7 group id   8 the group as its members name it
---       9 channel   10 first line of the entry   11 its body   12 name of a new group
+--       5 epoch for a new history   6 messages kept per log   7 how long ms, or 0   8 group id
+--       9 the group as its members name it   10 channel   11 first line of the entry   12 its body
+--       13 name of a new group
 -- Answer: outcome, members after the change, offset and epoch of the newest entry
 
 local action, actor, user = ARGV[1], ARGV[2], ARGV[3]
@@ -22,7 +23,7 @@ if action == 'create' then
   end
   -- A log written before there were groups: its epoch must not live on.
   redis.call('UNLINK', log, head, stubs)
-  redis.call('HSET', group, 'name', ARGV[12], 'owner', actor, 'epoch', ARGV[5])
+  redis.call('HSET', group, 'name', ARGV[13], 'owner', actor, 'epoch', ARGV[5])
 elseif not owner then
   return answer('no such group')
 elseif (action == 'kick' or action == 'dismiss') and actor ~= owner then
@@ -36,22 +37,23 @@ if member == (action == 'create' or action == 'join') then
   return answer('unchanged')
 end
 
-local offset, epoch, _, born, payload = append(log, head, stubs, ARGV[6], ARGV[5], tonumber(ARGV[4]), ARGV[10], ARGV[11])
+local offset, epoch, _, born, payload = 
+  append(log, head, stubs, ARGV[6], tonumber(ARGV[7]), ARGV[5], tonumber(ARGV[4]), ARGV[11], ARGV[12])
 if action == 'create' or action == 'join' then
   redis.call('ZADD', members, 0, user)
   -- With the epoch of the group, so that it does not count for another group that has the id later.
-  redis.call('HSET', groups, ARGV[7], string.format('%s\n%d', redis.call('HGET', group, 'epoch'), offset))
+  redis.call('HSET', groups, ARGV[8], string.format('%s\n%d', redis.call('HGET', group, 'epoch'), offset))
   -- What was said before he joined counts as read.
-  redis.call('HSET', reads, ARGV[8], string.format('%s\n%d', born, offset))
+  redis.call('HSET', reads, ARGV[9], string.format('%s\n%d', born, offset))
 else
   redis.call('ZREM', members, user)
-  redis.call('HDEL', groups, ARGV[7])
-  redis.call('HDEL', reads, ARGV[8])
+  redis.call('HDEL', groups, ARGV[8])
+  redis.call('HDEL', reads, ARGV[9])
   if action == 'kick' then
-    read_own(KEYS[8], ARGV[8], born, offset)
+    read_own(KEYS[8], ARGV[9], born, offset)
   end
 end
-redis.call('PUBLISH', ARGV[9], payload)
+redis.call('PUBLISH', ARGV[10], payload)
 
 if action == 'dismiss' then
   -- What the members keep about the group counts no more and is removed when it is read.

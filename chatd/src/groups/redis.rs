@@ -67,6 +67,7 @@ impl RedisGroups {
         let record = Record { target: &target, kind, from: by, member, msg_id: &msg_id };
         let members = serde_json::to_vec(&record).map_err(unreachable)?;
         let members = &members[1..members.len() - 1];
+        let (kept, age) = self.logs.kept();
         let mut call = self.change.call(&[
             keys.log(&conversation),
             keys.log_head(&conversation),
@@ -78,7 +79,7 @@ impl RedisGroups {
             keys.reads(app, by),
         ]);
         call.arg(*kind).arg(by.as_str()).arg(user.as_str()).arg(self.clock.now_ms());
-        call.arg(&*new_epoch()).arg(self.logs.kept).arg(group.as_str()).arg(target.to_string());
+        call.arg(&*new_epoch()).arg(kept).arg(age).arg(group.as_str()).arg(target.to_string());
         call.arg(keys.channel(&Topic::Group(app, group.clone()))).arg(codec::kind(effect));
         call.arg(codec::body(effect, &Skip::Nobody, &msg_id, members)).arg(*name);
         Ok(call)

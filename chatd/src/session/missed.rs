@@ -76,6 +76,8 @@ pub async fn read(
         let count = page.entries.len();
         let all = missed.take(page.entries, budget, &ends);
         if count < PAGE || !all {
+            // A log whose newest messages are too old to be read ends before its head.
+            missed.complete &= missed.ended || missed.last >= missed.head;
             // What came while reading is delivered live as well; the outbox drops what stands here already.
             missed.head = missed.head.max(missed.last);
             return Ok(missed);

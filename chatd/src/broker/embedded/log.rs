@@ -74,7 +74,7 @@ pub(crate) fn put(step: &mut Step<'_>, message: Outgoing, effect: Effect) -> rus
         .prepare_cached("UPDATE conversation SET head = ?2, time = ?3 WHERE id = ?1")?
         .execute(params![head.id, offset, time])?;
     conversations::embedded::sent(step.connection, head.id, &message.sender, offset)?;
-    trim(step, head.id, offset, time)?;
+    trim(step, head.id, offset)?;
     let receipt = Receipt { offset, epoch: head.epoch.clone(), time, duplicate: false };
     if message.repeatable {
         sent::remember(step.connection, &message, &receipt, step.now_ms)?;
@@ -86,7 +86,7 @@ pub(crate) fn put(step: &mut Step<'_>, message: Outgoing, effect: Effect) -> rus
     Ok(receipt)
 }
 
-fn trim(step: &Step<'_>, log: i64, offset: u64, time: u64) -> rusqlite::Result<()> {
+fn trim(step: &Step<'_>, log: i64, offset: u64) -> rusqlite::Result<()> {
     if offset.is_multiple_of(TRIM_STEP) {
         step.connection
             .prepare_cached("DELETE FROM entry WHERE conversation = ?1 AND offset <= ?2")?
@@ -99,17 +99,18 @@ fn trim(step: &Step<'_>, log: i64, offset: u64, time: u64) -> rusqlite::Result<(
                 "DELETE FROM entry WHERE conversation = ?1 AND offset <
                  (SELECT offset FROM entry WHERE conversation = ?1 AND time >= ?2 ORDER BY offset LIMIT 1)",
             )?
-            .execute(params![log, time.saturating_sub(step.scope.retention.max_age_ms)])?;
+            .execute(params![log, step.scope.retention.since(step.now_ms)])?;
     }
     Ok(())
 }
 
-/// Reads part of a log.
+/// Reads part of a log, nothing from before `since`.
 pub(crate) fn read(
     connection: &Connection,
     conversation: &Conversation,
     range: Range,
     limit: usize,
+    since: u64,
 ) -> rusqlite::Result<Page> {
     let Some(head) = head(connection, conversation)? else {
         return Ok(Page { epoch: "".into(), head: 0, entries: Vec::new() });
@@ -117,19 +118,19 @@ pub(crate) fn read(
     let (sql, bound) = match range {
         Range::After(offset) => (
             "SELECT offset, time, msg_id, members FROM entry
-             WHERE conversation = ?1 AND offset > ?2 ORDER BY offset LIMIT ?3",
+             WHERE conversation = ?1 AND offset > ?2 AND time >= ?4 ORDER BY offset LIMIT ?3",
             offset,
         ),
         Range::Before(offset) => (
             "SELECT offset, time, msg_id, members FROM entry
-             WHERE conversation = ?1 AND offset < ?2 ORDER BY offset DESC LIMIT ?3",
+             WHERE conversation = ?1 AND offset < ?2 AND time >= ?4 ORDER BY offset DESC LIMIT ?3",
             offset,
         ),
     };
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let bound = i64::try_from(bound).unwrap_or(i64::MAX);
     let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map(params![head.id, bound, limit], |row| {
+    let rows = statement.query_map(params![head.id, bound, limit, since], |row| {
         Ok(Entry {
             offset: row.get(0)?,
             epoch: head.epoch.clone(),

@@ -36,8 +36,10 @@ pub fn recall(
     }
     let found = step
         .connection
-        .prepare_cached("SELECT time, members FROM entry WHERE conversation = ?1 AND offset = ?2")?
-        .query_row(params![head.id, offset], |row| {
+        .prepare_cached(
+            "SELECT time, members FROM entry WHERE conversation = ?1 AND offset = ?2 AND time >= ?3",
+        )?
+        .query_row(params![head.id, offset, step.scope.retention.since(step.now_ms)], |row| {
             Ok((row.get::<_, u64>(0)?, row.get_ref(1)?.as_blob()?.to_owned()))
         });
     let (time, members) = found.optional()?.ok_or(BrokerError::NoSuchMessage)?;

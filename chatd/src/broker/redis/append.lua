@@ -6,14 +6,15 @@
 --       group: 8 group, 9 members
 --       pair: 8 users the recipient blocks   then per inbox: stream, head, stubs, peers of its owner
 -- ARGV  1 msgId, or '' when no repeat can come   2 now ms   3 repeat window ms   4 epoch for a new history
---       5 messages kept per log   6 messages kept per inbox   7 idle life of an inbox ms   8 body   9 sender
---       10 conversation as the sender names it   11 'world', 'group' or 'pair'
+--       5 messages kept per log   6 messages kept per inbox   7 how long they are kept ms, or 0
+--       8 idle life of an inbox ms   9 body   10 sender   11 conversation as the sender names it
+--       12 'world', 'group' or 'pair'
 --       then for world and group: channel; for each inbox: channel, other user
 -- Answer: offset, epoch, time, 1 for a repeat or 0; when refused: 0, why, 0, 0
 
 local now = tonumber(ARGV[2])
 local window = tonumber(ARGV[3])
-local sender, kind = ARGV[9], ARGV[11]
+local age, sender, kind = tonumber(ARGV[7]), ARGV[10], ARGV[12]
 
 if ARGV[1] ~= '' then
   for i = 4, 6 do
@@ -38,8 +39,8 @@ elseif kind == 'pair' and redis.call('SISMEMBER', KEYS[8], sender) == 1 then
   return { 0, 'blocked', 0, 0 }
 end
 
-local offset, epoch, time, born, payload = append(KEYS[1], KEYS[2], KEYS[3], ARGV[5], ARGV[4], now, 'M', ARGV[8])
-read_own(KEYS[7], ARGV[10], born, offset)
+local offset, epoch, time, born, payload = append(KEYS[1], KEYS[2], KEYS[3], ARGV[5], age, ARGV[4], now, 'M', ARGV[9])
+read_own(KEYS[7], ARGV[11], born, offset)
 
 if ARGV[1] ~= '' then
   redis.call('HSET', KEYS[4], ARGV[1], string.format('%d\n%s\n%d', offset, epoch, time))
@@ -50,21 +51,24 @@ if ARGV[1] ~= '' then
 end
 
 if kind ~= 'pair' then
-  redis.call('PUBLISH', ARGV[12], payload)
+  redis.call('PUBLISH', ARGV[13], payload)
   return { offset, epoch, time, 0 }
 end
 
 for inbox = 0, (#KEYS - 8) / 4 - 1 do
   local stream, head, stubs, peers = KEYS[4 * inbox + 9], KEYS[4 * inbox + 10], KEYS[4 * inbox + 11], KEYS[4 * inbox + 12]
-  local channel, other = ARGV[2 * inbox + 12], ARGV[2 * inbox + 13]
+  local channel, other = ARGV[2 * inbox + 13], ARGV[2 * inbox + 14]
   local box, number, _, _, recalled = head_of(stream, head, ARGV[4])
   local copy = string.format('I\n%d\n%s\n%d\n%s\n', number + 1, box, time, other) .. payload
   -- The head stays when the stream expires, so that numbers go on and a quiet inbox never looks like a lost one.
   put(stream, head, ARGV[6], box, number + 1, time, copy)
-  redis.call('PEXPIRE', stream, ARGV[7])
+  redis.call('PEXPIRE', stream, ARGV[8])
+  if age > 0 then
+    expire(stream, stubs, now - age)
+  end
   if recalled then
     trim(stream, head, stubs, ARGV[6], number + 1)
-    redis.call('PEXPIRE', stubs, ARGV[7])
+    redis.call('PEXPIRE', stubs, ARGV[8])
   end
   redis.call('SADD', peers, other)
   redis.call('PUBLISH', channel, copy)

@@ -1,4 +1,4 @@
--- What every script that writes into a log begins with.
+-- What every script that writes into a log, or takes something out of it, begins with.
 
 -- Epoch, last number and last time of a stream, the epoch its history began with, and whether it has stubs. Without a
 -- head nothing is known about what came before: the epoch `fresh` begins, above the numbers still in the stream.
@@ -26,8 +26,48 @@ local function trim(stream, head, stubs, kept, number)
   end
 end
 
--- Appends an entry. Answers its offset, epoch and time, the epoch its history began with, and the payload.
-local function append(log, head, stubs, kept, fresh, now, kind, body)
+-- Takes out what was written before `since`. Times rise with numbers, so a search finds where that ends.
+local function expire(stream, stubs, since)
+  local function is_old(payload)
+    return tonumber(string.match(payload, '^%a\n%d+\n[^\n]*\n(%d+)\n')) < since
+  end
+  -- Number of the first entry from `from` on, if it is old.
+  local function old(from)
+    local found = redis.call('XRANGE', stream, from, '+', 'COUNT', 1)[1]
+    return found and is_old(found[2][2]) and tonumber(string.match(found[1], '^%d+'))
+  end
+  local last_old, step = old('-'), 1
+  if last_old then
+    local function look(number)
+      return old(string.format('%d', number))
+    end
+    local further = look(last_old + step)
+    while further do
+      last_old, step = further, 2 * step
+      further = look(last_old + step)
+    end
+    local kept = last_old + step
+    while kept - last_old > 1 do
+      local middle = math.floor((last_old + kept) / 2)
+      further = look(middle)
+      if further then
+        last_old = further
+      else
+        kept = middle
+      end
+    end
+    redis.call('XTRIM', stream, 'MINID', string.format('%d', kept))
+  end
+  local stub = redis.call('ZRANGE', stubs, 0, 0)[1]
+  while stub and is_old(stub) do
+    redis.call('ZREM', stubs, stub)
+    stub = redis.call('ZRANGE', stubs, 0, 0)[1]
+  end
+end
+
+-- Appends an entry; with an `age` in ms, older ones go. Answers its offset, epoch and time, the epoch its history
+-- began with, and the payload.
+local function append(log, head, stubs, kept, age, fresh, now, kind, body)
   local epoch, offset, last, born, recalled = head_of(log, head, fresh)
   if offset > 0 and redis.call('EXISTS', log) == 0 then
     -- The entries are gone: what follows is another history.
@@ -39,6 +79,9 @@ local function append(log, head, stubs, kept, fresh, now, kind, body)
   local time = math.max(now, last)
   local payload = string.format('%s\n%d\n%s\n%d\n', kind, offset, epoch, time) .. body
   put(log, head, kept, epoch, offset, time, payload)
+  if age > 0 then
+    expire(log, stubs, now - age)
+  end
   if recalled then
     trim(log, head, stubs, kept, offset)
   end

@@ -12,8 +12,8 @@ use redis::{Cmd, Pipeline, Value};
 use super::codec::{self, Logged, Malformed};
 use super::link::{Link, LinkError, Script};
 use crate::broker::{
-    BrokerError, Conversation, Effect, Entry, Outgoing, Page, REPEAT_WINDOW_MS, Range, Receipt, Topic,
-    new_epoch,
+    BrokerError, Conversation, Effect, Entry, Outgoing, Page, REPEAT_WINDOW_MS, Range, Receipt, Retention,
+    Topic, new_epoch,
 };
 use crate::keys::Keys;
 
@@ -51,19 +51,25 @@ pub(crate) struct Logs {
     pub(crate) keys: Keys,
     pub(crate) appends: Link,
     pub(crate) others: Link,
-    /// Messages kept per log.
-    pub(crate) kept: u64,
+    retention: Retention,
     append: Script,
+    expire: Script,
     fork: Script,
     pub(super) recall: Script,
 }
 
 impl Logs {
-    pub(super) fn new(keys: Keys, appends: Link, others: Link, max_messages: u64) -> Self {
+    pub(super) fn new(keys: Keys, appends: Link, others: Link, retention: Retention) -> Self {
         let append = Script::new(concat!(include_str!("log.lua"), include_str!("append.lua")));
+        let expire = Script::new(concat!(include_str!("log.lua"), include_str!("expire.lua")));
         let fork = Script::new(include_str!("fork.lua"));
         let recall = Script::new(include_str!("recall.lua"));
-        Self { keys, appends, others, kept: max_messages.max(1), append, fork, recall }
+        Self { keys, appends, others, retention, append, expire, fork, recall }
+    }
+
+    /// Messages kept per log, and for how many milliseconds.
+    pub(crate) fn kept(&self) -> (u64, u64) {
+        (self.retention.max_messages.max(1), self.retention.max_age_ms)
     }
 
     /// Logs and publishes a message.
@@ -112,11 +118,23 @@ impl Logs {
         }
         let msg_id = if message.repeatable { message.msg_id.as_str() } else { "" };
         let body = codec::body(&Effect::None, &message.skip, &message.msg_id, &message.members);
+        let (kept, age) = self.kept();
         let mut call = self.append.call(&names);
-        call.arg(msg_id).arg(now).arg(REPEAT_WINDOW_MS).arg(&*new_epoch()).arg(self.kept);
-        call.arg(INBOX_MESSAGES).arg(INBOX_IDLE_MS).arg(body).arg(sender.as_str());
+        call.arg(msg_id).arg(now).arg(REPEAT_WINDOW_MS).arg(&*new_epoch()).arg(kept);
+        call.arg(INBOX_MESSAGES).arg(age).arg(INBOX_IDLE_MS).arg(body).arg(sender.as_str());
         call.arg(named_by(sender, conversation).to_string()).arg(kind).arg(targets);
         call
+    }
+
+    /// Takes out what is too old, so that nobody reads it.
+    async fn expire(&self, conversation: &Conversation, now: u64) -> Result<(), LinkError> {
+        let (_, age) = self.kept();
+        if age == 0 {
+            return Ok(());
+        }
+        let mut call = self.expire.call(&[self.keys.log(conversation), self.keys.stubs(conversation)]);
+        call.arg(now.saturating_sub(age));
+        self.others.call::<Value>(&self.expire, &call).await.map(drop)
     }
 
     /// Reads part of a log.
@@ -125,7 +143,9 @@ impl Logs {
         conversation: &Conversation,
         range: Range,
         limit: usize,
+        now: u64,
     ) -> Result<Page, BrokerError> {
+        self.expire(conversation, now).await?;
         let (log, stubs) = (self.keys.log(conversation), self.keys.stubs(conversation));
         let mut pipeline = redis::pipe();
         pipeline.atomic().add_command(head_command(&self.keys.log_head(conversation)));
@@ -165,7 +185,9 @@ impl Logs {
         &self,
         conversation: &Conversation,
         offset: u64,
+        now: u64,
     ) -> Result<(Cursor, Option<Bytes>), LinkError> {
+        self.expire(conversation, now).await?;
         let (log, stubs) = (self.keys.log(conversation), self.keys.stubs(conversation));
         let mut pipeline = redis::pipe();
         pipeline.atomic().add_command(head_command(&self.keys.log_head(conversation)));

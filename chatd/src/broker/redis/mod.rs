@@ -59,7 +59,7 @@ impl RedisBroker {
         let appends = Link::open(&client, Arc::new(|_| ())).await?;
         let others = Link::open(&client, Arc::new(|_| ())).await?;
         let bus = Link::open(&client, subscriptions.on_message()).await?;
-        let logs = Arc::new(Logs::new(keys, appends, others, retention.max_messages));
+        let logs = Arc::new(Logs::new(keys, appends, others, retention));
         let outlet = Arc::new(Outlet { logs: logs.clone(), sink, counters });
         let mut tasks = vec![
             tokio::spawn(subscriptions.clone().run(bus.clone(), logs.clone())),
@@ -106,7 +106,7 @@ impl Broker for RedisBroker {
         range: Range,
         limit: usize,
     ) -> Result<Page, BrokerError> {
-        self.logs.read(conversation, range, limit).await
+        self.logs.read(conversation, range, limit, self.clock.now_ms()).await
     }
 
     async fn recall(

@@ -35,7 +35,7 @@ pub(super) async fn recall(
     now: u64,
 ) -> Result<Recalled, BrokerError> {
     for _ in 0..ATTEMPTS {
-        let (head, payload) = logs.at(conversation, offset).await?;
+        let (head, payload) = logs.at(conversation, offset, now).await?;
         let payload = payload.ok_or(BrokerError::NoSuchMessage)?;
         let Logged { entry, .. } = codec::logged(&payload)?;
         let remains: Remains = parse(&entry.members)?;
