@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chat_protocol::content::Content;
-use chat_protocol::{Code, MsgId, Refusal, Target, UserId};
+use chat_protocol::{Code, MsgId, PacketId, Refusal, Target, UserId};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -39,6 +39,10 @@ struct Record<'a> {
     kind: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     msg: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    packet_id: Option<&'a PacketId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    greeting: Option<&'a str>,
     from: &'a UserId,
     #[serde(skip_serializing_if = "Option::is_none")]
     url: Option<&'a str>,
@@ -64,7 +68,8 @@ impl<'a> Record<'a> {
         let size = size.map(|size| Size { width: size.get("width"), height: size.get("height") });
         let (kind, msg) = (content.kind.as_str(), content.msg.as_deref());
         let (url, secret) = (content.url.as_deref(), content.secret.as_deref());
-        Self { target, kind, msg, from, url, secret, size, msg_id }
+        let (packet_id, greeting) = (content.packet_id.as_ref(), content.greeting.as_deref());
+        Self { target, kind, msg, packet_id, greeting, from, url, secret, size, msg_id }
     }
 }
 

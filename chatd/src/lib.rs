@@ -22,6 +22,7 @@
 //! | [`groups`] | who belongs to which group: port and adapters |
 //! | [`friends`] | how users stand to each other: port and adapters |
 //! | [`conversations`] | a user's conversations and read state: port and adapters |
+//! | [`money`] | red packets, wallets, settlement, audit |
 //! | [`presence`] | who is online: port, adapters, the roll of this node |
 //! | [`embedded`] | the SQLite files of the embedded engine and the thread that writes each |
 //! | [`broker`] | one log and one bus: port and adapters |
@@ -48,6 +49,7 @@ pub mod hub;
 pub mod keys;
 pub mod listener;
 pub mod log;
+pub mod money;
 pub mod ops;
 pub mod presence;
 pub mod session;

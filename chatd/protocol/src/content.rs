@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::code::{Code, Refusal};
-use crate::id::UserId;
+use crate::id::{PacketId, UserId};
+use crate::red_packet::PACKET_KIND;
 
 /// Largest content of one message, in bytes of UTF-8 over all its parts.
 pub const MAX_CONTENT_BYTES: usize = 16 * 1024;
@@ -14,6 +15,7 @@ pub const KINDS: [&str; 4] = ["text", "img", "audio", "video"];
 
 /// Content of a message as it stands in a push.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Content {
     /// One of [`KINDS`].
     #[serde(rename = "type", default = "text_kind")]
@@ -30,6 +32,12 @@ pub struct Content {
     /// Who was removed, in a group's message of kind `kick`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub member: Option<UserId>,
+    /// The packet that a message of kind `redPacket` offers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packet_id: Option<PacketId>,
+    /// What the giver of the packet says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub greeting: Option<String>,
     /// Size of the picture or film: an object of `width` and `height` in pixels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<Value>,
@@ -42,13 +50,31 @@ fn text_kind() -> String {
 impl Content {
     /// A text.
     pub fn text(msg: impl Into<String>) -> Self {
-        Self { kind: text_kind(), msg: Some(msg.into()), url: None, secret: None, member: None, size: None }
+        Self { msg: Some(msg.into()), ..Self::of_kind("text") }
     }
 
     /// The address of a file, for every kind but `text`.
     pub fn file(kind: impl Into<String>, url: impl Into<String>) -> Self {
-        let (kind, url) = (kind.into(), Some(url.into()));
-        Self { kind, msg: None, url, secret: None, member: None, size: None }
+        Self { url: Some(url.into()), ..Self::of_kind(kind) }
+    }
+
+    /// The offer of a red packet.
+    #[must_use]
+    pub fn red_packet(packet_id: PacketId, greeting: String) -> Self {
+        Self { packet_id: Some(packet_id), greeting: Some(greeting), ..Self::of_kind(PACKET_KIND) }
+    }
+
+    fn of_kind(kind: impl Into<String>) -> Self {
+        Self {
+            kind: kind.into(),
+            msg: None,
+            url: None,
+            secret: None,
+            member: None,
+            packet_id: None,
+            greeting: None,
+            size: None,
+        }
     }
 
     /// Checks kind, presence and size. `text_name` is what the caller calls the text (`msg` or `message`).
@@ -59,8 +85,14 @@ impl Content {
         if !KINDS.contains(&self.kind.as_str()) {
             return Err(Refusal::parameter("type", format_args!("must be one of {}", KINDS.join(", "))));
         }
-        if self.member.is_some() {
-            return Err(Refusal::parameter("member", "only chatd itself writes it"));
+        for (name, given) in [
+            ("member", self.member.is_some()),
+            ("packetId", self.packet_id.is_some()),
+            ("greeting", self.greeting.is_some()),
+        ] {
+            if given {
+                return Err(Refusal::parameter(name, "only chatd itself writes it"));
+            }
         }
         let parts = [&self.msg, &self.url, &self.secret];
         if parts.iter().map(|part| part.as_ref().map_or(0, String::len)).sum::<usize>() > MAX_CONTENT_BYTES {

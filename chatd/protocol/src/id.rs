@@ -117,6 +117,16 @@ identifier!(
     MsgId,
     MAX_MSG_ID_BYTES
 );
+identifier!(
+    /// A red packet of an app: 1–64 bytes of UTF-8, no control characters.
+    PacketId,
+    MAX_NAME_BYTES
+);
+identifier!(
+    /// The operator's name for a deposit, unique in the app: 1–128 bytes, no control characters.
+    TransferId,
+    MAX_MSG_ID_BYTES
+);
 
 #[cfg(test)]
 mod tests {

@@ -12,7 +12,7 @@
 //! | [`envelope`] | HTTP answers, WebSocket requests, answers and pushes |
 //! | [`content`] | what a message carries |
 //! | [`session`] | commands that exist on a WebSocket only |
-//! | [`user`], [`group`], [`message`], [`conversation`], [`friend`], [`system`] | the operations, one module a noun |
+//! | [`user`], [`group`], [`message`], [`conversation`], [`friend`], [`red_packet`], [`wallet`], [`system`] | the operations, one module a noun |
 
 pub mod code;
 pub mod content;
@@ -24,13 +24,15 @@ pub mod id;
 pub mod message;
 pub mod operation;
 pub mod params;
+pub mod red_packet;
 pub mod session;
 pub mod system;
 pub mod target;
 pub mod user;
+pub mod wallet;
 
 pub use code::{Code, Refusal};
-pub use id::{AppId, GroupId, MsgId, UserId};
+pub use id::{AppId, GroupId, MsgId, PacketId, TransferId, UserId};
 pub use operation::Operation;
 pub use params::Params;
 pub use target::Target;

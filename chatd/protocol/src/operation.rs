@@ -17,14 +17,21 @@ pub trait Operation: 'static {
     const FIELDS: &'static [Field];
     /// Which parameter names the acting user; a WebSocket session fills it in.
     const ACTOR: Option<&'static str> = None;
+    /// Whether only operators may do it, whoever is named.
+    const OPERATOR: bool = false;
     /// Decoded parameters.
     type Request: Serialize + DeserializeOwned + Send + 'static;
     /// The `data` of a successful answer.
     type Response: Serialize + DeserializeOwned + Send + 'static;
 
     /// The operation as data.
-    const DESCRIPTION: Description =
-        Description { path: Self::PATH, about: Self::ABOUT, fields: Self::FIELDS, actor: Self::ACTOR };
+    const DESCRIPTION: Description = Description {
+        path: Self::PATH,
+        about: Self::ABOUT,
+        fields: Self::FIELDS,
+        actor: Self::ACTOR,
+        operator: Self::OPERATOR,
+    };
 }
 
 /// An [`Operation`] without its types.
@@ -38,6 +45,8 @@ pub struct Description {
     pub fields: &'static [Field],
     /// Which parameter names the acting user.
     pub actor: Option<&'static str>,
+    /// Whether only operators may do it.
+    pub operator: bool,
 }
 
 /// Every operation, in the order of the documentation.

@@ -4,13 +4,14 @@
 //! decoding into the request type cannot fail on the shape of the input.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use crate::code::{Code, Refusal};
-use crate::id::{GroupId, MsgId, UserId};
+use crate::id::{GroupId, IdError, MsgId, PacketId, TransferId, UserId};
 use crate::target::Target;
 
 /// Type of a parameter.
@@ -24,6 +25,10 @@ pub enum Kind {
     GroupId,
     /// A message id: 1–128 bytes, no control characters.
     MsgId,
+    /// A packet id: 1–64 bytes, no control characters.
+    PacketId,
+    /// A transfer id: 1–128 bytes, no control characters.
+    TransferId,
     /// `""`, `group:<groupId>` or `user:<userId>`.
     Target,
     /// Any text.
@@ -160,15 +165,19 @@ fn check(field: &Field, value: &mut Value) -> Result<(), Refusal> {
         Kind::UserId => UserId::new(text(name, value)?)
             .map(|_| ())
             .map_err(|e| Refusal::new(Code::BadUserId, format!("{name}: {e}"))),
-        Kind::GroupId => {
-            GroupId::new(text(name, value)?).map(|_| ()).map_err(|e| Refusal::parameter(name, e))
-        }
-        Kind::MsgId => MsgId::new(text(name, value)?).map(|_| ()).map_err(|e| Refusal::parameter(name, e)),
+        Kind::GroupId => identifier::<GroupId>(name, value),
+        Kind::MsgId => identifier::<MsgId>(name, value),
+        Kind::PacketId => identifier::<PacketId>(name, value),
+        Kind::TransferId => identifier::<TransferId>(name, value),
         Kind::Target => {
             text(name, value)?.parse::<Target>().map(|_| ()).map_err(|e| Refusal::parameter(name, e))
         }
         Kind::Json => Ok(()),
     }
+}
+
+fn identifier<T: FromStr<Err = IdError>>(name: &str, value: &Value) -> Result<(), Refusal> {
+    text(name, value)?.parse::<T>().map(|_| ()).map_err(|error| Refusal::parameter(name, error))
 }
 
 fn text<'v>(name: &str, value: &'v Value) -> Result<&'v str, Refusal> {

@@ -76,8 +76,10 @@ fn schema(kind: Kind) -> Value {
     match kind {
         Kind::AppId | Kind::U32 => json!({"type": "integer", "minimum": 0, "maximum": u32::MAX}),
         Kind::U64 => json!({"type": "integer", "minimum": 0, "maximum": (1_u64 << 53) - 1}),
-        Kind::UserId | Kind::GroupId => json!({"type": "string", "minLength": 1, "maxLength": 64}),
-        Kind::MsgId => json!({"type": "string", "minLength": 1, "maxLength": 128}),
+        Kind::UserId | Kind::GroupId | Kind::PacketId => {
+            json!({"type": "string", "minLength": 1, "maxLength": 64})
+        }
+        Kind::MsgId | Kind::TransferId => json!({"type": "string", "minLength": 1, "maxLength": 128}),
         Kind::Target => json!({"type": "string", "pattern": "^(|group:.+|user:.+)$"}),
         Kind::Text => json!({"type": "string"}),
         Kind::Json => json!({}),

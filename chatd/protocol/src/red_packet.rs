@@ -1,0 +1,461 @@
+//! Operations on red packets: an amount of money that a conversation shares out, first come, first served.
+//!
+//! Amounts are whole cents.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{AppId, MsgId, PacketId, UserId};
+use crate::operation::Operation;
+use crate::params::{Field, Kind};
+use crate::target::Target;
+
+/// Shares of one packet at most.
+pub const MAX_COUNT: u32 = 10_000;
+/// Largest total of one packet, in cents: 200,000.00.
+pub const MAX_TOTAL: u64 = 20_000_000;
+/// Longest greeting, in bytes of UTF-8.
+pub const MAX_GREETING_BYTES: usize = 256;
+/// Winners in one page at most.
+pub const MAX_WINNERS_PAGE: u32 = 1000;
+/// Winners in one page when no limit is given.
+pub const DEFAULT_WINNERS_PAGE: u32 = 100;
+/// Dead letters in one list at most.
+pub const MAX_DEAD_LETTERS: u32 = 1000;
+/// Broken rules an audit names at most; it counts all.
+pub const MAX_VIOLATIONS: usize = 100;
+
+/// `type` of the message that offers a packet; its content has `packetId` and `greeting`.
+pub const PACKET_KIND: &str = "redPacket";
+/// Notice to the conversation that nothing is left of a packet: all shares are gone or it has expired.
+pub const FINISHED_PUSH: &str = "redPacket/finished";
+
+const APP_ID: Field = Field::required("appId", Kind::AppId, "which world");
+const PACKET_ID: Field = Field::required("packetId", Kind::PacketId, "which packet");
+
+/// How a total becomes shares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// By chance; every share is expected to be the same, whenever it is taken.
+    #[default]
+    Lucky,
+    /// All the same; cents that cannot be divided go to some of the shares.
+    Equal,
+}
+
+impl Mode {
+    /// As it stands on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Mode::Lucky => "lucky",
+            Mode::Equal => "equal",
+        }
+    }
+}
+
+impl std::str::FromStr for Mode {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "lucky" => Ok(Mode::Lucky),
+            "equal" => Ok(Mode::Equal),
+            _ => Err("must be lucky or equal"),
+        }
+    }
+}
+
+/// `/redPacket/create`.
+pub struct Create;
+
+/// Parameters of [`Create`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CreateRequest {
+    /// Which world.
+    pub app_id: AppId,
+    /// Who gives.
+    pub user_id: UserId,
+    /// The conversation it is for.
+    pub target: Target,
+    /// Cents, at least one a share.
+    pub total: u64,
+    /// Shares.
+    pub count: u32,
+    /// How the total becomes shares: `lucky` (when absent) or `equal`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<String>,
+    /// Text that goes with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub greeting: Option<String>,
+    /// The sender's id for it; repeating the call with the same one creates nothing again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub msg_id: Option<MsgId>,
+}
+
+/// Answer of [`Create`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CreateResponse {
+    /// The packet.
+    pub packet_id: PacketId,
+    /// When what nobody took goes back, Unix milliseconds.
+    pub expires: u64,
+    /// Id of the message that offers it.
+    pub msg_id: MsgId,
+    /// Number of that message in the conversation.
+    pub offset: u64,
+    /// Which history the offset belongs to.
+    pub epoch: String,
+    /// When the message was logged, Unix milliseconds.
+    pub time: u64,
+    /// The packet was created before; this is the first answer again.
+    pub duplicate: bool,
+}
+
+impl Operation for Create {
+    const PATH: &'static str = "/redPacket/create";
+    const ABOUT: &'static str = "Puts money of the sender into a packet and offers it to a conversation; repeating a msgId is harmless.";
+    const FIELDS: &'static [Field] = &[
+        APP_ID,
+        Field::required("userId", Kind::UserId, "who gives"),
+        Field::required("target", Kind::Target, "the conversation it is for"),
+        Field::required("total", Kind::U64, "cents, at least one a share, at most 20000000"),
+        Field::required("count", Kind::U32, "shares, 1 to 10000"),
+        Field::optional("mode", Kind::Text, "lucky (shares by chance) or equal; lucky when absent"),
+        Field::optional("greeting", Kind::Text, "text that goes with it, at most 256 bytes"),
+        Field::optional("msgId", Kind::MsgId, "the sender's id for it; made up when absent"),
+    ];
+    const ACTOR: Option<&'static str> = Some("userId");
+    type Request = CreateRequest;
+    type Response = CreateResponse;
+}
+
+/// `/redPacket/grab`.
+pub struct Grab;
+
+/// Parameters of [`Grab`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GrabRequest {
+    /// Which world.
+    pub app_id: AppId,
+    /// Who takes.
+    pub user_id: UserId,
+    /// Which packet.
+    pub packet_id: PacketId,
+}
+
+/// What became of a grab.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// A share is the user's.
+    Won,
+    /// The user has had his share before; the amount is the same.
+    Already,
+    /// All shares were gone.
+    Empty,
+    /// The packet's time was over.
+    Expired,
+}
+
+/// Answer of [`Grab`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrabResponse {
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Cents of the user's share; 0 without one.
+    pub amount: u64,
+}
+
+impl Operation for Grab {
+    const PATH: &'static str = "/redPacket/grab";
+    const ABOUT: &'static str = "Takes a share; repeating it answers the same amount.";
+    const FIELDS: &'static [Field] =
+        &[APP_ID, Field::required("userId", Kind::UserId, "who takes"), PACKET_ID];
+    const ACTOR: Option<&'static str> = Some("userId");
+    type Request = GrabRequest;
+    type Response = GrabResponse;
+}
+
+/// `/redPacket/detail`.
+pub struct Detail;
+
+/// Parameters of [`Detail`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DetailRequest {
+    /// Which world.
+    pub app_id: AppId,
+    /// The acting user; without one an operator asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<UserId>,
+    /// Which packet.
+    pub packet_id: PacketId,
+    /// Winners with a greater number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<u32>,
+    /// At most so many winners.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+}
+
+/// Whether there is something to take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Shares are left.
+    Open,
+    /// All shares are gone.
+    Empty,
+    /// Its time is over; what was left goes back.
+    Expired,
+}
+
+/// Who took a share.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Winner {
+    /// 1 for the first who took one.
+    pub number: u32,
+    /// Who.
+    pub user_id: UserId,
+    /// Cents.
+    pub amount: u64,
+    /// When, Unix milliseconds.
+    pub time: u64,
+}
+
+/// Answer of [`Detail`]. At every moment `total` = `grabbed` + `refunded` + `open`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DetailResponse {
+    /// Which packet.
+    pub packet_id: PacketId,
+    /// Who gave it.
+    pub from: UserId,
+    /// The conversation it is for, as the giver names it.
+    pub target: Target,
+    /// How the total became shares.
+    pub mode: Mode,
+    /// Text that goes with it; may be empty.
+    pub greeting: String,
+    /// Whether there is something to take.
+    pub state: State,
+    /// Cents put in.
+    pub total: u64,
+    /// Shares it was made of.
+    pub count: u32,
+    /// Cents taken.
+    pub grabbed: u64,
+    /// Shares taken.
+    pub grabbed_count: u32,
+    /// Cents that go, or have gone, back to the giver.
+    pub refunded: u64,
+    /// Cents that can still be taken.
+    pub open: u64,
+    /// When it was created, Unix milliseconds.
+    pub created: u64,
+    /// When what nobody took goes back, Unix milliseconds.
+    pub expires: u64,
+    /// Who got the most of a lucky packet, the first of them; known once all shares are gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub luckiest: Option<UserId>,
+    /// Part of the winners, in the order they took.
+    pub winners: Vec<Winner>,
+    /// Give it as `after` for the winners that follow; absent at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<u32>,
+}
+
+impl Operation for Detail {
+    const PATH: &'static str = "/redPacket/detail";
+    const ABOUT: &'static str = "What became of a packet, and who took how much.";
+    const FIELDS: &'static [Field] = &[
+        APP_ID,
+        Field::optional("userId", Kind::UserId, "the acting user; without one an operator asks"),
+        PACKET_ID,
+        Field::optional("after", Kind::U32, "winners with a greater number"),
+        Field::optional("limit", Kind::U32, "at most so many winners, 1 to 1000; 100 when absent"),
+    ];
+    const ACTOR: Option<&'static str> = Some("userId");
+    type Request = DetailRequest;
+    type Response = DetailResponse;
+}
+
+/// Data of the [`FINISHED_PUSH`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Finished {
+    /// The conversation, as the giver names it.
+    pub target: Target,
+    /// Who gave it.
+    pub from: UserId,
+    /// Which packet.
+    pub packet_id: PacketId,
+    /// `empty` or `expired`.
+    pub state: State,
+    /// Who got the most of a lucky packet whose shares are all gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub luckiest: Option<UserId>,
+}
+
+/// `/redPacket/audit`.
+pub struct Audit;
+
+/// Parameters of [`Audit`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AuditRequest {
+    /// Which world.
+    pub app_id: AppId,
+    /// Only this packet; all of the app when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packet_id: Option<PacketId>,
+}
+
+/// A broken rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Violation {
+    /// The packet, unless the whole ledger is meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packet_id: Option<PacketId>,
+    /// Which rule, in one word of this list: `total`, `winner`, `settlement`, `refund`, `escrow`, `lost`, `ledger`,
+    /// `deadLetter`.
+    pub rule: String,
+    /// What was found, with names and amounts.
+    pub detail: String,
+}
+
+/// Answer of [`Audit`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AuditResponse {
+    /// Whether every rule holds.
+    pub holds: bool,
+    /// Packets looked at.
+    pub packets: u64,
+    /// Cents put into them.
+    pub total: u64,
+    /// Cents taken out by winners.
+    pub grabbed: u64,
+    /// Cents that go, or have gone, back.
+    pub refunded: u64,
+    /// Cents that can still be taken.
+    pub open: u64,
+    /// Shares and refunds that are on their way to the ledger.
+    pub unsettled: u64,
+    /// Cents of them.
+    pub unsettled_amount: u64,
+    /// Settlements that wait in the queue, of all apps.
+    pub queued: u64,
+    /// Settlements that were given up, of all apps.
+    pub dead_letters: u64,
+    /// Sum of all balances of the ledger in this app: 0.
+    pub ledger_sum: i64,
+    /// How many rules are broken.
+    pub violation_count: u64,
+    /// The first of them.
+    pub violations: Vec<Violation>,
+}
+
+impl Operation for Audit {
+    const PATH: &'static str = "/redPacket/audit";
+    const ABOUT: &'static str = "Proves that no cent is lost, packet by packet, or names what is wrong.";
+    const FIELDS: &'static [Field] = &[
+        APP_ID,
+        Field::optional("packetId", Kind::PacketId, "only this packet; all of the app when absent"),
+    ];
+    const OPERATOR: bool = true;
+    type Request = AuditRequest;
+    type Response = AuditResponse;
+}
+
+/// `/redPacket/deadLetters`.
+pub struct DeadLetters;
+
+/// Parameters of [`DeadLetters`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeadLettersRequest {
+    /// Which world.
+    pub app_id: AppId,
+    /// At most so many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+}
+
+/// A settlement that could not be applied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeadLetter {
+    /// Its name for [`Replay`].
+    pub id: String,
+    /// Why it was given up.
+    pub reason: String,
+    /// The transfer it asks for; absent when it cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfer_id: Option<String>,
+    /// The packet it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packet_id: Option<PacketId>,
+    /// Who is to get the money.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<UserId>,
+    /// Cents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amount: Option<u64>,
+}
+
+/// Answer of [`DeadLetters`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeadLettersResponse {
+    /// The oldest of them.
+    pub dead_letters: Vec<DeadLetter>,
+}
+
+impl Operation for DeadLetters {
+    const PATH: &'static str = "/redPacket/deadLetters";
+    const ABOUT: &'static str = "Settlements that could not be applied and wait for an operator.";
+    const FIELDS: &'static [Field] =
+        &[APP_ID, Field::optional("limit", Kind::U32, "at most so many, 1 to 1000; 100 when absent")];
+    const OPERATOR: bool = true;
+    type Request = DeadLettersRequest;
+    type Response = DeadLettersResponse;
+}
+
+/// `/redPacket/replay`.
+pub struct Replay;
+
+/// Parameters of [`Replay`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplayRequest {
+    /// Which world.
+    pub app_id: AppId,
+    /// Which dead letter; all of the app when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+}
+
+/// Answer of [`Replay`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplayResponse {
+    /// How many were queued again.
+    pub replayed: u64,
+}
+
+impl Operation for Replay {
+    const PATH: &'static str = "/redPacket/replay";
+    const ABOUT: &'static str = "Queues dead letters again; applying one twice is harmless.";
+    const FIELDS: &'static [Field] =
+        &[APP_ID, Field::optional("id", Kind::Text, "which dead letter; all of the app when absent")];
+    const OPERATOR: bool = true;
+    type Request = ReplayRequest;
+    type Response = ReplayResponse;
+}

@@ -1,0 +1,196 @@
+//! Operations on wallets. Amounts are whole cents.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{AppId, PacketId, TransferId, UserId};
+use crate::operation::Operation;
+use crate::params::{Field, Kind};
+
+/// Largest deposit, in cents: 10,000,000,000.00.
+pub const MAX_DEPOSIT: u64 = 1_000_000_000_000;
+/// Transfers in one page at most.
+pub const MAX_TRANSFERS_PAGE: u32 = 200;
+/// Transfers in one page when no limit is given.
+pub const DEFAULT_TRANSFERS_PAGE: u32 = 50;
+
+const APP_ID: Field = Field::required("appId", Kind::AppId, "which world");
+const USER_ID: Field = Field::required("userId", Kind::UserId, "whose wallet");
+
+/// `/wallet/balance`.
+pub struct Balance;
+
+/// Parameters of [`Balance`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BalanceRequest {
+    /// Which world.
+    pub app_id: AppId,
+    /// Whose wallet.
+    pub user_id: UserId,
+}
+
+/// Answer of [`Balance`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BalanceResponse {
+    /// Whose wallet.
+    pub user_id: UserId,
+    /// Cents; 0 for a user who never had any.
+    pub balance: u64,
+}
+
+impl Operation for Balance {
+    const PATH: &'static str = "/wallet/balance";
+    const ABOUT: &'static str = "How much a wallet holds.";
+    const FIELDS: &'static [Field] = &[APP_ID, USER_ID];
+    const ACTOR: Option<&'static str> = Some("userId");
+    type Request = BalanceRequest;
+    type Response = BalanceResponse;
+}
+
+/// `/wallet/transfers`.
+pub struct Transfers;
+
+/// Parameters of [`Transfers`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TransfersRequest {
+    /// Which world.
+    pub app_id: AppId,
+    /// Whose wallet.
+    pub user_id: UserId,
+    /// Transfers with a lesser number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<u64>,
+    /// At most so many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+}
+
+/// What a transfer is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TransferKind {
+    /// An operator put money in.
+    Deposit,
+    /// Money went into a packet.
+    Packet,
+    /// A share of a packet.
+    Grab,
+    /// What nobody took of a packet came back.
+    Refund,
+}
+
+impl TransferKind {
+    /// As it stands on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            TransferKind::Deposit => "deposit",
+            TransferKind::Packet => "packet",
+            TransferKind::Grab => "grab",
+            TransferKind::Refund => "refund",
+        }
+    }
+}
+
+impl std::str::FromStr for TransferKind {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "deposit" => Ok(TransferKind::Deposit),
+            "packet" => Ok(TransferKind::Packet),
+            "grab" => Ok(TransferKind::Grab),
+            "refund" => Ok(TransferKind::Refund),
+            _ => Err("no kind of transfer"),
+        }
+    }
+}
+
+/// A transfer as the owner of a wallet sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Transfer {
+    /// Its number in the ledger; later ones are greater.
+    pub number: u64,
+    /// Its id: a deposit's as the operator chose it, the others' as chatd names them.
+    pub transfer_id: String,
+    /// What it is for.
+    pub kind: TransferKind,
+    /// Cents; negative when they left the wallet.
+    pub amount: i64,
+    /// The packet it belongs to; none for a deposit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packet_id: Option<PacketId>,
+    /// When it was posted, Unix milliseconds.
+    pub time: u64,
+}
+
+/// Answer of [`Transfers`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TransfersResponse {
+    /// The newest first.
+    pub transfers: Vec<Transfer>,
+    /// Give it as `before` for the ones that follow; absent at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<u64>,
+}
+
+impl Operation for Transfers {
+    const PATH: &'static str = "/wallet/transfers";
+    const ABOUT: &'static str = "What went into a wallet and out of it, the newest first.";
+    const FIELDS: &'static [Field] = &[
+        APP_ID,
+        USER_ID,
+        Field::optional("before", Kind::U64, "transfers with a lesser number"),
+        Field::optional("limit", Kind::U32, "at most so many, 1 to 200; 50 when absent"),
+    ];
+    const ACTOR: Option<&'static str> = Some("userId");
+    type Request = TransfersRequest;
+    type Response = TransfersResponse;
+}
+
+/// `/wallet/deposit`.
+pub struct Deposit;
+
+/// Parameters of [`Deposit`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DepositRequest {
+    /// Which world.
+    pub app_id: AppId,
+    /// Whose wallet.
+    pub user_id: UserId,
+    /// Cents.
+    pub amount: u64,
+    /// The operator's id for it, unique in the app.
+    pub transfer_id: TransferId,
+}
+
+/// Answer of [`Deposit`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DepositResponse {
+    /// Whose wallet.
+    pub user_id: UserId,
+    /// Cents in it now.
+    pub balance: u64,
+    /// The same deposit was made before; nothing was added.
+    pub duplicate: bool,
+}
+
+impl Operation for Deposit {
+    const PATH: &'static str = "/wallet/deposit";
+    const ABOUT: &'static str = "Puts money into a wallet; repeating a transferId is harmless.";
+    const FIELDS: &'static [Field] = &[
+        APP_ID,
+        USER_ID,
+        Field::required("amount", Kind::U64, "cents, 1 to 1000000000000"),
+        Field::required("transferId", Kind::TransferId, "the operator's id for it, unique in the app"),
+    ];
+    const OPERATOR: bool = true;
+    type Request = DepositRequest;
+    type Response = DepositResponse;
+}

@@ -1,0 +1,192 @@
+//! Who owns what: the port.
+//!
+//! Double entry: every transfer takes from one account and gives to another, so all balances of an app sum to zero.
+//! Accounts are the bank of an app (where deposits come from; its balance is negative), a wallet for each user, and an
+//! escrow for each packet. Only the bank may be overdrawn.
+//!
+//! The law, which every adapter obeys (`tests/tests/ledger_laws.rs`):
+//! - A transfer, once posted, never changes. Its id is unique in the app, by a constraint of the database.
+//! - Posting the same id again changes nothing and says so; the same id for something else is refused.
+//! - When a call returns, what it did survives a power cut.
+//! - Calls may run in any number of processes at once.
+
+use async_trait::async_trait;
+use chat_protocol::wallet::Transfer;
+use chat_protocol::{AppId, Code, PacketId, Refusal, TransferId, UserId};
+
+use super::settlement::{Kind, Settlement};
+use super::{Cents, Terms};
+
+/// What funding a packet did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Funded {
+    /// The money left the sender's wallet now.
+    Now,
+    /// It had before; these were the terms then.
+    Before(Terms),
+}
+
+/// Whether a transfer was posted by this call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Posted {
+    /// By this one.
+    Now,
+    /// By an earlier one.
+    Before,
+}
+
+/// Money that left an escrow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paid {
+    /// As a winner's share, or back to the sender.
+    pub kind: Kind,
+    /// To whom.
+    pub user: UserId,
+    /// Cents.
+    pub amount: Cents,
+    /// When it was posted, Unix milliseconds.
+    pub time_ms: u64,
+}
+
+/// A packet as the ledger knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Escrow {
+    /// What the packet is.
+    pub terms: Terms,
+    /// Cents still held.
+    pub balance: Cents,
+    /// Whether the message that offers it is known to be in its log.
+    pub announced: bool,
+    /// Whether nothing is left to do for it but settlements under way.
+    pub closed: bool,
+}
+
+/// What [`Ledger::check`] found in an app.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Check {
+    /// Sum of all balances: 0.
+    pub sum: i64,
+    /// Accounts, by name, whose balance is not what their transfers say, and by how many cents; at most 100.
+    pub wrong: Vec<(String, i64)>,
+}
+
+/// Why the ledger did not do as asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LedgerError {
+    /// The wallet, or the escrow, holds less than the transfer asks for.
+    #[error("insufficient balance")]
+    Insufficient,
+    /// The id belongs to another transfer.
+    #[error("the transferId was used for another transfer")]
+    IdTaken,
+    /// The ledger knows no such packet.
+    #[error("no such red packet")]
+    NoSuchPacket,
+    /// The amount would overflow an account.
+    #[error("the amount is too large")]
+    TooLarge,
+    /// The database did not answer; whether it did as asked is unknown.
+    #[error("the ledger is unreachable: {0}")]
+    Unreachable(String),
+    /// The database holds something that cannot be.
+    #[error("the ledger is corrupt: {0}")]
+    Corrupt(String),
+}
+
+impl LedgerError {
+    /// The code for the caller.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            LedgerError::Insufficient => Code::InsufficientBalance,
+            LedgerError::IdTaken => Code::RefusedByRule,
+            LedgerError::NoSuchPacket => Code::NotFound,
+            LedgerError::TooLarge => Code::BadParameter,
+            LedgerError::Unreachable(_) => Code::StoreUnreachable,
+            LedgerError::Corrupt(_) => Code::ServerError,
+        }
+    }
+
+    /// Whether the same call may succeed later.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        matches!(self, LedgerError::Unreachable(_))
+    }
+}
+
+impl From<LedgerError> for Refusal {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            LedgerError::Unreachable(_) | LedgerError::Corrupt(_) => {
+                tracing::warn!(%error, "ledger");
+                error.code().into()
+            }
+            rule => Refusal::new(rule.code(), rule.to_string()),
+        }
+    }
+}
+
+/// The port. See the law above.
+#[async_trait]
+pub trait Ledger: Send + Sync {
+    /// Moves a packet's total from its sender's wallet to its escrow and keeps its terms, in one step.
+    async fn fund(&self, terms: &Terms) -> Result<Funded, LedgerError>;
+
+    /// Applies settlements: from the escrow to a wallet, under [`Settlement::transfer_id`]. One result for each, in
+    /// order; one that is refused does not hinder the others. A refund also closes the escrow.
+    async fn settle(
+        &self,
+        settlements: &[Settlement],
+    ) -> Result<Vec<Result<Posted, LedgerError>>, LedgerError>;
+
+    /// Moves money from the bank to a wallet; answers the balance after it.
+    async fn deposit(
+        &self,
+        app: AppId,
+        user: &UserId,
+        amount: Cents,
+        id: &TransferId,
+    ) -> Result<(Posted, Cents), LedgerError>;
+
+    /// What a wallet holds; 0 for a user without one.
+    async fn balance(&self, app: AppId, user: &UserId) -> Result<Cents, LedgerError>;
+
+    /// At most `limit` transfers of a wallet with a number less than `before`, the newest first.
+    async fn transfers(
+        &self,
+        app: AppId,
+        user: &UserId,
+        before: u64,
+        limit: u32,
+    ) -> Result<Vec<Transfer>, LedgerError>;
+
+    /// The message that offers the packet is in its log.
+    async fn announced(&self, app: AppId, packet: &PacketId) -> Result<(), LedgerError>;
+
+    /// Nothing is left to do for the packet but settlements under way. Repeating it is harmless.
+    async fn close(&self, app: AppId, packet: &PacketId) -> Result<(), LedgerError>;
+
+    /// Packets of all apps that are not closed, and either were created at or before `created_ms` and are not
+    /// announced, or expired at or before `expired_ms`; at most `limit`, the ones that expire first.
+    async fn due(&self, created_ms: u64, expired_ms: u64, limit: u32) -> Result<Vec<Escrow>, LedgerError>;
+
+    /// One packet.
+    async fn escrow(&self, app: AppId, packet: &PacketId) -> Result<Escrow, LedgerError>;
+
+    /// Packets of an app by ascending id, those after `after`, at most `limit`.
+    async fn escrows(
+        &self,
+        app: AppId,
+        after: Option<&PacketId>,
+        limit: u32,
+    ) -> Result<Vec<Escrow>, LedgerError>;
+
+    /// What left a packet's escrow, shares and refund, in the order of posting.
+    async fn paid(&self, app: AppId, packet: &PacketId) -> Result<Vec<Paid>, LedgerError>;
+
+    /// Compares every balance of an app with its transfers.
+    async fn check(&self, app: AppId) -> Result<Check, LedgerError>;
+
+    /// Whether the ledger can be written right now.
+    async fn ready(&self) -> Result<(), LedgerError>;
+}

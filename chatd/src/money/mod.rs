@@ -1,0 +1,52 @@
+//! Money: red packets, the wallets they are paid from and to, and the proof that no cent is lost.
+//!
+//! How money travels: a packet is funded by one transfer from the sender's wallet to the packet's escrow
+//! ([`ledger`]), opened for everyone to take from ([`packets`]) and offered to its conversation. A grab is one atomic
+//! step that takes a share, names its winner and queues the settlement; the worker ([`settlement`]) applies it to the
+//! ledger, from the escrow to the winner's wallet. What nobody took travels the same road back to the sender.
+//!
+//! Invariants:
+//! - Amounts are whole cents; no float is ever involved.
+//! - At every moment, of every packet: total = grabbed + refunded + open.
+//! - Every step carries an id of its own and can be repeated; a repeat changes nothing.
+//! - The ledger says who owns what; the packets say who won what; the audit compares them.
+#![deny(clippy::float_arithmetic)]
+
+pub mod ledger;
+pub mod packets;
+pub mod settlement;
+pub mod split;
+
+use chat_protocol::red_packet::Mode;
+use chat_protocol::{AppId, MsgId, PacketId, Target, UserId};
+use serde::{Deserialize, Serialize};
+
+/// An amount of money: whole cents.
+pub type Cents = u64;
+
+/// What a packet is: everything that is settled when it is created and never changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// The world it belongs to.
+    pub app: AppId,
+    /// Its id, unique in the app.
+    pub packet: PacketId,
+    /// Who gives.
+    pub sender: UserId,
+    /// The conversation it is for, as the sender names it.
+    pub target: Target,
+    /// Cents in it.
+    pub total: Cents,
+    /// Shares it is made of.
+    pub count: u32,
+    /// How the total becomes shares.
+    pub mode: Mode,
+    /// Text that goes with it; may be empty.
+    pub greeting: String,
+    /// Id of the message that offers it.
+    pub msg_id: MsgId,
+    /// When it was created, Unix milliseconds.
+    pub created_ms: u64,
+    /// From when on nobody can take from it, Unix milliseconds.
+    pub expires_ms: u64,
+}

@@ -1,0 +1,156 @@
+//! The packets people take from: the port.
+//!
+//! The law, which every adapter obeys (`tests/tests/packet_laws.rs`):
+//! - [`Packets::open`] makes a packet once; opening it again, with whatever shares, changes nothing.
+//! - [`Packets::grab`] is one atomic step: the share, its winner and the settlement in the queue of this engine
+//!   ([`super::settlement::Queue`]) are there together or not at all. A repeat answers the same amount and queues
+//!   nothing.
+//! - Shares are given out in the order they were opened with. Nobody gets two.
+//! - Only members of the target take: of the group as it is at that moment, only the recipient of a one-to-one
+//!   packet, in the world everyone. Membership is asked before the outcome.
+//! - Before `expires_ms` a grab wins while shares are left; from `expires_ms` on, or once closed, none does. A winner
+//!   is answered `already` for ever, whatever happened since.
+//! - [`Packets::close`] is one atomic step: nobody takes any more, and the refund of what is left, if anything is, is
+//!   in the queue. A repeat answers the same and queues nothing. A grab and a close at the same moment come one after
+//!   the other: total = grabbed + refunded + open in between, and always.
+
+use async_trait::async_trait;
+use chat_protocol::red_packet::State;
+use chat_protocol::{AppId, Code, PacketId, Refusal, UserId};
+
+use super::{Cents, Terms};
+
+/// What became of a grab.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Grab {
+    /// A share is the user's.
+    Won {
+        /// Cents.
+        amount: Cents,
+        /// 1 for the first share taken.
+        number: u32,
+        /// Whether this was the last share.
+        last: bool,
+    },
+    /// The user has had his share before.
+    Already {
+        /// Cents.
+        amount: Cents,
+    },
+    /// All shares are gone.
+    Empty,
+    /// Its time is over.
+    Expired,
+}
+
+/// Who took a share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Winner {
+    /// 1 for the first.
+    pub number: u32,
+    /// Who.
+    pub user: UserId,
+    /// Cents.
+    pub amount: Cents,
+    /// When, Unix milliseconds.
+    pub time_ms: u64,
+}
+
+/// How a packet stands at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// What it is.
+    pub terms: Terms,
+    /// `Open` until the last share is gone or the packet is closed; a packet whose time is over but which is not yet
+    /// closed is `Expired` too, with its rest still in `open`.
+    pub state: State,
+    /// Cents taken.
+    pub grabbed: Cents,
+    /// Shares taken.
+    pub grabbed_count: u32,
+    /// Cents of the refund that closing queued; 0 before.
+    pub refunded: Cents,
+    /// Cents neither taken nor refunded.
+    pub open: Cents,
+    /// Who took the greatest share, the first of them.
+    pub luckiest: Option<UserId>,
+}
+
+/// What closing did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Closed {
+    /// Whether this call closed it; false: it was closed before.
+    pub now: bool,
+    /// Cents of the refund.
+    pub refunded: Cents,
+    /// False: the packet was not known here (a store that lost its data, or a creation that never got so far). It is
+    /// known as closed and empty from now on, so that nobody can open it later.
+    pub known: bool,
+}
+
+/// Why a packet was not opened, taken from, or read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PacketError {
+    /// There is no such packet.
+    #[error("no such red packet")]
+    NoSuchPacket,
+    /// The user does not belong to its target.
+    #[error("this red packet is not for you")]
+    NotForYou,
+    /// The store did not answer; whether it did as asked is unknown.
+    #[error("the store is unreachable: {0}")]
+    Unreachable(String),
+    /// The store answered something that cannot be.
+    #[error("the store is corrupt: {0}")]
+    Corrupt(String),
+}
+
+impl PacketError {
+    /// The code for the caller.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            PacketError::NoSuchPacket => Code::NotFound,
+            PacketError::NotForYou => Code::RefusedByRule,
+            PacketError::Unreachable(_) => Code::StoreUnreachable,
+            PacketError::Corrupt(_) => Code::ServerError,
+        }
+    }
+}
+
+impl From<PacketError> for Refusal {
+    fn from(error: PacketError) -> Self {
+        match error {
+            PacketError::Unreachable(_) | PacketError::Corrupt(_) => {
+                tracing::warn!(%error, "packets");
+                error.code().into()
+            }
+            rule => Refusal::new(rule.code(), rule.to_string()),
+        }
+    }
+}
+
+/// The port. See the law above.
+#[async_trait]
+pub trait Packets: Send + Sync {
+    /// Makes a packet of these shares: as many as `terms.count`, each at least 1, together `terms.total`.
+    async fn open(&self, terms: &Terms, shares: &[Cents]) -> Result<(), PacketError>;
+
+    /// Takes a share for a user.
+    async fn grab(&self, app: AppId, packet: &PacketId, user: &UserId) -> Result<Grab, PacketError>;
+
+    /// Ends a packet and queues the refund of what is left.
+    async fn close(&self, terms: &Terms) -> Result<Closed, PacketError>;
+
+    /// How a packet stands.
+    async fn standing(&self, app: AppId, packet: &PacketId) -> Result<Standing, PacketError>;
+
+    /// At most `limit` winners with a number greater than `after`, in the order they took.
+    async fn winners(
+        &self,
+        app: AppId,
+        packet: &PacketId,
+        after: u32,
+        limit: u32,
+    ) -> Result<Vec<Winner>, PacketError>;
+}

@@ -1,0 +1,140 @@
+//! Settlements on their way from a packet to the ledger: the queue's port, and who works on it.
+//!
+//! The law of a queue, which every adapter obeys (`tests/tests/queue_laws.rs`):
+//! - What was put in is received at least once, by one receiver at a time, until someone says it is done. A receiver
+//!   that ends or loses its link without saying so has not had it.
+//! - Nothing is done twice by harm: whoever receives applies a settlement under its own transfer id.
+//! - [`Queue::bury`] takes a settlement that can never be applied out of the way of the others; it stays as a dead
+//!   letter until an operator replays it.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chat_protocol::{AppId, PacketId, UserId};
+use serde::{Deserialize, Serialize};
+
+use super::Cents;
+
+/// What a settlement is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A winner's share.
+    Grab,
+    /// What nobody took, for the sender.
+    Refund,
+}
+
+/// Money to be moved from a packet's escrow to a wallet. Its JSON form travels through the queues.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Settlement {
+    /// The world.
+    pub app: AppId,
+    /// From the escrow of this packet.
+    pub packet: PacketId,
+    /// What for.
+    pub kind: Kind,
+    /// To the wallet of this user.
+    pub user: UserId,
+    /// Cents, at least 1.
+    pub amount: Cents,
+    /// When the share was taken or the packet closed, Unix milliseconds.
+    pub time_ms: u64,
+}
+
+impl Settlement {
+    /// Id of the transfer that applies it: the same for every repeat, and no other transfer's. A user wins at most
+    /// once from a packet, and a packet is refunded at most once.
+    #[must_use]
+    pub fn transfer_id(&self) -> String {
+        match self.kind {
+            Kind::Grab => format!("grab:{}:{}:{}", self.packet.as_str().len(), self.packet, self.user),
+            Kind::Refund => format!("refund:{}", self.packet),
+        }
+    }
+}
+
+/// A settlement that was received and is not done yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// What the adapter knows it by.
+    pub tag: Tag,
+    /// What was put in.
+    pub body: Bytes,
+}
+
+impl Delivery {
+    /// What it asks for.
+    ///
+    /// # Errors
+    /// A text for the dead letter when it is no settlement.
+    pub fn settlement(&self) -> Result<Settlement, String> {
+        serde_json::from_slice(&self.body).map_err(|error| format!("no settlement: {error}"))
+    }
+}
+
+/// An adapter's name for a delivery.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Tag {
+    /// Which of the adapter's queues or channels: an app, or a generation of a channel.
+    pub lane: u64,
+    /// Which delivery of it.
+    pub id: String,
+}
+
+/// A dead letter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dead {
+    /// Its name for [`Queue::replay`].
+    pub id: String,
+    /// Why it was buried.
+    pub reason: String,
+    /// What was put in.
+    pub body: Bytes,
+}
+
+/// How many settlements a queue holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Depth {
+    /// Not yet done: waiting, and received.
+    pub waiting: u64,
+    /// Dead letters.
+    pub dead: u64,
+}
+
+/// Why a queue did not do as asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum QueueError {
+    /// It did not answer; whether it did as asked is unknown.
+    #[error("the queue is unreachable: {0}")]
+    Unreachable(String),
+}
+
+/// The port. See the law above.
+#[async_trait]
+pub trait Queue: Send + Sync {
+    /// The next deliveries, at most `max`, in no promised order; waits until there is one, or returns none after a
+    /// while. Deliveries in the hands of this receiver are not given again while it lives.
+    async fn receive(&self, max: usize) -> Result<Vec<Delivery>, QueueError>;
+
+    /// These are applied; they leave the queue.
+    async fn done(&self, tags: &[Tag]) -> Result<(), QueueError>;
+
+    /// This one can never be applied, for this reason; it becomes a dead letter.
+    async fn bury(&self, delivery: &Delivery, reason: &str) -> Result<(), QueueError>;
+
+    /// How much it holds.
+    async fn depth(&self) -> Result<Depth, QueueError>;
+
+    /// The oldest dead letters of an app, and those that cannot be read.
+    async fn dead(&self, app: AppId, limit: usize) -> Result<Vec<Dead>, QueueError>;
+
+    /// Queues dead letters again: one by its id, or all of an app. How many were.
+    async fn replay(&self, app: AppId, id: Option<&str>) -> Result<u64, QueueError>;
+}
+
+/// A queue that others can put settlements into: the far end of a [`relay`].
+#[async_trait]
+pub trait Publish: Send + Sync {
+    /// Returns once all of them are safe in the queue. After an error any of them may be.
+    async fn publish(&self, bodies: &[Bytes]) -> Result<(), QueueError>;
+}

@@ -1,0 +1,139 @@
+//! How the total of a packet becomes shares.
+//!
+//! Invariant: there are `count` shares, each at least one cent, together the total. Which of them is taken when says
+//! nothing about its size: lucky shares are shuffled, so that early and late grabs stand alike.
+
+use chat_protocol::red_packet::Mode;
+use rand::Rng;
+use rand::seq::{SliceRandom, index};
+use serde::{Deserialize, Serialize};
+
+use super::Cents;
+
+/// How lucky shares are drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// 二倍均值: each share lies between one cent and twice the mean of what is left. Shares stay near the mean.
+    #[default]
+    DoubleAverage,
+    /// 线段切割: the total is cut at points drawn at random. A few shares are far greater than the others.
+    LineCutting,
+}
+
+/// Divides `total` into `count` shares.
+///
+/// # Panics
+/// When `count` is 0 or `total` is less than `count`; callers check both.
+pub fn split(total: Cents, count: u32, mode: Mode, method: Method, random: &mut impl Rng) -> Vec<Cents> {
+    assert!(count >= 1 && total >= Cents::from(count), "{total} cents cannot be {count} shares");
+    let mut shares = match (mode, method) {
+        (Mode::Equal, _) => equal(total, count),
+        (Mode::Lucky, Method::DoubleAverage) => double_average(total, count, random),
+        (Mode::Lucky, Method::LineCutting) => line_cutting(total, count, random),
+    };
+    shares.shuffle(random);
+    shares
+}
+
+fn equal(total: Cents, count: u32) -> Vec<Cents> {
+    let count = Cents::from(count);
+    (0..count).map(|number| total / count + Cents::from(number < total % count)).collect()
+}
+
+/// With `n` shares to draw and `s` cents left beyond one for each, a share is one cent and `X` more, `X` uniform from 0
+/// to `2s/n`. That bound is seldom whole; it is rounded up as often as its fraction says, so that the mean of `X` is
+/// `s/n` exactly and every share has the mean of the packet.
+fn double_average(total: Cents, count: u32, random: &mut impl Rng) -> Vec<Cents> {
+    let mut surplus = total - Cents::from(count);
+    let mut shares = Vec::with_capacity(count as usize);
+    for left in (2..=Cents::from(count)).rev() {
+        let (whole, rest) = (2 * surplus / left, 2 * surplus % left);
+        let bound = whole + Cents::from(random.random_range(0..left) < rest);
+        let more = random.random_range(0..=bound);
+        surplus -= more;
+        shares.push(1 + more);
+    }
+    shares.push(1 + surplus);
+    shares
+}
+
+/// `count` − 1 different points inside the total; a share is the way from one to the next.
+fn line_cutting(total: Cents, count: u32, random: &mut impl Rng) -> Vec<Cents> {
+    let inside = usize::try_from(total - 1).unwrap_or(usize::MAX);
+    let mut cuts = index::sample(random, inside, count as usize - 1).into_vec();
+    cuts.sort_unstable();
+    let ends = cuts.into_iter().map(|cut| cut as Cents + 1).chain([total]);
+    ends.scan(0, |begin, end| Some(end - std::mem::replace(begin, end))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    use super::*;
+
+    const METHODS: [Method; 2] = [Method::DoubleAverage, Method::LineCutting];
+
+    proptest! {
+        #[test]
+        fn shares_are_whole_cents_and_sum_to_the_total(
+            seed: u64, count in 1_u32..=10_000, more in 0_u64..=19_000_000, tight: bool, equal: bool,
+        ) {
+            let total = Cents::from(count) + if tight { more % 7 } else { more };
+            let mode = if equal { Mode::Equal } else { Mode::Lucky };
+            for method in METHODS {
+                let shares = split(total, count, mode, method, &mut StdRng::seed_from_u64(seed));
+                prop_assert_eq!(shares.len(), count as usize);
+                prop_assert_eq!(shares.iter().sum::<Cents>(), total);
+                prop_assert!(shares.iter().all(|share| *share >= 1));
+                if equal {
+                    let (least, most) = (shares.iter().min().unwrap(), shares.iter().max().unwrap());
+                    prop_assert!(most - least <= 1);
+                }
+            }
+        }
+    }
+
+    /// Sums of the shares at each place, over many packets.
+    fn sums(draw: impl Fn(&mut StdRng) -> Vec<Cents>, packets: u32) -> Vec<Cents> {
+        let mut random = StdRng::seed_from_u64(20_26);
+        let mut sums = vec![0; draw(&mut random).len()];
+        for _ in 0..packets {
+            draw(&mut random).iter().zip(&mut sums).for_each(|(share, sum)| *sum += share);
+        }
+        sums
+    }
+
+    /// The bound is 5 standard errors of the mean of a place: a share of double average has a standard deviation
+    /// below the mean, one of line cutting about the mean.
+    fn assert_even(sums: &[Cents], mean: Cents, packets: u32) {
+        let bound = 5 * mean * Cents::from(packets.isqrt());
+        for (place, sum) in sums.iter().enumerate() {
+            let off = sum.abs_diff(mean * Cents::from(packets));
+            assert!(off <= bound, "place {place}: {sum} of {packets} packets is {off} off, allowed {bound}");
+        }
+    }
+
+    #[test]
+    fn a_lucky_share_is_expected_to_be_the_same_whenever_it_is_taken() {
+        const PACKETS: u32 = 20_000;
+        for method in METHODS {
+            assert_even(&sums(|random| split(1000, 10, Mode::Lucky, method, random), PACKETS), 100, PACKETS);
+        }
+    }
+
+    #[test]
+    fn drawing_itself_favours_no_place() {
+        const PACKETS: u32 = 40_000;
+        assert_even(&sums(|random| double_average(30, 10, random), PACKETS), 3, PACKETS);
+        // 7 cents for 5: the bound of the first draw, 4/5, is whole in no case.
+        let sums = sums(|random| double_average(7, 5, random), PACKETS);
+        let bound = Cents::from(5 * PACKETS.isqrt());
+        for sum in sums {
+            assert!((5 * sum).abs_diff(7 * Cents::from(PACKETS)) <= 5 * bound, "{sum}");
+        }
+    }
+}
