@@ -33,6 +33,13 @@ struct Known {
     idle_sweeps: u32,
 }
 
+/// A room a connection was put into.
+struct Entered {
+    confirmed: Confirmed,
+    /// Whether it was not there before.
+    is_new: bool,
+}
+
 /// A connection's place in the rooms of its topics, until dropped.
 pub struct Membership {
     subscriptions: Arc<Subscriptions>,
@@ -68,23 +75,29 @@ impl Subscriptions {
     /// of them reaches it. Following a topic twice is harmless; a connection that has ended is left alone.
     ///
     /// # Errors
-    /// What the broker says when it cannot subscribe.
+    /// What the broker says when it cannot subscribe. Then the connection is in none of the rooms it was put into.
     pub fn follow<'a>(
         &'a self,
         connection: &Arc<Connection>,
         topics: &'a [Topic],
     ) -> impl Future<Output = Result<(), BrokerError>> + Send + use<'a> {
-        let confirmed: Vec<_> = topics.iter().filter_map(|topic| self.enter(connection, topic)).collect();
+        let entered: Vec<_> = topics.iter().filter_map(|topic| self.enter(connection, topic)).collect();
+        let connection = connection.clone();
         async move {
             let subscribe = topics
                 .iter()
-                .zip(&confirmed)
-                .map(|(topic, confirmed)| confirmed.get_or_try_init(move || self.broker.subscribe(topic)));
-            futures_util::future::try_join_all(subscribe).await.map(|_| ())
+                .zip(&entered)
+                .map(|(topic, entered)| entered.confirmed.get_or_try_init(|| self.broker.subscribe(topic)));
+            let followed = futures_util::future::try_join_all(subscribe).await;
+            if followed.is_err() {
+                let new = topics.iter().zip(&entered).filter(|(_, entered)| entered.is_new);
+                new.for_each(|(topic, _)| self.unfollow(&connection, topic));
+            }
+            followed.map(|_| ())
         }
     }
 
-    fn enter(&self, connection: &Arc<Connection>, topic: &Topic) -> Option<Confirmed> {
+    fn enter(&self, connection: &Arc<Connection>, topic: &Topic) -> Option<Entered> {
         // Held until the room is entered, so that the connection cannot end in between.
         let mut session = connection.session.lock();
         let session = session.as_mut()?;
@@ -97,7 +110,7 @@ impl Subscriptions {
             known.idle_sweeps = 0;
         }
         self.hub.enter(connection, &session.identity, topic, again);
-        Some(known.confirmed.clone())
+        Some(Entered { confirmed: known.confirmed.clone(), is_new: !again })
     }
 
     /// Takes the connection out of the room of a topic.

@@ -48,6 +48,8 @@ impl MessageOps {
             self.conversation(request.app_id, request.user_id.as_ref(), &request.target).await?;
         // One more than asked for tells whether there is a next page.
         let mut page = self.broker.read(&conversation, range, limit + 1).await?;
+        // Whoever was removed meanwhile gets nothing that was said after that.
+        self.conversation(request.app_id, request.user_id.as_ref(), &request.target).await?;
         let more = page.entries.len() > limit;
         let next = match range {
             Range::Before(_) => {
@@ -91,13 +93,14 @@ impl MessageOps {
     ) -> Result<Conversation, Refusal> {
         match (target, user) {
             (Target::World, _) => Ok(Conversation::World(app)),
-            (Target::Group(group), user) => {
-                self.groups.group(app, group).await?;
-                if let Some(user) = user
-                    && !self.groups.is_member(app, group, user).await?
-                {
+            (Target::Group(group), Some(user)) => {
+                if !self.groups.is_member(app, group, user).await? {
                     return Err(GroupError::NotMember.into());
                 }
+                Ok(Conversation::Group(app, group.clone()))
+            }
+            (Target::Group(group), None) => {
+                self.groups.group(app, group).await?;
                 Ok(Conversation::Group(app, group.clone()))
             }
             (Target::User(_), Some(user)) => Ok(Conversation::of(app, user, target)),

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use chat_protocol::session::{LOGIN_FIELDS, LoggedIn, Login, MAX_RECOVER, Position, Recovered};
 use chat_protocol::{Refusal, Target};
 
-use super::missed::{self, Budget};
+use super::missed::{self, Budget, Missed};
 use super::{Sessions, request};
 use crate::broker::{Conversation, Topic};
 use crate::hub::subscriptions::Membership;
@@ -71,13 +71,7 @@ pub async fn enter(
     let topics = follow_groups(shared, connection, identity, topics).await?;
     let mut entered = Entered { membership, frames: Vec::new(), sent: Vec::new(), answer: None };
     if let Some(positions) = recover {
-        let mut budget = Budget::within(shared.hub.limits());
-        let mut recovered = Vec::with_capacity(positions.len());
-        for position in positions {
-            recovered
-                .push(recover_one(shared, identity, &topics, position, &mut budget, &mut entered).await?);
-        }
-        entered.answer = Some(LoggedIn { recovered });
+        entered.answer = Some(recover_all(shared, identity, &topics, positions, &mut entered).await?);
     }
     Ok(entered)
 }
@@ -107,26 +101,62 @@ async fn follow_groups(
     Ok(topics)
 }
 
+/// Reads what was missed of each conversation. Of a group it is given only to who is a member after it was read: whoever
+/// is removed meanwhile gets nothing that was said after that.
+async fn recover_all(
+    shared: &Sessions,
+    identity: &Identity,
+    groups: &[Topic],
+    positions: Vec<Position>,
+    entered: &mut Entered,
+) -> Result<LoggedIn, Refusal> {
+    let mut budget = Budget::within(shared.hub.limits());
+    let mut found = Vec::with_capacity(positions.len());
+    for position in positions {
+        let missed = recover_one(shared, identity, groups, &position, &mut budget).await?;
+        found.push((position.target, missed));
+    }
+    let mut joined = Vec::new();
+    if found.iter().any(|(target, missed)| matches!(target, Target::Group(_)) && missed.is_some()) {
+        joined = shared.groups.of_user(identity.app, &identity.user).await?;
+    }
+    let may_read = |target: &Target| match target {
+        Target::Group(group) => joined.iter().any(|joined| joined.group == *group),
+        Target::World | Target::User(_) => true,
+    };
+    let mut recovered = Vec::with_capacity(found.len());
+    for (target, missed) in found {
+        recovered.push(match missed.filter(|_| may_read(&target)) {
+            Some(missed) => {
+                let conversation = Conversation::of(identity.app, &identity.user, &target);
+                entered.frames.extend(missed.frames);
+                entered.sent.push((conversation, missed.head));
+                let (epoch, offset) = (missed.epoch.to_string(), missed.head);
+                Recovered { target, epoch, offset, complete: missed.complete }
+            }
+            // No member any more: nothing is told but that there is nothing to tell.
+            None => Recovered { target, epoch: String::new(), offset: 0, complete: false },
+        });
+    }
+    Ok(LoggedIn { recovered })
+}
+
+/// None for a group the user is no member of.
 async fn recover_one(
     shared: &Sessions,
     identity: &Identity,
     groups: &[Topic],
-    position: Position,
+    position: &Position,
     budget: &mut Budget,
-    entered: &mut Entered,
-) -> Result<Recovered, Refusal> {
+) -> Result<Option<Missed>, Refusal> {
     let Position { target, epoch, offset } = position;
-    if let Target::Group(group) = &target
+    if let Target::Group(group) = target
         && !groups.contains(&Topic::Group(identity.app, group.clone()))
     {
-        // No member any more: nothing is told but that there is nothing to tell.
-        return Ok(Recovered { target, epoch: String::new(), offset: 0, complete: false });
+        return Ok(None);
     }
-    let conversation = Conversation::of(identity.app, &identity.user, &target);
+    let conversation = Conversation::of(identity.app, &identity.user, target);
     let missed =
-        missed::read(&*shared.broker, &conversation, Some(&epoch), offset, budget, |_| false).await?;
-    entered.frames.extend(missed.frames);
-    entered.sent.push((conversation, missed.head));
-    let epoch = missed.epoch.to_string();
-    Ok(Recovered { target, epoch, offset: missed.head, complete: missed.complete })
+        missed::read(&*shared.broker, &conversation, Some(epoch), *offset, budget, |_| false).await?;
+    Ok(Some(missed))
 }

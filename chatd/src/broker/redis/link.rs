@@ -14,7 +14,7 @@ use redis::{
     Pipeline, ProtocolVersion, PushInfo, PushKind, RedisError, ServerErrorKind, Value,
 };
 use tokio::sync::{Notify, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 /// Longest wait for the answer to a command.
@@ -26,6 +26,8 @@ const PING_EVERY: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 /// Longest pause between two attempts to connect.
 const MAX_PAUSE: Duration = Duration::from_millis(500);
+/// A connection that lived so long is a success; one that ends sooner counts as a failed attempt.
+const SETTLED: Duration = Duration::from_secs(1);
 /// Commands that may wait to be written; more make their callers wait.
 const PIPELINE_BUFFER: usize = 4096;
 
@@ -201,24 +203,50 @@ impl From<RedisError> for LinkError {
 }
 
 async fn keep(client: Client, on_message: OnMessage, sender: watch::Sender<Option<Live>>, first: Live) {
-    let mut live = first;
+    let (mut live, mut pauses) = (first, Pauses::default());
     loop {
+        let since = Instant::now();
         until_ended(&live).await;
         tracing::warn!(redis = %address(&client), "connection lost");
         sender.send_replace(None);
         drop(live);
-        let mut pause = FIRST_PAUSE;
+        if let Some(pause) = pauses.after(since.elapsed()) {
+            sleep(pause).await;
+        }
         live = loop {
             match dial(&client, &on_message).await {
                 Ok(live) => break live,
                 Err(error) => tracing::debug!(%error, "cannot connect to redis"),
             }
-            // Many nodes lose the same Redis at the same moment; they need not return in the same one.
-            sleep(pause.mul_f64(0.5 + rand::random::<f64>() / 2.0)).await;
-            pause = (pause * 2).min(MAX_PAUSE);
+            sleep(pauses.next()).await;
         };
         tracing::info!(redis = %address(&client), "connected");
         sender.send_replace(Some(live.clone()));
+    }
+}
+
+/// How long to wait before the next attempt to connect.
+#[derive(Default)]
+struct Pauses {
+    failures: u32,
+}
+
+impl Pauses {
+    /// After one more failure.
+    fn next(&mut self) -> Duration {
+        let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(16)).min(MAX_PAUSE);
+        self.failures = self.failures.saturating_add(1);
+        // Many nodes lose the same Redis at the same moment; they need not return in the same one.
+        pause.mul_f64(0.5 + rand::random::<f64>() / 2.0)
+    }
+
+    /// After a connection that lived so long: none, unless Redis takes connections only to end or be refused.
+    fn after(&mut self, lived: Duration) -> Option<Duration> {
+        if lived < SETTLED {
+            return Some(self.next());
+        }
+        self.failures = 0;
+        None
     }
 }
 
@@ -260,4 +288,23 @@ async fn dial(client: &Client, on_message: &OnMessage) -> Result<Live, RedisErro
         });
     let connection = client.get_multiplexed_async_connection_with_config(&config).await?;
     Ok(Live { connection, ended })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_that_end_at_once_are_not_dialled_without_a_pause() {
+        let mut pauses = Pauses::default();
+        assert_eq!(pauses.after(SETTLED), None);
+        let mut least = FIRST_PAUSE / 2;
+        for _ in 0..40 {
+            let pause = pauses.after(Duration::ZERO).expect("a pause");
+            assert!(least <= pause && pause <= MAX_PAUSE, "{pause:?}");
+            least = (least * 2).min(MAX_PAUSE / 2);
+        }
+        assert_eq!(pauses.after(SETTLED), None);
+        assert!(pauses.next() <= FIRST_PAUSE);
+    }
 }
