@@ -109,12 +109,13 @@ impl RedisServer {
     /// Waits until it serves commands; false when the process ended instead.
     async fn answers(&mut self) -> bool {
         let deadline = Instant::now() + SOON;
+        let (address, pid) = (self.address(), self.pid().expect("a process"));
         while Instant::now() < deadline {
             let child = self.child.as_mut().expect("a process");
             if child.try_wait().expect("the state of redis-server").is_some() {
                 return false;
             }
-            if let Ok(true) = timeout(Duration::from_secs(1), pongs(self.address())).await {
+            if let Ok(true) = timeout(Duration::from_secs(1), pongs(address, pid)).await {
                 return true;
             }
             sleep(Duration::from_millis(10)).await;
@@ -129,13 +130,18 @@ impl Drop for RedisServer {
     }
 }
 
-/// Whether a server at the address answers a PING; while it loads its data it does not.
-async fn pongs(address: SocketAddr) -> bool {
-    let mut answer = [0; 5];
+/// Whether the process answers at the address. While it loads its data it does not; another server that took the port
+/// first is another process.
+async fn pongs(address: SocketAddr, pid: u32) -> bool {
+    let own = format!("\r\nprocess_id:{pid}\r\n");
     let Ok(mut stream) = TcpStream::connect(address).await else { return false };
-    stream.write_all(b"PING\r\n").await.is_ok()
-        && stream.read_exact(&mut answer).await.is_ok()
-        && answer == *b"+PONG"
+    if stream.write_all(b"PING\r\nINFO server\r\nQUIT\r\n").await.is_err() {
+        return false;
+    }
+    let mut answer = Vec::new();
+    let read = stream.read_to_end(&mut answer).await;
+    let answer = String::from_utf8_lossy(&answer);
+    read.is_ok() && answer.starts_with("+PONG") && answer.contains(&own)
 }
 
 fn free_port() -> u16 {
