@@ -149,18 +149,51 @@ async fn a_log_that_lost_its_end_gets_a_new_epoch() {
     reader.seen.has(&WORLD, 3).await;
 }
 
+/// The same for two users: what the two said has a log of its own beside their inboxes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pair_that_lost_its_end_gets_a_new_epoch() {
+    let server = RedisServer::start().await;
+    let proxy = FaultProxy::start(server.address()).await;
+    let reader = peer(&format!("redis://{}", proxy.address())).await;
+    let writer = peer(&server.url()).await;
+    let inbox = Topic::Inbox(APP, user("b"));
+    reader.broker.subscribe(&inbox).await.expect("subscribed");
+    let first = writer.broker.append(to_user("a", "b", "1")).await.expect("appended");
+    writer.broker.append(to_user("a", "b", "2")).await.expect("appended");
+    reader.seen.has(&inbox, 2).await;
+    proxy.cut();
+    until("the cut is felt", SOON, async || reader.broker.ready().await.is_err()).await;
+    let keys = chatd::keys::Keys::default();
+    let pair = Conversation::Pair(APP, user("a"), user("b"));
+    rewind(&server.url(), &keys.log(&pair), &keys.log_head(&pair), 1, first.time).await;
+    for name in ["a", "b"] {
+        let topic = Topic::Inbox(APP, user(name));
+        rewind(&server.url(), &keys.topic_log(&topic), &keys.topic_head(&topic), 1, first.time).await;
+    }
+    writer.clock.set(first.time + 5_000);
+    let again = writer.broker.append(to_user("a", "b", "another 2")).await.expect("appended");
+    assert_eq!((again.offset, &again.epoch), (2, &first.epoch));
+    proxy.heal();
+    until("told", SOON, async || reader.seen.lost_topics() == [inbox.clone()]).await;
+    let page = reader.broker.read(&pair, Range::After(2), 10).await.expect("read");
+    assert_ne!(page.epoch, first.epoch, "who has seen the lost 2 must not believe that he has seen this one");
+}
+
 /// Takes the world's log back to an earlier end.
 async fn rewind_world(url: &str, number: u64, time: u64) {
+    let keys = chatd::keys::Keys::default();
+    rewind(url, &keys.topic_log(&WORLD), &keys.topic_head(&WORLD), number, time).await;
+}
+
+async fn rewind(url: &str, log: &str, head: &str, number: u64, time: u64) {
     let client = redis::Client::open(url).expect("a url");
     let mut connection = client.get_multiplexed_async_connection().await.expect("connected");
-    let keys = chatd::keys::Keys::default();
-    let (log, head) = (keys.topic_log(&WORLD), keys.topic_head(&WORLD));
     let mut pipeline = redis::pipe();
     for later in number + 1..number + 10 {
-        pipeline.cmd("XDEL").arg(&log).arg(format!("{later}-0")).ignore();
+        pipeline.cmd("XDEL").arg(log).arg(format!("{later}-0")).ignore();
     }
-    pipeline.cmd("XSETID").arg(&log).arg(format!("{number}-0")).ignore();
-    pipeline.cmd("HSET").arg(&head).arg("number").arg(number).arg("time").arg(time).ignore();
+    pipeline.cmd("XSETID").arg(log).arg(format!("{number}-0")).ignore();
+    pipeline.cmd("HSET").arg(head).arg("number").arg(number).arg("time").arg(time).ignore();
     pipeline.query_async::<()>(&mut connection).await.expect("rewound");
 }
 

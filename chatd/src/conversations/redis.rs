@@ -37,16 +37,6 @@ impl RedisConversations {
         Arc::new(Self { logs, groups, read: Script::new(include_str!("read.lua")) })
     }
 
-    /// The pairs in which something was said.
-    async fn pairs(&self, app: AppId, user: &UserId) -> Result<Vec<Conversation>, LinkError> {
-        let mut peers = redis::cmd("SMEMBERS");
-        peers.arg(self.logs.keys.peers(app, user));
-        let peers: Vec<String> = self.logs.others.run(&peers).await?;
-        // Only chatd writes names here, and only valid ones.
-        let peers = peers.iter().filter_map(|name| UserId::new(name).ok());
-        Ok(peers.map(|peer| Conversation::of(app, user, &chat_protocol::Target::User(peer))).collect())
-    }
-
     /// Each with its head and read offset of one moment.
     async fn states(&self, user: &UserId, conversations: Vec<Conversation>) -> Result<Vec<State>, LinkError> {
         let mut states = Vec::with_capacity(conversations.len());
@@ -81,7 +71,7 @@ fn state(conversation: Conversation, ((epoch, number, time, born), read): Answer
 #[async_trait]
 impl Conversations for RedisConversations {
     async fn list(&self, app: AppId, user: &UserId) -> Result<Vec<State>, BrokerError> {
-        let (groups, pairs) = tokio::join!(self.groups.of_user(app, user), self.pairs(app, user));
+        let (groups, pairs) = tokio::join!(self.groups.of_user(app, user), self.logs.pairs(app, user));
         let mut conversations = vec![Conversation::World(app)];
         conversations.extend(groups?.into_iter().map(|joined| Conversation::Group(app, joined.group)));
         conversations.extend(pairs?);

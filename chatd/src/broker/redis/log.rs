@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chat_protocol::{Target, UserId};
+use chat_protocol::{AppId, Target, UserId};
 use redis::{Cmd, Pipeline, Value};
 
 use super::codec::{self, Logged, Malformed};
@@ -223,9 +223,23 @@ impl Logs {
 
     /// Gives a topic whose stream lost its end a new epoch, unless another node did; answers where it stands.
     pub(super) async fn fork(&self, topic: &Topic, epoch: &str) -> Result<Cursor, LinkError> {
-        let mut call = self.fork.call(&[self.keys.topic_head(topic)]);
+        let mut heads = vec![self.keys.topic_head(topic)];
+        if let Topic::Inbox(app, user) = topic {
+            heads.extend(self.pairs(*app, user).await?.iter().map(|pair| self.keys.log_head(pair)));
+        }
+        let mut call = self.fork.call(&heads);
         call.arg(epoch).arg(&*new_epoch());
         self.others.call(&self.fork, &call).await.map(cursor)
+    }
+
+    /// The one-to-one conversations of a user in which something was said.
+    pub(crate) async fn pairs(&self, app: AppId, user: &UserId) -> Result<Vec<Conversation>, LinkError> {
+        let mut peers = redis::cmd("SMEMBERS");
+        peers.arg(self.keys.peers(app, user));
+        let peers: Vec<String> = self.others.run(&peers).await?;
+        // Only chatd writes names here, and only valid ones.
+        let peers = peers.iter().filter_map(|name| UserId::new(name).ok());
+        Ok(peers.map(|peer| Conversation::of(app, user, &Target::User(peer))).collect())
     }
 
     /// Publishes a payload that is not kept.
