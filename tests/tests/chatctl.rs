@@ -2,9 +2,11 @@
 //!
 //! Invariant: data is on stdout and nothing else is; every run names the node by the environment.
 
+use std::time::Duration;
+
 use chat_tests::node::Node;
 use chat_tests::talk::{next_message, next_text};
-use chat_tests::wait::{SOON, until};
+use chat_tests::wait::{SOON, pace, until};
 use chatctl::surroundings::Surroundings;
 use serde_json::{Value, json};
 
@@ -184,6 +186,34 @@ async fn what_cannot_be_done_ends_with_its_code_and_prints_no_data() {
         assert_eq!((exit, out.as_str()), (code, ""), "{words:?}: {err}");
         assert!(err.starts_with("error: "), "{words:?}: {err}");
     }
+}
+
+#[tokio::test]
+async fn tail_tells_of_recalls_in_the_conversations_it_shows() {
+    let node = Node::ephemeral(&[]).await;
+    let server = node.server().to_string();
+    let variables = [("CHATCTL_SERVER", server.as_str()), ("CHATCTL_APP", "401")];
+    let (mut surroundings, written) = Surroundings::in_memory(b"", &variables);
+    let shown = written.clone();
+    surroundings.interrupt = Box::pin(async move {
+        while !shown.stdout().contains("the end") {
+            pace(Duration::from_millis(5)).await;
+        }
+    });
+    let line = ["chatctl", "--as", "me", "tail", "user:x"].map(Into::into);
+    let tail = tokio::spawn(chatctl::run(line, surroundings));
+    let online = ["online", "me", "-q"];
+    until("tail is logged in", SOON, async || chatctl(&node, &online).await.0 == 0).await;
+    for name in ["y", "x"] {
+        let mut user = node.login(APP, name).await;
+        let to_me: chat_protocol::Target = "user:me".parse().expect("a target");
+        let sent = user.send(to_me.clone(), "oops").await.expect("sent");
+        let recall = json!({"target": to_me, "offset": sent.offset});
+        user.request("message/recall", &recall).await.expect("recalled");
+        user.send(to_me, "the end").await.expect("sent");
+    }
+    assert_eq!(tail.await.expect("no panic"), 130, "{}", written.stderr());
+    assert_eq!(written.stderr(), "message 1 of x in user:x was recalled\n");
 }
 
 #[tokio::test]

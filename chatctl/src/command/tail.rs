@@ -133,6 +133,9 @@ impl Tail<'_> {
                         return Ok(());
                     }
                 }
+                // Of conversations that nobody asked for there is nothing to say.
+                Some(Item::Gap(Gap { target, .. }) | Item::NewEpoch { target, .. })
+                    if !self.targets.contains(&target) => {}
                 Some(Item::Gap(gap)) => {
                     let filled = tokio::select! {
                         filled = self.fill(&gap) => filled,
@@ -228,8 +231,12 @@ impl Tail<'_> {
     }
 
     fn note_recall(&self, data: &serde_json::Value) {
-        if let Ok(Recalled { target, from, offset, .. }) = serde_json::from_value(data.clone()) {
-            let place = message::name(&target);
+        let Ok(Recalled { target, from, offset, .. }) = serde_json::from_value(data.clone()) else { return };
+        // One-to-one messages name their recipient; a conversation has one name whoever speaks.
+        let conversation =
+            if target == Target::User(self.user_id.clone()) { Target::User(from.clone()) } else { target };
+        if self.targets.contains(&conversation) {
+            let place = message::name(&conversation);
             self.operator.console.note(&format!("message {offset} of {from} in {place} was recalled"));
         }
     }

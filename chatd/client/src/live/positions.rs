@@ -189,7 +189,8 @@ impl Positions {
         let mut gaps = Vec::new();
         if let Some(before) = &self.unseen {
             for (target, newest) in &now {
-                if before.get(target).copied().unwrap_or(0) < *newest {
+                // One that goes less far than before is another one now.
+                if before.get(target).copied().unwrap_or(0) != *newest {
                     let (target, newest) = (target.clone(), *newest);
                     gaps.push(Gap { target, seen: None, epoch: String::new(), newest });
                 }
@@ -366,5 +367,11 @@ mod tests {
         told.sort();
         assert_eq!(told, [("user:a".to_owned(), 8), ("user:b".to_owned(), 1)]);
         assert_eq!(positions.discovered(&[found("user:a", 8), found("user:b", 1)]), []);
+        let gaps = positions.discovered(&[found("user:a", 3), found("user:b", 1)]);
+        assert_eq!(
+            gaps.iter().map(|gap| gap.newest).collect::<Vec<_>>(),
+            [3],
+            "its history was lost and began anew"
+        );
     }
 }
