@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::client::control::Control;
+use crate::client::sender::Sender;
 use crate::client::task::{Client, Outcome};
 use crate::clock::micros;
 use crate::failure::Failure;
@@ -66,6 +67,8 @@ pub struct Crowd {
 pub struct Farewell {
     /// The ledgers of all connections that were logged in.
     pub outcomes: Vec<Outcome>,
+    /// What the senders among them did.
+    pub senders: Vec<Sender>,
     /// Connections the server did not close in time.
     pub unanswered_closes: u64,
     /// Signs of life sent.
@@ -88,7 +91,6 @@ impl Crowd {
         interrupt: &mut Interrupt,
     ) -> (Self, Opening) {
         let wanted = flow.plan.connections();
-        progress.part("connect", u64::from(wanted));
         let controls: Vec<Arc<Control>> = (0..wanted).map(|_| Arc::default()).collect();
         let concurrent = if rate.is_some() { CONCURRENT_AT_RATE } else { CONCURRENT };
         let paces = Paces {
@@ -164,7 +166,6 @@ impl Crowd {
     /// Closes all connections in order and collects their ledgers.
     pub async fn close(self, progress: &Progress) -> Farewell {
         self.heartbeats.abort();
-        progress.part("close", self.tasks.len() as u64);
         for (number, control) in self.controls.iter().enumerate() {
             control.stop();
             if number % CLOSE_AT_ONCE == CLOSE_AT_ONCE - 1 {
@@ -179,12 +180,14 @@ impl Crowd {
         for control in &self.controls {
             control.abort();
         }
-        let mut outcomes = Vec::with_capacity(self.tasks.len());
+        let (mut outcomes, mut senders) = (Vec::with_capacity(self.tasks.len()), Vec::new());
         for task in self.tasks {
-            outcomes.extend(task.await.ok().flatten());
+            let Some(mut outcome) = task.await.ok().flatten() else { continue };
+            senders.extend(outcome.sender.take());
+            outcomes.push(outcome);
             progress.at(outcomes.len() as u64, "");
         }
-        Farewell { outcomes, unanswered_closes, heartbeats: self.heartbeats_sent.load(Relaxed) }
+        Farewell { outcomes, senders, unanswered_closes, heartbeats: self.heartbeats_sent.load(Relaxed) }
     }
 }
 

@@ -4,10 +4,15 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
 
 use crate::chaos::journal::Journal;
+use crate::clock::now_ns;
 use crate::plan::{Plan, Shape};
-use crate::recorder::{Recorder, Tape};
+use crate::recorder::{Recorder, Tape, histogram};
+use crate::timetable::Timetable;
 
 /// Everything the connections of a run share.
 #[derive(Debug)]
@@ -18,12 +23,14 @@ pub struct Flow {
     pub late_us: u64,
     /// Messages a sender may have unanswered.
     pub window: u32,
-    /// Nanoseconds between two messages of the schedule; 0 when each waits for the last one's answer.
-    pub period_ns: f64,
+    /// When messages are due.
+    pub timetable: Timetable,
     /// When the first message is due.
     pub start_ns: AtomicU64,
     /// Messages due from this moment on are measured.
     pub measure_ns: AtomicU64,
+    /// When the wait for deliveries and answers ended.
+    pub deadline_ns: AtomicU64,
     /// Messages handed to a connection.
     pub sent: AtomicU64,
     /// Messages that got an answer.
@@ -36,13 +43,15 @@ pub struct Flow {
     pub open: AtomicU64,
     /// Clients that are connected or mean to come back.
     pub live: AtomicU64,
+    /// Longest delay of the probe since it was last taken, in microseconds.
+    pub delay_max_us: AtomicU64,
     journal: Mutex<Journal>,
     recorders: Vec<Recorder>,
 }
 
 impl Flow {
     /// The state before the first connection.
-    pub fn new(plan: Plan, late_us: u64, window: u32, period_ns: f64) -> Self {
+    pub fn new(plan: Plan, late_us: u64, window: u32, timetable: Timetable) -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let per_message = plan.shape != Shape::Pairs;
         Self {
@@ -50,15 +59,17 @@ impl Flow {
             plan,
             late_us,
             window,
-            period_ns,
+            timetable,
             start_ns: AtomicU64::new(u64::MAX),
             measure_ns: AtomicU64::new(u64::MAX),
+            deadline_ns: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
             expected: AtomicU64::new(0),
             open: AtomicU64::new(0),
             live: AtomicU64::new(0),
+            delay_max_us: AtomicU64::new(0),
             journal: Mutex::default(),
         }
     }
@@ -99,12 +110,24 @@ impl Flow {
 
     /// When the schedule wants a message sent; `None` without a schedule.
     pub fn due_ns(&self, sender: u32, sequence: u32) -> Option<u64> {
-        if self.period_ns <= 0.0 {
-            return None;
+        let number = u64::from(sequence) * u64::from(self.plan.senders) + u64::from(sender);
+        Some(self.start_ns.load(Relaxed) + self.timetable.due(number)?)
+    }
+
+    /// How many messages have fallen due; `None` without a schedule.
+    pub fn offered(&self) -> Option<u64> {
+        self.timetable.total()?;
+        let since = now_ns().saturating_sub(self.start_ns.load(Relaxed));
+        Some(self.timetable.due_before(Duration::from_nanos(since)))
+    }
+
+    /// The times of the deliveries since the last call.
+    pub fn take_recent(&self) -> Histogram<u64> {
+        let mut sum = histogram();
+        for recorder in &self.recorders {
+            recorder.take_recent(&mut sum);
         }
-        let position = f64::from(sequence) * f64::from(self.plan.senders) + f64::from(sender);
-        // Runs last hours, not centuries: the product stays far below 2^53.
-        Some(self.start_ns.load(Relaxed) + (position * self.period_ns) as u64)
+        sum
     }
 
     /// Whether nothing more can be expected: all answers are there, all of them 200, and each message has reached all.

@@ -9,11 +9,12 @@
 //! | `scenario` | what a run does, one file each |
 //! | `stage`, `crowd`, `login`, `traffic` | the steps of a run: check, connect, send and drain, close |
 //! | `plan`, `flow` | who sends what to whom; the live state all parts share |
-//! | `schedule`, `probe`, `clock` | when messages are due; whether the generator keeps up |
+//! | `timetable`, `schedule`, `probe`, `clock` | when messages are due; whether the generator keeps up |
 //! | `client` | one client: its task, what it receives, what it sends, how it comes back |
 //! | `chaos` | trouble on purpose: who is cut and when, and what came of it |
 //! | `wire` | socket, frames, and the text inside them |
-//! | `recorder`, `bitset`, `ledger` | times and marks, and the books made of them |
+//! | `recorder`, `spread`, `bitset`, `ledger`, `hdr` | times and marks, and the books made of them |
+//! | `pulse`, `sampler`, `watch` | the course of a run, second by second: clients, servers, Redis, kernel |
 //! | `process`, `limits` | CPU, memory and open files |
 //! | `verdict`, `failure`, `report` | how it ended, as text and as JSON |
 //! | `progress`, `interrupt` | the person at the terminal |
@@ -26,6 +27,7 @@ mod clock;
 mod crowd;
 mod failure;
 mod flow;
+mod hdr;
 mod interrupt;
 mod ledger;
 mod limits;
@@ -34,15 +36,20 @@ mod plan;
 mod probe;
 mod process;
 mod progress;
+mod pulse;
 mod recorder;
 mod report;
+mod sampler;
 mod scenario;
 mod schedule;
+mod spread;
 mod stage;
 mod threshold;
+mod timetable;
 mod traffic;
 mod units;
 mod verdict;
+mod watch;
 mod wire;
 
 use std::ffi::OsString;

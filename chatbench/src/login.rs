@@ -58,6 +58,12 @@ pub enum Heard<'a> {
 pub type Ear<'a> = dyn FnMut(Heard<'_>) + Send + 'a;
 
 impl Door {
+    /// The ports of the servers on this host.
+    pub fn loopback_ports(&self) -> Vec<u16> {
+        let here = self.0.iter().filter(|entrance| entrance.address.ip().is_loopback());
+        here.map(|entrance| entrance.address.port()).collect()
+    }
+
     /// Lets client number `number` in at entrance `number + turn`, counted around.
     ///
     /// # Errors

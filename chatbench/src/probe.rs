@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::clock::micros;
+use crate::flow::Flow;
 use crate::recorder::histogram;
 
 const INTERVAL: Duration = Duration::from_millis(10);
@@ -26,8 +27,8 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// Starts probing.
-    pub fn start() -> Self {
+    /// Starts probing; the longest delay is also told to the flow.
+    pub fn start(flow: Arc<Flow>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let task = tokio::spawn(async move {
@@ -35,7 +36,9 @@ impl Probe {
             while !stopped.load(Relaxed) {
                 let due = Instant::now() + INTERVAL;
                 tokio::time::sleep_until(due).await;
-                delays.saturating_record(micros(due.elapsed()).max(1));
+                let delay = micros(due.elapsed()).max(1);
+                delays.saturating_record(delay);
+                flow.delay_max_us.fetch_max(delay, Relaxed);
             }
             delays
         });

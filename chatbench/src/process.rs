@@ -2,17 +2,28 @@
 //!
 //! Invariant: a process that cannot be read is reported as such before the run, and never as zero.
 
+use std::ops::Add;
+
 use procfs::process::Process;
+use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 
 /// CPU time and memory of a process at one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sample {
     /// User and system time since its start, in microseconds.
     pub cpu_us: u64,
     /// Resident memory in bytes.
     pub rss_bytes: u64,
+}
+
+impl Add for Sample {
+    type Output = Sample;
+
+    fn add(self, other: Sample) -> Sample {
+        Sample { cpu_us: self.cpu_us + other.cpu_us, rss_bytes: self.rss_bytes + other.rss_bytes }
+    }
 }
 
 /// The sample of one process.

@@ -24,17 +24,17 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// Releases `total` messages, one each period from the start the flow names, to the senders in turn.
+    /// Releases the messages of the flow's timetable, from the start the flow names, to the senders in turn.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(flow: Arc<Flow>, controls: Vec<Arc<Control>>, total: u64) -> std::io::Result<Self> {
+    pub fn start(flow: Arc<Flow>, controls: Vec<Arc<Control>>) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = std::thread::Builder::new().name("schedule".to_owned()).spawn(move || {
             // The usual slack of 50 µs would end up in every latency. Without the right to change it, it does.
             let _ = nix::sys::prctl::set_timerslack(1_000);
-            release_all(&flow, &controls, total, &stopped)
+            release_all(&flow, &controls, &stopped)
         })?;
         Ok(Self { thread, stop })
     }
@@ -46,11 +46,14 @@ impl Schedule {
     }
 }
 
-fn release_all(flow: &Flow, controls: &[Arc<Control>], total: u64, stopped: &AtomicBool) -> u64 {
+fn release_all(flow: &Flow, controls: &[Arc<Control>], stopped: &AtomicBool) -> u64 {
     let start = flow.start_ns.load(Relaxed);
     let senders = controls.len() as u64;
-    for number in 0..total {
-        let due = start + (number as f64 * flow.period_ns) as u64;
+    for number in 0.. {
+        let Some(due) = flow.timetable.due(number).filter(|_| flow.timetable.total() > Some(number)) else {
+            return number;
+        };
+        let due = start + due;
         loop {
             if stopped.load(Relaxed) {
                 return number;
@@ -64,21 +67,23 @@ fn release_all(flow: &Flow, controls: &[Arc<Control>], total: u64, stopped: &Ato
         // Sender and round both fit: a sender's share is bounded by the plan.
         controls[(number % senders) as usize].release((number / senders) as u32 + 1);
     }
-    total
+    0
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::plan::{Shape, tests::plan};
+    use crate::timetable::Timetable;
 
     #[test]
     fn messages_are_released_in_turn_and_never_early() {
-        let flow = Arc::new(Flow::new(plan(Shape::World, 1, 3), 1, 1, 1e6));
+        let timetable = Timetable::Even { period_ns: 1e6, total: 10 };
+        let flow = Arc::new(Flow::new(plan(Shape::World, 1, 3), 1, 1, timetable));
         let start = now_ns();
         flow.start_ns.store(start, Relaxed);
         let controls: Vec<Arc<Control>> = (0..3).map(|_| Arc::default()).collect();
-        let schedule = Schedule::start(Arc::clone(&flow), controls.clone(), 10).unwrap();
+        let schedule = Schedule::start(Arc::clone(&flow), controls.clone()).unwrap();
         while controls[0].released() < 4 {
             std::thread::yield_now();
         }

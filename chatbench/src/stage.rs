@@ -9,7 +9,7 @@ use chat_client::{Error, Http};
 use chat_protocol::system::{State, StateRequest, StateResponse};
 
 use crate::args::CommonArgs;
-use crate::crowd::{self, Crowd, Opening};
+use crate::crowd::{self, Crowd, Farewell, Opening};
 use crate::failure::Failure;
 use crate::flow::Flow;
 use crate::interrupt::Interrupt;
@@ -17,6 +17,9 @@ use crate::limits;
 use crate::login::Door;
 use crate::process::{self, Sample};
 use crate::progress::Progress;
+use crate::report::series::Series;
+use crate::sampler::{Phase, Sampler};
+use crate::watch::{Redis, Watch, found};
 
 /// Longest wait for an HTTP answer.
 const HTTP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -49,6 +52,8 @@ pub struct Stage {
     /// The processes of `--pid` before the first connection.
     pub servers: Vec<Sample>,
     door: Arc<Door>,
+    phase: Phase,
+    sampler: Option<Sampler>,
 }
 
 impl Stage {
@@ -81,28 +86,59 @@ impl Stage {
             // Without its counters the server can be measured all the same.
             Err(_) => None,
         };
+        let mut common = common.clone();
+        let ports: Vec<u16> = door.loopback_ports();
+        if common.pid.is_empty() {
+            common.pid = found::listeners(&ports);
+        }
+        let (flow, phase) = (Arc::new(flow), Phase::new());
+        let servers = process::samples(&common.pid)?;
+        let watch = Watch::new(&common.pid, ports, common.redis.clone().map(Redis::new));
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Ok(Self {
             scenario,
             seed,
-            flow: Arc::new(flow),
+            sampler: Some(Sampler::start(Arc::clone(&flow), watch, phase.clone())),
+            phase,
+            flow,
             https,
-            progress: Progress::new(common),
+            progress: Progress::new(&common),
             interrupt,
             open_files,
             started_ms: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX),
             state,
             own: process::own()?,
-            servers: process::samples(&common.pid)?,
-            common: common.clone(),
+            servers,
+            common,
             door: Arc::new(door),
         })
     }
 
     /// Opens all connections.
     pub async fn open(&mut self) -> (Crowd, Opening) {
+        self.begin("connect", u64::from(self.flow.plan.connections()));
         let Self { flow, door, common, progress, interrupt, .. } = self;
         Crowd::open(flow, door, common.connect_rate, common.heartbeat, progress, interrupt).await
+    }
+
+    /// Closes all connections.
+    pub async fn close(&self, crowd: Crowd) -> Farewell {
+        self.begin("close", u64::from(self.flow.plan.connections()));
+        crowd.close(&self.progress).await
+    }
+
+    /// A part of the run begins that ends at `total`.
+    pub fn begin(&self, part: &'static str, total: u64) {
+        self.phase.begin(part);
+        self.progress.part(part, total);
+    }
+
+    /// Ends the time series and gives it.
+    pub async fn take_series(&mut self) -> Series {
+        match self.sampler.take() {
+            Some(sampler) => sampler.end().await,
+            None => Series::default(),
+        }
     }
 
     /// What the server says of itself now.

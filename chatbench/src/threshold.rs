@@ -10,12 +10,17 @@ use hdrhistogram::Histogram;
 use crate::units;
 
 /// Metrics with a distribution of times.
-pub const TIMES: [&str; 8] = [
+pub const TIMES: [&str; 13] = [
     "connect_time",
     "login_time",
     "ack_time",
     "e2e_time",
+    "service_time",
+    "send_lag_time",
+    "fanout_first_time",
+    "fanout_median_time",
     "fanout_time",
+    "fanout_skew_time",
     "recovery_time",
     "back_time",
     "page_time",

@@ -63,11 +63,10 @@ pub async fn drive(
     let measure_ns = start_ns + nanos(args.warmup);
     flow.start_ns.store(start_ns, Relaxed);
     flow.measure_ns.store(measure_ns, Relaxed);
-    let probe = Probe::start();
-    let total = if args.closed { 0 } else { messages(args.rate, args.warmup + args.duration) };
-    let schedule = Schedule::start(Arc::clone(&flow), controls.to_vec(), total)
+    let probe = Probe::start(Arc::clone(&flow));
+    let schedule = Schedule::start(Arc::clone(&flow), controls.to_vec())
         .map_err(|error| Failure::could_not_run(format!("no thread: {error}"), "check `ulimit -u`"))?;
-    let times = conductor::Times { start, measure: start + args.warmup, duration: args.duration };
+    let times = conductor::Times { start, measure: start + args.warmup, duration: args.time() };
     let trouble = Conductor::start(Arc::clone(&flow), clients.to_vec(), stage.seed, times);
     let interrupted = stage.interrupt.within(start).await;
     if args.closed && !interrupted {
@@ -75,7 +74,7 @@ pub async fn drive(
     }
     hold(stage, "warm-up", start + args.warmup).await;
     let before = (process::own()?, process::samples(&stage.common.pid).ok());
-    hold(stage, "measure", start + args.warmup + args.duration).await;
+    hold(stage, "measure", start + args.warmup + args.time()).await;
     let sending_ns = now_ns().saturating_sub(measure_ns);
     if !args.closed && !stage.interrupt.came() {
         tokio::time::sleep(GRACE).await;
@@ -84,11 +83,14 @@ pub async fn drive(
     controls.iter().for_each(|control| control.end_sending());
     schedule.end();
     drain(stage, args.drain).await;
-    let measured_ns = now_ns().saturating_sub(measure_ns);
+    let deadline_ns = now_ns();
+    flow.deadline_ns.store(deadline_ns, Relaxed);
+    let measured_ns = deadline_ns.saturating_sub(measure_ns);
     let own = [before.0, process::own()?];
+    let offered = flow.timetable.total().map(|total| total - flow.timetable.due_before(args.warmup));
     Ok(Driven {
-        offered: (!args.closed).then(|| total - messages(args.rate, args.warmup)),
-        offered_per_s: (!args.closed).then_some(args.rate),
+        offered,
+        offered_per_s: offered.map(|offered| offered as f64 / args.time().as_secs_f64()),
         probe: probe.end().await,
         own,
         servers: process::observed(&stage.common.pid, before.1),
@@ -97,15 +99,9 @@ pub async fn drive(
     })
 }
 
-/// How many messages are due before `time` has passed.
-fn messages(rate: f64, time: Duration) -> u64 {
-    // A product that is whole on paper must not be rounded up for a bit in the last place.
-    (rate * time.as_secs_f64() - 1e-6).ceil() as u64
-}
-
 async fn hold(stage: &mut Stage, part: &'static str, until: Instant) {
     let begun = Instant::now();
-    stage.progress.part(part, until.saturating_duration_since(begun).as_secs());
+    stage.begin(part, until.saturating_duration_since(begun).as_secs());
     while Instant::now() < until && stage.flow.live.load(Relaxed) > 0 {
         let tick = (Instant::now() + 10 * TICK).min(until);
         if stage.interrupt.within(tick).await {
@@ -122,7 +118,7 @@ async fn drain(stage: &mut Stage, longest: Duration) {
     if stage.flow.sent.load(Relaxed) == 0 {
         return;
     }
-    stage.progress.part("drain", longest.as_secs());
+    stage.begin("drain", longest.as_secs());
     let begun = Instant::now();
     // Who interrupted the sending still gets exact books; who interrupts the drain does not want to wait.
     let sending_interrupted = stage.interrupt.came();
@@ -134,17 +130,4 @@ async fn drain(stage: &mut Stage, longest: Duration) {
         stage.progress.at_time(begun.elapsed(), || "s".to_owned());
     }
     tokio::time::sleep(LINGER).await;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_schedule_has_as_many_messages_as_periods_begin() {
-        assert_eq!(messages(100.0, Duration::from_secs(10)), 1000);
-        assert_eq!(messages(0.5, Duration::from_secs(3)), 2);
-        assert_eq!(messages(3.0, Duration::from_millis(100)), 1);
-        assert_eq!(messages(100.0, Duration::ZERO), 0);
-    }
 }

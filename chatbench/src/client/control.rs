@@ -2,10 +2,14 @@
 //!
 //! Invariant: telling never blocks and never queues: every word is a flag or a counter that the client reads when woken.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::Waker;
+use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
+
+use crate::clock::now_ns;
 
 /// The words of the conductor.
 #[derive(Debug, Default)]
@@ -18,6 +22,7 @@ pub struct Control {
     deaf: AtomicBool,
     stopped: AtomicBool,
     aborted: AtomicBool,
+    alarm: AtomicBool,
 }
 
 impl Control {
@@ -74,6 +79,20 @@ impl Control {
     /// Whether to read nothing.
     pub fn deaf(&self) -> bool {
         self.deaf.load(Ordering::Acquire)
+    }
+
+    /// Look again at this time, in nanoseconds of [`crate::clock`].
+    pub fn wake_at(self: &Arc<Self>, time_ns: u64) {
+        if self.alarm.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let control = Arc::clone(self);
+        tokio::spawn(async move {
+            let wait = time_ns.saturating_sub(now_ns());
+            tokio::time::sleep(Duration::from_nanos(wait)).await;
+            control.alarm.store(false, Ordering::Release);
+            control.waker.wake();
+        });
     }
 
     /// Close in order.

@@ -2,8 +2,11 @@
 //!
 //! Invariant: a delivery costs no allocation and no lock of its own.
 
+use std::collections::BTreeMap;
+
 use chat_protocol::Target;
 use chat_protocol::session::{Position, Recovered};
+use serde::{Deserialize, Serialize};
 
 use crate::bitset::Bitset;
 use crate::clock::micros_between;
@@ -12,8 +15,11 @@ use crate::recorder::{BATCH, Entry, UNTIMED};
 use crate::wire::payload::{Reading, Stamp};
 use crate::wire::scan::{self, Delivery, Frame};
 
+/// Longest time a connection gathers deliveries, so that a time series shows them when they came.
+const LONGEST_HOLD_NS: u64 = 100_000_000;
+
 /// Counts of the warm-up or of the measured part.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// Came again.
     pub duplicated: u64,
@@ -49,7 +55,10 @@ pub struct Receiver {
     /// When the last measured message came, in nanoseconds of [`crate::clock`].
     pub last_delivery_ns: u64,
     connection: u32,
+    /// Counts by sender, of those that count anything.
+    pub by_sender: BTreeMap<u32, Tally>,
     epoch: Box<[u8]>,
+    handed_over_ns: u64,
     batch: Vec<Entry>,
     pushes: u64,
     fresh: u64,
@@ -89,7 +98,9 @@ impl Receiver {
             last_offset: 0,
             last_delivery_ns: 0,
             connection,
+            by_sender: BTreeMap::new(),
             epoch: Box::default(),
+            handed_over_ns: 0,
             batch: Vec::new(),
             pushes: 0,
             fresh: 0,
@@ -200,6 +211,7 @@ impl Receiver {
         let measured = flow.measured(stamp.intended_ns);
         if !self.seen.insert(mark) {
             self.tallies[usize::from(measured)].duplicated += 1;
+            self.by_sender.entry(stamp.sender).or_default().duplicated += 1;
             return;
         }
         self.fresh += 1;
@@ -208,20 +220,24 @@ impl Receiver {
         self.enter_epoch(&delivery.epoch);
         if delivery.offset <= self.last_offset {
             self.tallies[usize::from(measured)].reordered += 1;
+            self.by_sender.entry(stamp.sender).or_default().reordered += 1;
         } else {
             self.last_offset = delivery.offset;
         }
         let us = micros_between(stamp.intended_ns, now_ns);
         // How late a recovered message is, is for how long its receiver was away.
-        let tally = &mut self.tallies[usize::from(measured)];
-        tally.late += u64::from(us > flow.late_us && !recovered);
+        if us > flow.late_us && !recovered {
+            self.tallies[usize::from(measured)].late += 1;
+            self.by_sender.entry(stamp.sender).or_default().late += 1;
+        }
         let latency_us =
             if measured && !recovered { u32::try_from(us).unwrap_or(UNTIMED - 1) } else { UNTIMED };
         if measured {
             self.last_delivery_ns = now_ns;
         }
-        self.batch.push(Entry { index, latency_us, offset: delivery.offset });
-        if self.batch.len() >= BATCH {
+        self.batch.push(Entry { index, latency_us, lag_us: stamp.lag_us, offset: delivery.offset });
+        if self.batch.len() >= BATCH || now_ns.saturating_sub(self.handed_over_ns) >= LONGEST_HOLD_NS {
+            self.handed_over_ns = now_ns;
             self.hand_over(flow);
         }
     }
@@ -247,16 +263,17 @@ impl Receiver {
 mod tests {
     use super::*;
     use crate::plan::{Shape, tests::plan};
+    use crate::timetable::tests::every_millisecond;
 
     fn flow() -> Flow {
-        let flow = Flow::new(plan(Shape::World, 2, 1), 1_000_000, 8, 1e6);
+        let flow = Flow::new(plan(Shape::World, 2, 1), 1_000_000, 8, every_millisecond());
         flow.measure_ns.store(1000, std::sync::atomic::Ordering::Relaxed);
         flow
     }
 
     fn frame(flow: &Flow, sequence: u32, intended_ns: u64, offset: u64) -> String {
         let mut text = String::new();
-        flow.plan.payload.write(&Stamp { sender: 0, sequence, intended_ns }, &mut text);
+        flow.plan.payload.write(&Stamp { sender: 0, sequence, intended_ns, lag_us: 0 }, &mut text);
         format!(
             r#"{{"seq":"m","cmd":"msg","response":{{"code":200,"codeMsg":"Ok","data":{{"msg":"{text}","offset":{offset},"epoch":"e"}}}}}}"#
         )

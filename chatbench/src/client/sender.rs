@@ -4,11 +4,13 @@
 //! was due.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::client::control::Control;
-use crate::clock::{micros_between, now_ns};
+use crate::clock::{micros_between, nanos, now_ns};
 use crate::flow::Flow;
+use crate::timetable::Timetable;
 use crate::wire::payload::Stamp;
 
 /// What became of a sent message.
@@ -29,6 +31,8 @@ pub struct Sent {
     pub intended_ns: u64,
     /// Its number in the conversation, from the answer.
     pub offset: u64,
+    /// Microseconds from the due time to the connection.
+    pub lag_us: u32,
     /// Microseconds from the due time to the answer.
     pub ack_us: u32,
     /// What the server said.
@@ -49,6 +53,7 @@ pub struct Sender {
     /// Messages that had to wait for the window.
     pub waited: u64,
     in_flight: u32,
+    thinks_until_ns: u64,
     last_waiting: Option<usize>,
 }
 
@@ -62,30 +67,37 @@ impl Sender {
             first_refusal: None,
             waited: 0,
             in_flight: 0,
+            thinks_until_ns: 0,
             last_waiting: None,
         }
     }
 
     /// The message to send now, if one is due and the window has room. It counts as sent.
-    pub fn next_due(&mut self, flow: &Flow, control: &Control) -> Option<Stamp> {
+    pub fn next_due(&mut self, flow: &Flow, control: &Arc<Control>) -> Option<Stamp> {
         let next = self.messages.len();
         if next >= control.released() as usize {
             return None;
         }
         if self.in_flight >= flow.window {
             // Without a schedule, waiting for the answer is the plan.
-            if self.last_waiting != Some(next) && flow.period_ns > 0.0 {
+            if self.last_waiting != Some(next) && flow.timetable.total().is_some() {
                 self.waited += 1;
                 self.last_waiting = Some(next);
             }
             return None;
         }
         let sequence = u32::try_from(next).ok()?;
-        let intended_ns = flow.due_ns(self.number, sequence).unwrap_or_else(now_ns);
-        self.messages.push(Sent { intended_ns, offset: 0, ack_us: 0, answered: Answered::Not });
+        let now = now_ns();
+        if now < self.thinks_until_ns {
+            control.wake_at(self.thinks_until_ns);
+            return None;
+        }
+        let intended_ns = flow.due_ns(self.number, sequence).unwrap_or(now);
+        let lag_us = u32::try_from(micros_between(intended_ns, now)).unwrap_or(u32::MAX);
+        self.messages.push(Sent { intended_ns, lag_us, offset: 0, ack_us: 0, answered: Answered::Not });
         self.in_flight += 1;
         flow.sent.fetch_add(1, Relaxed);
-        Some(Stamp { sender: self.number, sequence, intended_ns })
+        Some(Stamp { sender: self.number, sequence, intended_ns, lag_us })
     }
 
     /// Notes an answer. `offset` is the message's number when the code is 200.
@@ -108,6 +120,11 @@ impl Sender {
             self.first_refusal.get_or_insert_with(|| reason.to_owned());
         }
         flow.answered.fetch_add(1, Relaxed);
+        if let Timetable::Closed { think } = flow.timetable
+            && !think.is_zero()
+        {
+            self.thinks_until_ns = now_ns() + nanos(think);
+        }
     }
 
     /// The messages without an answer. After a new log-in they may be sent again: their ids keep them from being
@@ -119,6 +136,7 @@ impl Sender {
             sender: self.number,
             sequence,
             intended_ns: message.intended_ns,
+            lag_us: message.lag_us,
         })
     }
 
@@ -133,12 +151,13 @@ impl Sender {
 mod tests {
     use super::*;
     use crate::plan::{Shape, tests::plan};
+    use crate::timetable::tests::every_millisecond;
 
     #[test]
     fn the_window_holds_messages_back_and_their_due_time_stays() {
-        let flow = Flow::new(plan(Shape::World, 1, 1), 1_000_000, 2, 1e6);
+        let flow = Flow::new(plan(Shape::World, 1, 1), 1_000_000, 2, every_millisecond());
         flow.start_ns.store(5_000_000, Relaxed);
-        let control = Control::default();
+        let control = Arc::new(Control::default());
         let mut sender = Sender::new(0);
         assert!(sender.next_due(&flow, &control).is_none(), "nothing is due");
         control.release(4);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::flow::Flow;
+use crate::ledger::paths::Paths;
 use crate::ledger::{Ledger, Line};
 use crate::traffic::Driven;
 
@@ -33,6 +34,8 @@ pub struct Books {
     pub first_refusal: Option<String>,
     /// Messages that were due and waited for the window.
     pub waited_for_window: u64,
+    /// The same, for each way from a sender to a receiver.
+    pub paths: Paths,
 }
 
 /// Rates of the measured part.
@@ -64,6 +67,7 @@ impl From<Ledger> for Books {
             refused_by_code: ledger.refused_by_code,
             first_refusal: ledger.first_refusal,
             waited_for_window: ledger.waited_for_window,
+            paths: ledger.paths,
         }
     }
 }

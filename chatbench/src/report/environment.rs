@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::args::{CommonArgs, TrafficArgs, Via};
 use crate::plan::{Plan, Shape};
 use crate::stage::Stage;
+use crate::timetable::Arrival;
 
 /// The machine and the program.
 #[derive(Debug, Serialize)]
@@ -54,6 +55,12 @@ pub struct Traffic {
     pub chaos: Vec<String>,
     /// Messages per second of all senders; null when each waits for its answer.
     pub rate_per_s: Option<f64>,
+    /// Rates one after the other, as `--stages` names them; null without.
+    pub stages: Option<String>,
+    /// `constant` or `poisson`; null when each message waits for an answer.
+    pub arrival: Option<&'static str>,
+    /// Pause between an answer and the next message; null at a rate.
+    pub think_time_ms: Option<u64>,
     /// Unanswered messages of one sender.
     pub window: u32,
     /// Text of a message.
@@ -103,11 +110,17 @@ impl Options {
             senders: plan.senders,
             groups: (plan.shape == Shape::Groups).then_some(plan.groups),
             chaos: args.chaos.iter().map(ToString::to_string).collect(),
-            rate_per_s: (!args.closed).then_some(args.rate),
+            rate_per_s: (!args.closed && args.stages.is_none()).then_some(args.rate),
+            stages: args.stages.as_ref().map(ToString::to_string),
+            arrival: (!args.closed).then_some(match args.arrival {
+                Arrival::Constant => "constant",
+                Arrival::Poisson => "poisson",
+            }),
+            think_time_ms: args.closed.then(|| millis(args.think_time)),
             window,
             payload_bytes: args.payload,
             warmup_ms: millis(args.warmup),
-            duration_ms: millis(args.duration),
+            duration_ms: millis(args.time()),
             drain_ms: millis(args.drain),
             late_ms: millis(args.late),
         });

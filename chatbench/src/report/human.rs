@@ -5,6 +5,7 @@
 use std::fmt::Write;
 
 use crate::ledger::Line;
+use crate::ledger::paths::Path;
 use crate::report::books::{Books, Rates};
 use crate::report::chaos::ChaosReport;
 use crate::report::processes::{Processes, Usage};
@@ -112,7 +113,7 @@ fn head(out: &mut String, report: &Report) {
 fn times(out: &mut String, times: &[(&'static str, TimeSummary)]) {
     let columns = |out: &mut String, name: &str, columns: [&str; 6]| {
         let [count, rest @ ..] = columns;
-        let _ = write!(out, "{name:<12} {count:>11}");
+        let _ = write!(out, "{name:<18} {count:>11}");
         rest.iter().for_each(|column| {
             let _ = write!(out, " {column:>10}");
         });
@@ -160,6 +161,11 @@ fn ledger(out: &mut String, books: &Books) {
     ];
     for (name, count) in rest.into_iter().filter(|(_, count)| *count > 0) {
         line(out, "", &format!("{} {name}", count_text(count)));
+    }
+    for path in books.paths.worst.iter().filter(|path| path.lost + path.duplicated + path.reordered > 0) {
+        let Path { sender, receiver, expected, lost, duplicated, reordered, .. } = path;
+        let faults = format!("{lost} lost, {duplicated} doubled, {reordered} out of order of {expected}");
+        line(out, "", &format!("sender {sender} to client {receiver}: {faults}"));
     }
     for (code, count) in &books.refused_by_code {
         line(out, "", &format!("{} refused with code {code}", count_text(*count)));

@@ -8,4 +8,5 @@ pub mod environment;
 pub mod human;
 pub mod processes;
 pub mod result;
+pub mod series;
 pub mod times;

@@ -11,12 +11,14 @@ use serde::{Serialize, Serializer};
 
 use crate::crowd::{Farewell, Opening};
 use crate::flow::Flow;
-use crate::ledger::{Ledger, Times};
+use crate::ledger::Ledger;
+use crate::ledger::times::{Censored, Times};
 use crate::recorder::histogram;
 use crate::report::books::{Books, Rates};
 use crate::report::chaos::{self, ChaosReport};
 use crate::report::environment::{Environment, Options};
 use crate::report::processes::Processes;
+use crate::report::series::Series;
 use crate::report::times::TimeSummary;
 use crate::scenario::history::Pages;
 use crate::stage::Stage;
@@ -60,9 +62,12 @@ pub struct Report {
     pub processes: Option<Processes>,
     /// Of `idle`.
     pub idle: Option<Idle>,
+    /// The course of the run.
+    pub series: Option<Series>,
     /// The conditions.
     pub thresholds: Vec<Judged>,
     metrics: Metrics,
+    censored: Censored,
 }
 
 /// How the connections fared.
@@ -151,6 +156,8 @@ impl Report {
             history: None,
             processes: None,
             idle: None,
+            series: None,
+            censored: Censored::default(),
             thresholds: Vec::new(),
             metrics,
         }
@@ -158,9 +165,17 @@ impl Report {
 
     /// Adds the times of the messages.
     pub fn add_times(&mut self, times: Times) {
-        self.metrics.times.insert("ack_time", times.ack);
-        self.metrics.times.insert("e2e_time", times.e2e);
-        self.metrics.times.insert("fanout_time", times.fanout);
+        self.censored = times.censored;
+        self.metrics.times.extend([
+            ("ack_time", times.ack),
+            ("e2e_time", times.e2e),
+            ("service_time", times.service),
+            ("send_lag_time", times.lag),
+            ("fanout_first_time", times.first),
+            ("fanout_median_time", times.median),
+            ("fanout_time", times.fanout),
+            ("fanout_skew_time", times.skew),
+        ]);
     }
 
     /// Adds what happened to the connections: their ends, their ways back, and how long those took.
@@ -189,7 +204,8 @@ impl Report {
     }
 
     /// The last steps: the server's state, the conditions, the interruption.
-    pub async fn finish(&mut self, stage: &Stage) {
+    pub async fn finish(&mut self, stage: &mut Stage) {
+        self.series = Some(stage.take_series().await);
         self.server_state[1] = stage.state_now().await;
         stage.progress.clear();
         self.thresholds = stage.common.thresholds.iter().map(|t| t.judge(&self.metrics)).collect();
@@ -202,16 +218,24 @@ impl Report {
         }
     }
 
+    fn censored_in(&self, metric: &str) -> u64 {
+        match metric {
+            "ack_time" => self.censored.ack,
+            "e2e_time" | "service_time" => self.censored.e2e,
+            _ => 0,
+        }
+    }
+
     /// The times of all metrics, in the order they are named.
     pub fn times(&self) -> Vec<(&'static str, TimeSummary)> {
         let known = TIMES.iter().filter_map(|name| Some((*name, self.metrics.times.get(name)?)));
-        known.map(|(name, times)| (name, TimeSummary::from(times))).collect()
+        known.map(|(name, times)| (name, TimeSummary::new(times, self.censored_in(name)))).collect()
     }
 }
 
 impl Serialize for Report {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut result = serializer.serialize_struct("Report", 21)?;
+        let mut result = serializer.serialize_struct("Report", 22)?;
         result.serialize_field("schema", SCHEMA)?;
         result.serialize_field("scenario", self.scenario)?;
         result.serialize_field("run", &self.run)?;
@@ -233,6 +257,7 @@ impl Serialize for Report {
         result.serialize_field("history", &self.history)?;
         result.serialize_field("processes", &self.processes)?;
         result.serialize_field("idle", &self.idle)?;
+        result.serialize_field("series", &self.series)?;
         let thresholds: Vec<_> = self.thresholds.iter().map(threshold_json).collect();
         result.serialize_field("thresholds", &thresholds)?;
         result.end()

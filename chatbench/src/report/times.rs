@@ -3,11 +3,15 @@
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use crate::hdr;
+
 /// Percentiles of one metric. Without a sample all but the count are null.
 #[derive(Debug, Clone, Serialize)]
 pub struct TimeSummary {
     /// Samples.
     pub count: u64,
+    /// Those of them that are lower bounds: they had not ended when the wait for them did.
+    pub censored: u64,
     /// The smallest.
     pub min_us: Option<u64>,
     /// The arithmetic mean.
@@ -22,14 +26,20 @@ pub struct TimeSummary {
     pub p999_us: Option<u64>,
     /// The largest.
     pub max_us: Option<u64>,
+    /// All of it: an HdrHistogram of microseconds, V2 deflated, in base64.
+    pub hdr: Option<String>,
+    /// What the histogram counts in.
+    pub unit: &'static str,
 }
 
-impl From<&Histogram<u64>> for TimeSummary {
-    fn from(times: &Histogram<u64>) -> Self {
+impl TimeSummary {
+    /// Of these times, of which `censored` are lower bounds.
+    pub fn new(times: &Histogram<u64>, censored: u64) -> Self {
         let some = !times.is_empty();
         let quantile = |quantile| some.then(|| times.value_at_quantile(quantile));
         Self {
             count: times.len(),
+            censored,
             min_us: some.then(|| times.min()),
             mean_us: some.then(|| (times.mean() * 10.0).round() / 10.0),
             p50_us: quantile(0.5),
@@ -37,6 +47,8 @@ impl From<&Histogram<u64>> for TimeSummary {
             p99_us: quantile(0.99),
             p999_us: quantile(0.999),
             max_us: some.then(|| times.max()),
+            hdr: some.then(|| hdr::encode(times).ok()).flatten(),
+            unit: "us",
         }
     }
 }
@@ -49,10 +61,10 @@ mod tests {
     #[test]
     fn no_sample_gives_no_number() {
         let mut times = histogram();
-        let empty = TimeSummary::from(&times);
+        let empty = TimeSummary::new(&times, 0);
         assert_eq!((empty.count, empty.p50_us, empty.mean_us), (0, None, None));
         (1..=1000).for_each(|us| times.saturating_record(us));
-        let full = TimeSummary::from(&times);
+        let full = TimeSummary::new(&times, 0);
         assert_eq!((full.min_us, full.p50_us, full.p99_us), (Some(1), Some(500), Some(990)));
         assert_eq!((full.p999_us, full.max_us, full.mean_us), (Some(999), Some(1000), Some(500.5)));
     }

@@ -4,10 +4,9 @@
 
 use crate::args::ConnectArgs;
 use crate::failure::Failure;
-use crate::flow::Flow;
 use crate::interrupt::Interrupt;
 use crate::report::result::Report;
-use crate::scenario::{seed, silent_plan};
+use crate::scenario::{seed, silent_flow};
 use crate::stage::Stage;
 use crate::verdict::Verdict;
 
@@ -17,20 +16,20 @@ use crate::verdict::Verdict;
 /// [`Failure`] when no client got in.
 pub async fn run(args: &ConnectArgs, interrupt: Interrupt) -> Result<Report, Failure> {
     let seed = seed(&args.common);
-    let flow = Flow::new(silent_plan(&args.common, seed), 0, 0, 0.0);
+    let flow = silent_flow(&args.common, seed);
     let mut stage = Stage::prepare("connect", &args.common, seed, flow, interrupt).await?;
     let (crowd, opening) = stage.open().await;
     let failure = opening.failure();
     if let (Some(failure), 0) = (failure.as_ref(), opening.connected) {
-        crowd.close(&stage.progress).await;
+        stage.close(crowd).await;
         return Err(Failure::could_not_run(failure, "no client got in, so there is nothing to measure"));
     }
-    let farewell = crowd.close(&stage.progress).await;
+    let farewell = stage.close(crowd).await;
     let mut report = Report::new(&stage, &opening);
     report.connections.add_farewell(&farewell);
     if let Some(failure) = failure {
         report.judgement.add(Verdict::CouldNotRun, failure.to_string());
     }
-    report.finish(&stage).await;
+    report.finish(&mut stage).await;
     Ok(report)
 }

@@ -44,23 +44,25 @@ pub async fn run(
     seed: u64,
     interrupt: Interrupt,
 ) -> Result<Report, Failure> {
-    let flow = flow(args, plan)?;
+    let flow = flow(args, plan, seed)?;
     let mut stage = Stage::prepare(scenario, &args.common, seed, flow, interrupt).await?;
     if stage.flow.plan.shape == Shape::Groups {
         group::assemble(&stage).await?;
     }
     let (crowd, opening) = stage.open().await;
     if let Some(failure) = opening.failure() {
-        crowd.close(&stage.progress).await;
+        stage.close(crowd).await;
         return Err(failure);
     }
     let unsettled = crowd.settle(&mut stage.interrupt).await;
     let posting = Posting::start(&stage, args)?;
     let controls = posting.controls(&crowd, &stage.flow);
     let driven = traffic::drive(&mut stage, args, &controls, crowd.controls()).await?;
-    let unconnected = posting.stop().await;
-    let farewell = crowd.close(&stage.progress).await;
-    let (ledger, times) = ledger::close(&stage.flow, &farewell.outcomes, unconnected);
+    let mut senders = posting.stop().await;
+    let mut farewell = stage.close(crowd).await;
+    senders.append(&mut farewell.senders);
+    let receipts = ledger::receipts(&stage.flow, &senders, &farewell.outcomes);
+    let (ledger, times) = ledger::close(&stage.flow, &senders, receipts);
 
     let mut report = Report::new(&stage, &opening);
     report.options.add_traffic(args, &stage.flow.plan, stage.flow.window);
@@ -83,25 +85,25 @@ pub async fn run(
     report.rates = Some(rates);
     report.processes = Some(processes);
     report.ledger = Some(Books::from(ledger));
-    report.finish(&stage).await;
+    report.finish(&mut stage).await;
     Ok(report)
 }
 
-fn flow(args: &TrafficArgs, plan: Plan) -> Result<Flow, Failure> {
-    let period_ns = if args.closed { 0.0 } else { 1e9 / args.rate };
+fn flow(args: &TrafficArgs, plan: Plan, seed: u64) -> Result<Flow, Failure> {
+    let timetable = args.timetable(seed)?;
     let window = match (args.closed, args.via) {
         (true, _) => 1,
         (false, Via::Ws) => args.window,
         (false, Via::Http) => args.window.min(HTTP_WINDOW),
     };
-    let each = args.rate * (args.warmup + args.duration).as_secs_f64() / f64::from(plan.senders);
-    if !args.closed && each > f64::from(MAX_SEQUENCE) {
+    let total = timetable.total().unwrap_or(0);
+    if total / u64::from(plan.senders) >= u64::from(MAX_SEQUENCE) {
         let most = count_text(u64::from(MAX_SEQUENCE));
         return Err(Failure::Usage(format!(
             "more than {most} messages of one sender: lower --rate or --duration"
         )));
     }
-    Ok(Flow::new(plan, micros(args.late), window, period_ns))
+    Ok(Flow::new(plan, micros(args.late), window, timetable))
 }
 
 /// The senders that post over HTTP; none when senders have connections.

@@ -51,11 +51,11 @@ pub async fn assemble(stage: &Stage) -> Result<(), Failure> {
             "see what the server's log says of /group/create and /group/join",
         )
     };
-    stage.progress.part("groups", u64::from(plan.groups));
+    stage.begin("groups", u64::from(plan.groups));
     let created = stream::iter((0..plan.groups).map(|group| create(stage, group)));
     created.buffer_unordered(CONCURRENT).map_err(failed).try_collect::<Vec<()>>().await?;
     let users = plan.receivers + plan.senders;
-    stage.progress.part("join", u64::from(users));
+    stage.begin("join", u64::from(users));
     let joined = stream::iter((0..users).map(|number| join(stage, number)));
     joined.buffer_unordered(CONCURRENT).map_err(failed).try_collect::<Vec<()>>().await?;
     Ok(())

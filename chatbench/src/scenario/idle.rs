@@ -11,13 +11,12 @@ use tokio::time::Instant;
 use crate::args::IdleArgs;
 use crate::clock::{micros, now_ns};
 use crate::failure::Failure;
-use crate::flow::Flow;
 use crate::interrupt::Interrupt;
 use crate::ledger;
 use crate::process;
 use crate::report::processes::Processes;
 use crate::report::result::{Idle, Report};
-use crate::scenario::{seed, silent_plan};
+use crate::scenario::{seed, silent_flow};
 use crate::stage::Stage;
 use crate::verdict::Verdict;
 
@@ -27,11 +26,11 @@ use crate::verdict::Verdict;
 /// [`Failure`] when a client did not get in.
 pub async fn run(args: &IdleArgs, interrupt: Interrupt) -> Result<Report, Failure> {
     let seed = seed(&args.common);
-    let flow = Flow::new(silent_plan(&args.common, seed), 0, 0, 0.0);
+    let flow = silent_flow(&args.common, seed);
     let mut stage = Stage::prepare("idle", &args.common, seed, flow, interrupt).await?;
     let (crowd, opening) = stage.open().await;
     if let Some(failure) = opening.failure() {
-        crowd.close(&stage.progress).await;
+        stage.close(crowd).await;
         return Err(failure);
     }
     let unsettled = crowd.settle(&mut stage.interrupt).await;
@@ -41,8 +40,8 @@ pub async fn run(args: &IdleArgs, interrupt: Interrupt) -> Result<Report, Failur
     let held_ns = now_ns() - begun;
     let after = (process::own()?, process::observed(&args.common.pid, before.1));
     let flow = Arc::clone(&stage.flow);
-    let farewell = crowd.close(&stage.progress).await;
-    let (books, _) = ledger::close(&flow, &farewell.outcomes, Vec::new());
+    let farewell = stage.close(crowd).await;
+    let books = ledger::receipts(&flow, &[], &farewell.outcomes).ledger;
 
     let mut report = Report::new(&stage, &opening);
     report.connections.add_farewell(&farewell);
@@ -64,14 +63,14 @@ pub async fn run(args: &IdleArgs, interrupt: Interrupt) -> Result<Report, Failur
     if !args.allow_disconnects && books.closed_by_server() > 0 {
         report.judgement.add(Verdict::InvariantBroken, report.connections.closed_text());
     }
-    report.finish(&stage).await;
+    report.finish(&mut stage).await;
     Ok(report)
 }
 
 async fn hold(stage: &mut Stage, duration: Duration) {
     let begun = Instant::now();
     let until = begun + duration;
-    stage.progress.part("idle", micros(duration) / 1_000_000);
+    stage.begin("idle", micros(duration) / 1_000_000);
     while Instant::now() < until {
         let tick = (Instant::now() + Duration::from_millis(200)).min(until);
         if stage.interrupt.within(tick).await {

@@ -8,15 +8,19 @@ pub mod history;
 pub mod idle;
 pub mod unicast;
 
+use std::time::Duration;
+
 use crate::args::CommonArgs;
 use crate::chaos::Trouble;
+use crate::flow::Flow;
 use crate::plan::{Plan, Shape};
+use crate::timetable::Timetable;
 use crate::wire::payload::{MIN_BYTES, Payload};
 
-/// A plan without senders.
-pub(crate) fn silent_plan(common: &CommonArgs, seed: u64) -> Plan {
+/// The state of a run without senders.
+pub(crate) fn silent_flow(common: &CommonArgs, seed: u64) -> Flow {
     let run = run_name();
-    Plan {
+    let plan = Plan {
         payload: Payload::new(&run, MIN_BYTES, seed),
         run,
         app: app(common),
@@ -26,7 +30,8 @@ pub(crate) fn silent_plan(common: &CommonArgs, seed: u64) -> Plan {
         groups: 1,
         senders_connected: false,
         trouble: Trouble::default(),
-    }
+    };
+    Flow::new(plan, 0, 0, Timetable::Closed { think: Duration::ZERO })
 }
 
 /// A name no other run has: it is in every user and message id, and the server remembers those for a day.

@@ -1,4 +1,4 @@
-//! The text of a load message: who sent it, its number, when it was due, then filler up to the wanted size.
+//! The text of a load message: who sent it, its number, when it was due, how late it went out, then filler up to the wanted size.
 //!
 //! Invariant: a text that reads back as ours is whole, byte for byte.
 
@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 /// Smallest size: the longest head fits.
-pub const MIN_BYTES: usize = 64;
+pub const MIN_BYTES: usize = 80;
 /// Largest size: what chatd takes as one message.
 pub const MAX_BYTES: usize = chat_protocol::content::MAX_CONTENT_BYTES;
 
@@ -23,6 +23,8 @@ pub struct Stamp {
     pub sequence: u32,
     /// When it was due, in nanoseconds of [`crate::clock`].
     pub intended_ns: u64,
+    /// How much later it was handed to the connection, in microseconds.
+    pub lag_us: u32,
 }
 
 /// What a text turned out to be.
@@ -62,7 +64,8 @@ impl Payload {
         let start = into.len();
         into.push_str(&self.mark);
         // Writing to a string cannot fail.
-        let _ = write!(into, "{} {} {} ", stamp.sender, stamp.sequence, stamp.intended_ns);
+        let _ = write!(into, "{} {} ", stamp.sender, stamp.sequence);
+        let _ = write!(into, "{} {} ", stamp.intended_ns, stamp.lag_us);
         let head = into.len() - start;
         into.push_str(&self.filler[..self.bytes.saturating_sub(head)]);
     }
@@ -79,8 +82,13 @@ impl Payload {
         let (sender, rest) = number(rest)?;
         let (sequence, rest) = number(rest)?;
         let (intended_ns, rest) = number(rest)?;
-        let stamp =
-            Stamp { sender: sender.try_into().ok()?, sequence: sequence.try_into().ok()?, intended_ns };
+        let (lag_us, rest) = number(rest)?;
+        let stamp = Stamp {
+            sender: sender.try_into().ok()?,
+            sequence: sequence.try_into().ok()?,
+            intended_ns,
+            lag_us: lag_us.try_into().ok()?,
+        };
         let complete = whole == self.bytes && rest == &self.filler.as_bytes()[..rest.len()];
         complete.then_some(stamp)
     }
@@ -107,11 +115,11 @@ mod tests {
 
     #[test]
     fn every_size_reads_back() {
-        for bytes in [MIN_BYTES, 65, 200, MAX_BYTES] {
+        for bytes in [MIN_BYTES, 81, 200, MAX_BYTES] {
             let payload = Payload::new("00112233445566ff", bytes, 7);
             for stamp in [
-                Stamp { sender: 0, sequence: 0, intended_ns: 0 },
-                Stamp { sender: u32::MAX, sequence: u32::MAX, intended_ns: u64::MAX },
+                Stamp { sender: 0, sequence: 0, intended_ns: 0, lag_us: 0 },
+                Stamp { sender: u32::MAX, sequence: u32::MAX, intended_ns: u64::MAX, lag_us: u32::MAX },
             ] {
                 let mut text = String::new();
                 payload.write(&stamp, &mut text);
@@ -125,7 +133,7 @@ mod tests {
     fn a_changed_text_is_corrupt_and_another_run_is_foreign() {
         let payload = Payload::new("00112233445566ff", 100, 7);
         let mut text = String::new();
-        payload.write(&Stamp { sender: 3, sequence: 4, intended_ns: 5 }, &mut text);
+        payload.write(&Stamp { sender: 3, sequence: 4, intended_ns: 5, lag_us: 6 }, &mut text);
         let shorter = &text[..text.len() - 1];
         let swapped = format!("{shorter}!");
         assert_eq!(payload.read(shorter.as_bytes()), Reading::Corrupt);

@@ -14,8 +14,12 @@ mod recovery;
 mod schema;
 mod silence;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bench::bench;
 use double::Fault;
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::Deserializer;
 
 /// 8 messages of warm-up and 20 measured ones.
 const SHORT: &str = "--clients 5 --rate 40/s --warmup 200ms --duration 500ms";
@@ -43,6 +47,48 @@ async fn a_faultless_server_passes() {
     assert_eq!(times["fanout_time"]["count"], ran.part("measured", "accepted"));
     assert_eq!(times["ack_time"]["count"], ran.part("measured", "answered"));
     assert_eq!(times["login_time"]["count"], 6);
+    for (metric, count) in [
+        ("service_time", ran.part("measured", "delivered")),
+        ("send_lag_time", ran.part("measured", "sent")),
+        ("fanout_first_time", ran.part("measured", "accepted")),
+        ("fanout_median_time", ran.part("measured", "accepted")),
+        ("fanout_skew_time", ran.part("measured", "accepted")),
+    ] {
+        assert_eq!(
+            (&times[metric]["count"], &times[metric]["censored"]),
+            (&count.into(), &0.into()),
+            "{metric}"
+        );
+    }
+    assert_eq!(ran.json["ledger"]["paths"]["total"], 5);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_histogram_of_a_result_says_what_its_summary_says() {
+    let ran = bench(&broadcast(), &[]).await;
+    let times = &ran.json["times"]["e2e_time"];
+    let bytes = STANDARD.decode(times["hdr"].as_str().unwrap()).unwrap();
+    let histogram: Histogram<u64> = Deserializer::new().deserialize(&mut bytes.as_slice()).unwrap();
+    assert_eq!(histogram.len(), times["count"].as_u64().unwrap());
+    assert_eq!(histogram.value_at_quantile(0.5), times["p50_us"].as_u64().unwrap());
+    assert_eq!(ran.json["times"]["page_time"]["hdr"], serde_json::Value::Null, "no sample, no histogram");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_time_series_adds_up_to_the_books() {
+    let line = "broadcast --clients 5 --rate 20/s --warmup 200ms --duration 2500ms --no-progress";
+    let ran = bench(line, &[]).await;
+    ran.assert_nothing_broke();
+    let points = ran.json["series"]["points"].as_array().unwrap();
+    assert!(points.len() >= 3, "{}", ran.json["series"]);
+    let sum = |name: &str| points.iter().map(|point| point[name].as_u64().unwrap()).sum::<u64>();
+    assert_eq!(sum("sent"), ran.count("sent"));
+    assert_eq!(sum("offered"), ran.count("sent"));
+    assert_eq!(sum("delivered"), ran.count("delivered"));
+    let axis: Vec<u64> = points.iter().map(|point| point["t_ms"].as_u64().unwrap()).collect();
+    assert!(axis.is_sorted(), "{axis:?}");
+    assert!(points.iter().any(|point| point["phase"] == "measure" && point["response_p99_us"].is_u64()));
+    assert!(points.iter().all(|point| point["generator_rss_kib"].is_u64()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -57,6 +103,18 @@ async fn one_lost_delivery_is_one_lost() {
     let ran = bench(&impatient(), &[Fault::Lose { receiver: 3, offset: MEASURED }]).await;
     assert_eq!(ran.code, 97, "{}", ran.out);
     assert_eq!((ran.part("measured", "lost"), ran.count("lost")), (1, 1));
+    let worst = &ran.json["ledger"]["paths"]["worst"];
+    assert_eq!(worst.as_array().map(Vec::len), Some(1), "{worst}");
+    assert_eq!(
+        (&worst[0]["receiver"], &worst[0]["sender"], &worst[0]["lost"]),
+        (&3.into(), &0.into(), &1.into())
+    );
+    assert_eq!(worst[0]["expected"], ran.count("accepted"));
+    let times = &ran.json["times"];
+    assert_eq!(times["e2e_time"]["censored"], 1, "as if it had come when the wait ended");
+    assert_eq!(times["e2e_time"]["count"], ran.part("measured", "expected"));
+    assert_eq!(times["e2e_time"]["max_us"], times["fanout_time"]["max_us"]);
+    assert!(times["fanout_time"]["max_us"].as_u64() >= Some(500_000), "at least the drain: {times}");
     assert_eq!(ran.count("delivered") + 1, ran.count("expected"));
     assert_eq!((ran.count("duplicated"), ran.count("reordered")), (0, 0));
 }

@@ -28,7 +28,7 @@ use crate::flow::Flow;
 use crate::interrupt::Interrupt;
 use crate::recorder::histogram;
 use crate::report::result::Report;
-use crate::scenario::{seed, silent_plan};
+use crate::scenario::{seed, silent_flow};
 use crate::stage::Stage;
 use crate::units::count_text;
 use crate::verdict::Verdict;
@@ -85,11 +85,10 @@ struct Room {
 /// [`Failure`] when there is nothing to report.
 pub async fn run(args: &HistoryArgs, interrupt: Interrupt) -> Result<Report, Failure> {
     let seed = seed(&args.common);
-    let mut plan = silent_plan(&args.common, seed);
-    plan.payload = Payload::new(&plan.run, args.payload, seed);
-    let readers = plan.receivers;
-    let flow = Flow::new(plan, 0, 0, 0.0);
-    let stage = Stage::prepare("history", &args.common, seed, flow, interrupt).await?;
+    let mut flow = silent_flow(&args.common, seed);
+    flow.plan.payload = Payload::new(&flow.plan.run, args.payload, seed);
+    let readers = flow.plan.receivers;
+    let mut stage = Stage::prepare("history", &args.common, seed, flow, interrupt).await?;
     let mut room = Room {
         flow: Arc::clone(&stage.flow),
         interrupt: stage.interrupt.clone(),
@@ -107,7 +106,7 @@ pub async fn run(args: &HistoryArgs, interrupt: Interrupt) -> Result<Report, Fai
     let mut report = Report::new(&stage, &Opening::none());
     judge(&mut report, &pages);
     report.add_pages(pages, times);
-    report.finish(&stage).await;
+    report.finish(&mut stage).await;
     Ok(report)
 }
 
@@ -117,7 +116,7 @@ async fn read_while_written(
     readers: u32,
     rate: f64,
 ) -> (Pages, Histogram<u64>) {
-    stage.progress.part("read", u64::from(readers));
+    stage.begin("read", u64::from(readers));
     let (shared, http) = (Arc::clone(&room), stage.http(0).clone());
     let writer = tokio::spawn(async move { shared.write(&http, rate).await });
     let mut tasks = Vec::with_capacity(readers as usize);
@@ -183,7 +182,8 @@ impl Room {
     async fn post(&self, http: &Http) -> Result<(), Error> {
         let unnamed = |error: String| Error::BadServer(error);
         let plan = &self.flow.plan;
-        let stamp = Stamp { sender: 0, sequence: self.next.fetch_add(1, Relaxed), intended_ns: now_ns() };
+        let stamp =
+            Stamp { sender: 0, sequence: self.next.fetch_add(1, Relaxed), intended_ns: now_ns(), lag_us: 0 };
         let mut message = String::with_capacity(plan.payload.bytes());
         plan.payload.write(&stamp, &mut message);
         let id = request::message_id(&plan.run, stamp.sender, stamp.sequence);

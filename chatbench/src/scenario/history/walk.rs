@@ -121,7 +121,7 @@ mod tests {
         let message = |offset: &u64| {
             let mut text = String::new();
             let sequence = u32::try_from(*offset).unwrap();
-            payload.write(&Stamp { sender: 0, sequence, intended_ns: 1 }, &mut text);
+            payload.write(&Stamp { sender: 0, sequence, intended_ns: 1, lag_us: 0 }, &mut text);
             Push {
                 target: Target::World,
                 content: Content::text(&text),

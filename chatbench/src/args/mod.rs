@@ -2,16 +2,19 @@
 //!
 //! Invariant: every value here is in its bounds; what depends on two options is checked in `check`.
 
+mod traffic;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap::{Args as ClapArgs, Parser, Subcommand};
 
-use crate::chaos::{Chaos, Trouble};
 use crate::failure::Failure;
 use crate::threshold::Threshold;
 use crate::units;
-use crate::wire::payload;
+use crate::watch::Address;
+use traffic::payload_bytes;
+pub use traffic::{TrafficArgs, Via};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -84,9 +87,13 @@ pub struct CommonArgs {
     /// How often each connection says that it lives
     #[arg(long, default_value = "60s", value_parser = units::duration)]
     pub heartbeat: Duration,
-    /// Process id of a chatd on this host whose CPU and memory to report (repeatable)
-    #[arg(long)]
+    /// Process id of a chatd on this host whose CPU and memory to report (repeatable); by default those that listen on
+    /// the loopback addresses of --server
+    #[arg(long, visible_alias = "server-pid")]
     pub pid: Vec<i32>,
+    /// Redis to watch: its commands, memory and CPU go into the time series
+    #[arg(long, value_name = "redis://HOST:PORT")]
+    pub redis: Option<Address>,
     /// Condition that must hold at the end, such as 'e2e_time:p(99)<50ms' (repeatable)
     #[arg(long = "threshold")]
     pub thresholds: Vec<Threshold>,
@@ -124,61 +131,6 @@ pub struct IdleArgs {
     /// Do not fail when the server closes connections
     #[arg(long)]
     pub allow_disconnects: bool,
-}
-
-/// How messages travel to the server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Via {
-    /// WebSocket, on the sender's own connection
-    Ws,
-    /// HTTP POST; the senders are not connected
-    Http,
-}
-
-/// Options of the scenarios that send messages.
-#[derive(Debug, Clone, ClapArgs)]
-pub struct TrafficArgs {
-    /// The common ones.
-    #[command(flatten)]
-    pub common: CommonArgs,
-    /// Senders, beside the clients. broadcast: 1 by default; group: 1 in each by default; unicast: one per client
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub senders: Option<u32>,
-    /// Messages per second of all senders together, sent on time whatever the answers do
-    #[arg(long, default_value = "100/s", value_parser = units::rate, conflicts_with = "closed")]
-    pub rate: f64,
-    /// Each sender sends its next message when the last one is answered, instead of at a rate
-    #[arg(long)]
-    pub closed: bool,
-    /// Messages a sender may have unanswered before its schedule waits
-    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub window: u32,
-    /// Bytes of text in each message
-    #[arg(long, default_value_t = 200, value_parser = payload_bytes)]
-    pub payload: usize,
-    /// How the messages are sent
-    #[arg(long, value_enum, default_value_t = Via::Ws)]
-    pub via: Via,
-    /// Time at the start whose messages are counted apart and not timed
-    #[arg(long, default_value = "2s", value_parser = units::duration)]
-    pub warmup: Duration,
-    /// Time that is measured, after the warm-up
-    #[arg(long, default_value = "10s", value_parser = units::duration)]
-    pub duration: Duration,
-    /// Longest wait for deliveries and answers after the last message was sent
-    #[arg(long, default_value = "10s", value_parser = units::duration)]
-    pub drain: Duration,
-    /// A delivery later than this after the intended send counts as late
-    #[arg(long, default_value = "1s", value_parser = units::duration)]
-    pub late: Duration,
-    /// Do not fail when the server closes connections
-    #[arg(long)]
-    pub allow_disconnects: bool,
-    /// Trouble for the receiving clients (repeatable): jitter[:MEAN_S,OFFLINE_S] cuts each at random (15,2),
-    /// avalanche[:AT_S,OFFLINE_S] cuts all at once, slow-reader=10% makes some stop reading, reconnect cuts nobody;
-    /// with any of them clients come back and recover
-    #[arg(long, value_name = "KIND")]
-    pub chaos: Vec<Chaos>,
 }
 
 /// Options of `group`.
@@ -228,49 +180,6 @@ impl CommonArgs {
     pub fn servers_text(&self) -> String {
         self.server.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
     }
-}
-
-impl TrafficArgs {
-    /// All `--chaos` together.
-    ///
-    /// # Errors
-    /// [`Failure::Usage`] when two of them contradict each other.
-    pub fn trouble(&self) -> Result<Trouble, Failure> {
-        Trouble::new(&self.chaos).map_err(|error| Failure::Usage(format!("--chaos: {error}")))
-    }
-
-    fn check(&self, receivers: u64) -> Result<(), Failure> {
-        let usage = |text: &str| Err(Failure::Usage(text.to_owned()));
-        let trouble = self.trouble()?;
-        if self.duration.is_zero() {
-            return usage("--duration: must be above zero");
-        }
-        if trouble.slow_permille > 0 && receivers * u64::from(trouble.slow_permille) < 1000 {
-            return usage("--chaos slow-reader: this share of the clients is not one client");
-        }
-        if trouble.offline() >= self.drain {
-            return usage("--chaos: who is cut at the end must be back before --drain is over");
-        }
-        if let Some(Chaos::Avalanche { at: Some(at), .. }) = trouble.cuts
-            && at >= self.duration
-        {
-            return usage("--chaos avalanche: comes after --duration");
-        }
-        Ok(())
-    }
-}
-
-fn payload_bytes(text: &str) -> Result<usize, String> {
-    let bytes: usize = text.parse().map_err(|_| format!("{text:?} is no number of bytes"))?;
-    if (payload::MIN_BYTES..=payload::MAX_BYTES).contains(&bytes) {
-        return Ok(bytes);
-    }
-    Err(format!(
-        "must be {} to {} bytes: the head alone takes {}",
-        payload::MIN_BYTES,
-        payload::MAX_BYTES,
-        payload::MIN_BYTES
-    ))
 }
 
 impl Scenario {

@@ -1,0 +1,155 @@
+//! The options of the scenarios that send messages.
+//!
+//! Invariant: what follows from several of them is worked out here and nowhere else.
+
+use std::time::Duration;
+
+use clap::{Args as ClapArgs, ValueEnum};
+
+use crate::args::CommonArgs;
+use crate::chaos::{Chaos, Trouble};
+use crate::failure::Failure;
+use crate::timetable::{Arrival, Leg, Stages, Timetable};
+use crate::units;
+use crate::wire::payload;
+
+/// How messages travel to the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Via {
+    /// WebSocket, on the sender's own connection
+    Ws,
+    /// HTTP POST; the senders are not connected
+    Http,
+}
+
+/// Options of the scenarios that send messages.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct TrafficArgs {
+    /// The common ones.
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// Senders, beside the clients. broadcast: 1 by default; group: 1 in each by default; unicast: one per client
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub senders: Option<u32>,
+    /// Messages per second of all senders together, sent on time whatever the answers do
+    #[arg(long, default_value = "100/s", value_parser = units::rate, conflicts_with = "closed")]
+    pub rate: f64,
+    /// Rates one after the other instead of --rate and --duration, such as 0..500@30s,500@2m: from none to 500/s in
+    /// 30 s, then 500/s for 2 min; the warm-up runs at the first rate
+    #[arg(long, value_name = "FROM..TO@TIME,…", conflicts_with_all = ["rate", "duration", "closed"])]
+    pub stages: Option<Stages>,
+    /// How messages are spread at a rate
+    #[arg(long, value_enum, default_value_t = Arrival::Constant, conflicts_with = "closed")]
+    pub arrival: Arrival,
+    /// Each sender sends its next message when the last one is answered, instead of at a rate
+    #[arg(long)]
+    pub closed: bool,
+    /// Pause of a sender between an answer and its next message
+    #[arg(long, default_value = "0s", value_parser = units::duration, requires = "closed")]
+    pub think_time: Duration,
+    /// Messages a sender may have unanswered before its schedule waits
+    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub window: u32,
+    /// Bytes of text in each message
+    #[arg(long, default_value_t = 200, value_parser = payload_bytes)]
+    pub payload: usize,
+    /// How the messages are sent
+    #[arg(long, value_enum, default_value_t = Via::Ws)]
+    pub via: Via,
+    /// Time at the start whose messages are counted apart and not timed
+    #[arg(long, default_value = "2s", value_parser = units::duration)]
+    pub warmup: Duration,
+    /// Time that is measured, after the warm-up
+    #[arg(long, default_value = "10s", value_parser = units::duration)]
+    pub duration: Duration,
+    /// Longest wait for deliveries and answers after the last message was sent
+    #[arg(long, default_value = "10s", value_parser = units::duration)]
+    pub drain: Duration,
+    /// A delivery later than this after the intended send counts as late
+    #[arg(long, default_value = "1s", value_parser = units::duration)]
+    pub late: Duration,
+    /// Do not fail when the server closes connections
+    #[arg(long)]
+    pub allow_disconnects: bool,
+    /// Trouble for the receiving clients (repeatable): jitter[:MEAN_S,OFFLINE_S] cuts each at random (15,2),
+    /// avalanche[:AT_S,OFFLINE_S] cuts all at once, slow-reader=10% makes some stop reading, reconnect cuts nobody;
+    /// with any of them clients come back and recover
+    #[arg(long, value_name = "KIND")]
+    pub chaos: Vec<Chaos>,
+}
+
+impl TrafficArgs {
+    /// How long is measured.
+    pub fn time(&self) -> Duration {
+        self.stages.as_ref().map_or(self.duration, Stages::time)
+    }
+
+    /// When the messages of a run with this seed are due.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] when there are too many.
+    pub fn timetable(&self, seed: u64) -> Result<Timetable, Failure> {
+        if self.closed {
+            return Ok(Timetable::Closed { think: self.think_time });
+        }
+        let legs = match &self.stages {
+            None => vec![Leg { from: self.rate, to: self.rate, time: self.warmup + self.duration }],
+            Some(stages) => {
+                let first = stages.0.first().map_or(0.0, |leg| leg.from);
+                let warmup = Leg { from: first, to: first, time: self.warmup };
+                std::iter::once(warmup).chain(stages.0.iter().copied()).collect()
+            }
+        };
+        Timetable::new(&legs, self.arrival, seed)
+            .map_err(|error| Failure::Usage(format!("--stages: {error}")))
+    }
+
+    /// All `--chaos` together.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] when two of them contradict each other.
+    pub fn trouble(&self) -> Result<Trouble, Failure> {
+        Trouble::new(&self.chaos).map_err(|error| Failure::Usage(format!("--chaos: {error}")))
+    }
+
+    /// Checks what no single option can see.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] with the option's name.
+    pub fn check(&self, receivers: u64) -> Result<(), Failure> {
+        let usage = |text: &str| Err(Failure::Usage(text.to_owned()));
+        let trouble = self.trouble()?;
+        if self.time().is_zero() {
+            return usage("--duration: must be above zero");
+        }
+        if trouble.slow_permille > 0 && receivers * u64::from(trouble.slow_permille) < 1000 {
+            return usage("--chaos slow-reader: this share of the clients is not one client");
+        }
+        if trouble.offline() >= self.drain {
+            return usage("--chaos: who is cut at the end must be back before --drain is over");
+        }
+        if let Some(Chaos::Avalanche { at: Some(at), .. }) = trouble.cuts
+            && at >= self.time()
+        {
+            return usage("--chaos avalanche: comes after --duration");
+        }
+        Ok(())
+    }
+}
+
+/// Reads the size of a text.
+///
+/// # Errors
+/// A sentence with the bounds.
+pub fn payload_bytes(text: &str) -> Result<usize, String> {
+    let bytes: usize = text.parse().map_err(|_| format!("{text:?} is no number of bytes"))?;
+    if (payload::MIN_BYTES..=payload::MAX_BYTES).contains(&bytes) {
+        return Ok(bytes);
+    }
+    Err(format!(
+        "must be {} to {} bytes: the head alone takes {}",
+        payload::MIN_BYTES,
+        payload::MAX_BYTES,
+        payload::MIN_BYTES
+    ))
+}

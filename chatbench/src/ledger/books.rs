@@ -1,0 +1,117 @@
+//! What all senders got accepted, and so what each connection should have got.
+//!
+//! Invariant: a message is expected only if it was answered 200.
+
+use std::collections::BTreeMap;
+
+use crate::bitset::Bitset;
+use crate::client::receiver::{Receiver, mix};
+use crate::client::sender::{Answered, Sender, Sent};
+use crate::clock::micros_between;
+use crate::flow::Flow;
+use crate::ledger::times::Times;
+use crate::plan::{Plan, Shape};
+use crate::recorder::Tape;
+
+/// Accepted messages of the warm-up and of the measured part.
+pub type Accepted = [Bitset; 2];
+
+/// See the file's head.
+pub struct Books<'a> {
+    plan: &'a Plan,
+    senders: BTreeMap<u32, &'a Sender>,
+    /// By [`Plan::set_of`] and [`Plan::place`].
+    accepted: BTreeMap<u32, Accepted>,
+}
+
+impl<'a> Books<'a> {
+    /// The books of these senders.
+    pub fn new(flow: &'a Flow, senders: &'a [Sender]) -> Self {
+        let mut accepted: BTreeMap<u32, Accepted> = BTreeMap::new();
+        for sender in senders {
+            for (sequence, message) in (0..).zip(&sender.messages) {
+                let place = flow.plan.place(sender.number, sequence);
+                if let (Some(place), Answered::Accepted) = (place, message.answered) {
+                    let part = usize::from(flow.measured(message.intended_ns));
+                    let set = flow.plan.set_of_sender(sender.number);
+                    accepted.entry(set).or_default()[part].insert(place);
+                }
+            }
+        }
+        let senders = senders.iter().map(|sender| (sender.number, sender)).collect();
+        Self { plan: &flow.plan, senders, accepted }
+    }
+
+    /// What a connection should have got.
+    pub fn expected_at(&self, connection: u32) -> Accepted {
+        let own = self.plan.sender_at(connection).filter(|_| self.plan.shape != Shape::Pairs);
+        let mut expected = self.accepted.get(&self.plan.set_of(connection)).cloned().unwrap_or_default();
+        if let Some(own) = own.and_then(|own| self.senders.get(&own)) {
+            for (sequence, _) in (0..).zip(&own.messages) {
+                if let Some(place) = self.plan.place(own.number, sequence) {
+                    expected.iter_mut().for_each(|part| part.remove(place));
+                }
+            }
+        }
+        expected
+    }
+
+    /// A message.
+    pub fn message(&self, sender: u32, sequence: u32) -> Option<&Sent> {
+        self.senders.get(&sender)?.messages.get(sequence as usize)
+    }
+
+    /// The number of a message in its conversation; 0 when it has none.
+    pub fn offset(&self, sender: u32, sequence: u32) -> u64 {
+        self.message(sender, sequence).map_or(0, |message| message.offset)
+    }
+
+    /// How many messages of a sender were accepted.
+    pub fn accepted_of(&self, sender: u32) -> u64 {
+        let messages = self.senders.get(&sender).map_or(&[][..], |sender| &sender.messages);
+        messages.iter().filter(|message| message.answered == Answered::Accepted).count() as u64
+    }
+
+    /// Whether a receiver of a pair saw other numbers than the answers named. Where one message has many receivers,
+    /// [`Books::fan_out`] compares them one by one.
+    pub fn renumbered(&self, receiver: &Receiver, expected: &Accepted) -> bool {
+        if self.plan.shape != Shape::Pairs {
+            return false;
+        }
+        let nothing = Bitset::default();
+        let accepted = expected.iter().flat_map(|part| part.without(&nothing));
+        let seen = accepted.filter(|place| receiver.seen.contains(*place));
+        let sum = seen.fold(0_u64, |sum, place| {
+            let (sender, sequence) = self.plan.message_at(self.plan.set_of(receiver.connection()), place);
+            sum.wrapping_add(mix(place, self.offset(sender, sequence)))
+        });
+        sum != receiver.numbers
+    }
+
+    /// Times of each message's first, middle and last delivery; counts messages whose number differs between answer
+    /// and delivery. A delivery that did not come is one at `deadline_ns`.
+    pub fn fan_out(&self, tape: &Tape, deadline_ns: u64, misnumbered: &mut u64, times: &mut Times) {
+        for (index, seen) in (0..).zip(&tape.messages) {
+            let (sender, sequence) = self.plan.message(index);
+            let message = self.message(sender, sequence);
+            let Some(message) = message.filter(|message| message.answered == Answered::Accepted) else {
+                continue;
+            };
+            *misnumbered += u64::from(seen.offset > 0 && message.offset != seen.offset);
+            if seen.last_us == 0 && seen.missing == 0 {
+                continue;
+            }
+            let longest = micros_between(message.intended_ns, deadline_ns).max(1);
+            let first = if seen.first_us > 0 { u64::from(seen.first_us) } else { longest };
+            let last = if seen.missing > 0 { longest } else { u64::from(seen.last_us) };
+            times.first.saturating_record(first);
+            times.fanout.saturating_record(last);
+            times.skew.saturating_record(last.saturating_sub(first).max(1));
+            // Messages far behind the start have no classes and so no median.
+            if !seen.spread.classes().is_empty() || seen.last_us == 0 {
+                let median = seen.spread.median(seen.missing).map_or(longest, u64::from);
+                times.median.saturating_record(median.clamp(first, last.max(first)));
+            }
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! The books of a run: what was sent, what should have arrived, what did.
+//!
+//! Invariant: expected = delivered + lost + disconnected, for the warm-up and for the measured part, exactly.
+
+mod books;
+pub mod paths;
+pub mod times;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::Relaxed;
+
+use serde::{Deserialize, Serialize};
+
+use crate::client::sender::{Answered, Sender};
+use crate::client::task::Outcome;
+use crate::clock::micros_between;
+use crate::flow::Flow;
+use crate::plan::Shape;
+use crate::recorder::Tape;
+use books::Books;
+use paths::Paths;
+use times::{Censored, Times};
+
+/// One part of the run: the warm-up or what is measured.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    /// Messages handed to a connection.
+    pub sent: u64,
+    /// Messages that got an answer.
+    pub answered: u64,
+    /// Messages answered 200.
+    pub accepted: u64,
+    /// Messages answered with another code.
+    pub refused: u64,
+    /// Messages without an answer; their deliveries are allowed and not expected.
+    pub unanswered: u64,
+    /// Deliveries that accepted messages call for.
+    pub expected: u64,
+    /// Expected deliveries that came.
+    pub delivered: u64,
+    /// Expected deliveries that did not come although the connection was open.
+    pub lost: u64,
+    /// Expected deliveries that could not come because the server had closed the connection.
+    pub disconnected: u64,
+    /// Deliveries that came again.
+    pub duplicated: u64,
+    /// Deliveries after a message with a higher number.
+    pub reordered: u64,
+    /// Deliveries later than the bound; they are delivered too.
+    pub late: u64,
+}
+
+/// The books of a run.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Ledger {
+    /// Messages due before the measured part.
+    pub warmup: Line,
+    /// Messages of the measured part.
+    pub measured: Line,
+    /// Deliveries of messages that were not accepted.
+    pub unexpected: u64,
+    /// Deliveries to a connection that must not get them.
+    pub stray: u64,
+    /// Deliveries whose text was not what was sent.
+    pub corrupted: u64,
+    /// Messages that had different numbers in different places.
+    pub misnumbered: u64,
+    /// Messages that are not of this run, and frames that are none.
+    pub foreign: u64,
+    /// How often a connection saw a conversation begin a new history.
+    pub epoch_changes: u64,
+    /// Refusals by code.
+    pub refused_by_code: BTreeMap<u16, u64>,
+    /// The first refusal in the server's words.
+    pub first_refusal: Option<String>,
+    /// Messages that were due and waited for the window.
+    pub waited_for_window: u64,
+    /// Connections the server closed, by close code; slow readers apart.
+    pub closed_by_code: BTreeMap<u16, u64>,
+    /// Clients that were not connected when the run ended.
+    pub absent: u64,
+    /// Deliveries that recovery brought after a reconnect; they are delivered too.
+    pub recovered: u64,
+    /// Recoveries the server called incomplete.
+    pub gaps: u64,
+    /// When the last measured delivery came, in nanoseconds of [`crate::clock`].
+    pub last_delivery_ns: u64,
+    /// The same, for each way from a sender to a receiver.
+    pub paths: Paths,
+}
+
+/// What the receivers of a run, or of a part of it, saw.
+#[derive(Debug)]
+pub struct Receipts {
+    /// Their side of the books.
+    pub ledger: Ledger,
+    /// Times and marks of the messages.
+    pub tape: Tape,
+    /// Deliveries that never came, and are in the times of the tape as if they came at the deadline.
+    pub censored: u64,
+}
+
+/// Makes the receivers' side of the books. `senders` are all senders of the run.
+pub fn receipts(flow: &Flow, senders: &[Sender], outcomes: &[Outcome]) -> Receipts {
+    let books = Books::new(flow, senders);
+    let mut receipts = Receipts { ledger: Ledger::default(), tape: flow.tape(), censored: 0 };
+    // Of who stopped reading nothing can be expected.
+    for outcome in outcomes.iter().filter(|outcome| !flow.plan.is_slow(outcome.receiver.connection())) {
+        receipts.add(flow, &books, outcome);
+    }
+    receipts.ledger.closed_by_code = flow.journal().closed.clone();
+    receipts
+}
+
+/// Closes the books with what all senders did and all receivers saw.
+pub fn close(flow: &Flow, senders: &[Sender], receipts: Receipts) -> (Ledger, Times) {
+    let Receipts { mut ledger, tape, censored } = receipts;
+    let mut times = Times::new(&tape);
+    times.censored = Censored { ack: 0, e2e: censored };
+    for sender in senders {
+        ledger.add_sender(flow, sender, &mut times);
+    }
+    match flow.plan.shape {
+        Shape::World | Shape::Groups => {
+            ledger.misnumbered += tape.misnumbered;
+            let books = Books::new(flow, senders);
+            books.fan_out(&tape, flow.deadline_ns.load(Relaxed), &mut ledger.misnumbered, &mut times);
+        }
+        Shape::Pairs => times.fan_out_of_pairs(),
+    }
+    (ledger, times)
+}
+
+impl Line {
+    fn add(&mut self, other: &Line) {
+        self.sent += other.sent;
+        self.answered += other.answered;
+        self.accepted += other.accepted;
+        self.refused += other.refused;
+        self.unanswered += other.unanswered;
+        self.expected += other.expected;
+        self.delivered += other.delivered;
+        self.lost += other.lost;
+        self.disconnected += other.disconnected;
+        self.duplicated += other.duplicated;
+        self.reordered += other.reordered;
+        self.late += other.late;
+    }
+}
+
+impl Ledger {
+    /// Both parts together.
+    pub fn total(&self, of: impl Fn(&Line) -> u64) -> u64 {
+        of(&self.warmup) + of(&self.measured)
+    }
+
+    /// Everything that must not happen, with how often it did.
+    pub fn breaches(&self) -> Vec<(&'static str, u64)> {
+        let counts = [
+            ("lost", self.total(|line| line.lost)),
+            ("duplicated", self.total(|line| line.duplicated)),
+            ("reordered", self.total(|line| line.reordered)),
+            ("delivered to the wrong connection", self.stray),
+            ("delivered with another text", self.corrupted),
+            ("numbered differently in different places", self.misnumbered),
+        ];
+        counts.into_iter().filter(|(_, count)| *count > 0).collect()
+    }
+
+    /// Connections the server closed.
+    pub fn closed_by_server(&self) -> u64 {
+        self.closed_by_code.values().sum()
+    }
+
+    /// Adds the books of another part of the run.
+    pub fn merge(&mut self, other: Ledger) {
+        self.warmup.add(&other.warmup);
+        self.measured.add(&other.measured);
+        self.unexpected += other.unexpected;
+        self.stray += other.stray;
+        self.corrupted += other.corrupted;
+        self.misnumbered += other.misnumbered;
+        self.foreign += other.foreign;
+        self.epoch_changes += other.epoch_changes;
+        self.waited_for_window += other.waited_for_window;
+        self.absent += other.absent;
+        self.recovered += other.recovered;
+        self.gaps += other.gaps;
+        self.last_delivery_ns = self.last_delivery_ns.max(other.last_delivery_ns);
+        self.first_refusal = self.first_refusal.take().or(other.first_refusal);
+        for (mine, theirs) in [
+            (&mut self.refused_by_code, other.refused_by_code),
+            (&mut self.closed_by_code, other.closed_by_code),
+        ] {
+            for (code, count) in theirs {
+                *mine.entry(code).or_default() += count;
+            }
+        }
+        self.paths.merge(other.paths);
+    }
+
+    fn line(&mut self, measured: bool) -> &mut Line {
+        if measured { &mut self.measured } else { &mut self.warmup }
+    }
+
+    fn add_sender(&mut self, flow: &Flow, sender: &Sender, times: &mut Times) {
+        let deadline_ns = flow.deadline_ns.load(Relaxed);
+        for message in &sender.messages {
+            let measured = flow.measured(message.intended_ns);
+            let line = self.line(measured);
+            line.sent += 1;
+            match message.answered {
+                Answered::Not => line.unanswered += 1,
+                Answered::Accepted => line.accepted += 1,
+                Answered::Refused => line.refused += 1,
+            }
+            line.answered += u64::from(message.answered != Answered::Not);
+            if !measured {
+                continue;
+            }
+            times.lag.saturating_record(u64::from(message.lag_us).max(1));
+            if message.answered == Answered::Not {
+                // It took at least until now.
+                times.ack.saturating_record(micros_between(message.intended_ns, deadline_ns).max(1));
+                times.censored.ack += 1;
+            } else {
+                times.ack.saturating_record(u64::from(message.ack_us).max(1));
+            }
+        }
+        for (code, count) in &sender.refused {
+            *self.refused_by_code.entry(*code).or_default() += count;
+        }
+        self.first_refusal = self.first_refusal.take().or_else(|| sender.first_refusal.clone());
+        self.waited_for_window += sender.waited;
+    }
+}
+
+impl Receipts {
+    /// Adds what the receivers of another part of the run saw.
+    #[expect(dead_code, reason = "for runs of several processes")]
+    pub fn merge(&mut self, other: Receipts) {
+        self.ledger.merge(other.ledger);
+        self.censored += other.censored;
+        self.tape.merge(&other.tape);
+    }
+
+    fn add(&mut self, flow: &Flow, books: &Books<'_>, outcome: &Outcome) {
+        let receiver = &outcome.receiver;
+        let connection = receiver.connection();
+        let expected = books.expected_at(connection);
+        let mut lost_by_sender = BTreeMap::new();
+        let mut delivered = 0;
+        for (part, expected) in expected.iter().enumerate() {
+            let came = expected.count_common(&receiver.seen);
+            delivered += came;
+            let (mut lost, mut disconnected) = (0, 0);
+            for place in expected.without(&receiver.seen) {
+                let (sender, sequence) = flow.plan.message_at(flow.plan.set_of(connection), place);
+                // A conversation comes in the order of its numbers: what is missing before the last one seen was
+                // lost before the connection ended.
+                let skipped = books.offset(sender, sequence) < receiver.last_offset;
+                if outcome.absent && !skipped {
+                    disconnected += 1;
+                } else {
+                    lost += 1;
+                    *lost_by_sender.entry(sender).or_default() += 1;
+                }
+                if part == 1 {
+                    self.censor(flow, books, sender, sequence);
+                }
+            }
+            let tally = receiver.tallies[part];
+            let line = self.ledger.line(part == 1);
+            line.expected += expected.count();
+            line.delivered += came;
+            line.lost += lost;
+            line.disconnected += disconnected;
+            line.duplicated += tally.duplicated;
+            line.reordered += tally.reordered;
+            line.late += tally.late;
+        }
+        let ledger = &mut self.ledger;
+        ledger.paths.add(&flow.plan, connection, lost_by_sender, &receiver.by_sender, |sender| {
+            books.accepted_of(sender)
+        });
+        let unexpected = receiver.seen.count() - delivered;
+        // The number of a message without an answer is not known here.
+        ledger.misnumbered += u64::from(unexpected == 0 && books.renumbered(receiver, &expected));
+        ledger.unexpected += unexpected;
+        ledger.absent += u64::from(outcome.absent);
+        ledger.recovered += receiver.recovered;
+        ledger.gaps += receiver.gaps;
+        ledger.stray += receiver.stray;
+        ledger.corrupted += receiver.corrupted;
+        ledger.foreign += receiver.foreign;
+        ledger.epoch_changes += receiver.epoch_changes;
+        ledger.last_delivery_ns = ledger.last_delivery_ns.max(receiver.last_delivery_ns);
+    }
+
+    /// A delivery that did not come took at least until the deadline.
+    fn censor(&mut self, flow: &Flow, books: &Books<'_>, sender: u32, sequence: u32) {
+        let Some(message) = books.message(sender, sequence) else { return };
+        let us = micros_between(message.intended_ns, flow.deadline_ns.load(Relaxed)).max(1);
+        self.tape.e2e.saturating_record(us);
+        self.tape.service.saturating_record(us.saturating_sub(u64::from(message.lag_us)).max(1));
+        self.censored += 1;
+        if let (true, Some(index)) = (flow.plan.shape != Shape::Pairs, flow.plan.index(sender, sequence)) {
+            self.tape.miss(index);
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! What the clients of one process did since the last look at them.
+//!
+//! Invariant: counts and times of all looks together are those of the run; nothing is in two of them.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+
+use crate::flow::Flow;
+use crate::hdr;
+use crate::process::{self, Sample};
+use crate::recorder::histogram;
+
+/// See the file's head.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Pulse {
+    /// Logged-in connections that read, now.
+    pub clients: u64,
+    /// Messages sent.
+    pub sent: u64,
+    /// Messages answered 200.
+    pub accepted: u64,
+    /// Deliveries.
+    pub delivered: u64,
+    /// Times from the due time to the delivery, of the measured part.
+    #[serde(with = "hdr")]
+    pub response: Histogram<u64>,
+    /// Longest delay of the probe, in microseconds.
+    pub delay_max_us: u64,
+    /// CPU time so far and memory now, of all processes looked at together.
+    pub own: Option<Sample>,
+}
+
+/// Looks at a flow again and again.
+#[derive(Debug, Default)]
+pub struct Looks {
+    sent: u64,
+    accepted: u64,
+    delivered: u64,
+}
+
+impl Looks {
+    /// What happened since the last look.
+    pub fn look(&mut self, flow: &Flow) -> Pulse {
+        let now = Looks {
+            sent: flow.sent.load(Relaxed),
+            accepted: flow.accepted.load(Relaxed),
+            delivered: flow.deliveries(),
+        };
+        let pulse = Pulse {
+            clients: flow.open.load(Relaxed),
+            sent: now.sent - self.sent,
+            accepted: now.accepted - self.accepted,
+            delivered: now.delivered - self.delivered,
+            response: flow.take_recent(),
+            delay_max_us: flow.delay_max_us.swap(0, Relaxed),
+            own: process::own().ok(),
+        };
+        *self = now;
+        pulse
+    }
+}
+
+impl Pulse {
+    /// Nothing at all.
+    #[expect(dead_code, reason = "for runs of several processes")]
+    pub fn none() -> Self {
+        Self {
+            clients: 0,
+            sent: 0,
+            accepted: 0,
+            delivered: 0,
+            response: histogram(),
+            delay_max_us: 0,
+            own: None,
+        }
+    }
+
+    /// Adds what other clients did in the same time.
+    #[expect(dead_code, reason = "for runs of several processes")]
+    pub fn merge(&mut self, other: &Pulse) {
+        self.clients += other.clients;
+        self.sent += other.sent;
+        self.accepted += other.accepted;
+        self.delivered += other.delivered;
+        // All have the same bounds.
+        let _ = self.response.add(&other.response);
+        self.delay_max_us = self.delay_max_us.max(other.delay_max_us);
+        self.own = match (self.own, other.own) {
+            (Some(mine), Some(theirs)) => Some(mine + theirs),
+            (mine, theirs) => mine.or(theirs),
+        };
+    }
+}

@@ -1,0 +1,138 @@
+//! The time series of a run: once a second everything is looked at together.
+//!
+//! Invariant: it looks from a task of its own, so a busy run costs it points and never the run its time.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::flow::Flow;
+use crate::process::Sample;
+use crate::pulse::{Looks, Pulse};
+use crate::report::series::{Point, Series};
+use crate::watch::{Watch, percent};
+
+const INTERVAL: Duration = Duration::from_secs(1);
+/// What is left at the end is a point of its own when it is at least this long.
+const SHORTEST: Duration = Duration::from_millis(50);
+
+/// Where a run is, for all who tell of it.
+#[derive(Debug, Clone)]
+pub struct Phase(Arc<Mutex<&'static str>>);
+
+/// A running sampler.
+#[derive(Debug)]
+pub struct Sampler {
+    task: JoinHandle<Series>,
+    over: Arc<Notify>,
+}
+
+struct Taker {
+    flow: Arc<Flow>,
+    looks: Looks,
+    watch: Watch,
+    phase: Phase,
+    start: Instant,
+    last: Instant,
+    offered: u64,
+    own: Option<Sample>,
+    series: Series,
+}
+
+impl Phase {
+    /// Before the first.
+    pub fn new() -> Self {
+        Self(Arc::new(Mutex::new("prepare")))
+    }
+
+    /// Another part of the run begins.
+    pub fn begin(&self, name: &'static str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = name;
+    }
+
+    /// The part of the run.
+    pub fn now(&self) -> &'static str {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Sampler {
+    /// Starts to look.
+    pub fn start(flow: Arc<Flow>, watch: Watch, phase: Phase) -> Self {
+        let over = Arc::new(Notify::new());
+        let ended = Arc::clone(&over);
+        let now = Instant::now();
+        let series = Series { interval_ms: 1000, points: Vec::new() };
+        let looks = Looks::default();
+        let mut taker =
+            Taker { flow, looks, watch, phase, start: now, last: now, offered: 0, own: None, series };
+        let task = tokio::spawn(async move {
+            let mut ticks = tokio::time::interval_at(now + INTERVAL, INTERVAL);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+            taker.begin().await;
+            loop {
+                tokio::select! {
+                    _ = ticks.tick() => taker.take().await,
+                    () = ended.notified() => break,
+                }
+            }
+            if taker.last.elapsed() >= SHORTEST {
+                taker.take().await;
+            }
+            taker.series
+        });
+        Self { task, over }
+    }
+
+    /// Ends it and gives what it saw.
+    pub async fn end(self) -> Series {
+        self.over.notify_one();
+        self.task.await.unwrap_or_default()
+    }
+}
+
+impl Taker {
+    /// The look that the first point is compared with.
+    async fn begin(&mut self) {
+        self.own = self.looks.look(&self.flow).own;
+        self.watch.look(Duration::ZERO, 0).await;
+    }
+
+    async fn take(&mut self) {
+        let now = Instant::now();
+        let since = now - self.last;
+        self.last = now;
+        let pulse = self.looks.look(&self.flow);
+        let sight = self.watch.look(since, pulse.clients).await;
+        let offered = self.flow.offered().map(|offered| {
+            let before = std::mem::replace(&mut self.offered, offered);
+            offered.saturating_sub(before)
+        });
+        let own = self.own.zip(pulse.own);
+        let cpu = own.map(|(before, now)| percent(now.cpu_us.saturating_sub(before.cpu_us), since));
+        self.own = pulse.own.or(self.own);
+        let Pulse { clients, sent, accepted, delivered, response, delay_max_us, own } = pulse;
+        let quantile = |quantile| (!response.is_empty()).then(|| response.value_at_quantile(quantile));
+        self.series.points.push(Point {
+            t_ms: u64::try_from((now - self.start).as_millis()).unwrap_or(u64::MAX),
+            phase: self.phase.now(),
+            clients,
+            offered,
+            sent,
+            accepted,
+            delivered,
+            response_p50_us: quantile(0.5),
+            response_p99_us: quantile(0.99),
+            response_max_us: quantile(1.0),
+            generator_cpu_percent: cpu,
+            generator_rss_kib: own.map(|own| own.rss_bytes / 1024),
+            generator_delay_max_us: delay_max_us,
+            servers: sight.servers,
+            redis: sight.redis,
+            host: sight.host,
+        });
+    }
+}
