@@ -21,7 +21,7 @@ pub enum Exit {
     NotAuthenticated = 4,
     /// No such thing, or the user is offline.
     NotFound = 5,
-    /// A rule forbids it.
+    /// A rule forbids it, be it only that a wallet never goes below nothing.
     RuleBroken = 6,
     /// No server, or a store behind it, can be reached; nothing was done.
     Unreachable = 7,
@@ -45,7 +45,7 @@ impl Exit {
             Some(Code::Success) => Exit::Done,
             Some(Code::NotLoggedIn | Code::NotAuthorised) => Exit::NotAuthenticated,
             Some(Code::NotFound) => Exit::NotFound,
-            Some(Code::RefusedByRule) => Exit::RuleBroken,
+            Some(Code::RefusedByRule | Code::InsufficientBalance) => Exit::RuleBroken,
             Some(Code::StoreUnreachable) => Exit::Unreachable,
             _ => Exit::Refused,
         }
@@ -88,7 +88,7 @@ mod tests {
             (1011, 1),
             (1012, 1),
             (1013, 7),
-            (1014, 1),
+            (1014, 6),
         ];
         assert_eq!(exits, expected);
         assert_eq!(refused(4242), 1);

