@@ -7,12 +7,21 @@
 //! - [`Queue::bury`] takes a settlement that can never be applied out of the way of the others; it stays as a dead
 //!   letter until an operator replays it.
 
+pub mod relay;
+mod retry;
+#[cfg(test)]
+mod tests;
+pub mod worker;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use chat_protocol::{AppId, PacketId, UserId};
 use serde::{Deserialize, Serialize};
 
 use super::Cents;
+
+/// Settlements that are carried or applied at once.
+const BATCH: usize = 200;
 
 /// What a settlement is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -1,0 +1,56 @@
+//! Repeating a step of the settlements' road until it works.
+//!
+//! Invariant: a step is never given up, only stopped.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+/// How long to wait after a failure: `first`, then twice as long each time, up to `longest`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pauses {
+    pub(super) first: Duration,
+    pub(super) longest: Duration,
+}
+
+impl Default for Pauses {
+    fn default() -> Self {
+        Self { first: Duration::from_millis(20), longest: Duration::from_secs(2) }
+    }
+}
+
+impl Pauses {
+    /// Repeats `step`, which is named `what` in the log, until it works; none when `stop` comes first. Says once that
+    /// it is stuck and once that it goes on, however often it tries.
+    pub(super) async fn until_done<T, E: Display, F: Future<Output = Result<T, E>>>(
+        self,
+        what: &'static str,
+        stop: &CancellationToken,
+        mut step: impl FnMut() -> F,
+    ) -> Option<T> {
+        let mut pause = self.first;
+        let mut tries = 1_u64;
+        loop {
+            let error = match stop.run_until_cancelled(step()).await? {
+                Ok(value) if tries == 1 => return Some(value),
+                Ok(value) => {
+                    tracing::info!(what, tries, "settlement goes on");
+                    return Some(value);
+                }
+                Err(error) => error,
+            };
+            if tries == 1 {
+                tracing::warn!(what, %error, "settlement is stuck");
+            } else {
+                tracing::debug!(what, tries, %error, "settlement is still stuck");
+            }
+            // All nodes lose the same server at the same moment; they need not return in the same one.
+            let rest = rand::random_range(pause / 2..=pause);
+            stop.run_until_cancelled(sleep(rest)).await?;
+            pause = (pause * 2).min(self.longest);
+            tries += 1;
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! Worker and relay between a queue and a ledger that fail at any step, before or after having done it.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chat_protocol::wallet::Transfer;
+use chat_protocol::{AppId, PacketId, TransferId, UserId};
+use parking_lot::Mutex;
+use proptest::prelude::*;
+use tokio_util::sync::CancellationToken;
+
+use super::relay::Relay;
+use super::retry::Pauses;
+use super::worker::{Counts, Worker};
+use super::{Dead, Delivery, Depth, Kind, Publish, Queue, QueueError, Settlement, Tag};
+use crate::money::Cents;
+use crate::money::Terms;
+use crate::money::ledger::{Check, Escrow, Funded, Ledger, LedgerError, Paid, Posted};
+
+/// What becomes of the next call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Works,
+    FailsBefore,
+    FailsAfter,
+    /// The program ends after the call.
+    Ends,
+}
+
+/// What all calls share: their fates, one after the other; then all work.
+#[derive(Default)]
+struct Weather {
+    fates: Mutex<VecDeque<Fate>>,
+    program: Mutex<CancellationToken>,
+}
+
+impl Weather {
+    fn pass<T>(&self, act: impl FnOnce() -> T) -> Result<T, String> {
+        let fate = self.fates.lock().pop_front().unwrap_or(Fate::Works);
+        if fate == Fate::FailsBefore {
+            return Err("before".to_owned());
+        }
+        let value = act();
+        if fate == Fate::Ends {
+            self.program.lock().cancel();
+        }
+        if fate == Fate::Works { Ok(value) } else { Err("after".to_owned()) }
+    }
+}
+
+#[derive(Default)]
+struct Held {
+    waiting: VecDeque<Bytes>,
+    received: BTreeMap<u64, Bytes>,
+    dead: Vec<(String, Bytes)>,
+    last: u64,
+}
+
+#[derive(Default)]
+struct FakeQueue {
+    weather: Arc<Weather>,
+    held: Mutex<Held>,
+}
+
+impl FakeQueue {
+    fn new(weather: &Arc<Weather>, bodies: &[Bytes]) -> Arc<Self> {
+        let held = Held { waiting: bodies.iter().cloned().collect(), ..Held::default() };
+        Arc::new(Self { weather: weather.clone(), held: Mutex::new(held) })
+    }
+
+    /// The receiver is gone: what it held waits again.
+    fn give_back(&self) {
+        let mut held = self.held.lock();
+        let received = std::mem::take(&mut held.received);
+        held.waiting.extend(received.into_values());
+    }
+
+    fn is_empty(&self) -> bool {
+        let held = self.held.lock();
+        held.waiting.is_empty() && held.received.is_empty()
+    }
+}
+
+#[async_trait]
+impl Queue for FakeQueue {
+    async fn receive(&self, max: usize) -> Result<Vec<Delivery>, QueueError> {
+        tokio::task::yield_now().await;
+        let receive = || {
+            let mut held = self.held.lock();
+            // Fewer at once than a real queue gives, so that there are many steps to fail between.
+            let number = held.waiting.len().min(max).min(3);
+            let bodies: Vec<Bytes> = held.waiting.drain(..number).collect();
+            let mut hand_out = |body: Bytes| {
+                held.last += 1;
+                let (id, tag) = (held.last, Tag { lane: 1, id: held.last.to_string() });
+                held.received.insert(id, body.clone());
+                Delivery { tag, body }
+            };
+            bodies.into_iter().map(&mut hand_out).collect()
+        };
+        let received = self.weather.pass(receive);
+        if received.is_err() {
+            self.give_back();
+        }
+        received.map_err(QueueError::Unreachable)
+    }
+
+    async fn done(&self, tags: &[Tag]) -> Result<(), QueueError> {
+        let forget =
+            || tags.iter().for_each(|tag| drop(self.held.lock().received.remove(&tag.id.parse().unwrap())));
+        self.weather.pass(forget).map_err(QueueError::Unreachable)
+    }
+
+    async fn bury(&self, delivery: &Delivery, reason: &str) -> Result<(), QueueError> {
+        let bury = || {
+            let mut held = self.held.lock();
+            if held.received.remove(&delivery.tag.id.parse().unwrap()).is_some() {
+                held.dead.push((reason.to_owned(), delivery.body.clone()));
+            }
+        };
+        self.weather.pass(bury).map_err(QueueError::Unreachable)
+    }
+
+    async fn depth(&self) -> Result<Depth, QueueError> {
+        unreachable!("not asked by worker and relay")
+    }
+
+    async fn dead(&self, _: AppId, _: usize) -> Result<Vec<Dead>, QueueError> {
+        unreachable!("not asked by worker and relay")
+    }
+
+    async fn replay(&self, _: AppId, _: Option<&str>) -> Result<u64, QueueError> {
+        unreachable!("not asked by worker and relay")
+    }
+}
+
+#[async_trait]
+impl Publish for FakeQueue {
+    async fn publish(&self, bodies: &[Bytes]) -> Result<(), QueueError> {
+        let put = || self.held.lock().waiting.extend(bodies.iter().cloned());
+        self.weather.pass(put).map_err(QueueError::Unreachable)
+    }
+}
+
+/// Knows one escrow; refuses what it does not hold.
+struct FakeLedger {
+    weather: Arc<Weather>,
+    escrow: Mutex<Cents>,
+    applied: Mutex<BTreeMap<String, Settlement>>,
+}
+
+impl FakeLedger {
+    fn post(&self, settlement: &Settlement) -> Result<Posted, LedgerError> {
+        if settlement.packet.as_str() != "p" {
+            return Err(LedgerError::NoSuchPacket);
+        }
+        let (mut escrow, mut applied) = (self.escrow.lock(), self.applied.lock());
+        match applied.get(&settlement.transfer_id()) {
+            Some(before) if before == settlement => return Ok(Posted::Before),
+            Some(_) => return Err(LedgerError::IdTaken),
+            None => {}
+        }
+        *escrow = escrow.checked_sub(settlement.amount).ok_or(LedgerError::Insufficient)?;
+        applied.insert(settlement.transfer_id(), settlement.clone());
+        Ok(Posted::Now)
+    }
+}
+
+macro_rules! not_asked {
+    ($($name:ident($($argument:ty),*) -> $answer:ty;)*) => {
+        #[async_trait]
+        impl Ledger for FakeLedger {
+            async fn settle(
+                &self,
+                settlements: &[Settlement],
+            ) -> Result<Vec<Result<Posted, LedgerError>>, LedgerError> {
+                let post = || settlements.iter().map(|settlement| self.post(settlement)).collect();
+                self.weather.pass(post).map_err(LedgerError::Unreachable)
+            }
+
+            $(async fn $name(&self, $(_: $argument),*) -> Result<$answer, LedgerError> {
+                unreachable!("not asked by the worker")
+            })*
+        }
+    };
+}
+
+not_asked! {
+    fund(&Terms) -> Funded;
+    deposit(AppId, &UserId, Cents, &TransferId) -> (Posted, Cents);
+    balance(AppId, &UserId) -> Cents;
+    transfers(AppId, &UserId, u64, u32) -> Vec<Transfer>;
+    announced(AppId, &PacketId) -> ();
+    close(AppId, &PacketId) -> ();
+    due(u64, u64, u32) -> Vec<Escrow>;
+    escrow(AppId, &PacketId) -> Escrow;
+    escrows(AppId, Option<&PacketId>, u32) -> Vec<Escrow>;
+    paid(AppId, &PacketId) -> Vec<Paid>;
+    check(AppId) -> Check;
+    ready() -> ();
+}
+
+const QUICK: Pauses = Pauses { first: Duration::from_micros(1), longest: Duration::from_micros(20) };
+
+fn share(user: u64, amount: Cents) -> Settlement {
+    let user = UserId::new(&format!("u{user}")).unwrap();
+    let packet = PacketId::new("p").unwrap();
+    Settlement { app: 1, packet, kind: Kind::Grab, user, amount, time_ms: 0 }
+}
+
+fn body(settlement: &Settlement) -> Bytes {
+    serde_json::to_vec(settlement).unwrap().into()
+}
+
+/// The road from `bodies` in an outbox to a ledger, by way of a second queue, until all is applied or dead; the
+/// program is started again whenever fate ended it.
+fn travel(fates: Vec<Fate>, bodies: &[Bytes], escrow: Cents) -> (Arc<FakeQueue>, Arc<FakeLedger>, Counts) {
+    let weather = Arc::new(Weather { fates: Mutex::new(fates.into()), ..Weather::default() });
+    let (near, far) = (FakeQueue::new(&weather, bodies), FakeQueue::new(&weather, &[]));
+    let ledger = Arc::new(FakeLedger {
+        weather: weather.clone(),
+        escrow: Mutex::new(escrow),
+        applied: Mutex::default(),
+    });
+    let mut total = Counts::default();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        while !(near.is_empty() && far.is_empty()) {
+            let stop = CancellationToken::new();
+            *weather.program.lock() = stop.clone();
+            let mut relay = Relay::new(near.clone(), far.clone());
+            relay.pauses = QUICK;
+            let mut worker = Worker::new(far.clone(), ledger.clone());
+            worker.pauses = QUICK;
+            let finished = async {
+                while !(near.is_empty() && far.is_empty()) {
+                    tokio::task::yield_now().await;
+                }
+                stop.cancel();
+            };
+            let work = async { tokio::join!(relay.run(stop.clone()), worker.run(stop.clone())) };
+            let ended = async { tokio::join!(work, stop.run_until_cancelled(finished)) };
+            tokio::time::timeout(Duration::from_secs(20), ended).await.expect("the road comes to an end");
+            near.give_back();
+            far.give_back();
+            let counts = worker.counts();
+            total.settled += counts.settled;
+            total.repeated += counts.repeated;
+            total.buried += counts.buried;
+            total.lag_max_ms = total.lag_max_ms.max(counts.lag_max_ms);
+        }
+    });
+    (far, ledger, total)
+}
+
+#[test]
+fn what_can_never_be_applied_becomes_a_dead_letter_and_hinders_nothing() {
+    let foreign = Settlement { packet: PacketId::new("other").unwrap(), ..share(1, 1) };
+    let bodies = [
+        Bytes::from_static(b"{"),
+        body(&share(1, 60)),
+        Bytes::new(),
+        body(&foreign),
+        body(&share(1, 61)),
+        body(&share(2, 50)),
+        body(&share(3, 40)),
+        body(&share(3, 40)),
+    ];
+    let (far, ledger, counts) = travel(Vec::new(), &bodies, 100);
+    let mut reasons: Vec<String> = far.held.lock().dead.iter().map(|(reason, _)| reason.clone()).collect();
+    reasons.sort_unstable();
+    let expected = [
+        "grab:1:p:u1: the transferId was used for another transfer",
+        "grab:1:p:u2: insufficient balance",
+        "grab:5:other:u1: no such red packet",
+        "no settlement: EOF while parsing a value",
+        "no settlement: EOF while parsing an object",
+    ];
+    assert_eq!(reasons.len(), expected.len(), "{reasons:?}");
+    for (reason, expected) in reasons.iter().zip(expected) {
+        assert!(reason.starts_with(expected), "{reason}");
+    }
+    assert_eq!(*ledger.escrow.lock(), 0);
+    assert_eq!((counts.settled, counts.repeated, counts.buried), (2, 1, 5));
+    assert!(counts.lag_max_ms > 1_000_000_000_000, "since 1970: {}", counts.lag_max_ms);
+}
+
+#[tokio::test]
+async fn a_worker_that_can_reach_nothing_ends_at_once_when_told() {
+    let weather =
+        Arc::new(Weather { fates: Mutex::new([Fate::FailsBefore; 9].into()), ..Weather::default() });
+    let queue = FakeQueue::new(&weather, &[body(&share(1, 1))]);
+    let ledger = FakeLedger { weather, escrow: Mutex::new(1), applied: Mutex::default() };
+    let never = Pauses { first: Duration::from_secs(3600), longest: Duration::from_secs(3600) };
+    let mut worker = Worker::new(queue.clone(), Arc::new(ledger));
+    worker.pauses = never;
+    let worker = Arc::new(worker);
+    let stop = CancellationToken::new();
+    let running = tokio::spawn({
+        let (worker, stop) = (worker.clone(), stop.clone());
+        async move { worker.run(stop).await }
+    });
+    while queue.weather.fates.lock().len() == 9 {
+        tokio::task::yield_now().await;
+    }
+    stop.cancel();
+    tokio::time::timeout(Duration::from_secs(20), running).await.expect("it ends").unwrap();
+    assert!(!queue.is_empty());
+    assert_eq!(worker.counts(), Counts::default());
+}
+
+fn fate() -> impl Strategy<Value = Fate> {
+    prop_oneof![
+        6 => Just(Fate::Works),
+        2 => Just(Fate::FailsBefore),
+        2 => Just(Fate::FailsAfter),
+        1 => Just(Fate::Ends),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+    #[test]
+    fn whatever_fails_each_settlement_is_applied_once_or_buried(
+        fates in proptest::collection::vec(fate(), 0..60),
+        sent in proptest::collection::vec((0u64..12, proptest::bool::weighted(0.1)), 0..40),
+    ) {
+        let poison = Bytes::from_static(b"poison");
+        let one = |&(user, bad): &(u64, bool)| if bad { poison.clone() } else { body(&share(user, user + 1)) };
+        let bodies: Vec<Bytes> = sent.iter().map(one).collect();
+        let users: HashSet<u64> = sent.iter().filter(|(_, bad)| !bad).map(|(user, _)| *user).collect();
+        let total: Cents = users.iter().map(|user| user + 1).sum();
+
+        let (far, ledger, counts) = travel(fates, &bodies, total);
+
+        prop_assert_eq!(*ledger.escrow.lock(), 0, "every share left the escrow, none twice");
+        prop_assert_eq!(ledger.applied.lock().len(), users.len());
+        let held = far.held.lock();
+        prop_assert!(held.dead.iter().all(|(_, body)| *body == poison));
+        // A relay that does not know whether it published does so again.
+        prop_assert!(held.dead.len() >= sent.iter().filter(|(_, bad)| *bad).count());
+        prop_assert!(counts.settled <= users.len() as u64);
+    }
+}
