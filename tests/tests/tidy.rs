@@ -78,6 +78,7 @@ fn driver_crates_stay_in_their_rooms() {
     for (driver, rooms) in [
         ("redis", &["redis"][..]),
         ("rusqlite", &["embedded"]),
+        ("tokio_postgres", &["postgres"]),
         ("axum|hyper|hyper_util|http_body_util|tower", &["http", "listener.rs"]),
         ("tokio_tungstenite|tungstenite", &["transport", "http"]),
         ("toml", &["config"]),
@@ -92,9 +93,11 @@ fn driver_crates_stay_in_their_rooms() {
 
 #[test]
 fn adapters_are_named_only_where_they_are_put_together() {
-    let adapter = pattern(r"\b(EmbeddedPresence|RedisPresence|RedisBroker|Embedded)(::|\s*\{|>)");
+    let adapter = pattern(
+        r"\b(EmbeddedPresence|EmbeddedLedger|PostgresLedger|RedisPresence|RedisBroker|Embedded)(::|\s*\{|>)",
+    );
     let outside = |source: &Source| {
-        let room = ["app.rs", "embedded", "redis"].iter().any(|room| source.is_in_room(room));
+        let room = ["app.rs", "embedded", "postgres", "redis"].iter().any(|room| source.is_in_room(room));
         source.path.starts_with("chatd/src/") && !room
     };
     none(&lines_with(&files(".rs"), &adapter, outside), "an adapter outside of app.rs");

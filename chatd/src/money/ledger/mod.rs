@@ -4,11 +4,16 @@
 //! Accounts are the bank of an app (where deposits come from; its balance is negative), a wallet for each user, and an
 //! escrow for each packet. Only the bank may be overdrawn.
 //!
-//! The law, which every adapter obeys (`tests/tests/ledger_laws.rs`):
+//! The law, which every adapter obeys (`tests/tests/ledger_laws.rs`, `ledger_reading_laws.rs`):
 //! - A transfer, once posted, never changes. Its id is unique in the app, by a constraint of the database.
-//! - Posting the same id again changes nothing and says so; the same id for something else is refused.
+//! - Posting the same id again changes nothing and says so; the same id for something else is refused. An operator's
+//!   id for a deposit may not begin like the ids that chatd makes up.
 //! - When a call returns, what it did survives a power cut.
 //! - Calls may run in any number of processes at once.
+
+mod book;
+pub mod embedded;
+mod rows;
 
 use async_trait::async_trait;
 use chat_protocol::wallet::Transfer;
@@ -16,6 +21,12 @@ use chat_protocol::{AppId, Code, PacketId, Refusal, TransferId, UserId};
 
 use super::settlement::{Kind, Settlement};
 use super::{Cents, Terms};
+
+/// Id of the transfer that funds a packet.
+#[must_use]
+pub fn funding_id(packet: &PacketId) -> String {
+    format!("packet:{packet}")
+}
 
 /// What funding a packet did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,8 +93,8 @@ pub enum LedgerError {
     /// The ledger knows no such packet.
     #[error("no such red packet")]
     NoSuchPacket,
-    /// The amount would overflow an account.
-    #[error("the amount is too large")]
+    /// The amount is nothing, or would overflow an account.
+    #[error("the amount is 0 or too large")]
     TooLarge,
     /// The database did not answer; whether it did as asked is unknown.
     #[error("the ledger is unreachable: {0}")]

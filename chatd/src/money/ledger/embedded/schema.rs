@@ -1,0 +1,36 @@
+//! The SQLite tables of the ledger, and the way to them from earlier versions of chatd.
+//!
+//! Invariant: a step that was ever released stays as it is; a change of the tables is a new step.
+//!
+//! | table | a row is |
+//! |---|---|
+//! | `account` | who holds money: `bank`, `wallet:USER` or `escrow:PACKET` of an app, and how many cents |
+//! | `transfer` | cents that went from one account to another; never changed, never removed |
+//! | `escrow` | a packet: its terms as JSON, and how far it got |
+
+use crate::embedded::schema::Steps;
+
+/// Each leads from the version that is its index to the next one.
+pub const STEPS: &Steps = &["CREATE TABLE account(
+        app INTEGER NOT NULL, name TEXT NOT NULL,
+        balance INTEGER NOT NULL CHECK(balance >= 0 OR name = 'bank'),
+        PRIMARY KEY(app, name)) STRICT, WITHOUT ROWID;
+    CREATE TABLE transfer(
+        number INTEGER PRIMARY KEY AUTOINCREMENT, app INTEGER NOT NULL, id TEXT NOT NULL,
+        debit TEXT NOT NULL, credit TEXT NOT NULL CHECK(credit <> debit),
+        amount INTEGER NOT NULL CHECK(amount > 0),
+        kind TEXT NOT NULL CHECK(kind IN ('deposit', 'packet', 'grab', 'refund')),
+        packet TEXT, time INTEGER NOT NULL, UNIQUE(app, id)) STRICT;
+    CREATE INDEX transfer_from ON transfer(app, debit);
+    CREATE INDEX transfer_to ON transfer(app, credit);
+    CREATE TRIGGER transfer_stays_as_it_is BEFORE UPDATE ON transfer
+        BEGIN SELECT RAISE(ABORT, 'a transfer never changes'); END;
+    CREATE TRIGGER transfer_stays BEFORE DELETE ON transfer
+        BEGIN SELECT RAISE(ABORT, 'a transfer is never removed'); END;
+    CREATE TABLE escrow(
+        app INTEGER NOT NULL, packet TEXT NOT NULL, terms TEXT NOT NULL,
+        created INTEGER NOT NULL, expires INTEGER NOT NULL,
+        announced INTEGER NOT NULL DEFAULT 0, closed INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY(app, packet)) STRICT, WITHOUT ROWID;
+    CREATE INDEX escrow_open ON escrow(expires) WHERE closed = 0;
+    CREATE INDEX escrow_silent ON escrow(expires) WHERE closed = 0 AND announced = 0;"];

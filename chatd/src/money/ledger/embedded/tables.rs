@@ -1,0 +1,238 @@
+//! The statements on the tables of the ledger.
+//!
+//! Invariant: balances change only together with the transfers that say so.
+
+use std::collections::HashMap;
+
+use chat_protocol::wallet::Transfer;
+use chat_protocol::{AppId, PacketId, UserId};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::money::Terms;
+use crate::money::ledger::book::{self, Account, Book, Posting};
+use crate::money::ledger::rows::{self, EscrowRow, PaidRow, PostingRow, TransferRow, corrupt, signed};
+use crate::money::ledger::{Check, Escrow, LedgerError, Paid};
+
+/// Wrong accounts that a check names at most.
+const MAX_WRONG: usize = 100;
+
+/// What the postings touch.
+pub fn open_book<'a>(
+    tables: &Connection,
+    postings: impl Iterator<Item = &'a Posting>,
+) -> Result<Book, LedgerError> {
+    let mut book = Book::default();
+    for posting in postings {
+        if let Some(earlier) = posted(tables, posting)? {
+            book.show_posted(earlier.read()?);
+        }
+        for account in [posting.from(), posting.to()] {
+            if !book.knows(&account)
+                && let Some(balance) = balance(tables, &account)?
+            {
+                book.show_account(account, balance);
+            }
+        }
+    }
+    Ok(book)
+}
+
+fn posted(tables: &Connection, posting: &Posting) -> rusqlite::Result<Option<PostingRow>> {
+    let sql = "SELECT app, id, debit, credit, amount, kind, packet FROM transfer WHERE app = ?1 AND id = ?2";
+    tables
+        .prepare_cached(sql)?
+        .query_row(params![posting.app, posting.id], |row| {
+            Ok(PostingRow {
+                app: row.get(0)?,
+                id: row.get(1)?,
+                debit: row.get(2)?,
+                credit: row.get(3)?,
+                amount: row.get(4)?,
+                kind: row.get(5)?,
+                packet: row.get(6)?,
+            })
+        })
+        .optional()
+}
+
+/// Cents of an account; none when there is no such account.
+pub fn balance(tables: &Connection, (app, name): &Account) -> rusqlite::Result<Option<i64>> {
+    tables
+        .prepare_cached("SELECT balance FROM account WHERE app = ?1 AND name = ?2")?
+        .query_row(params![app, name], |row| row.get(0))
+        .optional()
+}
+
+/// Writes what is new in the book.
+pub fn write(tables: &Connection, book: &Book, now_ms: u64) -> rusqlite::Result<()> {
+    let mut insert = tables.prepare_cached(
+        "INSERT INTO transfer(app, id, debit, credit, amount, kind, packet, time)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    )?;
+    for new in book.new_postings() {
+        let Posting { app, id, debit, credit, amount, kind, packet } = new;
+        insert.execute(params![app, id, debit, credit, amount, kind.as_str(), packet, signed(now_ms)])?;
+    }
+    let mut update = tables.prepare_cached(
+        "INSERT INTO account(app, name, balance) VALUES (?1, ?2, ?3)
+         ON CONFLICT(app, name) DO UPDATE SET balance = excluded.balance",
+    )?;
+    for ((app, name), balance) in book.changes() {
+        update.execute(params![app, name, balance])?;
+    }
+    Ok(())
+}
+
+/// Keeps the terms of a packet.
+pub fn put_terms(tables: &Connection, terms: &Terms) -> Result<(), LedgerError> {
+    let json = serde_json::to_string(terms).map_err(|error| corrupt(&error))?;
+    tables
+        .prepare_cached(
+            "INSERT INTO escrow(app, packet, terms, created, expires) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?
+        .execute(params![
+            terms.app,
+            terms.packet.as_str(),
+            json,
+            signed(terms.created_ms),
+            signed(terms.expires_ms)
+        ])?;
+    Ok(())
+}
+
+/// Marks a packet by one of the two statements below.
+pub fn mark(tables: &Connection, sql: &str, app: AppId, packet: &str) -> Result<(), LedgerError> {
+    match tables.prepare_cached(sql)?.execute(params![app, packet])? {
+        0 => Err(LedgerError::NoSuchPacket),
+        _ => Ok(()),
+    }
+}
+
+/// For [`mark`].
+pub const ANNOUNCED: &str = "UPDATE escrow SET announced = 1 WHERE app = ?1 AND packet = ?2";
+/// For [`mark`].
+pub const CLOSED: &str = "UPDATE escrow SET closed = 1 WHERE app = ?1 AND packet = ?2";
+
+/// A page of a wallet's transfers, the newest first.
+pub fn transfers(
+    tables: &Connection,
+    app: AppId,
+    user: &UserId,
+    before: u64,
+    limit: u32,
+) -> Result<Vec<Transfer>, LedgerError> {
+    let mut statement = tables.prepare_cached(
+        "SELECT * FROM (SELECT number, id, kind, -amount, packet, time FROM transfer
+                        WHERE app = ?1 AND debit = ?2 AND number < ?3 ORDER BY number DESC LIMIT ?4)
+         UNION ALL
+         SELECT * FROM (SELECT number, id, kind, amount, packet, time FROM transfer
+                        WHERE app = ?1 AND credit = ?2 AND number < ?3 ORDER BY number DESC LIMIT ?4)
+         ORDER BY number DESC LIMIT ?4",
+    )?;
+    let found = statement.query_map(params![app, book::wallet(user), signed(before), limit], |row| {
+        Ok(TransferRow {
+            number: row.get(0)?,
+            id: row.get(1)?,
+            kind: row.get(2)?,
+            amount: row.get(3)?,
+            packet: row.get(4)?,
+            time: row.get(5)?,
+        })
+    })?;
+    rows::all(found.collect::<Result<_, _>>()?, TransferRow::read)
+}
+
+/// Columns of an [`EscrowRow`] for the rows of `escrow`, here called `e`.
+macro_rules! escrow_sql {
+    ($rest:literal) => {
+        concat!(
+            "SELECT e.terms, a.balance, e.announced, e.closed FROM escrow AS e
+             JOIN account AS a ON a.app = e.app AND a.name = 'escrow:' || e.packet ",
+            $rest
+        )
+    };
+}
+
+fn escrow_row(row: &Row<'_>) -> rusqlite::Result<EscrowRow> {
+    Ok(EscrowRow { terms: row.get(0)?, balance: row.get(1)?, announced: row.get(2)?, closed: row.get(3)? })
+}
+
+/// One packet.
+pub fn escrow(tables: &Connection, app: AppId, packet: &PacketId) -> Result<Option<Escrow>, LedgerError> {
+    let mut statement = tables.prepare_cached(escrow_sql!("WHERE e.app = ?1 AND e.packet = ?2"))?;
+    let found = statement.query_row(params![app, packet.as_str()], escrow_row).optional()?;
+    found.map(EscrowRow::read).transpose()
+}
+
+/// Packets by ascending id.
+pub fn escrows(
+    tables: &Connection,
+    app: AppId,
+    after: Option<&PacketId>,
+    limit: u32,
+) -> Result<Vec<Escrow>, LedgerError> {
+    let mut statement = tables
+        .prepare_cached(escrow_sql!("WHERE e.app = ?1 AND e.packet > ?2 ORDER BY e.packet LIMIT ?3"))?;
+    let after = after.map_or("", PacketId::as_str);
+    let found = statement.query_map(params![app, after, limit], escrow_row)?;
+    rows::all(found.collect::<Result<_, _>>()?, EscrowRow::read)
+}
+
+/// Packets with which there is something to do.
+pub fn due(
+    tables: &Connection,
+    created_ms: u64,
+    expired_ms: u64,
+    limit: u32,
+) -> Result<Vec<Escrow>, LedgerError> {
+    let mut statement = tables.prepare_cached(escrow_sql!(
+        "WHERE (e.app, e.packet) IN
+            (SELECT * FROM (SELECT app, packet FROM escrow
+                            WHERE closed = 0 AND expires <= ?2 ORDER BY expires LIMIT ?3)
+             UNION SELECT * FROM (SELECT app, packet FROM escrow
+                            WHERE closed = 0 AND announced = 0 AND created <= ?1 ORDER BY expires LIMIT ?3))
+         ORDER BY e.expires LIMIT ?3"
+    ))?;
+    let found = statement.query_map(params![signed(created_ms), signed(expired_ms), limit], escrow_row)?;
+    rows::all(found.collect::<Result<_, _>>()?, EscrowRow::read)
+}
+
+/// What left an escrow.
+pub fn paid(tables: &Connection, app: AppId, packet: &PacketId) -> Result<Vec<Paid>, LedgerError> {
+    let mut statement = tables.prepare_cached(
+        "SELECT kind, credit, amount, time FROM transfer WHERE app = ?1 AND debit = ?2 ORDER BY number",
+    )?;
+    let found = statement.query_map(params![app, book::escrow(packet)], |row| {
+        Ok(PaidRow { kind: row.get(0)?, credit: row.get(1)?, amount: row.get(2)?, time: row.get(3)? })
+    })?;
+    rows::all(found.collect::<Result<_, _>>()?, PaidRow::read)
+}
+
+/// Compares all balances of an app with all its transfers.
+pub fn check(tables: &Connection, app: AppId) -> rusqlite::Result<Check> {
+    let mut off: HashMap<String, i128> = HashMap::new();
+    let mut sum = 0_i128;
+    let mut accounts = tables.prepare_cached("SELECT name, balance FROM account WHERE app = ?1")?;
+    let mut found = accounts.query([app])?;
+    while let Some(row) = found.next()? {
+        let balance = i128::from(row.get::<_, i64>(1)?);
+        sum += balance;
+        off.insert(row.get(0)?, balance);
+    }
+    let mut transfers = tables.prepare_cached("SELECT debit, credit, amount FROM transfer WHERE app = ?1")?;
+    let mut found = transfers.query([app])?;
+    while let Some(row) = found.next()? {
+        let amount = i128::from(row.get::<_, i64>(2)?);
+        *off.entry(row.get(0)?).or_default() += amount;
+        *off.entry(row.get(1)?).or_default() -= amount;
+    }
+    let mut wrong: Vec<_> = off.into_iter().filter(|(_, off)| *off != 0).collect();
+    wrong.sort_unstable();
+    wrong.truncate(MAX_WRONG);
+    let wrong = wrong.into_iter().map(|(name, off)| (name, clamped(off))).collect();
+    Ok(Check { sum: clamped(sum), wrong })
+}
+
+fn clamped(cents: i128) -> i64 {
+    i64::try_from(cents).unwrap_or(if cents < 0 { i64::MIN } else { i64::MAX })
+}

@@ -1,0 +1,194 @@
+//! Ledgers under test, and what is put into them.
+//!
+//! Invariant: a test names laws, never an adapter; what differs between adapters is decided here.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use chat_protocol::red_packet::Mode;
+use chat_protocol::wallet::Transfer;
+use chat_protocol::{MsgId, PacketId, Target, TransferId};
+use chatd::money::Terms;
+use chatd::money::ledger::embedded::EmbeddedLedger;
+use chatd::money::ledger::{Check, Escrow, Funded, Ledger, LedgerError, Posted};
+use chatd::money::settlement::{Kind, Settlement};
+use tempfile::TempDir;
+
+use crate::broker::{APP, HandClock, user};
+
+/// Runs each law against each adapter: `embedded::…`.
+#[macro_export]
+macro_rules! ledger_laws {
+    ($($law:ident),+ $(,)?) => {
+        mod embedded {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $law() {
+                super::$law($crate::ledger::Vault::embedded()).await;
+            })+
+        }
+    };
+}
+
+/// One database, which any number of ledgers use.
+pub struct Vault {
+    /// The time of all ledgers.
+    pub clock: Arc<HandClock>,
+    store: Store,
+}
+
+enum Store {
+    Embedded(TempDir),
+}
+
+impl Vault {
+    /// A file of its own.
+    ///
+    /// # Panics
+    /// When there is no place for temporary files.
+    #[must_use]
+    pub fn embedded() -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        Self { clock: Arc::default(), store: Store::Embedded(directory) }
+    }
+
+    /// A ledger as one more chatd would open it.
+    ///
+    /// # Panics
+    /// When it cannot be opened.
+    pub async fn ledger(&self) -> Arc<dyn Ledger> {
+        match &self.store {
+            Store::Embedded(directory) => {
+                EmbeddedLedger::open_file(&file(directory), self.clock.clone()).expect("a ledger")
+            }
+        }
+    }
+
+    /// Runs SQL on the database behind the ledgers' backs; `#` in it begins the name of a table. How many rows it
+    /// changed, or why the database refused.
+    ///
+    /// # Errors
+    /// What the database says.
+    ///
+    /// # Panics
+    /// When the database cannot be opened.
+    pub async fn tamper(&self, sql: &str) -> Result<u64, String> {
+        match &self.store {
+            Store::Embedded(directory) => {
+                let connection = rusqlite::Connection::open(file(directory)).expect("a file");
+                connection.busy_timeout(crate::wait::SOON).expect("a time");
+                let changed = connection.execute(&sql.replace('#', ""), []);
+                changed.map(|rows| rows as u64).map_err(|error| error.to_string())
+            }
+        }
+    }
+}
+
+fn file(directory: &TempDir) -> PathBuf {
+    directory.path().join("money.sqlite3")
+}
+
+/// A settlement was applied by this call.
+pub const NOW: Result<Posted, LedgerError> = Ok(Posted::Now);
+/// A settlement was applied by an earlier call.
+pub const BEFORE: Result<Posted, LedgerError> = Ok(Posted::Before);
+
+/// A packet of the tests' app: from whom, how much, in how many shares.
+///
+/// # Panics
+/// When a name is not valid.
+#[must_use]
+pub fn terms(id: &str, sender: &str, total: u64) -> Terms {
+    Terms {
+        app: APP,
+        packet: packet(id),
+        sender: user(sender),
+        target: Target::World,
+        total,
+        count: 10,
+        mode: Mode::Lucky,
+        greeting: "it's \"yours\" \u{1f9e7}\n\0".to_owned(),
+        msg_id: MsgId::new(id).expect("a valid id"),
+        created_ms: 1000,
+        expires_ms: 2000,
+    }
+}
+
+/// A packet by name.
+///
+/// # Panics
+/// When the name is not valid.
+#[must_use]
+pub fn packet(id: &str) -> PacketId {
+    PacketId::new(id).expect("a valid id")
+}
+
+/// A winner's share.
+#[must_use]
+pub fn grab(id: &str, winner: &str, amount: u64) -> Settlement {
+    Settlement { app: APP, packet: packet(id), kind: Kind::Grab, user: user(winner), amount, time_ms: 1500 }
+}
+
+/// What nobody took.
+#[must_use]
+pub fn refund(id: &str, sender: &str, amount: u64) -> Settlement {
+    Settlement { kind: Kind::Refund, ..grab(id, sender, amount) }
+}
+
+/// Puts money into a wallet, under an id that says so.
+///
+/// # Panics
+/// When it cannot be.
+pub async fn endow(ledger: &dyn Ledger, name: &str, amount: u64) {
+    let id = TransferId::new(&format!("to {name}")).expect("a valid id");
+    ledger.deposit(APP, &user(name), amount, &id).await.expect("a deposit");
+}
+
+/// What a wallet holds.
+///
+/// # Panics
+/// When the ledger does not answer.
+pub async fn balance(ledger: &dyn Ledger, name: &str) -> u64 {
+    ledger.balance(APP, &user(name)).await.expect("a balance")
+}
+
+/// Expects that not a cent is missing.
+///
+/// # Panics
+/// When one is.
+pub async fn holds(ledger: &dyn Ledger) {
+    assert_eq!(ledger.check(APP).await, Ok(Check::default()));
+}
+
+/// A packet of the tests' app.
+///
+/// # Panics
+/// When there is none.
+pub async fn escrow(ledger: &dyn Ledger, id: &str) -> Escrow {
+    ledger.escrow(APP, &packet(id)).await.expect("a packet")
+}
+
+/// A ledger in which `s` gave all of his money into the packet `p`.
+///
+/// # Panics
+/// When he could not.
+pub async fn with_packet(vault: &Vault, total: u64) -> Arc<dyn Ledger> {
+    let ledger = vault.ledger().await;
+    endow(&*ledger, "s", total).await;
+    assert_eq!(ledger.fund(&terms("p", "s", total)).await, Ok(Funded::Now));
+    ledger
+}
+
+/// Every transfer of a wallet, page by page.
+///
+/// # Panics
+/// When the ledger does not answer, or a page is too long.
+pub async fn all_transfers(ledger: &dyn Ledger, name: &str, limit: u32) -> Vec<Transfer> {
+    let (mut all, mut before) = (Vec::new(), u64::MAX);
+    loop {
+        let page = ledger.transfers(APP, &user(name), before, limit).await.expect("listed");
+        let Some(last) = page.last() else { return all };
+        assert!(page.len() <= limit as usize);
+        before = last.number;
+        all.extend(page);
+    }
+}

@@ -1,0 +1,190 @@
+//! The law of the ledger, what can be read from it, run against every adapter: `embedded::…` and `postgres::…`.
+
+use std::collections::BTreeSet;
+
+use chat_protocol::wallet::{Transfer, TransferKind};
+use chat_tests::broker::{APP, user};
+use chat_tests::ledger::{
+    BEFORE, NOW, Vault, all_transfers, balance, endow, escrow, grab, holds, packet, refund, terms,
+    with_packet,
+};
+use chatd::money::Terms;
+use chatd::money::ledger::{Escrow, Funded, LedgerError, Paid};
+use chatd::money::settlement::Kind;
+
+/// Id, kind, cents and time of transfers.
+fn seen(transfers: &[Transfer]) -> Vec<(&str, TransferKind, i64, u64)> {
+    transfers.iter().map(|t| (t.transfer_id.as_str(), t.kind, t.amount, t.time)).collect()
+}
+
+async fn a_wallet_knows_its_transfers(vault: Vault) {
+    vault.clock.set(70);
+    let ledger = with_packet(&vault, 100).await;
+    vault.clock.set(80);
+    ledger.settle(&[grab("p", "s", 10), grab("p", "a", 20), refund("p", "s", 70)]).await.expect("settled");
+    let page = ledger.transfers(APP, &user("s"), u64::MAX, 200).await.expect("listed");
+    let wanted = [
+        ("refund:p", TransferKind::Refund, 70, 80),
+        ("grab:1:p:s", TransferKind::Grab, 10, 80),
+        ("packet:p", TransferKind::Packet, -100, 70),
+        ("to s", TransferKind::Deposit, 100, 70),
+    ];
+    assert_eq!(seen(&page), wanted);
+    let packets: Vec<_> = page.iter().map(|transfer| transfer.packet_id.clone()).collect();
+    assert_eq!(packets, [Some(packet("p")), Some(packet("p")), Some(packet("p")), None]);
+    assert_eq!(ledger.transfers(APP, &user("nobody"), u64::MAX, 200).await, Ok(vec![]));
+    assert_eq!(ledger.transfers(APP, &user("s"), u64::MAX, 0).await, Ok(vec![]));
+    assert_eq!(ledger.transfers(APP, &user("s"), 0, 200).await, Ok(vec![]));
+    let paid = |kind, name, amount| Paid { kind, user: user(name), amount, time_ms: 80 };
+    let wanted = [paid(Kind::Grab, "s", 10), paid(Kind::Grab, "a", 20), paid(Kind::Refund, "s", 70)];
+    assert_eq!(ledger.paid(APP, &packet("p")).await, Ok(wanted.to_vec()));
+    assert_eq!(ledger.paid(APP, &packet("q")).await, Ok(vec![]));
+}
+
+async fn pages_tile_while_others_post(vault: Vault) {
+    let ledger = vault.ledger().await;
+    endow(&*ledger, "s", 1000).await;
+    let writers: Vec<_> = [vault.ledger().await, vault.ledger().await].into_iter().collect();
+    let mut posting = tokio::task::JoinSet::new();
+    for (lane, writer) in writers.into_iter().enumerate() {
+        posting.spawn(async move {
+            for number in 0..60 {
+                let id = format!("{lane}-{number}");
+                assert_eq!(writer.fund(&terms(&id, "s", 2)).await, Ok(Funded::Now));
+                assert_eq!(writer.settle(&[grab(&id, "s", 1)]).await, Ok(vec![NOW]));
+            }
+        });
+    }
+    // What was seen once stays, and nothing appears below it later.
+    let mut known: Vec<Transfer> = Vec::new();
+    while known.len() < 241 {
+        let all = all_transfers(&*ledger, "s", 7).await;
+        assert!(all.is_sorted_by(|a, b| a.number > b.number));
+        assert!(all.ends_with(&known), "{} transfers, of which {} were known", all.len(), known.len());
+        known = all;
+    }
+    while let Some(done) = posting.join_next().await {
+        done.expect("posted");
+    }
+    let ids: BTreeSet<_> = known.iter().map(|transfer| &transfer.transfer_id).collect();
+    assert_eq!((ids.len(), known.iter().map(|transfer| transfer.amount).sum::<i64>()), (241, 880));
+    assert_eq!(balance(&*ledger, "s").await, 880);
+}
+
+async fn what_is_due_comes_by_its_end(vault: Vault) {
+    let ledger = vault.ledger().await;
+    endow(&*ledger, "s", 1000).await;
+    for (id, created_ms, expires_ms) in [("a", 100, 900), ("b", 200, 800), ("c", 300, 700), ("d", 400, 600)] {
+        let given = Terms { created_ms, expires_ms, ..terms(id, "s", 1) };
+        ledger.fund(&given).await.expect("funded");
+    }
+    let due = async |created, expired, limit| {
+        let found = ledger.due(created, expired, limit).await.expect("listed");
+        found.iter().map(|escrow| escrow.terms.packet.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(due(99, 599, 10).await, [""; 0]);
+    assert_eq!(due(100, 600, 10).await, ["d", "a"], "one not announced in time, one at its end");
+    assert_eq!(due(u64::MAX, u64::MAX, 10).await, ["d", "c", "b", "a"], "each once");
+    assert_eq!(due(u64::MAX, 0, 2).await, ["d", "c"]);
+    assert_eq!(due(u64::MAX, u64::MAX, 0).await, [""; 0]);
+    for id in ["a", "b"] {
+        assert_eq!(ledger.announced(APP, &packet(id)).await, Ok(()));
+        assert_eq!(ledger.announced(APP, &packet(id)).await, Ok(()));
+    }
+    assert_eq!(due(u64::MAX, 599, 10).await, ["d", "c"]);
+    for _ in 0..2 {
+        assert_eq!(ledger.close(APP, &packet("d")).await, Ok(()));
+    }
+    assert_eq!(ledger.settle(&[refund("b", "s", 1)]).await, Ok(vec![NOW]));
+    assert_eq!(due(u64::MAX, u64::MAX, 10).await, ["c", "a"]);
+    let Escrow { announced, closed, balance, .. } = escrow(&*ledger, "d").await;
+    assert_eq!((announced, closed, balance), (false, true, 1), "closing moves nothing");
+    assert_eq!(ledger.settle(&[grab("d", "x", 1)]).await, Ok(vec![NOW]), "what was under way arrives");
+}
+
+async fn what_is_not_there_is_no_packet(vault: Vault) {
+    let ledger = vault.ledger().await;
+    let (q, gone) = (packet("q"), || Err(LedgerError::NoSuchPacket));
+    assert_eq!(ledger.announced(APP, &q).await, gone());
+    assert_eq!(ledger.close(APP, &q).await, gone());
+    assert_eq!(ledger.escrow(APP, &q).await.map(|_| ()), gone());
+    assert_eq!(ledger.settle(&[refund("q", "s", 1)]).await, Ok(vec![Err(LedgerError::NoSuchPacket)]));
+    assert_eq!(balance(&*ledger, "s").await, 0);
+    assert_eq!(ledger.ready().await, Ok(()));
+}
+
+async fn pages_of_packets_tile_in_byte_order(vault: Vault) {
+    let ledger = vault.ledger().await;
+    endow(&*ledger, "s", 100).await;
+    let mut ids = ["b", "a", "\u{5e1d}", "a:1", "{", "A", "aa", "-", "é", "~", "'", "%", "_"];
+    for id in ids {
+        ledger.fund(&terms(id, "s", 1)).await.expect("funded");
+    }
+    ids.sort_unstable();
+    for limit in [1, 4, 13, 14] {
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let page = ledger.escrows(APP, after.as_ref(), limit).await.expect("listed");
+            assert!(page.len() <= limit as usize);
+            let Some(last) = page.last() else { break };
+            after = Some(last.terms.packet.clone());
+            found.extend(page.into_iter().map(|escrow| escrow.terms.packet.to_string()));
+        }
+        assert_eq!(found, ids, "pages of {limit}");
+    }
+}
+
+async fn the_check_finds_what_was_tampered_with(vault: Vault) {
+    let ledger = with_packet(&vault, 100).await;
+    holds(&*ledger).await;
+    vault.tamper("UPDATE #account SET balance = balance + 5 WHERE name = 'wallet:s'").await.expect("changed");
+    vault.tamper("UPDATE #account SET balance = balance - 3 WHERE name = 'escrow:p'").await.expect("changed");
+    let found = ledger.check(APP).await.expect("checked");
+    let wrong = [("escrow:p".to_owned(), -3), ("wallet:s".to_owned(), 5)];
+    assert_eq!((found.sum, &found.wrong[..]), (2, &wrong[..]));
+    vault.tamper("DELETE FROM #account WHERE name = 'bank'").await.expect("deleted");
+    let found = ledger.check(APP).await.expect("checked");
+    assert_eq!((found.sum, &found.wrong[0]), (102, &("bank".to_owned(), 100)));
+}
+
+async fn the_database_guards_transfers_and_balances(vault: Vault) {
+    let ledger = with_packet(&vault, 100).await;
+    for forbidden in [
+        "UPDATE #transfer SET amount = 1 WHERE id = 'packet:p'",
+        "DELETE FROM #transfer WHERE id = 'packet:p'",
+        "UPDATE #account SET balance = -1 WHERE name = 'wallet:s'",
+        "INSERT INTO #transfer(app, id, debit, credit, amount, kind, time)
+         VALUES (7, 'packet:p', 'bank', 'wallet:s', 1, 'deposit', 0)",
+        "INSERT INTO #transfer(app, id, debit, credit, amount, kind, time)
+         VALUES (7, 'x', 'bank', 'wallet:s', 0, 'deposit', 0)",
+        "INSERT INTO #transfer(app, id, debit, credit, amount, kind, time)
+         VALUES (7, 'x', 'wallet:s', 'wallet:s', 1, 'deposit', 0)",
+    ] {
+        assert!(vault.tamper(forbidden).await.is_err(), "{forbidden}");
+    }
+    assert_eq!(all_transfers(&*ledger, "s", 10).await.len(), 2);
+    holds(&*ledger).await;
+}
+
+async fn everything_is_there_again(vault: Vault) {
+    let ledger = with_packet(&vault, 100).await;
+    ledger.settle(&[grab("p", "a", 10)]).await.expect("settled");
+    ledger.announced(APP, &packet("p")).await.expect("announced");
+    let before = (escrow(&*ledger, "p").await, all_transfers(&*ledger, "s", 10).await);
+    drop(ledger);
+    let ledger = vault.ledger().await;
+    assert_eq!((escrow(&*ledger, "p").await, all_transfers(&*ledger, "s", 10).await), before);
+    assert_eq!(ledger.settle(&[grab("p", "a", 10)]).await, Ok(vec![BEFORE]));
+    holds(&*ledger).await;
+}
+
+chat_tests::ledger_laws!(
+    a_wallet_knows_its_transfers,
+    pages_tile_while_others_post,
+    what_is_due_comes_by_its_end,
+    what_is_not_there_is_no_packet,
+    pages_of_packets_tile_in_byte_order,
+    the_check_finds_what_was_tampered_with,
+    the_database_guards_transfers_and_balances,
+    everything_is_there_again,
+);
