@@ -9,12 +9,15 @@
 
 use std::sync::Arc;
 
-use chat_protocol::{AppId, GroupId, UserId};
+use chat_protocol::{AppId, GroupId, PacketId, UserId};
 
 use crate::broker::{Conversation, Topic};
 
 /// Longest prefix, in bytes.
 const MAX_PREFIX_BYTES: usize = 32;
+
+/// Consumer group of those who settle what is in an outbox.
+pub const SETTLERS: &str = "settlers";
 
 /// Why a text cannot stand before all names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -136,6 +139,36 @@ impl Keys {
         self.of_app(app, &format!("sent:{period}:{sender}"))
     }
 
+    /// Hash of a red packet: its terms, how it stands, and who took which share.
+    #[must_use]
+    pub fn packet(&self, app: AppId, packet: &PacketId) -> String {
+        self.of_app(app, &format!("packet:{packet}"))
+    }
+
+    /// List of the shares of a red packet that nobody has taken, in the order they are given out.
+    #[must_use]
+    pub fn shares(&self, app: AppId, packet: &PacketId) -> String {
+        self.of_app(app, &format!("shares:{packet}"))
+    }
+
+    /// Stream of the settlements of an app that are not done.
+    #[must_use]
+    pub fn outbox(&self, app: AppId) -> String {
+        self.of_app(app, "outbox")
+    }
+
+    /// Stream of the settlements of an app that were given up.
+    #[must_use]
+    pub fn dead_letters(&self, app: AppId) -> String {
+        self.of_app(app, "dead")
+    }
+
+    /// Set of the apps that have an outbox.
+    #[must_use]
+    pub fn outboxes(&self) -> String {
+        self.of_nodes("outboxes")
+    }
+
     /// Channel on which a node hears itself.
     #[must_use]
     pub fn echo(&self, node: u64) -> String {
@@ -229,6 +262,14 @@ mod tests {
             names.push(keys.standings(1, &user(name)));
             names.push(keys.blocked(1, &user(name)));
         }
+        for name in ["outbox", "dead", "a", "shares:a"] {
+            let packet = PacketId::new(name).unwrap();
+            names.push(keys.packet(1, &packet));
+            names.push(keys.shares(1, &packet));
+        }
+        names.push(keys.outbox(1));
+        names.push(keys.dead_letters(1));
+        names.push(keys.outboxes());
         names.push(keys.sent(1, &user("2:a"), 1));
         names.push(keys.sent(1, &user("a"), 12));
         names.push(keys.log(&Conversation::World(1)));

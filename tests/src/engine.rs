@@ -3,6 +3,7 @@
 //! Invariant: a test names laws, never an adapter; what differs between adapters is decided here.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use chat_protocol::{GroupId, Target, UserId};
@@ -21,6 +22,13 @@ use chatd::groups::embedded::EmbeddedGroups;
 use chatd::groups::redis::RedisGroups;
 use chatd::groups::{Change, Changed, GroupError, Groups};
 use chatd::keys::Keys;
+use chatd::money::embedded::MoneyFile;
+use chatd::money::packets::Packets;
+use chatd::money::packets::embedded::EmbeddedPackets;
+use chatd::money::packets::redis::RedisPackets;
+use chatd::money::settlement::Queue;
+use chatd::money::settlement::embedded::EmbeddedQueue;
+use chatd::money::settlement::redis::RedisQueue;
 use parking_lot::Mutex;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -61,6 +69,10 @@ pub struct Node {
     pub friends: Arc<dyn Friends>,
     /// Its read states.
     pub conversations: Arc<dyn Conversations>,
+    /// Its red packets.
+    pub packets: Arc<dyn Packets>,
+    /// Where they are, unless in Redis.
+    pub money: Option<Arc<MoneyFile>>,
     /// What its broker delivers.
     pub seen: Arc<Recorder>,
 }
@@ -80,7 +92,13 @@ enum Store {
 impl Engine {
     /// On a Redis of its own.
     pub async fn redis() -> Self {
-        Self { clock: Arc::default(), store: Store::Redis(RedisServer::start().await) }
+        Self::on_redis(RedisServer::start().await)
+    }
+
+    /// On this Redis.
+    #[must_use]
+    pub fn on_redis(server: RedisServer) -> Self {
+        Self { clock: Arc::default(), store: Store::Redis(server) }
     }
 
     /// In a directory of its own. All its nodes are the same, for there is no other.
@@ -112,6 +130,30 @@ impl Engine {
         }
     }
 
+    /// Someone on the node who receives settlements. On Redis, what another receiver has not renewed for `idle` is
+    /// taken over.
+    ///
+    /// # Panics
+    /// When its store does not open.
+    pub async fn receiver(&self, node: &Node, idle: Duration) -> Arc<dyn Queue> {
+        match (&self.store, &node.money) {
+            (_, Some(file)) => Arc::new(EmbeddedQueue::new(file.clone())),
+            (Store::Redis(server), None) => {
+                RedisQueue::connect(&server.url(), Keys::default(), idle).await.expect("a queue")
+            }
+            (Store::Embedded { .. }, None) => unreachable!("a node without its file"),
+        }
+    }
+
+    /// The Redis of the nodes, if they are on one.
+    #[must_use]
+    pub fn redis_server(&mut self) -> Option<&mut RedisServer> {
+        match &mut self.store {
+            Store::Redis(server) => Some(server),
+            Store::Embedded { .. } => None,
+        }
+    }
+
     /// Ends a node, which must be the only one, and starts another on the same store.
     pub async fn reopen(&self, node: Node) -> Node {
         drop(node);
@@ -124,10 +166,15 @@ impl Engine {
 
 fn embedded_node(directory: &TempDir, retention: Retention, clock: Arc<HandClock>) -> Node {
     let (place, seen) = (Place::Directory(directory.path().to_owned()), Arc::<Recorder>::default());
-    let engine = Embedded::open(&place, Sync::Normal, retention, clock, seen.clone()).expect("an engine");
+    let engine =
+        Embedded::open(&place, Sync::Normal, retention, clock.clone(), seen.clone()).expect("an engine");
+    let groups = Arc::new(EmbeddedGroups::new(engine.clone()));
+    let money = MoneyFile::open(&place, clock).expect("a file for money");
     Node {
+        packets: Arc::new(EmbeddedPackets::new(money.clone(), groups.clone())),
+        money: Some(money),
         broker: engine.clone(),
-        groups: Arc::new(EmbeddedGroups::new(engine.clone())),
+        groups,
         friends: Arc::new(EmbeddedFriends::new(engine.clone())),
         conversations: Arc::new(EmbeddedConversations::new(engine)),
         seen,
@@ -143,6 +190,8 @@ async fn redis_node(url: &str, retention: Retention, clock: Arc<HandClock>) -> N
         groups: RedisGroups::new(&broker),
         friends: RedisFriends::new(&broker),
         conversations: RedisConversations::new(&broker),
+        packets: RedisPackets::new(&broker),
+        money: None,
         broker,
         seen,
     }

@@ -6,6 +6,7 @@ pub mod broker;
 pub mod engine;
 pub mod fault_proxy;
 pub mod ledger;
+pub mod money;
 pub mod node;
 pub mod program;
 pub mod raw_http;

@@ -12,6 +12,7 @@
 //! - The ledger says who owns what; the packets say who won what; the audit compares them.
 #![deny(clippy::float_arithmetic)]
 
+pub mod embedded;
 pub mod ledger;
 pub mod packets;
 pub mod settlement;

@@ -7,12 +7,17 @@
 //!   nothing.
 //! - Shares are given out in the order they were opened with. Nobody gets two.
 //! - Only members of the target take: of the group as it is at that moment, only the recipient of a one-to-one
-//!   packet, in the world everyone. Membership is asked before the outcome.
+//!   packet, in the world everyone. Membership is asked before the outcome, except of a winner.
 //! - Before `expires_ms` a grab wins while shares are left; from `expires_ms` on, or once closed, none does. A winner
-//!   is answered `already` for ever, whatever happened since.
+//!   is answered `already`, whatever happened since, for as long as the packet is known: at least 30 days after its
+//!   last share was taken or it was closed.
 //! - [`Packets::close`] is one atomic step: nobody takes any more, and the refund of what is left, if anything is, is
 //!   in the queue. A repeat answers the same and queues nothing. A grab and a close at the same moment come one after
 //!   the other: total = grabbed + refunded + open in between, and always.
+//! - A packet that was closed before it was known is none to all but [`Packets::open`] and [`Packets::close`].
+
+pub mod embedded;
+pub mod redis;
 
 use async_trait::async_trait;
 use chat_protocol::red_packet::State;
@@ -76,6 +81,45 @@ pub struct Standing {
     pub luckiest: Option<UserId>,
 }
 
+impl Standing {
+    /// From what the stores keep.
+    fn new(terms: Terms, tally: Tally, now_ms: u64) -> Result<Self, PacketError> {
+        let Tally { grabbed_count, grabbed, refunded, luckiest } = tally;
+        let gone = refunded.unwrap_or_default().checked_add(grabbed);
+        let open = gone.and_then(|gone| terms.total.checked_sub(gone)).ok_or_else(|| {
+            PacketError::Corrupt(format!("{gone:?} cents are gone from a packet of {}", terms.total))
+        })?;
+        let state = if grabbed_count >= terms.count {
+            State::Empty
+        } else if refunded.is_some() || now_ms >= terms.expires_ms {
+            State::Expired
+        } else {
+            State::Open
+        };
+        let refunded = refunded.unwrap_or_default();
+        Ok(Self { terms, state, grabbed, grabbed_count, refunded, open, luckiest })
+    }
+}
+
+/// What changes of a packet.
+struct Tally {
+    grabbed_count: u32,
+    grabbed: Cents,
+    /// Nothing before it is closed.
+    refunded: Option<Cents>,
+    luckiest: Option<UserId>,
+}
+
+/// Whether these shares are the packet.
+fn check_shares(terms: &Terms, shares: &[Cents]) -> Result<(), PacketError> {
+    let total = shares.iter().try_fold(0, |sum: Cents, share| sum.checked_add(*share));
+    if shares.len() == terms.count as usize && total == Some(terms.total) && !shares.contains(&0) {
+        return Ok(());
+    }
+    let (count, total) = (terms.count, terms.total);
+    Err(PacketError::Corrupt(format!("{} shares are not the {count} of {total} cents", shares.len())))
+}
+
 /// What closing did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Closed {
@@ -83,8 +127,8 @@ pub struct Closed {
     pub now: bool,
     /// Cents of the refund.
     pub refunded: Cents,
-    /// False: the packet was not known here (a store that lost its data, or a creation that never got so far). It is
-    /// known as closed and empty from now on, so that nobody can open it later.
+    /// False: the packet was not known here (a store that lost its data, or a creation that never got so far). From
+    /// now on nobody can open it.
     pub known: bool,
 }
 
@@ -133,7 +177,8 @@ impl From<PacketError> for Refusal {
 /// The port. See the law above.
 #[async_trait]
 pub trait Packets: Send + Sync {
-    /// Makes a packet of these shares: as many as `terms.count`, each at least 1, together `terms.total`.
+    /// Makes a packet of these shares: as many as `terms.count`, each at least 1, together `terms.total`; others are
+    /// refused as [`PacketError::Corrupt`].
     async fn open(&self, terms: &Terms, shares: &[Cents]) -> Result<(), PacketError>;
 
     /// Takes a share for a user.

@@ -6,7 +6,10 @@
 //! - Nothing is done twice by harm: whoever receives applies a settlement under its own transfer id.
 //! - [`Queue::bury`] takes a settlement that can never be applied out of the way of the others; it stays as a dead
 //!   letter until an operator replays it.
+//! - After an error of [`Queue::done`] or [`Queue::bury`] a delivery may be received again.
 
+pub mod embedded;
+pub mod redis;
 pub mod relay;
 mod retry;
 #[cfg(test)]

@@ -1,0 +1,206 @@
+//! Packets over Redis: a hash for each, a list of the shares nobody has taken, and the outbox of the app.
+//!
+//! Invariant: one script takes a share, names its winner and queues the settlement. All keys of an app are in one
+//! slot, so the script also sees who is a member of a group at that moment.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chat_protocol::red_packet::MAX_COUNT;
+use chat_protocol::{AppId, PacketId, Target, UserId};
+use redis::Value;
+
+use super::{Closed, Grab, PacketError, Packets, Standing, Tally, Winner, check_shares};
+use crate::broker::redis::RedisBroker;
+use crate::broker::redis::link::{LinkError, Script};
+use crate::broker::redis::log::Logs;
+use crate::clock::Clock;
+use crate::keys::Keys;
+use crate::money::settlement::{Kind, Settlement};
+use crate::money::{Cents, Terms};
+
+/// How long a packet is known after its last share was taken or it was closed: 30 days.
+const KEPT_SECONDS: u64 = 30 * 24 * 60 * 60;
+
+/// The port over Redis.
+pub struct RedisPackets {
+    logs: Arc<Logs>,
+    clock: Arc<dyn Clock>,
+    open: Script,
+    grab: Script,
+    close: Script,
+}
+
+type StandingAnswer = (Option<String>, Option<u32>, Option<Cents>, Option<Cents>, Option<String>);
+
+impl RedisPackets {
+    /// Over the connections of the broker.
+    #[must_use]
+    pub fn new(broker: &RedisBroker) -> Arc<Self> {
+        Arc::new(Self {
+            logs: broker.logs.clone(),
+            clock: broker.clock.clone(),
+            open: Script::new(include_str!("open.lua")),
+            grab: Script::new(include_str!("grab.lua")),
+            close: Script::new(include_str!("close.lua")),
+        })
+    }
+
+    /// What a grab or a close touches.
+    fn names(&self, app: AppId, packet: &PacketId) -> [String; 3] {
+        let keys = &self.logs.keys;
+        [keys.packet(app, packet), keys.shares(app, packet), keys.outbox(app)]
+    }
+}
+
+/// The JSON form of a settlement before and after its amount, which only the script knows. Nothing else in it can look
+/// like the amount, for a quotation mark in an id is written with a backslash.
+fn halves(settlement: &Settlement) -> Result<(String, String), PacketError> {
+    let json = serde_json::to_string(&Settlement { amount: 0, ..settlement.clone() }).map_err(corrupt)?;
+    let (before, after) =
+        json.split_once(r#""amount":0,"#).ok_or_else(|| corrupt("a settlement has no amount"))?;
+    Ok((format!(r#"{before}"amount":"#), format!(",{after}")))
+}
+
+/// Fields and values of a new packet.
+fn fields(keys: &Keys, terms: &Terms) -> Result<Vec<String>, PacketError> {
+    let (total, count, expires) =
+        (terms.total.to_string(), terms.count.to_string(), terms.expires_ms.to_string());
+    let text = serde_json::to_string(terms).map_err(corrupt)?;
+    let mut fields = vec![("terms", text), ("total", total), ("count", count), ("expires", expires)];
+    fields.extend(["taken", "grabbed", "best"].map(|sum| (sum, "0".to_owned())));
+    match &terms.target {
+        Target::World => {}
+        Target::Group(group) => fields.push(("members", keys.members(terms.app, group))),
+        Target::User(user) => fields.push(("only", user.to_string())),
+    }
+    Ok(fields.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect())
+}
+
+fn winner(number: u32, text: &str) -> Option<Winner> {
+    let mut parts = text.splitn(3, ' ');
+    let (amount, time_ms) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    Some(Winner { number, user: UserId::new(parts.next()?).ok()?, amount, time_ms })
+}
+
+#[async_trait]
+impl Packets for RedisPackets {
+    async fn open(&self, terms: &Terms, shares: &[Cents]) -> Result<(), PacketError> {
+        check_shares(terms, shares)?;
+        let keys = &self.logs.keys;
+        let mut register = redis::cmd("SADD");
+        // First: a settlement in an outbox that nobody knows would wait for ever.
+        self.logs.others.run::<Value>(register.arg(keys.outboxes()).arg(terms.app)).await?;
+        let fields = fields(keys, terms)?;
+        let mut call =
+            self.open.call(&[keys.packet(terms.app, &terms.packet), keys.shares(terms.app, &terms.packet)]);
+        call.arg(fields.len()).arg(fields).arg(shares);
+        self.logs.others.call::<Value>(&self.open, &call).await?;
+        Ok(())
+    }
+
+    async fn grab(&self, app: AppId, packet: &PacketId, user: &UserId) -> Result<Grab, PacketError> {
+        let time_ms = self.clock.now_ms();
+        let (packet_id, winner) = (packet.clone(), user.clone());
+        let kind = Kind::Grab;
+        let (before, after) =
+            halves(&Settlement { app, packet: packet_id, kind, user: winner, amount: 0, time_ms })?;
+        let mut call = self.grab.call(&self.names(app, packet));
+        call.arg(user.as_str()).arg(time_ms).arg(before).arg(after).arg(KEPT_SECONDS);
+        let (outcome, amount, number, last): (String, Cents, u32, bool) =
+            self.logs.appends.call(&self.grab, &call).await?;
+        match outcome.as_str() {
+            "won" => Ok(Grab::Won { amount, number, last }),
+            "already" => Ok(Grab::Already { amount }),
+            "empty" => Ok(Grab::Empty),
+            "expired" => Ok(Grab::Expired),
+            "no such packet" => Err(PacketError::NoSuchPacket),
+            "not for you" => Err(PacketError::NotForYou),
+            other => Err(PacketError::Corrupt(other.to_owned())),
+        }
+    }
+
+    async fn close(&self, terms: &Terms) -> Result<Closed, PacketError> {
+        let Terms { app, packet, sender, .. } = terms.clone();
+        let time_ms = self.clock.now_ms();
+        let refund = Settlement { app, packet, kind: Kind::Refund, user: sender, amount: 0, time_ms };
+        let (before, after) = halves(&refund)?;
+        let mut call = self.close.call(&self.names(app, &terms.packet));
+        call.arg(before).arg(after).arg(KEPT_SECONDS);
+        let (now, refunded, known) = self.logs.appends.call(&self.close, &call).await?;
+        Ok(Closed { now, refunded, known })
+    }
+
+    async fn standing(&self, app: AppId, packet: &PacketId) -> Result<Standing, PacketError> {
+        let mut read = redis::cmd("HMGET");
+        read.arg(self.logs.keys.packet(app, packet)).arg("terms").arg("taken").arg("grabbed");
+        read.arg("refunded").arg("luckiest");
+        let (terms, taken, grabbed, refunded, luckiest): StandingAnswer = self.logs.others.run(&read).await?;
+        let terms = serde_json::from_str(&terms.ok_or(PacketError::NoSuchPacket)?).map_err(corrupt)?;
+        let tally = Tally {
+            grabbed_count: taken.unwrap_or_default(),
+            grabbed: grabbed.unwrap_or_default(),
+            refunded,
+            luckiest: luckiest.map(|user| UserId::new(&user).map_err(corrupt)).transpose()?,
+        };
+        Standing::new(terms, tally, self.clock.now_ms())
+    }
+
+    async fn winners(
+        &self,
+        app: AppId,
+        packet: &PacketId,
+        after: u32,
+        limit: u32,
+    ) -> Result<Vec<Winner>, PacketError> {
+        let first = after.saturating_add(1);
+        let numbers = first..first.saturating_add(limit.min(MAX_COUNT));
+        let mut read = redis::cmd("HMGET");
+        read.arg(self.logs.keys.packet(app, packet)).arg("terms");
+        read.arg(numbers.clone().map(|number| format!("n:{number}")).collect::<Vec<_>>());
+        let found: Vec<Option<String>> = self.logs.others.run(&read).await?;
+        let (known, found) = found.split_first().ok_or_else(|| corrupt("no answer"))?;
+        if known.is_none() {
+            return Err(PacketError::NoSuchPacket);
+        }
+        let taken = numbers.zip(found).map_while(|(number, text)| Some((number, text.as_ref()?)));
+        let read = |(number, text): (u32, &String)| winner(number, text).ok_or_else(|| corrupt(text));
+        taken.map(read).collect()
+    }
+}
+
+impl From<LinkError> for PacketError {
+    fn from(error: LinkError) -> Self {
+        match error {
+            LinkError::Unreachable(detail) => PacketError::Unreachable(detail),
+            LinkError::Corrupt(detail) => PacketError::Corrupt(detail),
+        }
+    }
+}
+
+fn corrupt(detail: impl std::fmt::Display) -> PacketError {
+    PacketError::Corrupt(detail.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_halves_of_a_settlement_are_its_json_whatever_the_ids() {
+        for hostile in [r#"","amount":0,""#, r#"\"amount":0,"#, "帝 {}", r"\", "amount\":0,", "a b c", "'"] {
+            let settlement = Settlement {
+                app: 7,
+                packet: PacketId::new(hostile).unwrap(),
+                kind: Kind::Grab,
+                user: UserId::new(hostile).unwrap(),
+                amount: 12_345,
+                time_ms: 1,
+            };
+            let (before, after) = halves(&settlement).unwrap();
+            assert_eq!(format!("{before}12345{after}"), serde_json::to_string(&settlement).unwrap());
+            let read = winner(3, &format!("5 6 {hostile}")).unwrap();
+            assert_eq!((read.user, read.amount, read.time_ms), (settlement.user, 5, 6));
+        }
+    }
+}
