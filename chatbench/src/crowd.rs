@@ -197,7 +197,8 @@ impl Opening {
         Self::new(0)
     }
 
-    fn new(wanted: u32) -> Self {
+    /// Before the first attempt.
+    pub fn new(wanted: u32) -> Self {
         Self {
             wanted,
             connected: 0,
@@ -208,7 +209,8 @@ impl Opening {
         }
     }
 
-    fn note(&mut self, result: Result<login::Times, String>, progress: &Progress) {
+    /// Counts an attempt.
+    pub fn note(&mut self, result: Result<login::Times, String>, progress: &Progress) {
         match result {
             Ok(times) => {
                 self.connected += 1;

@@ -131,6 +131,7 @@ async fn perform(scenario: &Scenario, interrupt: Interrupt) -> Result<Report, Fa
         Scenario::Unicast(args) => scenario::unicast::run(args, interrupt).await,
         Scenario::Group(args) => scenario::group::run(args, interrupt).await,
         Scenario::History(args) => scenario::history::run(args, interrupt).await,
+        Scenario::Redpacket(args) => scenario::redpacket::run(args, interrupt).await,
     }
 }
 

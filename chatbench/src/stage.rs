@@ -121,6 +121,11 @@ impl Stage {
         Crowd::open(flow, door, common.connect_rate, common.heartbeat, progress, interrupt).await
     }
 
+    /// Where clients enter.
+    pub fn door(&self) -> Arc<Door> {
+        Arc::clone(&self.door)
+    }
+
     /// Closes all connections.
     pub async fn close(&self, crowd: Crowd) -> Farewell {
         self.begin("close", u64::from(self.flow.plan.connections()));

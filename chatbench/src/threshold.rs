@@ -10,7 +10,7 @@ use hdrhistogram::Histogram;
 use crate::units;
 
 /// Metrics with a distribution of times.
-pub const TIMES: [&str; 13] = [
+pub const TIMES: [&str; 17] = [
     "connect_time",
     "login_time",
     "ack_time",
@@ -24,9 +24,14 @@ pub const TIMES: [&str; 13] = [
     "recovery_time",
     "back_time",
     "page_time",
+    "grab_won_time",
+    "grab_already_time",
+    "grab_empty_time",
+    "settlement_time",
 ];
 /// Metrics that count.
-pub const COUNTERS: [&str; 7] = ["lost", "duplicated", "reordered", "gaps", "reconnects", "holes", "repeats"];
+pub const COUNTERS: [&str; 8] =
+    ["lost", "duplicated", "reordered", "gaps", "reconnects", "holes", "repeats", "discrepancies"];
 
 /// Comparisons, the longer spelling before its beginning.
 const COMPARISONS: [&str; 6] = ["<=", ">=", "==", "!=", "<", ">"];

@@ -2,6 +2,7 @@
 //!
 //! Invariant: every value here is in its bounds; what depends on two options is checked in `check`.
 
+pub mod redpacket;
 mod traffic;
 
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use crate::failure::Failure;
 use crate::threshold::Threshold;
 use crate::units;
 use crate::watch::Address;
+use redpacket::RedPacketArgs;
 use traffic::payload_bytes;
 pub use traffic::{TrafficArgs, Via};
 
@@ -28,11 +30,15 @@ Examples:
   chatbench group --chaos avalanche:5,2 --threshold gaps==0
   chatbench broadcast --clients 1000 --chaos slow-reader=10%
   chatbench history --clients 8 --messages 5000
+  chatbench redpacket --clients 1000 --packets 1 --count 100 --threshold 'grab_won_time:p(99)<200ms'
+  chatbench redpacket --server http://a:8080,http://b:8080 --clients 500 --reconnect-during
+  chatbench redpacket --clients 200 --packets 500 --rate 2000/s --duration 30s
 
 Thresholds: METRIC[:STATISTIC]<VALUE with < <= > >= == !=
-  times:    connect_time login_time ack_time e2e_time fanout_time recovery_time back_time page_time,
+  times:    connect_time login_time ack_time e2e_time fanout_time recovery_time back_time page_time
+            grab_won_time grab_already_time grab_empty_time settlement_time,
             statistics p(N) avg min med max count
-  counters: lost duplicated reordered gaps reconnects holes repeats
+  counters: lost duplicated reordered gaps reconnects holes repeats discrepancies
 
 Exit codes: 0 pass, 1 could not run, 2 usage, 96 run invalid, 97 an invariant broke, 99 a threshold failed,
 130 interrupted";
@@ -61,6 +67,8 @@ pub enum Scenario {
     Group(GroupArgs),
     /// Pages through a conversation in both directions while it is written to
     History(HistoryArgs),
+    /// Grabs red packets all at once, and compares every client's books with the server's to the cent
+    Redpacket(RedPacketArgs),
 }
 
 /// Options of every scenario.
@@ -191,6 +199,7 @@ impl Scenario {
             Scenario::Broadcast(args) | Scenario::Unicast(args) => &args.common,
             Scenario::Group(args) => &args.traffic.common,
             Scenario::History(args) => &args.common,
+            Scenario::Redpacket(args) => &args.common,
         }
     }
 
@@ -226,6 +235,7 @@ impl Scenario {
                 }
                 args.traffic.check(receivers)
             }
+            Scenario::Redpacket(args) => args.check(),
             Scenario::History(args) if args.duration.is_zero() => usage("--duration: must be above zero"),
             _ => Ok(()),
         }
@@ -254,11 +264,20 @@ mod tests {
             "chatbench broadcast --chaos jitter:1,20",
             "chatbench broadcast --chaos avalanche:10,1",
             "chatbench group --clients 5",
+            "chatbench redpacket --count 10 --total 9",
+            "chatbench redpacket --total 20000001",
+            "chatbench redpacket --packets 100000 --total 20000000",
+            "chatbench redpacket --via http --reconnect-during",
+            "chatbench redpacket --rate 5 --duration 0s",
         ] {
             let args = Args::try_parse_from(line.split(' ')).unwrap();
             assert_eq!(args.scenario.check().unwrap_err().exit_code(), 2, "{line}");
         }
-        for line in ["chatbench broadcast --rate 5 --closed", "chatbench broadcast --payload 3"] {
+        for line in [
+            "chatbench broadcast --rate 5 --closed",
+            "chatbench broadcast --payload 3",
+            "chatbench redpacket --rate 5 --hot",
+        ] {
             assert!(Args::try_parse_from(line.split(' ')).is_err(), "{line}");
         }
     }

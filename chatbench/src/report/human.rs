@@ -11,6 +11,7 @@ use crate::report::chaos::ChaosReport;
 use crate::report::processes::{Processes, Usage};
 use crate::report::result::Report;
 use crate::report::times::TimeSummary;
+use crate::scenario::redpacket::outcome::RedPackets;
 use crate::units::{bytes_text, count_text, micros_text};
 
 /// Picks one count of a line of the ledger.
@@ -29,6 +30,9 @@ pub fn text(report: &Report) -> String {
     }
     if let Some(pages) = &report.history {
         line(&mut out, "history", &pages.text());
+    }
+    for (position, text) in report.red_packets.iter().flat_map(RedPackets::lines).enumerate() {
+        line(&mut out, if position == 0 { "red packets" } else { "" }, &text);
     }
     if let Some(rates) = &report.rates {
         line(&mut out, "rates", &rates_text(rates));

@@ -21,6 +21,7 @@ use crate::report::processes::Processes;
 use crate::report::series::Series;
 use crate::report::times::TimeSummary;
 use crate::scenario::history::Pages;
+use crate::scenario::redpacket::outcome::RedPackets;
 use crate::stage::Stage;
 use crate::threshold::{Judged, Metrics, TIMES};
 use crate::units::count_text;
@@ -58,6 +59,8 @@ pub struct Report {
     pub chaos: Option<ChaosReport>,
     /// Of `history`.
     pub history: Option<Pages>,
+    /// Of `redpacket`.
+    pub red_packets: Option<RedPackets>,
     /// CPU and memory.
     pub processes: Option<Processes>,
     /// Of `idle`.
@@ -66,7 +69,8 @@ pub struct Report {
     pub series: Option<Series>,
     /// The conditions.
     pub thresholds: Vec<Judged>,
-    metrics: Metrics,
+    /// What was measured, by name.
+    pub metrics: Metrics,
     censored: Censored,
 }
 
@@ -154,6 +158,7 @@ impl Report {
             rates: None,
             chaos: None,
             history: None,
+            red_packets: None,
             processes: None,
             idle: None,
             series: None,
@@ -235,7 +240,7 @@ impl Report {
 
 impl Serialize for Report {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut result = serializer.serialize_struct("Report", 22)?;
+        let mut result = serializer.serialize_struct("Report", 23)?;
         result.serialize_field("schema", SCHEMA)?;
         result.serialize_field("scenario", self.scenario)?;
         result.serialize_field("run", &self.run)?;
@@ -255,6 +260,7 @@ impl Serialize for Report {
         result.serialize_field("rates", &self.rates)?;
         result.serialize_field("chaos", &self.chaos)?;
         result.serialize_field("history", &self.history)?;
+        result.serialize_field("red_packets", &self.red_packets)?;
         result.serialize_field("processes", &self.processes)?;
         result.serialize_field("idle", &self.idle)?;
         result.serialize_field("series", &self.series)?;

@@ -6,6 +6,7 @@ pub mod exchange;
 pub mod group;
 pub mod history;
 pub mod idle;
+pub mod redpacket;
 pub mod unicast;
 
 use std::time::Duration;

@@ -16,6 +16,8 @@ use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
+use crate::vault::{Cheat, Vault};
+
 /// What to do wrong. A receiver is the number at the end of its name; an offset counts from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
@@ -55,6 +57,8 @@ pub enum Fault {
     PageRepeat { offset: u64 },
     /// Close this connection on its first heartbeat.
     CloseOnHeartbeat { receiver: u32, code: u16 },
+    /// Cheat with money.
+    Money(Cheat),
 }
 
 /// A running server.
@@ -81,6 +85,8 @@ pub struct World {
     pub logs: HashMap<(u32, String), Vec<Logged>>,
     /// Who is in which group.
     pub members: HashMap<String, HashSet<String>>,
+    /// Red packets and wallets.
+    pub vault: Vault,
     /// Frames held back until the receiver's next one.
     held: HashMap<String, Message>,
 }
@@ -91,7 +97,13 @@ pub type Shared = Arc<Mutex<World>>;
 impl Double {
     /// Starts with these faults.
     pub async fn start(faults: &[Fault]) -> Self {
-        let world: Shared = Arc::new(Mutex::new(World { faults: faults.to_vec(), ..World::default() }));
+        let cheat = faults.iter().find_map(|fault| match fault {
+            Fault::Money(cheat) => Some(*cheat),
+            _ => None,
+        });
+        let vault = Vault::new(cheat);
+        let world: Shared =
+            Arc::new(Mutex::new(World { faults: faults.to_vec(), vault, ..World::default() }));
         Self { addresses: [listen(&world).await, listen(&world).await] }
     }
 }
@@ -184,7 +196,14 @@ fn handle(
             let taken = world.take(*app, user, &msg.target, &id, &text);
             taken.map(|(code, data)| answer(request, code, data))
         }
-        other => panic!("unexpected command {other}"),
+        other => {
+            let mut body: Value = serde_json::from_str(data).unwrap();
+            let (_, user) = me.as_ref().unwrap();
+            body["userId"] = json!(user);
+            let done = world.vault.operate(other, &body);
+            let (code, data) = done.unwrap_or_else(|| panic!("unexpected command {other}"));
+            Some(answer(request, code, data))
+        }
     }
 }
 

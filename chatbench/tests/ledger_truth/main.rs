@@ -8,11 +8,13 @@ mod bench;
 mod chaos;
 mod double;
 mod exits;
+mod money;
 mod pages;
 mod post;
 mod recovery;
 mod schema;
 mod silence;
+mod vault;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

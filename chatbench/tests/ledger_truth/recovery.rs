@@ -72,7 +72,7 @@ impl World {
                 Some((200, data))
             }
             "/message/history" => Some((200, self.page(body))),
-            _ => None,
+            _ => self.vault.operate(path, body),
         }
     }
 

@@ -1,0 +1,242 @@
+//! Red packets grabbed by many at once, and the proof that every cent is where it belongs.
+//!
+//! Invariant: the verdict compares what every single client was told with the packets, the wallets and the audit.
+
+mod agenda;
+mod bank;
+mod claimant;
+mod fairness;
+mod line;
+pub mod outcome;
+mod record;
+mod room;
+mod truth;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use chat_protocol::UserId;
+use hdrhistogram::Histogram;
+
+use crate::args::Via;
+use crate::args::redpacket::RedPacketArgs;
+use crate::clock::{nanos, now_ns};
+use crate::crowd::Opening;
+use crate::failure::Failure;
+use crate::interrupt::Interrupt;
+use crate::probe::{self, Probe};
+use crate::process::{self, Observed, Sample};
+use crate::report::processes::Processes;
+use crate::report::result::Report;
+use crate::scenario::{seed, silent_flow};
+use crate::stage::Stage;
+use crate::units::{count_text, micros_text};
+use crate::verdict::Verdict;
+use agenda::Agenda;
+use bank::{Bank, Packet};
+use outcome::{GrabTimes, RedPackets, tenths};
+use record::Record;
+use room::{Claimants, Layout, Room};
+use truth::Case;
+
+/// From the decision to release to the release, so that all know of it.
+const RUN_UP: Duration = Duration::from_millis(100);
+/// Discrepancies among the reasons; the result holds more.
+const TOLD: usize = 5;
+/// Share of the offered grabs that must have been answered for a rate to be one.
+const ENOUGH: f64 = 0.95;
+
+/// What was seen from the release to the last answer.
+struct Seen {
+    start_ns: u64,
+    records: Vec<Record>,
+    probe: Histogram<u64>,
+    own: [Sample; 2],
+    servers: Observed,
+    observed_ns: u64,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// [`Failure`] when there is nothing to report.
+pub async fn run(args: &RedPacketArgs, interrupt: Interrupt) -> Result<Report, Failure> {
+    let seed = seed(&args.common);
+    let flow = silent_flow(&args.common, seed);
+    let mut stage = Stage::prepare("redpacket", &args.common, seed, flow, interrupt).await?;
+    let layout = Layout {
+        agenda: Agenda::new(args),
+        packets: args.packets,
+        reconnect_during: args.reconnect_during,
+        over_http: args.via == Via::Http,
+    };
+    let (room, release) = Room::new(&stage, &layout);
+    let mut packets = None;
+    if args.rate.is_some() {
+        // At a rate the offers of many packets to many clients would be a load of their own.
+        packets = Some(offer(&stage, args).await?);
+    }
+    let (claimants, opening) = Claimants::open(&mut stage, &room, release).await?;
+    let packets = match packets {
+        Some(packets) => packets,
+        None => offer(&stage, args).await?,
+    };
+    // Nobody has looked at it before the release.
+    let _ = room.packets.set(packets.iter().map(|packet| packet.id.clone()).collect());
+    let seen = watch(&stage, claimants).await?;
+    conclude(&mut stage, args, &packets, seen, &opening).await
+}
+
+async fn offer(stage: &Stage, args: &RedPacketArgs) -> Result<Vec<Packet>, Failure> {
+    let bank = Bank::new(stage, args);
+    bank.deposit().await?;
+    bank.create().await
+}
+
+/// Releases the clients and waits until they are through.
+async fn watch(stage: &Stage, claimants: Claimants) -> Result<Seen, Failure> {
+    stage.begin("grab", u64::from(stage.flow.plan.receivers));
+    let before = (process::own()?, process::samples(&stage.common.pid).ok());
+    let probe = Probe::start(Arc::clone(&stage.flow));
+    let start_ns = now_ns() + nanos(RUN_UP);
+    stage.flow.start_ns.store(start_ns, Relaxed);
+    stage.flow.measure_ns.store(start_ns, Relaxed);
+    tokio::time::sleep(RUN_UP).await;
+    claimants.release(start_ns);
+    let records = claimants.finish(stage).await;
+    let observed_ns = now_ns().saturating_sub(start_ns);
+    let servers = process::observed(&stage.common.pid, before.1);
+    Ok(Seen {
+        start_ns,
+        records,
+        probe: probe.end().await,
+        own: [before.0, process::own()?],
+        servers,
+        observed_ns,
+    })
+}
+
+async fn conclude(
+    stage: &mut Stage,
+    args: &RedPacketArgs,
+    packets: &[Packet],
+    seen: Seen,
+    opening: &Opening,
+) -> Result<Report, Failure> {
+    let mut result = summary(args, packets);
+    let mut times = result.add_records(&seen.records, seen.start_ns);
+    let bank = Bank::new(stage, args);
+    stage.begin("drain", args.drain.as_secs());
+    let begun = now_ns();
+    let expired = match args.await_refund {
+        Some(longest) => bank.await_expiry(packets, longest).await?,
+        None => true,
+    };
+    let settled = bank.settle().await?;
+    result.drain_ms = settled.map(|_| tenths(now_ns().saturating_sub(begun) as f64 / 1e6));
+    let books = bank.books(packets).await?;
+    result.add_books(&books, &mut times);
+    result.fairness = fairness::of(&books.details);
+    let users: Vec<UserId> = (0..stage.flow.plan.receivers)
+        .map(|number| stage.flow.plan.user(number))
+        .collect::<Result<_, _>>()?;
+    let is_alone = args.common.app.is_none();
+    let case = Case { packets, users: &users, records: &seen.records, books: &books, is_alone };
+    let findings = truth::reconcile(&case);
+    result.discrepancies = findings.count;
+    result.first_discrepancies = findings.kept;
+
+    let mut report = Report::new(stage, opening);
+    for record in &seen.records {
+        for (code, count) in &record.closed {
+            *report.connections.closed_by_server.entry(*code).or_default() += count;
+        }
+    }
+    judge(&mut report, args, &result, &seen, expired);
+    let processes = Processes::new(stage, seen.own, seen.servers, seen.observed_ns);
+    if let Some(missing) = processes.missing(stage) {
+        report.judgement.add(Verdict::Pass, missing);
+    }
+    report.processes = Some(processes);
+    report.add_red_packets(result, times);
+    report.finish(stage).await;
+    Ok(report)
+}
+
+fn summary(args: &RedPacketArgs, packets: &[Packet]) -> RedPackets {
+    RedPackets {
+        packets: args.packets,
+        shares_each: args.count,
+        total_cents: packets.iter().map(|packet| packet.total).sum(),
+        senders: args.senders,
+        via: if args.via == Via::Ws { "ws" } else { "http" },
+        hot: args.hot || args.packets == 1,
+        rate_per_s: args.rate,
+        ..RedPackets::default()
+    }
+}
+
+fn judge(report: &mut Report, args: &RedPacketArgs, result: &RedPackets, seen: &Seen, expired: bool) {
+    let is_partial = report.partial;
+    let (seed, judgement) = (report.options.seed, &mut report.judgement);
+    for discrepancy in result.first_discrepancies.iter().take(TOLD) {
+        judgement.add(Verdict::InvariantBroken, discrepancy.text());
+    }
+    if result.discrepancies > 0 {
+        let count = count_text(result.discrepancies);
+        judgement.add(Verdict::InvariantBroken, format!("{count} discrepancies in all; --seed {seed}"));
+    }
+    if result.drain_ms.is_none() {
+        let words = format!("the ledger had not settled everything after {} s", args.drain.as_secs());
+        judgement.add(Verdict::InvariantBroken, words);
+    }
+    if !expired {
+        judgement.add(
+            Verdict::Invalid,
+            "the packets were still open when --await-refund ended; lower chatd's expiry",
+        );
+    }
+    if report.connections.closed_by_server.values().sum::<u64>() > 0 {
+        judgement.add(Verdict::Pass, report.connections.closed_text());
+    }
+    if is_partial {
+        return;
+    }
+    if result.given_up > 0 {
+        let why = result.first_trouble.as_deref().unwrap_or("no answer came");
+        let words = format!("{} grabs never got an answer: {why}", count_text(result.given_up));
+        judgement.add(Verdict::Invalid, words);
+    }
+    if let (Some(rate), true) = (args.rate, result.answered_per_s < args.rate.unwrap_or(0.0) * ENOUGH) {
+        judgement.add(
+            Verdict::Invalid,
+            format!("{:.1} of {rate:.1} grabs/s were answered", result.answered_per_s),
+        );
+    }
+    let delay = seen.probe.value_at_quantile(0.99);
+    if delay > probe::MAX_P99_US {
+        // A burst saturates on purpose; at a rate the times are to be those of the server.
+        let verdict = if args.rate.is_some() { Verdict::Invalid } else { Verdict::Pass };
+        let words = format!(
+            "the generator's tasks wait {} at p99 for their turn; it is in all times",
+            micros_text(delay)
+        );
+        judgement.add(verdict, words);
+    }
+    if result.fairness.as_ref().is_some_and(|fairness| fairness.chi_square > fairness::SUSPICIOUS) {
+        judgement.add(Verdict::Pass, "early and late winners got different shares on average; see fairness");
+    }
+}
+
+impl Report {
+    /// Adds what came of the red packets.
+    fn add_red_packets(&mut self, result: RedPackets, times: GrabTimes) {
+        self.metrics.times.insert("grab_won_time", times.won);
+        self.metrics.times.insert("grab_already_time", times.already);
+        self.metrics.times.insert("grab_empty_time", times.empty);
+        self.metrics.times.insert("settlement_time", times.settlement);
+        self.metrics.counters.insert("discrepancies", result.discrepancies);
+        self.red_packets = Some(result);
+    }
+}

@@ -1,0 +1,196 @@
+//! What all clients of a run share, and how they get in.
+//!
+//! Invariant: nobody grabs before the release, which all see at the same moment.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use chat_client::Http;
+use chat_protocol::PacketId;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::crowd::Opening;
+use crate::failure::Failure;
+use crate::flow::Flow;
+use crate::interrupt::Interrupt;
+use crate::login::{Door, Times};
+use crate::scenario::redpacket::agenda::Agenda;
+use crate::scenario::redpacket::claimant::Claimant;
+use crate::scenario::redpacket::line::Line;
+use crate::scenario::redpacket::record::Record;
+use crate::stage::Stage;
+
+/// Log-ins under way at once.
+const CONCURRENT: usize = 128;
+
+/// What all clients share.
+pub struct Room {
+    /// The layout, and live counts.
+    pub flow: Arc<Flow>,
+    /// The packets, once they are created.
+    pub packets: OnceLock<Vec<PacketId>>,
+    /// Who grabs what.
+    pub agenda: Agenda,
+    /// How many packets there will be.
+    pub count: u32,
+    /// Whether each client is cut once.
+    pub reconnect_during: bool,
+    /// Seed of the cuts.
+    pub seed: u64,
+    /// The operator's wish to stop.
+    pub interrupt: Interrupt,
+    /// When the grabbing begins; 0 before that is known.
+    pub release: watch::Receiver<u64>,
+    /// How often each connection says that it lives.
+    pub heartbeat: Duration,
+    door: Arc<Door>,
+    https: Option<Vec<Http>>,
+}
+
+/// The clients at work.
+pub struct Claimants {
+    tasks: Vec<JoinHandle<Record>>,
+    release: watch::Sender<u64>,
+}
+
+/// How a run is laid out.
+pub struct Layout {
+    /// Who grabs what.
+    pub agenda: Agenda,
+    /// Packets.
+    pub packets: u32,
+    /// Whether each client is cut once.
+    pub reconnect_during: bool,
+    /// Whether grabs go over HTTP.
+    pub over_http: bool,
+}
+
+impl Room {
+    /// Before the first client, with what releases them.
+    pub fn new(stage: &Stage, layout: &Layout) -> (Arc<Self>, watch::Sender<u64>) {
+        let (sender, release) = watch::channel(0);
+        let room = Self {
+            flow: Arc::clone(&stage.flow),
+            packets: OnceLock::new(),
+            agenda: layout.agenda,
+            count: layout.packets,
+            reconnect_during: layout.reconnect_during,
+            seed: stage.seed,
+            interrupt: stage.interrupt.clone(),
+            release,
+            heartbeat: stage.common.heartbeat,
+            door: stage.door(),
+            https: layout.over_http.then(|| stage.https.clone()),
+        };
+        (Arc::new(room), sender)
+    }
+
+    /// Lets client `number` in at server `number + turn`, counted around.
+    ///
+    /// # Errors
+    /// The cause, in words that are the same for all clients that fail alike.
+    pub async fn enter(&self, number: u32, turn: usize) -> Result<(Line, Option<Times>), String> {
+        if let Some(https) = &self.https {
+            let http = https[(number as usize).wrapping_add(turn) % https.len()].clone();
+            return Ok((Line::Http(http, FuturesUnordered::new()), None));
+        }
+        let entered = self.door.enter(&self.flow.plan, number, turn, None, &mut |_| {}).await;
+        entered.map(|(socket, times)| (Line::Ws(Box::new(socket)), Some(times)))
+    }
+
+    /// Counts a connection.
+    pub fn entered(&self) {
+        self.flow.open.fetch_add(u64::from(self.https.is_none()), Relaxed);
+    }
+
+    /// Counts a connection no more.
+    pub fn left(&self) {
+        self.flow.open.fetch_sub(u64::from(self.https.is_none()), Relaxed);
+    }
+}
+
+impl Claimants {
+    /// Lets all clients in.
+    ///
+    /// # Errors
+    /// [`Failure`] when one did not get in.
+    pub async fn open(
+        stage: &mut Stage,
+        room: &Arc<Room>,
+        release: watch::Sender<u64>,
+    ) -> Result<(Self, Opening), Failure> {
+        let wanted = room.flow.plan.receivers;
+        stage.begin("connect", u64::from(wanted));
+        let every = stage.common.connect_rate.map(|rate| Duration::from_secs_f64(1.0 / rate));
+        let permits = Arc::new(Semaphore::new(CONCURRENT));
+        let (report, mut reports) = mpsc::channel(1024);
+        let (start, mut opening) = (Instant::now(), Opening::new(wanted));
+        let mut tasks = Vec::with_capacity(wanted as usize);
+        for number in 0..wanted {
+            let due = every.map_or(start, |every| start + every * number);
+            if stage.interrupt.came() || (due > Instant::now() && stage.interrupt.within(due).await) {
+                break;
+            }
+            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { break };
+            let (room, report) = (Arc::clone(room), report.clone());
+            tasks.push(tokio::spawn(async move {
+                let entered = Box::pin(room.enter(number, 0)).await;
+                drop(permit);
+                let (line, result) = match entered {
+                    Ok((line, times)) => {
+                        room.entered();
+                        (Some(line), Ok(times))
+                    }
+                    Err(cause) => (None, Err(cause)),
+                };
+                let _ = report.send(result).await;
+                drop(report);
+                match line {
+                    Some(line) => Claimant::new(room, number, line).run().await,
+                    None => Record::default(),
+                }
+            }));
+            while let Ok(result) = reports.try_recv() {
+                note(&mut opening, result, stage);
+            }
+        }
+        drop(report);
+        while let Some(result) = reports.recv().await {
+            note(&mut opening, result, stage);
+        }
+        opening.wall = start.elapsed();
+        match opening.failure() {
+            Some(failure) => Err(failure),
+            None => Ok((Self { tasks, release }, opening)),
+        }
+    }
+
+    /// Releases all clients at `start_ns`.
+    pub fn release(&self, start_ns: u64) {
+        // Without a client nobody waits for it.
+        let _ = self.release.send(start_ns);
+    }
+
+    /// Waits until all are through; gives what they saw, by number.
+    pub async fn finish(self, stage: &Stage) -> Vec<Record> {
+        let mut records = Vec::with_capacity(self.tasks.len());
+        for task in self.tasks {
+            // A client that failed inside the generator left no record: the server's books then say more than it.
+            records.push(task.await.unwrap_or_default());
+            stage.progress.at(records.len() as u64, "");
+        }
+        records
+    }
+}
+
+fn note(opening: &mut Opening, result: Result<Option<Times>, String>, stage: &Stage) {
+    match result {
+        Ok(Some(times)) => opening.note(Ok(times), &stage.progress),
+        Ok(None) => opening.connected += 1,
+        Err(cause) => opening.note(Err(cause), &stage.progress),
+    }
+}
