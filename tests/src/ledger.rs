@@ -10,13 +10,15 @@ use chat_protocol::wallet::Transfer;
 use chat_protocol::{MsgId, PacketId, Target, TransferId};
 use chatd::money::Terms;
 use chatd::money::ledger::embedded::EmbeddedLedger;
+use chatd::money::ledger::postgres::PostgresLedger;
 use chatd::money::ledger::{Check, Escrow, Funded, Ledger, LedgerError, Posted};
 use chatd::money::settlement::{Kind, Settlement};
 use tempfile::TempDir;
 
 use crate::broker::{APP, HandClock, user};
+use crate::postgres_server::PostgresServer;
 
-/// Runs each law against each adapter: `embedded::…`.
+/// Runs each law against each adapter: `embedded::…` and `postgres::…`.
 #[macro_export]
 macro_rules! ledger_laws {
     ($($law:ident),+ $(,)?) => {
@@ -24,6 +26,12 @@ macro_rules! ledger_laws {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $law() {
                 super::$law($crate::ledger::Vault::embedded()).await;
+            })+
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $law() {
+                super::$law($crate::ledger::Vault::postgres().await).await;
             })+
         }
     };
@@ -38,6 +46,8 @@ pub struct Vault {
 
 enum Store {
     Embedded(TempDir),
+    /// A database of the shared server.
+    Postgres(String),
 }
 
 impl Vault {
@@ -51,6 +61,12 @@ impl Vault {
         Self { clock: Arc::default(), store: Store::Embedded(directory) }
     }
 
+    /// A database of its own.
+    pub async fn postgres() -> Self {
+        let database = PostgresServer::shared().await.database().await;
+        Self { clock: Arc::default(), store: Store::Postgres(database) }
+    }
+
     /// A ledger as one more chatd would open it.
     ///
     /// # Panics
@@ -59,6 +75,10 @@ impl Vault {
         match &self.store {
             Store::Embedded(directory) => {
                 EmbeddedLedger::open_file(&file(directory), self.clock.clone()).expect("a ledger")
+            }
+            Store::Postgres(database) => {
+                let url = PostgresServer::shared().await.url(database, None);
+                PostgresLedger::connect(&url, self.clock.clone()).await.expect("a ledger")
             }
         }
     }
@@ -78,6 +98,11 @@ impl Vault {
                 connection.busy_timeout(crate::wait::SOON).expect("a time");
                 let changed = connection.execute(&sql.replace('#', ""), []);
                 changed.map(|rows| rows as u64).map_err(|error| error.to_string())
+            }
+            Store::Postgres(database) => {
+                let client = PostgresServer::shared().await.client(database).await.expect("a connection");
+                let changed = client.execute(&sql.replace('#', "chat_"), &[]).await;
+                changed.map_err(|error| format!("{error:?}"))
             }
         }
     }

@@ -8,6 +8,7 @@ pub mod fault_proxy;
 pub mod ledger;
 pub mod money;
 pub mod node;
+pub mod postgres_server;
 pub mod program;
 pub mod raw_http;
 pub mod raw_socket;

@@ -208,3 +208,8 @@ fn check(cases: u32, vault: impl AsyncFn() -> Vault) {
 fn the_embedded_ledger_does_what_the_model_does() {
     check(100, async || Vault::embedded());
 }
+
+#[test]
+fn the_ledger_in_postgresql_does_what_the_model_does() {
+    check(12, Vault::postgres);
+}

@@ -13,6 +13,7 @@
 
 mod book;
 pub mod embedded;
+pub mod postgres;
 mod rows;
 
 use async_trait::async_trait;

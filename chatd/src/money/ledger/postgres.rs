@@ -1,0 +1,210 @@
+//! The ledger of many nodes: tables in a PostgreSQL database.
+//!
+//! Invariant: every call ends within a bound; one that ended with [`LedgerError::Unreachable`] may have done what was
+//! asked, and a repeat finds out.
+
+mod pool;
+mod posting;
+mod reading;
+mod schema;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chat_protocol::wallet::Transfer;
+use chat_protocol::{AppId, PacketId, TransferId, UserId};
+use tokio::time::timeout;
+
+use self::pool::{Lease, Pool};
+use self::posting::{Batch, Done};
+use super::book::{self, Posting};
+use super::{Check, Escrow, Funded, Ledger, LedgerError, Paid, Posted, rows};
+use crate::clock::Clock;
+use crate::money::settlement::Settlement;
+use crate::money::{Cents, Terms};
+
+/// How long a call may take, the wait for a connection included.
+const PATIENCE: Duration = Duration::from_secs(8);
+/// How long a check of all transfers may take.
+const CHECK_PATIENCE: Duration = Duration::from_secs(120);
+/// How long making the tables may take, the wait for another chatd that makes them included.
+const START_PATIENCE: Duration = Duration::from_secs(60);
+
+const ANNOUNCED: &str =
+    "UPDATE chat_escrow SET announced = TRUE WHERE app = $1 AND packet = $2 RETURNING packet";
+const CLOSED: &str = "UPDATE chat_escrow SET closed = TRUE WHERE app = $1 AND packet = $2 RETURNING packet";
+const WRITABLE: &str = "SELECT current_setting('transaction_read_only') = 'off' FROM chat_ledger";
+
+/// Whether a URL can be used, for the check of the configuration; the server is not asked.
+///
+/// # Errors
+/// A text for the operator, without the password.
+pub fn check_url(url: &str) -> Result<(), String> {
+    pool::config(url).map(|_| ())
+}
+
+/// See the file's head.
+pub struct PostgresLedger {
+    pool: Pool,
+    clock: Arc<dyn Clock>,
+}
+
+impl PostgresLedger {
+    /// Connects, and makes or renews the tables in the first schema of the search path, which the URL may name by
+    /// `?options=-csearch_path%3DNAME`.
+    ///
+    /// # Errors
+    /// A text for the operator, without the password, when the server cannot be used.
+    pub async fn connect(url: &str, clock: Arc<dyn Clock>) -> Result<Arc<Self>, String> {
+        let config = pool::config(url)?;
+        let place = pool::place(&config);
+        let ledger = Self { pool: Pool::new(config), clock };
+        let prepared =
+            timeout(START_PATIENCE, async { schema::prepare(&mut *ledger.pool.lease().await?).await });
+        let prepared = prepared.await.unwrap_or_else(|_| Err("it did not answer in time".to_owned()));
+        prepared.map_err(|reason| format!("cannot use PostgreSQL at {place} as a ledger: {reason}"))?;
+        Ok(Arc::new(ledger))
+    }
+
+    async fn lease(&self) -> Result<Lease<'_>, LedgerError> {
+        self.pool.lease().await.map_err(LedgerError::Unreachable)
+    }
+
+    async fn post(&self, postings: &[&Posting], terms: Option<&Terms>) -> Result<Done, LedgerError> {
+        let batch = Batch { postings, terms, now_ms: self.clock.now_ms() };
+        bounded(async { posting::post(&mut self.lease().await?, &batch).await }).await
+    }
+
+    /// Changes a packet by one of the statements above.
+    async fn mark(&self, sql: &'static str, app: AppId, packet: &PacketId) -> Result<(), LedgerError> {
+        let call = async {
+            let changed = self.lease().await?.query(sql, &[&i64::from(app), &packet.as_str()]).await;
+            let changed = changed.map_err(|error| posting::refusal(&error))?;
+            if changed.is_empty() { Err(LedgerError::NoSuchPacket) } else { Ok(()) }
+        };
+        bounded(call).await
+    }
+
+    async fn find(&self, app: AppId, packet: &PacketId) -> Result<Option<Escrow>, LedgerError> {
+        bounded(async { reading::escrow(&mut *self.lease().await?, app, packet).await }).await
+    }
+}
+
+async fn bounded<T>(call: impl Future<Output = Result<T, LedgerError>>) -> Result<T, LedgerError> {
+    let late = |_| Err(LedgerError::Unreachable("PostgreSQL did not answer in time".to_owned()));
+    timeout(PATIENCE, call).await.unwrap_or_else(late)
+}
+
+#[async_trait]
+impl Ledger for PostgresLedger {
+    async fn fund(&self, terms: &Terms) -> Result<Funded, LedgerError> {
+        if let Some(earlier) = self.find(terms.app, &terms.packet).await? {
+            return Ok(Funded::Before(earlier.terms));
+        }
+        let posting = Posting::fund(terms)?;
+        let (results, _) = self.post(&[&posting], Some(terms)).await?;
+        match results.into_iter().next() {
+            Some(Ok(Posted::Now)) => return Ok(Funded::Now),
+            // By another call at the same time.
+            Some(Ok(Posted::Before) | Err(LedgerError::IdTaken)) => {}
+            Some(Err(refusal)) => return Err(refusal),
+            None => return Err(rows::corrupt(&"a posting without a result")),
+        }
+        let earlier = self.find(terms.app, &terms.packet).await?;
+        let without = || rows::corrupt(&format!("{} is funded and has no terms", terms.packet));
+        earlier.map(|earlier| Funded::Before(earlier.terms)).ok_or_else(without)
+    }
+
+    async fn settle(
+        &self,
+        settlements: &[Settlement],
+    ) -> Result<Vec<Result<Posted, LedgerError>>, LedgerError> {
+        let postings: Vec<_> = settlements.iter().map(Posting::settle).collect();
+        let possible: Vec<_> = postings.iter().flatten().collect();
+        if possible.is_empty() {
+            return Ok(postings.into_iter().map(|posting| posting.map(|_| Posted::Before)).collect());
+        }
+        let (results, _) = self.post(&possible, None).await?;
+        let mut results = results.into_iter();
+        let missing = || Err(rows::corrupt(&"a posting without a result"));
+        let result =
+            |posting: Result<Posting, _>| posting.and_then(|_| results.next().unwrap_or_else(missing));
+        Ok(postings.into_iter().map(result).collect())
+    }
+
+    async fn deposit(
+        &self,
+        app: AppId,
+        user: &UserId,
+        amount: Cents,
+        id: &TransferId,
+    ) -> Result<(Posted, Cents), LedgerError> {
+        let posting = Posting::deposit(app, user, amount, id)?;
+        let (results, book) = self.post(&[&posting], None).await?;
+        let posted = results.into_iter().next();
+        let posted = posted.unwrap_or_else(|| Err(rows::corrupt(&"a posting without a result")))?;
+        Ok((posted, rows::count(book.balance(&posting.to()))?))
+    }
+
+    async fn balance(&self, app: AppId, user: &UserId) -> Result<Cents, LedgerError> {
+        bounded(async { reading::balance(&mut *self.lease().await?, app, &book::wallet(user)).await }).await
+    }
+
+    async fn transfers(
+        &self,
+        app: AppId,
+        user: &UserId,
+        before: u64,
+        limit: u32,
+    ) -> Result<Vec<Transfer>, LedgerError> {
+        let call = async { reading::transfers(&mut *self.lease().await?, app, user, before, limit).await };
+        bounded(call).await
+    }
+
+    async fn announced(&self, app: AppId, packet: &PacketId) -> Result<(), LedgerError> {
+        self.mark(ANNOUNCED, app, packet).await
+    }
+
+    async fn close(&self, app: AppId, packet: &PacketId) -> Result<(), LedgerError> {
+        self.mark(CLOSED, app, packet).await
+    }
+
+    async fn due(&self, created_ms: u64, expired_ms: u64, limit: u32) -> Result<Vec<Escrow>, LedgerError> {
+        let call = async { reading::due(&mut *self.lease().await?, created_ms, expired_ms, limit).await };
+        bounded(call).await
+    }
+
+    async fn escrow(&self, app: AppId, packet: &PacketId) -> Result<Escrow, LedgerError> {
+        self.find(app, packet).await?.ok_or(LedgerError::NoSuchPacket)
+    }
+
+    async fn escrows(
+        &self,
+        app: AppId,
+        after: Option<&PacketId>,
+        limit: u32,
+    ) -> Result<Vec<Escrow>, LedgerError> {
+        bounded(async { reading::escrows(&mut *self.lease().await?, app, after, limit).await }).await
+    }
+
+    async fn paid(&self, app: AppId, packet: &PacketId) -> Result<Vec<Paid>, LedgerError> {
+        bounded(async { reading::paid(&mut *self.lease().await?, app, packet).await }).await
+    }
+
+    async fn check(&self, app: AppId) -> Result<Check, LedgerError> {
+        let call = async { reading::check(&mut *self.lease().await?, app).await };
+        let late = |_| Err(LedgerError::Unreachable("the check took too long".to_owned()));
+        timeout(CHECK_PATIENCE, call).await.unwrap_or_else(late)
+    }
+
+    async fn ready(&self) -> Result<(), LedgerError> {
+        let call = async {
+            let found = self.lease().await?.query(WRITABLE, &[]).await;
+            let found = found.map_err(|error| posting::refusal(&error))?;
+            let writable = found.first().is_some_and(|row| row.try_get(0).unwrap_or(false));
+            if writable { Ok(()) } else { Err(LedgerError::Unreachable("it can only be read".to_owned())) }
+        };
+        bounded(call).await
+    }
+}

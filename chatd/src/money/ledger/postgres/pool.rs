@@ -1,0 +1,315 @@
+//! A few connections to a PostgreSQL server, dialled when they are needed.
+//!
+//! Invariant: a connection on which something was begun and not seen to its end is closed and never used again, and
+//! no wait is without a bound.
+
+use std::collections::HashMap;
+use std::error::Error as _;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout_at};
+use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Config, Error, NoTls, Row, Statement};
+
+/// Connections at most.
+const LINKS: usize = 4;
+/// How long a call waits for a connection.
+pub const PATIENCE: Duration = Duration::from_secs(3);
+/// Pause after the first failed dial; it doubles with each.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const MAX_PAUSE: Duration = Duration::from_secs(1);
+/// How long data may stay unacknowledged before the connection counts as lost.
+const USER_TIMEOUT: Duration = Duration::from_secs(10);
+/// A silent connection is asked whether it lives after this long.
+const KEEPALIVE: Duration = Duration::from_secs(10);
+
+/// What every connection begins with: a commit waits for the disk whatever the server's default, unless that is even
+/// stricter; and the server ends what it heard nothing of, so that nothing stays locked by a link that is lost.
+const SETTINGS: &str = "
+    SELECT set_config('synchronous_commit', 'on', false)
+        WHERE current_setting('synchronous_commit') <> 'remote_apply';
+    SET statement_timeout = '5s';
+    SET idle_in_transaction_session_timeout = '5s';
+    SET tcp_keepalives_idle = 10;
+    SET tcp_keepalives_interval = 5;
+    SET tcp_keepalives_count = 3;
+    SET tcp_user_timeout = '10s';
+    SET client_min_messages = warning";
+
+/// The settings in a URL, with what the URL leaves open.
+///
+/// # Errors
+/// A text for the operator, without the password.
+pub fn config(url: &str) -> Result<Config, String> {
+    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+        return Err("the URL must begin with postgres:// or postgresql://".to_owned());
+    }
+    let mut config: Config = url.parse().map_err(|error: Error| described(&error))?;
+    if config.get_ssl_mode() == SslMode::Require {
+        let text =
+            "sslmode=require: this chatd does not speak TLS to PostgreSQL; use a private network or a tunnel";
+        return Err(text.to_owned());
+    }
+    if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
+        return Err("the URL names no host".to_owned());
+    }
+    if config.get_application_name().is_none() {
+        config.application_name("chatd");
+    }
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(PATIENCE);
+    }
+    if config.get_tcp_user_timeout().is_none() {
+        config.tcp_user_timeout(USER_TIMEOUT);
+    }
+    if !url.contains("keepalives") {
+        config.keepalives_idle(KEEPALIVE).keepalives_interval(KEEPALIVE / 2).keepalives_retries(3);
+    }
+    // Of several hosts, the one that is no standby.
+    config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+    Ok(config)
+}
+
+/// `host:port` of each server, for messages.
+pub fn place(config: &Config) -> String {
+    let ports = config.get_ports();
+    let port = |index: usize| ports.get(index).or(ports.first()).copied().unwrap_or(5432);
+    let shown = config.get_hosts().iter().enumerate().map(|(index, host)| match host {
+        Host::Tcp(name) => format!("{name}:{}", port(index)),
+        Host::Unix(directory) => directory.display().to_string(),
+    });
+    shown.collect::<Vec<_>>().join(", ")
+}
+
+/// What the server or the driver says, with its reasons.
+pub fn described(error: &Error) -> String {
+    if let Some(said) = error.as_db_error() {
+        return format!("{} ({})", said.message(), said.code().code());
+    }
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(reason) = cause {
+        // Writing to a string does not fail.
+        let _ = write!(text, ": {reason}");
+        cause = reason.source();
+    }
+    text
+}
+
+/// A connection.
+pub struct Link {
+    client: Client,
+    driver: JoinHandle<()>,
+    statements: HashMap<&'static str, Statement>,
+    /// Something was begun whose end was not seen.
+    busy: bool,
+    /// Between [`Link::beginning`] and the end of the transaction.
+    in_transaction: bool,
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        // It would wait for answers that nobody wants any more.
+        self.driver.abort();
+    }
+}
+
+impl Link {
+    async fn dial(config: &Config) -> Result<Self, Error> {
+        let (client, connection) = config.connect(NoTls).await?;
+        let driver = tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::warn!(error = %described(&error), "a connection to PostgreSQL ended");
+            }
+        });
+        let mut link =
+            Self { client, driver, statements: HashMap::new(), busy: false, in_transaction: false };
+        link.batch(SETTINGS).await?;
+        Ok(link)
+    }
+
+    fn is_usable(&self) -> bool {
+        !self.busy && !self.in_transaction && !self.client.is_closed()
+    }
+
+    /// What ends with an answer of the server leaves the connection usable, be it a refusal.
+    fn ended<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
+        self.busy = result.as_ref().is_err_and(|error| error.as_db_error().is_none());
+        result
+    }
+
+    /// Statements without parameters.
+    pub async fn batch(&mut self, sql: &str) -> Result<(), Error> {
+        self.busy = true;
+        let result = self.client.batch_execute(sql).await;
+        self.ended(result)
+    }
+
+    /// The rows of a statement, which is prepared when it comes for the first time.
+    pub async fn query(
+        &mut self,
+        sql: &'static str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Error> {
+        let statement = self.prepared(sql).await?;
+        self.busy = true;
+        let result = self.client.query(&statement, values).await;
+        self.ended(result)
+    }
+
+    /// The statement, prepared.
+    pub async fn prepared(&mut self, sql: &'static str) -> Result<Statement, Error> {
+        if let Some(statement) = self.statements.get(sql) {
+            return Ok(statement.clone());
+        }
+        self.busy = true;
+        let result = self.client.prepare(sql).await;
+        let statement = self.ended(result)?;
+        self.statements.insert(sql, statement.clone());
+        Ok(statement)
+    }
+
+    /// For several statements at once.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Says that from here on the connection is in a transaction, whoever begins it.
+    pub fn beginning(&mut self) {
+        self.in_transaction = true;
+    }
+
+    /// Makes what was done stay.
+    pub async fn commit(&mut self) -> Result<(), Error> {
+        self.batch("COMMIT").await?;
+        self.in_transaction = false;
+        Ok(())
+    }
+
+    /// Undoes what was done.
+    pub async fn rollback(&mut self) -> Result<(), Error> {
+        self.batch("ROLLBACK").await?;
+        self.in_transaction = false;
+        Ok(())
+    }
+}
+
+/// See the file's head.
+pub struct Pool {
+    config: Config,
+    permits: Semaphore,
+    idle: Mutex<Vec<Link>>,
+}
+
+/// A connection in use; it goes back when nothing is under way on it.
+pub struct Lease<'a> {
+    link: Option<Link>,
+    idle: &'a Mutex<Vec<Link>>,
+    _permit: SemaphorePermit<'a>,
+}
+
+impl Pool {
+    /// Dials nothing yet.
+    pub fn new(config: Config) -> Self {
+        Self { config, permits: Semaphore::new(LINKS), idle: Mutex::default() }
+    }
+
+    /// A connection, within [`PATIENCE`].
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn lease(&self) -> Result<Lease<'_>, String> {
+        let deadline = Instant::now() + PATIENCE;
+        let permit = match timeout_at(deadline, self.permits.acquire()).await {
+            Ok(Ok(permit)) => permit,
+            Ok(Err(closed)) => return Err(closed.to_string()),
+            Err(_) => return Err("all connections are busy".to_owned()),
+        };
+        let idle = self.usable();
+        let link = match idle {
+            Some(link) => link,
+            None => self.dial(deadline).await?,
+        };
+        Ok(Lease { link: Some(link), idle: &self.idle, _permit: permit })
+    }
+
+    fn usable(&self) -> Option<Link> {
+        let mut idle = self.idle.lock();
+        idle.retain(Link::is_usable);
+        idle.pop()
+    }
+
+    async fn dial(&self, deadline: Instant) -> Result<Link, String> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let refused = match timeout_at(deadline, Link::dial(&self.config)).await {
+                Ok(Ok(link)) => return Ok(link),
+                Ok(Err(error)) => described(&error),
+                Err(_) => "it did not answer in time".to_owned(),
+            };
+            if Instant::now() + pause >= deadline {
+                return Err(format!("{}: {refused}", place(&self.config)));
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(MAX_PAUSE);
+        }
+    }
+}
+
+impl std::ops::Deref for Lease<'_> {
+    type Target = Link;
+
+    fn deref(&self) -> &Link {
+        self.link.as_ref().expect("a lease holds its link until it is dropped")
+    }
+}
+
+impl std::ops::DerefMut for Lease<'_> {
+    fn deref_mut(&mut self) -> &mut Link {
+        self.link.as_mut().expect("a lease holds its link until it is dropped")
+    }
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        if let Some(link) = self.link.take().filter(Link::is_usable) {
+            self.idle.lock().push(link);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_understood_or_refused_without_its_password() {
+        for good in [
+            "postgres://u:secret@h/db",
+            "postgresql://u@h:6000,g:6001/db?application_name=x&options=-csearch_path%3Dmoney",
+            "postgres://u:secret@h/db?sslmode=disable",
+        ] {
+            assert!(config(good).is_ok(), "{good}");
+        }
+        for (bad, reason) in [
+            ("", "postgres://"),
+            ("mysql://u:secret@h/db", "postgres://"),
+            ("host=h password=secret", "postgres://"),
+            ("postgres://", "no host"),
+            ("postgres://u:secret@h/db?sslmode=require", "TLS"),
+            ("postgres://u:secret@h/db?sslmode=verify-full", "sslmode"),
+            ("postgres://u:secret@h:port/db", "port"),
+            ("postgres://u:secret@h/db?secret_option=secret_value", "option"),
+        ] {
+            let refused = config(bad).expect_err(bad);
+            assert!(refused.contains(reason), "{bad}: {refused}");
+            assert!(!refused.contains("secret@") && !refused.contains("secret_value"), "{refused}");
+        }
+        assert_eq!(place(&config("postgres://u:secret@h:6000,g/db").unwrap()), "h:6000, g:5432");
+    }
+}

@@ -1,0 +1,232 @@
+//! One transaction that posts transfers: lock the accounts, ask the book, write what it says.
+//!
+//! Invariant: accounts are made and locked in the order of app and name, by whoever posts, so that no two wait for
+//! each other; and before a transfer gets its number, so that the numbers of a wallet rise in the order of commits.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use chat_protocol::wallet::TransferKind;
+use futures_util::future::join4;
+use tokio_postgres::Row;
+use tokio_postgres::error::{Error, SqlState};
+use tokio_postgres::types::ToSql;
+
+use super::pool::{Lease, described};
+use crate::money::Terms;
+use crate::money::ledger::book::{Account, BANK, Book, Posting};
+use crate::money::ledger::rows::{PostingRow, corrupt, signed};
+use crate::money::ledger::{LedgerError, Posted};
+
+/// How often a transaction that met another one begins again.
+const TRIES: u32 = 10;
+/// Pause before the first repetition, times the number of the try, up to twice as long.
+const PAUSE: Duration = Duration::from_millis(5);
+
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+const CREATE: &str = "INSERT INTO chat_account(app, name, balance)
+    SELECT app, name, 0 FROM unnest($1::bigint[], $2::text[]) AS wanted(app, name)
+    ON CONFLICT DO NOTHING";
+const LOCK: &str = "SELECT app, name, balance FROM chat_account
+    JOIN unnest($1::bigint[], $2::text[]) AS wanted(app, name) USING (app, name)
+    ORDER BY app, name FOR UPDATE OF chat_account";
+const POSTED: &str = "SELECT app, id, debit, credit, amount, kind, packet FROM chat_transfer
+    JOIN unnest($1::bigint[], $2::text[]) AS wanted(app, id) USING (app, id)";
+const WRITE: &str = "WITH posted AS (
+        INSERT INTO chat_transfer(app, id, debit, credit, amount, kind, packet, time)
+        SELECT app, id, debit, credit, amount, kind, packet, $1::bigint
+        FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::text[])
+            WITH ORDINALITY AS new(app, id, debit, credit, amount, kind, packet, place)
+        ORDER BY place RETURNING 1),
+    changed AS (
+        UPDATE chat_account SET balance = now.balance
+        FROM unnest($9::bigint[], $10::text[], $11::bigint[]) AS now(app, name, balance)
+        WHERE chat_account.app = now.app AND chat_account.name = now.name RETURNING 1)
+    SELECT (SELECT count(*) FROM posted), (SELECT count(*) FROM changed)";
+const PUT_TERMS: &str = "INSERT INTO chat_escrow(app, packet, terms, created, expires)
+    VALUES ($1, $2, $3::text::json, $4, $5)";
+const CLOSE: &str = "UPDATE chat_escrow SET closed = TRUE
+    FROM unnest($1::bigint[], $2::text[]) AS done(app, packet)
+    WHERE chat_escrow.app = done.app AND chat_escrow.packet = done.packet";
+
+/// What is to be posted in one transaction.
+pub struct Batch<'a> {
+    pub postings: &'a [&'a Posting],
+    /// To be kept with the first of them.
+    pub terms: Option<&'a Terms>,
+    pub now_ms: u64,
+}
+
+/// What became of each posting, and the book after them.
+pub type Done = (Vec<Result<Posted, LedgerError>>, Book);
+
+enum Failure {
+    Database(Error),
+    Ledger(LedgerError),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::Database(error)
+    }
+}
+
+impl From<LedgerError> for Failure {
+    fn from(error: LedgerError) -> Self {
+        Failure::Ledger(error)
+    }
+}
+
+/// Whether the transaction was undone because of another one, and may succeed when it begins again.
+fn is_conflict(error: &Error) -> bool {
+    let conflicts =
+        [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED, SqlState::UNIQUE_VIOLATION];
+    error.code().is_some_and(|code| conflicts.contains(code))
+}
+
+/// An error of the database in the words of the port.
+pub fn refusal(error: &Error) -> LedgerError {
+    // Classes 22 and 23: a value or a constraint.
+    let cannot_be = |code: &SqlState| code.code().starts_with("22") || code.code().starts_with("23");
+    if error.code().is_some_and(cannot_be) {
+        corrupt(&described(error))
+    } else {
+        LedgerError::Unreachable(described(error))
+    }
+}
+
+/// Posts what may be posted; the rest is refused one by one.
+pub async fn post(link: &mut Lease<'_>, batch: &Batch<'_>) -> Result<Done, LedgerError> {
+    for attempt in 1.. {
+        let failure = match try_post(link, batch).await {
+            Ok(done) => return Ok(done),
+            Err(failure) => failure,
+        };
+        // When this fails the connection is not used again, and the server undoes what was done on it.
+        let undone = link.rollback().await;
+        let error = match failure {
+            Failure::Ledger(error) => return Err(error),
+            Failure::Database(error) => error,
+        };
+        if !is_conflict(&error) || attempt == TRIES || undone.is_err() {
+            return Err(refusal(&error));
+        }
+        tokio::time::sleep(rand::random_range(PAUSE..2 * PAUSE) * attempt).await;
+    }
+    unreachable!("the last try ends the loop")
+}
+
+async fn try_post(link: &mut Lease<'_>, batch: &Batch<'_>) -> Result<Done, Failure> {
+    let mut book = open_book(link, batch.postings).await?;
+    let results: Vec<_> = batch.postings.iter().map(|posting| book.post(posting)).collect();
+    if book.new_postings().is_empty() {
+        link.rollback().await?;
+        return Ok((results, book));
+    }
+    write(link, &book, batch.now_ms).await?;
+    if let Some(terms) = batch.terms {
+        put_terms(link, terms).await?;
+    }
+    close(link, &book).await?;
+    link.commit().await?;
+    Ok((results, book))
+}
+
+/// Apps and names side by side, as arrays for a statement.
+fn columns(accounts: &BTreeSet<Account>) -> (Vec<i64>, Vec<&str>) {
+    accounts.iter().map(|(app, name)| (i64::from(*app), name.as_str())).unzip()
+}
+
+/// Begins the transaction and locks what the postings touch: one journey to the server.
+async fn open_book(link: &mut Lease<'_>, postings: &[&Posting]) -> Result<Book, Failure> {
+    // Packets' accounts are made only when they are funded; a wallet that gives nothing need not exist.
+    let new: BTreeSet<_> = postings
+        .iter()
+        .flat_map(|posting| [Some(posting.to()), (posting.debit == BANK).then(|| posting.from())])
+        .flatten()
+        .collect();
+    let touched: BTreeSet<_> = postings.iter().flat_map(|posting| [posting.from(), posting.to()]).collect();
+    let ids: BTreeSet<_> = postings.iter().map(|posting| (posting.app, posting.id.clone())).collect();
+    let (new, touched, ids) = (columns(&new), columns(&touched), columns(&ids));
+    let create = link.prepared(CREATE).await?;
+    let lock = link.prepared(LOCK).await?;
+    let posted = link.prepared(POSTED).await?;
+    link.beginning();
+    let client = link.client();
+    let (begun, created, locked, found) = join4(
+        client.batch_execute(BEGIN),
+        client.execute(&create, &[&new.0, &new.1]),
+        client.query(&lock, &[&touched.0, &touched.1]),
+        client.query(&posted, &[&ids.0, &ids.1]),
+    )
+    .await;
+    begun?;
+    created?;
+    let mut book = Book::default();
+    for row in locked? {
+        book.show_account((app(&row)?, row.try_get(1)?), row.try_get(2)?);
+    }
+    for row in found? {
+        let found = PostingRow {
+            app: app(&row)?,
+            id: row.try_get(1)?,
+            debit: row.try_get(2)?,
+            credit: row.try_get(3)?,
+            amount: row.try_get(4)?,
+            kind: row.try_get(5)?,
+            packet: row.try_get(6)?,
+        };
+        book.show_posted(found.read()?);
+    }
+    Ok(book)
+}
+
+fn app(row: &Row) -> Result<u32, Failure> {
+    let app: i64 = row.try_get(0)?;
+    Ok(u32::try_from(app).map_err(|_| corrupt(&format!("{app} is no app")))?)
+}
+
+async fn write(link: &mut Lease<'_>, book: &Book, now_ms: u64) -> Result<(), Failure> {
+    let new = book.new_postings();
+    let apps: Vec<_> = new.iter().map(|posting| i64::from(posting.app)).collect();
+    let texts = |text: fn(&Posting) -> &str| new.iter().map(text).collect::<Vec<_>>();
+    let (ids, debits) = (texts(|posting| &posting.id), texts(|posting| &posting.debit));
+    let (credits, kinds) = (texts(|posting| &posting.credit), texts(|posting| posting.kind.as_str()));
+    let amounts: Vec<_> = new.iter().map(|posting| posting.amount).collect();
+    let packets: Vec<_> = new.iter().map(|posting| posting.packet.as_deref()).collect();
+    let changes: Vec<_> = book.changes().collect();
+    let changed_apps: Vec<_> = changes.iter().map(|((app, _), _)| i64::from(*app)).collect();
+    let names: Vec<_> = changes.iter().map(|((_, name), _)| name.as_str()).collect();
+    let balances: Vec<_> = changes.iter().map(|(_, balance)| *balance).collect();
+    let time = signed(now_ms);
+    let values: [&(dyn ToSql + Sync); 11] =
+        [&time, &apps, &ids, &debits, &credits, &amounts, &kinds, &packets, &changed_apps, &names, &balances];
+    let written = link.query(WRITE, &values).await?;
+    let counts = match written.first() {
+        Some(row) => (row.try_get::<_, i64>(0)?, row.try_get::<_, i64>(1)?),
+        None => (0, 0),
+    };
+    if counts != (new.len() as i64, changes.len() as i64) {
+        return Err(corrupt(&"an account that was locked is not there").into());
+    }
+    Ok(())
+}
+
+async fn put_terms(link: &mut Lease<'_>, terms: &Terms) -> Result<(), Failure> {
+    let json = serde_json::to_string(terms).map_err(|error| corrupt(&error))?;
+    let (created, expires) = (signed(terms.created_ms), signed(terms.expires_ms));
+    link.query(PUT_TERMS, &[&i64::from(terms.app), &terms.packet.as_str(), &json, &created, &expires])
+        .await?;
+    Ok(())
+}
+
+/// Closes the packets that were refunded.
+async fn close(link: &mut Lease<'_>, book: &Book) -> Result<(), Failure> {
+    let refunds = book.new_postings().iter().filter(|posting| posting.kind == TransferKind::Refund);
+    let (apps, packets): (Vec<_>, Vec<_>) =
+        refunds.map(|posting| (i64::from(posting.app), posting.packet.as_deref())).unzip();
+    if !apps.is_empty() {
+        link.query(CLOSE, &[&apps, &packets]).await?;
+    }
+    Ok(())
+}

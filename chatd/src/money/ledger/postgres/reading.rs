@@ -1,0 +1,166 @@
+//! The statements that only read.
+//!
+//! Invariant: each answer is of one moment.
+
+use chat_protocol::wallet::Transfer;
+use chat_protocol::{AppId, PacketId, UserId};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Error, Row};
+
+use super::pool::Link;
+use super::posting::refusal;
+use crate::money::Cents;
+use crate::money::ledger::rows::{self, EscrowRow, PaidRow, TransferRow, signed};
+use crate::money::ledger::{Check, Escrow, LedgerError, Paid, book};
+
+const BALANCE: &str = "SELECT balance FROM chat_account WHERE app = $1 AND name = $2";
+const TRANSFERS: &str = "(SELECT number, id, kind, -amount, packet, time FROM chat_transfer
+        WHERE app = $1 AND debit = $2 AND number < $3 ORDER BY number DESC LIMIT $4)
+    UNION ALL
+    (SELECT number, id, kind, amount, packet, time FROM chat_transfer
+        WHERE app = $1 AND credit = $2 AND number < $3 ORDER BY number DESC LIMIT $4)
+    ORDER BY number DESC LIMIT $4";
+const PAID: &str =
+    "SELECT kind, credit, amount, time FROM chat_transfer WHERE app = $1 AND debit = $2 ORDER BY number";
+
+/// Columns of an [`EscrowRow`] for the rows of `chat_escrow`, here called `e`.
+macro_rules! escrow_sql {
+    ($rest:literal) => {
+        concat!(
+            "SELECT e.terms::text, a.balance, e.announced, e.closed FROM chat_escrow AS e
+             JOIN chat_account AS a ON a.app = e.app AND a.name = 'escrow:' || e.packet ",
+            $rest
+        )
+    };
+}
+
+const ESCROW: &str = escrow_sql!("WHERE e.app = $1 AND e.packet = $2");
+const ESCROWS: &str = escrow_sql!("WHERE e.app = $1 AND e.packet > $2 ORDER BY e.packet LIMIT $3");
+const DUE: &str = escrow_sql!(
+    "WHERE (e.app, e.packet) IN
+        ((SELECT app, packet FROM chat_escrow
+            WHERE NOT closed AND expires <= $2 ORDER BY expires LIMIT $3)
+         UNION (SELECT app, packet FROM chat_escrow
+            WHERE NOT closed AND NOT announced AND created <= $1 ORDER BY expires LIMIT $3))
+     ORDER BY e.expires LIMIT $3"
+);
+/// The sum, beside each account that is wrong, or once with nothing beside it.
+const CHECK: &str = "WITH moved AS (
+        SELECT name, sum(amount) AS amount FROM (
+            SELECT credit AS name, amount FROM chat_transfer WHERE app = $1
+            UNION ALL SELECT debit, -amount FROM chat_transfer WHERE app = $1) AS side
+        GROUP BY name),
+    compared AS (
+        SELECT coalesce(a.name, m.name) AS name, coalesce(a.balance, 0) AS balance,
+            coalesce(a.balance, 0) - coalesce(m.amount, 0) AS off
+        FROM (SELECT name, balance FROM chat_account WHERE app = $1) AS a FULL JOIN moved AS m USING (name))
+    SELECT greatest(least(total.cents, 9223372036854775807), -9223372036854775808)::bigint, wrong.name,
+        greatest(least(wrong.off, 9223372036854775807), -9223372036854775808)::bigint
+    FROM (SELECT coalesce(sum(balance), 0) AS cents FROM compared) AS total
+    LEFT JOIN (SELECT name, off FROM compared WHERE off <> 0 ORDER BY name LIMIT 100) AS wrong ON TRUE
+    ORDER BY wrong.name";
+
+/// The rows of a statement, each as `read` takes it.
+async fn list<R, T>(
+    link: &mut Link,
+    sql: &'static str,
+    values: &[&(dyn ToSql + Sync)],
+    take: fn(&Row) -> Result<R, Error>,
+    read: fn(R) -> Result<T, LedgerError>,
+) -> Result<Vec<T>, LedgerError> {
+    let found = link.query(sql, values).await.map_err(|error| refusal(&error))?;
+    let taken: Result<Vec<_>, _> = found.iter().map(take).collect();
+    rows::all(taken.map_err(|error| rows::corrupt(&error))?, read)
+}
+
+fn take_escrow(row: &Row) -> Result<EscrowRow, Error> {
+    Ok(EscrowRow {
+        terms: row.try_get(0)?,
+        balance: row.try_get(1)?,
+        announced: row.try_get(2)?,
+        closed: row.try_get(3)?,
+    })
+}
+
+/// Cents of an account; 0 when there is none.
+pub async fn balance(link: &mut Link, app: AppId, name: &str) -> Result<Cents, LedgerError> {
+    let found = list(link, BALANCE, &[&i64::from(app), &name], |row| row.try_get(0), rows::count).await?;
+    Ok(found.first().copied().unwrap_or_default())
+}
+
+/// A page of a wallet's transfers, the newest first.
+pub async fn transfers(
+    link: &mut Link,
+    app: AppId,
+    user: &UserId,
+    before: u64,
+    limit: u32,
+) -> Result<Vec<Transfer>, LedgerError> {
+    let take = |row: &Row| {
+        Ok(TransferRow {
+            number: row.try_get(0)?,
+            id: row.try_get(1)?,
+            kind: row.try_get(2)?,
+            amount: row.try_get(3)?,
+            packet: row.try_get(4)?,
+            time: row.try_get(5)?,
+        })
+    };
+    let (app, wallet, before, limit) = (i64::from(app), book::wallet(user), signed(before), i64::from(limit));
+    list(link, TRANSFERS, &[&app, &wallet, &before, &limit], take, TransferRow::read).await
+}
+
+/// One packet.
+pub async fn escrow(link: &mut Link, app: AppId, packet: &PacketId) -> Result<Option<Escrow>, LedgerError> {
+    let values: [&(dyn ToSql + Sync); 2] = [&i64::from(app), &packet.as_str()];
+    Ok(list(link, ESCROW, &values, take_escrow, EscrowRow::read).await?.pop())
+}
+
+/// Packets by ascending id.
+pub async fn escrows(
+    link: &mut Link,
+    app: AppId,
+    after: Option<&PacketId>,
+    limit: u32,
+) -> Result<Vec<Escrow>, LedgerError> {
+    let (app, after, limit) = (i64::from(app), after.map_or("", PacketId::as_str), i64::from(limit));
+    list(link, ESCROWS, &[&app, &after, &limit], take_escrow, EscrowRow::read).await
+}
+
+/// Packets with which there is something to do.
+pub async fn due(
+    link: &mut Link,
+    created_ms: u64,
+    expired_ms: u64,
+    limit: u32,
+) -> Result<Vec<Escrow>, LedgerError> {
+    let (created, expired, limit) = (signed(created_ms), signed(expired_ms), i64::from(limit));
+    list(link, DUE, &[&created, &expired, &limit], take_escrow, EscrowRow::read).await
+}
+
+/// What left an escrow.
+pub async fn paid(link: &mut Link, app: AppId, packet: &PacketId) -> Result<Vec<Paid>, LedgerError> {
+    let take = |row: &Row| {
+        Ok(PaidRow {
+            kind: row.try_get(0)?,
+            credit: row.try_get(1)?,
+            amount: row.try_get(2)?,
+            time: row.try_get(3)?,
+        })
+    };
+    list(link, PAID, &[&i64::from(app), &book::escrow(packet)], take, PaidRow::read).await
+}
+
+/// Compares all balances of an app with all its transfers.
+pub async fn check(link: &mut Link, app: AppId) -> Result<Check, LedgerError> {
+    link.beginning();
+    let begun = link.batch("BEGIN READ ONLY; SET LOCAL statement_timeout = '120s'").await;
+    begun.map_err(|error| refusal(&error))?;
+    let take = |row: &Row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
+    let found: Vec<(i64, Option<String>, Option<i64>)> =
+        list(link, CHECK, &[&i64::from(app)], take, Ok).await?;
+    link.commit().await.map_err(|error| refusal(&error))?;
+    let sum = found.first().map_or(0, |(sum, ..)| *sum);
+    let wrong = found.into_iter().filter_map(|(_, name, off)| name.zip(off)).collect();
+    Ok(Check { sum, wrong })
+}

@@ -1,0 +1,120 @@
+//! The PostgreSQL tables of the ledger, and the way to them from earlier versions of chatd.
+//!
+//! Invariant: a step that was ever released stays as it is; a change of the tables is a new step. Any number of chatd
+//! may start at once, and one of them takes the steps.
+//!
+//! | table | a row is |
+//! |---|---|
+//! | `chat_ledger` | how many steps were taken; one row |
+//! | `chat_account` | who holds money: `bank`, `wallet:USER` or `escrow:PACKET` of an app, and how many cents |
+//! | `chat_transfer` | cents that went from one account to another; never changed, never removed |
+//! | `chat_escrow` | a packet: its terms, and how far it got |
+
+use tokio_postgres::Error;
+
+use super::pool::{Link, described};
+
+/// Each leads from the version that is its index to the next one.
+const STEPS: &[&str] = &[r#"CREATE TABLE chat_account(
+        app BIGINT NOT NULL, name TEXT COLLATE "C" NOT NULL,
+        balance BIGINT NOT NULL CHECK(balance >= 0 OR name = 'bank'),
+        PRIMARY KEY(app, name)) WITH (fillfactor = 80);
+    CREATE TABLE chat_transfer(
+        number BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, app BIGINT NOT NULL, id TEXT COLLATE "C" NOT NULL,
+        debit TEXT COLLATE "C" NOT NULL, credit TEXT COLLATE "C" NOT NULL CHECK(credit <> debit),
+        amount BIGINT NOT NULL CHECK(amount > 0),
+        kind TEXT NOT NULL CHECK(kind IN ('deposit', 'packet', 'grab', 'refund')),
+        packet TEXT, time BIGINT NOT NULL, UNIQUE(app, id));
+    CREATE INDEX chat_transfer_from ON chat_transfer(app, debit, number);
+    CREATE INDEX chat_transfer_to ON chat_transfer(app, credit, number);
+    CREATE FUNCTION chat_transfer_stays() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION 'a transfer never changes and is never removed'; END $$;
+    CREATE TRIGGER chat_transfer_stays BEFORE UPDATE OR DELETE ON chat_transfer
+        FOR EACH ROW EXECUTE FUNCTION chat_transfer_stays();
+    CREATE TRIGGER chat_transfers_stay BEFORE TRUNCATE ON chat_transfer
+        FOR EACH STATEMENT EXECUTE FUNCTION chat_transfer_stays();
+    CREATE TABLE chat_escrow(
+        app BIGINT NOT NULL, packet TEXT COLLATE "C" NOT NULL, terms JSON NOT NULL,
+        created BIGINT NOT NULL, expires BIGINT NOT NULL,
+        announced BOOLEAN NOT NULL DEFAULT FALSE, closed BOOLEAN NOT NULL DEFAULT FALSE,
+        PRIMARY KEY(app, packet));
+    CREATE INDEX chat_escrow_open ON chat_escrow(expires) WHERE NOT closed;
+    CREATE INDEX chat_escrow_silent ON chat_escrow(expires) WHERE NOT closed AND NOT announced"#];
+
+/// Lock of the database that is held while the tables are made.
+const LOCK: i64 = 0x6368_6174_6c65_6467;
+
+/// Brings the tables to the newest version.
+///
+/// # Errors
+/// A text for the operator.
+pub async fn prepare(link: &mut Link) -> Result<(), String> {
+    bring_up(link).await.map_err(|failure| match failure {
+        Failure::Database(error) => described(&error),
+        Failure::Unfit(text) => text,
+    })
+}
+
+/// Why the tables cannot be used.
+enum Failure {
+    Database(Error),
+    Unfit(String),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::Database(error)
+    }
+}
+
+async fn bring_up(link: &mut Link) -> Result<(), Failure> {
+    let encoding = link.value("SHOW server_encoding").await?;
+    if encoding.as_deref() != Some("UTF8") {
+        let encoding = encoding.unwrap_or_default();
+        return Err(Failure::Unfit(format!("the database has the encoding {encoding}, not UTF8")));
+    }
+    if link.value("SELECT current_schema()::text").await?.is_none() {
+        let text = "no schema of the search_path exists; create the schema first";
+        return Err(Failure::Unfit(text.to_owned()));
+    }
+    // Taken steps need no right to create tables.
+    if taken(link).await? == STEPS.len() {
+        return Ok(());
+    }
+    link.beginning();
+    link.batch("BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = 0").await?;
+    link.batch(&format!("SELECT pg_advisory_xact_lock({LOCK})")).await?;
+    let version = taken(link).await?;
+    if version == 0 {
+        link.batch("CREATE TABLE IF NOT EXISTS chat_ledger(version INTEGER NOT NULL)").await?;
+        link.batch("DELETE FROM chat_ledger; INSERT INTO chat_ledger VALUES (0)").await?;
+    }
+    for step in &STEPS[version..] {
+        link.batch(step).await?;
+    }
+    link.batch(&format!("UPDATE chat_ledger SET version = {}", STEPS.len())).await?;
+    link.commit().await?;
+    Ok(())
+}
+
+/// How many steps were taken.
+async fn taken(link: &mut Link) -> Result<usize, Failure> {
+    let version = match link.value("SELECT to_regclass('chat_ledger')::text").await? {
+        None => return Ok(0),
+        Some(_) => link.value("SELECT max(version)::text FROM chat_ledger").await?,
+    };
+    let version = version.and_then(|text| text.parse().ok()).unwrap_or(0);
+    let known = STEPS.len();
+    if version > known {
+        let text = format!("the tables have version {version}, this chatd knows {known}");
+        return Err(Failure::Unfit(text));
+    }
+    Ok(version)
+}
+
+impl Link {
+    /// The one text that a query without parameters gives.
+    async fn value(&mut self, sql: &'static str) -> Result<Option<String>, Error> {
+        self.query(sql, &[]).await?.first().map_or(Ok(None), |row| row.try_get(0))
+    }
+}
