@@ -139,7 +139,7 @@ async fn the_skip_travels_with_the_message(world: World) {
     }
     peer.seen.has(&WORLD, 3).await;
     for (event, wanted) in peer.seen.events(&WORLD).iter().zip(skips) {
-        assert!(matches!(event, Event::Message { skip, .. } if *skip == wanted), "{event:?}");
+        assert!(matches!(event, Event::Message { entry, .. } if entry.skip == wanted), "{event:?}");
     }
 }
 

@@ -59,9 +59,9 @@ impl Node {
     }
     fn got(&self, topic: &Topic) -> Vec<(u64, String, Effect)> {
         let of = |event| match event {
-            Event::Message { entry, effect, .. } => {
+            Event::Message { entry, .. } => {
                 let kind = members(&entry)["type"].as_str().unwrap_or("").to_owned();
-                Some((entry.offset, kind, effect))
+                Some((entry.offset, kind, entry.effect))
             }
             Event::Notice(_) => None,
         };
@@ -113,7 +113,7 @@ async fn a_cut_node_learns_of_recalls_and_leavers() {
     assert_eq!(
         reader.got(&topic),
         [
-            plain(2, "join"),
+            (2, "join".to_owned(), Effect::Joined(user("a"))),
             plain(3, "text"),
             plain(4, "recalled"),
             plain(5, "text"),

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use chat_tests::broker::{APP, group, user};
 use chat_tests::engine::{Engine, Node, dismiss, group_id, join, kick, leave, members, names};
 use chat_tests::wait::{SOON, until};
-use chatd::broker::{BrokerError, Effect, Event, Range};
+use chatd::broker::{BrokerError, Effect, Event, Range, Topic};
 use chatd::groups::{Change, Group, GroupError, Joined};
 use serde_json::json;
 
@@ -25,14 +25,14 @@ async fn groups_of(node: &Node, name: &str) -> Vec<Joined> {
     node.groups.of_user(APP, &user(name)).await.expect("listed")
 }
 
-fn joined(name: &str, since: u64) -> Joined {
-    Joined { group: group_id(name), since }
+async fn joined(node: &Node, name: &str, since: u64) -> Joined {
+    Joined { group: group_id(name), since, epoch: node.log(&group(name).0).await.epoch }
 }
 
 /// The effects of a group's entries as a subscriber got them, with their offsets.
 fn effects(node: &Node, name: &str) -> Vec<(u64, Effect)> {
     let of = |event| match event {
-        Event::Message { entry, effect, .. } => Some((entry.offset, effect)),
+        Event::Message { entry, .. } => Some((entry.offset, entry.effect)),
         Event::Notice(_) => None,
     };
     node.seen.events(&group(name).1).into_iter().filter_map(of).collect()
@@ -94,9 +94,8 @@ async fn a_change_is_an_entry_with_its_effect(engine: Engine) {
     let told: Vec<_> = changes.iter().map(|c| (c.changed, c.member_count, c.offset)).collect();
     assert_eq!(told, [(true, 2, 2), (true, 3, 3), (true, 2, 5), (true, 1, 6), (true, 0, 7)]);
     nodes[1].seen.has(&topic, 7).await;
-    let left = |name| Effect::Left(user(name));
-    let wanted =
-        [Effect::None, Effect::None, Effect::None, Effect::None, left("b"), left("c"), Effect::Dismissed];
+    let (came, left) = (|name| Effect::Joined(user(name)), |name| Effect::Left(user(name)));
+    let wanted = [came("o"), came("b"), came("c"), Effect::None, left("b"), left("c"), Effect::Dismissed];
     assert_eq!(effects(&nodes[1], "g"), (1..).zip(wanted).collect::<Vec<_>>());
     let kinds = ["create", "join", "join", "text", "leave", "kick", "dismiss"];
     let authors = ["o", "b", "c", "b", "b", "o", "o"];
@@ -114,6 +113,25 @@ async fn a_change_is_an_entry_with_its_effect(engine: Engine) {
     }
 }
 
+async fn who_joins_is_told_in_the_order_of_joining(engine: Engine) {
+    let nodes = [engine.node().await, engine.node().await];
+    let inbox = Topic::Inbox(APP, user("b"));
+    nodes[1].follow(&inbox).await;
+    nodes[0].create("g", &["o", "b"]).await;
+    nodes[0].create("h", &["b"]).await;
+    nodes[0].change("g", join("b")).await;
+    let wanted = [joined(&nodes[0], "g", 2).await, joined(&nodes[0], "h", 1).await];
+    nodes[0].change("g", leave("b")).await;
+    nodes[0].change("g", join("b")).await;
+    nodes[1].seen.has(&inbox, 3).await;
+    let told = |event: &Event| match event {
+        Event::Notice(notice) => Joined::told(notice).expect("where he joined"),
+        Event::Message { .. } => panic!("{event:?}"),
+    };
+    let told: Vec<_> = nodes[1].seen.events(&inbox).iter().map(told).collect();
+    assert_eq!(told, [&wanted[..], &[joined(&nodes[0], "g", 4).await]].concat(), "a repeat tells nothing");
+}
+
 async fn the_log_holds_the_changes(engine: Engine) {
     let node = engine.node().await;
     node.create("g", &["o", "b"]).await;
@@ -122,6 +140,8 @@ async fn the_log_holds_the_changes(engine: Engine) {
     assert_eq!((page.head, page.epoch), (3, changed.epoch));
     let kinds: Vec<_> = page.entries.iter().map(|entry| members(entry)["type"].clone()).collect();
     assert_eq!(kinds, ["create", "join", "kick"]);
+    let effects: Vec<_> = page.entries.into_iter().map(|entry| entry.effect).collect();
+    assert_eq!(effects, [Effect::Joined(user("o")), Effect::Joined(user("b")), Effect::Left(user("b"))]);
 }
 
 async fn repeats_change_nothing(engine: Engine) {
@@ -231,13 +251,18 @@ async fn a_user_knows_his_groups(engine: Engine) {
     node.change("g1", join("b")).await;
     node.change("{g}", join("b")).await;
     node.change("g:2", kick("o", "x")).await;
-    assert_eq!(groups_of(&node, "b").await, [joined("g1", 4), joined("{g}", 3)]);
-    assert_eq!(groups_of(&node, "x").await, [joined("g1", 2), joined("{g}", 2)]);
-    assert_eq!(groups_of(&node, "o").await, [joined("g1", 1), joined("g:2", 1), joined("{g}", 1)]);
+    assert_eq!(groups_of(&node, "b").await, [joined(&node, "g1", 4).await, joined(&node, "{g}", 3).await]);
+    assert_eq!(groups_of(&node, "x").await, [joined(&node, "g1", 2).await, joined(&node, "{g}", 2).await]);
+    let own = [joined(&node, "g1", 1).await, joined(&node, "g:2", 1).await, joined(&node, "{g}", 1).await];
+    assert_eq!(groups_of(&node, "o").await, own);
     assert_eq!(node.groups.of_user(APP + 1, &user("o")).await, Ok(vec![]));
     node.change("g1", leave("b")).await;
     node.change("g1", join("b")).await;
-    assert_eq!(groups_of(&node, "b").await[0], joined("g1", 6), "what counts is the latest joining");
+    assert_eq!(
+        groups_of(&node, "b").await[0],
+        joined(&node, "g1", 6).await,
+        "what counts is the latest joining"
+    );
     for (name, member) in [("x", true), ("nobody", false)] {
         assert_eq!(node.groups.is_member(APP, &group_id("g1"), &user(name)).await, Ok(member));
     }
@@ -319,7 +344,7 @@ async fn a_group_outlives_the_node(engine: Engine) {
     let epoch = node.log(&group("g").0).await.epoch;
     let node = engine.reopen(node).await;
     assert_eq!(members_of(&node, "g").await, ["b", "o"]);
-    assert_eq!(groups_of(&node, "b").await, [joined("g", 2)]);
+    assert_eq!(groups_of(&node, "b").await, [joined(&node, "g", 2).await]);
     let changed = node.change("g", Change::Leave(user("b"))).await;
     assert_eq!((changed.offset, changed.epoch), (3, epoch));
 }
@@ -329,6 +354,7 @@ chat_tests::engine_laws! {
     one_of_many_who_create_at_the_same_moment_owns,
     a_group_that_is_not_there_is_no_group,
     a_change_is_an_entry_with_its_effect,
+    who_joins_is_told_in_the_order_of_joining,
     the_log_holds_the_changes,
     repeats_change_nothing,
     only_the_owner_rules_and_he_stays,

@@ -15,6 +15,7 @@
 //! - [`Broker::recall`] takes the content of an entry away for good; the entry keeps its place.
 
 pub mod embedded;
+mod entry;
 pub mod redis;
 
 use std::sync::Arc;
@@ -22,6 +23,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chat_protocol::{AppId, Code, GroupId, MsgId, Refusal, Target, UserId};
+
+pub use self::entry::{ConnectionId, Effect, Entry, Skip};
 
 /// An ordered log of messages.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -81,26 +84,6 @@ pub enum Topic {
     Inbox(AppId, UserId),
 }
 
-/// One WebSocket connection, unique over all nodes and restarts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ConnectionId {
-    /// Random number of the node's process.
-    pub node: u64,
-    /// Counter within the process.
-    pub number: u64,
-}
-
-/// Who gets no copy of a live delivery.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Skip {
-    /// Everyone gets one.
-    Nobody,
-    /// All connections of a user.
-    User(UserId),
-    /// The connection that sent it, which has the answer instead.
-    Connection(ConnectionId),
-}
-
 /// A message on its way into the log.
 #[derive(Debug, Clone)]
 pub struct Outgoing {
@@ -129,21 +112,6 @@ pub struct Receipt {
     pub time: u64,
     /// Whether it had been appended before.
     pub duplicate: bool,
-}
-
-/// A message in the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// Its number, from 1.
-    pub offset: u64,
-    /// Which history the offset belongs to.
-    pub epoch: Arc<str>,
-    /// When it was logged, Unix milliseconds.
-    pub time: u64,
-    /// The sender's id for it.
-    pub msg_id: MsgId,
-    /// JSON members of the push without the braces, as [`Outgoing::members`].
-    pub members: Bytes,
 }
 
 /// Which part of a log to read.
@@ -175,24 +143,9 @@ pub enum Event {
         conversation: Conversation,
         /// The message.
         entry: Entry,
-        /// Who gets no copy.
-        skip: Skip,
-        /// What it does to the group besides being read.
-        effect: Effect,
     },
     /// Something that is not kept.
     Notice(Notice),
-}
-
-/// What an entry of a group's log does to the group. Readers who are gone get the entry, and nothing after it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Effect {
-    /// Nothing: an ordinary message.
-    None,
-    /// The user is no member any more.
-    Left(UserId),
-    /// The group is no more.
-    Dismissed,
 }
 
 /// A push that is in no log: delivered at most once.

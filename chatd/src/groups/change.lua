@@ -5,7 +5,7 @@
 -- ARGV  1 'create', 'join', 'leave', 'kick' or 'dismiss'   2 who acts   3 the user concerned   4 now ms
 --       5 epoch for a new history   6 messages kept per log   7 how long ms, or 0   8 group id
 --       9 the group as its members name it   10 channel   11 first line of the entry   12 its body
---       13 name of a new group
+--       13 name of a new group   14 channel of the user's inbox   15 notice that he is a member
 -- Answer: outcome, members after the change, offset and epoch of the newest entry
 
 local action, actor, user = ARGV[1], ARGV[2], ARGV[3]
@@ -54,6 +54,10 @@ else
   end
 end
 redis.call('PUBLISH', ARGV[10], payload)
+if action == 'create' or action == 'join' then
+  local place = string.format(',"offset":%d,"epoch":"%s"}', offset, epoch)
+  redis.call('PUBLISH', ARGV[14], string.sub(ARGV[15], 1, -2) .. place)
+end
 
 if action == 'dismiss' then
   -- What the members keep about the group counts no more and is removed when it is read.

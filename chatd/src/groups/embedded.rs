@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::{Change, Changed, Group, GroupError, Groups, Joined, Members};
 use crate::broker::embedded::{Embedded, Step, log};
-use crate::broker::{BrokerError, Conversation, Effect, Outgoing, Receipt, Skip};
+use crate::broker::{BrokerError, Conversation, Effect, Event, Outgoing, Receipt, Skip, Topic};
 use crate::conversations;
 use crate::embedded::Fault;
 
@@ -157,13 +157,13 @@ impl Scene<'_, '_> {
                  VALUES (?1, ?2, ?3, ?4, ?5, 0)",
             )?
             .execute(params![log, self.app, self.group.as_str(), name, owner.as_str()])?;
-        let receipt = self.tell("create", owner, None, Effect::None)?;
-        self.admit(log, owner, receipt.offset)?;
+        let receipt = self.tell("create", owner, None, Effect::Joined(owner.clone()))?;
+        self.admit(log, owner, &receipt)?;
         Ok(true)
     }
 
-    fn admit(&self, log: i64, user: &UserId, since: u64) -> rusqlite::Result<()> {
-        let tables = self.step.connection;
+    fn admit(&mut self, log: i64, user: &UserId, receipt: &Receipt) -> rusqlite::Result<()> {
+        let (tables, since) = (self.step.connection, receipt.offset);
         tables
             .prepare_cached("INSERT INTO member(conversation, user, app, since) VALUES (?1, ?2, ?3, ?4)")?
             .execute(params![log, user.as_str(), self.app, since])?;
@@ -171,6 +171,9 @@ impl Scene<'_, '_> {
         tables
             .prepare_cached("UPDATE chat_group SET member_count = member_count + 1 WHERE conversation = ?1")?
             .execute([log])?;
+        let joined = Joined { group: self.group.clone(), since, epoch: receipt.epoch.clone() };
+        let inbox = Topic::Inbox(self.app, user.clone());
+        self.step.publish((vec![inbox], Event::Notice(joined.notice(user))));
         Ok(())
     }
 
@@ -207,8 +210,8 @@ impl Scene<'_, '_> {
         }
         let (receipt, member_count) = match change {
             Change::Join(user) => {
-                let receipt = self.tell("join", user, None, Effect::None)?;
-                self.admit(log, user, receipt.offset)?;
+                let receipt = self.tell("join", user, None, Effect::Joined(user.clone()))?;
+                self.admit(log, user, &receipt)?;
                 (receipt, group.member_count + 1)
             }
             Change::Leave(user) => {
@@ -263,11 +266,13 @@ fn members(tables: &Connection, log: i64, after: Option<&UserId>, limit: usize) 
 
 fn of_user(tables: &Connection, app: AppId, user: &UserId) -> rusqlite::Result<Vec<Joined>> {
     let mut statement = tables.prepare_cached(
-        "SELECT g.group_id, m.since FROM member AS m JOIN chat_group AS g ON g.conversation = m.conversation
+        "SELECT g.group_id, m.since, c.epoch FROM member AS m
+         JOIN chat_group AS g ON g.conversation = m.conversation JOIN conversation AS c ON c.id = m.conversation
          WHERE m.app = ?1 AND m.user = ?2 ORDER BY g.group_id",
     )?;
     let joined = statement.query_map(params![app, user.as_str()], |row| {
-        Ok(Joined { group: log::id(row, 0, GroupId::new)?, since: row.get(1)? })
+        let epoch = row.get_ref(2)?.as_str()?.into();
+        Ok(Joined { group: log::id(row, 0, GroupId::new)?, since: row.get(1)?, epoch })
     })?;
     joined.collect()
 }

@@ -3,6 +3,7 @@
 //! The law, which every adapter obeys (`tests/tests/group_laws.rs`):
 //! - A change of membership and the entry in the group's log that tells of it are one atomic step. The entry's
 //!   offset is the change's place among the messages: whoever left gets nothing that stands after it.
+//! - Whoever joins is told by a notice to his inbox ([`JOINED`]) in the same step: notices come in the order of joining.
 //! - Only a member's message is appended; [`crate::broker::Broker::append`] checks it in the same step.
 //! - Repeating a change is harmless: it says that nothing changed and appends nothing.
 //! - A dismissed group is gone with its log; a group created anew under its id has another epoch.
@@ -13,10 +14,37 @@ pub mod redis;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use chat_protocol::{AppId, Code, GroupId, Refusal, UserId};
+use bytes::Bytes;
+use chat_protocol::{AppId, Code, GroupId, Refusal, Target, UserId};
+use serde::{Deserialize, Serialize};
+
+use crate::broker::{Notice, Skip};
 
 /// Notice to the inbox of a user who has joined a group: the nodes that hold his connections follow it from now on.
 pub const JOINED: &str = "group/join";
+
+/// Data of a [`JOINED`] notice. Without `offset` and `epoch` it says no more than that he is a member.
+#[derive(Serialize, Deserialize)]
+struct Told {
+    target: Target,
+    from: UserId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offset: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    epoch: Option<String>,
+}
+
+/// The notice that a user is a member of a group, for those who do not know where he joined.
+#[must_use]
+pub fn notice(group: &GroupId, user: &UserId) -> Notice {
+    told(Told { target: Target::Group(group.clone()), from: user.clone(), offset: None, epoch: None })
+}
+
+fn told(told: Told) -> Notice {
+    // Cannot fail: the members have text keys and no failing serializer.
+    let data = serde_json::to_vec(&told).unwrap_or_default();
+    Notice { cmd: JOINED.into(), data: Bytes::from(data), skip: Skip::Nobody }
+}
 
 /// A group.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +95,28 @@ pub struct Joined {
     pub group: GroupId,
     /// Offset of the entry that told of his joining; what stands after it is for him.
     pub since: u64,
+    /// Which history the offset belongs to.
+    pub epoch: Arc<str>,
+}
+
+impl Joined {
+    /// The notice that tells of it.
+    #[must_use]
+    pub fn notice(&self, user: &UserId) -> Notice {
+        let (offset, epoch) = (Some(self.since), Some(self.epoch.to_string()));
+        told(Told { target: Target::Group(self.group.clone()), from: user.clone(), offset, epoch })
+    }
+
+    /// What a notice tells, if it says where the user joined.
+    #[must_use]
+    pub fn told(notice: &Notice) -> Option<Self> {
+        match serde_json::from_slice(&notice.data) {
+            Ok(Told { target: Target::Group(group), offset: Some(since), epoch: Some(epoch), .. }) => {
+                Some(Self { group, since, epoch: epoch.into() })
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Part of the members of a group.

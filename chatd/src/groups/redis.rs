@@ -82,6 +82,8 @@ impl RedisGroups {
         call.arg(&*new_epoch()).arg(kept).arg(age).arg(group.as_str()).arg(target.to_string());
         call.arg(keys.channel(&Topic::Group(app, group.clone()))).arg(codec::kind(effect));
         call.arg(codec::body(effect, &Skip::Nobody, &msg_id, members)).arg(*name);
+        call.arg(keys.channel(&Topic::Inbox(app, (*user).clone())));
+        call.arg(codec::notice(&super::notice(group, user)));
         Ok(call)
     }
 
@@ -120,7 +122,7 @@ struct Act<'a> {
 impl<'a> From<&'a Change> for Act<'a> {
     fn from(change: &'a Change) -> Self {
         let (kind, by, user, effect) = match change {
-            Change::Join(user) => ("join", user, user, Effect::None),
+            Change::Join(user) => ("join", user, user, Effect::Joined(user.clone())),
             Change::Leave(user) => ("leave", user, user, Effect::Left(user.clone())),
             Change::Kick { by, member } => ("kick", by, member, Effect::Left(member.clone())),
             Change::Dismiss(by) => ("dismiss", by, by, Effect::Dismissed),
@@ -169,7 +171,7 @@ impl Groups for RedisGroups {
         owner: &UserId,
         name: &str,
     ) -> Result<bool, GroupError> {
-        let act = Act { kind: "create", by: owner, user: owner, effect: Effect::None, name };
+        let act = Act { kind: "create", by: owner, user: owner, effect: Effect::Joined(owner.clone()), name };
         Ok(self.run(app, group, &act).await?.changed)
     }
 
@@ -225,7 +227,8 @@ impl Groups for RedisGroups {
         for chunk in list.chunks(CHUNK) {
             for (kept, epoch) in chunk.iter().zip(self.epochs(app, chunk).await?) {
                 if epoch.as_ref() == Some(&kept.epoch) {
-                    joined.push(Joined { group: kept.group.clone(), since: kept.since });
+                    let epoch = kept.epoch.as_str().into();
+                    joined.push(Joined { group: kept.group.clone(), since: kept.since, epoch });
                 } else {
                     gone.push(kept);
                 }

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU32;
 use chat_protocol::{AppId, UserId};
 use parking_lot::Mutex;
 
+use super::comings::Comings;
 use super::outbox::Outbox;
 use crate::broker::{ConnectionId, Topic};
 
@@ -17,6 +18,8 @@ pub struct Connection {
     pub id: ConnectionId,
     /// What waits to be written to it.
     pub outbox: Outbox,
+    /// What it knows of its user's comings and goings in groups.
+    pub comings: Comings,
     pub(super) opened_s: u32,
     pub(super) heard_s: AtomicU32,
     pub(super) session: Mutex<Option<Session>>,
@@ -40,6 +43,7 @@ pub struct Identity {
 
 impl Connection {
     pub(super) fn begin(&self, identity: &Identity) {
+        self.comings.begin();
         *self.session.lock() = Some(Session { identity: identity.clone(), topics: Vec::with_capacity(2) });
     }
 

@@ -85,7 +85,7 @@ fn json_text(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broker::Skip;
+    use crate::broker::{Effect, Skip};
     use chat_protocol::MsgId;
     use chat_protocol::envelope::Incoming;
     use chat_protocol::session::Push;
@@ -107,6 +107,8 @@ mod tests {
             members: Bytes::from_static(
                 r#""target":"","type":"text","msg":"hello","from":"马超","msgId":"m\"1""#.as_bytes(),
             ),
+            skip: Skip::Nobody,
+            effect: Effect::None,
         };
         let frame = message(&entry);
         let incoming: Incoming<'_> = serde_json::from_slice(&frame[4..]).unwrap();

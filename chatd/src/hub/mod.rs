@@ -3,7 +3,10 @@
 //! Invariant: a connection is in the room of a topic exactly while it should get the topic's pushes; no lock is
 //! held while anything is awaited, and two shards are never locked at once.
 
+mod catching_up;
+pub mod comings;
 mod connection;
+mod effects;
 pub mod frame;
 pub mod named;
 pub mod outbox;
@@ -19,9 +22,10 @@ use std::time::Instant;
 use chat_protocol::code::close;
 use parking_lot::Mutex;
 
-use crate::broker::{ConnectionId, Effect, Event, Sink, Skip, Topic};
+use crate::broker::{ConnectionId, Event, Sink, Skip, Topic};
 use crate::counters::Counters;
-use crate::groups::JOINED;
+use crate::groups::{JOINED, Joined};
+use comings::Comings;
 use named::Named;
 use outbox::{Close, Delivery, Limits, Outbox, Pushed};
 use rooms::Rooms;
@@ -82,6 +86,7 @@ impl Hub {
         let connection = Arc::new(Connection {
             id: ConnectionId { node: self.node, number },
             outbox: Outbox::new(self.limits),
+            comings: Comings::default(),
             opened_s: now_s,
             heard_s: AtomicU32::new(now_s),
             session: Mutex::new(None),
@@ -225,26 +230,26 @@ impl Hub {
 impl Sink for Hub {
     fn deliver(&self, topic: &Topic, event: &Event) {
         match event {
-            Event::Message { conversation, entry, skip, effect } => {
+            Event::Message { conversation, entry } => {
                 let delivery =
-                    Delivery { frame: frame::message(entry), position: Some((conversation, entry.offset)) };
-                self.fan_out(topic, &delivery, skip);
-                self.take_effect(topic, effect);
+                    Delivery { frame: frame::message(entry), message: Some((conversation, entry)) };
+                self.fan_out(topic, &delivery, &entry.skip);
+                self.take_effect(topic, conversation, entry);
             }
             Event::Notice(notice) => {
                 if let Topic::Inbox(app, user) = topic
                     && &*notice.cmd == JOINED
                 {
-                    self.regroup.note(Identity { app: *app, user: user.clone() });
+                    self.has_joined(&Identity { app: *app, user: user.clone() }, Joined::told(notice));
                 }
-                self.fan_out(topic, &Delivery { frame: frame::notice(notice), position: None }, &notice.skip);
+                self.fan_out(topic, &Delivery { frame: frame::notice(notice), message: None }, &notice.skip);
             }
         }
     }
 
     fn interrupted(&self, topic: &Topic) {
         if let Topic::Inbox(app, user) = topic {
-            self.regroup.note(Identity { app: *app, user: user.clone() });
+            self.regroup.note(Identity { app: *app, user: user.clone() }, true);
         }
     }
 
@@ -274,31 +279,6 @@ impl Hub {
         });
         self.counters.deliveries.add(delivered);
         self.counters.slow_closes.add(too_slow);
-    }
-
-    /// Takes those out of the room who get nothing after this entry. They are looked after again, because they may be
-    /// members anew before this entry was heard of here.
-    fn take_effect(&self, topic: &Topic, effect: &Effect) {
-        match (topic, effect) {
-            (Topic::Group(app, _), Effect::Left(user)) => {
-                let identity = Identity { app: *app, user: user.clone() };
-                let mut rooms = self.room_shard(&identity).lock();
-                let inbox = Topic::Inbox(*app, user.clone());
-                let ids: Vec<_> = rooms.members(&inbox).iter().map(|connection| connection.id).collect();
-                let here = !ids.is_empty();
-                ids.into_iter().for_each(|id| rooms.leave(topic, id));
-                drop(rooms);
-                if here {
-                    self.regroup.note(identity);
-                }
-            }
-            (Topic::Group(..), Effect::Dismissed) => self.for_each_shard_of(topic, |shard| {
-                let removed = shard.lock().clear(topic);
-                let identities = removed.iter().filter_map(|connection| connection.identity());
-                identities.for_each(|identity| self.regroup.note(identity));
-            }),
-            _ => {}
-        }
     }
 }
 

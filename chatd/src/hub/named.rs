@@ -1,47 +1,62 @@
 //! Users who wait for someone's attention, each once.
 //!
-//! Invariant: bounded by the users of this node and the requests being worked on; naming never waits.
+//! Invariant: bounded by the users of this node; naming never waits.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use super::Identity;
 
-/// Told when the user was looked after.
-pub type Waiter = oneshot::Sender<()>;
+/// Longest wait for a user to be looked after; he is later all the same.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// See the file's head.
 #[derive(Debug, Default)]
 pub struct Named {
-    users: Mutex<HashMap<Identity, Vec<Waiter>>>,
-    changed: Notify,
+    /// By user, whether something about him may not have been heard.
+    users: Mutex<HashMap<Identity, bool>>,
+    named: Notify,
+    looked_after: Notify,
 }
 
 impl Named {
-    /// Names a user.
-    pub fn note(&self, identity: Identity) {
-        self.users.lock().entry(identity).or_default();
-        self.changed.notify_one();
+    /// Names a user; `unheard`: something about him may not have been heard.
+    pub fn note(&self, identity: Identity, unheard: bool) {
+        *self.users.lock().entry(identity).or_default() |= unheard;
+        self.named.notify_one();
     }
 
-    /// Names a user and waits until he was looked after, or it failed.
-    pub async fn settle(&self, identity: Identity) {
-        let (waiter, settled) = oneshot::channel();
-        self.users.lock().entry(identity).or_default().push(waiter);
-        self.changed.notify_one();
-        let _ = settled.await;
-    }
-
-    /// Waits until someone is named and takes all names.
-    pub async fn take(&self) -> HashMap<Identity, Vec<Waiter>> {
+    /// Waits until someone is named and takes all names, each with whether something may not have been heard.
+    pub async fn take(&self) -> HashMap<Identity, bool> {
         loop {
             let users = std::mem::take(&mut *self.users.lock());
             if !users.is_empty() {
                 return users;
             }
-            self.changed.notified().await;
+            self.named.notified().await;
         }
+    }
+
+    /// Those who were taken have been looked after.
+    pub fn done(&self) {
+        self.looked_after.notify_waiters();
+    }
+
+    /// Waits until something is so that may become so when users are looked after; not for ever.
+    pub async fn settle(&self, is_so: impl Fn() -> bool) {
+        let settled = async {
+            loop {
+                let looked_after = self.looked_after.notified();
+                if is_so() {
+                    return;
+                }
+                looked_after.await;
+            }
+        };
+        let _ = timeout(PATIENCE, settled).await;
     }
 }

@@ -3,14 +3,16 @@
 //! Invariant: the queue never holds more than its limits; a connection whose queue would, is closed instead, so a
 //! slow reader costs a bounded amount of memory and nobody else any time.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use chat_protocol::code::close;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::broker::Conversation;
+use super::catching_up::CatchingUp;
+pub use super::catching_up::Place;
+use crate::broker::{Conversation, Entry};
 
 /// Bounds of an [`Outbox`]. As much again may be on its way to the socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,8 +45,8 @@ impl Close {
 pub struct Delivery<'a> {
     /// The encoded frame.
     pub frame: Bytes,
-    /// For a logged message: its place.
-    pub position: Option<(&'a Conversation, u64)>,
+    /// For a logged message: which.
+    pub message: Option<(&'a Conversation, &'a Entry)>,
 }
 
 /// What became of a [`Delivery`].
@@ -77,42 +79,6 @@ struct State {
     closing: Option<Close>,
 }
 
-/// A connection between its log-in and the live stream.
-#[derive(Debug, Default)]
-struct CatchingUp {
-    /// How many want the pushes held back.
-    holders: u32,
-    held: Vec<Held>,
-    /// Up to which offset the connection has each recovered conversation, until the live stream has passed it.
-    sent: HashMap<Conversation, u64>,
-}
-
-impl CatchingUp {
-    /// Whether the connection has the message from the log.
-    fn has(&mut self, delivery: &Delivery<'_>) -> bool {
-        let Some((conversation, offset)) = delivery.position else { return false };
-        match self.sent.get(conversation) {
-            Some(sent) if offset <= *sent => true,
-            Some(_) => {
-                self.sent.remove(conversation);
-                false
-            }
-            None => false,
-        }
-    }
-
-    fn keep(&mut self, delivery: &Delivery<'_>) {
-        let position = delivery.position.map(|(conversation, offset)| (conversation.clone(), offset));
-        self.held.push(Held { frame: delivery.frame.clone(), position });
-    }
-}
-
-#[derive(Debug)]
-struct Held {
-    frame: Bytes,
-    position: Option<(Conversation, u64)>,
-}
-
 impl Outbox {
     /// An empty outbox.
     #[must_use]
@@ -126,7 +92,10 @@ impl Outbox {
         if state.closing.is_some() {
             return Pushed::Closing;
         }
-        if state.catching_up.as_mut().is_some_and(|catching_up| catching_up.has(delivery)) {
+        if let Some((conversation, entry)) = delivery.message
+            && let Some(catching_up) = &mut state.catching_up
+            && catching_up.has(conversation, &entry.epoch, entry.offset)
+        {
             return Pushed::Known;
         }
         let room = state.make_room(delivery.frame.len(), self.limits);
@@ -167,21 +136,26 @@ impl Outbox {
         self.state.lock().catching_up.get_or_insert_default().holders += 1;
     }
 
-    /// Queues what was held, except messages up to the given offsets, which the connection has from the log already;
+    /// Queues what was held, except messages up to the given places, which the connection has from the log already;
     /// such messages are dropped later too, because the log is ahead of the live stream. With other holders, the
     /// last one's release queues.
-    pub fn release(&self, sent: impl IntoIterator<Item = (Conversation, u64)>) {
+    pub fn release(&self, sent: impl IntoIterator<Item = (Conversation, Place)>) {
         let mut state = self.state.lock();
         let Some(mut catching_up) = state.catching_up.take() else { return };
         catching_up.holders -= 1;
-        for (conversation, offset) in sent {
-            let known = catching_up.sent.entry(conversation).or_default();
-            *known = offset.max(*known);
+        for (conversation, place) in sent {
+            let known = catching_up.sent.get(&conversation);
+            let further = known.is_none_or(|known| known.epoch != place.epoch || known.offset < place.offset);
+            if place.offset > 0 && further {
+                catching_up.sent.insert(conversation, place);
+            }
         }
         if catching_up.holders == 0 {
             for held in std::mem::take(&mut catching_up.held) {
-                let position = held.position.as_ref().map(|(conversation, offset)| (conversation, *offset));
-                if catching_up.has(&Delivery { frame: Bytes::new(), position }) {
+                let known = held.message.as_ref().is_some_and(|(conversation, place)| {
+                    catching_up.has(conversation, &place.epoch, place.offset)
+                });
+                if known {
                     state.bytes -= held.frame.len();
                 } else {
                     state.queue.push_back(held.frame);
@@ -202,21 +176,27 @@ impl Outbox {
         state.bytes -= held.iter().map(|held| held.frame.len()).sum::<usize>();
     }
 
-    /// Up to which offset the connection has the conversation from the log, as far as the live stream is behind that.
+    /// How far the connection has the conversation from the log, while the live stream is behind that.
     #[must_use]
-    pub fn known(&self, conversation: &Conversation) -> u64 {
+    pub fn known(&self, conversation: &Conversation) -> Option<Place> {
         let state = self.state.lock();
-        let sent = state.catching_up.as_ref().and_then(|catching_up| catching_up.sent.get(conversation));
-        sent.copied().unwrap_or_default()
+        state.catching_up.as_ref()?.sent.get(conversation).cloned()
     }
 
-    /// Drops what is held of a conversation that the connection may not read any more.
-    pub fn discard(&self, conversation: &Conversation) {
+    /// Whether the connection has an entry from the log, of which the live stream tells only now.
+    #[must_use]
+    pub fn knows(&self, conversation: &Conversation, entry: &Entry) -> bool {
+        self.known(conversation).is_some_and(|known| known.is_past(conversation, &entry.epoch, entry.offset))
+    }
+
+    /// Drops what is held of a conversation and not for the connection, by epoch and offset.
+    pub fn discard(&self, conversation: &Conversation, is_foreign: impl Fn(&str, u64) -> bool) {
         let mut state = self.state.lock();
         let Some(catching_up) = &mut state.catching_up else { return };
         let mut bytes = 0;
         catching_up.held.retain(|held| {
-            let drop = held.position.as_ref().is_some_and(|(of, _)| of == conversation);
+            let foreign = |place: &Place| is_foreign(&place.epoch, place.offset);
+            let drop = held.message.as_ref().is_some_and(|(of, place)| of == conversation && foreign(place));
             bytes += if drop { held.frame.len() } else { 0 };
             !drop
         });
@@ -288,7 +268,17 @@ mod tests {
     }
 
     fn delivery(text: &'static str) -> Delivery<'static> {
-        Delivery { frame: Bytes::from_static(text.as_bytes()), position: None }
+        Delivery { frame: Bytes::from_static(text.as_bytes()), message: None }
+    }
+
+    fn entry(epoch: &str, offset: u64) -> Entry {
+        let (msg_id, members) = (chat_protocol::MsgId::new("m").unwrap(), Bytes::new());
+        let (skip, effect) = (crate::broker::Skip::Nobody, crate::broker::Effect::None);
+        Entry { offset, epoch: epoch.into(), time: 0, msg_id, members, skip, effect }
+    }
+
+    fn at(offset: u64) -> Place {
+        Place { epoch: "e".into(), offset }
     }
 
     fn taken(outbox: &Outbox) -> Vec<Bytes> {
@@ -330,11 +320,11 @@ mod tests {
         outbox.hold();
         for (offset, text) in [(4, "4"), (5, "5")] {
             let frame = Bytes::from_static(text.as_bytes());
-            outbox.push(&Delivery { frame, position: Some((&world, offset)) });
+            outbox.push(&Delivery { frame, message: Some((&world, &entry("e", offset))) });
         }
         outbox.push(&delivery("notice"));
         outbox.answer(Bytes::from_static(b"answer"));
-        outbox.release([(world, 4)]);
+        outbox.release([(world, at(4))]);
         assert_eq!(taken(&outbox), ["answer", "5", "notice"]);
         assert_eq!(outbox.state.lock().bytes, 0);
         assert!(outbox.state.lock().catching_up.is_none());
@@ -345,12 +335,13 @@ mod tests {
         let outbox = outbox(10, 100);
         let world = Conversation::World(1);
         outbox.hold();
-        outbox.release([(world.clone(), 4)]);
+        outbox.release([(world.clone(), at(4))]);
         for (offset, pushed) in
             [(3, Pushed::Known), (4, Pushed::Known), (5, Pushed::Queued), (6, Pushed::Queued)]
         {
             let frame = Bytes::from_static(b"m");
-            assert_eq!(outbox.push(&Delivery { frame, position: Some((&world, offset)) }), pushed);
+            let entry = entry("e", offset);
+            assert_eq!(outbox.push(&Delivery { frame, message: Some((&world, &entry)) }), pushed);
         }
         assert!(outbox.state.lock().catching_up.is_none());
         assert_eq!(taken(&outbox).len(), 2);

@@ -41,9 +41,14 @@ impl Rooms {
         }
     }
 
-    /// Empties the room of a topic other than an inbox; gives who was in it.
-    pub fn clear(&mut self, topic: &Topic) -> Vec<Arc<Connection>> {
-        self.members.remove(topic).unwrap_or_default()
+    /// Removes those who are to go from the room of a topic other than an inbox; gives them.
+    pub fn leave_all(&mut self, topic: &Topic, goes: impl Fn(&Connection) -> bool) -> Vec<Arc<Connection>> {
+        let members = self.members.remove(topic).unwrap_or_default();
+        let (gone, left) = members.into_iter().partition::<Vec<_>, _>(|connection| goes(connection));
+        if !left.is_empty() {
+            self.members.insert(topic.clone(), left);
+        }
+        gone
     }
 
     /// Whether the connection is in the room.

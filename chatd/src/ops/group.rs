@@ -2,19 +2,18 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use chat_protocol::group::{
     Create, CreateRequest, Dismiss, Group, GroupRequest, Join, Kick, KickRequest, Leave, List, ListRequest,
     ListResponse, MAX_GROUP_NAME_BYTES, MAX_MEMBERS_PAGE, Members, MembersRequest, MembersResponse,
     MembershipResponse, SendMessage, SendMessageRequest,
 };
 use chat_protocol::user::SendMessageAllResponse;
-use chat_protocol::{AppId, GroupId, Refusal, Target, UserId};
+use chat_protocol::{AppId, GroupId, Refusal, Target};
 
 use super::{Table, on};
-use crate::broker::{Broker, Notice, Skip, Topic};
+use crate::broker::{Broker, Skip, Topic};
 use crate::chat::Chat;
-use crate::groups::{Change, Changed, GroupError, Groups, JOINED};
+use crate::groups::{self, Change, Changed, GroupError, Groups};
 use crate::hub::{Hub, Identity};
 
 /// What the operations need.
@@ -43,15 +42,18 @@ impl GroupOps {
             None => GroupId::new(&uuid::Uuid::now_v7().simple().to_string())
                 .map_err(|e| Refusal::parameter("groupId", e))?,
         };
-        self.groups.create(request.app_id, &group_id, &request.user_id, &name).await?;
-        self.follow(request.app_id, &group_id, &request.user_id).await?;
+        let created = self.groups.create(request.app_id, &group_id, &request.user_id, &name).await?;
+        let identity = Identity { app: request.app_id, user: request.user_id };
+        self.follow(&identity, &group_id, created, None).await?;
         self.describe(request.app_id, group_id).await
     }
 
     async fn join(&self, request: GroupRequest) -> Result<MembershipResponse, Refusal> {
         let change = Change::Join(request.user_id.clone());
         let changed = self.groups.change(request.app_id, &request.group_id, &change).await?;
-        self.follow(request.app_id, &request.group_id, &request.user_id).await?;
+        let since = changed.changed.then_some((&*changed.epoch, changed.offset));
+        let identity = Identity { app: request.app_id, user: request.user_id };
+        self.follow(&identity, &request.group_id, changed.changed, since).await?;
         Ok(response(&changed))
     }
 
@@ -64,15 +66,21 @@ impl GroupOps {
         Ok(response(&self.groups.change(app, group, &change).await?))
     }
 
-    /// Tells every node that holds a connection of the user. A repeated call tells again, so a lost notice is mended
-    /// by repeating the request.
-    async fn follow(&self, app: AppId, group: &GroupId, user: &UserId) -> Result<(), Refusal> {
-        let target = Target::Group(group.clone());
-        let data = serde_json::json!({"target": target, "from": user}).to_string();
-        let notice = Notice { cmd: JOINED.into(), data: Bytes::from(data), skip: Skip::Nobody };
-        self.broker.notify(&Topic::Inbox(app, user.clone()), notice).await?;
+    /// Every node that holds a connection of the user is told when he joins. A repeated call tells again, so a lost
+    /// notice is mended by repeating the request.
+    async fn follow(
+        &self,
+        identity: &Identity,
+        group: &GroupId,
+        told: bool,
+        since: Option<(&str, u64)>,
+    ) -> Result<(), Refusal> {
+        if !told {
+            let inbox = Topic::Inbox(identity.app, identity.user.clone());
+            self.broker.notify(&inbox, groups::notice(group, &identity.user)).await?;
+        }
         // The caller's own connection is here: it follows the group when it reads the answer.
-        self.hub.regroup.settle(Identity { app, user: user.clone() }).await;
+        self.hub.settle(identity, group, since).await;
         Ok(())
     }
 

@@ -12,6 +12,7 @@ use chat_protocol::{Refusal, Target};
 use super::missed::{self, Budget, Missed};
 use super::{Sessions, request};
 use crate::broker::{Conversation, Topic};
+use crate::hub::outbox::Place;
 use crate::hub::subscriptions::Membership;
 use crate::hub::{Connection, Identity};
 
@@ -21,8 +22,8 @@ pub struct Entered {
     pub membership: Membership,
     /// Messages to send again, behind the answer.
     pub frames: Vec<Bytes>,
-    /// Up to which offset they go.
-    pub sent: Vec<(Conversation, u64)>,
+    /// How far they go.
+    pub sent: Vec<(Conversation, Place)>,
     /// What to answer, when recovery was asked for.
     pub answer: Option<LoggedIn>,
 }
@@ -94,7 +95,7 @@ async fn follow_groups(
         let member = still.iter().any(|joined| joined.group == *group);
         if !member {
             shared.subscriptions.unfollow(connection, topic);
-            connection.outbox.discard(&Conversation::Group(*app, group.clone()));
+            connection.outbox.discard(&Conversation::Group(*app, group.clone()), |_, _| true);
         }
         member
     });
@@ -130,7 +131,7 @@ async fn recover_all(
             Some(missed) => {
                 let conversation = Conversation::of(identity.app, &identity.user, &target);
                 entered.frames.extend(missed.frames);
-                entered.sent.push((conversation, missed.head));
+                entered.sent.push((conversation, Place { epoch: missed.epoch.clone(), offset: missed.head }));
                 let (epoch, offset) = (missed.epoch.to_string(), missed.head);
                 Recovered { target, epoch, offset, complete: missed.complete }
             }
@@ -156,7 +157,6 @@ async fn recover_one(
         return Ok(None);
     }
     let conversation = Conversation::of(identity.app, &identity.user, target);
-    let missed =
-        missed::read(&*shared.broker, &conversation, Some(epoch), *offset, budget, |_| false).await?;
+    let missed = missed::read(&*shared.broker, &conversation, Some(epoch), *offset, budget, |_| true).await?;
     Ok(Some(missed))
 }

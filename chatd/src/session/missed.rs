@@ -38,16 +38,14 @@ pub struct Missed {
     pub head: u64,
     /// Whether nothing is missing.
     pub complete: bool,
-    /// Offset of the last message given.
+    /// Offset of the last message read.
     pub last: u64,
-    /// Whether reading ended at an entry that `ends` named.
-    pub ended: bool,
     /// The messages, encoded.
     pub frames: Vec<Bytes>,
 }
 
-/// Reads what came after `after` in the history `epoch` (`None`: whichever it is), as far as the budget allows and up
-/// to the first entry that `ends` names.
+/// Reads what came after `after` in the history `epoch` (`None`: whichever it is), as far as the budget allows. Entries
+/// that `gives` denies are read and not given; it sees every entry once, in order.
 ///
 /// # Errors
 /// What the broker says.
@@ -57,7 +55,7 @@ pub async fn read(
     epoch: Option<&str>,
     after: u64,
     budget: &mut Budget,
-    ends: impl Fn(&Entry) -> bool + Send + Sync,
+    mut gives: impl FnMut(&Entry) -> bool + Send,
 ) -> Result<Missed, BrokerError> {
     let first = broker.read(conversation, Range::After(after), PAGE).await?;
     let same = epoch.is_none_or(|epoch| *epoch == *first.epoch || (after == 0 && epoch.is_empty()));
@@ -65,7 +63,7 @@ pub async fn read(
         // Another history, or one that lost its end: all of it is new, as far as it goes.
         let page = broker.read(conversation, Range::Before(u64::MAX), PAGE).await?;
         let mut missed = Missed::nothing(&page);
-        missed.take(page.entries, budget, &ends);
+        missed.take(page.entries, budget, &mut gives);
         missed.complete = false;
         return Ok(missed);
     }
@@ -74,10 +72,10 @@ pub async fn read(
     let mut page = first;
     loop {
         let count = page.entries.len();
-        let all = missed.take(page.entries, budget, &ends);
+        let all = missed.take(page.entries, budget, &mut gives);
         if count < PAGE || !all {
             // A log whose newest messages are too old to be read ends before its head.
-            missed.complete &= missed.ended || missed.last >= missed.head;
+            missed.complete &= missed.last >= missed.head;
             // What came while reading is delivered live as well; the outbox drops what stands here already.
             missed.head = missed.head.max(missed.last);
             return Ok(missed);
@@ -89,7 +87,7 @@ pub async fn read(
 impl Missed {
     fn nothing(page: &Page) -> Self {
         let (epoch, head) = (page.epoch.clone(), page.head);
-        Self { epoch, head, complete: true, last: 0, ended: false, frames: Vec::new() }
+        Self { epoch, head, complete: true, last: 0, frames: Vec::new() }
     }
 
     /// Adds entries, noting where one does not follow the last. False: stop here.
@@ -97,23 +95,20 @@ impl Missed {
         &mut self,
         entries: Vec<Entry>,
         budget: &mut Budget,
-        ends: &(impl Fn(&Entry) -> bool + Send + Sync),
+        gives: &mut (impl FnMut(&Entry) -> bool + Send),
     ) -> bool {
         for entry in entries {
-            let frame = frame::message(&entry);
-            if budget.messages == 0 || budget.bytes < frame.len() {
+            let frame = if gives(&entry) { Some(frame::message(&entry)) } else { None };
+            let bytes = frame.as_ref().map_or(0, Bytes::len);
+            if frame.is_some() && (budget.messages == 0 || budget.bytes < bytes) {
                 self.complete = false;
                 return false;
             }
             self.complete &= entry.offset == self.last + 1;
             self.last = entry.offset;
-            budget.messages -= 1;
-            budget.bytes -= frame.len();
-            self.frames.push(frame);
-            if ends(&entry) {
-                self.ended = true;
-                return false;
-            }
+            budget.messages -= usize::from(frame.is_some());
+            budget.bytes -= bytes;
+            self.frames.extend(frame);
         }
         true
     }

@@ -167,8 +167,11 @@ impl Session {
             Done::Login(answer, Some(entered)) => {
                 outbox.answer(answer);
                 entered.frames.into_iter().for_each(|frame| _ = outbox.answer(frame));
-                self.membership = Some(entered.membership);
                 outbox.release(entered.sent);
+                if self.connection.comings.open() {
+                    self.shared.hub.regroup.note(entered.membership.identity().clone(), false);
+                }
+                self.membership = Some(entered.membership);
             }
         }
     }

@@ -1,18 +1,19 @@
 //! Keeps connections in the rooms of their user's groups while they are open.
 //!
-//! Invariant: the store is the truth. Whenever a user is named, each of his connections follows exactly the groups
-//! the store lists, and gets what was said since he joined a group before anything newer of it.
+//! Invariant: a connection gets what was said while its user was a member of a group, once and in order, however short
+//! that was: from the log until it has reached the live stream, then from that.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use chat_protocol::{Refusal, UserId};
+use chat_protocol::{GroupId, Refusal};
 
 use super::missed::{self, Budget};
-use crate::broker::{Broker, Conversation, Entry, Topic};
-use crate::groups::{Groups, Joined};
+use crate::broker::{Broker, Conversation, Effect, Entry, Skip, Topic};
+use crate::groups::Groups;
+use crate::hub::comings::{Due, Read};
 use crate::hub::subscriptions::Subscriptions;
-use crate::hub::{Connection, Hub, Identity, frame};
+use crate::hub::{Connection, Hub, Identity};
 
 /// Users looked after at the same time.
 const AT_ONCE: usize = 32;
@@ -41,101 +42,113 @@ impl Regroup {
     /// Looks after users as they are named, for ever.
     pub async fn run(self: Arc<Self>) {
         use futures_util::StreamExt;
+        let regroup = &*self;
         loop {
             let named = self.hub.regroup.take().await;
             let failed: Vec<_> = futures_util::stream::iter(named)
-                .map(|(identity, waiters)| async {
-                    let error = self.look_after(&identity).await.err();
-                    waiters.into_iter().for_each(|waiter| _ = waiter.send(()));
-                    error.map(|error| (identity, error))
+                .map(|(identity, unheard)| async move {
+                    let error = regroup.look_after(&identity, unheard).await.err();
+                    error.map(|error| (identity, unheard, error))
                 })
                 .buffer_unordered(AT_ONCE)
                 .filter_map(std::future::ready)
                 .collect()
                 .await;
-            if let Some((_, error)) = failed.first() {
+            self.hub.regroup.done();
+            if let Some((.., error)) = failed.first() {
                 tracing::warn!(%error, users = failed.len(), "groups could not be followed; trying again");
                 tokio::time::sleep(RETRY).await;
             }
-            failed.into_iter().for_each(|(identity, _)| self.hub.regroup.note(identity));
+            failed.into_iter().for_each(|(identity, unheard, _)| self.hub.regroup.note(identity, unheard));
         }
     }
 
-    async fn look_after(&self, identity: &Identity) -> Result<(), Refusal> {
+    async fn look_after(&self, identity: &Identity, unheard: bool) -> Result<(), Refusal> {
         let connections = self.hub.connections_of(identity);
         if connections.is_empty() {
             return Ok(());
         }
-        let groups = self.groups.of_user(identity.app, &identity.user).await?;
+        let listed = match unheard {
+            true => self.groups.of_user(identity.app, &identity.user).await?,
+            false => Vec::new(),
+        };
+        let topic = |group: &GroupId| Topic::Group(identity.app, group.clone());
         for connection in connections {
-            self.leave_others(&connection, identity, &groups);
-            for joined in &groups {
-                let topic = Topic::Group(identity.app, joined.group.clone());
-                if !self.hub.holds(&connection, identity, &topic) {
-                    connection.outbox.hold();
-                    let entered = self.enter(&connection, identity, joined, topic).await;
-                    let sent = entered.as_ref().ok().cloned();
-                    connection.outbox.release(sent);
-                    entered?;
+            self.tidy(&connection, identity);
+            let in_room = |group: &GroupId| self.hub.holds(&connection, identity, &topic(group));
+            for due in connection.comings.due(&listed, in_room) {
+                connection.comings.enter(&due.group);
+                connection.outbox.hold();
+                let topic = topic(&due.group);
+                let read = self.enter(&connection, identity, &due, &topic).await;
+                let stays = self.hub.entered(&connection, identity, &due.group, read.as_ref().ok().cloned());
+                if !stays {
+                    self.subscriptions.unfollow(&connection, &topic);
                 }
+                read?;
             }
         }
         Ok(())
     }
 
-    fn leave_others(&self, connection: &Connection, identity: &Identity, groups: &[Joined]) {
+    /// Gives up topics whose rooms the connection was taken out of. Only the live stream takes it out: until that has
+    /// told of the removal, there may be more to come from before it.
+    fn tidy(&self, connection: &Connection, identity: &Identity) {
         for topic in connection.topics() {
-            if let Topic::Group(app, group) = &topic
-                && !(*app == identity.app && groups.iter().any(|joined| joined.group == *group))
-            {
+            if matches!(topic, Topic::Group(..)) && !self.hub.holds(connection, identity, &topic) {
                 self.subscriptions.unfollow(connection, &topic);
             }
         }
     }
 
+    /// Enters the room and queues what the log has for the user.
     async fn enter(
         &self,
         connection: &Arc<Connection>,
         identity: &Identity,
-        joined: &Joined,
-        topic: Topic,
-    ) -> Result<(Conversation, u64), Refusal> {
-        self.subscriptions.follow(connection, std::slice::from_ref(&topic)).await?;
-        let conversation = Conversation::Group(identity.app, joined.group.clone());
+        due: &Due,
+        topic: &Topic,
+    ) -> Result<Read, Refusal> {
+        self.subscriptions.follow(connection, std::slice::from_ref(topic)).await?;
+        let conversation = Conversation::Group(identity.app, due.group.clone());
         let mut budget = Budget::within(self.hub.limits());
-        let after = joined.since.max(connection.outbox.known(&conversation));
-        let removed = |entry: &Entry| removes(entry, &identity.user);
-        let missed = missed::read(&*self.broker, &conversation, None, after, &mut budget, removed).await?;
+        let known = connection.outbox.known(&conversation);
+        let mut member = false;
+        let gives = |entry: &Entry| {
+            let given = match &entry.effect {
+                Effect::Joined(user) if *user == identity.user => {
+                    member = true;
+                    false
+                }
+                Effect::Left(user) if *user == identity.user => std::mem::replace(&mut member, false),
+                _ => member,
+            };
+            let has = known
+                .as_ref()
+                .is_some_and(|known| known.epoch == entry.epoch && known.offset >= entry.offset);
+            given && !has && !skips(&entry.skip, connection, identity)
+        };
+        let missed = missed::read(&*self.broker, &conversation, None, due.after, &mut budget, gives).await?;
+        if let Some(epoch) = due.only.as_ref().filter(|epoch| **epoch != missed.epoch) {
+            // Another group has the name by now.
+            connection.comings.forget(&due.group, epoch);
+            return Ok(Read { epoch: missed.epoch, head: missed.head, member: false });
+        }
         for frame in missed.frames {
             connection.outbox.answer(frame);
-        }
-        if missed.ended {
-            // Removed before the room was entered: what came since is not for this user.
-            self.subscriptions.unfollow(connection, &topic);
-            connection.outbox.discard(&conversation);
-            return Ok((conversation, missed.last));
         }
         if !missed.complete {
             self.hub.missed(connection);
         }
-        Ok((conversation, missed.head))
+        Ok(Read { epoch: missed.epoch, head: missed.head, member })
     }
 }
 
-/// Whether an entry of a group's log says that the user is no member any more.
-fn removes(entry: &Entry, user: &UserId) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Change {
-        #[serde(rename = "type")]
-        kind: String,
-        from: UserId,
-        member: Option<UserId>,
-    }
-    let Ok(change) = serde_json::from_slice::<Change>(&frame::data(entry)) else { return false };
-    match change.kind.as_str() {
-        "leave" => change.from == *user,
-        "kick" => change.member.as_ref() == Some(user),
-        "dismiss" => true,
-        _ => false,
+/// Whether the connection would have got no copy of a live delivery.
+fn skips(skip: &Skip, connection: &Connection, identity: &Identity) -> bool {
+    match skip {
+        Skip::Nobody => false,
+        Skip::User(user) => *user == identity.user,
+        Skip::Connection(id) => *id == connection.id,
     }
 }

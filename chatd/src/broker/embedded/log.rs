@@ -12,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::Step;
 use super::sent;
 use crate::broker::{
-    BrokerError, Conversation, Effect, Entry, Event, Outgoing, Page, Range, Receipt, new_epoch,
+    BrokerError, Conversation, Effect, Entry, Event, Outgoing, Page, Range, Receipt, Skip, new_epoch,
 };
 use crate::{conversations, friends, groups};
 
@@ -65,11 +65,28 @@ pub(crate) fn put(step: &mut Step<'_>, message: Outgoing, effect: Effect) -> rus
         None => create(step.connection, &message.conversation)?,
     };
     let (offset, time) = (head.offset + 1, step.now_ms.max(head.time));
+    let skip = (message.skip != Skip::Nobody).then(|| message.skip.to_string());
+    let (joined, gone) = match &effect {
+        Effect::Joined(user) => (Some(user.as_str()), None),
+        Effect::Left(user) => (None, Some(user.as_str())),
+        // Nobody reads that the group is no more: the log goes with it.
+        Effect::None | Effect::Dismissed => (None, None),
+    };
     step.connection
         .prepare_cached(
-            "INSERT INTO entry(conversation, offset, time, msg_id, members) VALUES (?1, ?2, ?3, ?4, ?5)",
+            "INSERT INTO entry(conversation, offset, time, msg_id, members, skip, joined, gone)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )?
-        .execute(params![head.id, offset, time, message.msg_id.as_str(), &message.members[..]])?;
+        .execute(params![
+            head.id,
+            offset,
+            time,
+            message.msg_id.as_str(),
+            &message.members[..],
+            skip,
+            joined,
+            gone
+        ])?;
     step.connection
         .prepare_cached("UPDATE conversation SET head = ?2, time = ?3 WHERE id = ?1")?
         .execute(params![head.id, offset, time])?;
@@ -81,8 +98,8 @@ pub(crate) fn put(step: &mut Step<'_>, message: Outgoing, effect: Effect) -> rus
     }
     let topics = message.conversation.topics();
     let Outgoing { conversation, msg_id, members, skip, .. } = message;
-    let entry = Entry { offset, epoch: head.epoch, time, msg_id, members };
-    step.publish((topics, Event::Message { conversation, entry, skip, effect }));
+    let entry = Entry { offset, epoch: head.epoch, time, msg_id, members, skip, effect };
+    step.publish((topics, Event::Message { conversation, entry }));
     Ok(receipt)
 }
 
@@ -117,12 +134,12 @@ pub(crate) fn read(
     };
     let (sql, bound) = match range {
         Range::After(offset) => (
-            "SELECT offset, time, msg_id, members FROM entry
+            "SELECT offset, time, msg_id, members, skip, joined, gone FROM entry
              WHERE conversation = ?1 AND offset > ?2 AND time >= ?4 ORDER BY offset LIMIT ?3",
             offset,
         ),
         Range::Before(offset) => (
-            "SELECT offset, time, msg_id, members FROM entry
+            "SELECT offset, time, msg_id, members, skip, joined, gone FROM entry
              WHERE conversation = ?1 AND offset < ?2 AND time >= ?4 ORDER BY offset DESC LIMIT ?3",
             offset,
         ),
@@ -137,6 +154,8 @@ pub(crate) fn read(
             time: row.get(1)?,
             msg_id: id(row, 2, MsgId::new)?,
             members: Bytes::copy_from_slice(row.get_ref(3)?.as_blob()?),
+            skip: skip(row)?,
+            effect: effect(row)?,
         })
     })?;
     let mut entries = rows.collect::<rusqlite::Result<Vec<_>>>()?;
@@ -144,6 +163,21 @@ pub(crate) fn read(
         entries.reverse();
     }
     Ok(Page { epoch: head.epoch, head: head.offset, entries })
+}
+
+fn skip(row: &Row<'_>) -> rusqlite::Result<Skip> {
+    let text = row.get_ref(4)?.as_str_or_null()?;
+    text.map_or(Ok(Skip::Nobody), |text| text.parse().map_err(|_| rusqlite::Error::InvalidQuery))
+}
+
+fn effect(row: &Row<'_>) -> rusqlite::Result<Effect> {
+    if row.get_ref(5)?.as_str_or_null()?.is_some() {
+        return Ok(Effect::Joined(id(row, 5, UserId::new)?));
+    }
+    if row.get_ref(6)?.as_str_or_null()?.is_some() {
+        return Ok(Effect::Left(id(row, 6, UserId::new)?));
+    }
+    Ok(Effect::None)
 }
 
 /// The log, if anything was ever said in it.

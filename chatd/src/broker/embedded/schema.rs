@@ -5,7 +5,7 @@
 //! | table | a row is |
 //! |---|---|
 //! | `conversation` | a log: its epoch, and number and time of its newest entry |
-//! | `entry` | a message in a log |
+//! | `entry` | a message in a log, who gets no copy, and who joined the group or is gone by it |
 //! | `sent` | a message id that may be repeated |
 //! | `pair` | a user has a one-to-one conversation in which something was said |
 //! | `read_state` | how far a user has read a log |
@@ -48,6 +48,9 @@ pub const STEPS: &Steps = &[
         app INTEGER NOT NULL, user TEXT NOT NULL, other TEXT NOT NULL, standing INTEGER NOT NULL,
         blocked INTEGER NOT NULL, greeting TEXT, time INTEGER NOT NULL,
         PRIMARY KEY(app, user, other)) STRICT, WITHOUT ROWID;",
+    "ALTER TABLE entry ADD COLUMN skip TEXT;
+    ALTER TABLE entry ADD COLUMN joined TEXT;
+    ALTER TABLE entry ADD COLUMN gone TEXT;",
 ];
 
 #[cfg(test)]
@@ -76,7 +79,7 @@ mod tests {
             .unwrap();
         prepare(&mut connection, STEPS).unwrap();
         prepare(&mut connection, STEPS).unwrap();
-        assert_eq!(version(&connection), 2);
+        assert_eq!(version(&connection), STEPS.len());
         let mut pairs = connection.prepare("SELECT user, conversation FROM pair ORDER BY user").unwrap();
         let pairs = pairs.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
         let pairs: Vec<(String, i64)> = pairs.map(Result::unwrap).collect();

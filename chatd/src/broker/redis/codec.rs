@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! message in a log     M ⏎ offset ⏎ epoch ⏎ time ⏎ skip ⏎ msgId ⏎ members
+//!   that a user joined J ⏎ offset ⏎ epoch ⏎ time ⏎ user ⏎ skip ⏎ msgId ⏎ members
 //!   that a user left   L ⏎ offset ⏎ epoch ⏎ time ⏎ user ⏎ skip ⏎ msgId ⏎ members
 //!   the last there is  D ⏎ offset ⏎ epoch ⏎ time ⏎ skip ⏎ msgId ⏎ members
 //! message in an inbox  I ⏎ number ⏎ epoch of the inbox ⏎ time ⏎ other user ⏎ the message as in its log
@@ -12,13 +13,12 @@
 //! Ids hold no control characters, so a line feed ends a field for certain. `append.lua` and `log.lua`
 //! write the first lines of messages; the rest comes from [`body`].
 
-use std::str::FromStr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use chat_protocol::{MsgId, Target, UserId};
 
-use crate::broker::{ConnectionId, Conversation, Effect, Entry, Event, Notice, Skip, Topic};
+use crate::broker::{Conversation, Effect, Entry, Event, Notice, Skip, Topic};
 
 /// The bytes are not a payload of chatd.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -35,18 +35,11 @@ pub(super) struct Position<'a> {
     pub last: bool,
 }
 
-/// An entry of a log, and what is said with it to those who deliver it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Logged {
-    pub entry: Entry,
-    pub skip: Skip,
-    pub effect: Effect,
-}
-
 /// The first line of a message with this effect.
 pub(crate) fn kind(effect: &Effect) -> &'static str {
     match effect {
         Effect::None => "M",
+        Effect::Joined(_) => "J",
         Effect::Left(_) => "L",
         Effect::Dismissed => "D",
     }
@@ -54,8 +47,8 @@ pub(crate) fn kind(effect: &Effect) -> &'static str {
 
 /// The part of a message that the node writes itself.
 pub(crate) fn body(effect: &Effect, skip: &Skip, msg_id: &MsgId, members: &[u8]) -> Vec<u8> {
-    let mut head = format!("{}\n{msg_id}\n", skip_text(skip));
-    if let Effect::Left(user) = effect {
+    let mut head = format!("{skip}\n{msg_id}\n");
+    if let Effect::Joined(user) | Effect::Left(user) = effect {
         head.insert_str(0, &format!("{user}\n"));
     }
     [head.as_bytes(), members].concat()
@@ -68,8 +61,8 @@ pub(super) fn with_members(payload: &[u8], entry: &Entry, members: &[u8]) -> Vec
 }
 
 /// A notice as it is published.
-pub(super) fn notice(notice: &Notice) -> Vec<u8> {
-    let head = format!("N\n{}\n{}\n", skip_text(&notice.skip), notice.cmd);
+pub(crate) fn notice(notice: &Notice) -> Vec<u8> {
+    let head = format!("N\n{}\n{}\n", notice.skip, notice.cmd);
     [head.as_bytes(), &notice.data].concat()
 }
 
@@ -78,7 +71,7 @@ pub(super) fn position(payload: &[u8]) -> Result<Option<Position<'_>>, Malformed
     let mut rest = payload;
     match line(&mut rest)? {
         "N" => Ok(None),
-        kind @ ("M" | "L" | "D" | "I") => {
+        kind @ ("M" | "J" | "L" | "D" | "I") => {
             let number = number(&mut rest)?;
             let epoch = line(&mut rest)?;
             let time = self::number(&mut rest)?;
@@ -98,7 +91,7 @@ pub(super) fn event(topic: &Topic, payload: &Bytes) -> Result<Event, Malformed> 
             Ok(Event::Notice(Notice { cmd, data: payload.slice_ref(rest), skip }))
         }
         ("M", Topic::World(app)) => message(Conversation::World(*app), payload),
-        ("M" | "L" | "D", Topic::Group(app, group)) => {
+        ("M" | "J" | "L" | "D", Topic::Group(app, group)) => {
             message(Conversation::Group(*app, group.clone()), payload)
         }
         ("I", Topic::Inbox(app, user)) => {
@@ -113,50 +106,33 @@ pub(super) fn event(topic: &Topic, payload: &Bytes) -> Result<Event, Malformed> 
 }
 
 /// An entry of a log.
-pub(super) fn logged(payload: &Bytes) -> Result<Logged, Malformed> {
+pub(super) fn logged(payload: &Bytes) -> Result<Entry, Malformed> {
     let mut rest: &[u8] = payload;
     let kind = line(&mut rest)?;
-    if !matches!(kind, "M" | "L" | "D") {
+    if !matches!(kind, "M" | "J" | "L" | "D") {
         return Err(Malformed("not a message"));
     }
     let offset = number(&mut rest)?;
     let epoch = line(&mut rest)?.into();
     let time = number(&mut rest)?;
+    let user = |rest: &mut _| UserId::new(line(rest)?).map_err(|_| Malformed("user"));
     let effect = match kind {
-        "L" => Effect::Left(UserId::new(line(&mut rest)?).map_err(|_| Malformed("user"))?),
+        "J" => Effect::Joined(user(&mut rest)?),
+        "L" => Effect::Left(user(&mut rest)?),
         "D" => Effect::Dismissed,
         _ => Effect::None,
     };
     let skip = skip(line(&mut rest)?)?;
     let msg_id = MsgId::new(line(&mut rest)?).map_err(|_| Malformed("msgId"))?;
-    let entry = Entry { offset, epoch, time, msg_id, members: payload.slice_ref(rest) };
-    Ok(Logged { entry, skip, effect })
+    Ok(Entry { offset, epoch, time, msg_id, members: payload.slice_ref(rest), skip, effect })
 }
 
 fn message(conversation: Conversation, payload: &Bytes) -> Result<Event, Malformed> {
-    let Logged { entry, skip, effect } = logged(payload)?;
-    Ok(Event::Message { conversation, entry, skip, effect })
-}
-
-fn skip_text(skip: &Skip) -> String {
-    match skip {
-        Skip::Nobody => "-".to_owned(),
-        Skip::User(user) => format!("u{user}"),
-        Skip::Connection(ConnectionId { node, number }) => format!("c{node}:{number}"),
-    }
+    Ok(Event::Message { conversation, entry: logged(payload)? })
 }
 
 fn skip(text: &str) -> Result<Skip, Malformed> {
-    const BAD: Malformed = Malformed("skip");
-    if text == "-" {
-        return Ok(Skip::Nobody);
-    }
-    if let Some(user) = text.strip_prefix('u') {
-        return UserId::new(user).map(Skip::User).map_err(|_| BAD);
-    }
-    let (node, number) = text.strip_prefix('c').and_then(|id| id.split_once(':')).ok_or(BAD)?;
-    let parse = |digits: &str| u64::from_str(digits).map_err(|_| BAD);
-    Ok(Skip::Connection(ConnectionId { node: parse(node)?, number: parse(number)? }))
+    text.parse().map_err(|_| Malformed("skip"))
 }
 
 fn line<'a>(rest: &mut &'a [u8]) -> Result<&'a str, Malformed> {
@@ -173,6 +149,7 @@ fn number(rest: &mut &[u8]) -> Result<u64, Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::broker::ConnectionId;
 
     const MEMBERS: &[u8] = br#""msg":"x""#;
 
@@ -192,14 +169,14 @@ mod tests {
     #[test]
     fn an_effect_travels_with_its_entry() {
         let topic = Topic::Group(1, chat_protocol::GroupId::new("g").unwrap());
-        for wanted in [Effect::None, Effect::Left(user("u:\u{9ec4}")), Effect::Dismissed] {
+        for wanted in
+            [Effect::None, Effect::Joined(user("j")), Effect::Left(user("u:\u{9ec4}")), Effect::Dismissed]
+        {
             let payload = with_effect(&wanted, &Skip::Nobody);
             let ends = position(&payload).unwrap().unwrap().last;
             assert_eq!(ends, wanted == Effect::Dismissed);
-            let Ok(Event::Message { effect, entry, .. }) = event(&topic, &payload) else {
-                panic!("no message")
-            };
-            assert_eq!((&effect, &entry.members[..]), (&wanted, MEMBERS));
+            let Ok(Event::Message { entry, .. }) = event(&topic, &payload) else { panic!("no message") };
+            assert_eq!((&entry.effect, &entry.members[..]), (&wanted, MEMBERS));
             if wanted != Effect::None {
                 assert!(event(&Topic::World(1), &payload).is_err(), "a world has no members");
             }
@@ -210,11 +187,10 @@ mod tests {
     fn a_stub_keeps_everything_but_the_members() {
         let payload = with_effect(&Effect::Left(user("u")), &Skip::User(user("v")));
         let before = logged(&payload).unwrap();
-        let stub: Bytes = with_members(&payload, &before.entry, br#""type":"recalled""#).into();
+        let stub: Bytes = with_members(&payload, &before, br#""type":"recalled""#).into();
         let after = logged(&stub).unwrap();
-        assert_eq!(&after.entry.members[..], br#""type":"recalled""#);
-        let entry = Entry { members: before.entry.members.clone(), ..after.entry };
-        assert_eq!(Logged { entry, ..after }, before);
+        assert_eq!(&after.members[..], br#""type":"recalled""#);
+        assert_eq!(Entry { members: before.members.clone(), ..after }, before);
     }
 
     #[test]
@@ -223,11 +199,11 @@ mod tests {
         for wanted in
             [Skip::Nobody, Skip::User(UserId::new("u:\u{9ec4}").unwrap()), Skip::Connection(connection)]
         {
-            let Logged { entry, skip, .. } = logged(&plain(wanted.clone())).unwrap();
+            let entry = logged(&plain(wanted.clone())).unwrap();
             assert_eq!((entry.offset, &*entry.epoch, entry.time), (7, "abc", 1234));
             assert_eq!(entry.msg_id.as_str(), "m:1");
             assert_eq!(&entry.members[..], br#""msg":"x""#);
-            assert_eq!(skip, wanted);
+            assert_eq!(entry.skip, wanted);
         }
     }
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use chat_protocol::{AppId, Target, UserId};
 use redis::{Cmd, Pipeline, Value};
 
-use super::codec::{self, Logged, Malformed};
+use super::codec::{self, Malformed};
 use super::link::{Link, LinkError, Script};
 use crate::broker::{
     BrokerError, Conversation, Effect, Entry, Outgoing, Page, REPEAT_WINDOW_MS, Range, Receipt, Retention,
@@ -170,9 +170,8 @@ impl Logs {
         raws.truncate(limit);
         let mut entries = Vec::with_capacity(raws.len());
         for (_, payload) in raws {
-            let Logged { entry, .. } = codec::logged(&payload)?;
             // Entries from before a fork count to the history that goes on from them.
-            entries.push(Entry { epoch: head.epoch.clone(), ..entry });
+            entries.push(Entry { epoch: head.epoch.clone(), ..codec::logged(&payload)? });
         }
         if matches!(range, Range::Before(_)) {
             entries.reverse();

@@ -8,7 +8,7 @@ use chat_protocol::{MsgId, Target, UserId};
 use redis::Cmd;
 use serde::{Deserialize, Serialize};
 
-use super::codec::{self, Logged};
+use super::codec;
 use super::log::{INBOX_IDLE_MS, Logs};
 use crate::broker::{BrokerError, Conversation, Notice, Skip, Topic};
 
@@ -37,7 +37,7 @@ pub(super) async fn recall(
     for _ in 0..ATTEMPTS {
         let (head, payload) = logs.at(conversation, offset, now).await?;
         let payload = payload.ok_or(BrokerError::NoSuchMessage)?;
-        let Logged { entry, .. } = codec::logged(&payload)?;
+        let entry = codec::logged(&payload)?;
         let remains: Remains = parse(&entry.members)?;
         if by.is_some_and(|by| *by != remains.from) {
             return Err(BrokerError::NotSender);
