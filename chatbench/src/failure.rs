@@ -6,6 +6,9 @@ pub enum Failure {
     /// The command line asks for something that cannot be (exit 2).
     #[error("{0}")]
     Usage(String),
+    /// What there is, is no measurement (exit 96).
+    #[error("{0}")]
+    Invalid(String),
     /// The server or this machine did not play along (exit 1).
     #[error("{cause}\n  next: {next}")]
     CouldNotRun {
@@ -27,6 +30,7 @@ impl Failure {
         match self {
             Failure::Usage(_) => 2,
             Failure::CouldNotRun { .. } => 1,
+            Failure::Invalid(_) => 96,
         }
     }
 }

@@ -17,6 +17,7 @@
 //! | `pulse`, `sampler`, `watch` | the course of a run, second by second: clients, servers, Redis, kernel |
 //! | `process`, `limits` | CPU, memory and open files |
 //! | `verdict`, `failure`, `report` | how it ended, as text and as JSON |
+//! | `gate` | several runs: compared, kept as a baseline, in turns, searching the limit |
 //! | `progress`, `interrupt` | the person at the terminal |
 
 mod args;
@@ -27,6 +28,7 @@ mod clock;
 mod crowd;
 mod failure;
 mod flow;
+mod gate;
 mod hdr;
 mod interrupt;
 mod ledger;
@@ -58,8 +60,9 @@ use std::io::Write;
 use clap::Parser;
 use clap::error::ErrorKind;
 
-use crate::args::{Args, Scenario};
+use crate::args::{Args, Command, Scenario};
 use crate::failure::Failure;
+use crate::gate::play::Screen;
 use crate::interrupt::Interrupt;
 use crate::report::human;
 use crate::report::result::Report;
@@ -81,7 +84,7 @@ pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 /// Runs one command line, program name first. Ctrl-C ends the run early, with a report.
 ///
 /// The summary goes to `out`, everything else to `err`. Gives the exit code: 0 pass, 1 could not run, 2 usage,
-/// 96 run invalid, 97 an invariant broke, 99 a threshold failed, 130 interrupted.
+/// 96 run invalid, 97 an invariant broke, 98 regressed, 99 a threshold failed, 130 interrupted.
 pub async fn run<A: Into<OsString> + Clone>(
     args: impl IntoIterator<Item = A>,
     out: &mut (dyn Write + Send),
@@ -106,21 +109,38 @@ pub async fn run_until<A: Into<OsString> + Clone>(
         Ok(args) => args,
         Err(error) => return usage(&error, out, err),
     };
-    let outcome = match args.scenario.check() {
-        Ok(()) => Box::pin(perform(&args.scenario, Interrupt::on(interrupt))).await,
-        Err(failure) => Err(failure),
-    };
-    let told = match outcome {
-        Ok(report) => tell(&args.scenario, &report, out).map(|()| report.judgement.verdict.exit_code()),
-        Err(failure) => {
-            let _ = writeln!(err, "chatbench: {failure}");
-            return failure.exit_code();
+    let mut screen = Screen { out, err };
+    let outcome = match &args.command {
+        Command::Scenario(scenario) => run_scenario(scenario, Interrupt::on(interrupt), &mut screen).await,
+        Command::Compare(args) => gate::ab::compare(args, &mut screen),
+        Command::Ab(args) => Box::pin(gate::ab::run(args, &Interrupt::on(interrupt), &mut screen)).await,
+        Command::Capacity(args) => {
+            Box::pin(gate::capacity::run(args, &Interrupt::on(interrupt), &mut screen)).await
         }
     };
-    told.unwrap_or_else(|error| {
-        let _ = writeln!(err, "chatbench: {error:#}");
-        1
+    outcome.unwrap_or_else(|failure| {
+        screen.note(&failure.to_string());
+        failure.exit_code()
     })
+}
+
+async fn run_scenario(
+    scenario: &Scenario,
+    interrupt: Interrupt,
+    screen: &mut Screen<'_>,
+) -> Result<u8, Failure> {
+    scenario.check()?;
+    if scenario.common().gate.is_used() {
+        return Box::pin(gate::repeat::run(scenario, &interrupt, screen)).await;
+    }
+    let report = Box::pin(perform(scenario, interrupt)).await?;
+    let text = if scenario.common().quiet { human::verdict(&report) } else { human::text(&report) };
+    screen.tell(&text)?;
+    if let Err(error) = save(scenario, &report) {
+        screen.note(&format!("{error:#}"));
+        return Ok(1);
+    }
+    Ok(report.judgement.verdict.exit_code())
 }
 
 async fn perform(scenario: &Scenario, interrupt: Interrupt) -> Result<Report, Failure> {
@@ -135,12 +155,10 @@ async fn perform(scenario: &Scenario, interrupt: Interrupt) -> Result<Report, Fa
     }
 }
 
-fn tell(scenario: &Scenario, report: &Report, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
+/// Writes the result to every file of `--out`.
+fn save(scenario: &Scenario, report: &Report) -> anyhow::Result<()> {
     use anyhow::Context;
-    let common = scenario.common();
-    let text = if common.quiet { human::verdict(report) } else { human::text(report) };
-    out.write_all(text.as_bytes()).context("the summary cannot be written")?;
-    for path in &common.out {
+    for path in &scenario.common().out {
         let mut json = serde_json::to_vec_pretty(report)?;
         json.push(b'\n');
         std::fs::write(path, json)

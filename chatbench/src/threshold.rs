@@ -2,11 +2,11 @@
 //!
 //! Invariant: a condition on something nobody measured fails; it never passes for want of a sample.
 
-use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use hdrhistogram::Histogram;
+use serde_json::Value;
 
+use crate::gate::measure::{Measure, Unit};
 use crate::units;
 
 /// Metrics with a distribution of times.
@@ -29,40 +29,18 @@ pub const TIMES: [&str; 17] = [
     "grab_empty_time",
     "settlement_time",
 ];
-/// Metrics that count.
-pub const COUNTERS: [&str; 8] =
-    ["lost", "duplicated", "reordered", "gaps", "reconnects", "holes", "repeats", "discrepancies"];
 
 /// Comparisons, the longer spelling before its beginning.
 const COMPARISONS: [&str; 6] = ["<=", ">=", "==", "!=", "<", ">"];
 
-/// What was measured, by name of the metric.
-#[derive(Debug, Default)]
-pub struct Metrics {
-    /// In microseconds.
-    pub times: BTreeMap<&'static str, Histogram<u64>>,
-    /// Counts.
-    pub counters: BTreeMap<&'static str, u64>,
-}
-
 /// One condition.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Threshold {
     text: String,
-    metric: String,
-    statistic: Statistic,
+    measure: Measure,
     comparison: &'static str,
-    /// Microseconds for times.
+    /// In the unit of the measure.
     bound: f64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Statistic {
-    Percentile(f64),
-    Mean,
-    Min,
-    Max,
-    Count,
 }
 
 /// How a condition came out.
@@ -72,10 +50,10 @@ pub struct Judged {
     pub expression: String,
     /// Whether it holds.
     pub ok: bool,
-    /// The measured value, in microseconds for times; none without a sample.
+    /// The measured value; none without a sample.
     pub observed: Option<f64>,
-    /// Whether that value is a time.
-    pub of_time: bool,
+    /// What the value counts.
+    pub unit: Unit,
     /// Condition and value in words.
     pub words: String,
 }
@@ -90,66 +68,44 @@ impl FromStr for Threshold {
         let (at, comparison) = found.min_by_key(|(at, _)| *at).ok_or_else(|| {
             format!("{text:?} compares nothing; write for example 'e2e_time:p(99)<50ms' or 'lost==0'")
         })?;
-        let (left, right) = (&compact[..at], &compact[at + comparison.len()..]);
-        let (metric, statistic) = left.split_once(':').map_or((left, None), |(m, s)| (m, Some(s)));
-        let statistic = if TIMES.contains(&metric) {
-            Statistic::of_time(statistic)?
-        } else if COUNTERS.contains(&metric) {
-            counter_statistic(metric, statistic)?
-        } else {
-            return Err(format!(
-                "unknown metric {metric:?}; known are {} and {}",
-                TIMES.join(", "),
-                COUNTERS.join(", ")
-            ));
-        };
-        let of_time = TIMES.contains(&metric) && statistic != Statistic::Count;
-        let bound = if of_time { time_bound(right)? } else { count_bound(right)? };
-        Ok(Self { text: text.to_owned(), metric: metric.to_owned(), statistic, comparison, bound })
+        let measure: Measure = compact[..at].parse()?;
+        let bound = bound(measure.unit(), &compact[at + comparison.len()..])?;
+        Ok(Self { text: text.to_owned(), measure, comparison, bound })
     }
 }
 
-impl Statistic {
-    fn of_time(text: Option<&str>) -> Result<Self, String> {
-        let text = text.ok_or("a time needs a statistic: p(99), avg, min, med, max or count")?;
-        match text {
-            "avg" => return Ok(Statistic::Mean),
-            "min" => return Ok(Statistic::Min),
-            "med" => return Ok(Statistic::Percentile(50.0)),
-            "max" => return Ok(Statistic::Max),
-            "count" => return Ok(Statistic::Count),
-            _ => {}
+fn bound(unit: Unit, text: &str) -> Result<f64, String> {
+    if unit == Unit::Micros {
+        if !text.ends_with(|c: char| c.is_ascii_alphabetic()) {
+            return Err(format!("{text:?} needs a unit; write for example 50ms"));
         }
-        let percent = text.strip_prefix("p(").and_then(|rest| rest.strip_suffix(')')?.parse::<f64>().ok());
-        let percent = percent.filter(|percent| (0.0..=100.0).contains(percent));
-        percent.map(Statistic::Percentile).ok_or_else(|| {
-            format!("unknown statistic {text:?}; known are p(0) to p(100), avg, min, med, max, count")
-        })
+        return units::duration(text).map(|bound| bound.as_secs_f64() * 1e6);
     }
+    let (suffixes, example): (&[(&str, f64)], _) = match unit {
+        Unit::Micros | Unit::Count => (&[], "a count such as 0"),
+        Unit::PerSecond => (&[("/s", 1.0)], "a rate such as 100/s"),
+        Unit::Percent => (&[("%", 1.0)], "percent of one core such as 80%"),
+        Unit::Share => (&[("%", 0.01)], "a share such as 99% or 0.99"),
+        Unit::Bytes => {
+            (&[("KiB", 1024.0), ("MiB", 1_048_576.0), ("GiB", 1_073_741_824.0)], "bytes such as 64MiB")
+        }
+    };
+    let scaled = suffixes.iter().find_map(|(suffix, scale)| Some((text.strip_suffix(suffix)?, *scale)));
+    let (digits, scale) = scaled.unwrap_or((text, 1.0));
+    let number = digits.parse().ok().filter(|bound: &f64| bound.is_finite());
+    number.map(|number| number * scale).ok_or_else(|| format!("{text:?} is no number; write {example}"))
 }
 
-fn counter_statistic(metric: &str, text: Option<&str>) -> Result<Statistic, String> {
-    match text {
-        None | Some("count") => Ok(Statistic::Count),
-        Some(other) => Err(format!("{metric} only counts; {other:?} is no statistic of it")),
+impl std::fmt::Display for Threshold {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
     }
-}
-
-fn time_bound(text: &str) -> Result<f64, String> {
-    if !text.ends_with(|c: char| c.is_ascii_alphabetic()) {
-        return Err(format!("{text:?} needs a unit; write for example 50ms"));
-    }
-    units::duration(text).map(|bound| bound.as_secs_f64() * 1e6)
-}
-
-fn count_bound(text: &str) -> Result<f64, String> {
-    text.parse().ok().filter(|bound: &f64| bound.is_finite()).ok_or_else(|| format!("{text:?} is no number"))
 }
 
 impl Threshold {
-    /// Compares with what was measured.
-    pub fn judge(&self, metrics: &Metrics) -> Judged {
-        let observed = self.observe(metrics);
+    /// Compares with what a result has.
+    pub fn judge(&self, result: &Value) -> Judged {
+        let observed = self.measure.of(result);
         let ok = observed.is_some_and(|value| match self.comparison {
             "<=" => value <= self.bound,
             ">=" => value >= self.bound,
@@ -158,29 +114,12 @@ impl Threshold {
             "==" => (value - self.bound).abs() < f64::EPSILON,
             _ => (value - self.bound).abs() >= f64::EPSILON,
         });
-        let of_time = TIMES.contains(&self.metric.as_str()) && self.statistic != Statistic::Count;
+        let unit = self.measure.unit();
         let words = match observed {
             None => format!("{}: no sample", self.text),
-            Some(us) if of_time => format!("{}: {}", self.text, units::micros_text(us as u64)),
-            Some(count) => format!("{}: {count}", self.text),
+            Some(value) => format!("{}: {}", self.text, unit.text(value)),
         };
-        Judged { expression: self.text.clone(), ok, observed, of_time, words }
-    }
-
-    fn observe(&self, metrics: &Metrics) -> Option<f64> {
-        let Some(times) = metrics.times.get(self.metric.as_str()) else {
-            return metrics.counters.get(self.metric.as_str()).map(|count| *count as f64);
-        };
-        if times.is_empty() {
-            return None;
-        }
-        Some(match self.statistic {
-            Statistic::Percentile(percent) => times.value_at_quantile(percent / 100.0) as f64,
-            Statistic::Mean => times.mean(),
-            Statistic::Min => times.min() as f64,
-            Statistic::Max => times.max() as f64,
-            Statistic::Count => times.len() as f64,
-        })
+        Judged { expression: self.text.clone(), ok, observed, unit, words }
     }
 }
 
@@ -188,32 +127,46 @@ impl Threshold {
 mod tests {
     use super::*;
     use crate::recorder::histogram;
+    use crate::report::times::TimeSummary;
 
-    fn metrics() -> Metrics {
+    fn measured() -> Value {
         let mut times = histogram();
         (1..=100).for_each(|ms| times.saturating_record(ms * 1000));
-        Metrics {
-            times: BTreeMap::from([("e2e_time", times), ("ack_time", histogram())]),
-            counters: BTreeMap::from([("lost", 2)]),
-        }
+        serde_json::json!({
+            "times": {"e2e_time": TimeSummary::new(&times, 0), "ack_time": TimeSummary::new(&histogram(), 0)},
+            "ledger": {"warmup": {"lost": 0}, "measured": {"lost": 2}},
+            "rates": {"offered_per_s": 100.0, "sent_per_s": 98.0, "deliveries_per_s": 500.5},
+            "processes": {"servers": [{"rss_after_bytes": 2_097_152}], "server_cpu_us_per_delivery": 4.25},
+        })
     }
 
     #[test]
     fn conditions_hold_or_fail() {
+        let result = measured();
         for (text, ok) in [
             ("e2e_time:p(99)<100ms", true),
             ("e2e_time:p(99) < 50ms", false),
             ("e2e_time:med<=51ms", true),
+            ("e2e_time:p(42)<43ms", true),
+            ("e2e_time:p(42)<42ms", false),
             ("e2e_time:max>=0.1s", true),
             ("e2e_time:count==100", true),
             ("lost<=2", true),
             ("lost==0", false),
             ("lost:count!=2", false),
             ("ack_time:p(50)<10s", false),
+            ("ack_time:count==0", false),
             ("reordered==0", false),
+            ("achieved>=98%", true),
+            ("achieved>0.99", false),
+            ("deliveries_per_s>500/s", true),
+            ("server_memory<=2MiB", true),
+            ("server_memory<1e6", false),
+            ("server_cpu_per_delivery<5us", true),
+            ("server_cpu<100%", false),
         ] {
             let threshold: Threshold = text.parse().unwrap();
-            let judged = threshold.judge(&metrics());
+            let judged = threshold.judge(&result);
             assert_eq!(judged.ok, ok, "{}", judged.words);
         }
     }
@@ -227,6 +180,11 @@ mod tests {
             ("e2e_time:p(99)<1", "unit"),
             ("lost:p(99)<1", "only counts"),
             ("lost<few", "no number"),
+            ("achieved:avg>1", "one number"),
+            ("server_memory<1TB", "64MiB"),
+            ("sent_per_s>1/m", "100/s"),
+            ("lost<inf", "no number"),
+            ("<5", "unknown metric"),
             ("lost", "compares nothing"),
         ] {
             let error = text.parse::<Threshold>().unwrap_err();

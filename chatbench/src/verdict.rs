@@ -13,6 +13,8 @@ pub enum Verdict {
     Pass,
     /// A `--threshold` failed.
     ThresholdFailed,
+    /// Worse than what it was compared with; never the end of a single run.
+    Regressed,
     /// The generator or the offered rate was not what was asked for: the times mean nothing.
     Invalid,
     /// A message was lost, doubled, out of order …
@@ -31,6 +33,7 @@ impl Verdict {
             Verdict::CouldNotRun => 1,
             Verdict::Invalid => 96,
             Verdict::InvariantBroken => 97,
+            Verdict::Regressed => 98,
             Verdict::ThresholdFailed => 99,
             Verdict::Interrupted => 130,
         }
@@ -43,6 +46,7 @@ impl Verdict {
             Verdict::CouldNotRun => "could not run",
             Verdict::Invalid => "run invalid",
             Verdict::InvariantBroken => "invariant broken",
+            Verdict::Regressed => "regressed",
             Verdict::ThresholdFailed => "threshold failed",
             Verdict::Interrupted => "interrupted",
         }

@@ -11,6 +11,8 @@ use std::time::Duration;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use crate::failure::Failure;
+use crate::gate::args::{AbArgs, CapacityArgs, CompareArgs, GateArgs};
+use crate::gate::measure;
 use crate::threshold::Threshold;
 use crate::units;
 use crate::watch::Address;
@@ -33,27 +35,38 @@ Examples:
   chatbench redpacket --clients 1000 --packets 1 --count 100 --threshold 'grab_won_time:p(99)<200ms'
   chatbench redpacket --server http://a:8080,http://b:8080 --clients 500 --reconnect-during
   chatbench redpacket --clients 200 --packets 500 --rate 2000/s --duration 30s
+  chatbench broadcast --runs 8 --baseline main.json --save-baseline
+  chatbench broadcast --runs 8 --baseline main.json --fail-on-regression=10%";
 
-Thresholds: METRIC[:STATISTIC]<VALUE with < <= > >= == !=
-  times:    connect_time login_time ack_time e2e_time fanout_time recovery_time back_time page_time
-            grab_won_time grab_already_time grab_empty_time settlement_time,
-            statistics p(N) avg min med max count
-  counters: lost duplicated reordered gaps reconnects holes repeats discrepancies
-
-Exit codes: 0 pass, 1 could not run, 2 usage, 96 run invalid, 97 an invariant broke, 99 a threshold failed,
-130 interrupted";
+const EXITS: &str = "\
+Exit codes: 0 pass, 1 could not run, 2 usage, 96 run invalid, 97 an invariant broke, 98 regressed,
+99 a threshold failed, 130 interrupted";
 
 /// Puts load on a chatd, measures it, and counts every message.
 #[derive(Debug, Parser)]
-#[command(name = "chatbench", version, after_help = EXAMPLES)]
+#[command(name = "chatbench", version, after_help = format!("{EXAMPLES}\n\n{}\n\n{EXITS}", measure::help()))]
 pub struct Args {
     /// What to do.
     #[command(subcommand)]
-    pub scenario: Scenario,
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// A run, or several of the same.
+    #[command(flatten)]
+    Scenario(Scenario),
+    /// Compares the rounds of two sides: better, worse, unchanged, or not to be told
+    Compare(CompareArgs),
+    /// Measures two servers in turns and compares them
+    Ab(AbArgs),
+    /// Finds the highest rate or number of clients that meets the thresholds
+    Capacity(CapacityArgs),
 }
 
 /// One scenario with its options.
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub enum Scenario {
     /// Connects and logs in, measures both, closes in order
     Connect(ConnectArgs),
@@ -117,6 +130,9 @@ pub struct CommonArgs {
     /// No progress on the terminal
     #[arg(long)]
     pub no_progress: bool,
+    /// Of runs that are repeated or compared.
+    #[command(flatten)]
+    pub gate: GateArgs,
 }
 
 /// Options of `connect`.
@@ -203,6 +219,31 @@ impl Scenario {
         }
     }
 
+    /// As [`Scenario::common`], to change them.
+    pub fn common_mut(&mut self) -> &mut CommonArgs {
+        match self {
+            Scenario::Connect(args) => &mut args.common,
+            Scenario::Idle(args) => &mut args.common,
+            Scenario::Broadcast(args) | Scenario::Unicast(args) => &mut args.common,
+            Scenario::Group(args) => &mut args.traffic.common,
+            Scenario::History(args) => &mut args.common,
+            Scenario::Redpacket(args) => &mut args.common,
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Scenario::Connect(_) => "connect",
+            Scenario::Idle(_) => "idle",
+            Scenario::Broadcast(_) => "broadcast",
+            Scenario::Unicast(_) => "unicast",
+            Scenario::Group(_) => "group",
+            Scenario::History(_) => "history",
+            Scenario::Redpacket(_) => "redpacket",
+        }
+    }
+
     /// Checks what no single option can see.
     ///
     /// # Errors
@@ -271,7 +312,8 @@ mod tests {
             "chatbench redpacket --rate 5 --duration 0s",
         ] {
             let args = Args::try_parse_from(line.split(' ')).unwrap();
-            assert_eq!(args.scenario.check().unwrap_err().exit_code(), 2, "{line}");
+            let Command::Scenario(scenario) = args.command else { panic!("{line}") };
+            assert_eq!(scenario.check().unwrap_err().exit_code(), 2, "{line}");
         }
         for line in [
             "chatbench broadcast --rate 5 --closed",

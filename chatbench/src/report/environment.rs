@@ -10,6 +10,8 @@ use crate::timetable::Arrival;
 /// The machine and the program.
 #[derive(Debug, Serialize)]
 pub struct Environment {
+    /// The processor as the kernel names it; empty when it does not.
+    pub cpu_model: String,
     /// Cores this process may use.
     pub cores: usize,
     /// Release of the kernel.
@@ -80,6 +82,7 @@ impl Environment {
     pub fn new(stage: &Stage) -> Self {
         let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         Self {
+            cpu_model: cpu_model(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             kernel: kernel.trim().to_owned(),
             chatbench_version: env!("CARGO_PKG_VERSION"),
@@ -125,6 +128,12 @@ impl Options {
             late_ms: millis(args.late),
         });
     }
+}
+
+fn cpu_model() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let named = info.lines().filter_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    named.map(|(_, name)| name.trim().to_owned()).next().unwrap_or_default()
 }
 
 fn millis(duration: std::time::Duration) -> u64 {

@@ -23,7 +23,7 @@ use crate::report::times::TimeSummary;
 use crate::scenario::history::Pages;
 use crate::scenario::redpacket::outcome::RedPackets;
 use crate::stage::Stage;
-use crate::threshold::{Judged, Metrics, TIMES};
+use crate::threshold::{Judged, TIMES};
 use crate::units::count_text;
 use crate::verdict::{Judgement, Verdict};
 
@@ -69,8 +69,8 @@ pub struct Report {
     pub series: Option<Series>,
     /// The conditions.
     pub thresholds: Vec<Judged>,
-    /// What was measured, by name.
-    pub metrics: Metrics,
+    /// What was measured, by name, in microseconds.
+    pub distributions: BTreeMap<&'static str, Histogram<u64>>,
     censored: Censored,
 }
 
@@ -140,10 +140,9 @@ impl Connections {
 impl Report {
     /// The result so far, after the connections were opened.
     pub fn new(stage: &Stage, opening: &Opening) -> Self {
-        let mut metrics = Metrics::default();
-        metrics.times.extend(TIMES.map(|name| (name, histogram())));
-        metrics.times.insert("connect_time", opening.connect.clone());
-        metrics.times.insert("login_time", opening.login.clone());
+        let mut times: BTreeMap<&'static str, Histogram<u64>> = TIMES.map(|name| (name, histogram())).into();
+        times.insert("connect_time", opening.connect.clone());
+        times.insert("login_time", opening.login.clone());
         Self {
             scenario: stage.scenario,
             run: stage.flow.plan.run.clone(),
@@ -164,14 +163,14 @@ impl Report {
             series: None,
             censored: Censored::default(),
             thresholds: Vec::new(),
-            metrics,
+            distributions: times,
         }
     }
 
     /// Adds the times of the messages.
     pub fn add_times(&mut self, times: Times) {
         self.censored = times.censored;
-        self.metrics.times.extend([
+        self.distributions.extend([
             ("ack_time", times.ack),
             ("e2e_time", times.e2e),
             ("service_time", times.service),
@@ -187,25 +186,14 @@ impl Report {
     pub fn add_chaos(&mut self, flow: &Flow, ledger: &Ledger) {
         self.connections.closed_by_server = ledger.closed_by_code.clone();
         self.chaos = ChaosReport::new(flow, ledger);
-        self.metrics.times.insert("recovery_time", flow.journal().recovery.clone());
-        self.metrics.times.insert("back_time", chaos::back_time(flow, ledger));
-        self.metrics.counters.insert("gaps", ledger.gaps);
-        self.metrics.counters.insert("reconnects", flow.journal().reconnects);
+        self.distributions.insert("recovery_time", flow.journal().recovery.clone());
+        self.distributions.insert("back_time", chaos::back_time(flow, ledger));
     }
 
     /// Adds what came of reading the history.
     pub fn add_pages(&mut self, pages: Pages, times: Histogram<u64>) {
-        self.metrics.times.insert("page_time", times);
-        self.metrics.counters.insert("holes", pages.holes);
-        self.metrics.counters.insert("repeats", pages.repeats);
+        self.distributions.insert("page_time", times);
         self.history = Some(pages);
-    }
-
-    /// Adds the counts a condition may name.
-    pub fn add_counters(&mut self, ledger: &Ledger) {
-        self.metrics.counters.insert("lost", ledger.total(|line| line.lost));
-        self.metrics.counters.insert("duplicated", ledger.total(|line| line.duplicated));
-        self.metrics.counters.insert("reordered", ledger.total(|line| line.reordered));
     }
 
     /// The last steps: the server's state, the conditions, the interruption.
@@ -213,7 +201,9 @@ impl Report {
         self.series = Some(stage.take_series().await);
         self.server_state[1] = stage.state_now().await;
         stage.progress.clear();
-        self.thresholds = stage.common.thresholds.iter().map(|t| t.judge(&self.metrics)).collect();
+        let result = serde_json::to_value(&*self).unwrap_or_default();
+        let judged = stage.common.thresholds.iter().map(|threshold| threshold.judge(&result));
+        self.thresholds = judged.collect();
         for judged in self.thresholds.iter().filter(|judged| !judged.ok) {
             self.judgement.add(Verdict::ThresholdFailed, judged.words.clone());
         }
@@ -233,7 +223,7 @@ impl Report {
 
     /// The times of all metrics, in the order they are named.
     pub fn times(&self) -> Vec<(&'static str, TimeSummary)> {
-        let known = TIMES.iter().filter_map(|name| Some((*name, self.metrics.times.get(name)?)));
+        let known = TIMES.iter().filter_map(|name| Some((*name, self.distributions.get(name)?)));
         known.map(|(name, times)| (name, TimeSummary::new(times, self.censored_in(name)))).collect()
     }
 }
@@ -271,6 +261,6 @@ impl Serialize for Report {
 }
 
 fn threshold_json(judged: &Judged) -> serde_json::Value {
-    let unit = if judged.of_time { "observed_us" } else { "observed_count" };
-    serde_json::json!({"expression": judged.expression, "ok": judged.ok, unit: judged.observed})
+    let observed = format!("observed_{}", judged.unit.suffix());
+    serde_json::json!({"expression": judged.expression, "ok": judged.ok, observed: judged.observed})
 }

@@ -81,7 +81,6 @@ pub async fn run(
         report.judgement.add(Verdict::Pass, note);
     }
     report.add_times(times);
-    report.add_counters(&ledger);
     report.rates = Some(rates);
     report.processes = Some(processes);
     report.ledger = Some(Books::from(ledger));

@@ -5,6 +5,7 @@
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use chat_protocol::Target;
 use chat_protocol::envelope::{Answer, Request};
@@ -13,6 +14,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
@@ -55,6 +57,8 @@ pub enum Fault {
     PageHole { offset: u64 },
     /// Begin the page behind this message with the message itself.
     PageRepeat { offset: u64 },
+    /// Send every frame this much later.
+    Delay(Duration),
     /// Close this connection on its first heartbeat.
     CloseOnHeartbeat { receiver: u32, code: u16 },
     /// Cheat with money.
@@ -129,7 +133,8 @@ async fn serve(tcp: TcpStream, world: Shared) {
 async fn converse(tcp: TcpStream, world: Shared) {
     let Ok(socket) = tokio_tungstenite::accept_async(tcp).await else { return };
     let (mut sink, mut stream) = socket.split();
-    let (out, mut queue) = mpsc::channel::<Message>(10_000);
+    let (out, queue) = mpsc::channel::<Message>(10_000);
+    let mut queue = delayed(queue, &world);
     tokio::spawn(async move {
         while let Some(message) = queue.recv().await {
             let last = message.is_close();
@@ -155,6 +160,29 @@ async fn converse(tcp: TcpStream, world: Shared) {
             room.remove(&user);
         }
     }
+}
+
+/// The same queue, or one whose messages come as much later as a fault says.
+fn delayed(mut queue: mpsc::Receiver<Message>, world: &Shared) -> mpsc::Receiver<Message> {
+    let delay = world.lock().unwrap().faults.iter().find_map(|fault| match fault {
+        Fault::Delay(delay) => Some(*delay),
+        _ => None,
+    });
+    let Some(delay) = delay else { return queue };
+    let (due, mut line) = mpsc::channel(10_000);
+    let (out, later) = mpsc::channel(10_000);
+    tokio::spawn(async move {
+        while let Some(message) = queue.recv().await {
+            let _ = due.send((Instant::now() + delay, message)).await;
+        }
+    });
+    tokio::spawn(async move {
+        while let Some((at, message)) = line.recv().await {
+            tokio::time::sleep_until(at).await;
+            let _ = out.send(message).await;
+        }
+    });
+    later
 }
 
 fn handle(

@@ -8,6 +8,7 @@ mod bench;
 mod chaos;
 mod double;
 mod exits;
+mod gate;
 mod money;
 mod pages;
 mod post;

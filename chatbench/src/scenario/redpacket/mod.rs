@@ -232,11 +232,10 @@ fn judge(report: &mut Report, args: &RedPacketArgs, result: &RedPackets, seen: &
 impl Report {
     /// Adds what came of the red packets.
     fn add_red_packets(&mut self, result: RedPackets, times: GrabTimes) {
-        self.metrics.times.insert("grab_won_time", times.won);
-        self.metrics.times.insert("grab_already_time", times.already);
-        self.metrics.times.insert("grab_empty_time", times.empty);
-        self.metrics.times.insert("settlement_time", times.settlement);
-        self.metrics.counters.insert("discrepancies", result.discrepancies);
+        self.distributions.insert("grab_won_time", times.won);
+        self.distributions.insert("grab_already_time", times.already);
+        self.distributions.insert("grab_empty_time", times.empty);
+        self.distributions.insert("settlement_time", times.settlement);
         self.red_packets = Some(result);
     }
 }

@@ -1,0 +1,161 @@
+//! Results, baselines and comparisons as files.
+//!
+//! Invariant: a file that cannot be read or is not what it should be is named, with what is wrong.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use serde_json::{Value, json};
+
+use crate::failure::Failure;
+use crate::gate::comparison::Comparison;
+use crate::gate::markdown;
+use crate::gate::round::Round;
+
+/// Name and version of the format of a file with the rounds of a baseline.
+pub const BASELINE: &str = "chatbench.baseline/v1";
+
+/// The rounds in a file: one of a result, all of a baseline.
+///
+/// # Errors
+/// [`Failure`] with the file's name.
+pub fn rounds(path: &Path) -> Result<Vec<Round>, Failure> {
+    let name = path.display().to_string();
+    let bytes = std::fs::read(path).map_err(|error| {
+        Failure::could_not_run(format!("{name} cannot be read: {error}"), "check the path")
+    })?;
+    let value: Value = serde_json::from_slice(&bytes).map_err(|error| {
+        let next = "give a file that --out NAME.json or --save-baseline wrote";
+        Failure::could_not_run(format!("{name} is no JSON: {error}"), next)
+    })?;
+    read(value, &name).map_err(|cause| {
+        Failure::could_not_run(
+            cause,
+            "give a file that --out NAME.json or --save-baseline of this version wrote",
+        )
+    })
+}
+
+fn read(mut value: Value, name: &str) -> Result<Vec<Round>, String> {
+    if value.get("schema").and_then(Value::as_str) != Some(BASELINE) {
+        return Ok(vec![Round::read(value, name)?]);
+    }
+    let Some(Value::Array(rounds)) = value.get_mut("rounds").map(Value::take) else {
+        return Err(format!("{name}: a baseline without rounds"));
+    };
+    let numbered = (1..).zip(rounds);
+    numbered.map(|(number, round)| Round::read(round, format!("{name} round {number}"))).collect()
+}
+
+/// Writes rounds as a baseline; a file that was there is replaced whole or not at all.
+///
+/// # Errors
+/// What stands in the way.
+pub fn save_baseline(path: &Path, rounds: &[Round], saved_unix_ms: u64) -> anyhow::Result<()> {
+    let environment = rounds.first().map(|round| &round.machine);
+    let rounds: Vec<&Value> = rounds.iter().map(Round::result).collect();
+    let baseline = json!({"schema": BASELINE, "saved_unix_ms": saved_unix_ms, "environment": environment, "rounds": rounds});
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let new = PathBuf::from(new);
+    let written = write(&new, &serde_json::to_string(&baseline)?)
+        .and_then(|()| std::fs::rename(&new, path).context("it cannot be renamed"));
+    written.with_context(|| format!("the baseline cannot be written to {}; check --baseline", path.display()))
+}
+
+/// Refuses names of files for a comparison whose format is not known.
+///
+/// # Errors
+/// [`Failure::Usage`].
+pub fn check_comparison_names(paths: &[PathBuf], option: &str) -> Result<(), Failure> {
+    match paths.iter().find(|path| !["json", "md"].iter().any(|ending| has_ending(path, ending))) {
+        Some(_) => Err(Failure::Usage(format!("{option}: the file name must end in .json or .md"))),
+        None => Ok(()),
+    }
+}
+
+/// Writes a comparison to every file.
+///
+/// # Errors
+/// What stands in the way.
+pub fn save_comparison(paths: &[PathBuf], comparison: &Comparison) -> anyhow::Result<()> {
+    for path in paths {
+        let text = if has_ending(path, "md") {
+            markdown::text(comparison)
+        } else {
+            serde_json::to_string_pretty(comparison)? + "\n"
+        };
+        write(path, &text).with_context(|| {
+            format!("the comparison cannot be written to {}; check --out", path.display())
+        })?;
+    }
+    Ok(())
+}
+
+/// Whether a file's name ends so.
+pub fn has_ending(path: &Path, ending: &str) -> bool {
+    path.extension().is_some_and(|found| found == ending)
+}
+
+/// Writes a whole file.
+///
+/// # Errors
+/// The system's.
+pub fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    std::fs::write(path, text).context("it cannot be written")
+}
+
+/// `result.json` with `a1` is `result.a1.json`.
+pub fn numbered(path: &Path, label: &str) -> PathBuf {
+    let ending = path.extension().unwrap_or_default().to_string_lossy();
+    path.with_extension(format!("{label}.{ending}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::tests::synthetic::result;
+
+    #[test]
+    fn a_baseline_gives_back_its_rounds() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("base.json");
+        let saved: Vec<Round> = (1..4).map(|run| Round::read(result(run, &[]), "now").unwrap()).collect();
+        save_baseline(&path, &saved, 5).unwrap();
+        save_baseline(&path, &saved, 6).unwrap();
+        let read = rounds(&path).unwrap();
+        assert_eq!(read.iter().map(|round| round.run.as_str()).collect::<Vec<_>>(), ["1", "2", "3"]);
+        assert!(read[2].source.ends_with("base.json round 3"), "{}", read[2].source);
+        let json: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        assert_eq!((&json["saved_unix_ms"], &json["environment"]["cores"]), (&json!(6), &json!(2)));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no other file is left");
+        assert!(save_baseline(&folder.path().join("no/such/dir.json"), &saved, 5).is_err());
+    }
+
+    #[test]
+    fn files_that_are_no_results_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, content, says) in [
+            ("empty.json", "", "is no JSON"),
+            ("half.json", "{\"schema\":", "is no JSON"),
+            ("other.json", "{\"schema\":\"other/v1\"}", "other/v1"),
+            ("bare.json", "{\"schema\":\"chatbench.baseline/v1\"}", "without rounds"),
+            ("wrong.json", "{\"schema\":\"chatbench.baseline/v1\",\"rounds\":[1]}", "round 1"),
+            ("deep.json", &"[".repeat(100_000), "is no JSON"),
+        ] {
+            let path = folder.path().join(name);
+            std::fs::write(&path, content).unwrap();
+            let failure = rounds(&path).unwrap_err();
+            let text = failure.to_string();
+            assert!(text.contains(name) && text.contains(says) && failure.exit_code() == 1, "{name}: {text}");
+        }
+        let absent = rounds(&folder.path().join("absent.json")).unwrap_err().to_string();
+        assert!(absent.contains("cannot be read") && absent.contains("next:"), "{absent}");
+    }
+
+    #[test]
+    fn rounds_have_their_own_files() {
+        assert_eq!(numbered(Path::new("x/result.json"), "a1"), Path::new("x/result.a1.json"));
+        assert_eq!(numbered(Path::new("r.1.json"), "2"), Path::new("r.1.2.json"));
+    }
+}

@@ -1,0 +1,173 @@
+//! Rounds: an ordinary run of a scenario that is one of several.
+//!
+//! Invariant: a round that has ended is kept, whatever happens to the next one.
+
+use std::ffi::OsString;
+use std::io::Write;
+
+use clap::Parser;
+
+use crate::args::{Args, Command, Scenario};
+use crate::failure::Failure;
+use crate::gate::comparison::{Change, Comparison};
+use crate::gate::files;
+use crate::gate::measure::Measure;
+use crate::gate::round::Round;
+use crate::gate::{args::RuleArgs, text};
+use crate::interrupt::Interrupt;
+use crate::report::result::Report;
+use crate::verdict::Verdict;
+
+/// Where a reader looks.
+pub struct Screen<'a> {
+    /// Findings.
+    pub out: &'a mut (dyn Write + Send),
+    /// What happens meanwhile.
+    pub err: &'a mut (dyn Write + Send),
+}
+
+/// A round that has ended.
+#[derive(Debug)]
+pub struct Played {
+    /// As it is compared.
+    pub round: Round,
+    /// As it is told.
+    pub report: Report,
+}
+
+impl Screen<'_> {
+    /// Writes a finding.
+    ///
+    /// # Errors
+    /// [`Failure`] when nobody can read it.
+    pub fn tell(&mut self, text: &str) -> Result<(), Failure> {
+        self.out.write_all(text.as_bytes()).map_err(|error| {
+            Failure::could_not_run(
+                format!("the findings cannot be written: {error}"),
+                "check where stdout goes",
+            )
+        })
+    }
+
+    /// Notes what happens; nobody needs to see it.
+    pub fn note(&mut self, text: &str) {
+        let _ = writeln!(self.err, "chatbench: {text}");
+    }
+}
+
+impl Played {
+    /// How it ended.
+    pub fn verdict(&self) -> Verdict {
+        self.report.judgement.verdict
+    }
+
+    /// In one line.
+    pub fn line(&self) -> String {
+        let mut line = self.verdict().text().to_owned();
+        for name in ["e2e_time:p(50)", "e2e_time:p(99)", "page_time:p(50)", "connect_time:p(99)"] {
+            let value =
+                name.parse::<Measure>().ok().and_then(|measure| Some((self.round.value(&measure)?, measure)));
+            if let Some((value, measure)) = value {
+                line += &format!(", {measure} {}", measure.unit().text(value));
+            }
+        }
+        if self.verdict() != Verdict::Pass {
+            line += &format!(" ({})", self.round.reason());
+        }
+        line
+    }
+}
+
+/// Reads what stands behind `--`.
+///
+/// # Errors
+/// [`Failure::Usage`] when it is no scenario that can be a round.
+pub fn scenario_of(words: &[OsString]) -> Result<Scenario, Failure> {
+    let line = std::iter::once(OsString::from("chatbench")).chain(words.iter().cloned());
+    let args = Args::try_parse_from(line).map_err(|error| {
+        Failure::Usage(format!("the scenario after --: {}", error.render().to_string().trim_end()))
+    })?;
+    let Command::Scenario(scenario) = args.command else {
+        return Err(Failure::Usage("after -- stands a scenario such as broadcast or connect".to_owned()));
+    };
+    if scenario.common().gate.is_used() {
+        return Err(Failure::Usage("after --: leave out --runs and --baseline".to_owned()));
+    }
+    scenario.check()?;
+    Ok(scenario)
+}
+
+/// Plays one round, whose files get `label` into their names.
+///
+/// # Errors
+/// [`Failure`] when it did not take place or its files cannot be written.
+pub async fn play(scenario: &Scenario, label: &str, interrupt: &Interrupt) -> Result<Played, Failure> {
+    let mut scenario = scenario.clone();
+    for path in &mut scenario.common_mut().out {
+        *path = files::numbered(path, label);
+    }
+    let report = Box::pin(crate::perform(&scenario, interrupt.clone())).await?;
+    let failed = |error: &dyn std::fmt::Display| {
+        Failure::could_not_run(format!("round {label}: {error}"), "check the --out files of the scenario")
+    };
+    crate::save(&scenario, &report).map_err(|error| failed(&format!("{error:#}")))?;
+    let result = serde_json::to_value(&report).map_err(|error| failed(&error))?;
+    let round = Round::read(result, format!("round {label}")).map_err(|error| failed(&error))?;
+    Ok(Played { round, report })
+}
+
+/// As [`play`], but a round that is no measurement is played again while `spare` rounds are left.
+///
+/// # Errors
+/// As [`play`].
+pub async fn play_valid(
+    scenario: &Scenario,
+    label: &str,
+    interrupt: &Interrupt,
+    spare: &mut u32,
+    screen: &mut Screen<'_>,
+) -> Result<Played, Failure> {
+    loop {
+        let played = play(scenario, label, interrupt).await?;
+        if played.verdict() != Verdict::Invalid || *spare == 0 || interrupt.came() {
+            return Ok(played);
+        }
+        *spare -= 1;
+        screen
+            .note(&format!("round {label} is no measurement and is played again: {}", played.round.reason()));
+    }
+}
+
+/// Tells a comparison, writes its files, and gives its verdict.
+///
+/// # Errors
+/// [`Failure`] when a file cannot be written.
+pub fn tell(comparison: &Comparison, rules: &RuleArgs, screen: &mut Screen<'_>) -> Result<Verdict, Failure> {
+    let text = if rules.quiet { comparison.verdict_text() + "\n" } else { text::text(comparison) };
+    screen.tell(&text)?;
+    files::save_comparison(&rules.out, comparison).map_err(|error| {
+        Failure::could_not_run(format!("{error:#}"), "name a file in a directory that exists")
+    })?;
+    let regressed = comparison.verdict == Change::Regressed && rules.fail_on_regression.is_some();
+    Ok(if regressed { Verdict::Regressed } else { Verdict::Pass })
+}
+
+/// As [`tell`] of what came of the comparison after rounds that were just played: too few valid ones are a verdict and
+/// not the end of all.
+///
+/// # Errors
+/// As [`tell`], and when the rounds cannot be compared.
+pub fn conclude(
+    compared: Result<Comparison, Failure>,
+    rules: &RuleArgs,
+    screen: &mut Screen<'_>,
+) -> Result<Verdict, Failure> {
+    match compared {
+        Ok(comparison) => tell(&comparison, rules, screen),
+        Err(Failure::Invalid(why)) => {
+            screen.note(&why);
+            Ok(Verdict::Invalid)
+        }
+        Err(other) => Err(other),
+    }
+}

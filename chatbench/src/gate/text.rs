@@ -1,0 +1,84 @@
+//! A comparison as text for a person.
+//!
+//! Invariant: every number has its unit, columns are aligned, and the verdict comes last.
+
+use std::fmt::Write;
+
+use crate::gate::comparison::{Comparison, MetricChange};
+use crate::gate::judge::p_text;
+use crate::gate::measure::Measure;
+
+/// What a row of the table holds.
+pub const COLUMNS: [&str; 7] = ["metric", "base", "head", "change", "95 % interval", "p", "verdict"];
+
+/// The whole text.
+pub fn text(comparison: &Comparison) -> String {
+    let mut out = String::new();
+    let rows: Vec<[String; 7]> =
+        std::iter::once(COLUMNS.map(str::to_owned)).chain(comparison.metrics.iter().map(cells)).collect();
+    let widths: Vec<usize> = (0..COLUMNS.len())
+        .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
+        .collect();
+    // Writing to a string cannot fail.
+    let _ = writeln!(out, "chatbench {}: {}", comparison.scenario, sides(comparison));
+    for row in &rows {
+        let mut line = String::new();
+        for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            let _ = match column {
+                0 | 6 => write!(line, "  {cell:<width$}"),
+                _ => write!(line, "  {cell:>width$}"),
+            };
+        }
+        let _ = writeln!(out, "{}", line.trim_end());
+    }
+    for metric in &comparison.metrics {
+        let _ = writeln!(out, "  {}: {}", metric.metric, metric.reason);
+    }
+    for warning in &comparison.warnings {
+        let _ = writeln!(out, "  warning: {warning}");
+    }
+    let _ = writeln!(out, "  method: {}", method(comparison));
+    let _ = writeln!(out, "{}", comparison.verdict_text());
+    out
+}
+
+/// Both sides with their rounds.
+pub fn sides(comparison: &Comparison) -> String {
+    let side = |label: &str, rounds: usize| {
+        format!("{label} ({rounds} {})", if rounds == 1 { "round" } else { "rounds" })
+    };
+    let (base, head) = (&comparison.base, &comparison.head);
+    format!("{} against {}", side(&head.label, head.rounds.len()), side(&base.label, base.rounds.len()))
+}
+
+/// How it was compared.
+pub fn method(comparison: &Comparison) -> String {
+    let method = &comparison.method;
+    format!(
+        "medians of rounds; p: {}, corrected after {}, level {}; interval: {}, {} draws, seed {}; at least {} rounds a side",
+        method.test,
+        method.correction,
+        method.level,
+        method.interval,
+        method.resamples,
+        method.seed,
+        method.min_rounds
+    )
+}
+
+/// One metric, as [`COLUMNS`] says.
+pub fn cells(metric: &MetricChange) -> [String; 7] {
+    let unit = metric.metric.parse::<Measure>().map(|measure| measure.unit());
+    let value = |value: f64| unit.as_ref().map_or_else(|_| value.to_string(), |unit| unit.text(value));
+    let percent = |ratio: f64| format!("{:+.1} %", (ratio - 1.0) * 100.0);
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    [
+        metric.metric.clone(),
+        value(metric.base),
+        value(metric.head),
+        or_dash(metric.ratio.map(percent)),
+        or_dash(metric.interval.map(|[low, high]| format!("{} … {}", percent(low), percent(high)))),
+        or_dash(metric.p_corrected.map(p_text)),
+        metric.verdict.text().to_owned(),
+    ]
+}
