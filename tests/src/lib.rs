@@ -7,6 +7,7 @@ pub mod engine;
 pub mod fault_proxy;
 pub mod ledger;
 pub mod money;
+pub mod money_site;
 pub mod node;
 pub mod postgres_server;
 pub mod program;

@@ -79,6 +79,7 @@ fn driver_crates_stay_in_their_rooms() {
         ("redis", &["redis"][..]),
         ("rusqlite", &["embedded"]),
         ("tokio_postgres", &["postgres"]),
+        ("lapin", &["rabbitmq"]),
         ("axum|hyper|hyper_util|http_body_util|tower", &["http", "listener.rs"]),
         ("tokio_tungstenite|tungstenite", &["transport", "http"]),
         ("toml", &["config"]),
@@ -94,13 +95,14 @@ fn driver_crates_stay_in_their_rooms() {
 #[test]
 fn adapters_are_named_only_where_they_are_put_together() {
     let adapter = pattern(
-        r"\b(EmbeddedPresence|EmbeddedLedger|PostgresLedger|RedisPresence|RedisBroker|Embedded)(::|\s*\{|>)",
+        r"\b(Embedded(Presence|Ledger|Packets|Queue)?|Redis(Presence|Broker|Packets|Queue)|PostgresLedger|RabbitQueue)(::|\s*\{|>)",
     );
     let outside = |source: &Source| {
-        let room = ["app.rs", "embedded", "postgres", "redis"].iter().any(|room| source.is_in_room(room));
+        let rooms = ["app", "embedded", "postgres", "rabbitmq", "redis"];
+        let room = rooms.iter().any(|room| source.is_in_room(room));
         source.path.starts_with("chatd/src/") && !room
     };
-    none(&lines_with(&files(".rs"), &adapter, outside), "an adapter outside of app.rs");
+    none(&lines_with(&files(".rs"), &adapter, outside), "an adapter outside of app");
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::params::Field;
-use crate::{conversation, friend, group, message, system, user};
+use crate::{conversation, friend, group, message, red_packet, system, user, wallet};
 
 /// A request that works the same over HTTP (GET and POST) and WebSocket.
 pub trait Operation: 'static {
@@ -75,6 +75,15 @@ pub const ALL: &[Description] = &[
     friend::List::DESCRIPTION,
     friend::Block::DESCRIPTION,
     friend::Unblock::DESCRIPTION,
+    red_packet::Create::DESCRIPTION,
+    red_packet::Grab::DESCRIPTION,
+    red_packet::Detail::DESCRIPTION,
+    red_packet::Audit::DESCRIPTION,
+    red_packet::DeadLetters::DESCRIPTION,
+    red_packet::Replay::DESCRIPTION,
+    wallet::Balance::DESCRIPTION,
+    wallet::Transfers::DESCRIPTION,
+    wallet::Deposit::DESCRIPTION,
     system::State::DESCRIPTION,
 ];
 

@@ -12,11 +12,16 @@
 //! - The ledger says who owns what; the packets say who won what; the audit compares them.
 #![deny(clippy::float_arithmetic)]
 
+pub mod audit;
 pub mod embedded;
+pub mod keeper;
 pub mod ledger;
 pub mod packets;
+pub mod red_packet;
 pub mod settlement;
 pub mod split;
+
+use std::sync::Arc;
 
 use chat_protocol::red_packet::Mode;
 use chat_protocol::{AppId, MsgId, PacketId, Target, UserId};
@@ -50,4 +55,16 @@ pub struct Terms {
     pub created_ms: u64,
     /// From when on nobody can take from it, Unix milliseconds.
     pub expires_ms: u64,
+}
+
+/// What operations on money need.
+pub struct Money {
+    /// Red packets.
+    pub red_packets: Arc<red_packet::RedPackets>,
+    /// Wallets.
+    pub ledger: Arc<dyn ledger::Ledger>,
+    /// The proof.
+    pub auditor: audit::Auditor,
+    /// What settlements travel over: the engine's own queue, and the one behind it if there is one.
+    pub queues: Vec<Arc<dyn settlement::Queue>>,
 }

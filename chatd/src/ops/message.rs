@@ -7,6 +7,7 @@ use chat_protocol::message::{
     DEFAULT_HISTORY_PAGE, History, HistoryRequest, HistoryResponse, MAX_HISTORY_PAGE, Recall, RecallRequest,
     Recalled,
 };
+use chat_protocol::red_packet::PACKET_KIND;
 use chat_protocol::session::Push;
 use chat_protocol::{AppId, Code, Refusal, Target, UserId};
 
@@ -73,9 +74,9 @@ impl MessageOps {
         let after = Range::After(request.offset.saturating_sub(1));
         let page = self.broker.read(&conversation, after, 1).await?;
         if let Some(entry) = page.entries.first().filter(|entry| entry.offset == request.offset)
-            && CHANGE_KINDS.contains(&push(entry)?.content.kind.as_str())
+            && let Some(reason) = stays(&push(entry)?.content.kind)
         {
-            return Err(Refusal::new(Code::RefusedByRule, "who came and went stays in a group's history"));
+            return Err(Refusal::new(Code::RefusedByRule, reason));
         }
         let by = match &caller {
             Caller::Operator => None,
@@ -108,6 +109,15 @@ impl MessageOps {
                 Err(Refusal::parameter("userId", "missing: a one-to-one conversation has two sides"))
             }
         }
+    }
+}
+
+/// Why a message of this kind cannot be taken back.
+fn stays(kind: &str) -> Option<&'static str> {
+    match kind {
+        PACKET_KIND => Some("the offer of a red packet stays; what nobody takes goes back when it expires"),
+        kind if CHANGE_KINDS.contains(&kind) => Some("who came and went stays in a group's history"),
+        _ => None,
     }
 }
 

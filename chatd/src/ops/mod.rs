@@ -7,8 +7,10 @@ pub mod conversation;
 pub mod friend;
 pub mod group;
 pub mod message;
+pub mod red_packet;
 pub mod system;
 pub mod user;
+pub mod wallet;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -45,6 +47,10 @@ pub struct Services {
     pub conversation: Arc<conversation::ConversationOps>,
     /// Friendships.
     pub friend: Arc<friend::FriendOps>,
+    /// Red packets.
+    pub red_packet: Arc<red_packet::RedPacketOps>,
+    /// Wallets.
+    pub wallet: Arc<wallet::WalletOps>,
     /// The system.
     pub system: Arc<system::System>,
 }
@@ -83,6 +89,8 @@ impl Table {
         message::bind(&mut table, &services.message);
         conversation::bind(&mut table, &services.conversation);
         friend::bind(&mut table, &services.friend);
+        red_packet::bind(&mut table, &services.red_packet);
+        wallet::bind(&mut table, &services.wallet);
         system::bind(&mut table, &services.system);
         debug_assert_eq!(table.by_path.len(), ALL.len(), "an operation is not bound");
         table

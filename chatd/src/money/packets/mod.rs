@@ -127,8 +127,8 @@ pub struct Closed {
     pub now: bool,
     /// Cents of the refund.
     pub refunded: Cents,
-    /// False: the packet was not known here (a store that lost its data, or a creation that never got so far). From
-    /// now on nobody can open it.
+    /// False: the packet was not known here (a store that lost its data, or a creation that never got so far). It is
+    /// known as closed from now on, so that nobody can open it later; to everyone else it stays unknown.
     pub known: bool,
 }
 

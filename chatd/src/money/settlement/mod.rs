@@ -59,7 +59,10 @@ impl Settlement {
     #[must_use]
     pub fn transfer_id(&self) -> String {
         match self.kind {
-            Kind::Grab => format!("grab:{}:{}:{}", self.packet.as_str().len(), self.packet, self.user),
+            Kind::Grab => {
+                let length = self.packet.as_str().len().to_string();
+                ["grab", &length, self.packet.as_str(), self.user.as_str()].join(":")
+            }
             Kind::Refund => format!("refund:{}", self.packet),
         }
     }

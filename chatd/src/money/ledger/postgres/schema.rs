@@ -99,7 +99,10 @@ async fn bring_up(link: &mut Link) -> Result<(), Failure> {
 
 /// How many steps were taken.
 async fn taken(link: &mut Link) -> Result<usize, Failure> {
-    let version = match link.value("SELECT to_regclass('chat_ledger')::text").await? {
+    // Not `to_regclass`: it answers from a cache that may not know yet what another process created a moment ago.
+    let named = "SELECT relname::text FROM pg_class \
+         WHERE relname = 'chat_ledger' AND relnamespace = current_schema()::regnamespace";
+    let version = match link.value(named).await? {
         None => return Ok(0),
         Some(_) => link.value("SELECT max(version)::text FROM chat_ledger").await?,
     };

@@ -2,15 +2,17 @@
 //!
 //! Invariant: a [`Config`] that [`Config::check`] let pass can be started with; every key exists in all three forms.
 
-use std::net::SocketAddr;
+mod check;
+
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use crate::broker::embedded::Sync;
-use crate::broker::redis::link::client;
-use crate::keys::Keys;
+use crate::money::split::Method;
+
+pub use self::check::{LedgerPlace, redacted};
 
 /// Declares a group of settings twice: as given (each may be absent) and as in force.
 macro_rules! settings {
@@ -43,6 +45,16 @@ macro_rules! settings {
     };
 }
 
+/// What a node does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Everything.
+    All,
+    /// Applies settlements; takes no clients.
+    Settler,
+}
+
 settings! {
     /// What to serve, and on what.
     ServeGiven => Serve {
@@ -64,6 +76,12 @@ settings! {
         /// First part of every Redis key
         #[arg(long, env = "CHATD_REDIS_PREFIX", value_name = "TEXT")]
         redis_prefix: String = "chat".to_owned(),
+        /// Where wallets are kept: sqlite:FILE, or postgres://…, which nodes share; alone, a node has a file of its own
+        #[arg(long, env = "CHATD_LEDGER", value_name = "URL")]
+        ledger: String = String::new(),
+        /// What the node does: all, or settler (applies settlements over Redis and takes no clients)
+        #[arg(long, env = "CHATD_ROLE", value_parser = parse_role, value_name = "ROLE")]
+        role: Role = Role::All,
         /// Web origins besides the page's own host that may connect; * allows all
         #[arg(long, env = "CHATD_ALLOWED_ORIGINS", value_name = "ORIGINS", value_delimiter = ',')]
         allowed_origins: Vec<String> = Vec::new(),
@@ -91,6 +109,21 @@ settings! {
         /// Seconds after which a message is gone from its conversation's history; 0 keeps them
         #[arg(long = "history-max-age", env = "CHATD_HISTORY_MAX_AGE", value_name = "SECONDS")]
         max_age: u64 = 0,
+    }
+}
+
+settings! {
+    /// Red packets.
+    MoneyGiven => Money {
+        /// Seconds after which what nobody took of a red packet goes back to its sender
+        #[arg(long = "packet-expiry", env = "CHATD_PACKET_EXPIRY", value_name = "SECONDS")]
+        packet_expiry: u64 = 24 * 60 * 60,
+        /// How lucky shares are drawn: double-average or line-cutting
+        #[arg(long = "packet-split", env = "CHATD_PACKET_SPLIT", value_parser = parse_split, value_name = "METHOD")]
+        packet_split: Method = Method::DoubleAverage,
+        /// Whether this node applies settlements to the ledger; false leaves them to others
+        #[arg(long = "settle", env = "CHATD_SETTLE", num_args = 1, value_name = "BOOL")]
+        settle: bool = true,
     }
 }
 
@@ -137,6 +170,8 @@ pub struct Given {
     #[command(flatten)]
     history: HistoryGiven,
     #[command(flatten)]
+    money: MoneyGiven,
+    #[command(flatten)]
     presence: PresenceGiven,
     #[command(flatten)]
     limits: LimitsGiven,
@@ -152,6 +187,8 @@ pub struct Config {
     pub storage: Storage,
     /// Message logs.
     pub history: History,
+    /// Red packets.
+    pub money: Money,
     /// Presence.
     pub presence: Presence,
     /// Limits of connections.
@@ -172,6 +209,7 @@ impl Config {
             serve: stronger.serve.or(weaker.serve).or_default(),
             storage: stronger.storage.or(weaker.storage).or_default(),
             history: stronger.history.or(weaker.history).or_default(),
+            money: stronger.money.or(weaker.money).or_default(),
             presence: stronger.presence.or(weaker.presence).or_default(),
             limits: stronger.limits.or(weaker.limits).or_default(),
         }
@@ -188,62 +226,13 @@ impl Config {
         Ok(config)
     }
 
-    /// Checks what can be checked without starting.
-    ///
-    /// # Errors
-    /// A text that names the setting and what it may be.
-    pub fn check(&self) -> Result<(), String> {
-        if self.listen_addresses()?.iter().any(|address| !address.ip().is_loopback())
-            && !self.serve.allow_open
-        {
-            return Err(format!(
-                "listen = {:?} is not a loopback address, and without authentication every caller is an operator; \
-                 listen on 127.0.0.1, or say --allow-open if only trusted callers can reach it",
-                self.serve.listen
-            ));
-        }
-        Keys::new(&self.serve.redis_prefix)
-            .map_err(|error| format!("redis_prefix = {:?}: {error}", self.serve.redis_prefix))?;
-        if !self.serve.redis.is_empty() {
-            client(&self.serve.redis)
-                .map_err(|error| format!("redis = {:?}: {error}", redacted(&self.serve.redis)))?;
-        }
-        let positive: [(&str, u64); 6] = [
-            ("history.max_messages", self.history.max_messages),
-            ("limits.max_frame_bytes", self.limits.max_frame_bytes as u64),
-            ("limits.heartbeat_timeout", self.limits.heartbeat_timeout.into()),
-            ("limits.login_timeout", self.limits.login_timeout.into()),
-            ("limits.outbox_frames", self.limits.outbox_frames as u64),
-            ("limits.outbox_bytes", self.limits.outbox_bytes as u64),
-        ];
-        match positive.into_iter().find(|(_, value)| *value == 0) {
-            Some((name, _)) => Err(format!("{name} must be at least 1")),
-            None => Ok(()),
-        }
-    }
-
-    /// The addresses to listen on.
-    ///
-    /// # Errors
-    /// A text for the operator when `listen` is no address.
-    pub fn listen_addresses(&self) -> Result<Vec<SocketAddr>, String> {
-        let bad = |error: &dyn std::fmt::Display| {
-            format!(
-                "listen = {:?} is no address: {error}; write for example 127.0.0.1:8080",
-                self.serve.listen
-            )
-        };
-        let found =
-            std::net::ToSocketAddrs::to_socket_addrs(self.serve.listen.as_str()).map_err(|e| bad(&e))?;
-        let addresses: Vec<_> = found.collect();
-        if addresses.is_empty() { Err(bad(&"the name has no address")) } else { Ok(addresses) }
-    }
-
     /// The settings as a TOML file, with passwords in URLs hidden.
     #[must_use]
     pub fn to_toml(&self) -> String {
         let mut shown = self.clone();
-        shown.serve.redis = redacted(&shown.serve.redis);
+        for url in [&mut shown.serve.redis, &mut shown.serve.ledger] {
+            *url = redacted(url);
+        }
         toml::to_string(&shown).unwrap_or_default()
     }
 }
@@ -266,10 +255,27 @@ fn parse(text: &str) -> Result<Given, toml::de::Error> {
     Ok(Given {
         storage: section(&mut table, "storage")?,
         history: section(&mut table, "history")?,
+        money: section(&mut table, "money")?,
         presence: section(&mut table, "presence")?,
         limits: section(&mut table, "limits")?,
         serve: table.try_into()?,
     })
+}
+
+fn parse_role(text: &str) -> Result<Role, String> {
+    match text {
+        "all" => Ok(Role::All),
+        "settler" => Ok(Role::Settler),
+        _ => Err("must be all or settler".to_owned()),
+    }
+}
+
+fn parse_split(text: &str) -> Result<Method, String> {
+    match text {
+        "double-average" => Ok(Method::DoubleAverage),
+        "line-cutting" => Ok(Method::LineCutting),
+        _ => Err("must be double-average or line-cutting".to_owned()),
+    }
 }
 
 fn parse_sync(text: &str) -> Result<Sync, String> {
@@ -278,24 +284,6 @@ fn parse_sync(text: &str) -> Result<Sync, String> {
         "full" => Ok(Sync::Full),
         _ => Err("must be normal or full".to_owned()),
     }
-}
-
-/// A URL whose password is replaced, for logs and screens.
-#[must_use]
-pub fn redacted(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let rest = match rest.rsplit_once('@') {
-        Some((credentials, host)) => {
-            let user = credentials.split(':').next().unwrap_or_default();
-            format!("{user}:***@{host}")
-        }
-        None => rest.to_owned(),
-    };
-    // The URL of a Unix socket has it among the parameters.
-    let Some((place, query)) = rest.split_once('?') else { return format!("{scheme}://{rest}") };
-    let hide = |part: &str| if part.starts_with("pass=") { "pass=***".to_owned() } else { part.to_owned() };
-    let query: Vec<_> = query.split('&').map(hide).collect();
-    format!("{scheme}://{place}?{}", query.join("&"))
 }
 
 #[cfg(test)]
@@ -330,31 +318,5 @@ mod tests {
             let error = parse(text).unwrap_err().to_string();
             assert!(error.contains(named), "{text}: {error}");
         }
-    }
-
-    #[test]
-    fn an_open_node_stays_on_loopback() {
-        let mut config = Config::default();
-        assert_eq!(config.check(), Ok(()));
-        config.serve.listen = "0.0.0.0:8080".to_owned();
-        assert!(config.check().unwrap_err().contains("--allow-open"));
-        config.serve.allow_open = true;
-        assert_eq!(config.check(), Ok(()));
-        config.serve.redis_prefix = "a:b".to_owned();
-        assert!(config.check().unwrap_err().contains("redis_prefix"));
-        config.serve.redis_prefix = "x".to_owned();
-        config.serve.redis = "http://:secret@host".to_owned();
-        let refused = config.check().unwrap_err();
-        assert!(refused.starts_with("redis =") && !refused.contains("secret"), "{refused}");
-        config.serve.listen = "nonsense".to_owned();
-        assert!(config.check().unwrap_err().contains("listen"));
-    }
-
-    #[test]
-    fn passwords_are_not_shown() {
-        assert_eq!(redacted("redis://user:secret@host:1/0"), "redis://user:***@host:1/0");
-        assert_eq!(redacted("redis://:p@ss@host"), "redis://:***@host");
-        assert_eq!(redacted("redis://host"), "redis://host");
-        assert_eq!(redacted("unix:///a/b?db=1&pass=secret"), "unix:///a/b?db=1&pass=***");
     }
 }

@@ -1,5 +1,8 @@
 //! The one composition root: which adapters, in which order, and how they stop.
 
+mod engine;
+mod money;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,36 +12,25 @@ use chat_protocol::code::close;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::broker::embedded::{Embedded, Place};
-use crate::broker::redis::RedisBroker;
-use crate::broker::{Broker, Retention};
+use self::engine::Engine;
+use self::money::Treasury;
 use crate::chat::Chat;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, redacted};
-use crate::conversations::Conversations;
-use crate::conversations::embedded::EmbeddedConversations;
-use crate::conversations::redis::RedisConversations;
+use crate::config::{Config, Role};
 use crate::counters::Counters;
-use crate::friends::Friends;
-use crate::friends::embedded::EmbeddedFriends;
-use crate::friends::redis::RedisFriends;
-use crate::groups::Groups;
-use crate::groups::embedded::EmbeddedGroups;
-use crate::groups::redis::RedisGroups;
 use crate::http::{self, Edge};
 use crate::hub::outbox::{Close, Limits};
 use crate::hub::subscriptions::Subscriptions;
 use crate::hub::{Deadlines, Hub};
-use crate::keys::Keys;
 use crate::listener;
 use crate::ops::conversation::ConversationOps;
 use crate::ops::friend::FriendOps;
 use crate::ops::group::GroupOps;
 use crate::ops::message::MessageOps;
+use crate::ops::red_packet::RedPacketOps;
+use crate::ops::wallet::WalletOps;
 use crate::ops::{Services, Table, system::System, user::User};
 use crate::presence::Presence;
-use crate::presence::embedded::EmbeddedPresence;
-use crate::presence::redis::RedisPresence;
 use crate::presence::roll::Roll;
 use crate::session::Sessions;
 use crate::session::regroup::Regroup;
@@ -65,17 +57,8 @@ pub struct App {
     accepting: tokio::task::JoinHandle<()>,
     all_gone: CancellationToken,
     roll: tokio::task::JoinHandle<()>,
+    treasury: Treasury,
     background: Vec<tokio::task::JoinHandle<()>>,
-}
-
-/// The adapters of one engine.
-struct Engine {
-    name: &'static str,
-    broker: Arc<dyn Broker>,
-    presence: Arc<dyn Presence>,
-    groups: Arc<dyn Groups>,
-    friends: Arc<dyn Friends>,
-    conversations: Arc<dyn Conversations>,
 }
 
 /// What is the same for every engine.
@@ -104,7 +87,9 @@ impl App {
         let limits = Limits { frames: config.limits.outbox_frames, bytes: config.limits.outbox_bytes };
         let hub = Arc::new(Hub::new(node, limits, counters.clone()));
         let base = Base { node, clock: Arc::new(SystemClock), counters, hub: hub.clone(), max_connections };
-        let engine = engine(config, &base).await?;
+        let engine = engine::open(config, &base).await?;
+        let chat = Arc::new(Chat::new(engine.broker.clone(), base.counters.clone()));
+        let treasury = Treasury::open(config, &base, &engine, &chat).await?;
         let (broker, presence) = (engine.broker.clone(), engine.presence.clone());
 
         let subscriptions = Arc::new(Subscriptions::new(hub.clone(), broker.clone()));
@@ -112,7 +97,7 @@ impl App {
         let roll =
             Arc::new(Roll::new(hub.clone(), presence.clone(), broker.clone(), base.clock.clone(), limit));
         let regroup = Regroup::new(hub.clone(), subscriptions.clone(), engine.groups.clone(), broker.clone());
-        let edge = edge(config, &base, &engine, &subscriptions, &roll);
+        let edge = edge(config, &base, &engine, (chat, &treasury), (&subscriptions, &roll));
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let connections = edge.tasks.clone();
         let serving = listener::serve(listener, http::router(edge), room, tasks.clone(), stop.clone());
@@ -124,7 +109,19 @@ impl App {
             tokio::spawn(sweep(hub.clone(), subscriptions, deadlines(config))),
         ];
         let (requests, tasks) = (tasks, connections);
-        Ok(Self { address, hub, presence, stop, requests, tasks, accepting, all_gone, roll, background })
+        Ok(Self {
+            address,
+            hub,
+            presence,
+            stop,
+            requests,
+            tasks,
+            accepting,
+            all_gone,
+            roll,
+            treasury,
+            background,
+        })
     }
 
     /// Stops accepting, closes every connection in order, and waits for them, but not for ever.
@@ -150,6 +147,7 @@ impl App {
         }
         self.roll.abort();
         self.background.iter().for_each(tokio::task::JoinHandle::abort);
+        self.treasury.stop().await;
         if let Err(error) = self.presence.resign().await {
             tracing::warn!(%error, "the lease could not be given back; it expires by itself");
         }
@@ -161,11 +159,10 @@ fn edge(
     config: &Config,
     base: &Base,
     engine: &Engine,
-    subscriptions: &Arc<Subscriptions>,
-    roll: &Arc<Roll>,
+    (chat, treasury): (Arc<Chat>, &Treasury),
+    (subscriptions, roll): (&Arc<Subscriptions>, &Arc<Roll>),
 ) -> Edge {
-    let chat = Arc::new(Chat::new(engine.broker.clone(), base.counters.clone()));
-    let services = services(base, engine, &chat);
+    let services = services(base, engine, &chat, treasury);
     let operations = Arc::new(Table::new(&services));
     let sessions = Sessions {
         hub: base.hub.clone(),
@@ -182,13 +179,16 @@ fn edge(
         system: services.system,
         sessions: Arc::new(sessions),
         tasks: TaskTracker::new(),
-        max_connections: base.max_connections,
+        max_connections: match config.serve.role {
+            Role::All => base.max_connections,
+            Role::Settler => 0,
+        },
         allowed_origins: config.serve.allowed_origins.clone().into(),
         max_body_bytes: MAX_BODY_BYTES,
     }
 }
 
-fn services(base: &Base, engine: &Engine, chat: &Arc<Chat>) -> Services {
+fn services(base: &Base, engine: &Engine, chat: &Arc<Chat>, treasury: &Treasury) -> Services {
     let (broker, groups) = (engine.broker.clone(), engine.groups.clone());
     let system = System::new(
         format!("{:016x}", base.node),
@@ -205,52 +205,9 @@ fn services(base: &Base, engine: &Engine, chat: &Arc<Chat>) -> Services {
         message: Arc::new(MessageOps::new(broker.clone(), groups)),
         conversation: Arc::new(ConversationOps::new(engine.conversations.clone())),
         friend: Arc::new(FriendOps::new(engine.friends.clone(), broker, base.clock.clone())),
+        red_packet: Arc::new(RedPacketOps::new(treasury.money.clone())),
+        wallet: Arc::new(WalletOps::new(treasury.money.clone())),
         system: Arc::new(system),
-    }
-}
-
-async fn engine(config: &Config, base: &Base) -> anyhow::Result<Engine> {
-    if config.serve.redis.is_empty() { embedded(config, base) } else { redis(config, base).await }
-}
-
-fn embedded(config: &Config, base: &Base) -> anyhow::Result<Engine> {
-    let directory = config.serve.data_dir.clone();
-    let place = if config.serve.ephemeral { Place::Memory } else { Place::Directory(directory) };
-    let (clock, sink) = (base.clock.clone(), base.hub.clone());
-    let broker = Embedded::open(&place, config.storage.sync, retention(config), clock, sink);
-    let broker = broker.map_err(|error| anyhow!(error))?;
-    Ok(Engine {
-        name: "embedded",
-        broker: broker.clone(),
-        presence: Arc::new(EmbeddedPresence::default()),
-        groups: Arc::new(EmbeddedGroups::new(broker.clone())),
-        friends: Arc::new(EmbeddedFriends::new(broker.clone())),
-        conversations: Arc::new(EmbeddedConversations::new(broker)),
-    })
-}
-
-async fn redis(config: &Config, base: &Base) -> anyhow::Result<Engine> {
-    let url = config.serve.redis.as_str();
-    let unreachable = || format!("cannot use Redis at {}; is it running?", redacted(url));
-    let keys = Keys::new(&config.serve.redis_prefix)?;
-    let (clock, counters, sink) = (base.clock.clone(), base.counters.clone(), base.hub.clone());
-    let broker = RedisBroker::connect(url, keys.clone(), base.node, retention(config), clock, counters, sink);
-    let broker = broker.await.with_context(unreachable)?;
-    let presence = RedisPresence::connect(url, keys, base.node).await.with_context(unreachable)?;
-    Ok(Engine {
-        name: "redis",
-        presence,
-        groups: RedisGroups::new(&broker),
-        friends: RedisFriends::new(&broker),
-        conversations: RedisConversations::new(&broker),
-        broker,
-    })
-}
-
-fn retention(config: &Config) -> Retention {
-    Retention {
-        max_messages: config.history.max_messages,
-        max_age_ms: config.history.max_age.saturating_mul(1000),
     }
 }
 

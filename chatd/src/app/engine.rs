@@ -1,0 +1,121 @@
+//! The engines: which adapters stand together.
+
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow};
+
+use super::Base;
+use crate::broker::embedded::Embedded;
+use crate::broker::redis::RedisBroker;
+use crate::broker::{Broker, Retention};
+use crate::config::{Config, LedgerPlace, redacted};
+use crate::conversations::Conversations;
+use crate::conversations::embedded::EmbeddedConversations;
+use crate::conversations::redis::RedisConversations;
+use crate::embedded::Place;
+use crate::friends::Friends;
+use crate::friends::embedded::EmbeddedFriends;
+use crate::friends::redis::RedisFriends;
+use crate::groups::Groups;
+use crate::groups::embedded::EmbeddedGroups;
+use crate::groups::redis::RedisGroups;
+use crate::keys::Keys;
+use crate::money::embedded::MoneyFile;
+use crate::money::packets::Packets;
+use crate::money::packets::embedded::EmbeddedPackets;
+use crate::money::packets::redis::RedisPackets;
+use crate::money::settlement::Queue;
+use crate::money::settlement::embedded::EmbeddedQueue;
+use crate::money::settlement::redis::{RedisQueue, TAKEN_OVER_AFTER};
+use crate::presence::Presence;
+use crate::presence::embedded::EmbeddedPresence;
+use crate::presence::redis::RedisPresence;
+
+/// The adapters of one engine.
+pub(super) struct Engine {
+    pub(super) name: &'static str,
+    pub(super) broker: Arc<dyn Broker>,
+    pub(super) presence: Arc<dyn Presence>,
+    pub(super) groups: Arc<dyn Groups>,
+    pub(super) friends: Arc<dyn Friends>,
+    pub(super) conversations: Arc<dyn Conversations>,
+    /// None without a ledger.
+    pub(super) purse: Option<Purse>,
+}
+
+/// The part of an engine that is about money.
+pub(super) struct Purse {
+    pub(super) packets: Arc<dyn Packets>,
+    pub(super) outbox: Arc<dyn Queue>,
+}
+
+/// Opens the engine that is asked for.
+///
+/// # Errors
+/// For the operator: what could not be opened.
+pub(super) async fn open(config: &Config, base: &Base) -> anyhow::Result<Engine> {
+    if config.serve.redis.is_empty() { embedded(config, base) } else { redis(config, base).await }
+}
+
+fn embedded(config: &Config, base: &Base) -> anyhow::Result<Engine> {
+    let place = place(config);
+    let (clock, sink) = (base.clock.clone(), base.hub.clone());
+    let broker = Embedded::open(&place, config.storage.sync, retention(config), clock, sink);
+    let broker = broker.map_err(|error| anyhow!(error))?;
+    let groups: Arc<dyn Groups> = Arc::new(EmbeddedGroups::new(broker.clone()));
+    let file = MoneyFile::open(&place, base.clock.clone()).map_err(|error| anyhow!(error))?;
+    let purse = Purse {
+        packets: Arc::new(EmbeddedPackets::new(file.clone(), groups.clone())),
+        outbox: Arc::new(EmbeddedQueue::new(file)),
+    };
+    Ok(Engine {
+        name: "embedded",
+        broker: broker.clone(),
+        presence: Arc::new(EmbeddedPresence::default()),
+        groups,
+        purse: Some(purse),
+        friends: Arc::new(EmbeddedFriends::new(broker.clone())),
+        conversations: Arc::new(EmbeddedConversations::new(broker)),
+    })
+}
+
+async fn redis(config: &Config, base: &Base) -> anyhow::Result<Engine> {
+    let url = config.serve.redis.as_str();
+    let unreachable = || format!("cannot use Redis at {}; is it running?", redacted(url));
+    let keys = Keys::new(&config.serve.redis_prefix)?;
+    let (clock, counters, sink) = (base.clock.clone(), base.counters.clone(), base.hub.clone());
+    let broker = RedisBroker::connect(url, keys.clone(), base.node, retention(config), clock, counters, sink);
+    let broker = broker.await.with_context(unreachable)?;
+    let purse = match config.ledger().map_err(|error| anyhow!(error))? {
+        LedgerPlace::None => None,
+        _ => Some(Purse {
+            packets: RedisPackets::new(&broker),
+            outbox: RedisQueue::connect(url, keys.clone(), TAKEN_OVER_AFTER)
+                .await
+                .with_context(unreachable)?,
+        }),
+    };
+    let presence = RedisPresence::connect(url, keys, base.node).await.with_context(unreachable)?;
+    Ok(Engine {
+        name: "redis",
+        purse,
+        presence,
+        groups: RedisGroups::new(&broker),
+        friends: RedisFriends::new(&broker),
+        conversations: RedisConversations::new(&broker),
+        broker,
+    })
+}
+
+/// Where the embedded engine keeps its files.
+pub(super) fn place(config: &Config) -> Place {
+    let directory = config.serve.data_dir.clone();
+    if config.serve.ephemeral { Place::Memory } else { Place::Directory(directory) }
+}
+
+fn retention(config: &Config) -> Retention {
+    Retention {
+        max_messages: config.history.max_messages,
+        max_age_ms: config.history.max_age.saturating_mul(1000),
+    }
+}

@@ -1,0 +1,95 @@
+//! Money put together: the ledger that is asked for, the road to it, and who works on it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::anyhow;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::Base;
+use super::engine::{self, Engine, Purse};
+use crate::chat::Chat;
+use crate::config::{Config, LedgerPlace, redacted};
+use crate::money::Money;
+use crate::money::audit::Auditor;
+use crate::money::keeper::Keeper;
+use crate::money::ledger::Ledger;
+use crate::money::ledger::embedded::EmbeddedLedger;
+use crate::money::ledger::postgres::PostgresLedger;
+use crate::money::red_packet::RedPackets;
+use crate::money::settlement::worker::Worker;
+
+/// How long a stop waits for settlements in hand; whatever is left is settled later.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What operations need, and what works behind them.
+#[derive(Default)]
+pub(super) struct Treasury {
+    /// None without a ledger.
+    pub(super) money: Option<Arc<Money>>,
+    stop: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Treasury {
+    /// Opens the ledger and begins to settle.
+    ///
+    /// # Errors
+    /// For the operator: what cannot be reached.
+    pub(super) async fn open(
+        config: &Config,
+        base: &Base,
+        engine: &Engine,
+        chat: &Arc<Chat>,
+    ) -> anyhow::Result<Self> {
+        let (Some(purse), Some(ledger)) = (&engine.purse, ledger(config, base).await?) else {
+            return Ok(Self::default());
+        };
+        let Purse { packets, outbox } = purse;
+        let mut treasury = Self::default();
+        let (queue, queues) = (outbox.clone(), vec![outbox.clone()]);
+        let red_packets = Arc::new(RedPackets::new(
+            (packets.clone(), ledger.clone()),
+            chat.clone(),
+            engine.broker.clone(),
+            engine.groups.clone(),
+            base.clock.clone(),
+            (config.money.packet_split, config.money.packet_expiry.saturating_mul(1000)),
+        ));
+        if config.money.settle {
+            let worker = Worker::new(queue, ledger.clone());
+            let keeper =
+                Keeper::new(packets.clone(), ledger.clone(), red_packets.clone(), base.clock.clone());
+            let (stop, keep_until) = (treasury.stop.clone(), treasury.stop.clone());
+            treasury.tasks.push(tokio::spawn(async move { worker.run(stop).await }));
+            treasury.tasks.push(tokio::spawn(keeper.run(keep_until)));
+        }
+        let auditor = Auditor::new(packets.clone(), ledger.clone(), queues.clone(), base.clock.clone());
+        treasury.money = Some(Arc::new(Money { red_packets, ledger, auditor, queues }));
+        Ok(treasury)
+    }
+
+    /// Ends the work behind the operations; what is in hand is finished if it takes no time.
+    pub(super) async fn stop(self) {
+        self.stop.cancel();
+        for task in self.tasks {
+            let abort = task.abort_handle();
+            if tokio::time::timeout(STOP_TIMEOUT, task).await.is_err() {
+                abort.abort();
+            }
+        }
+    }
+}
+
+async fn ledger(config: &Config, base: &Base) -> anyhow::Result<Option<Arc<dyn Ledger>>> {
+    let (place, clock) = (config.ledger().map_err(|error| anyhow!(error))?, base.clock.clone());
+    let refuse =
+        |error: String| anyhow!("cannot use the ledger {:?}: {error}", redacted(&config.serve.ledger));
+    Ok(Some(match place {
+        LedgerPlace::None => return Ok(None),
+        LedgerPlace::Own => EmbeddedLedger::open(&engine::place(config), clock).map_err(refuse)?,
+        LedgerPlace::File(file) => EmbeddedLedger::open_file(&file, clock).map_err(refuse)?,
+        LedgerPlace::Postgres(url) => PostgresLedger::connect(&url, clock).await.map_err(refuse)?,
+    }))
+}

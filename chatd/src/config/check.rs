@@ -1,0 +1,191 @@
+//! Whether settings can be used, and what the texts among them mean.
+//!
+//! Invariant: a refusal names the setting and never a password.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::{Config, Role, Serve};
+use crate::broker::redis::link::client;
+use crate::keys::Keys;
+use crate::money::ledger::postgres;
+
+/// Where the ledger is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LedgerPlace {
+    /// Beside the embedded engine's other files.
+    Own,
+    /// In this SQLite file.
+    File(PathBuf),
+    /// In PostgreSQL, at this URL.
+    Postgres(String),
+    /// Nowhere: no money on this node.
+    None,
+}
+
+impl Config {
+    /// Checks what can be checked without starting.
+    ///
+    /// # Errors
+    /// A text that names the setting and what it may be.
+    pub fn check(&self) -> Result<(), String> {
+        if self.listen_addresses()?.iter().any(|address| !address.ip().is_loopback())
+            && !self.serve.allow_open
+        {
+            return Err(format!(
+                "listen = {:?} is not a loopback address, and without authentication every caller is an operator; \
+                 listen on 127.0.0.1, or say --allow-open if only trusted callers can reach it",
+                self.serve.listen
+            ));
+        }
+        Keys::new(&self.serve.redis_prefix)
+            .map_err(|error| format!("redis_prefix = {:?}: {error}", self.serve.redis_prefix))?;
+        if !self.serve.redis.is_empty() {
+            client(&self.serve.redis)
+                .map_err(|error| format!("redis = {:?}: {error}", redacted(&self.serve.redis)))?;
+        }
+        self.check_money()?;
+        let positive: [(&str, u64); 7] = [
+            ("history.max_messages", self.history.max_messages),
+            ("money.packet_expiry", self.money.packet_expiry),
+            ("limits.max_frame_bytes", self.limits.max_frame_bytes as u64),
+            ("limits.heartbeat_timeout", self.limits.heartbeat_timeout.into()),
+            ("limits.login_timeout", self.limits.login_timeout.into()),
+            ("limits.outbox_frames", self.limits.outbox_frames as u64),
+            ("limits.outbox_bytes", self.limits.outbox_bytes as u64),
+        ];
+        match positive.into_iter().find(|(_, value)| *value == 0) {
+            Some((name, _)) => Err(format!("{name} must be at least 1")),
+            None => Ok(()),
+        }
+    }
+
+    fn check_money(&self) -> Result<(), String> {
+        let Serve { redis, ledger, role, .. } = &self.serve;
+        match self.ledger()? {
+            LedgerPlace::Postgres(url) => postgres::check_url(&url)
+                .map_err(|error| format!("ledger = {:?}: {error}", redacted(ledger)))?,
+            LedgerPlace::None if *role == Role::Settler => {
+                return Err("role = \"settler\" needs a ledger; give --ledger postgres://…".to_owned());
+            }
+            _ => {}
+        }
+        if *role == Role::Settler && redis.is_empty() {
+            return Err("role = \"settler\" needs the packets of other nodes; give --redis URL".to_owned());
+        }
+        if *role == Role::Settler && !self.money.settle {
+            return Err("role = \"settler\" with money.settle = false would do nothing".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Where the ledger is.
+    ///
+    /// # Errors
+    /// A text for the operator when `ledger` is no place.
+    pub fn ledger(&self) -> Result<LedgerPlace, String> {
+        let Serve { redis, ledger, .. } = &self.serve;
+        match ledger.split_once(':') {
+            _ if ledger.is_empty() && redis.is_empty() => Ok(LedgerPlace::Own),
+            _ if ledger.is_empty() => Ok(LedgerPlace::None),
+            Some(("sqlite", file)) if !file.is_empty() => Ok(LedgerPlace::File(PathBuf::from(file))),
+            Some(("postgres" | "postgresql", _)) => Ok(LedgerPlace::Postgres(ledger.clone())),
+            _ => {
+                let shown = redacted(ledger);
+                Err(format!("ledger = {shown:?}: must be sqlite:FILE or postgres://USER@HOST/DATABASE"))
+            }
+        }
+    }
+
+    /// The addresses to listen on.
+    ///
+    /// # Errors
+    /// A text for the operator when `listen` is no address.
+    pub fn listen_addresses(&self) -> Result<Vec<SocketAddr>, String> {
+        let bad = |error: &dyn std::fmt::Display| {
+            format!(
+                "listen = {:?} is no address: {error}; write for example 127.0.0.1:8080",
+                self.serve.listen
+            )
+        };
+        let found =
+            std::net::ToSocketAddrs::to_socket_addrs(self.serve.listen.as_str()).map_err(|e| bad(&e))?;
+        let addresses: Vec<_> = found.collect();
+        if addresses.is_empty() { Err(bad(&"the name has no address")) } else { Ok(addresses) }
+    }
+}
+
+/// A URL whose password is replaced, for logs and screens.
+#[must_use]
+pub fn redacted(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let rest = match rest.rsplit_once('@') {
+        Some((credentials, host)) => {
+            let user = credentials.split(':').next().unwrap_or_default();
+            format!("{user}:***@{host}")
+        }
+        None => rest.to_owned(),
+    };
+    // The URL of a Unix socket has it among the parameters.
+    let Some((place, query)) = rest.split_once('?') else { return format!("{scheme}://{rest}") };
+    let hide = |part: &str| if part.starts_with("pass=") { "pass=***".to_owned() } else { part.to_owned() };
+    let query: Vec<_> = query.split('&').map(hide).collect();
+    format!("{scheme}://{place}?{}", query.join("&"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_open_node_stays_on_loopback() {
+        let mut config = Config::default();
+        assert_eq!(config.check(), Ok(()));
+        config.serve.listen = "0.0.0.0:8080".to_owned();
+        assert!(config.check().unwrap_err().contains("--allow-open"));
+        config.serve.allow_open = true;
+        assert_eq!(config.check(), Ok(()));
+        config.serve.redis_prefix = "a:b".to_owned();
+        assert!(config.check().unwrap_err().contains("redis_prefix"));
+        config.serve.redis_prefix = "x".to_owned();
+        config.serve.redis = "http://:secret@host".to_owned();
+        let refused = config.check().unwrap_err();
+        assert!(refused.starts_with("redis =") && !refused.contains("secret"), "{refused}");
+        config.serve.listen = "nonsense".to_owned();
+        assert!(config.check().unwrap_err().contains("listen"));
+    }
+
+    #[test]
+    fn passwords_are_not_shown() {
+        assert_eq!(redacted("redis://user:secret@host:1/0"), "redis://user:***@host:1/0");
+        assert_eq!(redacted("redis://:p@ss@host"), "redis://:***@host");
+        assert_eq!(redacted("redis://host"), "redis://host");
+        assert_eq!(redacted("unix:///a/b?db=1&pass=secret"), "unix:///a/b?db=1&pass=***");
+    }
+
+    #[test]
+    fn money_needs_what_it_needs() {
+        let money = |redis: &str, ledger: &str| {
+            let mut config = Config::default();
+            (config.serve.redis, config.serve.ledger) = (redis.to_owned(), ledger.to_owned());
+            config
+        };
+        let (redis, postgres) = ("redis://h", "postgres://u:secret@h/d");
+        assert_eq!(money("", "").ledger(), Ok(LedgerPlace::Own));
+        assert_eq!(money(redis, "").ledger(), Ok(LedgerPlace::None));
+        assert_eq!(money("", "sqlite:/a/b").ledger(), Ok(LedgerPlace::File("/a/b".into())));
+        assert_eq!(money(redis, postgres).check(), Ok(()));
+        let mut settler = money("", postgres);
+        settler.serve.role = Role::Settler;
+        for (config, named) in [
+            (money("", "mysql://u:secret@h"), "ledger"),
+            (money("", "sqlite:"), "ledger"),
+            (settler, "--redis"),
+        ] {
+            let refused = config.check().unwrap_err();
+            assert!(refused.contains(named) && !refused.contains("secret"), "{refused}");
+        }
+        let shown = money(redis, postgres).to_toml();
+        assert!(!shown.contains("secret"), "{shown}");
+    }
+}

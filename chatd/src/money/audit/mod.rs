@@ -1,0 +1,241 @@
+//! The proof that no cent is lost: what the packets say, what the ledger says, and whether they agree.
+//!
+//! Invariant: nothing is read twice as if it were one moment. Payments are read before winners, so every payment must
+//! have its winner; winners without a payment are asked for again after the queue was counted, so each must have been
+//! in the queue then.
+
+mod findings;
+
+use std::sync::Arc;
+
+use chat_protocol::red_packet::{AuditResponse, MAX_VIOLATIONS};
+use chat_protocol::{AppId, PacketId, Refusal};
+
+use self::findings::{Findings, empty, unpaid};
+use crate::clock::Clock;
+use crate::money::Cents;
+use crate::money::ledger::{Escrow, Ledger};
+use crate::money::packets::{PacketError, Packets, Standing, Winner};
+use crate::money::settlement::{Kind, Queue, QueueError};
+
+/// Packets and winners in one read.
+const PAGE: u32 = 1000;
+/// A settlement that is younger may be in the hands of a worker whom no queue counts.
+const IN_HAND_MS: u64 = 30_000;
+/// Dead letters looked at.
+const DEAD_LETTERS: usize = 1000;
+
+/// See the file's head.
+pub struct Auditor {
+    packets: Arc<dyn Packets>,
+    ledger: Arc<dyn Ledger>,
+    queues: Vec<Arc<dyn Queue>>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Auditor {
+    /// Audits these stores; settlements travel over `queues`, the outbox first.
+    #[must_use]
+    pub fn new(
+        packets: Arc<dyn Packets>,
+        ledger: Arc<dyn Ledger>,
+        queues: Vec<Arc<dyn Queue>>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { packets, ledger, queues, clock }
+    }
+
+    /// Looks at one packet, or at all of an app and at the app's accounts.
+    ///
+    /// # Errors
+    /// When a store does not answer, or there is no such packet. What is wrong with the money is no error but the answer.
+    pub async fn audit(&self, app: AppId, packet: Option<&PacketId>) -> Result<AuditResponse, Refusal> {
+        let mut findings = Findings::default();
+        match packet {
+            Some(packet) => {
+                let escrow = self.ledger.escrow(app, packet).await?;
+                self.packet(escrow, &mut findings).await?;
+            }
+            None => {
+                let mut after = None;
+                loop {
+                    let page = self.ledger.escrows(app, after.as_ref(), PAGE).await?;
+                    let Some(last) = page.last() else { break };
+                    after = Some(last.terms.packet.clone());
+                    for escrow in page {
+                        self.packet(escrow, &mut findings).await?;
+                    }
+                }
+                self.accounts(app, &mut findings).await?;
+            }
+        }
+        self.dead_letters(app, packet, &mut findings).await?;
+        self.missing(&mut findings).await?;
+        let mut answer = findings.answer.unwrap_or_else(empty);
+        answer.holds = answer.violation_count == 0;
+        Ok(answer)
+    }
+
+    async fn packet(&self, escrow: Escrow, findings: &mut Findings) -> Result<(), Refusal> {
+        let terms = escrow.terms.clone();
+        let paid = self.ledger.paid(terms.app, &terms.packet).await?;
+        let standing = match self.packets.standing(terms.app, &terms.packet).await {
+            Ok(standing) => standing,
+            Err(PacketError::NoSuchPacket) => return self.unknown(&escrow, findings).await,
+            Err(error) => return Err(error.into()),
+        };
+        let winners = self.winners(&standing).await?;
+        let answer = findings.answer();
+        answer.packets += 1;
+        answer.total += terms.total;
+        answer.grabbed += standing.grabbed;
+        answer.refunded += standing.refunded;
+        answer.open += standing.open;
+        findings.packet_alone(&standing, &winners, &terms.packet, terms.total);
+        findings.payments(&standing, &winners, &paid, &escrow);
+        self.escrow_balance(&escrow, findings).await
+    }
+
+    async fn winners(&self, standing: &Standing) -> Result<Vec<Winner>, Refusal> {
+        let (app, packet) = (standing.terms.app, &standing.terms.packet);
+        let mut winners: Vec<Winner> = Vec::new();
+        while winners.len() < standing.grabbed_count as usize {
+            let (after, left) = (winners.last().map_or(0, |winner| winner.number), winners.len());
+            let limit = PAGE.min(standing.grabbed_count - u32::try_from(left).unwrap_or(u32::MAX));
+            let page = self.packets.winners(app, packet, after, limit).await?;
+            if page.is_empty() {
+                break;
+            }
+            winners.extend(page);
+        }
+        Ok(winners)
+    }
+
+    /// Not in the packets: being created right now, forgotten and refunded, or lost. The ledger alone tells of it.
+    async fn unknown(&self, escrow: &Escrow, findings: &mut Findings) -> Result<(), Refusal> {
+        let terms = &escrow.terms;
+        let paid = self.ledger.paid(terms.app, &terms.packet).await?;
+        let sum = |kind| paid.iter().filter(|paid| paid.kind == kind).map(|paid| paid.amount).sum::<Cents>();
+        let answer = findings.answer();
+        answer.packets += 1;
+        answer.total += terms.total;
+        answer.grabbed += sum(Kind::Grab);
+        answer.refunded += sum(Kind::Refund);
+        answer.open += escrow.balance;
+        let young = self.clock.now_ms().saturating_sub(terms.created_ms) < IN_HAND_MS;
+        if escrow.balance > 0 && (escrow.closed || !young) {
+            let detail = format!(
+                "the packets do not know it; its escrow holds {} cents of {}",
+                escrow.balance, terms.sender
+            );
+            findings.violation(Some(&terms.packet), "lost", detail);
+        }
+        Ok(())
+    }
+
+    /// What an escrow holds is what was put in less what was paid; both read at one moment, or not compared.
+    async fn escrow_balance(&self, escrow: &Escrow, findings: &mut Findings) -> Result<(), Refusal> {
+        let terms = &escrow.terms;
+        for _ in 0..5 {
+            let before = self.ledger.escrow(terms.app, &terms.packet).await?.balance;
+            let paid: Cents =
+                self.ledger.paid(terms.app, &terms.packet).await?.iter().map(|paid| paid.amount).sum();
+            let after = self.ledger.escrow(terms.app, &terms.packet).await?.balance;
+            if before == after {
+                if paid.checked_add(after) != Some(terms.total) {
+                    let detail = format!("{} cents put in, {paid} paid out, {after} left", terms.total);
+                    findings.violation(Some(&terms.packet), "escrow", detail);
+                }
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    async fn accounts(&self, app: AppId, findings: &mut Findings) -> Result<(), Refusal> {
+        let check = self.ledger.check(app).await?;
+        findings.answer().ledger_sum = check.sum;
+        if check.sum != 0 {
+            findings.violation(
+                None,
+                "ledger",
+                format!("all balances together are {} cents, not 0", check.sum),
+            );
+        }
+        for (account, off) in check.wrong {
+            let detail = format!("the balance of {account} is {off} cents off from its transfers");
+            findings.violation(None, "ledger", detail);
+        }
+        Ok(())
+    }
+
+    async fn dead_letters(
+        &self,
+        app: AppId,
+        packet: Option<&PacketId>,
+        findings: &mut Findings,
+    ) -> Result<(), Refusal> {
+        for queue in &self.queues {
+            for dead in queue.dead(app, DEAD_LETTERS).await? {
+                let settlement: Option<crate::money::settlement::Settlement> =
+                    serde_json::from_slice(&dead.body).ok();
+                let about = settlement.as_ref().map(|settlement| &settlement.packet);
+                if packet.is_none() || about == packet {
+                    let detail = format!("settlement {} was given up: {}", dead.id, dead.reason);
+                    findings.violation(about, "deadLetter", detail);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether everything unsettled is on its way. The queue is counted first: whoever is still unpaid after that and is
+    /// not young was in it then.
+    async fn missing(&self, findings: &mut Findings) -> Result<(), Refusal> {
+        let mut depth = crate::money::settlement::Depth::default();
+        for queue in &self.queues {
+            let more = queue.depth().await?;
+            depth.waiting += more.waiting;
+            depth.dead += more.dead;
+        }
+        let (mut late, mut first) = (0_u64, Vec::new());
+        for escrow in std::mem::take(&mut findings.unsettled) {
+            let (app, packet) = (escrow.terms.app, &escrow.terms.packet);
+            let standing = self.packets.standing(app, packet).await?;
+            let winners = self.winners(&standing).await?;
+            let paid = self.ledger.paid(app, packet).await?;
+            for claim in unpaid(&standing, &winners, &paid, self.clock.now_ms()) {
+                let answer = findings.answer();
+                answer.unsettled += 1;
+                answer.unsettled_amount += claim.amount;
+                if self.clock.now_ms().saturating_sub(claim.time_ms) >= IN_HAND_MS {
+                    late += 1;
+                    if first.len() < MAX_VIOLATIONS {
+                        first.push((packet.clone(), claim));
+                    }
+                }
+            }
+        }
+        let answer = findings.answer();
+        (answer.queued, answer.dead_letters) = (depth.waiting, depth.dead);
+        if late > depth.waiting + depth.dead {
+            for (packet, claim) in first {
+                let (rule, what) = match claim.kind {
+                    Kind::Grab => ("settlement", "won"),
+                    Kind::Refund => ("refund", "is to get back"),
+                };
+                let detail =
+                    format!("{} {what} {} cents that are on no way to him", claim.user, claim.amount);
+                findings.violation(Some(&packet), rule, detail);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl From<QueueError> for Refusal {
+    fn from(error: QueueError) -> Self {
+        tracing::warn!(%error, "settlements");
+        chat_protocol::Code::StoreUnreachable.into()
+    }
+}

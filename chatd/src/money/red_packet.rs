@@ -1,0 +1,328 @@
+//! Red packets: created, grabbed, looked at.
+//!
+//! Invariant: creating goes through its steps in one order — fund, open, offer — and each can be repeated. Once the
+//! money has left the sender's wallet, somebody finishes the rest: this call, its repeat, or [`super::keeper`].
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chat_protocol::content::Content;
+use chat_protocol::red_packet::{
+    DetailResponse, FINISHED_PUSH, Finished, GrabResponse, Mode, Outcome, State, Winner,
+};
+use chat_protocol::{AppId, Code, MsgId, PacketId, Refusal, Target, UserId};
+use uuid::Uuid;
+
+use super::ledger::{Funded, Ledger};
+use super::packets::{Grab, Packets};
+use super::split::{Method, split};
+use super::{Cents, Terms};
+use crate::broker::{Broker, Conversation, Notice, Range, Skip};
+use crate::chat::{Chat, Sent};
+use crate::clock::Clock;
+use crate::groups::{GroupError, Groups};
+use crate::hub::Identity;
+
+/// Under which the names of packets are made from the names of their messages (RFC 9562 §5.5); any constant will do.
+const NAMESPACE: Uuid = Uuid::from_u128(0x7265_645f_7061_636b_6574_5f6e_616d_6573);
+
+/// What a sender wants to give.
+#[derive(Debug, Clone)]
+pub struct Offer {
+    /// Who gives, in which world.
+    pub sender: Identity,
+    /// To whom.
+    pub target: Target,
+    /// Cents.
+    pub total: Cents,
+    /// Shares.
+    pub count: u32,
+    /// How the total becomes shares.
+    pub mode: Mode,
+    /// Text that goes with it.
+    pub greeting: String,
+    /// The sender's id for it.
+    pub msg_id: Option<MsgId>,
+}
+
+/// A packet that is offered.
+#[derive(Debug, Clone)]
+pub struct Offered {
+    /// What it is.
+    pub terms: Terms,
+    /// The message that offers it.
+    pub sent: Sent,
+    /// Whether it was created before.
+    pub duplicate: bool,
+}
+
+/// See the file's head.
+pub struct RedPackets {
+    packets: Arc<dyn Packets>,
+    ledger: Arc<dyn Ledger>,
+    chat: Arc<Chat>,
+    broker: Arc<dyn Broker>,
+    groups: Arc<dyn Groups>,
+    clock: Arc<dyn Clock>,
+    method: Method,
+    expiry_ms: u64,
+}
+
+impl RedPackets {
+    /// Red packets over these ports. Lucky shares are drawn by `method`; what is left of a packet goes back after
+    /// `expiry_ms`.
+    #[must_use]
+    pub fn new(
+        (packets, ledger): (Arc<dyn Packets>, Arc<dyn Ledger>),
+        chat: Arc<Chat>,
+        broker: Arc<dyn Broker>,
+        groups: Arc<dyn Groups>,
+        clock: Arc<dyn Clock>,
+        (method, expiry_ms): (Method, u64),
+    ) -> Self {
+        Self { packets, ledger, chat, broker, groups, clock, method, expiry_ms }
+    }
+
+    /// Funds, opens and offers a packet whose numbers are checked.
+    ///
+    /// # Errors
+    /// Of the ports; [`Code::RefusedByRule`] when the `msg_id` was used for something else.
+    pub async fn create(&self, offer: Offer) -> Result<Offered, Refusal> {
+        let mut terms = self.terms(&offer)?;
+        let repeat = match self.admit(&offer).await {
+            Ok(()) => None,
+            // Who may not create one any more may still ask what became of his.
+            Err(refusal) => Some(self.ledger.escrow(terms.app, &terms.packet).await.map_err(|_| refusal)?),
+        };
+        let funded = match repeat {
+            Some(escrow) => Funded::Before(escrow.terms),
+            None => self.ledger.fund(&terms).await?,
+        };
+        let duplicate = match funded {
+            Funded::Now => false,
+            Funded::Before(first) => {
+                let asked = |terms: &Terms| (terms.target.clone(), terms.total, terms.count, terms.mode);
+                if asked(&first) != asked(&terms) {
+                    return Err(used("the msgId was used for another red packet"));
+                }
+                terms = first;
+                true
+            }
+        };
+        let sent = self.finish(&terms).await?;
+        Ok(Offered { terms, sent, duplicate })
+    }
+
+    fn terms(&self, offer: &Offer) -> Result<Terms, Refusal> {
+        let Offer { sender, target, total, count, mode, greeting, msg_id } = offer.clone();
+        let msg_id = match msg_id {
+            Some(msg_id) => msg_id,
+            None => name(Uuid::now_v7(), MsgId::new)?,
+        };
+        let named = format!("{}\n{}\n{}", sender.app, sender.user, msg_id);
+        let packet = name(Uuid::new_v5(&NAMESPACE, named.as_bytes()), PacketId::new)?;
+        let created_ms = self.clock.now_ms();
+        let expires_ms = created_ms.saturating_add(self.expiry_ms);
+        let Identity { app, user: sender } = sender;
+        Ok(Terms {
+            app,
+            packet,
+            sender,
+            target,
+            total,
+            count,
+            mode,
+            greeting,
+            msg_id,
+            created_ms,
+            expires_ms,
+        })
+    }
+
+    /// Asks before money moves what the log will ask again when the message comes.
+    async fn admit(&self, offer: &Offer) -> Result<(), Refusal> {
+        match &offer.target {
+            Target::Group(group)
+                if !self.groups.is_member(offer.sender.app, group, &offer.sender.user).await? =>
+            {
+                Err(GroupError::NotMember.into())
+            }
+            Target::User(user) if *user == offer.sender.user => {
+                Err(Refusal::new(Code::RefusedByRule, "a red packet is for others"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Opens and offers a packet that is funded. When the conversation does not take the message, for good, the
+    /// packet is closed and the money goes back.
+    ///
+    /// # Errors
+    /// Of the ports, and the refusal of the conversation.
+    pub async fn finish(&self, terms: &Terms) -> Result<Sent, Refusal> {
+        let shares = split(terms.total, terms.count, terms.mode, self.method, &mut rand::rng());
+        self.packets.open(terms, &shares).await?;
+        match self.offer(terms).await {
+            Ok(sent) => {
+                if let Err(error) = self.ledger.announced(terms.app, &terms.packet).await {
+                    tracing::debug!(%error, "a packet is offered again later, which changes nothing");
+                }
+                Ok(sent)
+            }
+            Err(refusal) => {
+                if !matches!(refusal.code, Code::StoreUnreachable | Code::ServerError) {
+                    self.packets.close(terms).await?;
+                    self.ledger.close(terms.app, &terms.packet).await?;
+                }
+                Err(refusal)
+            }
+        }
+    }
+
+    async fn offer(&self, terms: &Terms) -> Result<Sent, Refusal> {
+        let sender = Identity { app: terms.app, user: terms.sender.clone() };
+        let content = Content::red_packet(terms.packet.clone(), terms.greeting.clone());
+        let id = Some(&terms.msg_id);
+        let sent = self.chat.send(&sender, &terms.target, &content, id, Skip::Nobody).await?;
+        if sent.receipt.duplicate && !self.is_offer(terms, sent.receipt.offset).await? {
+            return Err(used("the msgId was used for another message"));
+        }
+        Ok(sent)
+    }
+
+    /// Whether the entry at this offset, if it is still kept, offers this packet.
+    async fn is_offer(&self, terms: &Terms, offset: u64) -> Result<bool, Refusal> {
+        let conversation = Conversation::of(terms.app, &terms.sender, &terms.target);
+        let page = self.broker.read(&conversation, Range::After(offset.saturating_sub(1)), 1).await?;
+        let Some(entry) = page.entries.first().filter(|entry| entry.offset == offset) else {
+            return Ok(offset <= page.head);
+        };
+        #[derive(serde::Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Members {
+            from: UserId,
+            packet_id: Option<PacketId>,
+        }
+        let json = [b"{", &entry.members[..], b"}"].concat();
+        let members: Members = serde_json::from_slice(&json).map_err(|error| {
+            tracing::error!(%error, offset, "an entry of the log cannot be read");
+            Refusal::from(Code::ServerError)
+        })?;
+        Ok(members.from == terms.sender && members.packet_id.as_ref() == Some(&terms.packet))
+    }
+
+    /// Takes a share.
+    ///
+    /// # Errors
+    /// Of [`Packets::grab`].
+    pub async fn grab(&self, app: AppId, packet: &PacketId, user: &UserId) -> Result<GrabResponse, Refusal> {
+        let (outcome, amount) = match self.packets.grab(app, packet, user).await? {
+            Grab::Won { amount, last, .. } => {
+                if last {
+                    self.tell_finished(app, packet).await;
+                }
+                (Outcome::Won, amount)
+            }
+            Grab::Already { amount } => (Outcome::Already, amount),
+            Grab::Empty => (Outcome::Empty, 0),
+            Grab::Expired => (Outcome::Expired, 0),
+        };
+        Ok(GrabResponse { outcome, amount })
+    }
+
+    /// Tells the conversation that nothing is left of a packet. Whoever misses it learns it from the detail.
+    pub async fn tell_finished(&self, app: AppId, packet: &PacketId) {
+        let told = async {
+            let standing = self.packets.standing(app, packet).await?;
+            let terms = standing.terms;
+            let lucky = terms.mode == Mode::Lucky && standing.state == State::Empty;
+            let finished = Finished {
+                target: terms.target.clone(),
+                from: terms.sender.clone(),
+                packet_id: terms.packet,
+                state: standing.state,
+                luckiest: standing.luckiest.filter(|_| lucky),
+            };
+            let data = Bytes::from(serde_json::to_vec(&finished).unwrap_or_default());
+            for topic in Conversation::of(app, &terms.sender, &terms.target).topics() {
+                let notice = Notice { cmd: FINISHED_PUSH.into(), data: data.clone(), skip: Skip::Nobody };
+                self.broker.notify(&topic, notice).await?;
+            }
+            Ok::<(), Refusal>(())
+        };
+        if let Err(refusal) = told.await {
+            tracing::debug!(reason = refusal.reason, "not told that a packet is finished");
+        }
+    }
+
+    /// How a packet stands, with at most `limit` winners after the number `after`. Without a `user` an operator asks.
+    ///
+    /// # Errors
+    /// Of the ports; [`Code::RefusedByRule`] for a user who does not belong to the packet's target.
+    pub async fn detail(
+        &self,
+        app: AppId,
+        packet: &PacketId,
+        user: Option<&UserId>,
+        (after, limit): (u32, u32),
+    ) -> Result<DetailResponse, Refusal> {
+        let standing = self.packets.standing(app, packet).await?;
+        if let Some(user) = user {
+            self.may_see(&standing.terms, user).await?;
+        }
+        // Whoever took a share since the standing was read comes with the next page or the next question.
+        let limit_now = limit.min(standing.grabbed_count.saturating_sub(after));
+        let winners = match limit_now {
+            0 => Vec::new(),
+            limit => self.packets.winners(app, packet, after, limit).await?,
+        };
+        let next = winners.last().map(|winner| winner.number).filter(|last| *last < standing.grabbed_count);
+        let lucky = standing.terms.mode == Mode::Lucky && standing.state == State::Empty;
+        let terms = standing.terms;
+        let shown = |winner: super::packets::Winner| {
+            let super::packets::Winner { number, user, amount, time_ms } = winner;
+            Winner { number, user_id: user, amount, time: time_ms }
+        };
+        Ok(DetailResponse {
+            packet_id: terms.packet,
+            from: terms.sender,
+            target: terms.target,
+            mode: terms.mode,
+            greeting: terms.greeting,
+            state: standing.state,
+            total: terms.total,
+            count: terms.count,
+            grabbed: standing.grabbed,
+            grabbed_count: standing.grabbed_count,
+            refunded: standing.refunded,
+            open: standing.open,
+            created: terms.created_ms,
+            expires: terms.expires_ms,
+            luckiest: standing.luckiest.filter(|_| lucky),
+            winners: winners.into_iter().map(shown).collect(),
+            next,
+        })
+    }
+
+    async fn may_see(&self, terms: &Terms, user: &UserId) -> Result<(), Refusal> {
+        let may = *user == terms.sender
+            || match &terms.target {
+                Target::World => true,
+                Target::Group(group) => self.groups.is_member(terms.app, group, user).await?,
+                Target::User(recipient) => user == recipient,
+            };
+        if may { Ok(()) } else { Err(super::packets::PacketError::NotForYou.into()) }
+    }
+}
+
+fn used(reason: &str) -> Refusal {
+    Refusal::new(Code::RefusedByRule, reason)
+}
+
+/// An id of 32 hexadecimal digits.
+fn name<T, E: std::fmt::Display>(id: Uuid, read: fn(&str) -> Result<T, E>) -> Result<T, Refusal> {
+    read(&id.simple().to_string()).map_err(|error| {
+        tracing::error!(%error, "a name could not be made up");
+        Code::ServerError.into()
+    })
+}

@@ -1,0 +1,149 @@
+//! Operations on red packets: checks the parameters; [`crate::money`] does the rest.
+
+use std::sync::Arc;
+
+use chat_protocol::red_packet::{
+    Audit, AuditRequest, AuditResponse, Create, CreateRequest, CreateResponse, DEFAULT_WINNERS_PAGE,
+    DeadLetter, DeadLetters, DeadLettersRequest, DeadLettersResponse, Detail, DetailRequest, DetailResponse,
+    Grab, GrabRequest, GrabResponse, MAX_COUNT, MAX_DEAD_LETTERS, MAX_GREETING_BYTES, MAX_TOTAL,
+    MAX_WINNERS_PAGE, Replay, ReplayRequest, ReplayResponse,
+};
+use chat_protocol::{AppId, Code, Refusal};
+
+use super::{Table, on};
+use crate::hub::Identity;
+use crate::money::red_packet::Offer;
+use crate::money::settlement::{Dead, Settlement};
+use crate::money::{Cents, Money};
+
+/// Dead letters in one list when no limit is given.
+const DEFAULT_DEAD_LETTERS: u32 = 100;
+
+/// What the operations need; nothing without a ledger.
+pub struct RedPacketOps {
+    money: Option<Arc<Money>>,
+}
+
+/// The money, or why there is none.
+pub(super) fn present(money: Option<&Arc<Money>>) -> Result<&Arc<Money>, Refusal> {
+    money.ok_or_else(|| {
+        Refusal::new(Code::StoreUnreachable, "this node has no ledger: it was started without --ledger")
+    })
+}
+
+impl RedPacketOps {
+    /// Operations on this money.
+    #[must_use]
+    pub fn new(money: Option<Arc<Money>>) -> Self {
+        Self { money }
+    }
+
+    fn money(&self) -> Result<&Arc<Money>, Refusal> {
+        present(self.money.as_ref())
+    }
+
+    async fn create(&self, request: CreateRequest) -> Result<CreateResponse, Refusal> {
+        let (total, count) = (request.total, request.count);
+        if !(1..=MAX_COUNT).contains(&count) {
+            return Err(Refusal::parameter("count", format_args!("must be 1 to {MAX_COUNT}")));
+        }
+        if !(Cents::from(count)..=MAX_TOTAL).contains(&total) {
+            return Err(Refusal::parameter(
+                "total",
+                format_args!("must be {count} (one cent a share) to {MAX_TOTAL}"),
+            ));
+        }
+        let greeting = request.greeting.unwrap_or_default();
+        if greeting.len() > MAX_GREETING_BYTES {
+            let reason = format!("must be at most {MAX_GREETING_BYTES} bytes");
+            return Err(Refusal::parameter("greeting", reason));
+        }
+        let mode = request.mode.as_deref().map_or(Ok(chat_protocol::red_packet::Mode::Lucky), str::parse);
+        let mode = mode.map_err(|reason| Refusal::parameter("mode", reason))?;
+        let sender = Identity { app: request.app_id, user: request.user_id };
+        let (target, msg_id) = (request.target, request.msg_id);
+        let offer = Offer { sender, target, total, count, mode, greeting, msg_id };
+        let offered = self.money()?.red_packets.create(offer).await?;
+        let (terms, receipt) = (offered.terms, offered.sent.receipt);
+        Ok(CreateResponse {
+            packet_id: terms.packet,
+            expires: terms.expires_ms,
+            msg_id: terms.msg_id,
+            offset: receipt.offset,
+            epoch: receipt.epoch.to_string(),
+            time: receipt.time,
+            duplicate: offered.duplicate,
+        })
+    }
+
+    async fn grab(&self, request: GrabRequest) -> Result<GrabResponse, Refusal> {
+        let GrabRequest { app_id, user_id, packet_id } = request;
+        self.money()?.red_packets.grab(app_id, &packet_id, &user_id).await
+    }
+
+    async fn detail(&self, request: DetailRequest) -> Result<DetailResponse, Refusal> {
+        let limit = page("limit", request.limit, DEFAULT_WINNERS_PAGE, MAX_WINNERS_PAGE)?;
+        let (user, range) = (request.user_id.as_ref(), (request.after.unwrap_or(0), limit));
+        self.money()?.red_packets.detail(request.app_id, &request.packet_id, user, range).await
+    }
+
+    async fn audit(&self, request: AuditRequest) -> Result<AuditResponse, Refusal> {
+        self.money()?.auditor.audit(request.app_id, request.packet_id.as_ref()).await
+    }
+
+    async fn dead_letters(&self, request: DeadLettersRequest) -> Result<DeadLettersResponse, Refusal> {
+        let limit = page("limit", request.limit, DEFAULT_DEAD_LETTERS, MAX_DEAD_LETTERS)? as usize;
+        let mut dead_letters = Vec::new();
+        for queue in &self.money()?.queues {
+            let left = limit - dead_letters.len();
+            if left > 0 {
+                dead_letters.extend(queue.dead(request.app_id, left).await?.into_iter().map(shown));
+            }
+        }
+        Ok(DeadLettersResponse { dead_letters })
+    }
+
+    async fn replay(&self, app: AppId, id: Option<&str>) -> Result<ReplayResponse, Refusal> {
+        let mut replayed = 0;
+        for queue in &self.money()?.queues {
+            replayed += queue.replay(app, id).await?;
+        }
+        match (replayed, id) {
+            (0, Some(_)) => Err(Refusal::new(Code::NotFound, "no such dead letter")),
+            _ => Ok(ReplayResponse { replayed }),
+        }
+    }
+}
+
+fn shown(dead: Dead) -> DeadLetter {
+    let settlement: Option<Settlement> = serde_json::from_slice(&dead.body).ok();
+    DeadLetter {
+        id: dead.id,
+        reason: dead.reason,
+        transfer_id: settlement.as_ref().map(Settlement::transfer_id),
+        packet_id: settlement.as_ref().map(|settlement| settlement.packet.clone()),
+        amount: settlement.as_ref().map(|settlement| settlement.amount),
+        user_id: settlement.map(|settlement| settlement.user),
+    }
+}
+
+/// How many to list.
+pub(super) fn page(name: &str, asked: Option<u32>, default: u32, max: u32) -> Result<u32, Refusal> {
+    match asked {
+        None => Ok(default),
+        Some(limit) if (1..=max).contains(&limit) => Ok(limit),
+        Some(_) => Err(Refusal::parameter(name, format_args!("must be 1 to {max}"))),
+    }
+}
+
+/// Puts the operations into the table.
+pub fn bind(table: &mut Table, ops: &Arc<RedPacketOps>) {
+    table.bind::<Create, _>(on(ops, |ops, request| async move { ops.create(request).await }));
+    table.bind::<Grab, _>(on(ops, |ops, request| async move { ops.grab(request).await }));
+    table.bind::<Detail, _>(on(ops, |ops, request| async move { ops.detail(request).await }));
+    table.bind::<Audit, _>(on(ops, |ops, request| async move { ops.audit(request).await }));
+    table.bind::<DeadLetters, _>(on(ops, |ops, request| async move { ops.dead_letters(request).await }));
+    table.bind::<Replay, _>(on(ops, |ops, request: ReplayRequest| async move {
+        ops.replay(request.app_id, request.id.as_deref()).await
+    }));
+}

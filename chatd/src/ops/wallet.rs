@@ -1,0 +1,62 @@
+//! Operations on wallets: checks the parameters; the ledger does the rest.
+
+use std::sync::Arc;
+
+use chat_protocol::Refusal;
+use chat_protocol::wallet::{
+    Balance, BalanceRequest, BalanceResponse, DEFAULT_TRANSFERS_PAGE, Deposit, DepositRequest,
+    DepositResponse, MAX_DEPOSIT, MAX_TRANSFERS_PAGE, Transfers, TransfersRequest, TransfersResponse,
+};
+
+use super::red_packet::{page, present};
+use super::{Table, on};
+use crate::money::Money;
+use crate::money::ledger::Posted;
+
+/// What the operations need; nothing without a ledger.
+pub struct WalletOps {
+    money: Option<Arc<Money>>,
+}
+
+impl WalletOps {
+    /// Operations on this money.
+    #[must_use]
+    pub fn new(money: Option<Arc<Money>>) -> Self {
+        Self { money }
+    }
+
+    async fn balance(&self, request: BalanceRequest) -> Result<BalanceResponse, Refusal> {
+        let BalanceRequest { app_id, user_id } = request;
+        let balance = present(self.money.as_ref())?.ledger.balance(app_id, &user_id).await?;
+        Ok(BalanceResponse { user_id, balance })
+    }
+
+    async fn transfers(&self, request: TransfersRequest) -> Result<TransfersResponse, Refusal> {
+        let limit = page("limit", request.limit, DEFAULT_TRANSFERS_PAGE, MAX_TRANSFERS_PAGE)?;
+        let before = request.before.unwrap_or(u64::MAX);
+        let ledger = &present(self.money.as_ref())?.ledger;
+        // One more than asked for tells whether there is a next page.
+        let mut transfers = ledger.transfers(request.app_id, &request.user_id, before, limit + 1).await?;
+        let more = transfers.len() > limit as usize;
+        transfers.truncate(limit as usize);
+        let next = transfers.last().filter(|_| more).map(|transfer| transfer.number);
+        Ok(TransfersResponse { transfers, next })
+    }
+
+    async fn deposit(&self, request: DepositRequest) -> Result<DepositResponse, Refusal> {
+        let DepositRequest { app_id, user_id, amount, transfer_id } = request;
+        if !(1..=MAX_DEPOSIT).contains(&amount) {
+            return Err(Refusal::parameter("amount", format_args!("must be 1 to {MAX_DEPOSIT}")));
+        }
+        let ledger = &present(self.money.as_ref())?.ledger;
+        let (posted, balance) = ledger.deposit(app_id, &user_id, amount, &transfer_id).await?;
+        Ok(DepositResponse { user_id, balance, duplicate: posted == Posted::Before })
+    }
+}
+
+/// Puts the operations into the table.
+pub fn bind(table: &mut Table, ops: &Arc<WalletOps>) {
+    table.bind::<Balance, _>(on(ops, |ops, request| async move { ops.balance(request).await }));
+    table.bind::<Transfers, _>(on(ops, |ops, request| async move { ops.transfers(request).await }));
+    table.bind::<Deposit, _>(on(ops, |ops, request| async move { ops.deposit(request).await }));
+}
