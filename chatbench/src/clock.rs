@@ -20,6 +20,11 @@ pub fn micros_between(earlier: u64, later: u64) -> u64 {
     later.saturating_sub(earlier) / 1000
 }
 
+/// The moment `time_ns` for timers of the runtime; now when it is past.
+pub fn until(time_ns: u64) -> tokio::time::Instant {
+    tokio::time::Instant::now() + Duration::from_nanos(time_ns.saturating_sub(now_ns()))
+}
+
 /// A duration in nanoseconds.
 pub fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)

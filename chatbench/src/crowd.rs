@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -19,6 +20,7 @@ use crate::client::task::{Client, Outcome};
 use crate::clock::micros;
 use crate::failure::Failure;
 use crate::flow::Flow;
+use crate::hdr;
 use crate::interrupt::Interrupt;
 use crate::login::{self, Door, Entrance};
 use crate::progress::Progress;
@@ -36,15 +38,17 @@ const FAREWELL: Duration = Duration::from_secs(3);
 const CLOSE_AT_ONCE: usize = 200;
 
 /// How the connections were opened.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Opening {
     /// Connections asked for.
     pub wanted: u32,
     /// Connections logged in.
     pub connected: u32,
     /// TCP and handshake, in microseconds.
+    #[serde(with = "hdr")]
     pub connect: Histogram<u64>,
     /// Log-in, in microseconds.
+    #[serde(with = "hdr")]
     pub login: Histogram<u64>,
     /// Failed ones by cause.
     pub failures: BTreeMap<String, u64>,
@@ -56,7 +60,7 @@ pub struct Opening {
 #[derive(Debug)]
 pub struct Crowd {
     flow: Arc<Flow>,
-    controls: Vec<Arc<Control>>,
+    controls: Vec<(u32, Arc<Control>)>,
     tasks: Vec<JoinHandle<Option<Outcome>>>,
     heartbeats: JoinHandle<()>,
     heartbeats_sent: Arc<AtomicU64>,
@@ -90,19 +94,23 @@ impl Crowd {
         progress: &Progress,
         interrupt: &mut Interrupt,
     ) -> (Self, Opening) {
-        let wanted = flow.plan.connections();
-        let controls: Vec<Arc<Control>> = (0..wanted).map(|_| Arc::default()).collect();
+        let wanted = flow.share.count(&flow.plan);
+        let controls: Vec<(u32, Arc<Control>)> =
+            flow.share.connections(&flow.plan).map(|number| (number, Arc::default())).collect();
         let concurrent = if rate.is_some() { CONCURRENT_AT_RATE } else { CONCURRENT };
         let paces = Paces {
-            every: rate.map(|rate| Duration::from_secs_f64(1.0 / rate)),
+            every: rate.map(|rate| {
+                Duration::from_secs_f64(f64::from(flow.plan.connections()) / f64::from(wanted.max(1)) / rate)
+            }),
             permits: Arc::new(Semaphore::new(concurrent)),
         };
         let (report, mut reports) = mpsc::channel(1024);
         let start = Instant::now();
         let mut tasks = Vec::with_capacity(controls.len());
         let mut opening = Opening::new(wanted);
-        for (number, control) in (0..wanted).zip(&controls) {
-            let deadline = paces.every.map_or(start, |every| start + every * number);
+        for (position, (number, control)) in (0..).zip(&controls) {
+            let deadline = paces.every.map_or(start, |every| start + every * position);
+            let number = *number;
             if interrupt.came() || (deadline > Instant::now() && interrupt.within(deadline).await) {
                 break;
             }
@@ -139,8 +147,8 @@ impl Crowd {
         (Self { flow: Arc::clone(flow), controls, tasks, heartbeats, heartbeats_sent }, opening)
     }
 
-    /// The controls of all connections, by number.
-    pub fn controls(&self) -> &[Arc<Control>] {
+    /// The controls of all connections with their numbers.
+    pub fn controls(&self) -> &[(u32, Arc<Control>)] {
         &self.controls
     }
 
@@ -166,9 +174,9 @@ impl Crowd {
     /// Closes all connections in order and collects their ledgers.
     pub async fn close(self, progress: &Progress) -> Farewell {
         self.heartbeats.abort();
-        for (number, control) in self.controls.iter().enumerate() {
+        for (position, (_, control)) in self.controls.iter().enumerate() {
             control.stop();
-            if number % CLOSE_AT_ONCE == CLOSE_AT_ONCE - 1 {
+            if position % CLOSE_AT_ONCE == CLOSE_AT_ONCE - 1 {
                 tokio::task::yield_now().await;
             }
         }
@@ -177,7 +185,7 @@ impl Crowd {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let unanswered_closes = self.flow.live.load(Relaxed);
-        for control in &self.controls {
+        for (_, control) in &self.controls {
             control.abort();
         }
         let (mut outcomes, mut senders) = (Vec::with_capacity(self.tasks.len()), Vec::new());
@@ -222,6 +230,19 @@ impl Opening {
         }
     }
 
+    /// Adds the connections of another process, which were opened at the same time.
+    pub fn merge(&mut self, other: Opening) {
+        self.wanted += other.wanted;
+        self.connected += other.connected;
+        // All have the same bounds.
+        let _ = self.connect.add(&other.connect);
+        let _ = self.login.add(&other.login);
+        for (cause, count) in other.failures {
+            *self.failures.entry(cause).or_default() += count;
+        }
+        self.wall = self.wall.max(other.wall);
+    }
+
     /// What went wrong, when something did.
     pub fn failure(&self) -> Option<Failure> {
         let failed: u64 = self.failures.values().sum();
@@ -242,17 +263,17 @@ impl Opening {
 }
 
 /// Asks each connection in turn for a sign of life, spread evenly over the interval.
-async fn beat(controls: Vec<Arc<Control>>, interval: Duration, sent: Arc<AtomicU64>) {
+async fn beat(controls: Vec<(u32, Arc<Control>)>, interval: Duration, sent: Arc<AtomicU64>) {
     let tick = Duration::from_millis(50).min(interval / 2);
     let mut ticks = tokio::time::interval(tick);
     let per_tick = controls.len() as f64 * tick.as_secs_f64() / interval.as_secs_f64();
     let (mut owed, mut next) = (0.0, 0);
-    loop {
+    while !controls.is_empty() {
         ticks.tick().await;
         owed += per_tick;
         while owed >= 1.0 {
             owed -= 1.0;
-            controls[next].ask_heartbeat();
+            controls[next].1.ask_heartbeat();
             sent.fetch_add(1, Relaxed);
             next = (next + 1) % controls.len();
         }
@@ -269,7 +290,7 @@ pub async fn door(servers: &[chat_client::Server]) -> Result<Door, Failure> {
         let (authority, path) = (server.authority(), server.socket_path());
         entrances.push(Entrance { address: address(server).await?, authority, path });
     }
-    Ok(Door(entrances))
+    Ok(Door::new(entrances))
 }
 
 async fn address(server: &chat_client::Server) -> Result<SocketAddr, Failure> {

@@ -10,8 +10,10 @@ use hdrhistogram::Histogram;
 
 use crate::chaos::journal::Journal;
 use crate::clock::now_ns;
+use crate::crew::words::Standing;
 use crate::plan::{Plan, Shape};
 use crate::recorder::{Recorder, Tape, histogram};
+use crate::share::Share;
 use crate::timetable::Timetable;
 
 /// Everything the connections of a run share.
@@ -19,6 +21,8 @@ use crate::timetable::Timetable;
 pub struct Flow {
     /// The layout.
     pub plan: Plan,
+    /// Which of the clients this process has.
+    pub share: Share,
     /// Deliveries later than this count as late, in microseconds.
     pub late_us: u64,
     /// Messages a sender may have unanswered.
@@ -56,6 +60,7 @@ impl Flow {
         let per_message = plan.shape != Shape::Pairs;
         Self {
             recorders: (0..threads * 2).map(|_| Recorder::new(per_message)).collect(),
+            share: Share::of(&plan, 0, 1),
             plan,
             late_us,
             window,
@@ -130,11 +135,21 @@ impl Flow {
         sum
     }
 
-    /// Whether nothing more can be expected: all answers are there, all of them 200, and each message has reached all.
-    pub fn complete(&self) -> bool {
-        let (sent, accepted) = (self.sent.load(Relaxed), self.accepted.load(Relaxed));
-        let wanted = u64::from(self.plan.connections()) - self.plan.slow();
-        let all_open = self.open.load(Relaxed) == wanted;
-        sent == accepted && all_open && self.deliveries() >= self.expected.load(Relaxed)
+    /// How far the clients of this process are.
+    pub fn standing(&self) -> Standing {
+        let reading =
+            u64::from(self.share.count(&self.plan)) - self.plan.slow_in(self.share.receivers.clone());
+        // First what is expected: what comes meanwhile must not make a message look complete.
+        let (sent, accepted, expected) =
+            (self.sent.load(Relaxed), self.accepted.load(Relaxed), self.expected.load(Relaxed));
+        Standing {
+            sent,
+            accepted,
+            expected,
+            delivered: self.deliveries(),
+            away: reading.saturating_sub(self.open.load(Relaxed)),
+            live: self.live.load(Relaxed),
+            sending: 0,
+        }
     }
 }

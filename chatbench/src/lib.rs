@@ -7,12 +7,13 @@
 //! |---|---|
 //! | `args`, `units`, `threshold` | the command line |
 //! | `scenario` | what a run does, one file each |
-//! | `stage`, `crowd`, `login`, `traffic` | the steps of a run: check, connect, send and drain, close |
-//! | `plan`, `flow` | who sends what to whom; the live state all parts share |
+//! | `course`, `stage`, `crowd`, `login`, `traffic`, `posting` | the steps of a run: check, connect, send and drain, close |
+//! | `lockstep`, `crew`, `share`, `harvest` | the same in several processes: in step, divided, brought together |
+//! | `identity`, `plan`, `flow` | who sends what to whom; the live state all parts share |
 //! | `timetable`, `schedule`, `probe`, `clock` | when messages are due; whether the generator keeps up |
 //! | `client` | one client: its task, what it receives, what it sends, how it comes back |
 //! | `chaos` | trouble on purpose: who is cut and when, and what came of it |
-//! | `wire` | socket, frames, and the text inside them |
+//! | `wire`, `sources` | socket, frames, the text inside them; addresses to connect from |
 //! | `recorder`, `spread`, `bitset`, `ledger`, `hdr` | times and marks, and the books made of them |
 //! | `pulse`, `sampler`, `watch` | the course of a run, second by second: clients, servers, Redis, kernel |
 //! | `process`, `limits` | CPU, memory and open files |
@@ -25,16 +26,22 @@ mod bitset;
 mod chaos;
 mod client;
 mod clock;
+mod course;
+mod crew;
 mod crowd;
 mod failure;
 mod flow;
 mod gate;
+mod harvest;
 mod hdr;
+mod identity;
 mod interrupt;
 mod ledger;
 mod limits;
+mod lockstep;
 mod login;
 mod plan;
+mod posting;
 mod probe;
 mod process;
 mod progress;
@@ -44,6 +51,8 @@ mod report;
 mod sampler;
 mod scenario;
 mod schedule;
+mod share;
+mod sources;
 mod spread;
 mod stage;
 mod threshold;
@@ -105,6 +114,10 @@ pub async fn run_until<A: Into<OsString> + Clone>(
     err: &mut (dyn Write + Send),
     interrupt: impl Future<Output = ()> + Send + 'static,
 ) -> u8 {
+    let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
+    if args.get(1).is_some_and(|first| first == "worker") {
+        return crew::worker::run().await;
+    }
     let args = match Args::try_parse_from(args) {
         Ok(args) => args,
         Err(error) => return usage(&error, out, err),
@@ -145,13 +158,9 @@ async fn run_scenario(
 
 async fn perform(scenario: &Scenario, interrupt: Interrupt) -> Result<Report, Failure> {
     match scenario {
-        Scenario::Connect(args) => scenario::connect::run(args, interrupt).await,
-        Scenario::Idle(args) => scenario::idle::run(args, interrupt).await,
-        Scenario::Broadcast(args) => scenario::broadcast::run(args, interrupt).await,
-        Scenario::Unicast(args) => scenario::unicast::run(args, interrupt).await,
-        Scenario::Group(args) => scenario::group::run(args, interrupt).await,
         Scenario::History(args) => scenario::history::run(args, interrupt).await,
         Scenario::Redpacket(args) => scenario::redpacket::run(args, interrupt).await,
+        _ => scenario::run::run(scenario, interrupt).await,
     }
 }
 

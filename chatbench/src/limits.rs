@@ -6,6 +6,8 @@ use crate::failure::Failure;
 
 /// Descriptors beside the load connections: standard streams, epoll, the HTTP client, files read from /proc.
 const RESERVED: u64 = 64;
+/// Most processes of a run.
+pub const MOST_WORKERS: u32 = 64;
 
 /// Raises the limit on open files as far as allowed and gives it.
 ///
@@ -18,11 +20,24 @@ pub fn open_files_for(connections: u64) -> Result<u64, Failure> {
     if connections + RESERVED > limit {
         return Err(Failure::Usage(format!(
             "{connections} connections do not fit: this process may open {limit} files and keeps {RESERVED} for \
-             itself, which leaves room for {}; ask for fewer with --clients or raise the hard limit (ulimit -Hn)",
+             itself, which leaves room for {}; ask for more --workers, fewer --clients, or raise the hard limit (ulimit -Hn)",
             limit.saturating_sub(RESERVED)
         )));
     }
     Ok(limit)
+}
+
+/// How many processes the clients of a run are divided among; 1 means this one alone. `asked` is the operator's wish.
+///
+/// # Errors
+/// As [`open_files_for`], for the share of each.
+pub fn workers_for(connections: u32, asked: Option<u32>) -> Result<u32, Failure> {
+    let room = open_files_for(0)?.saturating_sub(RESERVED).max(1);
+    let needed = u64::from(connections).div_ceil(room).max(1);
+    // At most 64, so it fits.
+    let workers = asked.unwrap_or(needed.min(u64::from(MOST_WORKERS)) as u32);
+    open_files_for(u64::from(connections.div_ceil(workers)))?;
+    Ok(workers)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Invariant: a client that is in has its log-in answered 200, and every text that came before or after the answer was
 //! handed out.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use chat_protocol::session::{LoggedIn, Position, Recovered};
 use tokio::time::Instant;
 
 use crate::plan::Plan;
+use crate::sources::Sources;
 use crate::wire::request;
 use crate::wire::scan::{self, Frame};
 use crate::wire::socket::{End, Socket};
@@ -34,7 +35,11 @@ pub struct Entrance {
 
 /// Where clients enter: at least one server.
 #[derive(Debug)]
-pub struct Door(pub Vec<Entrance>);
+pub struct Door {
+    /// The servers.
+    pub entrances: Vec<Entrance>,
+    sources: Sources,
+}
 
 /// How long it took.
 #[derive(Debug, Clone, Copy)]
@@ -58,9 +63,21 @@ pub enum Heard<'a> {
 pub type Ear<'a> = dyn FnMut(Heard<'_>) + Send + 'a;
 
 impl Door {
+    /// These servers, from wherever the system chooses.
+    pub fn new(entrances: Vec<Entrance>) -> Self {
+        Self { entrances, sources: Sources::default() }
+    }
+
+    /// Chooses addresses to connect from for `connections` in all, unless the operator did.
+    pub fn choose_sources(&mut self, asked: Option<&Sources>, connections: u64) {
+        let each = connections.div_ceil(self.entrances.len().max(1) as u64);
+        let destinations: Vec<IpAddr> = self.entrances.iter().map(|entrance| entrance.address.ip()).collect();
+        self.sources = asked.cloned().unwrap_or_else(|| Sources::enough(&destinations, each));
+    }
+
     /// The ports of the servers on this host.
     pub fn loopback_ports(&self) -> Vec<u16> {
-        let here = self.0.iter().filter(|entrance| entrance.address.ip().is_loopback());
+        let here = self.entrances.iter().filter(|entrance| entrance.address.ip().is_loopback());
         here.map(|entrance| entrance.address.port()).collect()
     }
 
@@ -76,10 +93,13 @@ impl Door {
         recover: Option<Position>,
         ear: &mut Ear<'_>,
     ) -> Result<(Socket, Times), String> {
-        let longest = if self.0.len() > 1 { TIMEOUT_OF_SEVERAL } else { TIMEOUT };
-        let entrance = &self.0[(number as usize).wrapping_add(turn) % self.0.len()];
+        let longest = if self.entrances.len() > 1 { TIMEOUT_OF_SEVERAL } else { TIMEOUT };
+        let count = self.entrances.len();
+        let entrance = &self.entrances[(number as usize).wrapping_add(turn) % count];
+        // Not a cast that loses: there are far fewer servers than 2^32.
+        let source = self.sources.of(number / count as u32);
         let start = Instant::now();
-        let opening = Socket::open(entrance.address, &entrance.authority, &entrance.path);
+        let opening = Socket::open(entrance.address, source, &entrance.authority, &entrance.path);
         let mut socket = match tokio::time::timeout(longest, opening).await {
             Ok(opened) => opened.map_err(|error| format!("connect: {error}"))?,
             Err(_) => return Err(format!("connect: no answer within {} s", longest.as_secs())),

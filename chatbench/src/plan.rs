@@ -121,7 +121,12 @@ impl Plan {
 
     /// How many connections stop reading.
     pub fn slow(&self) -> u64 {
-        self.trouble.slow_below(self.receivers)
+        self.slow_in(0..self.receivers)
+    }
+
+    /// How many of these receivers stop reading.
+    pub fn slow_in(&self, receivers: std::ops::Range<u32>) -> u64 {
+        self.trouble.slow_below(receivers.end) - self.trouble.slow_below(receivers.start)
     }
 
     /// Receivers of each group.

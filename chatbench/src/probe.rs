@@ -15,6 +15,7 @@ use crate::flow::Flow;
 use crate::recorder::histogram;
 
 const INTERVAL: Duration = Duration::from_millis(10);
+const MOMENT: Duration = Duration::from_millis(200);
 
 /// Above this the times of a run mean nothing, in microseconds.
 pub const MAX_P99_US: u64 = 50_000;
@@ -50,4 +51,11 @@ impl Probe {
         self.stop.store(true, Relaxed);
         self.task.await.unwrap_or_else(|_| histogram())
     }
+}
+
+/// How late things are with nothing to do.
+pub async fn for_a_moment(flow: &Arc<Flow>) -> Histogram<u64> {
+    let probe = Probe::start(Arc::clone(flow));
+    tokio::time::sleep(MOMENT).await;
+    probe.end().await
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::flow::Flow;
 use crate::hdr;
-use crate::process::{self, Sample};
+use crate::process::Sample;
 use crate::recorder::histogram;
 
 /// See the file's head.
@@ -28,7 +28,7 @@ pub struct Pulse {
     pub response: Histogram<u64>,
     /// Longest delay of the probe, in microseconds.
     pub delay_max_us: u64,
-    /// CPU time so far and memory now, of all processes looked at together.
+    /// CPU time so far and memory now, of the worker processes looked at together.
     pub own: Option<Sample>,
 }
 
@@ -55,7 +55,7 @@ impl Looks {
             delivered: now.delivered - self.delivered,
             response: flow.take_recent(),
             delay_max_us: flow.delay_max_us.swap(0, Relaxed),
-            own: process::own().ok(),
+            own: None,
         };
         *self = now;
         pulse
@@ -64,7 +64,6 @@ impl Looks {
 
 impl Pulse {
     /// Nothing at all.
-    #[expect(dead_code, reason = "for runs of several processes")]
     pub fn none() -> Self {
         Self {
             clients: 0,
@@ -78,7 +77,6 @@ impl Pulse {
     }
 
     /// Adds what other clients did in the same time.
-    #[expect(dead_code, reason = "for runs of several processes")]
     pub fn merge(&mut self, other: &Pulse) {
         self.clients += other.clients;
         self.sent += other.sent;

@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
 
+use crate::crew::pack;
+use crate::hdr;
 use crate::spread::Spread;
 
 /// Deliveries a connection gathers before it hands them over.
@@ -55,18 +58,23 @@ pub struct Seen {
 }
 
 /// What one recorder holds.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Tape {
     /// Times from the intended send to the delivery.
+    #[serde(with = "hdr")]
     pub e2e: Histogram<u64>,
     /// Times from the send to the delivery.
+    #[serde(with = "hdr")]
     pub service: Histogram<u64>,
     /// By message index; stays empty where each message has one receiver.
+    #[serde(with = "pack")]
     pub messages: Vec<Seen>,
     /// Deliveries that gave a message another number than an earlier delivery did.
     pub misnumbered: u64,
     /// As `e2e`, since it was last taken.
+    #[serde(skip, default = "histogram")]
     recent: Histogram<u64>,
+    #[serde(skip)]
     per_message: bool,
 }
 

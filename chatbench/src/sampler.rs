@@ -2,6 +2,7 @@
 //!
 //! Invariant: it looks from a task of its own, so a busy run costs it points and never the run its time.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,8 +10,9 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
+use crate::crew::Crew;
 use crate::flow::Flow;
-use crate::process::Sample;
+use crate::process::{self, Sample};
 use crate::pulse::{Looks, Pulse};
 use crate::report::series::{Point, Series};
 use crate::watch::{Watch, percent};
@@ -30,9 +32,41 @@ pub struct Sampler {
     over: Arc<Notify>,
 }
 
+/// Clients whose doings go into the time series.
+#[derive(Debug)]
+pub enum Source {
+    /// Those of this process.
+    Own(Arc<Flow>, Looks),
+    /// Those of the workers; the flow is that of the conductor.
+    Crew(Arc<Flow>, Arc<Crew>),
+}
+
+impl Source {
+    /// Those of this process.
+    pub fn own(flow: Arc<Flow>) -> Self {
+        Source::Own(flow, Looks::default())
+    }
+
+    async fn pulse(&mut self) -> Pulse {
+        match self {
+            Source::Own(flow, looks) => looks.look(flow),
+            Source::Crew(flow, crew) => {
+                let mut sum = crew.pulse().await;
+                sum.delay_max_us = sum.delay_max_us.max(flow.delay_max_us.swap(0, Relaxed));
+                sum
+            }
+        }
+    }
+
+    fn offered(&self) -> Option<u64> {
+        match self {
+            Source::Own(flow, _) | Source::Crew(flow, _) => flow.offered(),
+        }
+    }
+}
+
 struct Taker {
-    flow: Arc<Flow>,
-    looks: Looks,
+    sources: Vec<Source>,
     watch: Watch,
     phase: Phase,
     start: Instant,
@@ -61,14 +95,12 @@ impl Phase {
 
 impl Sampler {
     /// Starts to look.
-    pub fn start(flow: Arc<Flow>, watch: Watch, phase: Phase) -> Self {
+    pub fn start(sources: Vec<Source>, watch: Watch, phase: Phase) -> Self {
         let over = Arc::new(Notify::new());
         let ended = Arc::clone(&over);
         let now = Instant::now();
         let series = Series { interval_ms: 1000, points: Vec::new() };
-        let looks = Looks::default();
-        let mut taker =
-            Taker { flow, looks, watch, phase, start: now, last: now, offered: 0, own: None, series };
+        let mut taker = Taker { sources, watch, phase, start: now, last: now, offered: 0, own: None, series };
         let task = tokio::spawn(async move {
             let mut ticks = tokio::time::interval_at(now + INTERVAL, INTERVAL);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -97,17 +129,26 @@ impl Sampler {
 impl Taker {
     /// The look that the first point is compared with.
     async fn begin(&mut self) {
-        self.own = self.looks.look(&self.flow).own;
+        self.own = self.pulse().await.own;
         self.watch.look(Duration::ZERO, 0).await;
+    }
+
+    async fn pulse(&mut self) -> Pulse {
+        let mut sum = Pulse { own: process::own().ok(), ..Pulse::none() };
+        for source in &mut self.sources {
+            sum.merge(&source.pulse().await);
+        }
+        sum
     }
 
     async fn take(&mut self) {
         let now = Instant::now();
         let since = now - self.last;
         self.last = now;
-        let pulse = self.looks.look(&self.flow);
+        let pulse = self.pulse().await;
         let sight = self.watch.look(since, pulse.clients).await;
-        let offered = self.flow.offered().map(|offered| {
+        let offered = self.sources.iter().filter_map(Source::offered).reduce(|sum, more| sum + more);
+        let offered = offered.map(|offered| {
             let before = std::mem::replace(&mut self.offered, offered);
             offered.saturating_sub(before)
         });

@@ -24,7 +24,8 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// Releases the messages of the flow's timetable, from the start the flow names, to the senders in turn.
+    /// Releases the messages of the flow's timetable, from the start the flow names, to the senders in turn; of those
+    /// only the ones of this process, whose controls these are.
     ///
     /// # Errors
     /// When the system gives no thread.
@@ -48,11 +49,16 @@ impl Schedule {
 
 fn release_all(flow: &Flow, controls: &[Arc<Control>], stopped: &AtomicBool) -> u64 {
     let start = flow.start_ns.load(Relaxed);
-    let senders = controls.len() as u64;
+    let (senders, mine) = (u64::from(flow.plan.senders.max(1)), &flow.share.senders);
     for number in 0.. {
         let Some(due) = flow.timetable.due(number).filter(|_| flow.timetable.total() > Some(number)) else {
             return number;
         };
+        // Sender and round both fit: a sender's share is bounded by the plan.
+        let sender = (number % senders) as u32;
+        if !mine.contains(&sender) {
+            continue;
+        }
         let due = start + due;
         loop {
             if stopped.load(Relaxed) {
@@ -64,8 +70,7 @@ fn release_all(flow: &Flow, controls: &[Arc<Control>], stopped: &AtomicBool) -> 
             }
             std::thread::sleep(Duration::from_nanos(wait).min(LONGEST_SLEEP));
         }
-        // Sender and round both fit: a sender's share is bounded by the plan.
-        controls[(number % senders) as usize].release((number / senders) as u32 + 1);
+        controls[(sender - mine.start) as usize].release((number / senders) as u32 + 1);
     }
     0
 }

@@ -12,13 +12,14 @@ use crate::args::CommonArgs;
 use crate::crowd::{self, Crowd, Farewell, Opening};
 use crate::failure::Failure;
 use crate::flow::Flow;
+use crate::identity::Identity;
 use crate::interrupt::Interrupt;
 use crate::limits;
 use crate::login::Door;
 use crate::process::{self, Sample};
 use crate::progress::Progress;
 use crate::report::series::Series;
-use crate::sampler::{Phase, Sampler};
+use crate::sampler::{Phase, Sampler, Source};
 use crate::watch::{Redis, Watch, found};
 
 /// Longest wait for an HTTP answer.
@@ -49,7 +50,7 @@ pub struct Stage {
     pub state: Option<StateResponse>,
     /// The generator before the first connection.
     pub own: Sample,
-    /// The processes of `--pid` before the first connection.
+    /// The watched processes before the first connection.
     pub servers: Vec<Sample>,
     door: Arc<Door>,
     phase: Phase,
@@ -57,27 +58,23 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Checks the surroundings.
+    /// Checks the surroundings and begins to watch the servers on this host.
     ///
     /// # Errors
     /// [`Failure`] with the next step.
     pub async fn prepare(
         scenario: &'static str,
         common: &CommonArgs,
-        seed: u64,
+        identity: &Identity,
         flow: Flow,
         interrupt: Interrupt,
     ) -> Result<Self, Failure> {
-        let open_files = limits::open_files_for(u64::from(flow.plan.connections()))?;
-        let door = crowd::door(&common.server).await?;
-        let connected = common.server.iter().map(|server| Http::new(server.clone(), HTTP_TIMEOUT));
-        let https: Vec<Http> = connected
-            .collect::<Result<_, _>>()
-            .map_err(|error| Failure::could_not_run(error, "check the system's HTTP settings"))?;
-        let Some(http) = https.first() else {
-            return Err(Failure::Usage("--server: name at least one".to_owned()));
-        };
-        let state = match http.call::<State>(&StateRequest {}).await {
+        let mut stage = Self::of_worker(scenario, common, identity, flow, interrupt).await?;
+        if stage.common.pid.is_empty() {
+            stage.common.pid = found::listeners(&stage.door.loopback_ports());
+        }
+        stage.servers = process::samples(&stage.common.pid)?;
+        stage.state = match stage.http(0).call::<State>(&StateRequest {}).await {
             Ok(state) => Some(state),
             Err(error @ Error::Unreachable { .. }) => {
                 let next = "start chatd there, or name its address with --server or CHATBENCH_SERVER";
@@ -86,32 +83,55 @@ impl Stage {
             // Without its counters the server can be measured all the same.
             Err(_) => None,
         };
-        let mut common = common.clone();
-        let ports: Vec<u16> = door.loopback_ports();
-        if common.pid.is_empty() {
-            common.pid = found::listeners(&ports);
+        Ok(stage)
+    }
+
+    /// Checks what a worker needs: room for its connections. The rest is for the conductor.
+    ///
+    /// # Errors
+    /// [`Failure`] with the next step.
+    pub async fn of_worker(
+        scenario: &'static str,
+        common: &CommonArgs,
+        identity: &Identity,
+        flow: Flow,
+        interrupt: Interrupt,
+    ) -> Result<Self, Failure> {
+        let open_files = limits::open_files_for(u64::from(flow.share.count(&flow.plan)))?;
+        let mut door = crowd::door(&common.server).await?;
+        door.choose_sources(common.source_ips.as_ref(), u64::from(flow.plan.connections()));
+        let connected = common.server.iter().map(|server| Http::new(server.clone(), HTTP_TIMEOUT));
+        let https: Vec<Http> = connected
+            .collect::<Result<_, _>>()
+            .map_err(|error| Failure::could_not_run(error, "check the system's HTTP settings"))?;
+        if https.is_empty() {
+            return Err(Failure::Usage("--server: name at least one".to_owned()));
         }
-        let (flow, phase) = (Arc::new(flow), Phase::new());
-        let servers = process::samples(&common.pid)?;
-        let watch = Watch::new(&common.pid, ports, common.redis.clone().map(Redis::new));
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Ok(Self {
             scenario,
-            seed,
-            sampler: Some(Sampler::start(Arc::clone(&flow), watch, phase.clone())),
-            phase,
-            flow,
+            seed: identity.seed,
+            flow: Arc::new(flow),
             https,
-            progress: Progress::new(&common),
+            progress: Progress::new(common),
             interrupt,
             open_files,
             started_ms: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX),
-            state,
+            state: None,
             own: process::own()?,
-            servers,
-            common,
+            servers: Vec::new(),
+            common: common.clone(),
             door: Arc::new(door),
+            phase: Phase::new(),
+            sampler: None,
         })
+    }
+
+    /// Begins the time series, of the clients of these sources.
+    pub fn watch(&mut self, sources: Vec<Source>) {
+        let redis = self.common.redis.clone().map(Redis::new);
+        let watch = Watch::new(&self.common.pid, self.door.loopback_ports(), redis);
+        self.sampler = Some(Sampler::start(sources, watch, self.phase.clone()));
     }
 
     /// Opens all connections.
@@ -139,11 +159,8 @@ impl Stage {
     }
 
     /// Ends the time series and gives it.
-    pub async fn take_series(&mut self) -> Series {
-        match self.sampler.take() {
-            Some(sampler) => sampler.end().await,
-            None => Series::default(),
-        }
+    pub async fn take_series(&mut self) -> Option<Series> {
+        Some(self.sampler.take()?.end().await)
     }
 
     /// What the server says of itself now.

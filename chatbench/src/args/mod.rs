@@ -2,6 +2,7 @@
 //!
 //! Invariant: every value here is in its bounds; what depends on two options is checked in `check`.
 
+mod line;
 pub mod redpacket;
 mod traffic;
 
@@ -13,6 +14,8 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use crate::failure::Failure;
 use crate::gate::args::{AbArgs, CapacityArgs, CompareArgs, GateArgs};
 use crate::gate::measure;
+use crate::limits::MOST_WORKERS;
+use crate::sources::Sources;
 use crate::threshold::Threshold;
 use crate::units;
 use crate::watch::Address;
@@ -56,7 +59,7 @@ pub struct Args {
 pub enum Command {
     /// A run, or several of the same.
     #[command(flatten)]
-    Scenario(Scenario),
+    Scenario(Box<Scenario>),
     /// Compares the rounds of two sides: better, worse, unchanged, or not to be told
     Compare(CompareArgs),
     /// Measures two servers in turns and compares them
@@ -102,6 +105,13 @@ pub struct CommonArgs {
     /// Clients that receive, 100 by default; group: --groups times --members
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub clients: Option<u32>,
+    /// Processes the clients are divided among; by default as many as the limit on open files asks for
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_WORKERS)))]
+    pub workers: Option<u32>,
+    /// Addresses to connect from, such as 127.0.0.2-127.0.0.9; by default further loopback addresses where one has too
+    /// few ports
+    #[arg(long, value_name = "FROM-TO[,…]")]
+    pub source_ips: Option<Sources>,
     /// New connections per second, such as 500/s; by default as fast as possible
     #[arg(long, value_parser = units::rate)]
     pub connect_rate: Option<f64>,
@@ -244,6 +254,11 @@ impl Scenario {
         }
     }
 
+    /// Whether it cannot be divided among processes.
+    pub fn is_single(&self) -> bool {
+        matches!(self, Scenario::History(_) | Scenario::Redpacket(_))
+    }
+
     /// Checks what no single option can see.
     ///
     /// # Errors
@@ -255,6 +270,9 @@ impl Scenario {
         }
         if self.common().out.iter().any(|path| path.extension().is_none_or(|ending| ending != "json")) {
             return usage("--out: the file name must end in .json");
+        }
+        if self.is_single() && self.common().workers > Some(1) {
+            return usage("--workers: this scenario runs in one process; leave the option out");
         }
         match self {
             Scenario::Unicast(args)

@@ -37,7 +37,7 @@ pub struct Conductor(JoinHandle<()>);
 
 impl Conductor {
     /// Starts to trouble the clients behind `controls`, of which only the receiving ones are touched.
-    pub fn start(flow: Arc<Flow>, controls: Vec<Arc<Control>>, seed: u64, times: Times) -> Self {
+    pub fn start(flow: Arc<Flow>, controls: Vec<(u32, Arc<Control>)>, seed: u64, times: Times) -> Self {
         Self(tokio::spawn(async move {
             tokio::join!(cut(&flow, &controls, seed, times), stop_reading(&flow, &controls, times));
         }))
@@ -49,30 +49,35 @@ impl Conductor {
     }
 }
 
-async fn stop_reading(flow: &Flow, controls: &[Arc<Control>], times: Times) {
+async fn stop_reading(flow: &Flow, controls: &[(u32, Arc<Control>)], times: Times) {
     tokio::time::sleep_until(times.measure).await;
-    for (_, control) in (0..).zip(controls).filter(|(number, _)| flow.plan.is_slow(*number)) {
+    for (_, control) in controls.iter().filter(|(number, _)| flow.plan.is_slow(*number)) {
         control.stop_reading();
     }
 }
 
-async fn cut(flow: &Flow, controls: &[Arc<Control>], seed: u64, times: Times) {
-    let numbers = (0..flow.plan.receivers).filter(|number| !flow.plan.is_slow(*number));
+async fn cut(flow: &Flow, controls: &[(u32, Arc<Control>)], seed: u64, times: Times) {
+    let clients = controls
+        .iter()
+        .enumerate()
+        .filter(|(_, (number, _))| *number < flow.plan.receivers && !flow.plan.is_slow(*number));
     match flow.plan.trouble.cuts {
         Some(Chaos::Jitter { mean, offline }) => {
-            let first = |number| Reverse((pause(seed, number, 0, mean), number, 0));
-            let mut due: BinaryHeap<_> = numbers.map(first).collect();
-            while let Some(Reverse((after, number, round))) = due.pop() {
+            let first =
+                |(place, (number, _)): (usize, &(u32, _))| Reverse((pause(seed, *number, 0, mean), place, 0));
+            let mut due: BinaryHeap<_> = clients.map(first).collect();
+            while let Some(Reverse((after, place, round))) = due.pop() {
+                let (number, control) = &controls[place];
                 tokio::time::sleep_until(times.start + after).await;
-                controls[number as usize].cut();
-                let next = after + offline + pause(seed, number, round + 1, mean);
-                due.push(Reverse((next, number, round + 1)));
+                control.cut();
+                let next = after + offline + pause(seed, *number, round + 1, mean);
+                due.push(Reverse((next, place, round + 1)));
             }
         }
         Some(Chaos::Avalanche { at, .. }) => {
             tokio::time::sleep_until(times.measure + at.unwrap_or(times.duration / 2)).await;
-            for (position, number) in numbers.enumerate() {
-                controls[number as usize].cut();
+            for (position, (_, control)) in clients {
+                control.cut();
                 if position % AT_ONCE == AT_ONCE - 1 {
                     tokio::task::yield_now().await;
                 }

@@ -5,11 +5,13 @@
 use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
 
+use crate::hdr;
 use crate::recorder::histogram;
 
 /// See the file's head.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Journal {
     /// Connections cut here.
     pub cuts: u64,
@@ -22,6 +24,7 @@ pub struct Journal {
     /// Attempts to come back that failed, by cause.
     pub failed: BTreeMap<String, u64>,
     /// From the moment a client might reconnect to its last recovered message, in microseconds.
+    #[serde(with = "hdr")]
     pub recovery: Histogram<u64>,
     /// When the first cut client might reconnect, in nanoseconds of [`crate::clock`].
     pub first_floor_ns: u64,
@@ -40,6 +43,26 @@ impl Default for Journal {
             recovery: histogram(),
             first_floor_ns: u64::MAX,
             last_back_ns: 0,
+        }
+    }
+}
+
+impl Journal {
+    /// Adds what happened in another process.
+    pub fn merge(&mut self, other: Journal) {
+        self.cuts += other.cuts;
+        self.reconnects += other.reconnects;
+        // Both have the same bounds.
+        let _ = self.recovery.add(&other.recovery);
+        self.first_floor_ns = self.first_floor_ns.min(other.first_floor_ns);
+        self.last_back_ns = self.last_back_ns.max(other.last_back_ns);
+        for (mine, theirs) in [(&mut self.closed, other.closed), (&mut self.slow_closed, other.slow_closed)] {
+            for (code, count) in theirs {
+                *mine.entry(code).or_default() += count;
+            }
+        }
+        for (cause, count) in other.failed {
+            *self.failed.entry(cause).or_default() += count;
         }
     }
 }

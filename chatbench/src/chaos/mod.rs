@@ -62,6 +62,9 @@ impl FromStr for Chaos {
             }
             ("avalanche", None) => Ok(Chaos::Avalanche { at: None, offline: DEFAULT_OFFLINE }),
             ("avalanche", Some(rest)) => {
+                if let Some(offline) = rest.strip_prefix("middle,") {
+                    return Ok(Chaos::Avalanche { at: None, offline: units::duration(offline)? });
+                }
                 let (at, offline) = two(rest)?;
                 Ok(Chaos::Avalanche { at: Some(at), offline: offline.unwrap_or(DEFAULT_OFFLINE) })
             }
@@ -167,6 +170,7 @@ mod tests {
             ("jitter:500ms", "jitter:0.5,2"),
             ("avalanche", "avalanche:middle,2"),
             ("avalanche:3,1", "avalanche:3,1"),
+            ("avalanche:middle,4", "avalanche:middle,4"),
             ("slow-reader=2.5%", "slow-reader=2.5%"),
             ("slow-reader", "slow-reader=10%"),
             ("reconnect", "reconnect"),

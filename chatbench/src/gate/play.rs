@@ -94,7 +94,7 @@ pub fn scenario_of(words: &[OsString]) -> Result<Scenario, Failure> {
         return Err(Failure::Usage("after --: leave out --runs and --baseline".to_owned()));
     }
     scenario.check()?;
-    Ok(scenario)
+    Ok(*scenario)
 }
 
 /// Plays one round, whose files get `label` into their names.

@@ -90,7 +90,7 @@ pub struct Ledger {
 }
 
 /// What the receivers of a run, or of a part of it, saw.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Receipts {
     /// Their side of the books.
     pub ledger: Ledger,
@@ -237,7 +237,6 @@ impl Ledger {
 
 impl Receipts {
     /// Adds what the receivers of another part of the run saw.
-    #[expect(dead_code, reason = "for runs of several processes")]
     pub fn merge(&mut self, other: Receipts) {
         self.ledger.merge(other.ledger);
         self.censored += other.censored;

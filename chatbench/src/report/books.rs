@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::flow::Flow;
+use crate::harvest::Effort;
 use crate::ledger::paths::Paths;
 use crate::ledger::{Ledger, Line};
-use crate::traffic::Driven;
 
 /// The ledger in the result.
 #[derive(Debug, Serialize)]
@@ -74,18 +74,18 @@ impl From<Ledger> for Books {
 
 impl Rates {
     /// Of one run.
-    pub fn new(ledger: &Ledger, driven: &Driven, flow: &Flow) -> Self {
+    pub fn new(ledger: &Ledger, effort: &Effort, flow: &Flow, offered_per_s: Option<f64>) -> Self {
         let measure_ns = flow.measure_ns.load(std::sync::atomic::Ordering::Relaxed);
         // An interrupted run may have sent nothing in the measured part; then all rates are 0 and not 0/0.
-        let seconds = (driven.sending_ns as f64 / 1e9).max(1e-3);
+        let seconds = (effort.sending_ns as f64 / 1e9).max(1e-3);
         let to_last = ledger.last_delivery_ns.saturating_sub(measure_ns) as f64 / 1e9;
         let per = |count: u64, seconds: f64| (count as f64 / seconds * 10.0).round() / 10.0;
         Self {
-            offered_per_s: driven.offered_per_s,
+            offered_per_s,
             sent_per_s: per(ledger.measured.sent, seconds),
             accepted_per_s: per(ledger.measured.accepted, seconds),
             deliveries_per_s: per(ledger.measured.delivered, seconds.max(to_last)),
-            generator_delay_p99_us: driven.probe.value_at_quantile(0.99),
+            generator_delay_p99_us: effort.probe.value_at_quantile(0.99),
         }
     }
 }

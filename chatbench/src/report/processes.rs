@@ -4,7 +4,8 @@
 
 use serde::Serialize;
 
-use crate::process::{Observed, Sample};
+use crate::harvest::Effort;
+use crate::process::Sample;
 use crate::stage::Stage;
 
 /// CPU and memory.
@@ -12,8 +13,10 @@ use crate::stage::Stage;
 pub struct Processes {
     /// Time between the two looks at the CPU.
     pub observed_ms: u64,
-    /// This process.
+    /// This process, together with its workers.
     pub generator: Usage,
+    /// Processes of the generator.
+    pub generator_processes: u32,
     /// The processes of `--pid`.
     pub servers: Vec<Usage>,
     /// CPU time of the servers for each delivery.
@@ -43,7 +46,8 @@ impl Processes {
     /// From the samples at the start and the end of the observation.
     ///
     /// Servers of which one ended meanwhile are left out: half a sum would look like a small one.
-    pub fn new(stage: &Stage, own: [Sample; 2], servers: Observed, observed_ns: u64) -> Self {
+    pub fn new(stage: &Stage, effort: &Effort) -> Self {
+        let (own, observed_ns) = (&effort.own, effort.measured_ns);
         let usage = |pid: i64, before: &Sample, from: &Sample, to: &Sample| {
             let cpu_us = to.cpu_us.saturating_sub(from.cpu_us);
             let percent = cpu_us as f64 * 100_000.0 / observed_ns.max(1) as f64;
@@ -56,11 +60,12 @@ impl Processes {
                 rss_after_bytes: to.rss_bytes,
             }
         };
-        let [from, to] = servers.unwrap_or_default();
+        let [from, to] = effort.servers.clone().unwrap_or_default();
         let looks = stage.servers.iter().zip(&from).zip(&to).zip(&stage.common.pid);
         Self {
             observed_ms: observed_ns / 1_000_000,
-            generator: usage(i64::from(std::process::id()), &stage.own, &own[0], &own[1]),
+            generator: usage(i64::from(std::process::id()), &own[0], &own[1], &own[2]),
+            generator_processes: effort.processes,
             servers: looks
                 .map(|(((before, from), to), pid)| usage(i64::from(*pid), before, from, to))
                 .collect(),

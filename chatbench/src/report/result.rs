@@ -9,8 +9,9 @@ use hdrhistogram::Histogram;
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
-use crate::crowd::{Farewell, Opening};
+use crate::crowd::Opening;
 use crate::flow::Flow;
+use crate::harvest::Harvest;
 use crate::ledger::Ledger;
 use crate::ledger::times::{Censored, Times};
 use crate::recorder::histogram;
@@ -123,9 +124,9 @@ impl Connections {
     }
 
     /// How they ended.
-    pub fn add_farewell(&mut self, farewell: &Farewell) {
-        self.unanswered_closes = farewell.unanswered_closes;
-        self.heartbeats = farewell.heartbeats;
+    pub fn add_farewell(&mut self, harvest: &Harvest) {
+        self.unanswered_closes = harvest.unanswered_closes;
+        self.heartbeats = harvest.heartbeats;
     }
 
     /// The connections the server closed, in words.
@@ -198,7 +199,7 @@ impl Report {
 
     /// The last steps: the server's state, the conditions, the interruption.
     pub async fn finish(&mut self, stage: &mut Stage) {
-        self.series = Some(stage.take_series().await);
+        self.series = stage.take_series().await;
         self.server_state[1] = stage.state_now().await;
         stage.progress.clear();
         let result = serde_json::to_value(&*self).unwrap_or_default();

@@ -7,37 +7,11 @@ use chat_client::Error;
 use chat_protocol::group::{Create, CreateRequest, GroupRequest, Join};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use crate::args::{GroupArgs, Via};
 use crate::failure::Failure;
-use crate::interrupt::Interrupt;
-use crate::plan::{Plan, Shape};
-use crate::report::result::Report;
-use crate::scenario::{app, exchange, run_name, seed};
 use crate::stage::Stage;
-use crate::wire::payload::Payload;
 
 /// Requests under way at once.
 const CONCURRENT: usize = 32;
-
-/// Runs it.
-///
-/// # Errors
-/// [`Failure`] when there is nothing to report.
-pub async fn run(args: &GroupArgs, interrupt: Interrupt) -> Result<Report, Failure> {
-    let (run, seed) = (run_name(), seed(&args.traffic.common));
-    let plan = Plan {
-        payload: Payload::new(&run, args.traffic.payload, seed),
-        run,
-        app: app(&args.traffic.common),
-        shape: Shape::Groups,
-        receivers: args.groups * args.members,
-        senders: args.groups * args.traffic.senders.unwrap_or(1),
-        groups: args.groups,
-        senders_connected: args.traffic.via == Via::Ws,
-        trouble: args.traffic.trouble()?,
-    };
-    exchange::run("group", &args.traffic, plan, seed, interrupt).await
-}
 
 /// Creates the groups of the plan and lets all receivers and senders join. The first sender of each is its owner.
 ///

@@ -1,30 +1,99 @@
-//! The scenarios, one file each, and what those that send have in common.
+//! The scenarios: who sends what to whom, one file each, and how their results are judged.
 
-pub mod broadcast;
-pub mod connect;
-pub mod exchange;
+pub mod conclude;
 pub mod group;
 pub mod history;
-pub mod idle;
 pub mod redpacket;
-pub mod unicast;
+pub mod run;
 
 use std::time::Duration;
 
-use crate::args::CommonArgs;
+use crate::args::{CommonArgs, Scenario, TrafficArgs, Via};
 use crate::chaos::Trouble;
+use crate::clock::micros;
+use crate::course::Work;
+use crate::failure::Failure;
 use crate::flow::Flow;
-use crate::plan::{Plan, Shape};
+use crate::identity::Identity;
+use crate::plan::{MAX_SEQUENCE, Plan, Shape};
 use crate::timetable::Timetable;
+use crate::units::count_text;
 use crate::wire::payload::{MIN_BYTES, Payload};
 
-/// The state of a run without senders.
-pub(crate) fn silent_flow(common: &CommonArgs, seed: u64) -> Flow {
-    let run = run_name();
+/// Requests of one HTTP sender under way at once: each takes a connection, so files bound it.
+const HTTP_WINDOW: u32 = 64;
+
+/// The state of a run before its first connection.
+///
+/// # Errors
+/// [`Failure::Usage`] when the options ask for too much.
+pub fn flow(scenario: &Scenario, identity: &Identity) -> Result<Flow, Failure> {
+    let clients = scenario.common().clients();
+    match scenario {
+        Scenario::Connect(_) | Scenario::Idle(_) | Scenario::History(_) | Scenario::Redpacket(_) => {
+            Ok(silent_flow(scenario.common(), identity))
+        }
+        Scenario::Broadcast(args) => {
+            traffic_flow(args, identity, Shape::World, [clients, args.senders.unwrap_or(1), 1])
+        }
+        Scenario::Unicast(args) => traffic_flow(args, identity, Shape::Pairs, [clients, clients, 1]),
+        Scenario::Group(args) => {
+            let senders = args.groups * args.traffic.senders.unwrap_or(1);
+            let counts = [args.groups * args.members, senders, args.groups];
+            traffic_flow(&args.traffic, identity, Shape::Groups, counts)
+        }
+    }
+}
+
+/// What the clients of a scenario do.
+pub fn work(scenario: &Scenario) -> Work<'_> {
+    match scenario {
+        Scenario::Connect(_) | Scenario::History(_) | Scenario::Redpacket(_) => Work::Connect,
+        Scenario::Idle(args) => Work::Idle(args.duration),
+        Scenario::Broadcast(args) | Scenario::Unicast(args) => Work::Traffic(args),
+        Scenario::Group(args) => Work::Traffic(&args.traffic),
+    }
+}
+
+fn traffic_flow(
+    args: &TrafficArgs,
+    identity: &Identity,
+    shape: Shape,
+    [receivers, senders, groups]: [u32; 3],
+) -> Result<Flow, Failure> {
     let plan = Plan {
-        payload: Payload::new(&run, MIN_BYTES, seed),
-        run,
-        app: app(common),
+        payload: Payload::new(&identity.run, args.payload, identity.seed),
+        run: identity.run.clone(),
+        app: identity.app,
+        shape,
+        receivers,
+        senders,
+        groups,
+        senders_connected: args.via == Via::Ws,
+        trouble: args.trouble()?,
+    };
+    let timetable = args.timetable(identity.seed)?;
+    let window = match (args.closed, args.via) {
+        (true, _) => 1,
+        (false, Via::Ws) => args.window,
+        (false, Via::Http) => args.window.min(HTTP_WINDOW),
+    };
+    let total = timetable.total().unwrap_or(0);
+    if total / u64::from(senders) >= u64::from(MAX_SEQUENCE) {
+        let most = count_text(u64::from(MAX_SEQUENCE));
+        return Err(Failure::Usage(format!(
+            "more than {most} messages of one sender: lower --rate or --duration"
+        )));
+    }
+    Ok(Flow::new(plan, micros(args.late), window, timetable))
+}
+
+/// The state of a run without senders.
+fn silent_flow(common: &CommonArgs, identity: &Identity) -> Flow {
+    let plan = Plan {
+        payload: Payload::new(&identity.run, MIN_BYTES, identity.seed),
+        run: identity.run.clone(),
+        app: identity.app,
         shape: Shape::World,
         receivers: common.clients(),
         senders: 0,
@@ -33,19 +102,4 @@ pub(crate) fn silent_flow(common: &CommonArgs, seed: u64) -> Flow {
         trouble: Trouble::default(),
     };
     Flow::new(plan, 0, 0, Timetable::Closed { think: Duration::ZERO })
-}
-
-/// A name no other run has: it is in every user and message id, and the server remembers those for a day.
-pub(crate) fn run_name() -> String {
-    format!("{:016x}", rand::random::<u64>())
-}
-
-/// The app asked for, or one that nobody else uses.
-pub(crate) fn app(common: &CommonArgs) -> u32 {
-    common.app.unwrap_or_else(|| rand::random_range(1_000_000_000..u32::MAX))
-}
-
-/// The seed asked for, or any.
-pub(crate) fn seed(common: &CommonArgs) -> u64 {
-    common.seed.unwrap_or_else(rand::random)
 }

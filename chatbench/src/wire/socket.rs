@@ -4,12 +4,14 @@
 //! beginning of an unfinished frame is kept.
 
 use std::cell::RefCell;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::IpBindAddressNoPort;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use crate::wire::frames;
@@ -55,13 +57,18 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// Connects and shakes hands.
+    /// Connects, from `source` if there is one, and shakes hands.
     ///
     /// # Errors
     /// [`HandshakeError`].
-    pub async fn open(address: SocketAddr, authority: &str, path: &str) -> Result<Self, HandshakeError> {
+    pub async fn open(
+        address: SocketAddr,
+        source: Option<IpAddr>,
+        authority: &str,
+        path: &str,
+    ) -> Result<Self, HandshakeError> {
         let broken = |error: std::io::Error| HandshakeError::Broken(error.to_string());
-        let mut tcp = TcpStream::connect(address).await.map_err(broken)?;
+        let mut tcp = connect(address, source).await.map_err(broken)?;
         tcp.set_nodelay(true).map_err(broken)?;
         let unread = handshake::shake(&mut tcp, authority, path).await?;
         Ok(Self { tcp, unread, message: Vec::new(), out: Vec::new(), written: 0 })
@@ -170,6 +177,15 @@ impl Socket {
         }
         Ok(used)
     }
+}
+
+async fn connect(address: SocketAddr, source: Option<IpAddr>) -> std::io::Result<TcpStream> {
+    let Some(source) = source else { return TcpStream::connect(address).await };
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // The port is chosen when the destination is known, so that each destination has all ports of its own.
+    setsockopt(&socket, IpBindAddressNoPort, &true)?;
+    socket.bind(SocketAddr::new(source, 0))?;
+    socket.connect(address).await
 }
 
 fn closed(payload: &[u8]) -> End {

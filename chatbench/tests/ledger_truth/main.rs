@@ -16,6 +16,7 @@ mod recovery;
 mod schema;
 mod silence;
 mod vault;
+mod workers;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

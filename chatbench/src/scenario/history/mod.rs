@@ -25,10 +25,12 @@ use crate::clock::{micros, now_ns};
 use crate::crowd::Opening;
 use crate::failure::Failure;
 use crate::flow::Flow;
+use crate::identity::Identity;
 use crate::interrupt::Interrupt;
 use crate::recorder::histogram;
 use crate::report::result::Report;
-use crate::scenario::{seed, silent_flow};
+use crate::sampler::Source;
+use crate::scenario::silent_flow;
 use crate::stage::Stage;
 use crate::units::count_text;
 use crate::verdict::Verdict;
@@ -84,11 +86,12 @@ struct Room {
 /// # Errors
 /// [`Failure`] when there is nothing to report.
 pub async fn run(args: &HistoryArgs, interrupt: Interrupt) -> Result<Report, Failure> {
-    let seed = seed(&args.common);
-    let mut flow = silent_flow(&args.common, seed);
-    flow.plan.payload = Payload::new(&flow.plan.run, args.payload, seed);
+    let identity = Identity::new(&args.common);
+    let mut flow = silent_flow(&args.common, &identity);
+    flow.plan.payload = Payload::new(&flow.plan.run, args.payload, identity.seed);
     let readers = flow.plan.receivers;
-    let mut stage = Stage::prepare("history", &args.common, seed, flow, interrupt).await?;
+    let mut stage = Stage::prepare("history", &args.common, &identity, flow, interrupt).await?;
+    stage.watch(vec![Source::own(Arc::clone(&stage.flow))]);
     let mut room = Room {
         flow: Arc::clone(&stage.flow),
         interrupt: stage.interrupt.clone(),

@@ -24,12 +24,15 @@ use crate::args::redpacket::RedPacketArgs;
 use crate::clock::{nanos, now_ns};
 use crate::crowd::Opening;
 use crate::failure::Failure;
+use crate::harvest::Effort;
+use crate::identity::Identity;
 use crate::interrupt::Interrupt;
 use crate::probe::{self, Probe};
-use crate::process::{self, Observed, Sample};
+use crate::process;
 use crate::report::processes::Processes;
 use crate::report::result::Report;
-use crate::scenario::{seed, silent_flow};
+use crate::sampler::Source;
+use crate::scenario::silent_flow;
 use crate::stage::Stage;
 use crate::units::{count_text, micros_text};
 use crate::verdict::Verdict;
@@ -52,9 +55,7 @@ struct Seen {
     start_ns: u64,
     records: Vec<Record>,
     probe: Histogram<u64>,
-    own: [Sample; 2],
-    servers: Observed,
-    observed_ns: u64,
+    effort: Effort,
 }
 
 /// Runs it.
@@ -62,9 +63,10 @@ struct Seen {
 /// # Errors
 /// [`Failure`] when there is nothing to report.
 pub async fn run(args: &RedPacketArgs, interrupt: Interrupt) -> Result<Report, Failure> {
-    let seed = seed(&args.common);
-    let flow = silent_flow(&args.common, seed);
-    let mut stage = Stage::prepare("redpacket", &args.common, seed, flow, interrupt).await?;
+    let identity = Identity::new(&args.common);
+    let flow = silent_flow(&args.common, &identity);
+    let mut stage = Stage::prepare("redpacket", &args.common, &identity, flow, interrupt).await?;
+    stage.watch(vec![Source::own(Arc::clone(&stage.flow))]);
     let layout = Layout {
         agenda: Agenda::new(args),
         packets: args.packets,
@@ -111,9 +113,12 @@ async fn watch(stage: &Stage, claimants: Claimants) -> Result<Seen, Failure> {
         start_ns,
         records,
         probe: probe.end().await,
-        own: [before.0, process::own()?],
-        servers,
-        observed_ns,
+        effort: Effort {
+            own: [stage.own, before.0, process::own()?],
+            servers,
+            measured_ns: observed_ns,
+            ..Effort::new(stage.own)
+        },
     })
 }
 
@@ -154,7 +159,7 @@ async fn conclude(
         }
     }
     judge(&mut report, args, &result, &seen, expired);
-    let processes = Processes::new(stage, seen.own, seen.servers, seen.observed_ns);
+    let processes = Processes::new(stage, &seen.effort);
     if let Some(missing) = processes.missing(stage) {
         report.judgement.add(Verdict::Pass, missing);
     }

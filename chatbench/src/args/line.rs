@@ -1,0 +1,123 @@
+//! A scenario written as a command line, for the workers of a run.
+//!
+//! Invariant: read again it makes the same clients do the same; what is for the conductor alone is left out.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use crate::args::{CommonArgs, Scenario, TrafficArgs, Via};
+use crate::timetable::Arrival;
+
+/// The words so far.
+struct Line(Vec<String>);
+
+impl Scenario {
+    /// The words behind the program's name.
+    pub fn line(&self) -> Vec<String> {
+        let mut line = Line(vec![self.name().to_owned()]);
+        line.add_common(self.common());
+        match self {
+            Scenario::Connect(_) | Scenario::History(_) | Scenario::Redpacket(_) => {}
+            Scenario::Idle(args) => line.time("duration", args.duration),
+            Scenario::Broadcast(args) | Scenario::Unicast(args) => line.add_traffic(args),
+            Scenario::Group(args) => {
+                line.add("groups", args.groups);
+                line.add("members", args.members);
+                line.add_traffic(&args.traffic);
+            }
+        }
+        line.0
+    }
+}
+
+impl Line {
+    fn add(&mut self, option: &str, value: impl Display) {
+        self.0.push(format!("--{option}={value}"));
+    }
+
+    fn time(&mut self, option: &str, time: Duration) {
+        self.add(option, format!("{}us", time.as_nanos() as f64 / 1e3));
+    }
+
+    fn add_common(&mut self, args: &CommonArgs) {
+        self.add("server", args.servers_text());
+        self.time("heartbeat", args.heartbeat);
+        if let Some(clients) = args.clients {
+            self.add("clients", clients);
+        }
+        if let Some(rate) = args.connect_rate {
+            self.add("connect-rate", rate);
+        }
+        if let Some(sources) = &args.source_ips {
+            self.add("source-ips", sources);
+        }
+    }
+
+    fn add_traffic(&mut self, args: &TrafficArgs) {
+        if let Some(senders) = args.senders {
+            self.add("senders", senders);
+        }
+        match (&args.stages, args.closed) {
+            (_, true) => {
+                self.0.push("--closed".to_owned());
+                self.time("think-time", args.think_time);
+                self.time("duration", args.duration);
+            }
+            (Some(stages), false) => self.add("stages", stages),
+            (None, false) => {
+                self.add("rate", args.rate);
+                self.time("duration", args.duration);
+            }
+        }
+        if args.arrival == Arrival::Poisson {
+            self.add("arrival", "poisson");
+        }
+        self.add("window", args.window);
+        self.add("payload", args.payload);
+        self.add("via", if args.via == Via::Ws { "ws" } else { "http" });
+        self.time("warmup", args.warmup);
+        self.time("drain", args.drain);
+        self.time("late", args.late);
+        for chaos in &args.chaos {
+            self.add("chaos", chaos);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::{Args, Command};
+    use crate::identity::Identity;
+    use crate::scenario;
+
+    fn scenario_of<'a>(words: impl Iterator<Item = &'a str>) -> Scenario {
+        let Command::Scenario(scenario) = Args::try_parse_from(words).unwrap().command else { panic!() };
+        *scenario
+    }
+
+    #[test]
+    fn a_scenario_written_and_read_again_does_the_same() {
+        let identity = Identity { run: "run".to_owned(), app: 1, seed: 7 };
+        for text in [
+            "connect --clients 7 --connect-rate 33.3/s --source-ips 127.0.0.2-127.0.0.4",
+            "idle --clients 5 --duration 1500ms --heartbeat 1h",
+            "broadcast --server http://h:1,http://g:2 --rate 0.1/s --senders 3 --chaos jitter:2,0.5",
+            "broadcast --stages 0..500@30s,500@2m --arrival poisson --payload 100 --late 20ms",
+            "broadcast --chaos avalanche --chaos slow-reader=10%",
+            "unicast --closed --think-time 250ms --duration 3s --via http --window 9",
+            "group --groups 3 --members 4 --senders 2 --rate 1000000/s --warmup 0s --drain 3s",
+        ] {
+            let first = scenario_of(format!("chatbench {text}").split(' '));
+            let line = first.line();
+            let second = scenario_of(std::iter::once("chatbench").chain(line.iter().map(String::as_str)));
+            assert_eq!(second.line(), line, "{text}");
+            let flows = [&first, &second].map(|one| scenario::flow(one, &identity).unwrap());
+            assert_eq!(flows[0].timetable, flows[1].timetable, "{text}");
+            assert_eq!(format!("{:?}", flows[0].plan), format!("{:?}", flows[1].plan), "{text}");
+            assert_eq!((flows[0].window, flows[0].late_us), (flows[1].window, flows[1].late_us), "{text}");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The course of a run in one process, from the first connection to the closed books.
+//!
+//! Invariant: every connection that was opened is closed and in the books, also when the run ends early.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::args::TrafficArgs;
+use crate::clock::{now_ns, until};
+use crate::crowd::Crowd;
+use crate::failure::Failure;
+use crate::harvest::{Effort, Harvest};
+use crate::ledger;
+use crate::lockstep::Lockstep;
+use crate::posting::Posting;
+use crate::probe::{self, Probe};
+use crate::process;
+use crate::stage::Stage;
+use crate::traffic;
+
+/// What the clients do once they are in.
+#[derive(Debug)]
+pub enum Work<'a> {
+    /// They leave again.
+    Connect,
+    /// They stay.
+    Idle(Duration),
+    /// Some send, all receive.
+    Traffic(&'a TrafficArgs),
+}
+
+/// Runs it.
+///
+/// # Errors
+/// [`Failure`] when another process of the run is gone, or this one lacks a thread. Clients that did not get in are in
+/// [`Harvest::opening`].
+pub async fn run(stage: &mut Stage, work: &Work<'_>, lockstep: &Lockstep) -> Result<Harvest, Failure> {
+    let flow = Arc::clone(&stage.flow);
+    let (crowd, mut opening) = stage.open().await;
+    lockstep.opened(&mut opening).await?;
+    let all_in = opening.failure().is_none();
+    let goes_on = lockstep.goes_on(all_in && !matches!(work, Work::Connect)).await?;
+    let mut effort = Effort::new(stage.own);
+    let (mut unsettled, mut senders) = (None, Vec::new());
+    if goes_on {
+        let probe = Probe::start(Arc::clone(&flow));
+        unsettled = crowd.settle(&mut stage.interrupt).await;
+        lockstep.settled(&mut unsettled).await?;
+        effort.probe_before = probe.end().await;
+        match work {
+            Work::Connect => {}
+            Work::Idle(time) => idle(stage, *time, lockstep, &mut effort).await?,
+            Work::Traffic(args) => {
+                senders = send(stage, args, &crowd, lockstep, &mut effort).await?;
+            }
+        }
+        effort.probe_after = probe::for_a_moment(&flow).await;
+    }
+    let mut farewell = stage.close(crowd).await;
+    senders.append(&mut farewell.senders);
+    if goes_on {
+        senders = lockstep.exchange(senders).await?;
+    }
+    let receipts = ledger::receipts(&flow, &senders, &farewell.outcomes);
+    let mut harvest = Harvest {
+        opening,
+        unsettled,
+        effort,
+        senders,
+        receipts,
+        journal: std::mem::take(&mut *flow.journal()),
+        rest: None,
+        outcomes: farewell.outcomes.len() as u64,
+        unanswered_closes: farewell.unanswered_closes,
+        heartbeats: farewell.heartbeats,
+    };
+    lockstep.bring_in(&mut harvest).await?;
+    Ok(harvest)
+}
+
+async fn send(
+    stage: &mut Stage,
+    args: &TrafficArgs,
+    crowd: &Crowd,
+    lockstep: &Lockstep,
+    effort: &mut Effort,
+) -> Result<Vec<crate::client::sender::Sender>, Failure> {
+    let posting = Posting::start(stage, args)?;
+    let controls = posting.controls(crowd, &stage.flow);
+    traffic::drive(stage, args, &controls, crowd.controls(), lockstep, effort).await?;
+    Ok(posting.stop().await)
+}
+
+async fn idle(
+    stage: &mut Stage,
+    time: Duration,
+    lockstep: &Lockstep,
+    effort: &mut Effort,
+) -> Result<(), Failure> {
+    let start_ns = lockstep.start().await?;
+    stage.interrupt.within(until(start_ns)).await;
+    let before = process::samples(&stage.common.pid).ok();
+    effort.own[1] = process::own()?;
+    let probe = Probe::start(Arc::clone(&stage.flow));
+    let begun = now_ns();
+    traffic::hold(stage, "idle", until(start_ns) + time, lockstep).await?;
+    effort.measured_ns = now_ns().saturating_sub(begun);
+    effort.own[2] = process::own()?;
+    effort.servers = process::observed(&stage.common.pid, before);
+    effort.probe = probe.end().await;
+    Ok(())
+}

@@ -1,0 +1,278 @@
+//! The worker processes of a run: a process may open only so many files, and one core does only so much.
+//!
+//! Invariant: the workers end with the conductor, however it ends; one that ends before ends the run with an error.
+
+pub mod pack;
+pub mod words;
+pub mod worker;
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Mutex as AsyncMutex, mpsc, watch};
+
+use crate::failure::Failure;
+use crate::identity::Identity;
+use crate::interrupt::Interrupt;
+use crate::pulse::Pulse;
+use words::{Job, Report, Standing, Word};
+
+/// Reports of one worker that may wait to be read.
+const QUEUE: usize = 16;
+/// Longest wait for the answer to a question; a worker that closes its books does not answer in between.
+const PATIENCE: Duration = Duration::from_millis(900);
+
+/// See the file's head.
+#[derive(Debug)]
+pub struct Crew {
+    hands: Vec<Hand>,
+    /// What workers said with their last words, until the next question.
+    kept: Mutex<Option<Pulse>>,
+    /// What happened to the first worker that ended too early.
+    lost: watch::Receiver<Option<String>>,
+}
+
+/// One worker.
+#[derive(Debug)]
+struct Hand {
+    child: Mutex<Child>,
+    input: Mutex<ChildStdin>,
+    reports: AsyncMutex<mpsc::Receiver<Report>>,
+    pulses: AsyncMutex<mpsc::Receiver<Pulse>>,
+    standings: AsyncMutex<mpsc::Receiver<Standing>>,
+}
+
+/// Where a worker's lines go.
+struct Ears {
+    reports: mpsc::Sender<Report>,
+    pulses: mpsc::Sender<Pulse>,
+    standings: mpsc::Sender<Standing>,
+    lost: Arc<watch::Sender<Option<String>>>,
+}
+
+impl Crew {
+    /// Starts the workers and gives each its part of the clients.
+    ///
+    /// # Errors
+    /// [`Failure::CouldNotRun`] when a process does not start.
+    pub fn start(args: &[String], identity: &Identity, workers: u32) -> Result<Arc<Self>, Failure> {
+        let (lost_sender, lost) = watch::channel(None);
+        let lost_sender = Arc::new(lost_sender);
+        let mut hands = Vec::new();
+        for part in 0..workers {
+            let job = Job { args: args.to_vec(), identity: identity.clone(), part, parts: workers };
+            let hand = Hand::start(part, &job, &lost_sender).map_err(|error| {
+                Failure::could_not_run(format!("worker {part} does not start: {error}"), "check `ulimit -u`")
+            })?;
+            hands.push(hand);
+        }
+        Ok(Arc::new(Self { hands, kept: Mutex::default(), lost }))
+    }
+
+    /// Says a word to all.
+    ///
+    /// # Errors
+    /// [`Failure::CouldNotRun`] when one is gone.
+    pub fn tell(&self, word: &Word) -> Result<(), Failure> {
+        let line =
+            line_of(word).map_err(|error| Failure::could_not_run(error, "this is a fault of chatbench"))?;
+        for (part, hand) in self.hands.iter().enumerate() {
+            let mut input = hand.input.lock().unwrap_or_else(PoisonError::into_inner);
+            let told = input.write_all(line.as_bytes()).and_then(|()| input.flush());
+            told.map_err(|error| self.gone(format!("worker {part} does not listen: {error}")))?;
+        }
+        Ok(())
+    }
+
+    /// Tells the workers when the operator wants to stop.
+    pub fn pass_on(self: &Arc<Self>, mut interrupt: Interrupt) {
+        let crew = Arc::downgrade(self);
+        tokio::spawn(async move {
+            let far = tokio::time::Instant::now() + Duration::from_secs(u64::from(u32::MAX));
+            if interrupt.within(far).await
+                && let Some(crew) = crew.upgrade()
+            {
+                // Who is gone is noticed elsewhere.
+                let _ = crew.tell(&Word::Interrupt);
+            }
+        });
+    }
+
+    /// Whether all are there.
+    ///
+    /// # Errors
+    /// [`Failure::CouldNotRun`] when one is gone.
+    pub fn check(&self) -> Result<(), Failure> {
+        match self.lost.borrow().clone() {
+            Some(cause) => Err(self.gone(cause)),
+            None => Ok(()),
+        }
+    }
+
+    /// The next report of each worker, in their order.
+    ///
+    /// # Errors
+    /// [`Failure::CouldNotRun`] when one is gone or cannot go on.
+    pub async fn reports(&self) -> Result<Vec<Report>, Failure> {
+        let mut reports = Vec::with_capacity(self.hands.len());
+        for hand in &self.hands {
+            let mut lost = self.lost.clone();
+            let mut queue = hand.reports.lock().await;
+            let report = tokio::select! {
+                biased;
+                report = queue.recv() => report,
+                _ = lost.wait_for(Option::is_some) => None,
+            };
+            match report {
+                Some(Report::Failed { cause, next }) => return Err(Failure::could_not_run(cause, next)),
+                Some(report) => reports.push(report),
+                None => {
+                    self.check()?;
+                    return Err(self.gone("a worker ended before the run did".to_owned()));
+                }
+            }
+        }
+        Ok(reports)
+    }
+
+    /// What the clients of all workers did since the last question; of those that answer in time.
+    pub async fn pulse(&self) -> Pulse {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(kept) = kept {
+            return kept;
+        }
+        let mut sum = Pulse::none();
+        if self.tell(&Word::Pulse).is_ok() {
+            for hand in &self.hands {
+                let mut queue = hand.pulses.lock().await;
+                if let Ok(Some(pulse)) = tokio::time::timeout(PATIENCE, queue.recv()).await {
+                    sum.merge(&pulse);
+                }
+                // A late answer to an earlier question is not lost either.
+                while let Ok(late) = queue.try_recv() {
+                    sum.merge(&late);
+                }
+            }
+        }
+        sum
+    }
+
+    /// Keeps what no question asked for.
+    pub fn keep(&self, rest: Option<Pulse>) {
+        let Some(rest) = rest else { return };
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *kept {
+            Some(kept) => kept.merge(&rest),
+            None => *kept = Some(rest),
+        }
+    }
+
+    /// How far all workers are together.
+    ///
+    /// # Errors
+    /// As [`Crew::check`].
+    pub async fn standing(&self) -> Result<Standing, Failure> {
+        self.check()?;
+        self.tell(&Word::Stand)?;
+        let mut sum = Standing::default();
+        for hand in &self.hands {
+            let mut queue = hand.standings.lock().await;
+            match tokio::time::timeout(PATIENCE, queue.recv()).await {
+                Ok(Some(standing)) => sum.add(standing),
+                // It is busy; whoever asks again learns more.
+                _ => sum.sending += 1,
+            }
+            while let Ok(newer) = queue.try_recv() {
+                sum.live = sum.live.max(newer.live);
+            }
+        }
+        Ok(sum)
+    }
+
+    fn gone(&self, cause: String) -> Failure {
+        let cause = self.lost.borrow().clone().unwrap_or(cause);
+        Failure::could_not_run(cause, "see its words above; it may have run out of memory")
+    }
+}
+
+impl Drop for Crew {
+    fn drop(&mut self) {
+        for hand in &self.hands {
+            let mut child = hand.child.lock().unwrap_or_else(PoisonError::into_inner);
+            if !matches!(child.try_wait(), Ok(Some(_))) {
+                let _ = child.kill();
+                let _ = child.wait();
+            }
+        }
+    }
+}
+
+impl Hand {
+    fn start(part: u32, job: &Job, lost: &Arc<watch::Sender<Option<String>>>) -> std::io::Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("worker").stdin(Stdio::piped()).stdout(Stdio::piped());
+        // Ctrl-C at the terminal is for the conductor, who passes it on.
+        command.process_group(0);
+        if std::env::var_os("TOKIO_WORKER_THREADS").is_none() {
+            command.env("TOKIO_WORKER_THREADS", "1");
+        }
+        let mut child = command.spawn()?;
+        let (Some(mut input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err(std::io::Error::other("no pipes"));
+        };
+        input.write_all(line_of(job).map_err(std::io::Error::other)?.as_bytes())?;
+        let (reports, reports_of) = mpsc::channel(QUEUE);
+        let (pulses, pulses_of) = mpsc::channel(QUEUE);
+        let (standings, standings_of) = mpsc::channel(QUEUE);
+        let ears = Ears { reports, pulses, standings, lost: Arc::clone(lost) };
+        let name = format!("worker {part} (process {})", child.id());
+        std::thread::Builder::new().name("ears".to_owned()).spawn(move || ears.listen(&name, output))?;
+        Ok(Self {
+            child: Mutex::new(child),
+            input: Mutex::new(input),
+            reports: AsyncMutex::new(reports_of),
+            pulses: AsyncMutex::new(pulses_of),
+            standings: AsyncMutex::new(standings_of),
+        })
+    }
+}
+
+impl Ears {
+    fn listen(self, name: &str, output: ChildStdout) {
+        let mut last = false;
+        for line in BufReader::new(output).lines() {
+            let Ok(line) = line else { break };
+            let heard = match serde_json::from_str(&line) {
+                Ok(Report::Pulse(pulse)) => self.pulses.try_send(*pulse).is_ok(),
+                Ok(Report::Standing(standing)) => self.standings.try_send(standing).is_ok(),
+                Ok(report) => {
+                    last = matches!(report, Report::Harvest(_) | Report::Failed { .. });
+                    self.reports.blocking_send(report).is_ok()
+                }
+                Err(error) => {
+                    self.lost.send_replace(Some(format!("{name} said what cannot be read: {error}")));
+                    return;
+                }
+            };
+            if !heard && self.reports.is_closed() {
+                return;
+            }
+        }
+        if !last {
+            self.lost.send_if_modified(|lost| {
+                let first = lost.is_none();
+                lost.get_or_insert_with(|| format!("{name} ended before the run did"));
+                first
+            });
+        }
+    }
+}
+
+fn line_of(value: &impl serde::Serialize) -> Result<String, String> {
+    let mut line = serde_json::to_string(value).map_err(|error| error.to_string())?;
+    line.push('\n');
+    Ok(line)
+}

@@ -1,0 +1,30 @@
+//! What makes a run this run: its name, its app, its seed.
+//!
+//! Invariant: with the options it determines every user, every message and every random choice.
+
+use serde::{Deserialize, Serialize};
+
+use crate::args::CommonArgs;
+
+/// See the file's head.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Identity {
+    /// Unique among all runs: it is in every user and message id, and the server remembers those for a day.
+    pub run: String,
+    /// The app.
+    pub app: u32,
+    /// Of the texts, the random arrivals and the trouble.
+    pub seed: u64,
+}
+
+impl Identity {
+    /// A new one, with what the options fix.
+    pub fn new(common: &CommonArgs) -> Self {
+        Self {
+            run: format!("{:016x}", rand::random::<u64>()),
+            // One that nobody else uses.
+            app: common.app.unwrap_or_else(|| rand::random_range(1_000_000_000..u32::MAX)),
+            seed: common.seed.unwrap_or_else(rand::random),
+        }
+    }
+}

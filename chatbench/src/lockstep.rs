@@ -1,0 +1,200 @@
+//! How the processes of a run stay in step: connect, settle, start, drain, exchange of books.
+//!
+//! Invariant: every process goes through the same steps in the same order, whether it is alone, conducts or works.
+
+use std::sync::Arc;
+
+use crate::client::sender::Sender;
+use crate::clock::{nanos, now_ns};
+use crate::crew::words::{Report, Standing, Word};
+use crate::crew::worker::Link;
+use crate::crew::{Crew, pack};
+use crate::crowd::Opening;
+use crate::failure::Failure;
+use crate::flow::Flow;
+use crate::harvest::Harvest;
+
+/// From the decision to start to the first message, so that the schedule's thread is there in time.
+const RUN_UP: std::time::Duration = std::time::Duration::from_millis(20);
+/// The same when other processes have to hear of it.
+const RUN_UP_OF_SEVERAL: std::time::Duration = std::time::Duration::from_millis(250);
+
+/// The part of a process in the run.
+#[derive(Debug)]
+pub enum Lockstep {
+    /// The only one.
+    Alone,
+    /// The one that has no clients and conducts the others.
+    Crew(Arc<Crew>),
+    /// One of the others.
+    Worker(Arc<Link>),
+}
+
+impl Lockstep {
+    /// The clients are in, or not. The conductor learns of those of all.
+    ///
+    /// # Errors
+    /// [`Failure`] when another process is gone, here as in every step.
+    pub async fn opened(&self, opening: &mut Opening) -> Result<(), Failure> {
+        match self {
+            Lockstep::Alone => {}
+            Lockstep::Worker(link) => {
+                let mine = std::mem::replace(opening, Opening::none());
+                link.say(&Report::Opened(Box::new(mine)))?;
+            }
+            Lockstep::Crew(crew) => {
+                for report in crew.reports().await? {
+                    let Report::Opened(theirs) = report else { return Err(out_of_step()) };
+                    opening.merge(*theirs);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the run goes on; the conductor decides.
+    ///
+    /// # Errors
+    /// As [`Lockstep::opened`].
+    pub async fn goes_on(&self, wanted: bool) -> Result<bool, Failure> {
+        match self {
+            Lockstep::Alone => Ok(wanted),
+            Lockstep::Worker(link) => match link.next().await? {
+                Word::Settle => Ok(true),
+                Word::Quit => Ok(false),
+                _ => Err(out_of_step()),
+            },
+            Lockstep::Crew(crew) => {
+                crew.tell(if wanted { &Word::Settle } else { &Word::Quit })?;
+                Ok(wanted)
+            }
+        }
+    }
+
+    /// The server has told of all log-ins, or this is why the run begins all the same.
+    ///
+    /// # Errors
+    /// As [`Lockstep::opened`].
+    pub async fn settled(&self, unsettled: &mut Option<String>) -> Result<(), Failure> {
+        match self {
+            Lockstep::Alone => {}
+            Lockstep::Worker(link) => link.say(&Report::Settled(unsettled.take()))?,
+            Lockstep::Crew(crew) => {
+                for report in crew.reports().await? {
+                    let Report::Settled(theirs) = report else { return Err(out_of_step()) };
+                    *unsettled = unsettled.take().or(theirs);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// When the first message is due, the same for all, in nanoseconds of [`crate::clock`].
+    ///
+    /// # Errors
+    /// As [`Lockstep::opened`].
+    pub async fn start(&self) -> Result<u64, Failure> {
+        match self {
+            Lockstep::Alone => Ok(now_ns() + nanos(RUN_UP)),
+            Lockstep::Worker(link) => match link.next().await? {
+                Word::Start(start_ns) => Ok(start_ns),
+                _ => Err(out_of_step()),
+            },
+            Lockstep::Crew(crew) => {
+                let start_ns = now_ns() + nanos(RUN_UP_OF_SEVERAL);
+                crew.tell(&Word::Start(start_ns))?;
+                Ok(start_ns)
+            }
+        }
+    }
+
+    /// How far the clients of all processes are, as far as this one knows.
+    ///
+    /// # Errors
+    /// As [`Lockstep::opened`].
+    pub async fn standing(&self, flow: &Flow) -> Result<Standing, Failure> {
+        match self {
+            Lockstep::Crew(crew) => crew.standing().await,
+            Lockstep::Alone | Lockstep::Worker(_) => Ok(flow.standing()),
+        }
+    }
+
+    /// This process sends nothing more.
+    pub fn end_sending(&self) {
+        if let Lockstep::Worker(link) = self {
+            link.end_sending();
+        }
+    }
+
+    /// Whether nothing more can come, or nothing is worth waiting for; the conductor decides.
+    ///
+    /// # Errors
+    /// As [`Lockstep::opened`].
+    pub async fn drained(&self, flow: &Flow) -> Result<bool, Failure> {
+        match self {
+            Lockstep::Worker(link) => Ok(link.drained()),
+            Lockstep::Alone | Lockstep::Crew(_) => {
+                let standing = self.standing(flow).await?;
+                Ok(standing.complete()
+                    || (standing.sending == 0 && (standing.live == 0 || standing.sent == 0)))
+            }
+        }
+    }
+
+    /// The wait for deliveries and answers is over.
+    ///
+    /// # Errors
+    /// As [`Lockstep::opened`].
+    pub fn end_drain(&self) -> Result<(), Failure> {
+        if let Lockstep::Crew(crew) = self { crew.tell(&Word::Drained) } else { Ok(()) }
+    }
+
+    /// What the senders of all processes did: every receiver's books need all of them.
+    ///
+    /// # Errors
+    /// As [`Lockstep::opened`].
+    pub async fn exchange(&self, mine: Vec<Sender>) -> Result<Vec<Sender>, Failure> {
+        let unpack = |texts: Vec<String>| {
+            let senders = texts.iter().map(|text| pack::sender_of(text));
+            senders.collect::<Result<Vec<_>, _>>().map_err(|_| out_of_step())
+        };
+        match self {
+            Lockstep::Alone => Ok(mine),
+            Lockstep::Worker(link) => {
+                link.say(&Report::Senders(mine.iter().map(pack::sender).collect()))?;
+                let Word::Senders(all) = link.next().await? else { return Err(out_of_step()) };
+                unpack(all)
+            }
+            Lockstep::Crew(crew) => {
+                let mut all = Vec::new();
+                for report in crew.reports().await? {
+                    let Report::Senders(theirs) = report else { return Err(out_of_step()) };
+                    all.extend(theirs);
+                }
+                let word = Word::Senders(all);
+                crew.tell(&word)?;
+                let Word::Senders(all) = word else { return Err(out_of_step()) };
+                unpack(all)
+            }
+        }
+    }
+
+    /// Adds what the other processes bring in.
+    ///
+    /// # Errors
+    /// As [`Lockstep::opened`].
+    pub async fn bring_in(&self, harvest: &mut Harvest) -> Result<(), Failure> {
+        if let Lockstep::Crew(crew) = self {
+            for report in crew.reports().await? {
+                let Report::Harvest(mut theirs) = report else { return Err(out_of_step()) };
+                crew.keep(theirs.rest.take());
+                harvest.merge(*theirs);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn out_of_step() -> Failure {
+    Failure::could_not_run("the processes of this run are out of step", "this is a fault of chatbench")
+}

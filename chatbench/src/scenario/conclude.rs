@@ -1,0 +1,151 @@
+//! The result of a run and its verdict.
+//!
+//! Invariant: a verdict is given on the merged books only; a run that was too slow to be a measurement says so.
+
+use std::collections::BTreeMap;
+
+use crate::args::{Scenario, TrafficArgs};
+use crate::failure::Failure;
+use crate::harvest::{Effort, Harvest};
+use crate::ledger::{self, Ledger};
+use crate::probe;
+use crate::report::books::{Books, Rates};
+use crate::report::processes::Processes;
+use crate::report::result::{Idle, Report};
+use crate::stage::Stage;
+use crate::units::{count_text, micros_text};
+use crate::verdict::{Judgement, Verdict};
+
+/// Share of the offered messages that must have been sent, and of the sent ones that must have been accepted.
+const ENOUGH: f64 = 0.95;
+
+/// Makes the result of what all processes brought in.
+///
+/// # Errors
+/// [`Failure`] when clients did not get in and there is nothing to report.
+pub async fn conclude(stage: &mut Stage, scenario: &Scenario, harvest: Harvest) -> Result<Report, Failure> {
+    let failure = harvest.opening.failure();
+    if let Some(failure) = failure {
+        if !matches!(scenario, Scenario::Connect(_)) {
+            return Err(failure);
+        }
+        if harvest.opening.connected == 0 {
+            return Err(Failure::could_not_run(failure, "no client got in, so there is nothing to measure"));
+        }
+    }
+    let mut report = Report::new(stage, &harvest.opening);
+    report.connections.add_farewell(&harvest);
+    match scenario {
+        Scenario::Connect(_) | Scenario::History(_) | Scenario::Redpacket(_) => {
+            if let Some(failure) = harvest.opening.failure() {
+                report.judgement.add(Verdict::CouldNotRun, failure.to_string());
+            }
+        }
+        Scenario::Idle(args) => add_idle(&mut report, stage, harvest, args.allow_disconnects),
+        Scenario::Broadcast(args) | Scenario::Unicast(args) => add_traffic(&mut report, stage, args, harvest),
+        Scenario::Group(args) => add_traffic(&mut report, stage, &args.traffic, harvest),
+    }
+    report.finish(stage).await;
+    Ok(report)
+}
+
+fn add_idle(report: &mut Report, stage: &Stage, harvest: Harvest, allow_disconnects: bool) {
+    let connections = u64::from(harvest.opening.connected);
+    let processes = Processes::new(stage, &harvest.effort);
+    report.connections.closed_by_server = harvest.receipts.ledger.closed_by_code.clone();
+    report.idle = Some(Idle {
+        held_ms: harvest.effort.measured_ns / 1_000_000,
+        generator_bytes_per_client: processes.own_growth(connections),
+        server_bytes_per_connection: processes.server_growth(connections),
+    });
+    let notes = harvest.unsettled.into_iter().chain(processes.missing(stage).map(str::to_owned));
+    notes.for_each(|note| report.judgement.add(Verdict::Pass, note));
+    report.processes = Some(processes);
+    if !allow_disconnects && harvest.receipts.ledger.closed_by_server() > 0 {
+        report.judgement.add(Verdict::InvariantBroken, report.connections.closed_text());
+    }
+}
+
+fn add_traffic(report: &mut Report, stage: &Stage, args: &TrafficArgs, harvest: Harvest) {
+    let flow = &stage.flow;
+    let wanted = u64::from(flow.plan.connections());
+    *flow.journal() = harvest.journal;
+    let (ledger, times) = ledger::close(flow, &harvest.senders, harvest.receipts);
+    report.options.add_traffic(args, &flow.plan, flow.window);
+    report.add_chaos(flow, &ledger);
+    let offered = flow.timetable.total().map(|total| total - flow.timetable.due_before(args.warmup));
+    judge(report, args, &ledger, &harvest.effort, offered);
+    if !report.partial && harvest.outcomes < wanted {
+        let reason = "a client failed inside the generator; its books are gone";
+        report.judgement.add(Verdict::CouldNotRun, reason);
+    }
+    let offered_per_s = offered.map(|offered| offered as f64 / args.time().as_secs_f64());
+    let rates = Rates::new(&ledger, &harvest.effort, flow, offered_per_s);
+    let mut processes = Processes::new(stage, &harvest.effort);
+    processes.per_delivery(ledger.measured.delivered);
+    for note in harvest.unsettled.into_iter().chain(processes.missing(stage).map(str::to_owned)) {
+        report.judgement.add(Verdict::Pass, note);
+    }
+    report.add_times(times);
+    report.rates = Some(rates);
+    report.processes = Some(processes);
+    report.ledger = Some(Books::from(ledger));
+}
+
+fn judge(report: &mut Report, args: &TrafficArgs, ledger: &Ledger, effort: &Effort, offered: Option<u64>) {
+    let closed = report.connections.closed_text();
+    let judgement = &mut report.judgement;
+    for (what, count) in ledger.breaches() {
+        judgement.add(Verdict::InvariantBroken, format!("{} deliveries {what}", count_text(count)));
+    }
+    if !args.allow_disconnects && args.chaos.is_empty() && ledger.closed_by_server() > 0 {
+        judgement.add(Verdict::InvariantBroken, closed);
+    }
+    if !args.allow_disconnects && !args.chaos.is_empty() && ledger.absent > 0 {
+        let absent = count_text(ledger.absent);
+        judgement.add(Verdict::InvariantBroken, format!("{absent} clients were not back at the end"));
+    }
+    if ledger.gaps > 0 {
+        // Told and not silent: it breaks nothing by itself. What is missing counts as lost.
+        let gaps = count_text(ledger.gaps);
+        judgement.add(Verdict::Pass, format!("{gaps} recoveries were incomplete, as the server said"));
+    }
+    if report.partial {
+        // What was cut short is no measurement, and its rate says nothing.
+        return;
+    }
+    judge_validity(judgement, ledger, effort, offered);
+}
+
+fn judge_validity(judgement: &mut Judgement, ledger: &Ledger, effort: &Effort, offered: Option<u64>) {
+    let sent = ledger.measured.sent;
+    if let Some(offered) = offered
+        && (sent as f64) < offered as f64 * ENOUGH
+    {
+        let why = if ledger.closed_by_server() > 0 {
+            "the server closed connections"
+        } else if ledger.waited_for_window > 0 {
+            "the window of unanswered messages was full; the server answers too slowly for this rate"
+        } else {
+            "the generator had no time to send them"
+        };
+        judgement.add(Verdict::Invalid, format!("{sent} of {offered} offered messages were sent: {why}"));
+    }
+    let accepted = ledger.measured.accepted;
+    if (accepted as f64) < sent as f64 * ENOUGH || sent == 0 {
+        let why = ledger.first_refusal.as_deref().unwrap_or("no answer came");
+        judgement.add(Verdict::Invalid, format!("{accepted} of {sent} sent messages were accepted: {why}"));
+    }
+    let delays = BTreeMap::from([("while it measured", &effort.probe), ("before", &effort.probe_before)]);
+    for (when, probe) in delays {
+        let delay = probe.value_at_quantile(0.99);
+        if !probe.is_empty() && delay > probe::MAX_P99_US {
+            let reason = format!(
+                "the generator is saturated: its tasks waited {} at p99 for their turn {when} (bound {})",
+                micros_text(delay),
+                micros_text(probe::MAX_P99_US)
+            );
+            judgement.add(Verdict::Invalid, reason);
+        }
+    }
+}

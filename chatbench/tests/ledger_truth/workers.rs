@@ -1,0 +1,137 @@
+//! The same books when the clients are divided among several processes.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use crate::bench::Ran;
+use crate::double::{Double, Fault};
+use crate::schema;
+use crate::{MEASURED, NO_PATIENCE};
+
+const SHAPE: &str = "--rate 40/s --warmup 200ms --duration 500ms --workers 3";
+
+/// Runs the program itself, for only that can start workers; `meanwhile` gets its process id.
+async fn run(line: &str, faults: &[Fault], meanwhile: impl FnOnce(i32) + Send + 'static) -> Ran {
+    let double = Double::start(faults).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file: PathBuf = folder.path().join("result.json");
+    let [first, second] = double.addresses;
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_chatbench"));
+    command.args(line.split(' '));
+    command.args(["--server", &format!("http://{first},http://{second}"), "--out"]).arg(&file);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    let pid = i32::try_from(child.id()).unwrap();
+    let ended = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap());
+    tokio::task::spawn_blocking(move || meanwhile(pid)).await.unwrap();
+    let output = ended.await.unwrap();
+    let json = std::fs::read(&file).map_or(Value::Null, |bytes| serde_json::from_slice(&bytes).unwrap());
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    let code = u8::try_from(output.status.code().unwrap()).unwrap();
+    if !json.is_null() {
+        schema::check(&json);
+        assert_eq!(json["exit_code"], code);
+    }
+    Ran { code, out: text(output.stdout), err: text(output.stderr), json }
+}
+
+/// The workers of a process, as soon as there are three.
+fn workers_of(pid: i32) -> Vec<i32> {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while Instant::now() < deadline {
+        let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+        let children =
+            tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("children")).ok());
+        let pids: Vec<i32> = children
+            .flat_map(|line| line.split(' ').filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
+            .collect();
+        if pids.len() == 3 {
+            return pids;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    panic!("no workers")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_processes_keep_one_set_of_books() {
+    for (line, reach, connections) in [
+        (format!("broadcast --clients 7 --senders 3 {SHAPE}"), 9, 10),
+        (format!("unicast --clients 5 {SHAPE}"), 1, 10),
+        (format!("group --groups 2 --members 4 --senders 2 {SHAPE}"), 5, 12),
+        (format!("broadcast --clients 5 --senders 2 --via http {SHAPE}"), 5, 5),
+    ] {
+        let ran = run(&line, &[], |_| {}).await;
+        ran.assert_nothing_broke();
+        assert_eq!(ran.count("expected"), ran.count("accepted") * reach, "{line}\n{}", ran.out);
+        assert_eq!(ran.json["connections"]["connected"], connections);
+        assert_eq!(ran.json["processes"]["generator_processes"], 4);
+        let times = &ran.json["times"];
+        assert_eq!(times["e2e_time"]["count"], ran.part("measured", "delivered"), "{line}");
+        assert_eq!(times["fanout_time"]["count"], ran.part("measured", "accepted"), "{line}");
+        assert_eq!(times["ack_time"]["count"], ran.part("measured", "accepted"), "{line}");
+        assert_eq!(times["login_time"]["count"], connections);
+        let points = ran.json["series"]["points"].as_array().unwrap();
+        let sent: u64 = points.iter().map(|point| point["sent"].as_u64().unwrap()).sum();
+        assert_eq!(sent, ran.count("sent"), "{line}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn faults_are_counted_exactly_wherever_sender_and_receiver_are() {
+    let faults = [
+        Fault::Lose { receiver: 0, offset: MEASURED },
+        Fault::Lose { receiver: 6, offset: MEASURED + 1 },
+        Fault::Double { receiver: 3, offset: MEASURED },
+        Fault::Swap { receiver: 5, offset: MEASURED },
+    ];
+    let ran = run(&format!("broadcast --clients 7 --senders 2 {SHAPE} {NO_PATIENCE}"), &faults, |_| {}).await;
+    assert_eq!(ran.code, 97, "{}\n{}", ran.out, ran.err);
+    assert_eq!((ran.count("lost"), ran.count("duplicated"), ran.count("reordered")), (2, 1, 1));
+    assert_eq!(ran.count("delivered") + 2, ran.count("expected"));
+    let paths = &ran.json["ledger"]["paths"];
+    assert_eq!((&paths["total"], &paths["with_lost"]), (&16.into(), &2.into()));
+    let mut faulty: Vec<u64> =
+        paths["worst"].as_array().unwrap().iter().map(|path| path["receiver"].as_u64().unwrap()).collect();
+    faulty.sort_unstable();
+    assert_eq!(faulty, [0, 3, 5, 6]);
+    assert_eq!(ran.json["times"]["e2e_time"]["censored"], 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_dies_ends_the_run_with_its_name() {
+    let line = "broadcast --clients 7 --rate 40/s --duration 1h --workers 3";
+    let ran = run(line, &[], |pid| {
+        let worker = workers_of(pid)[1];
+        kill(Pid::from_raw(worker), Signal::SIGKILL).unwrap();
+    })
+    .await;
+    assert_eq!((ran.code, &ran.json), (1, &Value::Null), "{}", ran.out);
+    assert!(ran.err.contains("worker 1 (process ") && ran.err.contains("next:"), "{}", ran.err);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_interruption_reaches_the_workers_and_the_books_stay_exact() {
+    let line = "broadcast --clients 7 --rate 40/s --warmup 100ms --duration 1h --workers 3";
+    let ran = run(line, &[], |pid| {
+        let workers = workers_of(pid);
+        std::thread::sleep(Duration::from_millis(2500));
+        kill(Pid::from_raw(pid), Signal::SIGINT).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let lives = |worker: &i32| std::path::Path::new(&format!("/proc/{worker}")).exists();
+        while workers.iter().any(lives) {
+            assert!(Instant::now() < deadline, "a worker stayed");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    })
+    .await;
+    assert_eq!((ran.code, &ran.json["partial"]), (130, &true.into()), "{}\n{}", ran.out, ran.err);
+    assert!(ran.count("accepted") > 0);
+    assert_eq!(ran.count("expected"), ran.count("accepted") * 7);
+    assert_eq!(ran.count("delivered"), ran.count("expected"));
+}
