@@ -57,6 +57,7 @@ impl Source {
     pub fn is_product(&self) -> bool {
         !self.path.starts_with("tests/")
             && !self.path.contains("/tests/")
+            && !self.path.ends_with("/tests.rs")
             && !self.path.contains("/examples/")
     }
 
