@@ -169,11 +169,15 @@ impl Outbox {
         self.changed.notify_one();
     }
 
-    /// Forgets what was held and by how many: the log-in was refused, and the next one may be another user's.
+    /// Ends one hold and forgets what was held: the log-in was refused, and the next one may be another user's.
     pub fn abandon(&self) {
         let mut state = self.state.lock();
-        let held = state.catching_up.take().unwrap_or_default().held;
-        state.bytes -= held.iter().map(|held| held.frame.len()).sum::<usize>();
+        let Some(catching_up) = state.catching_up.take() else { return };
+        state.bytes -= catching_up.held.iter().map(|held| held.frame.len()).sum::<usize>();
+        let holders = catching_up.holders - 1;
+        if holders > 0 {
+            state.catching_up = Some(Box::new(CatchingUp { holders, ..CatchingUp::default() }));
+        }
     }
 
     /// How far the connection has the conversation from the log, while the live stream is behind that.
@@ -371,6 +375,17 @@ mod tests {
         outbox.release([]);
         assert!(taken(&outbox).is_empty());
         assert_eq!(outbox.state.lock().bytes, 0);
+    }
+
+    #[test]
+    fn who_gives_up_holding_leaves_the_others_theirs() {
+        let outbox = outbox(10, 100);
+        (0..2).for_each(|_| outbox.hold());
+        outbox.abandon();
+        outbox.push(&delivery("a"));
+        assert!(taken(&outbox).is_empty());
+        outbox.release([]);
+        assert_eq!(taken(&outbox), ["a"]);
     }
 
     #[test]
