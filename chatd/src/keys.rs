@@ -139,7 +139,7 @@ impl Keys {
         self.of_app(app, &format!("sent:{period}:{sender}"))
     }
 
-    /// Hash of a red packet: its terms, how it stands, and who took which share.
+    /// Hash of a red packet: its terms, how it stands, and who took how much.
     #[must_use]
     pub fn packet(&self, app: AppId, packet: &PacketId) -> String {
         self.of_app(app, &format!("packet:{packet}"))
@@ -149,6 +149,12 @@ impl Keys {
     #[must_use]
     pub fn shares(&self, app: AppId, packet: &PacketId) -> String {
         self.of_app(app, &format!("shares:{packet}"))
+    }
+
+    /// List of those who took a share of a red packet, in that order.
+    #[must_use]
+    pub fn winners(&self, app: AppId, packet: &PacketId) -> String {
+        self.of_app(app, &format!("winners:{packet}"))
     }
 
     /// Stream of the settlements of an app that are not done.
@@ -266,6 +272,7 @@ mod tests {
             let packet = PacketId::new(name).unwrap();
             names.push(keys.packet(1, &packet));
             names.push(keys.shares(1, &packet));
+            names.push(keys.winners(1, &packet));
         }
         names.push(keys.outbox(1));
         names.push(keys.dead_letters(1));

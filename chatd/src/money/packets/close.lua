@@ -1,7 +1,7 @@
 -- Ends a packet and queues the refund of what is left. One that is not known is remembered as lost, so that nobody
 -- can open it later.
 --
--- KEYS  1 packet   2 its shares   3 outbox of the app
+-- KEYS  1 packet   2 its shares   3 its winners   4 outbox of the app
 -- ARGV  1, 2 the refund before and after its amount   3 how long a finished packet is kept s
 -- Answer: 1 when this call closed it, cents of the refund, 1 when it was known
 
@@ -18,10 +18,11 @@ elseif known[3] then
 end
 
 local rest = known[1] - known[2]
-redis.call('HSET', packet, 'refunded', rest)
+redis.call('HSET', packet, 'refunded', rest, 'until', 0)
 redis.call('UNLINK', KEYS[2])
 redis.call('EXPIRE', packet, ARGV[3])
+redis.call('EXPIRE', KEYS[3], ARGV[3])
 if rest > 0 then
-  redis.call('XADD', KEYS[3], '*', 'body', ARGV[1] .. string.format('%d', rest) .. ARGV[2])
+  redis.call('XADD', KEYS[4], '*', 'body', ARGV[1] .. string.format('%d', rest) .. ARGV[2])
 end
 return { 1, rest, 1 }

@@ -1,4 +1,5 @@
-//! Packets over Redis: a hash for each, a list of the shares nobody has taken, and the outbox of the app.
+//! Packets over Redis: a hash for each, a list of the shares nobody has taken, a list of the winners, and the outbox
+//! of the app.
 //!
 //! Invariant: one script takes a share, names its winner and queues the settlement. All keys of an app are in one
 //! slot, so the script also sees who is a member of a group at that moment.
@@ -6,7 +7,6 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use chat_protocol::red_packet::MAX_COUNT;
 use chat_protocol::{AppId, PacketId, Target, UserId};
 use redis::Value;
 
@@ -46,10 +46,10 @@ impl RedisPackets {
         })
     }
 
-    /// What a grab or a close touches.
-    fn names(&self, app: AppId, packet: &PacketId) -> [String; 3] {
+    /// What the scripts touch.
+    fn names(&self, app: AppId, packet: &PacketId) -> [String; 4] {
         let keys = &self.logs.keys;
-        [keys.packet(app, packet), keys.shares(app, packet), keys.outbox(app)]
+        [keys.packet(app, packet), keys.shares(app, packet), keys.winners(app, packet), keys.outbox(app)]
     }
 }
 
@@ -64,15 +64,15 @@ fn halves(settlement: &Settlement) -> Result<(String, String), PacketError> {
 
 /// Fields and values of a new packet.
 fn fields(keys: &Keys, terms: &Terms) -> Result<Vec<String>, PacketError> {
-    let (total, count, expires) =
+    let (total, count, end) =
         (terms.total.to_string(), terms.count.to_string(), terms.expires_ms.to_string());
     let text = serde_json::to_string(terms).map_err(corrupt)?;
-    let mut fields = vec![("terms", text), ("total", total), ("count", count), ("expires", expires)];
-    fields.extend(["taken", "grabbed", "best"].map(|sum| (sum, "0".to_owned())));
+    let mut fields = vec![("terms", text), ("total", total), ("left", count), ("until", end)];
+    fields.extend(["grabbed", "best"].map(|sum| (sum, "0".to_owned())));
     match &terms.target {
         Target::World => {}
-        Target::Group(group) => fields.push(("members", keys.members(terms.app, group))),
-        Target::User(user) => fields.push(("only", user.to_string())),
+        Target::Group(group) => fields.push(("for", format!("g{}", keys.members(terms.app, group)))),
+        Target::User(user) => fields.push(("for", format!("u{user}"))),
     }
     Ok(fields.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect())
 }
@@ -92,8 +92,7 @@ impl Packets for RedisPackets {
         // First: a settlement in an outbox that nobody knows would wait for ever.
         self.logs.others.run::<Value>(register.arg(keys.outboxes()).arg(terms.app)).await?;
         let fields = fields(keys, terms)?;
-        let mut call =
-            self.open.call(&[keys.packet(terms.app, &terms.packet), keys.shares(terms.app, &terms.packet)]);
+        let mut call = self.open.call(&self.names(terms.app, &terms.packet)[..3]);
         call.arg(fields.len()).arg(fields).arg(shares);
         self.logs.others.call::<Value>(&self.open, &call).await?;
         Ok(())
@@ -133,13 +132,14 @@ impl Packets for RedisPackets {
 
     async fn standing(&self, app: AppId, packet: &PacketId) -> Result<Standing, PacketError> {
         let mut read = redis::cmd("HMGET");
-        read.arg(self.logs.keys.packet(app, packet)).arg("terms").arg("taken").arg("grabbed");
+        read.arg(self.logs.keys.packet(app, packet)).arg("terms").arg("left").arg("grabbed");
         read.arg("refunded").arg("luckiest");
-        let (terms, taken, grabbed, refunded, luckiest): StandingAnswer = self.logs.others.run(&read).await?;
-        let terms = serde_json::from_str(&terms.ok_or(PacketError::NoSuchPacket)?).map_err(corrupt)?;
+        let (terms, left, grabbed, refunded, luckiest): StandingAnswer = self.logs.others.run(&read).await?;
+        let terms: Terms = serde_json::from_str(&terms.ok_or(PacketError::NoSuchPacket)?).map_err(corrupt)?;
+        let (Some(left), Some(grabbed)) = (left, grabbed) else { return Err(corrupt("a field is missing")) };
         let tally = Tally {
-            grabbed_count: taken.unwrap_or_default(),
-            grabbed: grabbed.unwrap_or_default(),
+            grabbed_count: terms.count.checked_sub(left).ok_or_else(|| corrupt("too much is left"))?,
+            grabbed,
             refunded,
             luckiest: luckiest.map(|user| UserId::new(&user).map_err(corrupt)).transpose()?,
         };
@@ -153,19 +153,16 @@ impl Packets for RedisPackets {
         after: u32,
         limit: u32,
     ) -> Result<Vec<Winner>, PacketError> {
-        let first = after.saturating_add(1);
-        let numbers = first..first.saturating_add(limit.min(MAX_COUNT));
-        let mut read = redis::cmd("HMGET");
-        read.arg(self.logs.keys.packet(app, packet)).arg("terms");
-        read.arg(numbers.clone().map(|number| format!("n:{number}")).collect::<Vec<_>>());
-        let found: Vec<Option<String>> = self.logs.others.run(&read).await?;
-        let (known, found) = found.split_first().ok_or_else(|| corrupt("no answer"))?;
-        if known.is_none() {
+        let mut read = redis::pipe();
+        read.atomic().cmd("HEXISTS").arg(self.logs.keys.packet(app, packet)).arg("terms");
+        let last = u64::from(after) + u64::from(limit);
+        read.cmd("LRANGE").arg(self.logs.keys.winners(app, packet)).arg(after).arg(last);
+        let (known, found): (bool, Vec<String>) = self.logs.others.run_all(&read).await?;
+        if !known {
             return Err(PacketError::NoSuchPacket);
         }
-        let taken = numbers.zip(found).map_while(|(number, text)| Some((number, text.as_ref()?)));
-        let read = |(number, text): (u32, &String)| winner(number, text).ok_or_else(|| corrupt(text));
-        taken.map(read).collect()
+        let read = |(text, number): (&String, u32)| winner(number, text).ok_or_else(|| corrupt(text));
+        found.iter().take(limit as usize).zip(after.saturating_add(1)..).map(read).collect()
     }
 }
 
