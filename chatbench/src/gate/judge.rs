@@ -111,7 +111,10 @@ fn weigh(evidence: &Evidence, p: f64, tested: usize, measure: &Measure, min_effe
     if least > LEVEL {
         return (
             Change::Inconclusive,
-            format!("too few rounds for {tested} metrics: p cannot come below {}", p_text(least.min(1.0))),
+            format!(
+                "too few rounds, or too many equal ones, for {tested} metrics: p cannot come below {}",
+                p_text(least.min(1.0))
+            ),
         );
     }
     let between = format!("{} to {}", percent(low), percent(high));
