@@ -101,6 +101,12 @@ pub fn described(error: &Error) -> String {
     text
 }
 
+/// Whether dialling again soon is of no use: the server answers, and is neither starting (class 57) nor full (53).
+fn is_final(error: &Error) -> bool {
+    let passing = |class| error.code().is_some_and(|code| code.code().starts_with(class));
+    error.as_db_error().is_some() && !passing("57") && !passing("53")
+}
+
 /// A connection.
 pub struct Link {
     client: Client,
@@ -249,6 +255,7 @@ impl Pool {
         loop {
             let refused = match timeout_at(deadline, Link::dial(&self.config)).await {
                 Ok(Ok(link)) => return Ok(link),
+                Ok(Err(error)) if is_final(&error) => return Err(described(&error)),
                 Ok(Err(error)) => described(&error),
                 Err(_) => "it did not answer in time".to_owned(),
             };

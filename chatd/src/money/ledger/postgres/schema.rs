@@ -44,6 +44,11 @@ const STEPS: &[&str] = &[r#"CREATE TABLE chat_account(
 /// Lock of the database that is held while the tables are made.
 const LOCK: i64 = 0x6368_6174_6c65_6467;
 
+/// The schema that has the tables, by the rows of the catalogue: `to_regclass` may still know, from before the wait for
+/// the lock, that there is none.
+const PRESENT: &str = "SELECT schemaname::text FROM pg_tables
+    WHERE tablename = 'chat_ledger' AND schemaname = ANY(current_schemas(FALSE))";
+
 /// Brings the tables to the newest version.
 ///
 /// # Errors
@@ -99,10 +104,7 @@ async fn bring_up(link: &mut Link) -> Result<(), Failure> {
 
 /// How many steps were taken.
 async fn taken(link: &mut Link) -> Result<usize, Failure> {
-    // Not `to_regclass`: it answers from a cache that may not know yet what another process created a moment ago.
-    let named = "SELECT relname::text FROM pg_class \
-         WHERE relname = 'chat_ledger' AND relnamespace = current_schema()::regnamespace";
-    let version = match link.value(named).await? {
+    let version = match link.value(PRESENT).await? {
         None => return Ok(0),
         Some(_) => link.value("SELECT max(version)::text FROM chat_ledger").await?,
     };
