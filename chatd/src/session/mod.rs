@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use chat_protocol::code::close;
 use chat_protocol::{Code, Refusal};
 use futures_util::future::BoxFuture;
 use login::Entered;
@@ -92,8 +93,11 @@ impl Session {
             return;
         }
         drop(self);
-        if let Some(close) = connection.outbox.closing() {
-            socket.close(close.code, close.reason);
+        if let Some(reason) = connection.outbox.closing() {
+            match reason.code {
+                close::SLOW_CONSUMER => socket.close_early(reason.code, reason.reason),
+                code => socket.close(code, reason.reason),
+            }
         }
         let _ = Box::pin(tokio::time::timeout(FAREWELL, socket.finish(refill))).await;
     }

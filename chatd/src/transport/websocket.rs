@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 
 use bytes::{Buf, Bytes};
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::error::CapacityError;
@@ -66,6 +67,8 @@ pub struct Socket {
     writing: VecDeque<Bytes>,
     /// The close frame to queue once everything else is written.
     farewell: Option<CloseFrame>,
+    /// Whether part of the first frame in `writing` is gone.
+    begun: bool,
     ended: bool,
 }
 
@@ -123,6 +126,7 @@ impl Socket {
             control: VecDeque::new(),
             writing: VecDeque::new(),
             farewell: None,
+            begun: false,
             ended: false,
         }
     }
@@ -168,6 +172,21 @@ impl Socket {
     pub fn close(&mut self, code: u16, reason: &'static str) {
         let frame = CloseFrame { code: code.into(), reason: Utf8Bytes::from_static(reason) };
         self.farewell.get_or_insert(frame);
+    }
+
+    /// The same for a peer who may not read any more: of what is queued only the rest of a frame that is partly gone
+    /// stands before the close, and the kernel gets room for both, so that it can deliver them when nobody is here.
+    pub fn close_early(&mut self, code: u16, reason: &'static str) {
+        self.writing.truncate(usize::from(self.begun));
+        let socket = SockRef::from(&self.tcp);
+        let rest = self.writing.iter().map(Bytes::len).sum::<usize>();
+        // Without the room, a peer who reads at last may find the connection gone.
+        if let Ok(bytes) = socket.send_buffer_size()
+            && let Err(error) = socket.set_send_buffer_size(bytes + rest)
+        {
+            tracing::debug!(%error, "room for a farewell");
+        }
+        self.close(code, reason);
     }
 
     /// Writes until everything is gone or the kernel takes no more. `refill` adds frames to an empty queue.
@@ -244,10 +263,12 @@ impl Socket {
             let frame = &mut self.writing[0];
             if written < frame.len() {
                 frame.advance(written);
+                self.begun = true;
                 break;
             }
             written -= frame.len();
             self.writing.pop_front();
+            self.begun = false;
         }
         Ok(())
     }
