@@ -5,8 +5,10 @@
 pub mod broker;
 pub mod engine;
 pub mod fault_proxy;
+pub mod fault_site;
 pub mod ledger;
 pub mod money;
+pub mod money_books;
 pub mod money_site;
 pub mod node;
 pub mod postgres_server;
