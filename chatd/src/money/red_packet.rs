@@ -88,29 +88,35 @@ impl RedPackets {
     /// # Errors
     /// Of the ports; [`Code::RefusedByRule`] when the `msg_id` was used for something else.
     pub async fn create(&self, offer: Offer) -> Result<Offered, Refusal> {
-        let mut terms = self.terms(&offer)?;
+        let terms = self.terms(&offer)?;
         let repeat = match self.admit(&offer).await {
             Ok(()) => None,
             // Who may not create one any more may still ask what became of his.
             Err(refusal) => Some(self.ledger.escrow(terms.app, &terms.packet).await.map_err(|_| refusal)?),
         };
-        let funded = match repeat {
-            Some(escrow) => Funded::Before(escrow.terms),
-            None => self.ledger.fund(&terms).await?,
-        };
-        let duplicate = match funded {
-            Funded::Now => false,
-            Funded::Before(first) => {
-                let asked = |terms: &Terms| (terms.target.clone(), terms.total, terms.count, terms.mode);
-                if asked(&first) != asked(&terms) {
-                    return Err(used("the msgId was used for another red packet"));
+        let first = match repeat {
+            Some(first) => first,
+            None => match self.ledger.fund(&terms).await? {
+                Funded::Now => {
+                    let sent = self.finish(&terms).await?;
+                    return Ok(Offered { terms, sent, duplicate: false });
                 }
-                terms = first;
-                true
-            }
+                Funded::Before(_) => self.ledger.escrow(terms.app, &terms.packet).await?,
+            },
         };
-        let sent = self.finish(&terms).await?;
-        Ok(Offered { terms, sent, duplicate })
+        let asked = |terms: &Terms| (terms.target.clone(), terms.total, terms.count, terms.mode);
+        if asked(&first.terms) != asked(&terms) {
+            return Err(used("the msgId was used for another red packet"));
+        }
+        let sent = if first.announced {
+            // Whoever has taken from it was perhaps paid by now: were it forgotten, it must not be opened again.
+            self.offer(&first.terms).await?
+        } else if first.closed {
+            return Err(used("the money of this red packet went back; a new one needs a new msgId"));
+        } else {
+            self.finish(&first.terms).await?
+        };
+        Ok(Offered { terms: first.terms, sent, duplicate: true })
     }
 
     fn terms(&self, offer: &Offer) -> Result<Terms, Refusal> {

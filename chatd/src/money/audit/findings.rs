@@ -92,7 +92,12 @@ impl Findings {
         let (terms, packet) = (&escrow.terms, &escrow.terms.packet);
         let won: HashMap<&UserId, Cents> =
             winners.iter().map(|winner| (&winner.user, winner.amount)).collect();
+        let mut seen = HashSet::new();
         for Paid { kind, user, amount, .. } in paid {
+            if !seen.insert((kind, user)) {
+                let rule = if *kind == Kind::Grab { "settlement" } else { "refund" };
+                self.violation(Some(packet), rule, format!("{user} was paid once more, {amount} cents"));
+            }
             match kind {
                 Kind::Grab if won.get(user) != Some(amount) => {
                     let detail = match won.get(user) {

@@ -14,7 +14,7 @@ use chat_protocol::{AppId, PacketId, Refusal};
 use self::findings::{Findings, empty, unpaid};
 use crate::clock::Clock;
 use crate::money::Cents;
-use crate::money::ledger::{Escrow, Ledger};
+use crate::money::ledger::{Escrow, Ledger, LedgerError, Paid};
 use crate::money::packets::{PacketError, Packets, Standing, Winner};
 use crate::money::settlement::{Kind, Queue, QueueError};
 
@@ -69,8 +69,8 @@ impl Auditor {
                 self.accounts(app, &mut findings).await?;
             }
         }
-        self.dead_letters(app, packet, &mut findings).await?;
-        self.missing(&mut findings).await?;
+        let dead = self.dead_letters(app, packet, &mut findings).await?;
+        self.missing(dead, &mut findings).await?;
         let mut answer = findings.answer.unwrap_or_else(empty);
         answer.holds = answer.violation_count == 0;
         Ok(answer)
@@ -78,16 +78,28 @@ impl Auditor {
 
     async fn packet(&self, escrow: Escrow, findings: &mut Findings) -> Result<(), Refusal> {
         let terms = escrow.terms.clone();
-        let paid = self.ledger.paid(terms.app, &terms.packet).await?;
-        let standing = match self.packets.standing(terms.app, &terms.packet).await {
-            Ok(standing) => standing,
-            Err(PacketError::NoSuchPacket) => return self.unknown(&escrow, findings).await,
-            Err(error) => return Err(error.into()),
-        };
-        let winners = self.winners(&standing).await?;
         let answer = findings.answer();
         answer.packets += 1;
         answer.total += terms.total;
+        // What cannot even be read is a finding too, and no reason not to look at the other packets.
+        let mut unreadable = |rule: &str, detail: String| {
+            findings.violation(Some(&terms.packet), rule, detail);
+            Ok(())
+        };
+        let paid = match self.ledger.paid(terms.app, &terms.packet).await {
+            Err(LedgerError::Corrupt(detail)) => return unreadable("escrow", detail),
+            paid => paid?,
+        };
+        let standing = match self.packets.standing(terms.app, &terms.packet).await {
+            Err(PacketError::NoSuchPacket) => return self.unknown(&escrow, &paid, findings).await,
+            Err(PacketError::Corrupt(detail)) => return unreadable("total", detail),
+            standing => standing?,
+        };
+        let winners = match self.winners(&standing).await {
+            Err(PacketError::Corrupt(detail)) => return unreadable("winner", detail),
+            winners => winners?,
+        };
+        let answer = findings.answer();
         answer.grabbed += standing.grabbed;
         answer.refunded += standing.refunded;
         answer.open += standing.open;
@@ -96,7 +108,7 @@ impl Auditor {
         self.escrow_balance(&escrow, findings).await
     }
 
-    async fn winners(&self, standing: &Standing) -> Result<Vec<Winner>, Refusal> {
+    async fn winners(&self, standing: &Standing) -> Result<Vec<Winner>, PacketError> {
         let (app, packet) = (standing.terms.app, &standing.terms.packet);
         let mut winners: Vec<Winner> = Vec::new();
         while winners.len() < standing.grabbed_count as usize {
@@ -112,25 +124,23 @@ impl Auditor {
     }
 
     /// Not in the packets: being created right now, forgotten and refunded, or lost. The ledger alone tells of it.
-    async fn unknown(&self, escrow: &Escrow, findings: &mut Findings) -> Result<(), Refusal> {
+    async fn unknown(&self, escrow: &Escrow, paid: &[Paid], findings: &mut Findings) -> Result<(), Refusal> {
         let terms = &escrow.terms;
-        let paid = self.ledger.paid(terms.app, &terms.packet).await?;
         let sum = |kind| paid.iter().filter(|paid| paid.kind == kind).map(|paid| paid.amount).sum::<Cents>();
         let answer = findings.answer();
-        answer.packets += 1;
-        answer.total += terms.total;
         answer.grabbed += sum(Kind::Grab);
         answer.refunded += sum(Kind::Refund);
-        answer.open += escrow.balance;
+        // Its balance may be of another moment than its payments.
+        answer.open += terms.total.saturating_sub(sum(Kind::Grab) + sum(Kind::Refund));
         let young = self.clock.now_ms().saturating_sub(terms.created_ms) < IN_HAND_MS;
-        if escrow.balance > 0 && (escrow.closed || !young) {
+        if escrow.balance > 0 && (escrow.announced || escrow.closed || !young) {
             let detail = format!(
                 "the packets do not know it; its escrow holds {} cents of {}",
                 escrow.balance, terms.sender
             );
             findings.violation(Some(&terms.packet), "lost", detail);
         }
-        Ok(())
+        self.escrow_balance(escrow, findings).await
     }
 
     /// What an escrow holds is what was put in less what was paid; both read at one moment, or not compared.
@@ -169,29 +179,32 @@ impl Auditor {
         Ok(())
     }
 
+    /// How many there are.
     async fn dead_letters(
         &self,
         app: AppId,
         packet: Option<&PacketId>,
         findings: &mut Findings,
-    ) -> Result<(), Refusal> {
+    ) -> Result<u64, Refusal> {
+        let mut count = 0;
         for queue in &self.queues {
             for dead in queue.dead(app, DEAD_LETTERS).await? {
                 let settlement: Option<crate::money::settlement::Settlement> =
                     serde_json::from_slice(&dead.body).ok();
                 let about = settlement.as_ref().map(|settlement| &settlement.packet);
                 if packet.is_none() || about == packet {
+                    count += 1;
                     let detail = format!("settlement {} was given up: {}", dead.id, dead.reason);
                     findings.violation(about, "deadLetter", detail);
                 }
             }
         }
-        Ok(())
+        Ok(count)
     }
 
     /// Whether everything unsettled is on its way. The queue is counted first: whoever is still unpaid after that and is
-    /// not young was in it then.
-    async fn missing(&self, findings: &mut Findings) -> Result<(), Refusal> {
+    /// not young was in it then, or is one of the `dead` letters of what was looked at.
+    async fn missing(&self, dead: u64, findings: &mut Findings) -> Result<(), Refusal> {
         let mut depth = crate::money::settlement::Depth::default();
         for queue in &self.queues {
             let more = queue.depth().await?;
@@ -201,7 +214,11 @@ impl Auditor {
         let (mut late, mut first) = (0_u64, Vec::new());
         for escrow in std::mem::take(&mut findings.unsettled) {
             let (app, packet) = (escrow.terms.app, &escrow.terms.packet);
-            let standing = self.packets.standing(app, packet).await?;
+            let standing = match self.packets.standing(app, packet).await {
+                // Forgotten since it was looked at.
+                Err(PacketError::NoSuchPacket) => continue,
+                standing => standing?,
+            };
             let winners = self.winners(&standing).await?;
             let paid = self.ledger.paid(app, packet).await?;
             for claim in unpaid(&standing, &winners, &paid, self.clock.now_ms()) {
@@ -218,7 +235,7 @@ impl Auditor {
         }
         let answer = findings.answer();
         (answer.queued, answer.dead_letters) = (depth.waiting, depth.dead);
-        if late > depth.waiting + depth.dead {
+        if late > depth.waiting + dead {
             for (packet, claim) in first {
                 let (rule, what) = match claim.kind {
                     Kind::Grab => ("settlement", "won"),
