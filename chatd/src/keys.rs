@@ -1,4 +1,4 @@
-//! Names of everything chatd keeps or publishes in Redis.
+//! Names of everything chatd keeps or publishes in Redis and RabbitMQ.
 //!
 //! Invariant: no name is built anywhere else, and no two things share a name, whatever characters their ids hold:
 //! an id stands last in its name, or behind its length in bytes.
@@ -203,6 +203,19 @@ impl Keys {
     #[must_use]
     pub fn here(&self, app: AppId, lease: &str) -> String {
         self.of_app(app, &format!("here:{lease}"))
+    }
+
+    /// Queue of settlements in RabbitMQ. Its version changes with the arguments it is declared with, because RabbitMQ
+    /// never changes those of a queue.
+    #[must_use]
+    pub fn amqp_settlements(&self) -> String {
+        format!("{}.settlements.v1", self.prefix)
+    }
+
+    /// Queue, and the exchange in front of it, of the dead letters of [`Keys::amqp_settlements`].
+    #[must_use]
+    pub fn amqp_dead_settlements(&self) -> String {
+        format!("{}.settlements.v1.dead", self.prefix)
     }
 
     fn of_conversation(&self, kind: &str, conversation: &Conversation) -> String {

@@ -12,7 +12,7 @@
 //! | [`clock`] | the time of day, as a port |
 //! | [`log`] | what goes to stderr |
 //! | [`counters`] | what the node counts about itself |
-//! | [`keys`] | names of Redis keys and channels |
+//! | [`keys`] | names in Redis and RabbitMQ |
 //! | [`listener`] | the accept loop |
 //! | [`transport`] | bytes to frames and back |
 //! | [`session`] | one connection: log-in, requests, pushes, end |

@@ -6,9 +6,11 @@ use tracing_subscriber::EnvFilter;
 
 /// Starts logging what the filter lets through; an unreadable filter falls back to `info`.
 pub fn init(filter: &str) {
-    let parsed = EnvFilter::try_new(filter);
+    // The driver of RabbitMQ reports every lost connection several times over; its adapter tells it once.
+    let quiet = |filter: &str| format!("lapin=off,{filter}");
+    let parsed = EnvFilter::try_new(quiet(filter));
     let bad = parsed.as_ref().err().map(ToString::to_string);
-    let filter = parsed.unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = parsed.unwrap_or_else(|_| EnvFilter::new(quiet("info")));
     let ansi = std::io::stderr().is_terminal();
     tracing_subscriber::fmt()
         .with_env_filter(filter)

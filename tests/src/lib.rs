@@ -13,6 +13,8 @@ pub mod money_site;
 pub mod node;
 pub mod postgres_server;
 pub mod program;
+pub mod rabbit;
+pub mod rabbitmq_server;
 pub mod raw_http;
 pub mod raw_socket;
 pub mod redis_server;

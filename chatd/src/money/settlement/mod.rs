@@ -9,6 +9,7 @@
 //! - After an error of [`Queue::done`] or [`Queue::bury`] a delivery may be received again.
 
 pub mod embedded;
+pub mod rabbitmq;
 pub mod redis;
 pub mod relay;
 mod retry;
