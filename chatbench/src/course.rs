@@ -41,6 +41,10 @@ pub async fn run(stage: &mut Stage, work: &Work<'_>, lockstep: &Lockstep) -> Res
     let all_in = opening.failure().is_none();
     let goes_on = lockstep.goes_on(all_in && !matches!(work, Work::Connect)).await?;
     let mut effort = Effort::new(stage.own);
+    effort.threads = match lockstep {
+        Lockstep::Crew(_) => 0,
+        _ => u32::try_from(tokio::runtime::Handle::current().metrics().num_workers()).unwrap_or(1),
+    };
     let (mut unsettled, mut senders) = (None, Vec::new());
     if goes_on {
         let probe = Probe::start(Arc::clone(&flow));

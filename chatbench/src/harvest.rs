@@ -61,6 +61,8 @@ pub struct Effort {
     pub sending_ns: u64,
     /// From the start of the measured part to the end of the drain, in nanoseconds.
     pub measured_ns: u64,
+    /// Threads that had clients.
+    pub threads: u32,
     /// Processes that took part.
     pub processes: u32,
 }
@@ -90,6 +92,7 @@ impl Effort {
             servers: None,
             sending_ns: 0,
             measured_ns: 0,
+            threads: 1,
             processes: 1,
         }
     }
@@ -109,6 +112,7 @@ impl Effort {
         }
         self.sending_ns = self.sending_ns.max(other.sending_ns);
         self.measured_ns = self.measured_ns.max(other.measured_ns);
+        self.threads += other.threads;
         self.processes += other.processes;
     }
 }

@@ -12,6 +12,7 @@
 //! | `identity`, `plan`, `flow` | who sends what to whom; the live state all parts share |
 //! | `timetable`, `schedule`, `probe`, `clock` | when messages are due; whether the generator keeps up |
 //! | `client` | one client: its task, what it receives, what it sends, how it comes back |
+//! | `floor` | the same run against a relay that only writes |
 //! | `chaos` | trouble on purpose: who is cut and when, and what came of it |
 //! | `wire`, `sources` | socket, frames, the text inside them; addresses to connect from |
 //! | `recorder`, `spread`, `bitset`, `ledger`, `hdr` | times and marks, and the books made of them |
@@ -30,6 +31,7 @@ mod course;
 mod crew;
 mod crowd;
 mod failure;
+mod floor;
 mod flow;
 mod gate;
 mod harvest;
@@ -118,6 +120,9 @@ pub async fn run_until<A: Into<OsString> + Clone>(
     if args.get(1).is_some_and(|first| first == "worker") {
         return crew::worker::run().await;
     }
+    if args.get(1).is_some_and(|first| first == "relay") {
+        return floor::relay::run().await;
+    }
     let args = match Args::try_parse_from(args) {
         Ok(args) => args,
         Err(error) => return usage(&error, out, err),
@@ -158,6 +163,7 @@ async fn run_scenario(
 
 async fn perform(scenario: &Scenario, interrupt: Interrupt) -> Result<Report, Failure> {
     match scenario {
+        _ if scenario.common().floor => floor::run(scenario, interrupt).await,
         Scenario::History(args) => scenario::history::run(args, interrupt).await,
         Scenario::Redpacket(args) => scenario::redpacket::run(args, interrupt).await,
         _ => scenario::run::run(scenario, interrupt).await,

@@ -99,7 +99,7 @@ impl Sampler {
         let over = Arc::new(Notify::new());
         let ended = Arc::clone(&over);
         let now = Instant::now();
-        let series = Series { interval_ms: 1000, points: Vec::new() };
+        let series = Series { interval_ms: 1000, ..Series::default() };
         let mut taker = Taker { sources, watch, phase, start: now, last: now, offered: 0, own: None, series };
         let task = tokio::spawn(async move {
             let mut ticks = tokio::time::interval_at(now + INTERVAL, INTERVAL);
@@ -130,7 +130,7 @@ impl Taker {
     /// The look that the first point is compared with.
     async fn begin(&mut self) {
         self.own = self.pulse().await.own;
-        self.watch.look(Duration::ZERO, 0).await;
+        self.series.host_before = self.watch.look(Duration::ZERO, 0).await.host;
     }
 
     async fn pulse(&mut self) -> Pulse {

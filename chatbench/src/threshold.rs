@@ -10,7 +10,7 @@ use crate::gate::measure::{Measure, Unit};
 use crate::units;
 
 /// Metrics with a distribution of times.
-pub const TIMES: [&str; 17] = [
+pub const TIMES: [&str; 18] = [
     "connect_time",
     "login_time",
     "ack_time",
@@ -22,6 +22,7 @@ pub const TIMES: [&str; 17] = [
     "fanout_time",
     "fanout_skew_time",
     "recovery_time",
+    "reconnect_time",
     "back_time",
     "page_time",
     "grab_won_time",

@@ -19,7 +19,14 @@ impl Scenario {
         match self {
             Scenario::Connect(_) | Scenario::History(_) | Scenario::Redpacket(_) => {}
             Scenario::Idle(args) => line.time("duration", args.duration),
-            Scenario::Broadcast(args) | Scenario::Unicast(args) => line.add_traffic(args),
+            Scenario::Broadcast(args) | Scenario::Unicast(args) | Scenario::Soak(args) => {
+                line.add_traffic(args)
+            }
+            Scenario::Churn(args) => {
+                line.add("churn-rate", args.churn_rate);
+                line.time("away", args.away);
+                line.add_traffic(&args.traffic);
+            }
             Scenario::Group(args) => {
                 line.add("groups", args.groups);
                 line.add("members", args.members);
@@ -107,6 +114,8 @@ mod tests {
             "broadcast --server http://h:1,http://g:2 --rate 0.1/s --senders 3 --chaos jitter:2,0.5",
             "broadcast --stages 0..500@30s,500@2m --arrival poisson --payload 100 --late 20ms",
             "broadcast --chaos avalanche --chaos slow-reader=10%",
+            "churn --churn-rate 3.5/s --away 300ms --rate 7/s",
+            "soak --clients 3 --duration 8h",
             "unicast --closed --think-time 250ms --duration 3s --via http --window 9",
             "group --groups 3 --members 4 --senders 2 --rate 1000000/s --warmup 0s --drain 3s",
         ] {

@@ -81,6 +81,10 @@ pub enum Scenario {
     Unicast(TrafficArgs),
     /// Sends messages to groups whose members are online
     Group(GroupArgs),
+    /// As broadcast, while clients leave and come back all the time
+    Churn(ChurnArgs),
+    /// As broadcast, for hours: tells whether memory, open files or response times grow
+    Soak(TrafficArgs),
     /// Pages through a conversation in both directions while it is written to
     History(HistoryArgs),
     /// Grabs red packets all at once, and compares every client's books with the server's to the cent
@@ -108,6 +112,9 @@ pub struct CommonArgs {
     /// Processes the clients are divided among; by default as many as the limit on open files asks for
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_WORKERS)))]
     pub workers: Option<u32>,
+    /// Run the same against a relay that only writes, half before and half after, and tell how far the server is from it
+    #[arg(long)]
+    pub floor: bool,
     /// Addresses to connect from, such as 127.0.0.2-127.0.0.9; by default further loopback addresses where one has too
     /// few ports
     #[arg(long, value_name = "FROM-TO[,…]")]
@@ -181,6 +188,20 @@ pub struct GroupArgs {
     pub traffic: TrafficArgs,
 }
 
+/// Options of `churn`.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct ChurnArgs {
+    /// Clients that leave each second, and come back
+    #[arg(long, default_value = "10/s", value_parser = units::rate)]
+    pub churn_rate: f64,
+    /// How long who left stays away
+    #[arg(long, default_value = "1s", value_parser = units::duration)]
+    pub away: Duration,
+    /// Those of all scenarios that send.
+    #[command(flatten)]
+    pub traffic: TrafficArgs,
+}
+
 /// Options of `history`.
 #[derive(Debug, Clone, ClapArgs)]
 pub struct HistoryArgs {
@@ -222,7 +243,8 @@ impl Scenario {
         match self {
             Scenario::Connect(args) => &args.common,
             Scenario::Idle(args) => &args.common,
-            Scenario::Broadcast(args) | Scenario::Unicast(args) => &args.common,
+            Scenario::Broadcast(args) | Scenario::Unicast(args) | Scenario::Soak(args) => &args.common,
+            Scenario::Churn(args) => &args.traffic.common,
             Scenario::Group(args) => &args.traffic.common,
             Scenario::History(args) => &args.common,
             Scenario::Redpacket(args) => &args.common,
@@ -234,7 +256,8 @@ impl Scenario {
         match self {
             Scenario::Connect(args) => &mut args.common,
             Scenario::Idle(args) => &mut args.common,
-            Scenario::Broadcast(args) | Scenario::Unicast(args) => &mut args.common,
+            Scenario::Broadcast(args) | Scenario::Unicast(args) | Scenario::Soak(args) => &mut args.common,
+            Scenario::Churn(args) => &mut args.traffic.common,
             Scenario::Group(args) => &mut args.traffic.common,
             Scenario::History(args) => &mut args.common,
             Scenario::Redpacket(args) => &mut args.common,
@@ -249,6 +272,8 @@ impl Scenario {
             Scenario::Broadcast(_) => "broadcast",
             Scenario::Unicast(_) => "unicast",
             Scenario::Group(_) => "group",
+            Scenario::Churn(_) => "churn",
+            Scenario::Soak(_) => "soak",
             Scenario::History(_) => "history",
             Scenario::Redpacket(_) => "redpacket",
         }
@@ -280,7 +305,14 @@ impl Scenario {
             {
                 usage("--senders: unicast has one sender for each of --clients; leave the option out")
             }
-            Scenario::Broadcast(args) | Scenario::Unicast(args) => {
+            Scenario::Churn(args) if !args.traffic.chaos.is_empty() => {
+                usage("--chaos: churn troubles the clients itself; leave the option out")
+            }
+            Scenario::Churn(args) if args.away >= args.traffic.drain => {
+                usage("--away: who left at the end must be back before --drain is over")
+            }
+            Scenario::Churn(args) => args.traffic.check(u64::from(args.traffic.common.clients())),
+            Scenario::Broadcast(args) | Scenario::Unicast(args) | Scenario::Soak(args) => {
                 args.check(u64::from(args.common.clients()))
             }
             Scenario::Group(args) if args.traffic.common.clients.is_some() => {

@@ -72,7 +72,7 @@ pub struct TrafficArgs {
     #[arg(long)]
     pub allow_disconnects: bool,
     /// Trouble for the receiving clients (repeatable): jitter[:MEAN_S,OFFLINE_S] cuts each at random (15,2),
-    /// avalanche[:AT_S,OFFLINE_S] cuts all at once, slow-reader=10% makes some stop reading, reconnect cuts nobody;
+    /// avalanche[:AT_S,OFFLINE_S] cuts all at once, churn:RATE[,OFFLINE_S] lets them leave in turn, slow-reader=10% makes some stop reading, reconnect cuts nobody;
     /// with any of them clients come back and recover
     #[arg(long, value_name = "KIND")]
     pub chaos: Vec<Chaos>,

@@ -83,6 +83,19 @@ async fn cut(flow: &Flow, controls: &[(u32, Arc<Control>)], seed: u64, times: Ti
                 }
             }
         }
+        Some(Chaos::Churn { rate, .. }) => {
+            let clients: Vec<&Arc<Control>> = clients.map(|(_, (_, control))| control).collect();
+            if clients.is_empty() {
+                return;
+            }
+            // Of several processes each lets its share of the clients go.
+            let share = flow.share.receivers.len() as f64 / f64::from(flow.plan.receivers);
+            let every = Duration::from_secs_f64(1.0 / (rate * share));
+            for (turn, control) in (1..).zip(clients.iter().cycle()) {
+                tokio::time::sleep_until(times.measure + every * turn).await;
+                control.leave();
+            }
+        }
         _ => {}
     }
 }

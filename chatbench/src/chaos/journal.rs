@@ -26,6 +26,9 @@ pub struct Journal {
     /// From the moment a client might reconnect to its last recovered message, in microseconds.
     #[serde(with = "hdr")]
     pub recovery: Histogram<u64>,
+    /// From an attempt to come back to the answer to its log-in, of those that succeeded, in microseconds.
+    #[serde(with = "hdr")]
+    pub reconnect: Histogram<u64>,
     /// When the first cut client might reconnect, in nanoseconds of [`crate::clock`].
     pub first_floor_ns: u64,
     /// When the last cut client was back.
@@ -41,6 +44,7 @@ impl Default for Journal {
             reconnects: 0,
             failed: BTreeMap::new(),
             recovery: histogram(),
+            reconnect: histogram(),
             first_floor_ns: u64::MAX,
             last_back_ns: 0,
         }
@@ -54,6 +58,7 @@ impl Journal {
         self.reconnects += other.reconnects;
         // Both have the same bounds.
         let _ = self.recovery.add(&other.recovery);
+        let _ = self.reconnect.add(&other.reconnect);
         self.first_floor_ns = self.first_floor_ns.min(other.first_floor_ns);
         self.last_back_ns = self.last_back_ns.max(other.last_back_ns);
         for (mine, theirs) in [(&mut self.closed, other.closed), (&mut self.slow_closed, other.slow_closed)] {

@@ -1,4 +1,4 @@
-//! Trouble on purpose: connections cut at random or all at once, and clients that stop reading.
+//! Trouble on purpose: connections cut at random or all at once, clients that come and go, and clients that stop reading.
 //!
 //! Invariant: who is troubled, and when, follows from the seed and the options alone.
 
@@ -32,6 +32,13 @@ pub enum Chaos {
         /// How long they stay away.
         offline: Duration,
     },
+    /// `churn:RATE[,OFFLINE_S]`: receiving clients leave in turn, in order, so many a second, and come back.
+    Churn {
+        /// Leavings per second.
+        rate: f64,
+        /// How long who left stays away.
+        offline: Duration,
+    },
     /// `slow-reader[=SHARE%]`: this share of the receiving clients stops reading.
     SlowReader {
         /// In thousandths.
@@ -48,7 +55,7 @@ impl FromStr for Chaos {
         let bad = || {
             format!(
                 "{text:?} is no chaos; write jitter[:MEAN_S,OFFLINE_S], avalanche[:AT_S,OFFLINE_S], \
-                 slow-reader=10% or reconnect"
+                 churn:RATE[,OFFLINE_S], slow-reader=10% or reconnect"
             )
         };
         let split = text.split_once([':', '=']);
@@ -67,6 +74,12 @@ impl FromStr for Chaos {
                 }
                 let (at, offline) = two(rest)?;
                 Ok(Chaos::Avalanche { at: Some(at), offline: offline.unwrap_or(DEFAULT_OFFLINE) })
+            }
+            ("churn", Some(rest)) => {
+                let (rate, offline) =
+                    rest.split_once(',').map_or((rest, None), |(rate, rest)| (rate, Some(rest)));
+                let offline = offline.map_or(Ok(DEFAULT_OFFLINE), units::duration)?;
+                Ok(Chaos::Churn { rate: units::rate(rate)?, offline })
             }
             ("slow-reader", None) => Ok(Chaos::SlowReader { permille: DEFAULT_SLOW_PERMILLE }),
             ("slow-reader", Some(rest)) => {
@@ -93,6 +106,7 @@ impl fmt::Display for Chaos {
             Chaos::Avalanche { at: Some(at), offline } => {
                 write!(f, "avalanche:{},{}", at.as_secs_f64(), offline.as_secs_f64())
             }
+            Chaos::Churn { rate, offline } => write!(f, "churn:{rate},{}", offline.as_secs_f64()),
             Chaos::SlowReader { permille } => write!(f, "slow-reader={}%", f64::from(*permille) / 10.0),
             Chaos::Reconnect => f.write_str("reconnect"),
         }
@@ -129,7 +143,9 @@ impl Trouble {
                 Chaos::SlowReader { permille } if trouble.slow_permille == 0 => {
                     trouble.slow_permille = permille;
                 }
-                Chaos::Jitter { .. } | Chaos::Avalanche { .. } if trouble.cuts.is_none() => {
+                Chaos::Jitter { .. } | Chaos::Avalanche { .. } | Chaos::Churn { .. }
+                    if trouble.cuts.is_none() =>
+                {
                     trouble.cuts = Some(*option);
                 }
                 Chaos::Reconnect => {}
@@ -139,10 +155,24 @@ impl Trouble {
         Ok(trouble)
     }
 
+    /// The kinds, as `--chaos` names them.
+    pub fn words(&self) -> Vec<String> {
+        let slow = (self.slow_permille > 0).then_some(Chaos::SlowReader { permille: self.slow_permille });
+        let mut words: Vec<String> = self.cuts.iter().chain(&slow).map(ToString::to_string).collect();
+        if words.is_empty() && self.reconnects {
+            words.push(Chaos::Reconnect.to_string());
+        }
+        words
+    }
+
     /// How long a cut client stays away.
     pub fn offline(&self) -> Duration {
         match self.cuts {
-            Some(Chaos::Jitter { offline, .. } | Chaos::Avalanche { offline, .. }) => offline,
+            Some(
+                Chaos::Jitter { offline, .. }
+                | Chaos::Avalanche { offline, .. }
+                | Chaos::Churn { offline, .. },
+            ) => offline,
             _ => Duration::ZERO,
         }
     }
@@ -171,14 +201,27 @@ mod tests {
             ("avalanche", "avalanche:middle,2"),
             ("avalanche:3,1", "avalanche:3,1"),
             ("avalanche:middle,4", "avalanche:middle,4"),
+            ("churn:10/s", "churn:10,2"),
+            ("churn:0.5,100ms", "churn:0.5,0.1"),
             ("slow-reader=2.5%", "slow-reader=2.5%"),
             ("slow-reader", "slow-reader=10%"),
             ("reconnect", "reconnect"),
         ] {
             assert_eq!(text.parse::<Chaos>().unwrap().to_string(), written);
         }
-        for bad in ["", "storm", "jitter:x", "jitter:0", "slow-reader=10", "slow-reader=100%", "reconnect:1"]
-        {
+        for bad in [
+            "",
+            "storm",
+            "churn",
+            "churn:0",
+            "churn:x,1",
+            "churn:1,x",
+            "jitter:x",
+            "jitter:0",
+            "slow-reader=10",
+            "slow-reader=100%",
+            "reconnect:1",
+        ] {
             assert!(bad.parse::<Chaos>().is_err(), "{bad}");
         }
     }

@@ -10,7 +10,7 @@ use chat_protocol::session::Position;
 use tokio::time::Instant;
 
 use crate::client::task::Client;
-use crate::clock::{micros_between, now_ns};
+use crate::clock::{micros, micros_between, now_ns};
 use crate::login::{Heard, Times};
 use crate::wire::socket::{ABNORMAL, End};
 
@@ -50,7 +50,11 @@ impl Client {
         loop {
             self.turn = self.turn.wrapping_add(1);
             match self.attempt(floor_ns, Some(self.receiver.position(&self.follows))).await {
-                Ok(_) => break,
+                Ok(times) => {
+                    let us = micros(times.connect + times.login).max(1);
+                    self.flow.journal().reconnect.saturating_record(us);
+                    break;
+                }
                 Err(cause) => *self.flow.journal().failed.entry(cause).or_default() += 1,
             }
             tokio::time::sleep_until(Instant::now() + pause).await;

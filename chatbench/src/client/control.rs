@@ -19,6 +19,7 @@ pub struct Control {
     closed_to_sending: AtomicBool,
     heartbeat: AtomicBool,
     cut: AtomicBool,
+    leaves: AtomicBool,
     deaf: AtomicBool,
     stopped: AtomicBool,
     aborted: AtomicBool,
@@ -63,6 +64,17 @@ impl Control {
     pub fn cut(&self) {
         self.cut.store(true, Ordering::Release);
         self.waker.wake();
+    }
+
+    /// Close the connection in order, and come back.
+    pub fn leave(&self) {
+        self.leaves.store(true, Ordering::Release);
+        self.cut();
+    }
+
+    /// Whether the next end is to be in order; asks only once.
+    pub fn take_leave(&self) -> bool {
+        self.leaves.swap(false, Ordering::AcqRel)
     }
 
     /// Whether to drop the connection; asks only once.

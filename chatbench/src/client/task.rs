@@ -131,6 +131,7 @@ impl Client {
     fn note_back(&self, cut: bool) {
         // A cut that fell due while the client was away is not made up for.
         self.control.take_cut();
+        self.control.take_leave();
         let mut journal = self.flow.journal();
         journal.reconnects += 1;
         if cut {
@@ -144,8 +145,15 @@ impl Client {
             return Poll::Ready(Ending::Own);
         }
         if !self.closing && self.control.take_cut() {
-            if let Some(socket) = &self.socket {
-                socket.break_off();
+            let in_order = self.control.take_leave();
+            if let Some(socket) = &mut self.socket {
+                if in_order {
+                    socket.queue_close();
+                    // What does not fit into the empty queue of a socket at once is not waited for.
+                    let _ = socket.poll_flush(cx);
+                } else {
+                    socket.break_off();
+                }
             }
             return Poll::Ready(Ending::Cut);
         }

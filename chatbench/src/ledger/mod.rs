@@ -5,6 +5,8 @@
 mod books;
 pub mod paths;
 pub mod times;
+#[cfg(test)]
+mod truth;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;

@@ -112,7 +112,7 @@ impl Options {
             via: if args.via == Via::Ws { "ws" } else { "http" },
             senders: plan.senders,
             groups: (plan.shape == Shape::Groups).then_some(plan.groups),
-            chaos: args.chaos.iter().map(ToString::to_string).collect(),
+            chaos: plan.trouble.words(),
             rate_per_s: (!args.closed && args.stages.is_none()).then_some(args.rate),
             stages: args.stages.as_ref().map(ToString::to_string),
             arrival: (!args.closed).then_some(match args.arrival {

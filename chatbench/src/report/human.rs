@@ -53,6 +53,14 @@ pub fn text(report: &Report) -> String {
             ),
         );
     }
+    if let Some(drift) = &report.drift {
+        line(&mut out, "drift", &drift.text());
+    }
+    if let Some(floor) = &report.floor {
+        let ratios: Vec<String> =
+            floor.server_to_floor.iter().map(|(name, ratio)| format!("{name} {ratio:.2}")).collect();
+        line(&mut out, "floor", &format!("times that of a bare relay: {}", ratios.join(", ")));
+    }
     for judged in &report.thresholds {
         line(&mut out, "threshold", &format!("{} {}", if judged.ok { "ok  " } else { "FAIL" }, judged.words));
     }

@@ -4,9 +4,11 @@
 
 pub mod books;
 pub mod chaos;
+pub mod drift;
 pub mod environment;
 pub mod human;
 pub mod processes;
 pub mod result;
 pub mod series;
 pub mod times;
+pub mod validity;

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::harvest::Effort;
 use crate::process::Sample;
+use crate::report::series::Series;
 use crate::stage::Stage;
 
 /// CPU and memory.
@@ -21,6 +22,12 @@ pub struct Processes {
     pub servers: Vec<Usage>,
     /// CPU time of the servers for each delivery.
     pub server_cpu_us_per_delivery: Option<f64>,
+    /// Memory that the connections added to the servers, for each one.
+    pub server_kib_per_connection: Option<f64>,
+    /// Memory of the kernel's objects that the connections added to this host, for each one; both ends if both are here.
+    pub kernel_kib_per_connection: Option<f64>,
+    /// Commands of Redis for each accepted message.
+    pub redis_commands_per_message: Option<f64>,
     /// CPU time of the generator for each delivery.
     pub generator_cpu_us_per_delivery: Option<f64>,
 }
@@ -70,6 +77,9 @@ impl Processes {
                 .map(|(((before, from), to), pid)| usage(i64::from(*pid), before, from, to))
                 .collect(),
             server_cpu_us_per_delivery: None,
+            server_kib_per_connection: None,
+            kernel_kib_per_connection: None,
+            redis_commands_per_message: None,
             generator_cpu_us_per_delivery: None,
         }
     }
@@ -89,6 +99,26 @@ impl Processes {
             self.server_cpu_us_per_delivery = per(self.servers.iter().map(|server| server.cpu_us).sum());
         }
         self.generator_cpu_us_per_delivery = per(self.generator.cpu_us);
+    }
+
+    /// Works out what follows from the course of the run.
+    pub fn derive(&mut self, series: &Series, connections: u64) {
+        let hundredths = |value: f64| (value * 100.0).round() / 100.0;
+        self.server_kib_per_connection =
+            self.server_growth(connections).map(|bytes| hundredths(bytes / 1024.0));
+        let connected = series.points.iter().rfind(|point| point.phase != "close" && point.clients > 0);
+        if let (Some(point), true) = (connected, connections > 0) {
+            let grown = point.host.slab_kib as f64 - series.host_before.slab_kib as f64;
+            self.kernel_kib_per_connection = Some(hundredths(grown / connections as f64));
+        }
+        let working = series.points.iter().filter(|point| ["measure", "drain"].contains(&point.phase));
+        let (commands, messages) = working.fold((0, 0), |(commands, messages), point| {
+            let more = point.redis.map_or(0, |redis| redis.commands);
+            (commands + more, messages + point.accepted)
+        });
+        if commands > 0 && messages > 0 {
+            self.redis_commands_per_message = Some(hundredths(commands as f64 / messages as f64));
+        }
     }
 
     /// What the connections added to the generator's memory, for each one.

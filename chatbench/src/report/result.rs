@@ -10,6 +10,7 @@ use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
 use crate::crowd::Opening;
+use crate::floor::Floor;
 use crate::flow::Flow;
 use crate::harvest::Harvest;
 use crate::ledger::Ledger;
@@ -17,10 +18,12 @@ use crate::ledger::times::{Censored, Times};
 use crate::recorder::histogram;
 use crate::report::books::{Books, Rates};
 use crate::report::chaos::{self, ChaosReport};
+use crate::report::drift::Drift;
 use crate::report::environment::{Environment, Options};
 use crate::report::processes::Processes;
 use crate::report::series::Series;
 use crate::report::times::TimeSummary;
+use crate::report::validity::Validity;
 use crate::scenario::history::Pages;
 use crate::scenario::redpacket::outcome::RedPackets;
 use crate::stage::Stage;
@@ -66,6 +69,12 @@ pub struct Report {
     pub processes: Option<Processes>,
     /// Of `idle`.
     pub idle: Option<Idle>,
+    /// Whether the times are those of the server.
+    pub validity: Option<Validity>,
+    /// The same run against a relay.
+    pub floor: Option<Floor>,
+    /// Of `soak`.
+    pub drift: Option<Drift>,
     /// The course of the run.
     pub series: Option<Series>,
     /// The conditions.
@@ -161,6 +170,9 @@ impl Report {
             red_packets: None,
             processes: None,
             idle: None,
+            validity: None,
+            floor: None,
+            drift: None,
             series: None,
             censored: Censored::default(),
             thresholds: Vec::new(),
@@ -188,6 +200,7 @@ impl Report {
         self.connections.closed_by_server = ledger.closed_by_code.clone();
         self.chaos = ChaosReport::new(flow, ledger);
         self.distributions.insert("recovery_time", flow.journal().recovery.clone());
+        self.distributions.insert("reconnect_time", flow.journal().reconnect.clone());
         self.distributions.insert("back_time", chaos::back_time(flow, ledger));
     }
 
@@ -200,6 +213,12 @@ impl Report {
     /// The last steps: the server's state, the conditions, the interruption.
     pub async fn finish(&mut self, stage: &mut Stage) {
         self.series = stage.take_series().await;
+        if self.scenario == "soak" {
+            self.drift = self.series.as_ref().and_then(Drift::new);
+        }
+        if let (Some(processes), Some(series)) = (&mut self.processes, &self.series) {
+            processes.derive(series, u64::from(self.connections.connected));
+        }
         self.server_state[1] = stage.state_now().await;
         stage.progress.clear();
         let result = serde_json::to_value(&*self).unwrap_or_default();
@@ -222,6 +241,11 @@ impl Report {
         }
     }
 
+    /// The times of one metric.
+    pub fn distribution(&self, metric: &str) -> Option<&Histogram<u64>> {
+        self.distributions.get(metric)
+    }
+
     /// The times of all metrics, in the order they are named.
     pub fn times(&self) -> Vec<(&'static str, TimeSummary)> {
         let known = TIMES.iter().filter_map(|name| Some((*name, self.distributions.get(name)?)));
@@ -231,7 +255,7 @@ impl Report {
 
 impl Serialize for Report {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut result = serializer.serialize_struct("Report", 23)?;
+        let mut result = serializer.serialize_struct("Report", 26)?;
         result.serialize_field("schema", SCHEMA)?;
         result.serialize_field("scenario", self.scenario)?;
         result.serialize_field("run", &self.run)?;
@@ -254,6 +278,9 @@ impl Serialize for Report {
         result.serialize_field("red_packets", &self.red_packets)?;
         result.serialize_field("processes", &self.processes)?;
         result.serialize_field("idle", &self.idle)?;
+        result.serialize_field("validity", &self.validity)?;
+        result.serialize_field("floor", &self.floor)?;
+        result.serialize_field("drift", &self.drift)?;
         result.serialize_field("series", &self.series)?;
         let thresholds: Vec<_> = self.thresholds.iter().map(threshold_json).collect();
         result.serialize_field("thresholds", &thresholds)?;

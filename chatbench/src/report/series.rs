@@ -9,6 +9,8 @@ use serde::Serialize;
 pub struct Series {
     /// Length of an interval; the last of a part may be shorter.
     pub interval_ms: u64,
+    /// The kernel before the first connection.
+    pub host_before: HostPoint,
     /// In order.
     pub points: Vec<Point>,
 }

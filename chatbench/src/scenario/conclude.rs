@@ -2,18 +2,16 @@
 //!
 //! Invariant: a verdict is given on the merged books only; a run that was too slow to be a measurement says so.
 
-use std::collections::BTreeMap;
-
 use crate::args::{Scenario, TrafficArgs};
 use crate::failure::Failure;
-use crate::harvest::{Effort, Harvest};
+use crate::harvest::Harvest;
 use crate::ledger::{self, Ledger};
-use crate::probe;
 use crate::report::books::{Books, Rates};
 use crate::report::processes::Processes;
 use crate::report::result::{Idle, Report};
+use crate::report::validity::Validity;
 use crate::stage::Stage;
-use crate::units::{count_text, micros_text};
+use crate::units::count_text;
 use crate::verdict::{Judgement, Verdict};
 
 /// Share of the offered messages that must have been sent, and of the sent ones that must have been accepted.
@@ -42,7 +40,10 @@ pub async fn conclude(stage: &mut Stage, scenario: &Scenario, harvest: Harvest) 
             }
         }
         Scenario::Idle(args) => add_idle(&mut report, stage, harvest, args.allow_disconnects),
-        Scenario::Broadcast(args) | Scenario::Unicast(args) => add_traffic(&mut report, stage, args, harvest),
+        Scenario::Broadcast(args) | Scenario::Unicast(args) | Scenario::Soak(args) => {
+            add_traffic(&mut report, stage, args, harvest);
+        }
+        Scenario::Churn(args) => add_traffic(&mut report, stage, &args.traffic, harvest),
         Scenario::Group(args) => add_traffic(&mut report, stage, &args.traffic, harvest),
     }
     report.finish(stage).await;
@@ -74,7 +75,9 @@ fn add_traffic(report: &mut Report, stage: &Stage, args: &TrafficArgs, harvest: 
     report.options.add_traffic(args, &flow.plan, flow.window);
     report.add_chaos(flow, &ledger);
     let offered = flow.timetable.total().map(|total| total - flow.timetable.due_before(args.warmup));
-    judge(report, args, &ledger, &harvest.effort, offered);
+    let validity = Validity::new(&ledger, &harvest.effort, offered);
+    judge(report, args, flow.plan.trouble.reconnects, &ledger, &validity, offered);
+    report.validity = Some(validity);
     if !report.partial && harvest.outcomes < wanted {
         let reason = "a client failed inside the generator; its books are gone";
         report.judgement.add(Verdict::CouldNotRun, reason);
@@ -92,16 +95,23 @@ fn add_traffic(report: &mut Report, stage: &Stage, args: &TrafficArgs, harvest: 
     report.ledger = Some(Books::from(ledger));
 }
 
-fn judge(report: &mut Report, args: &TrafficArgs, ledger: &Ledger, effort: &Effort, offered: Option<u64>) {
+fn judge(
+    report: &mut Report,
+    args: &TrafficArgs,
+    troubled: bool,
+    ledger: &Ledger,
+    validity: &Validity,
+    offered: Option<u64>,
+) {
     let closed = report.connections.closed_text();
     let judgement = &mut report.judgement;
     for (what, count) in ledger.breaches() {
         judgement.add(Verdict::InvariantBroken, format!("{} deliveries {what}", count_text(count)));
     }
-    if !args.allow_disconnects && args.chaos.is_empty() && ledger.closed_by_server() > 0 {
+    if !args.allow_disconnects && !troubled && ledger.closed_by_server() > 0 {
         judgement.add(Verdict::InvariantBroken, closed);
     }
-    if !args.allow_disconnects && !args.chaos.is_empty() && ledger.absent > 0 {
+    if !args.allow_disconnects && troubled && ledger.absent > 0 {
         let absent = count_text(ledger.absent);
         judgement.add(Verdict::InvariantBroken, format!("{absent} clients were not back at the end"));
     }
@@ -114,10 +124,10 @@ fn judge(report: &mut Report, args: &TrafficArgs, ledger: &Ledger, effort: &Effo
         // What was cut short is no measurement, and its rate says nothing.
         return;
     }
-    judge_validity(judgement, ledger, effort, offered);
+    judge_validity(judgement, ledger, validity, offered);
 }
 
-fn judge_validity(judgement: &mut Judgement, ledger: &Ledger, effort: &Effort, offered: Option<u64>) {
+fn judge_validity(judgement: &mut Judgement, ledger: &Ledger, validity: &Validity, offered: Option<u64>) {
     let sent = ledger.measured.sent;
     if let Some(offered) = offered
         && (sent as f64) < offered as f64 * ENOUGH
@@ -136,16 +146,7 @@ fn judge_validity(judgement: &mut Judgement, ledger: &Ledger, effort: &Effort, o
         let why = ledger.first_refusal.as_deref().unwrap_or("no answer came");
         judgement.add(Verdict::Invalid, format!("{accepted} of {sent} sent messages were accepted: {why}"));
     }
-    let delays = BTreeMap::from([("while it measured", &effort.probe), ("before", &effort.probe_before)]);
-    for (when, probe) in delays {
-        let delay = probe.value_at_quantile(0.99);
-        if !probe.is_empty() && delay > probe::MAX_P99_US {
-            let reason = format!(
-                "the generator is saturated: its tasks waited {} at p99 for their turn {when} (bound {})",
-                micros_text(delay),
-                micros_text(probe::MAX_P99_US)
-            );
-            judgement.add(Verdict::Invalid, reason);
-        }
+    for reason in validity.saturated() {
+        judgement.add(Verdict::Invalid, reason);
     }
 }

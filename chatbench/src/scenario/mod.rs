@@ -9,7 +9,7 @@ pub mod run;
 use std::time::Duration;
 
 use crate::args::{CommonArgs, Scenario, TrafficArgs, Via};
-use crate::chaos::Trouble;
+use crate::chaos::{Chaos, Trouble};
 use crate::clock::micros;
 use crate::course::Work;
 use crate::failure::Failure;
@@ -33,8 +33,15 @@ pub fn flow(scenario: &Scenario, identity: &Identity) -> Result<Flow, Failure> {
         Scenario::Connect(_) | Scenario::Idle(_) | Scenario::History(_) | Scenario::Redpacket(_) => {
             Ok(silent_flow(scenario.common(), identity))
         }
-        Scenario::Broadcast(args) => {
+        Scenario::Broadcast(args) | Scenario::Soak(args) => {
             traffic_flow(args, identity, Shape::World, [clients, args.senders.unwrap_or(1), 1])
+        }
+        Scenario::Churn(args) => {
+            let counts = [clients, args.traffic.senders.unwrap_or(1), 1];
+            let mut flow = traffic_flow(&args.traffic, identity, Shape::World, counts)?;
+            let churn = Chaos::Churn { rate: args.churn_rate, offline: args.away };
+            flow.plan.trouble = Trouble::new(&[churn]).map_err(Failure::Usage)?;
+            Ok(flow)
         }
         Scenario::Unicast(args) => traffic_flow(args, identity, Shape::Pairs, [clients, clients, 1]),
         Scenario::Group(args) => {
@@ -50,7 +57,8 @@ pub fn work(scenario: &Scenario) -> Work<'_> {
     match scenario {
         Scenario::Connect(_) | Scenario::History(_) | Scenario::Redpacket(_) => Work::Connect,
         Scenario::Idle(args) => Work::Idle(args.duration),
-        Scenario::Broadcast(args) | Scenario::Unicast(args) => Work::Traffic(args),
+        Scenario::Broadcast(args) | Scenario::Unicast(args) | Scenario::Soak(args) => Work::Traffic(args),
+        Scenario::Churn(args) => Work::Traffic(&args.traffic),
         Scenario::Group(args) => Work::Traffic(&args.traffic),
     }
 }

@@ -48,6 +48,58 @@ pub fn parse(bytes: &[u8]) -> Result<Option<Parsed<'_>>, &'static str> {
     Ok(frame)
 }
 
+/// A frame of a client.
+#[derive(Debug)]
+pub struct FromClient {
+    /// Its text; empty when it is a control frame.
+    pub text: Vec<u8>,
+    /// Bytes of the frame, header included.
+    pub length: usize,
+    /// Whether it asks for the end.
+    pub is_close: bool,
+}
+
+/// The frame of a client at the start of `bytes`; `None` when more bytes are needed.
+///
+/// # Errors
+/// What the client did wrong.
+pub fn parse_masked(bytes: &[u8]) -> Result<Option<FromClient>, &'static str> {
+    let mut cursor = Cursor::new(bytes);
+    let header = FrameHeader::parse(&mut cursor).map_err(|_| "malformed frame header")?;
+    let Some((header, length)) = header else { return Ok(None) };
+    let mask = header.mask.ok_or("no mask")?;
+    if length > MAX_FRAME_BYTES {
+        return Err("frame larger than 256 KiB");
+    }
+    // Both are far below 4 GiB after the check.
+    let (start, length) = (cursor.position() as usize, length as usize);
+    let Some(payload) = bytes.get(start..start + length) else { return Ok(None) };
+    let text = match header.opcode {
+        OpCode::Data(_) => payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect(),
+        OpCode::Control(_) => Vec::new(),
+    };
+    let is_close = header.opcode == OpCode::Control(Control::Close);
+    Ok(Some(FromClient { text, length: start + length, is_close }))
+}
+
+/// A text frame of a server.
+pub fn unmasked_text(text: &[u8]) -> Vec<u8> {
+    unmasked(OpCode::Data(Data::Text), text)
+}
+
+/// A close frame of a server.
+pub fn unmasked_close(code: u16) -> Vec<u8> {
+    unmasked(OpCode::Control(Control::Close), &code.to_be_bytes())
+}
+
+fn unmasked(opcode: OpCode, payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(payload.len() + 10);
+    // Writing to a vector cannot fail.
+    let _ = FrameHeader { opcode, ..FrameHeader::default() }.format(payload.len() as u64, &mut out);
+    out.extend_from_slice(payload);
+    out
+}
+
 /// Appends a text frame.
 pub fn write_text(text: &str, out: &mut Vec<u8>) {
     write(OpCode::Data(Data::Text), text.as_bytes(), out);

@@ -9,6 +9,7 @@ mod chaos;
 mod double;
 mod exits;
 mod gate;
+mod loads;
 mod money;
 mod pages;
 mod post;

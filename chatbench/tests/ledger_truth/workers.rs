@@ -16,7 +16,7 @@ use crate::{MEASURED, NO_PATIENCE};
 const SHAPE: &str = "--rate 40/s --warmup 200ms --duration 500ms --workers 3";
 
 /// Runs the program itself, for only that can start workers; `meanwhile` gets its process id.
-async fn run(line: &str, faults: &[Fault], meanwhile: impl FnOnce(i32) + Send + 'static) -> Ran {
+pub async fn run(line: &str, faults: &[Fault], meanwhile: impl FnOnce(i32) + Send + 'static) -> Ran {
     let double = Double::start(faults).await;
     let folder = tempfile::tempdir().unwrap();
     let file: PathBuf = folder.path().join("result.json");
@@ -134,4 +134,23 @@ async fn an_interruption_reaches_the_workers_and_the_books_stay_exact() {
     assert!(ran.count("accepted") > 0);
     assert_eq!(ran.count("expected"), ran.count("accepted") * 7);
     assert_eq!(ran.count("delivered"), ran.count("expected"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_fault_in_ten_thousand_deliveries_is_found_by_any_number_of_workers() {
+    let faults = [
+        Fault::Lose { receiver: 17, offset: 60 },
+        Fault::Double { receiver: 3, offset: 90 },
+        Fault::Swap { receiver: 49, offset: 120 },
+    ];
+    for workers in [1, 4] {
+        let line = format!(
+            "broadcast --clients 50 --senders 2 --rate 200/s --warmup 200ms --duration 800ms --workers {workers} {NO_PATIENCE}"
+        );
+        let ran = run(&line, &faults, |_| {}).await;
+        assert_eq!(ran.code, 97, "{}\n{}", ran.out, ran.err);
+        assert!(ran.count("expected") >= 10_000, "{}", ran.out);
+        assert_eq!((ran.count("lost"), ran.count("duplicated"), ran.count("reordered")), (1, 1, 1));
+        assert_eq!(ran.count("delivered") + 1, ran.count("expected"));
+    }
 }

@@ -1,0 +1,167 @@
+//! The floor: the same run against a relay that does nothing but write, on the same machine at the same time.
+//!
+//! Invariant: the floor is measured before and after the server, with the same clients, and told as what it is.
+
+mod http;
+pub mod relay;
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+use crate::args::{Scenario, Via};
+use crate::failure::Failure;
+use crate::interrupt::Interrupt;
+use crate::recorder::histogram;
+use crate::report::result::Report;
+use crate::scenario::run;
+
+/// What a relay makes of the same run.
+#[derive(Debug, Serialize)]
+pub struct Floor {
+    /// Rounds against the relay, half of them before the server's and half after.
+    pub rounds: Vec<Round>,
+    /// The server's value divided by the relay's, by name of the value.
+    pub server_to_floor: std::collections::BTreeMap<&'static str, f64>,
+}
+
+/// One round against the relay.
+#[derive(Debug, Serialize)]
+pub struct Round {
+    /// Name of the run.
+    pub run: String,
+    /// Whether its times can be used.
+    pub valid: bool,
+    /// Half of the deliveries took no longer.
+    pub e2e_p50_us: Option<u64>,
+    /// 99 % of them took no longer.
+    pub e2e_p99_us: Option<u64>,
+    /// Deliveries.
+    pub deliveries_per_s: Option<f64>,
+    /// CPU time of the relay for each delivery.
+    pub server_cpu_us_per_delivery: Option<f64>,
+    /// CPU time of the generator for each delivery.
+    pub generator_cpu_us_per_delivery: Option<f64>,
+}
+
+/// A running relay; it ends when this is dropped.
+struct Relay {
+    child: Child,
+    server: chat_client::Server,
+}
+
+/// Runs the scenario against a relay, against the server, and against the relay again.
+///
+/// # Errors
+/// [`Failure`] when the relay does not start, or a run has nothing to report.
+pub async fn run(scenario: &Scenario, interrupt: Interrupt) -> Result<Report, Failure> {
+    let relay = Relay::start()?;
+    let bare = bare(scenario, &relay)?;
+    let before = Box::pin(run::run(&bare, interrupt.clone())).await?;
+    let mut report = Box::pin(run::run(scenario, interrupt.clone())).await?;
+    let after = Box::pin(run::run(&bare, interrupt)).await?;
+    let mut ratios = std::collections::BTreeMap::new();
+    for (name, metric, quantile) in [
+        ("ack_p50", "ack_time", 0.5),
+        ("ack_p99", "ack_time", 0.99),
+        ("e2e_p50", "e2e_time", 0.5),
+        ("e2e_p99", "e2e_time", 0.99),
+        ("service_p50", "service_time", 0.5),
+        ("fanout_p50", "fanout_time", 0.5),
+        ("fanout_p99", "fanout_time", 0.99),
+    ] {
+        let floor = merged(&[&before, &after], metric);
+        let Some(server) = report.distribution(metric).filter(|times| !times.is_empty()) else { continue };
+        if !floor.is_empty() {
+            let quotient =
+                server.value_at_quantile(quantile) as f64 / floor.value_at_quantile(quantile) as f64;
+            ratios.insert(name, (quotient * 100.0).round() / 100.0);
+        }
+    }
+    let rounds: Vec<Round> = [&before, &after].into_iter().map(Round::new).collect();
+    let cost = |round: &Round| round.server_cpu_us_per_delivery;
+    let mine = report.processes.as_ref().and_then(|processes| processes.server_cpu_us_per_delivery);
+    if let (Some(server), [Some(first), Some(second)]) = (mine, [cost(&rounds[0]), cost(&rounds[1])])
+        && first + second > 0.0
+    {
+        ratios.insert("server_cpu_per_delivery", (server * 200.0 / (first + second)).round() / 100.0);
+    }
+    report.floor = Some(Floor { rounds, server_to_floor: ratios });
+    Ok(report)
+}
+
+/// The scenario for a relay: half as long, without conditions, and not written anywhere.
+fn bare(scenario: &Scenario, relay: &Relay) -> Result<Scenario, Failure> {
+    let mut bare = scenario.clone();
+    let traffic = match &mut bare {
+        Scenario::Broadcast(args) | Scenario::Unicast(args) | Scenario::Soak(args) => args,
+        Scenario::Group(args) => &mut args.traffic,
+        _ => return Err(Failure::Usage("--floor: for scenarios that send messages".to_owned())),
+    };
+    if traffic.via == Via::Http || !traffic.chaos.is_empty() || traffic.stages.is_some() {
+        let words = "--floor: a relay knows no HTTP messages, no recovery, and is measured at one rate: leave out \
+                     --via http, --chaos and --stages";
+        return Err(Failure::Usage(words.to_owned()));
+    }
+    traffic.duration /= 2;
+    let common = bare.common_mut();
+    common.server = vec![relay.server.clone()];
+    common.pid = Vec::new();
+    common.redis = None;
+    common.thresholds = Vec::new();
+    (common.quiet, common.floor) = (true, false);
+    Ok(bare)
+}
+
+fn merged(reports: &[&Report], metric: &str) -> Histogram<u64> {
+    let mut sum = histogram();
+    for times in reports.iter().filter_map(|report| report.distribution(metric)) {
+        // All have the same bounds.
+        let _ = sum.add(times);
+    }
+    sum
+}
+
+impl Round {
+    fn new(report: &Report) -> Self {
+        let e2e = report.distribution("e2e_time").filter(|times| !times.is_empty());
+        let processes = report.processes.as_ref();
+        Self {
+            run: report.run.clone(),
+            valid: report.judgement.valid,
+            e2e_p50_us: e2e.map(|times| times.value_at_quantile(0.5)),
+            e2e_p99_us: e2e.map(|times| times.value_at_quantile(0.99)),
+            deliveries_per_s: report.rates.as_ref().map(|rates| rates.deliveries_per_s),
+            server_cpu_us_per_delivery: processes.and_then(|cost| cost.server_cpu_us_per_delivery),
+            generator_cpu_us_per_delivery: processes.and_then(|cost| cost.generator_cpu_us_per_delivery),
+        }
+    }
+}
+
+impl Relay {
+    fn start() -> Result<Self, Failure> {
+        let failed = |cause: String| {
+            Failure::could_not_run(format!("the relay does not start: {cause}"), "check `ulimit -u`")
+        };
+        let program = std::env::current_exe().map_err(|error| failed(error.to_string()))?;
+        let mut command = Command::new(program);
+        command.arg("relay").stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
+        let mut line = String::new();
+        if let Some(output) = child.stdout.take() {
+            let _ = BufReader::new(output).read_line(&mut line);
+        }
+        let server = format!("http://127.0.0.1:{}", line.trim()).parse();
+        let server = server.map_err(|_| failed(format!("it said {line:?}")))?;
+        Ok(Self { child, server })
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

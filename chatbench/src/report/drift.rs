@@ -1,0 +1,128 @@
+//! What grew in the course of a long run.
+//!
+//! Invariant: of the measured part alone, and only with enough points for a line.
+
+use serde::Serialize;
+
+use crate::report::series::{Point, Series};
+
+/// Fewer points make no line.
+const FEWEST: usize = 8;
+
+/// See the file's head.
+#[derive(Debug, Serialize)]
+pub struct Drift {
+    /// Memory of all servers.
+    pub server_rss_kib_per_hour: Option<f64>,
+    /// Open files of all servers.
+    pub server_files_per_hour: Option<f64>,
+    /// Memory of the generator; its books grow with every message.
+    pub generator_rss_kib_per_hour: Option<f64>,
+    /// The median of the p99 of the points of the first quarter.
+    pub response_p99_first_quarter_us: Option<u64>,
+    /// The same of the last quarter.
+    pub response_p99_last_quarter_us: Option<u64>,
+}
+
+impl Drift {
+    /// Of a course; none when it is too short.
+    pub fn new(series: &Series) -> Option<Self> {
+        let points: Vec<&Point> = series.points.iter().filter(|point| point.phase == "measure").collect();
+        if points.len() < FEWEST {
+            return None;
+        }
+        let servers = |of: fn(&crate::report::series::ServerPoint) -> u64| {
+            slope(&points, |point| {
+                (!point.servers.is_empty()).then(|| point.servers.iter().map(of).sum::<u64>() as f64)
+            })
+        };
+        let quarter = points.len() / 4;
+        Some(Self {
+            server_rss_kib_per_hour: servers(|server| server.rss_kib),
+            server_files_per_hour: servers(|server| server.files),
+            generator_rss_kib_per_hour: slope(&points, |point| Some(point.generator_rss_kib? as f64)),
+            response_p99_first_quarter_us: median(&points[..quarter]),
+            response_p99_last_quarter_us: median(&points[points.len() - quarter..]),
+        })
+    }
+
+    /// For a reader.
+    pub fn text(&self) -> String {
+        let per_hour =
+            |value: Option<f64>| value.map_or("unknown".to_owned(), |kib| format!("{kib:+.0} KiB/h"));
+        let us = |value: Option<u64>| value.map_or("unknown".to_owned(), crate::units::micros_text);
+        format!(
+            "server memory {}, generator {}, response p99 {} in the first quarter, {} in the last",
+            per_hour(self.server_rss_kib_per_hour),
+            per_hour(self.generator_rss_kib_per_hour),
+            us(self.response_p99_first_quarter_us),
+            us(self.response_p99_last_quarter_us)
+        )
+    }
+}
+
+/// The slope of the line with the least squares, for each hour.
+fn slope(points: &[&Point], value: impl Fn(&Point) -> Option<f64>) -> Option<f64> {
+    let known: Vec<(f64, f64)> =
+        points.iter().filter_map(|point| Some((point.t_ms as f64 / 3.6e6, value(point)?))).collect();
+    if known.len() < FEWEST {
+        return None;
+    }
+    let count = known.len() as f64;
+    let (x, y) = known.iter().fold((0.0, 0.0), |(x, y), point| (x + point.0 / count, y + point.1 / count));
+    let (over, under) = known.iter().fold((0.0, 0.0), |(over, under), point| {
+        (over + (point.0 - x) * (point.1 - y), under + (point.0 - x).powi(2))
+    });
+    (under > 0.0).then(|| (over / under * 10.0).round() / 10.0)
+}
+
+fn median(points: &[&Point]) -> Option<u64> {
+    let mut known: Vec<u64> = points.iter().filter_map(|point| point.response_p99_us).collect();
+    known.sort_unstable();
+    known.get(known.len() / 2).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::series::{HostPoint, ServerPoint};
+
+    fn point(second: u64) -> Point {
+        Point {
+            t_ms: second * 1000,
+            phase: "measure",
+            clients: 1,
+            offered: None,
+            sent: 0,
+            accepted: 0,
+            delivered: 0,
+            response_p50_us: None,
+            response_p99_us: Some(100 + second),
+            response_max_us: None,
+            generator_cpu_percent: None,
+            generator_rss_kib: None,
+            generator_delay_max_us: 0,
+            servers: vec![ServerPoint {
+                pid: 1,
+                cpu_percent: None,
+                rss_kib: 1000 + 2 * second,
+                files: 9,
+                sockets_kib: None,
+            }],
+            redis: None,
+            host: HostPoint::default(),
+        }
+    }
+
+    #[test]
+    fn a_leak_of_2_kib_a_second_is_7200_an_hour() {
+        let series = Series { points: (0..40).map(point).collect(), ..Series::default() };
+        let drift = Drift::new(&series).unwrap();
+        assert_eq!(drift.server_rss_kib_per_hour, Some(7200.0));
+        assert_eq!((drift.server_files_per_hour, drift.generator_rss_kib_per_hour), (Some(0.0), None));
+        assert_eq!(drift.response_p99_first_quarter_us, Some(105));
+        assert_eq!(drift.response_p99_last_quarter_us, Some(135));
+        let short = Series { points: (0..7).map(point).collect(), ..Series::default() };
+        assert!(Drift::new(&short).is_none());
+    }
+}

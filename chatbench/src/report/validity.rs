@@ -1,0 +1,74 @@
+//! Whether a run is a measurement of the server or of the generator.
+//!
+//! Invariant: what spoils the times is named here with its number and its bound; a bad verdict about the server is
+//! never made of it.
+
+use serde::Serialize;
+
+use crate::harvest::Effort;
+use crate::ledger::Ledger;
+use crate::probe::MAX_P99_US;
+use crate::units::micros_text;
+
+/// Share of its CPUs above which the generator has none left.
+const MOST_CPU: f64 = 0.95;
+
+/// See the file's head.
+#[derive(Debug, Serialize)]
+pub struct Validity {
+    /// Sent messages as a share of the offered ones; null without a schedule.
+    pub achieved_share: Option<f64>,
+    /// Offered messages that were never sent; null without a schedule.
+    pub dropped: Option<u64>,
+    /// CPU time of the generator as a share of what its threads could have had.
+    pub generator_cpu_share: f64,
+    /// Delay of a task that should run at a set time, at p99, before the first message.
+    pub delay_before_p99_us: Option<u64>,
+    /// The same while messages were sent and came.
+    pub delay_p99_us: Option<u64>,
+    /// The same after the last one.
+    pub delay_after_p99_us: Option<u64>,
+}
+
+impl Validity {
+    /// Of one run, in which the schedule offered so many messages.
+    pub fn new(ledger: &Ledger, effort: &Effort, offered: Option<u64>) -> Self {
+        let cpu_us = effort.own[2].cpu_us.saturating_sub(effort.own[1].cpu_us) as f64;
+        let could_us = effort.measured_ns as f64 / 1e3 * f64::from(effort.threads.max(1));
+        let share = |part: f64| (part * 10_000.0).round() / 10_000.0;
+        let p99 =
+            |probe: &hdrhistogram::Histogram<u64>| (!probe.is_empty()).then(|| probe.value_at_quantile(0.99));
+        let sent = ledger.measured.sent;
+        Self {
+            achieved_share: offered.filter(|offered| *offered > 0).map(|of| share(sent as f64 / of as f64)),
+            dropped: offered.map(|offered| offered.saturating_sub(sent)),
+            generator_cpu_share: if could_us > 0.0 { share(cpu_us / could_us) } else { 0.0 },
+            delay_before_p99_us: p99(&effort.probe_before),
+            delay_p99_us: p99(&effort.probe),
+            delay_after_p99_us: p99(&effort.probe_after),
+        }
+    }
+
+    /// Why the generator spoilt the run, if it did.
+    pub fn saturated(&self) -> Vec<String> {
+        let bound = micros_text(MAX_P99_US);
+        let mut reasons = Vec::new();
+        for (delay, when) in
+            [(self.delay_before_p99_us, "before the run"), (self.delay_p99_us, "during the run")]
+        {
+            if let Some(delay) = delay.filter(|delay| *delay > MAX_P99_US) {
+                let delay = micros_text(delay);
+                reasons.push(format!(
+                    "the generator is saturated: its tasks waited {delay} at p99 for their turn {when} (bound {bound})"
+                ));
+            }
+        }
+        if self.generator_cpu_share > MOST_CPU {
+            let percent = self.generator_cpu_share * 100.0;
+            reasons.push(format!(
+                "the generator is saturated: it used {percent:.0} % of its CPUs; more --workers?"
+            ));
+        }
+        reasons
+    }
+}
