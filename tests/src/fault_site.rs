@@ -79,10 +79,12 @@ impl FaultSite {
     }
 
     fn renew(&self) {
-        *self.ways.lock() = self.nodes.iter().map(Node::http).collect();
+        let nodes = self.nodes.iter().zip(&self.arguments);
+        let open = nodes.filter(|(_, arguments)| !arguments.iter().any(|argument| argument == "settler"));
+        *self.ways.lock() = open.map(|(node, _)| node.http()).collect();
     }
 
-    /// The ways to all nodes, also to those that were killed.
+    /// The ways to all nodes that take clients, also to those that were killed.
     #[must_use]
     pub fn ways(&self) -> Ways {
         self.ways.clone()
@@ -113,9 +115,9 @@ impl FaultSite {
         self.renew();
     }
 
-    /// Ends a node at once and starts it with further arguments on the same stores.
-    pub async fn restart_with(&mut self, index: usize, more: &[&str]) {
-        self.arguments[index].extend(more.iter().map(|argument| (*argument).to_owned()));
+    /// Ends a node at once and starts it without some of its arguments.
+    pub async fn restart_without(&mut self, index: usize, gone: &[&str]) {
+        self.arguments[index].retain(|argument| !gone.contains(&argument.as_str()));
         self.restart(index).await;
     }
 
