@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -11,6 +11,7 @@ use super::Base;
 use super::engine::{self, Engine, Purse};
 use crate::chat::Chat;
 use crate::config::{Config, LedgerPlace, redacted};
+use crate::keys::Keys;
 use crate::money::Money;
 use crate::money::audit::Auditor;
 use crate::money::keeper::Keeper;
@@ -18,6 +19,8 @@ use crate::money::ledger::Ledger;
 use crate::money::ledger::embedded::EmbeddedLedger;
 use crate::money::ledger::postgres::PostgresLedger;
 use crate::money::red_packet::RedPackets;
+use crate::money::settlement::rabbitmq::RabbitQueue;
+use crate::money::settlement::relay::Relay;
 use crate::money::settlement::worker::Worker;
 
 /// How long a stop waits for settlements in hand; whatever is left is settled later.
@@ -48,7 +51,16 @@ impl Treasury {
         };
         let Purse { packets, outbox } = purse;
         let mut treasury = Self::default();
-        let (queue, queues) = (outbox.clone(), vec![outbox.clone()]);
+        let mut queues = vec![outbox.clone()];
+        let mut queue = outbox.clone();
+        if !config.serve.amqp.is_empty() {
+            let rabbit = rabbit(config).await?;
+            let relay = Relay::new(outbox.clone(), rabbit.clone());
+            let stop = treasury.stop.clone();
+            treasury.tasks.push(tokio::spawn(async move { relay.run(stop).await }));
+            queues.push(rabbit.clone());
+            queue = rabbit;
+        }
         let red_packets = Arc::new(RedPackets::new(
             (packets.clone(), ledger.clone()),
             chat.clone(),
@@ -92,4 +104,11 @@ async fn ledger(config: &Config, base: &Base) -> anyhow::Result<Option<Arc<dyn L
         LedgerPlace::File(file) => EmbeddedLedger::open_file(&file, clock).map_err(refuse)?,
         LedgerPlace::Postgres(url) => PostgresLedger::connect(&url, clock).await.map_err(refuse)?,
     }))
+}
+
+async fn rabbit(config: &Config) -> anyhow::Result<Arc<RabbitQueue>> {
+    let url = config.serve.amqp.as_str();
+    let rabbit = RabbitQueue::open(url, &Keys::new(&config.serve.redis_prefix)?).await;
+    let rabbit = rabbit.with_context(|| format!("cannot use RabbitMQ at {}", redacted(url)))?;
+    Ok(Arc::new(rabbit))
 }

@@ -9,6 +9,7 @@ use super::{Config, Role, Serve};
 use crate::broker::redis::link::client;
 use crate::keys::Keys;
 use crate::money::ledger::postgres;
+use crate::money::settlement::rabbitmq;
 
 /// Where the ledger is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,14 +62,18 @@ impl Config {
     }
 
     fn check_money(&self) -> Result<(), String> {
-        let Serve { redis, ledger, role, .. } = &self.serve;
+        let Serve { redis, ledger, amqp, role, .. } = &self.serve;
         match self.ledger()? {
             LedgerPlace::Postgres(url) => postgres::check_url(&url)
                 .map_err(|error| format!("ledger = {:?}: {error}", redacted(ledger)))?,
-            LedgerPlace::None if *role == Role::Settler => {
-                return Err("role = \"settler\" needs a ledger; give --ledger postgres://…".to_owned());
+            LedgerPlace::None if !amqp.is_empty() || *role == Role::Settler => {
+                let needs = if amqp.is_empty() { "role = \"settler\"" } else { "amqp" };
+                return Err(format!("{needs} needs a ledger; give --ledger postgres://…"));
             }
             _ => {}
+        }
+        if !amqp.is_empty() {
+            rabbitmq::check_url(amqp).map_err(|error| format!("amqp = {:?}: {error}", redacted(amqp)))?;
         }
         if *role == Role::Settler && redis.is_empty() {
             return Err("role = \"settler\" needs the packets of other nodes; give --redis URL".to_owned());
@@ -165,27 +170,30 @@ mod tests {
 
     #[test]
     fn money_needs_what_it_needs() {
-        let money = |redis: &str, ledger: &str| {
+        let money = |redis: &str, ledger: &str, amqp: &str| {
             let mut config = Config::default();
             (config.serve.redis, config.serve.ledger) = (redis.to_owned(), ledger.to_owned());
+            config.serve.amqp = amqp.to_owned();
             config
         };
-        let (redis, postgres) = ("redis://h", "postgres://u:secret@h/d");
-        assert_eq!(money("", "").ledger(), Ok(LedgerPlace::Own));
-        assert_eq!(money(redis, "").ledger(), Ok(LedgerPlace::None));
-        assert_eq!(money("", "sqlite:/a/b").ledger(), Ok(LedgerPlace::File("/a/b".into())));
-        assert_eq!(money(redis, postgres).check(), Ok(()));
-        let mut settler = money("", postgres);
+        let (redis, postgres, amqp) = ("redis://h", "postgres://u:secret@h/d", "amqp://u:secret@h");
+        assert_eq!(money("", "", "").ledger(), Ok(LedgerPlace::Own));
+        assert_eq!(money(redis, "", "").ledger(), Ok(LedgerPlace::None));
+        assert_eq!(money("", "sqlite:/a/b", "").ledger(), Ok(LedgerPlace::File("/a/b".into())));
+        assert_eq!(money(redis, postgres, amqp).check(), Ok(()));
+        let mut settler = money("", postgres, "");
         settler.serve.role = Role::Settler;
         for (config, named) in [
-            (money("", "mysql://u:secret@h"), "ledger"),
-            (money("", "sqlite:"), "ledger"),
+            (money("", "mysql://u:secret@h", ""), "ledger"),
+            (money("", "sqlite:", ""), "ledger"),
+            (money(redis, "", amqp), "amqp"),
+            (money("", "", "http://u:secret@h"), "amqp"),
             (settler, "--redis"),
         ] {
             let refused = config.check().unwrap_err();
             assert!(refused.contains(named) && !refused.contains("secret"), "{refused}");
         }
-        let shown = money(redis, postgres).to_toml();
+        let shown = money(redis, postgres, amqp).to_toml();
         assert!(!shown.contains("secret"), "{shown}");
     }
 }

@@ -79,6 +79,9 @@ settings! {
         /// Where wallets are kept: sqlite:FILE, or postgres://…, which nodes share; alone, a node has a file of its own
         #[arg(long, env = "CHATD_LEDGER", value_name = "URL")]
         ledger: String = String::new(),
+        /// RabbitMQ that settlements travel over, such as amqp://127.0.0.1:5672; without it, the engine's own queue
+        #[arg(long, env = "CHATD_AMQP", value_name = "URL")]
+        amqp: String = String::new(),
         /// What the node does: all, or settler (applies settlements over Redis and takes no clients)
         #[arg(long, env = "CHATD_ROLE", value_parser = parse_role, value_name = "ROLE")]
         role: Role = Role::All,
@@ -230,7 +233,7 @@ impl Config {
     #[must_use]
     pub fn to_toml(&self) -> String {
         let mut shown = self.clone();
-        for url in [&mut shown.serve.redis, &mut shown.serve.ledger] {
+        for url in [&mut shown.serve.redis, &mut shown.serve.ledger, &mut shown.serve.amqp] {
             *url = redacted(url);
         }
         toml::to_string(&shown).unwrap_or_default()
