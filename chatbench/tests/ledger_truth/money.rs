@@ -63,6 +63,8 @@ async fn a_rest_comes_back_or_stays_open() {
     let ran = bench(&PLENTY.replace("5s", "200ms"), &[Fault::Money(Cheat::KeepOpen)]).await;
     assert_eq!(ran.code, 96, "{}", ran.out);
     assert!(ran.out.contains("--await-refund"), "{}", ran.out);
+    let ran = cheated(&PLENTY.replace("5s", "200ms"), Cheat::KeepRest).await;
+    assert!(ran.out.contains("its rest had not gone back"), "{}", ran.out);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -113,7 +115,7 @@ async fn a_trace_names_packet_user_and_both_sides() {
     let ran = cheated(&format!("{SCARCE} --hot"), Cheat::PaidShort { share: 4 }).await;
     let found = ran.json["red_packets"]["first_discrepancies"].as_array().expect("a list");
     let trace = found.iter().find(|one| one["rule"] == "settlement").expect("a settlement");
-    assert_eq!(trace["packet"], "packet-0", "{trace}");
+    assert!(trace["packet"].as_str().is_some_and(|packet| packet.starts_with("packet-")), "{trace}");
     assert!(trace["user"].as_str().is_some_and(|user| user.starts_with("bench-")), "{trace}");
     assert_eq!(trace["expected"], "a transfer grab of 100", "{trace}");
     assert!(

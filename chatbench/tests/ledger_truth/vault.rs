@@ -36,6 +36,8 @@ pub enum Cheat {
     PaidTwice { share: usize },
     /// A share comes with a cent less.
     PaidShort { share: usize },
+    /// An expired packet keeps its rest.
+    KeepRest,
     /// A refund lacks a cent.
     ShortRefund,
     /// A refund does not come.
@@ -56,6 +58,7 @@ struct Packet {
     shares: Vec<u64>,
     winners: Vec<(u64, String, u64)>,
     is_expired: bool,
+    keeps: bool,
 }
 
 /// All money.
@@ -206,6 +209,10 @@ impl Vault {
             return;
         }
         packet.is_expired = true;
+        packet.keeps = self.cheat == Some(Cheat::KeepRest);
+        if packet.keeps {
+            return;
+        }
         let from = packet.from.clone();
         let short = i64::from(self.cheats(Cheat::ShortRefund));
         if !self.cheats(Cheat::NoRefund) {
@@ -217,7 +224,7 @@ impl Vault {
     fn sums(packet: &Packet) -> (u64, u64, u64) {
         let grabbed = packet.winners.iter().map(|(_, _, amount)| amount).sum();
         let rest = packet.shares.iter().skip(packet.winners.len()).sum();
-        if packet.is_expired { (grabbed, rest, 0) } else { (grabbed, 0, rest) }
+        if packet.is_expired && !packet.keeps { (grabbed, rest, 0) } else { (grabbed, 0, rest) }
     }
 
     fn detail(&mut self, body: &Value) -> Value {

@@ -19,7 +19,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::Instant;
 
 use crate::args::redpacket::RedPacketArgs;
-use crate::clock::nanos;
+use crate::clock::now_ns;
 use crate::failure::Failure;
 use crate::stage::Stage;
 
@@ -69,6 +69,17 @@ pub struct Books {
     pub wallets: Vec<Wallet>,
     /// The server's own proof.
     pub audit: AuditResponse,
+}
+
+/// What became of the shares nobody took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rest {
+    /// They go, or have gone, back.
+    GoesBack,
+    /// They do not go back although the packet has expired.
+    Stays,
+    /// The packet did not expire in time.
+    StillOpen,
 }
 
 /// The operator.
@@ -148,40 +159,46 @@ impl<'a> Bank<'a> {
         Ok(Packet { id, from, total, count, mode })
     }
 
-    /// Waits until no packet is open; false when that did not come in time.
+    /// Waits until every packet has expired and its rest is on the way back, unless all shares are taken.
     ///
     /// # Errors
     /// As [`Bank::books`].
-    pub async fn await_expiry(&self, packets: &[Packet], longest: Duration) -> Result<bool, Failure> {
+    pub async fn await_expiry(&self, packets: &[Packet], longest: Duration) -> Result<Rest, Failure> {
         let until = Instant::now() + longest;
         for packet in packets {
             loop {
-                let state = self.detail_page(&packet.id, None).await?.state;
-                if state != State::Open {
-                    break;
-                }
+                let page = self.detail_page(&packet.id, None).await?;
+                let rest = match page.state {
+                    State::Open => Rest::StillOpen,
+                    State::Expired if page.open > 0 => Rest::Stays,
+                    State::Empty | State::Expired => break,
+                };
                 if Instant::now() >= until || self.stage.interrupt.came() {
-                    return Ok(false);
+                    return Ok(rest);
                 }
                 tokio::time::sleep(LOOK * 5).await;
             }
         }
-        Ok(true)
+        Ok(Rest::GoesBack)
     }
 
-    /// Waits until the ledger has settled everything; gives how long that took in nanoseconds, none when it had not.
+    /// Waits until the ledger has settled everything; gives the moment when that was seen, none when it was not in time.
     ///
     /// # Errors
     /// As [`Bank::books`].
     pub async fn settle(&self) -> Result<Option<u64>, Failure> {
         let begun = Instant::now();
-        while self.audit().await?.unsettled > 0 {
+        loop {
+            let asked = Instant::now();
+            if self.audit().await?.unsettled == 0 {
+                return Ok(Some(now_ns()));
+            }
             if begun.elapsed() >= self.args.drain {
                 return Ok(None);
             }
-            tokio::time::sleep(LOOK).await;
+            // An audit looks at every packet: half of the time is left to the settling.
+            tokio::time::sleep(asked.elapsed().max(LOOK)).await;
         }
-        Ok(Some(nanos(begun.elapsed())))
     }
 
     /// The server's books.

@@ -89,8 +89,8 @@ impl Claimant {
         }
     }
 
-    /// Waits, grabs, and gives what it saw.
-    pub async fn run(mut self) -> Record {
+    /// Waits, grabs, and gives what it saw, with the connection that is still open.
+    pub async fn run(mut self) -> (Record, Option<Line>) {
         if self.wait().await {
             self.grab().await;
         }
@@ -99,11 +99,7 @@ impl Claimant {
             self.record.given_up += 1;
         }
         self.record.given_up += self.again.len() as u64;
-        if let Some(line) = self.line.take() {
-            self.room.left();
-            line.close().await;
-        }
-        self.record
+        (self.record, self.line)
     }
 
     /// Reads what the server sends until the release; false when it never comes.
@@ -275,7 +271,9 @@ impl Claimant {
             }
             Answer::Gone(cause) => {
                 self.record.note(|| cause);
-                self.turn += 1;
+                if let Some(line) = &mut self.line {
+                    line.turn();
+                }
                 self.lost(&pending);
                 self.repeat(&pending, true, PAUSE);
             }

@@ -30,7 +30,7 @@ pub struct Part {
 pub struct Fairness {
     /// The tenths.
     pub by_arrival: Vec<Part>,
-    /// Sum of the squared distances of the parts' means from the mean, in units of their variance; about 9 by chance.
+    /// Sum of the squared distances of the parts' means from the mean, in units of their variances; about 9 by chance.
     pub chi_square: f64,
 }
 
@@ -50,8 +50,13 @@ pub fn of(details: &[DetailResponse]) -> Option<Fairness> {
     }
     let mean = |shares: &[f64]| shares.iter().sum::<f64>() / shares.len() as f64;
     let middle = mean(&all);
-    let variance = all.iter().map(|share| (share - middle).powi(2)).sum::<f64>() / all.len() as f64;
-    let distance = |part: &Vec<f64>| (mean(part) - middle).powi(2) * part.len() as f64 / variance.max(1e-12);
+    // Each part has a spread of its own: methods of sharing out may give late winners a wider one.
+    let distance = |part: &Vec<f64>| {
+        let middle_of_part = mean(part);
+        let spread =
+            part.iter().map(|share| (share - middle_of_part).powi(2)).sum::<f64>() / part.len() as f64;
+        (middle_of_part - middle).powi(2) * part.len() as f64 / spread.max(1e-12)
+    };
     let rounded = |value: f64| (value * 1000.0).round() / 1000.0;
     let by_arrival = parts.iter().map(|part| Part {
         shares: part.len() as u64,

@@ -2,6 +2,7 @@
 //!
 //! Invariant: a grab whose answer did not come is named when the line breaks, never forgotten.
 
+use std::sync::Arc;
 use std::task::Poll;
 
 use chat_client::{Error, Http};
@@ -30,8 +31,15 @@ pub enum Answer {
 pub enum Line {
     /// A connection.
     Ws(Box<Socket>),
-    /// A client of the server and the requests under way.
-    Http(Http, FuturesUnordered<BoxFuture<'static, (u32, Answer)>>),
+    /// Requests under way.
+    Http {
+        /// All servers.
+        servers: Arc<[Http]>,
+        /// Which of them is asked, counted around.
+        turn: usize,
+        /// What was not answered yet.
+        under_way: FuturesUnordered<BoxFuture<'static, (u32, Answer)>>,
+    },
 }
 
 /// The name of a grab's request.
@@ -48,10 +56,17 @@ impl Line {
                 let frame = json!({"seq": name(sequence), "cmd": "redPacket/grab", "data": data});
                 socket.queue_text(&frame.to_string());
             }
-            Line::Http(http, under_way) => {
-                let (http, grab) = (http.clone(), grab.clone());
+            Line::Http { servers, turn, under_way } => {
+                let (http, grab) = (servers[*turn % servers.len()].clone(), grab.clone());
                 under_way.push(Box::pin(async move { (sequence, post(&http, &grab).await) }));
             }
+        }
+    }
+
+    /// Asks the next server from now on, where that needs no log-in.
+    pub fn turn(&mut self) {
+        if let Line::Http { turn, .. } = self {
+            *turn = turn.wrapping_add(1);
         }
     }
 
@@ -69,7 +84,7 @@ impl Line {
     pub async fn hear(&mut self) -> Result<Vec<(u32, Answer)>, End> {
         match self {
             Line::Ws(socket) => hear(socket).await,
-            Line::Http(_, under_way) => match under_way.next().await {
+            Line::Http { under_way, .. } => match under_way.next().await {
                 Some(answer) => Ok(vec![answer]),
                 None => std::future::pending().await,
             },
@@ -83,7 +98,7 @@ impl Line {
     pub async fn flush(&mut self) -> Result<(), End> {
         match self {
             Line::Ws(socket) => std::future::poll_fn(|cx| socket.poll_flush(cx)).await,
-            Line::Http(..) => Ok(()),
+            Line::Http { .. } => Ok(()),
         }
     }
 

@@ -37,8 +37,9 @@ use crate::stage::Stage;
 use crate::units::{count_text, micros_text};
 use crate::verdict::Verdict;
 use agenda::Agenda;
-use bank::{Bank, Packet};
-use outcome::{GrabTimes, RedPackets, tenths};
+use bank::{Bank, Packet, Rest};
+use line::Line;
+use outcome::{GrabTimes, RedPackets};
 use record::Record;
 use room::{Claimants, Layout, Room};
 use truth::Case;
@@ -54,6 +55,7 @@ const ENOUGH: f64 = 0.95;
 struct Seen {
     start_ns: u64,
     records: Vec<Record>,
+    lines: Vec<Line>,
     probe: Histogram<u64>,
     effort: Effort,
 }
@@ -106,12 +108,13 @@ async fn watch(stage: &Stage, claimants: Claimants) -> Result<Seen, Failure> {
     stage.flow.measure_ns.store(start_ns, Relaxed);
     tokio::time::sleep(RUN_UP).await;
     claimants.release(start_ns);
-    let records = claimants.finish(stage).await;
+    let (records, lines) = claimants.finish(stage).await;
     let observed_ns = now_ns().saturating_sub(start_ns);
     let servers = process::observed(&stage.common.pid, before.1);
     Ok(Seen {
         start_ns,
         records,
+        lines,
         probe: probe.end().await,
         effort: Effort {
             own: [stage.own, before.0, process::own()?],
@@ -126,20 +129,21 @@ async fn conclude(
     stage: &mut Stage,
     args: &RedPacketArgs,
     packets: &[Packet],
-    seen: Seen,
+    mut seen: Seen,
     opening: &Opening,
 ) -> Result<Report, Failure> {
     let mut result = summary(args, packets);
     let mut times = result.add_records(&seen.records, seen.start_ns);
     let bank = Bank::new(stage, args);
     stage.begin("drain", args.drain.as_secs());
-    let begun = now_ns();
-    let expired = match args.await_refund {
-        Some(longest) => bank.await_expiry(packets, longest).await?,
-        None => true,
-    };
+    let (mut over_ns, mut rest) = (times.last_answer_ns, Rest::GoesBack);
+    if let Some(longest) = args.await_refund {
+        rest = bank.await_expiry(packets, longest).await?;
+        over_ns = now_ns();
+    }
     let settled = bank.settle().await?;
-    result.drain_ms = settled.map(|_| tenths(now_ns().saturating_sub(begun) as f64 / 1e6));
+    room::close(stage, std::mem::take(&mut seen.lines)).await;
+    result.drain_ms = settled.map(|settled_ns| outcome::millis_between(over_ns, settled_ns));
     let books = bank.books(packets).await?;
     result.add_books(&books, &mut times);
     result.fairness = fairness::of(&books.details);
@@ -158,7 +162,7 @@ async fn conclude(
             *report.connections.closed_by_server.entry(*code).or_default() += count;
         }
     }
-    judge(&mut report, args, &result, &seen, expired);
+    judge(&mut report, args, &result, &seen, rest);
     let processes = Processes::new(stage, &seen.effort);
     if let Some(missing) = processes.missing(stage) {
         report.judgement.add(Verdict::Pass, missing);
@@ -182,7 +186,7 @@ fn summary(args: &RedPacketArgs, packets: &[Packet]) -> RedPackets {
     }
 }
 
-fn judge(report: &mut Report, args: &RedPacketArgs, result: &RedPackets, seen: &Seen, expired: bool) {
+fn judge(report: &mut Report, args: &RedPacketArgs, result: &RedPackets, seen: &Seen, rest: Rest) {
     let is_partial = report.partial;
     let (seed, judgement) = (report.options.seed, &mut report.judgement);
     for discrepancy in result.first_discrepancies.iter().take(TOLD) {
@@ -196,11 +200,19 @@ fn judge(report: &mut Report, args: &RedPacketArgs, result: &RedPackets, seen: &
         let words = format!("the ledger had not settled everything after {} s", args.drain.as_secs());
         judgement.add(Verdict::InvariantBroken, words);
     }
-    if !expired {
-        judgement.add(
-            Verdict::Invalid,
-            "the packets were still open when --await-refund ended; lower chatd's expiry",
-        );
+    match rest {
+        Rest::GoesBack => {}
+        Rest::Stays => {
+            judgement.add(
+                Verdict::InvariantBroken,
+                "a packet has expired, and its rest had not gone back in time",
+            );
+        }
+        Rest::StillOpen => {
+            let words =
+                "the packets were still open when --await-refund ended; lower chatd's --packet-expiry";
+            judgement.add(Verdict::Invalid, words);
+        }
     }
     if report.connections.closed_by_server.values().sum::<u64>() > 0 {
         judgement.add(Verdict::Pass, report.connections.closed_text());

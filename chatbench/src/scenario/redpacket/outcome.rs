@@ -62,7 +62,7 @@ pub struct RedPackets {
     pub to_last_win_ms: Option<f64>,
     /// Answers per second of the time to the last answer.
     pub answered_per_s: f64,
-    /// From the last answer until the ledger had settled everything; null when it had not in time.
+    /// From the last answer, or the end of --await-refund, until the ledger had settled everything; null when it had not in time.
     pub drain_ms: Option<f64>,
     /// Cents the winners got.
     pub grabbed_cents: u64,
@@ -89,19 +89,26 @@ pub struct GrabTimes {
     pub empty: Histogram<u64>,
     /// From the win to its transfer.
     pub settlement: Histogram<u64>,
+    /// When the last answer came; the release without any.
+    pub last_answer_ns: u64,
 }
 
 impl RedPackets {
     /// Adds what the clients saw; gives the times of their answers.
     pub fn add_records(&mut self, records: &[Record], start_ns: u64) -> GrabTimes {
-        let mut times =
-            GrabTimes { won: histogram(), already: histogram(), empty: histogram(), settlement: histogram() };
-        let (mut last_ns, mut last_win_ns) = (start_ns, None);
+        let mut times = GrabTimes {
+            won: histogram(),
+            already: histogram(),
+            empty: histogram(),
+            settlement: histogram(),
+            last_answer_ns: start_ns,
+        };
+        let mut last_win_ns = None;
         for record in records {
             for attempt in &record.attempts {
                 self.count(attempt, &mut times);
                 if let Some(said) = attempt.said {
-                    last_ns = last_ns.max(attempt.ended_ns);
+                    times.last_answer_ns = times.last_answer_ns.max(attempt.ended_ns);
                     if said.outcome == Outcome::Won {
                         last_win_ns = last_win_ns.max(Some(attempt.ended_ns));
                     }
@@ -118,7 +125,7 @@ impl RedPackets {
             }
         }
         let answered = self.won + self.already + self.empty + self.expired;
-        self.to_last_answer_ms = millis_between(start_ns, last_ns);
+        self.to_last_answer_ms = millis_between(start_ns, times.last_answer_ns);
         self.to_last_win_ms = last_win_ns.map(|win_ns| millis_between(start_ns, win_ns));
         self.answered_per_s = tenths(answered as f64 / (self.to_last_answer_ms / 1e3).max(1e-3));
         times
@@ -213,7 +220,8 @@ impl RedPackets {
     }
 }
 
-fn millis_between(start_ns: u64, end_ns: u64) -> f64 {
+/// Milliseconds, with one digit behind the point.
+pub fn millis_between(start_ns: u64, end_ns: u64) -> f64 {
     tenths(micros_between(start_ns, end_ns) as f64 / 1e3)
 }
 
@@ -222,6 +230,6 @@ fn ms_text(ms: f64) -> String {
 }
 
 /// A number with one digit behind the point.
-pub fn tenths(value: f64) -> f64 {
+fn tenths(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
 }

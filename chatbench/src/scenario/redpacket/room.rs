@@ -48,12 +48,12 @@ pub struct Room {
     /// How often each connection says that it lives.
     pub heartbeat: Duration,
     door: Arc<Door>,
-    https: Option<Vec<Http>>,
+    https: Option<Arc<[Http]>>,
 }
 
 /// The clients at work.
 pub struct Claimants {
-    tasks: Vec<JoinHandle<Record>>,
+    tasks: Vec<JoinHandle<(Record, Option<Line>)>>,
     release: watch::Sender<u64>,
 }
 
@@ -84,7 +84,7 @@ impl Room {
             release,
             heartbeat: stage.common.heartbeat,
             door: stage.door(),
-            https: layout.over_http.then(|| stage.https.clone()),
+            https: layout.over_http.then(|| stage.https.clone().into()),
         };
         (Arc::new(room), sender)
     }
@@ -95,8 +95,8 @@ impl Room {
     /// The cause, in words that are the same for all clients that fail alike.
     pub async fn enter(&self, number: u32, turn: usize) -> Result<(Line, Option<Times>), String> {
         if let Some(https) = &self.https {
-            let http = https[(number as usize).wrapping_add(turn) % https.len()].clone();
-            return Ok((Line::Http(http, FuturesUnordered::new()), None));
+            let (servers, turn) = (Arc::clone(https), (number as usize).wrapping_add(turn));
+            return Ok((Line::Http { servers, turn, under_way: FuturesUnordered::new() }, None));
         }
         let entered = self.door.enter(&self.flow.plan, number, turn, None, &mut |_| {}).await;
         entered.map(|(socket, times)| (Line::Ws(Box::new(socket)), Some(times)))
@@ -128,7 +128,9 @@ impl Claimants {
         let every = stage.common.connect_rate.map(|rate| Duration::from_secs_f64(1.0 / rate));
         let permits = Arc::new(Semaphore::new(CONCURRENT));
         let (report, mut reports) = mpsc::channel(1024);
-        let (start, mut opening) = (Instant::now(), Opening::new(wanted));
+        // Over HTTP nobody logs in.
+        let connections = if room.https.is_some() { 0 } else { wanted };
+        let (start, mut opening) = (Instant::now(), Opening::new(connections));
         let mut tasks = Vec::with_capacity(wanted as usize);
         for number in 0..wanted {
             let due = every.map_or(start, |every| start + every * number);
@@ -151,7 +153,7 @@ impl Claimants {
                 drop(report);
                 match line {
                     Some(line) => Claimant::new(room, number, line).run().await,
-                    None => Record::default(),
+                    None => (Record::default(), None),
                 }
             }));
             while let Ok(result) = reports.try_recv() {
@@ -175,22 +177,35 @@ impl Claimants {
         let _ = self.release.send(start_ns);
     }
 
-    /// Waits until all are through; gives what they saw, by number.
-    pub async fn finish(self, stage: &Stage) -> Vec<Record> {
-        let mut records = Vec::with_capacity(self.tasks.len());
+    /// Waits until all are through; gives what they saw, by number, and their connections.
+    pub async fn finish(self, stage: &Stage) -> (Vec<Record>, Vec<Line>) {
+        let (mut records, mut lines) = (Vec::with_capacity(self.tasks.len()), Vec::new());
         for task in self.tasks {
             // A client that failed inside the generator left no record: the server's books then say more than it.
-            records.push(task.await.unwrap_or_default());
+            let (record, line) = task.await.unwrap_or_default();
+            records.push(record);
+            lines.extend(line);
             stage.progress.at(records.len() as u64, "");
         }
-        records
+        (records, lines)
     }
+}
+
+/// Closes connections in order.
+pub async fn close(stage: &Stage, lines: Vec<Line>) {
+    stage.begin("close", lines.len() as u64);
+    let mut closing = tokio::task::JoinSet::new();
+    for line in lines {
+        closing.spawn(line.close());
+    }
+    while closing.join_next().await.is_some() {}
+    stage.flow.open.store(0, Relaxed);
 }
 
 fn note(opening: &mut Opening, result: Result<Option<Times>, String>, stage: &Stage) {
     match result {
         Ok(Some(times)) => opening.note(Ok(times), &stage.progress),
-        Ok(None) => opening.connected += 1,
+        Ok(None) => {}
         Err(cause) => opening.note(Err(cause), &stage.progress),
     }
 }

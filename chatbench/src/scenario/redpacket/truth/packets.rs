@@ -48,9 +48,6 @@ fn sums(packet: &Packet, detail: &DetailResponse, findings: &mut Findings) {
         let taken = format!("empty with {} of {} shares taken", detail.winners.len(), packet.count);
         findings.add(place.broken("an empty packet only when all shares are taken", taken));
     }
-    if detail.state != State::Open && detail.open > 0 {
-        findings.add(place.broken("nothing open once it is over", format!("{} open", detail.open)));
-    }
 }
 
 fn winners(packet: &Packet, detail: &DetailResponse, findings: &mut Findings) {

@@ -1,0 +1,92 @@
+//! chatctl and chatbench with money, against real nodes: one alone, and two over Redis and PostgreSQL.
+//!
+//! Invariant: both programs see the server only as its users do.
+
+use chat_tests::money_site::{MoneySite, settled};
+use chat_tests::with_money;
+use chatctl::surroundings::Surroundings;
+use serde_json::Value;
+
+const APP: u32 = 402;
+
+async fn chatctl(site: &MoneySite, line: &str) -> (u8, String, String) {
+    let server = site.last().server().to_string();
+    let variables = [("CHATCTL_SERVER", server.as_str()), ("CHATCTL_APP", "402"), ("CHATCTL_RETRIES", "0")];
+    let (surroundings, written) = Surroundings::in_memory(b"", &variables);
+    // A word in the line that is to be empty is written _.
+    let words = line.split(' ').map(|word| if word == "_" { "" } else { word }.into());
+    let exit = chatctl::run(std::iter::once("chatctl".into()).chain(words), surroundings).await;
+    (exit, written.stdout(), written.stderr())
+}
+
+async fn done(site: &MoneySite, line: &str) -> String {
+    let (exit, out, err) = chatctl(site, line).await;
+    assert_eq!(exit, 0, "{line}: {err}");
+    out
+}
+
+async fn a_packet_goes_from_the_deposit_to_the_audit(site: MoneySite) {
+    let deposit = "wallet deposit 黄帝 100.00 --transfer-id pay-1";
+    assert_eq!(done(&site, deposit).await, "100.00 deposited: 黄帝 has 100.00\n");
+    assert_eq!(done(&site, deposit).await, "deposited before; nothing was added: 黄帝 has 100.00\n");
+    let again = chatctl(&site, "wallet deposit 黄帝 100.01 --transfer-id pay-1").await;
+    assert_eq!(again.0, 6, "another amount under the same id: {again:?}");
+    let create = "redpacket create _ --as 黄帝 --total 1000 --count 2 --mode equal --msg-id p-1";
+    assert_eq!(chatctl(&site, &create.replace("1000", "100.01")).await.0, 6, "more than there is");
+    let packet = done(&site, &format!("{create} -o name")).await.trim().to_owned();
+    assert_eq!(done(&site, &format!("{create} -o name")).await.trim(), packet, "created once");
+    let grab = |user: &str| format!("redpacket grab {packet} --as {user}");
+    assert_eq!(done(&site, &grab("马超")).await, "won 5.00\n");
+    assert_eq!(done(&site, &grab("马超")).await, "won 5.00 before\n");
+    let shown = done(&site, &format!("redpacket show {packet}")).await;
+    assert!(shown.contains("taken       5.00 in 1 share\nopen        5.00\n"), "{shown}");
+    assert_eq!(done(&site, &grab("b")).await, "won 5.00\n");
+    assert_eq!(chatctl(&site, &grab("c")).await.0, 6, "nothing is left");
+    settled(&site.first().http(), APP).await;
+    let balances = done(&site, "wallet balance 黄帝 马超 b c -o csv").await;
+    assert_eq!(balances, "userId,balance\n黄帝,9000\n马超,500\nb,500\nc,0\n");
+    let transfers = done(&site, "wallet transfers 黄帝 --json").await;
+    let transfers: Value = serde_json::from_str(&transfers).expect("JSON");
+    let amounts: Vec<_> =
+        transfers.as_array().expect("a list").iter().map(|one| one["amount"].clone()).collect();
+    assert_eq!(amounts, [-1000, 10_000]);
+    let shown = done(&site, &format!("redpacket show {packet} -o name")).await;
+    assert_eq!(shown, "马超\nb\n");
+    assert!(done(&site, "redpacket audit").await.starts_with("holds           yes\npackets         1\n"));
+    assert_eq!(done(&site, "redpacket dead-letters -o name").await, "");
+    assert_eq!(done(&site, "redpacket replay -y").await, "0 queued again\n");
+    assert_eq!(chatctl(&site, "redpacket show nothing").await.0, 5);
+    assert_eq!(chatctl(&site, "redpacket grab nothing --as b").await.0, 5);
+}
+
+async fn chatbench(site: &MoneySite, line: &str) {
+    let servers = format!("{},{}", site.first().server(), site.last().server());
+    let line = format!("chatbench redpacket {line} --server {servers} --threshold discrepancies==0");
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let exit = chatbench::run_until(line.split(' '), &mut out, &mut err, std::future::pending()).await;
+    let text = [out, err].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    // 96 judges the machine the test runs on.
+    assert!(exit == 0 || exit == 96, "{line}: exit {exit}\n{text}");
+}
+
+async fn a_crowd_that_grabs_at_once_agrees_with_every_book(site: MoneySite) {
+    chatbench(&site, "--clients 60 --packets 4 --count 25 --senders 2 --total 2503").await;
+    chatbench(&site, "--clients 60 --packets 2 --count 59 --hot --via http --grabs 3").await;
+    chatbench(&site, "--clients 20 --packets 30 --count 10 --rate 400/s --duration 1s").await;
+}
+
+async fn a_crowd_that_is_cut_off_agrees_with_every_book(site: MoneySite) {
+    chatbench(&site, "--clients 60 --packets 3 --count 40 --reconnect-during").await;
+}
+
+async fn what_nobody_took_comes_back(site: MoneySite) {
+    let site = site.with(&["--packet-expiry", "2"]).await;
+    chatbench(&site, "--clients 10 --packets 4 --count 25 --total 2503 --await-refund 60s").await;
+}
+
+with_money!(
+    a_packet_goes_from_the_deposit_to_the_audit,
+    a_crowd_that_grabs_at_once_agrees_with_every_book,
+    a_crowd_that_is_cut_off_agrees_with_every_book,
+    what_nobody_took_comes_back,
+);
