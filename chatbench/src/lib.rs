@@ -19,6 +19,7 @@
 //! | `pulse`, `sampler`, `watch` | the course of a run, second by second: clients, servers, Redis, kernel |
 //! | `process`, `limits` | CPU, memory and open files |
 //! | `verdict`, `failure`, `report` | how it ended, as text and as JSON |
+//! | `output` | results as CSV, HDR logs, JUnit XML, Markdown and an HTML report |
 //! | `gate` | several runs: compared, kept as a baseline, in turns, searching the limit |
 //! | `progress`, `interrupt` | the person at the terminal |
 
@@ -42,6 +43,7 @@ mod ledger;
 mod limits;
 mod lockstep;
 mod login;
+mod output;
 mod plan;
 mod posting;
 mod probe;
@@ -75,6 +77,7 @@ use crate::args::{Args, Command, Scenario};
 use crate::failure::Failure;
 use crate::gate::play::Screen;
 use crate::interrupt::Interrupt;
+use crate::output::findings::Findings;
 use crate::report::human;
 use crate::report::result::Report;
 
@@ -131,6 +134,7 @@ pub async fn run_until<A: Into<OsString> + Clone>(
     let outcome = match &args.command {
         Command::Scenario(scenario) => run_scenario(scenario, Interrupt::on(interrupt), &mut screen).await,
         Command::Compare(args) => gate::ab::compare(args, &mut screen),
+        Command::Report(args) => output::report::run(args, &mut screen),
         Command::Ab(args) => Box::pin(gate::ab::run(args, &Interrupt::on(interrupt), &mut screen)).await,
         Command::Capacity(args) => {
             Box::pin(gate::capacity::run(args, &Interrupt::on(interrupt), &mut screen)).await
@@ -148,6 +152,7 @@ async fn run_scenario(
     screen: &mut Screen<'_>,
 ) -> Result<u8, Failure> {
     scenario.check()?;
+    output::save::check_writable(&scenario.common().out)?;
     if scenario.common().gate.is_used() {
         return Box::pin(gate::repeat::run(scenario, &interrupt, screen)).await;
     }
@@ -155,7 +160,7 @@ async fn run_scenario(
     let text = if scenario.common().quiet { human::verdict(&report) } else { human::text(&report) };
     screen.tell(&text)?;
     if let Err(error) = save(scenario, &report) {
-        screen.note(&format!("{error:#}"));
+        screen.note(&error.to_string());
         return Ok(1);
     }
     Ok(report.judgement.verdict.exit_code())
@@ -171,15 +176,11 @@ async fn perform(scenario: &Scenario, interrupt: Interrupt) -> Result<Report, Fa
 }
 
 /// Writes the result to every file of `--out`.
-fn save(scenario: &Scenario, report: &Report) -> anyhow::Result<()> {
-    use anyhow::Context;
-    for path in &scenario.common().out {
-        let mut json = serde_json::to_vec_pretty(report)?;
-        json.push(b'\n');
-        std::fs::write(path, json)
-            .with_context(|| format!("the result cannot be written to {}; check --out", path.display()))?;
-    }
-    Ok(())
+fn save(scenario: &Scenario, report: &Report) -> Result<(), Failure> {
+    let findings = Findings::of(report).map_err(|error| {
+        Failure::could_not_run(format!("the result cannot be written: {error}"), "run it again")
+    })?;
+    output::save::save(&scenario.common().out, &findings)
 }
 
 fn usage(error: &clap::Error, out: &mut (dyn Write + Send), err: &mut (dyn Write + Send)) -> u8 {

@@ -3,10 +3,10 @@
 //! Invariant: of several verdicts the gravest wins; a broken invariant stays one even when the run was too slow
 //! to be a measurement.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The end of a run, from the mildest to the gravest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Everything held.

@@ -15,6 +15,8 @@ use crate::failure::Failure;
 use crate::gate::args::{AbArgs, CapacityArgs, CompareArgs, GateArgs};
 use crate::gate::measure;
 use crate::limits::MOST_WORKERS;
+use crate::output::args::ReportArgs;
+use crate::output::save;
 use crate::sources::Sources;
 use crate::threshold::Threshold;
 use crate::units;
@@ -28,7 +30,7 @@ Examples:
   chatbench connect --clients 5000
   chatbench idle --clients 10000 --duration 60s --pid $(pidof chatd)
   chatbench broadcast --clients 1000 --rate 50/s --duration 10s --threshold 'e2e_time:p(99)<50ms'
-  chatbench broadcast --clients 1000 --via http --closed --out result.json
+  chatbench broadcast --clients 1000 --via http --closed --out result.json --out report.html
   chatbench unicast --clients 2000 --rate 5000/s
   chatbench group --groups 20 --members 50 --rate 200/s
   chatbench broadcast --server http://a:8080,http://b:8080 --chaos jitter --threshold 'recovery_time:p(99)<1s'
@@ -62,6 +64,8 @@ pub enum Command {
     Scenario(Box<Scenario>),
     /// Compares the rounds of two sides: better, worse, unchanged, or not to be told
     Compare(CompareArgs),
+    /// Shows results as CSV, HDR logs, JUnit XML, Markdown or HTML with charts
+    Report(ReportArgs),
     /// Measures two servers in turns and compares them
     Ab(AbArgs),
     /// Finds the highest rate or number of clients that meets the thresholds
@@ -135,8 +139,9 @@ pub struct CommonArgs {
     /// Condition that must hold at the end, such as 'e2e_time:p(99)<50ms' (repeatable)
     #[arg(long = "threshold")]
     pub thresholds: Vec<Threshold>,
-    /// Write the result to this .json file (repeatable)
-    #[arg(long)]
+    /// Write the result to this file: .json, .csv, .hgrm, .hlog, .junit.xml, .md or .html (repeatable); see chatbench
+    /// report --help
+    #[arg(long, value_name = "FILE")]
     pub out: Vec<PathBuf>,
     /// Seed of the message texts and of --chaos; by default a random one
     #[arg(long)]
@@ -293,9 +298,7 @@ impl Scenario {
         if self.common().heartbeat < Duration::from_millis(100) {
             return usage("--heartbeat: must be at least 100ms");
         }
-        if self.common().out.iter().any(|path| path.extension().is_none_or(|ending| ending != "json")) {
-            return usage("--out: the file name must end in .json");
-        }
+        save::check_names(&self.common().out)?;
         if self.is_single() && self.common().workers > Some(1) {
             return usage("--workers: this scenario runs in one process; leave the option out");
         }
@@ -348,7 +351,7 @@ mod tests {
         for line in [
             "chatbench unicast --clients 10 --senders 3",
             "chatbench idle --heartbeat 1ms",
-            "chatbench broadcast --out result.html",
+            "chatbench broadcast --out result.xlsx",
             "chatbench broadcast --duration 0s",
             "chatbench broadcast --chaos jitter --chaos avalanche",
             "chatbench broadcast --clients 5 --chaos slow-reader=10%",

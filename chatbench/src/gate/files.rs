@@ -2,6 +2,7 @@
 //!
 //! Invariant: a file that cannot be read or is not what it should be is named, with what is wrong.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -15,28 +16,45 @@ use crate::gate::round::Round;
 /// Name and version of the format of a file with the rounds of a baseline.
 pub const BASELINE: &str = "chatbench.baseline/v1";
 
+/// Most bytes of a file that is read: a day's run with a point a second is a twentieth of it.
+const MOST_BYTES: u64 = 1 << 30;
+
 /// The rounds in a file: one of a result, all of a baseline.
 ///
 /// # Errors
 /// [`Failure`] with the file's name.
 pub fn rounds(path: &Path) -> Result<Vec<Round>, Failure> {
     let name = path.display().to_string();
-    let bytes = std::fs::read(path).map_err(|error| {
-        Failure::could_not_run(format!("{name} cannot be read: {error}"), "check the path")
+    let next = "give a file that --out NAME.json or --save-baseline of this version wrote";
+    let value = json(path).map_err(|failure| match failure {
+        Failure::Usage(cause) => Failure::could_not_run(cause, next),
+        other => other,
     })?;
-    let value: Value = serde_json::from_slice(&bytes).map_err(|error| {
-        let next = "give a file that --out NAME.json or --save-baseline wrote";
-        Failure::could_not_run(format!("{name} is no JSON: {error}"), next)
-    })?;
-    read(value, &name).map_err(|cause| {
-        Failure::could_not_run(
-            cause,
-            "give a file that --out NAME.json or --save-baseline of this version wrote",
-        )
-    })
+    read(value, &name).map_err(|cause| Failure::could_not_run(cause, next))
 }
 
-fn read(mut value: Value, name: &str) -> Result<Vec<Round>, String> {
+/// What is in a file of JSON.
+///
+/// # Errors
+/// [`Failure`] with the file's name: could not run when it cannot be read, usage when it is no JSON.
+pub fn json(path: &Path) -> Result<Value, Failure> {
+    let name = path.display();
+    let mut bytes = Vec::new();
+    let opened = std::fs::File::open(path);
+    opened.and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes)).map_err(|error| {
+        Failure::could_not_run(format!("{name} cannot be read: {error}"), "check the path")
+    })?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(Failure::Usage(format!("{name} has more than {} MiB", MOST_BYTES >> 20)));
+    }
+    serde_json::from_slice(&bytes).map_err(|error| Failure::Usage(format!("{name} is no JSON: {error}")))
+}
+
+/// The rounds in what was in a file of this name.
+///
+/// # Errors
+/// What it is instead of a result or a baseline.
+pub fn read(mut value: Value, name: &str) -> Result<Vec<Round>, String> {
     if value.get("schema").and_then(Value::as_str) != Some(BASELINE) {
         return Ok(vec![Round::read(value, name)?]);
     }
@@ -105,10 +123,14 @@ pub fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     std::fs::write(path, text).context("it cannot be written")
 }
 
-/// `result.json` with `a1` is `result.a1.json`.
+/// `result.json` with `a1` is `result.a1.json`, and `result.junit.xml` is `result.a1.junit.xml`.
 pub fn numbered(path: &Path, label: &str) -> PathBuf {
-    let ending = path.extension().unwrap_or_default().to_string_lossy();
-    path.with_extension(format!("{label}.{ending}"))
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let (stem, ending) = match name.strip_suffix(".junit.xml") {
+        Some(stem) => (stem, "junit.xml"),
+        None => name.rsplit_once('.').unwrap_or((&name, "")),
+    };
+    path.with_file_name(format!("{stem}.{label}.{ending}"))
 }
 
 #[cfg(test)]
@@ -157,5 +179,6 @@ mod tests {
     fn rounds_have_their_own_files() {
         assert_eq!(numbered(Path::new("x/result.json"), "a1"), Path::new("x/result.a1.json"));
         assert_eq!(numbered(Path::new("r.1.json"), "2"), Path::new("r.1.2.json"));
+        assert_eq!(numbered(Path::new("x/r.junit.xml"), "b2"), Path::new("x/r.b2.junit.xml"));
     }
 }

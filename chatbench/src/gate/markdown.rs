@@ -53,7 +53,7 @@ fn sign(change: Change) -> &'static str {
 }
 
 /// Text without a meaning in Markdown or HTML.
-fn plain(text: &str) -> String {
+pub fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {

@@ -15,6 +15,7 @@ use crate::gate::measure::Measure;
 use crate::gate::round::Round;
 use crate::gate::{args::RuleArgs, text};
 use crate::interrupt::Interrupt;
+use crate::output::save;
 use crate::report::result::Report;
 use crate::verdict::Verdict;
 
@@ -94,6 +95,7 @@ pub fn scenario_of(words: &[OsString]) -> Result<Scenario, Failure> {
         return Err(Failure::Usage("after --: leave out --runs and --baseline".to_owned()));
     }
     scenario.check()?;
+    save::check_writable(&scenario.common().out)?;
     Ok(*scenario)
 }
 
@@ -110,7 +112,7 @@ pub async fn play(scenario: &Scenario, label: &str, interrupt: &Interrupt) -> Re
     let failed = |error: &dyn std::fmt::Display| {
         Failure::could_not_run(format!("round {label}: {error}"), "check the --out files of the scenario")
     };
-    crate::save(&scenario, &report).map_err(|error| failed(&format!("{error:#}")))?;
+    crate::save(&scenario, &report).map_err(|error| failed(&error))?;
     let result = serde_json::to_value(&report).map_err(|error| failed(&error))?;
     let round = Round::read(result, format!("round {label}")).map_err(|error| failed(&error))?;
     Ok(Played { round, report })

@@ -121,9 +121,7 @@ async fn once(scenario: &Scenario, interrupt: &Interrupt) -> Result<Played, Fail
     let out = std::mem::take(&mut unwritten.common_mut().out);
     let played = play(&unwritten, "1", interrupt).await?;
     unwritten.common_mut().out = out;
-    crate::save(&unwritten, &played.report).map_err(|error| {
-        Failure::could_not_run(format!("{error:#}"), "name a file in a directory that exists")
-    })?;
+    crate::save(&unwritten, &played.report)?;
     Ok(played)
 }
 

@@ -103,6 +103,11 @@ impl Round {
         &self.result
     }
 
+    /// The whole result, without the rest.
+    pub fn into_result(self) -> Value {
+        self.result
+    }
+
     /// For a reader of the comparison.
     pub fn name(&self) -> RoundName {
         RoundName { run: self.run.clone(), source: self.source.clone(), exit_code: self.exit_code }

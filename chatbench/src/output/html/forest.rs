@@ -1,0 +1,116 @@
+//! A comparison: for each metric the ratio of head to base with its interval, all on one axis.
+//!
+//! Invariant: an interval that reaches over the edge of the axis ends at the edge, and its numbers stand beside it.
+
+use serde_json::Value;
+
+use super::part;
+use super::scale::Scale;
+use crate::output::dig::{list, number, text as text_of};
+use crate::output::escape::{markup, shortened};
+use crate::output::markdown::{change_percent, interval_text, sides_text};
+
+/// The axis reaches at least and at most so far from 1.
+const REACH: [f64; 2] = [1.25, 10.0];
+
+/// The section.
+pub fn section(comparison: &Value) -> String {
+    let metrics = list(comparison, "/metrics");
+    let side = |name: &str| {
+        let rounds = list(comparison, &format!("/{name}/rounds")).len();
+        format!("{} ({rounds} rounds)", shortened(text_of(comparison, &format!("/{name}/label")), 200))
+    };
+    let verdict = text_of(comparison, "/verdict");
+    let warnings = list(comparison, "/warnings").iter().filter_map(Value::as_str);
+    let warnings: String = warnings
+        .take(20)
+        .map(|warning| format!("<li>{}</li>\n", markup(&shortened(warning, 1000))))
+        .collect();
+    let warnings =
+        if warnings.is_empty() { warnings } else { format!("<ul class=\"reasons\">\n{warnings}</ul>\n") };
+    let content = format!(
+        "<p><strong class=\"badge {}\">{}</strong> {} against {}</p>\n{warnings}{}",
+        tone(verdict),
+        markup(verdict),
+        markup(&side("head")),
+        markup(&side("base")),
+        plot(metrics)
+    );
+    part("Comparison", &content)
+}
+
+fn tone(verdict: &str) -> &'static str {
+    match verdict {
+        "regressed" => "bad",
+        "improved" | "unchanged" => "good",
+        _ => "warn",
+    }
+}
+
+fn plot(metrics: &[Value]) -> String {
+    if metrics.is_empty() {
+        return String::new();
+    }
+    let (scale, ticks) = scale(metrics);
+    let rows: String = metrics.iter().take(200).map(|metric| row(metric, scale)).collect();
+    let ticks: String = ticks
+        .iter()
+        .map(|tick| {
+            let place = scale.place(*tick) * 100.0;
+            format!("<span style=\"left:{place:.1}%\">{:+.0} %</span>", (tick - 1.0) * 100.0)
+        })
+        .collect();
+    format!(
+        "<div class=\"scroll\"><table class=\"forest\">\n<thead><tr><th>metric</th><th>base</th><th>head</th>\
+         <th class=\"axis\"><div class=\"below\">{ticks}</div></th><th>change</th><th>95 % interval</th><th>verdict</th></tr></thead>\n\
+         <tbody>\n{rows}</tbody>\n</table></div>\n<p class=\"note\">The dot is the ratio of head to base, the line its 95 % interval, \
+         the band what is too small to matter; whether less or more is better stands under each name.</p>\n"
+    )
+}
+
+/// The common axis and its ticks, as far from 1 on both sides.
+fn scale(metrics: &[Value]) -> (Scale, Vec<f64>) {
+    let all = metrics.iter().flat_map(|metric| {
+        ["/ratio", "/interval/0", "/interval/1"].into_iter().filter_map(move |member| number(metric, member))
+    });
+    let far = all.filter(|ratio| *ratio > 0.0).map(|ratio| ratio.max(1.0 / ratio)).fold(REACH[0], f64::max);
+    let reach = (far * 1.05).min(REACH[1]);
+    let step = [1.1, 1.25, 1.5, 2.0, 4.0].into_iter().rfind(|step: &f64| *step < reach).unwrap_or(1.1);
+    (Scale::ratio(1.0 / reach, reach), vec![1.0 / step, 1.0, step])
+}
+
+fn row(metric: &Value, scale: Scale) -> String {
+    let verdict = text_of(metric, "/verdict");
+    let x = |ratio: f64| scale.place(ratio) * 1000.0;
+    let effect = 1.0 + number(metric, "/min_effect").unwrap_or(0.0).max(0.0);
+    let (from, to) = (x(1.0 / effect), x(effect));
+    let mut svg = format!(
+        "<rect class=\"band measured\" x=\"{from:.1}\" width=\"{:.1}\" y=\"0\" height=\"1000\"/>\
+         <path class=\"grid\" d=\"M{:.1} 0V1000\"/>",
+        to - from,
+        x(1.0)
+    );
+    if let (Some(low), Some(high)) = (number(metric, "/interval/0"), number(metric, "/interval/1")) {
+        svg +=
+            &format!("<path class=\"interval {}\" d=\"M{:.1} 500H{:.1}\"/>", tone(verdict), x(low), x(high));
+    }
+    if let Some(ratio) = number(metric, "/ratio") {
+        svg += &format!("<path class=\"dot {}\" d=\"M{:.1} 500h0\"/>", tone(verdict), x(ratio));
+    }
+    let [base, head] = sides_text(metric);
+    let better = if text_of(metric, "/better") == "higher" { "more is better" } else { "less is better" };
+    format!(
+        "<tr><td>{}<small>{better}</small></td><td>{}</td><td>{}</td><td class=\"axis\"><svg viewBox=\"0 0 1000 1000\" \
+         preserveAspectRatio=\"none\" role=\"img\" aria-label=\"{}\">{svg}</svg></td><td>{}</td><td>{}</td>\
+         <td title=\"{}\"><strong class=\"badge {}\">{}</strong></td></tr>\n",
+        markup(&shortened(text_of(metric, "/metric"), 100)),
+        markup(&base),
+        markup(&head),
+        markup(&interval_text(metric)),
+        markup(&change_percent(metric)),
+        markup(&interval_text(metric)),
+        markup(&shortened(text_of(metric, "/reason"), 300)),
+        tone(verdict),
+        markup(verdict)
+    )
+}

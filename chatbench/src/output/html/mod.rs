@@ -1,0 +1,85 @@
+//! The report for a reader: one page that loads nothing.
+//!
+//! Invariant: a part that has nothing to show is not there, and text from outside stays text.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `head` | verdict and key numbers |
+//! | `scale`, `chart` | axes and lines |
+//! | `curve`, `course`, `forest` | by percentile, by time, ratios with their intervals |
+//! | `table`, `books`, `packets` | the numbers |
+
+mod books;
+mod chart;
+mod course;
+mod curve;
+mod forest;
+mod head;
+mod packets;
+mod scale;
+mod table;
+
+use serde_json::Value;
+
+use super::dig::text as text_of;
+use super::escape::markup;
+use super::findings::Findings;
+
+const STYLE: &str = include_str!("style.css");
+const HOVER: &str = include_str!("hover.js");
+
+/// The whole page.
+pub fn text(findings: &Findings) -> String {
+    let several = findings.results.len() > 1;
+    let mut body = String::new();
+    if several {
+        body += &contents(findings);
+    }
+    body.extend(findings.comparison.iter().filter(|_| several).map(forest::section));
+    for (number, result) in (1..).zip(&findings.results) {
+        body += &format!("<article id=\"result-{number}\">\n{}", head::text(result));
+        body += &sections(result);
+        if !several {
+            body.extend(findings.comparison.iter().map(forest::section));
+        }
+        body += &format!("{}</article>\n", table::settings(result));
+    }
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" \
+         content=\"width=device-width, initial-scale=1\">\n<meta name=\"color-scheme\" content=\"light dark\">\n\
+         <title>{}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n{body}</main>\n<script>\n{HOVER}</script>\n\
+         </body>\n</html>\n",
+        markup(&findings.title())
+    )
+}
+
+fn sections(result: &Value) -> String {
+    [
+        table::thresholds(result),
+        curve::section(result),
+        course::section(result),
+        curve::fan_out(result),
+        books::section(result),
+        packets::section(result),
+        table::connections(result),
+        table::costs(result),
+    ]
+    .concat()
+}
+
+fn contents(findings: &Findings) -> String {
+    let items = (1..).zip(&findings.results).map(|(number, result)| {
+        let words = super::dig::verdict(result).map_or("unknown", |verdict| verdict.text());
+        let (scenario, run) = (markup(text_of(result, "/scenario")), markup(text_of(result, "/run")));
+        format!("<li><a href=\"#result-{number}\">{scenario}, run {run}</a>: {words}</li>\n")
+    });
+    format!("<nav><h1>{}</h1>\n<ol>\n{}</ol></nav>\n", markup(&findings.title()), items.collect::<String>())
+}
+
+/// A part of the page with its heading; nothing when it is empty.
+fn part(heading: &str, content: &str) -> String {
+    if content.is_empty() {
+        return String::new();
+    }
+    format!("<section>\n<h2>{}</h2>\n{content}</section>\n", markup(heading))
+}
