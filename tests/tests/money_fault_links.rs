@@ -13,6 +13,7 @@ use chat_tests::fault_site::FaultSite;
 use chat_tests::money_books::{Books, PATIENCE, detail, ways};
 use chat_tests::money_site::{MoneySite, deposit};
 use chat_tests::postgres_server::PostgresServer;
+use chat_tests::rabbitmq_server::RabbitServer;
 use chat_tests::wait::until;
 use chat_tests::with_money;
 
@@ -75,6 +76,16 @@ async fn the_link_to_postgresql_is_cut_and_stalled() {
     let (redis, ledger) =
         (site.redis.as_ref().expect("one").url(), postgres.url(database, Some(proxy.address())));
     site.start(&["--redis", &redis, "--ledger", &ledger]).await;
+    weather(&site, &proxy).await;
+}
+
+#[tokio::test]
+async fn the_link_to_rabbitmq_is_cut_and_stalled() {
+    let (mut site, rabbit) = tokio::join!(FaultSite::stores(), RabbitServer::shared());
+    let prefix = format!("t{:016x}", rand::random::<u64>());
+    site.join(&["--amqp", &rabbit.url(), "--redis-prefix", &prefix]).await;
+    let proxy = FaultProxy::start(rabbit.address()).await;
+    site.join(&["--amqp", &rabbit.url_by(proxy.address()), "--redis-prefix", &prefix]).await;
     weather(&site, &proxy).await;
 }
 

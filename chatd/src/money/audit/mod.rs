@@ -7,21 +7,26 @@
 mod findings;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chat_protocol::red_packet::{AuditResponse, MAX_VIOLATIONS};
 use chat_protocol::{AppId, PacketId, Refusal};
+use tokio::time::Instant;
 
-use self::findings::{Findings, empty, unpaid};
+use self::findings::{Claim, Findings, empty, unpaid};
 use crate::clock::Clock;
 use crate::money::Cents;
 use crate::money::ledger::{Escrow, Ledger, LedgerError, Paid};
 use crate::money::packets::{PacketError, Packets, Standing, Winner};
-use crate::money::settlement::{Kind, Queue, QueueError};
+use crate::money::settlement::{Depth, Kind, Queue, QueueError};
 
 /// Packets and winners in one read.
 const PAGE: u32 = 1000;
 /// A settlement that is younger may be in the hands of a worker whom no queue counts.
 const IN_HAND_MS: u64 = 30_000;
+/// How long a worker that can settle may take for what it has in its hands, and how often that is looked at.
+const HANDS_PATIENCE: Duration = Duration::from_secs(5);
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// Dead letters looked at.
 const DEAD_LETTERS: usize = 1000;
 
@@ -202,17 +207,41 @@ impl Auditor {
         Ok(count)
     }
 
-    /// Whether everything unsettled is on its way. The queue is counted first: whoever is still unpaid after that and is
-    /// not young was in it then, or is one of the `dead` letters of what was looked at.
+    /// Whether everything unsettled is on its way.
     async fn missing(&self, dead: u64, findings: &mut Findings) -> Result<(), Refusal> {
-        let mut depth = crate::money::settlement::Depth::default();
+        let unsettled = std::mem::take(&mut findings.unsettled);
+        let mut found = self.on_their_way(&unsettled, dead).await?;
+        let patience = Instant::now() + HANDS_PATIENCE;
+        while !found.missing.is_empty() && Instant::now() < patience {
+            // RabbitMQ does not tell what other nodes received from it; they settle it as soon as they can.
+            tokio::time::sleep(LOOK_AGAIN).await;
+            found = self.on_their_way(&unsettled, dead).await?;
+        }
+        let answer = findings.answer();
+        (answer.unsettled, answer.unsettled_amount) = (found.unsettled, found.unsettled_amount);
+        (answer.queued, answer.dead_letters) = (found.depth.waiting, found.depth.dead);
+        for (packet, claim) in found.missing {
+            let (rule, what) = match claim.kind {
+                Kind::Grab => ("settlement", "won"),
+                Kind::Refund => ("refund", "is to get back"),
+            };
+            let detail = format!("{} {what} {} cents that are on no way to him", claim.user, claim.amount);
+            findings.violation(Some(&packet), rule, detail);
+        }
+        Ok(())
+    }
+
+    /// The queue is counted first: whoever is still unpaid after that and is not young was in it then, or is one of the
+    /// `dead` letters of what was looked at.
+    async fn on_their_way(&self, unsettled: &[Escrow], dead: u64) -> Result<Unsettled, Refusal> {
+        let mut found = Unsettled::default();
         for queue in &self.queues {
             let more = queue.depth().await?;
-            depth.waiting += more.waiting;
-            depth.dead += more.dead;
+            found.depth.waiting += more.waiting;
+            found.depth.dead += more.dead;
         }
-        let (mut late, mut first) = (0_u64, Vec::new());
-        for escrow in std::mem::take(&mut findings.unsettled) {
+        let mut late = 0_u64;
+        for escrow in unsettled {
             let (app, packet) = (escrow.terms.app, &escrow.terms.packet);
             let standing = match self.packets.standing(app, packet).await {
                 // Forgotten since it was looked at.
@@ -222,32 +251,33 @@ impl Auditor {
             let winners = self.winners(&standing).await?;
             let paid = self.ledger.paid(app, packet).await?;
             for claim in unpaid(&standing, &winners, &paid, self.clock.now_ms()) {
-                let answer = findings.answer();
-                answer.unsettled += 1;
-                answer.unsettled_amount += claim.amount;
+                found.unsettled += 1;
+                found.unsettled_amount += claim.amount;
                 if self.clock.now_ms().saturating_sub(claim.time_ms) >= IN_HAND_MS {
                     late += 1;
-                    if first.len() < MAX_VIOLATIONS {
-                        first.push((packet.clone(), claim));
+                    if found.missing.len() < MAX_VIOLATIONS {
+                        found.missing.push((packet.clone(), claim));
                     }
                 }
             }
         }
-        let answer = findings.answer();
-        (answer.queued, answer.dead_letters) = (depth.waiting, depth.dead);
-        if late > depth.waiting + dead {
-            for (packet, claim) in first {
-                let (rule, what) = match claim.kind {
-                    Kind::Grab => ("settlement", "won"),
-                    Kind::Refund => ("refund", "is to get back"),
-                };
-                let detail =
-                    format!("{} {what} {} cents that are on no way to him", claim.user, claim.amount);
-                findings.violation(Some(&packet), rule, detail);
-            }
+        if late <= found.depth.waiting + dead {
+            found.missing.clear();
         }
-        Ok(())
+        Ok(found)
     }
+}
+
+/// What is not settled.
+#[derive(Default)]
+struct Unsettled {
+    depth: Depth,
+    /// Shares and refunds.
+    unsettled: u64,
+    /// Cents of them.
+    unsettled_amount: Cents,
+    /// Those among which there are some that no queue holds; at most [`MAX_VIOLATIONS`].
+    missing: Vec<(PacketId, Claim)>,
 }
 
 impl From<QueueError> for Refusal {
