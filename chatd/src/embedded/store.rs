@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use tokio::sync::Semaphore;
 
 use super::schema::{self, Steps};
@@ -17,6 +18,8 @@ use super::{Fault, Sync};
 const READERS: usize = 4;
 /// How long one connection waits for another.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Memory for pages that the writer keeps of its file, KiB.
+const CACHE_KIB: i64 = 16 * 1024;
 /// Statements a connection keeps compiled; more than any one database has.
 const STATEMENTS: usize = 64;
 
@@ -40,6 +43,9 @@ pub fn file(file: &Path, sync: Sync, steps: &Steps) -> rusqlite::Result<Connecti
 fn prepared(mut connection: Connection, steps: &Steps) -> rusqlite::Result<Connection> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    // Otherwise a statement may be compiled anew whenever a value is bound to it.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     schema::prepare(&mut connection, steps)?;
     Ok(connection)
 }
