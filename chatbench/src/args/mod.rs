@@ -36,6 +36,10 @@ Examples:
   chatbench broadcast --server http://a:8080,http://b:8080 --chaos jitter --threshold 'recovery_time:p(99)<1s'
   chatbench group --chaos avalanche:5,2 --threshold gaps==0
   chatbench broadcast --clients 1000 --chaos slow-reader=10%
+  chatbench broadcast --clients 5000 --stages 0..200@30s,200@2m --arrival poisson --workers 2
+  chatbench broadcast --clients 500 --rate 20/s --floor
+  chatbench churn --clients 2000 --churn-rate 100/s --away 2s --rate 20/s
+  chatbench soak --clients 500 --rate 20/s --duration 8h --redis redis://127.0.0.1:6379 --out soak.json
   chatbench history --clients 8 --messages 5000
   chatbench redpacket --clients 1000 --packets 1 --count 100 --threshold 'grab_won_time:p(99)<200ms'
   chatbench redpacket --server http://a:8080,http://b:8080 --clients 500 --reconnect-during
