@@ -97,6 +97,13 @@ impl Effort {
         }
     }
 
+    /// Adds that of another part of the run in the same process, whose CPU and memory are the same.
+    pub fn merge_beside(&mut self, other: &Effort) {
+        let (own, threads, processes) = (self.own, self.threads, self.processes);
+        self.merge(other);
+        (self.own, self.threads, self.processes) = (own, threads, processes);
+    }
+
     /// Adds that of another process.
     pub fn merge(&mut self, other: &Effort) {
         for (mine, theirs) in [

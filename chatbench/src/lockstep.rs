@@ -1,8 +1,12 @@
 //! How the processes of a run stay in step: connect, settle, start, drain, exchange of books.
 //!
-//! Invariant: every process goes through the same steps in the same order, whether it is alone, conducts or works.
+//! Invariant: every process goes through the same steps in the same order, whether it is alone, conducts or works;
+//! so does every part of a run that shares a process with others.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use tokio::sync::Barrier;
 
 use crate::client::sender::Sender;
 use crate::clock::{nanos, now_ns};
@@ -19,11 +23,29 @@ const RUN_UP: std::time::Duration = std::time::Duration::from_millis(20);
 /// The same when other processes have to hear of it.
 const RUN_UP_OF_SEVERAL: std::time::Duration = std::time::Duration::from_millis(250);
 
+/// The parts of a run that share a process.
+#[derive(Debug)]
+pub struct Together {
+    all: Barrier,
+    failed: AtomicBool,
+    start_ns: AtomicU64,
+}
+
+impl Together {
+    /// So many parts.
+    pub fn new(parts: usize) -> Arc<Self> {
+        let (failed, start_ns) = (AtomicBool::new(false), AtomicU64::new(0));
+        Arc::new(Self { all: Barrier::new(parts), failed, start_ns })
+    }
+}
+
 /// The part of a process in the run.
 #[derive(Debug)]
 pub enum Lockstep {
     /// The only one.
     Alone,
+    /// One of several parts of a run in the same process.
+    Together(Arc<Together>),
     /// The one that has no clients and conducts the others.
     Crew(Arc<Crew>),
     /// One of the others.
@@ -37,7 +59,7 @@ impl Lockstep {
     /// [`Failure`] when another process is gone, here as in every step.
     pub async fn opened(&self, opening: &mut Opening) -> Result<(), Failure> {
         match self {
-            Lockstep::Alone => {}
+            Lockstep::Alone | Lockstep::Together(_) => {}
             Lockstep::Worker(link) => {
                 let mine = std::mem::replace(opening, Opening::none());
                 link.say(&Report::Opened(Box::new(mine)))?;
@@ -59,6 +81,11 @@ impl Lockstep {
     pub async fn goes_on(&self, wanted: bool) -> Result<bool, Failure> {
         match self {
             Lockstep::Alone => Ok(wanted),
+            Lockstep::Together(together) => {
+                together.failed.fetch_or(!wanted, Relaxed);
+                together.all.wait().await;
+                Ok(!together.failed.load(Relaxed))
+            }
             Lockstep::Worker(link) => match link.next().await? {
                 Word::Settle => Ok(true),
                 Word::Quit => Ok(false),
@@ -77,7 +104,7 @@ impl Lockstep {
     /// As [`Lockstep::opened`].
     pub async fn settled(&self, unsettled: &mut Option<String>) -> Result<(), Failure> {
         match self {
-            Lockstep::Alone => {}
+            Lockstep::Alone | Lockstep::Together(_) => {}
             Lockstep::Worker(link) => link.say(&Report::Settled(unsettled.take()))?,
             Lockstep::Crew(crew) => {
                 for report in crew.reports().await? {
@@ -96,6 +123,13 @@ impl Lockstep {
     pub async fn start(&self) -> Result<u64, Failure> {
         match self {
             Lockstep::Alone => Ok(now_ns() + nanos(RUN_UP)),
+            Lockstep::Together(together) => {
+                if together.all.wait().await.is_leader() {
+                    together.start_ns.store(now_ns() + nanos(RUN_UP), Relaxed);
+                }
+                together.all.wait().await;
+                Ok(together.start_ns.load(Relaxed))
+            }
             Lockstep::Worker(link) => match link.next().await? {
                 Word::Start(start_ns) => Ok(start_ns),
                 _ => Err(out_of_step()),
@@ -115,7 +149,7 @@ impl Lockstep {
     pub async fn standing(&self, flow: &Flow) -> Result<Standing, Failure> {
         match self {
             Lockstep::Crew(crew) => crew.standing().await,
-            Lockstep::Alone | Lockstep::Worker(_) => Ok(flow.standing()),
+            Lockstep::Alone | Lockstep::Together(_) | Lockstep::Worker(_) => Ok(flow.standing()),
         }
     }
 
@@ -133,7 +167,7 @@ impl Lockstep {
     pub async fn drained(&self, flow: &Flow) -> Result<bool, Failure> {
         match self {
             Lockstep::Worker(link) => Ok(link.drained()),
-            Lockstep::Alone | Lockstep::Crew(_) => {
+            Lockstep::Alone | Lockstep::Together(_) | Lockstep::Crew(_) => {
                 let standing = self.standing(flow).await?;
                 Ok(standing.complete()
                     || (standing.sending == 0 && (standing.live == 0 || standing.sent == 0)))
@@ -159,7 +193,7 @@ impl Lockstep {
             senders.collect::<Result<Vec<_>, _>>().map_err(|_| out_of_step())
         };
         match self {
-            Lockstep::Alone => Ok(mine),
+            Lockstep::Alone | Lockstep::Together(_) => Ok(mine),
             Lockstep::Worker(link) => {
                 link.say(&Report::Senders(mine.iter().map(pack::sender).collect()))?;
                 let Word::Senders(all) = link.next().await? else { return Err(out_of_step()) };

@@ -93,7 +93,8 @@ impl Door {
         recover: Option<Position>,
         ear: &mut Ear<'_>,
     ) -> Result<(Socket, Times), String> {
-        let longest = if self.entrances.len() > 1 { TIMEOUT_OF_SEVERAL } else { TIMEOUT };
+        let other = self.entrances.len() > 1 && plan.trouble.reconnects;
+        let longest = if other { TIMEOUT_OF_SEVERAL } else { TIMEOUT };
         let count = self.entrances.len();
         let entrance = &self.entrances[(number as usize).wrapping_add(turn) % count];
         // Not a cast that loses: there are far fewer servers than 2^32.

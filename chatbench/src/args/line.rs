@@ -17,7 +17,7 @@ impl Scenario {
         let mut line = Line(vec![self.name().to_owned()]);
         line.add_common(self.common());
         match self {
-            Scenario::Connect(_) | Scenario::History(_) | Scenario::Redpacket(_) => {}
+            Scenario::Connect(_) | Scenario::History(_) | Scenario::Redpacket(_) | Scenario::Mixed(_) => {}
             Scenario::Idle(args) => line.time("duration", args.duration),
             Scenario::Broadcast(args) | Scenario::Unicast(args) | Scenario::Soak(args) => {
                 line.add_traffic(args)

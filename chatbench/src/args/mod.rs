@@ -2,6 +2,7 @@
 //!
 //! Invariant: every value here is in its bounds; what depends on two options is checked in `check`.
 
+mod examples;
 mod line;
 pub mod redpacket;
 mod traffic;
@@ -13,7 +14,6 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use crate::failure::Failure;
 use crate::gate::args::{AbArgs, CapacityArgs, CompareArgs, GateArgs};
-use crate::gate::measure;
 use crate::limits::MOST_WORKERS;
 use crate::output::args::ReportArgs;
 use crate::output::save;
@@ -25,35 +25,9 @@ use redpacket::RedPacketArgs;
 use traffic::payload_bytes;
 pub use traffic::{TrafficArgs, Via};
 
-const EXAMPLES: &str = "\
-Examples:
-  chatbench connect --clients 5000
-  chatbench idle --clients 10000 --duration 60s --pid $(pidof chatd)
-  chatbench broadcast --clients 1000 --rate 50/s --duration 10s --threshold 'e2e_time:p(99)<50ms'
-  chatbench broadcast --clients 1000 --via http --closed --out result.json --out report.html
-  chatbench unicast --clients 2000 --rate 5000/s
-  chatbench group --groups 20 --members 50 --rate 200/s
-  chatbench broadcast --server http://a:8080,http://b:8080 --chaos jitter --threshold 'recovery_time:p(99)<1s'
-  chatbench group --chaos avalanche:5,2 --threshold gaps==0
-  chatbench broadcast --clients 1000 --chaos slow-reader=10%
-  chatbench broadcast --clients 5000 --stages 0..200@30s,200@2m --arrival poisson --workers 2
-  chatbench broadcast --clients 500 --rate 20/s --floor
-  chatbench churn --clients 2000 --churn-rate 100/s --away 2s --rate 20/s
-  chatbench soak --clients 500 --rate 20/s --duration 8h --redis redis://127.0.0.1:6379 --out soak.json
-  chatbench history --clients 8 --messages 5000
-  chatbench redpacket --clients 1000 --packets 1 --count 100 --threshold 'grab_won_time:p(99)<200ms'
-  chatbench redpacket --server http://a:8080,http://b:8080 --clients 500 --reconnect-during
-  chatbench redpacket --clients 200 --packets 500 --rate 2000/s --duration 30s
-  chatbench broadcast --runs 8 --baseline main.json --save-baseline
-  chatbench broadcast --runs 8 --baseline main.json --fail-on-regression=10%";
-
-const EXITS: &str = "\
-Exit codes: 0 pass, 1 could not run, 2 usage, 96 run invalid, 97 an invariant broke, 98 regressed,
-99 a threshold failed, 130 interrupted";
-
 /// Puts load on a chatd, measures it, and counts every message.
 #[derive(Debug, Parser)]
-#[command(name = "chatbench", version, after_help = format!("{EXAMPLES}\n\n{}\n\n{EXITS}", measure::help()))]
+#[command(name = "chatbench", version, after_help = examples::text())]
 pub struct Args {
     /// What to do.
     #[command(subcommand)]
@@ -89,6 +63,9 @@ pub enum Scenario {
     Unicast(TrafficArgs),
     /// Sends messages to groups whose members are online
     Group(GroupArgs),
+    /// World, groups and pairs at once: half of the clients and 10 % of the rate in the world, a quarter and 30 % in
+    /// groups, a quarter and 60 % in pairs
+    Mixed(MixedArgs),
     /// As broadcast, while clients leave and come back all the time
     Churn(ChurnArgs),
     /// As broadcast, for hours: tells whether memory, open files or response times grow
@@ -197,6 +174,17 @@ pub struct GroupArgs {
     pub traffic: TrafficArgs,
 }
 
+/// Options of `mixed`.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct MixedArgs {
+    /// Members of each group
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub members: u32,
+    /// Those of all scenarios that send.
+    #[command(flatten)]
+    pub traffic: TrafficArgs,
+}
+
 /// Options of `churn`.
 #[derive(Debug, Clone, ClapArgs)]
 pub struct ChurnArgs {
@@ -253,7 +241,9 @@ impl Scenario {
             Scenario::Connect(args) => &args.common,
             Scenario::Idle(args) => &args.common,
             Scenario::Broadcast(args) | Scenario::Unicast(args) | Scenario::Soak(args) => &args.common,
-            Scenario::Churn(args) => &args.traffic.common,
+            Scenario::Churn(ChurnArgs { traffic, .. }) | Scenario::Mixed(MixedArgs { traffic, .. }) => {
+                &traffic.common
+            }
             Scenario::Group(args) => &args.traffic.common,
             Scenario::History(args) => &args.common,
             Scenario::Redpacket(args) => &args.common,
@@ -266,7 +256,9 @@ impl Scenario {
             Scenario::Connect(args) => &mut args.common,
             Scenario::Idle(args) => &mut args.common,
             Scenario::Broadcast(args) | Scenario::Unicast(args) | Scenario::Soak(args) => &mut args.common,
-            Scenario::Churn(args) => &mut args.traffic.common,
+            Scenario::Churn(ChurnArgs { traffic, .. }) | Scenario::Mixed(MixedArgs { traffic, .. }) => {
+                &mut traffic.common
+            }
             Scenario::Group(args) => &mut args.traffic.common,
             Scenario::History(args) => &mut args.common,
             Scenario::Redpacket(args) => &mut args.common,
@@ -281,6 +273,7 @@ impl Scenario {
             Scenario::Broadcast(_) => "broadcast",
             Scenario::Unicast(_) => "unicast",
             Scenario::Group(_) => "group",
+            Scenario::Mixed(_) => "mixed",
             Scenario::Churn(_) => "churn",
             Scenario::Soak(_) => "soak",
             Scenario::History(_) => "history",
@@ -290,7 +283,7 @@ impl Scenario {
 
     /// Whether it cannot be divided among processes.
     pub fn is_single(&self) -> bool {
-        matches!(self, Scenario::History(_) | Scenario::Redpacket(_))
+        matches!(self, Scenario::History(_) | Scenario::Redpacket(_) | Scenario::Mixed(_))
     }
 
     /// Checks what no single option can see.
@@ -312,6 +305,10 @@ impl Scenario {
             {
                 usage("--senders: unicast has one sender for each of --clients; leave the option out")
             }
+            Scenario::Mixed(args) if args.traffic.stages.is_some() || args.traffic.senders.is_some() => {
+                usage("--stages, --senders: mixed divides --clients and --rate itself; leave them out")
+            }
+            Scenario::Mixed(args) => args.traffic.check(u64::from(args.traffic.common.clients()) / 2),
             Scenario::Churn(args) if !args.traffic.chaos.is_empty() => {
                 usage("--chaos: churn troubles the clients itself; leave the option out")
             }

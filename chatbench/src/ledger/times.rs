@@ -62,7 +62,6 @@ impl Times {
     }
 
     /// Adds the times of another part of the run.
-    #[expect(dead_code, reason = "for runs of several processes")]
     pub fn merge(&mut self, other: &Times) {
         for (mine, theirs) in [
             (&mut self.ack, &other.ack),

@@ -25,6 +25,7 @@ use crate::report::series::Series;
 use crate::report::times::TimeSummary;
 use crate::report::validity::Validity;
 use crate::scenario::history::Pages;
+use crate::scenario::mixed::Part;
 use crate::scenario::redpacket::outcome::RedPackets;
 use crate::stage::Stage;
 use crate::threshold::{Judged, TIMES};
@@ -73,6 +74,8 @@ pub struct Report {
     pub validity: Option<Validity>,
     /// The same run against a relay.
     pub floor: Option<Floor>,
+    /// Of `mixed`.
+    pub parts: Option<Vec<Part>>,
     /// Of `soak`.
     pub drift: Option<Drift>,
     /// The course of the run.
@@ -172,6 +175,7 @@ impl Report {
             idle: None,
             validity: None,
             floor: None,
+            parts: None,
             drift: None,
             series: None,
             censored: Censored::default(),
@@ -255,7 +259,7 @@ impl Report {
 
 impl Serialize for Report {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut result = serializer.serialize_struct("Report", 26)?;
+        let mut result = serializer.serialize_struct("Report", 27)?;
         result.serialize_field("schema", SCHEMA)?;
         result.serialize_field("scenario", self.scenario)?;
         result.serialize_field("run", &self.run)?;
@@ -280,6 +284,7 @@ impl Serialize for Report {
         result.serialize_field("idle", &self.idle)?;
         result.serialize_field("validity", &self.validity)?;
         result.serialize_field("floor", &self.floor)?;
+        result.serialize_field("parts", &self.parts)?;
         result.serialize_field("drift", &self.drift)?;
         result.serialize_field("series", &self.series)?;
         let thresholds: Vec<_> = self.thresholds.iter().map(threshold_json).collect();

@@ -3,8 +3,10 @@
 //! Invariant: a verdict is given on the merged books only; a run that was too slow to be a measurement says so.
 
 use crate::args::{Scenario, TrafficArgs};
+use crate::chaos::journal::Journal;
 use crate::failure::Failure;
-use crate::harvest::Harvest;
+use crate::harvest::{Effort, Harvest};
+use crate::ledger::times::Times;
 use crate::ledger::{self, Ledger};
 use crate::report::books::{Books, Rates};
 use crate::report::processes::Processes;
@@ -16,6 +18,22 @@ use crate::verdict::{Judgement, Verdict};
 
 /// Share of the offered messages that must have been sent, and of the sent ones that must have been accepted.
 const ENOUGH: f64 = 0.95;
+
+/// What came of a run, or of a part of it that had clients of its own.
+#[derive(Debug)]
+pub struct Closed {
+    /// The books.
+    pub ledger: Ledger,
+    /// The times.
+    pub times: Times,
+    effort: Effort,
+    journal: Journal,
+    unsettled: Option<String>,
+    /// Connections whose books are gone.
+    missing: u64,
+    /// Messages the schedule wanted in the measured part; none without a schedule.
+    offered: Option<u64>,
+}
 
 /// Makes the result of what all processes brought in.
 ///
@@ -34,7 +52,7 @@ pub async fn conclude(stage: &mut Stage, scenario: &Scenario, harvest: Harvest) 
     let mut report = Report::new(stage, &harvest.opening);
     report.connections.add_farewell(&harvest);
     match scenario {
-        Scenario::Connect(_) | Scenario::History(_) | Scenario::Redpacket(_) => {
+        Scenario::Connect(_) | Scenario::History(_) | Scenario::Redpacket(_) | Scenario::Mixed(_) => {
             if let Some(failure) = harvest.opening.failure() {
                 report.judgement.add(Verdict::CouldNotRun, failure.to_string());
             }
@@ -68,25 +86,57 @@ fn add_idle(report: &mut Report, stage: &Stage, harvest: Harvest, allow_disconne
 }
 
 fn add_traffic(report: &mut Report, stage: &Stage, args: &TrafficArgs, harvest: Harvest) {
+    let closed = Closed::new(stage, args, harvest);
+    add_closed(report, stage, args, closed);
+}
+
+impl Closed {
+    /// The closed books of one part of a run.
+    pub fn new(stage: &Stage, args: &TrafficArgs, harvest: Harvest) -> Self {
+        let flow = &stage.flow;
+        let (ledger, times) = ledger::close(flow, &harvest.senders, harvest.receipts);
+        Self {
+            ledger,
+            times,
+            effort: harvest.effort,
+            journal: harvest.journal,
+            unsettled: harvest.unsettled,
+            missing: u64::from(flow.plan.connections()).saturating_sub(harvest.outcomes),
+            offered: flow.timetable.total().map(|total| total - flow.timetable.due_before(args.warmup)),
+        }
+    }
+
+    /// Adds another part that shared the process.
+    pub fn merge(&mut self, other: Closed) {
+        self.ledger.merge(other.ledger);
+        self.times.merge(&other.times);
+        self.effort.merge_beside(&other.effort);
+        self.journal.merge(other.journal);
+        self.unsettled = self.unsettled.take().or(other.unsettled);
+        self.missing += other.missing;
+        self.offered = self.offered.zip(other.offered).map(|(mine, theirs)| mine + theirs);
+    }
+}
+
+/// Puts closed books into a result and judges them.
+pub fn add_closed(report: &mut Report, stage: &Stage, args: &TrafficArgs, closed: Closed) {
     let flow = &stage.flow;
-    let wanted = u64::from(flow.plan.connections());
-    *flow.journal() = harvest.journal;
-    let (ledger, times) = ledger::close(flow, &harvest.senders, harvest.receipts);
+    let Closed { ledger, times, effort, journal, unsettled, missing, offered } = closed;
+    *flow.journal() = journal;
     report.options.add_traffic(args, &flow.plan, flow.window);
     report.add_chaos(flow, &ledger);
-    let offered = flow.timetable.total().map(|total| total - flow.timetable.due_before(args.warmup));
-    let validity = Validity::new(&ledger, &harvest.effort, offered);
+    let validity = Validity::new(&ledger, &effort, offered);
     judge(report, args, flow.plan.trouble.reconnects, &ledger, &validity, offered);
     report.validity = Some(validity);
-    if !report.partial && harvest.outcomes < wanted {
+    if !report.partial && missing > 0 {
         let reason = "a client failed inside the generator; its books are gone";
         report.judgement.add(Verdict::CouldNotRun, reason);
     }
     let offered_per_s = offered.map(|offered| offered as f64 / args.time().as_secs_f64());
-    let rates = Rates::new(&ledger, &harvest.effort, flow, offered_per_s);
-    let mut processes = Processes::new(stage, &harvest.effort);
+    let rates = Rates::new(&ledger, &effort, flow, offered_per_s);
+    let mut processes = Processes::new(stage, &effort);
     processes.per_delivery(ledger.measured.delivered);
-    for note in harvest.unsettled.into_iter().chain(processes.missing(stage).map(str::to_owned)) {
+    for note in unsettled.into_iter().chain(processes.missing(stage).map(str::to_owned)) {
         report.judgement.add(Verdict::Pass, note);
     }
     report.add_times(times);

@@ -3,6 +3,7 @@
 pub mod conclude;
 pub mod group;
 pub mod history;
+pub mod mixed;
 pub mod redpacket;
 pub mod run;
 
@@ -30,9 +31,11 @@ const HTTP_WINDOW: u32 = 64;
 pub fn flow(scenario: &Scenario, identity: &Identity) -> Result<Flow, Failure> {
     let clients = scenario.common().clients();
     match scenario {
-        Scenario::Connect(_) | Scenario::Idle(_) | Scenario::History(_) | Scenario::Redpacket(_) => {
-            Ok(silent_flow(scenario.common(), identity))
-        }
+        Scenario::Connect(_)
+        | Scenario::Idle(_)
+        | Scenario::History(_)
+        | Scenario::Redpacket(_)
+        | Scenario::Mixed(_) => Ok(silent_flow(scenario.common(), identity)),
         Scenario::Broadcast(args) | Scenario::Soak(args) => {
             traffic_flow(args, identity, Shape::World, [clients, args.senders.unwrap_or(1), 1])
         }
@@ -55,7 +58,9 @@ pub fn flow(scenario: &Scenario, identity: &Identity) -> Result<Flow, Failure> {
 /// What the clients of a scenario do.
 pub fn work(scenario: &Scenario) -> Work<'_> {
     match scenario {
-        Scenario::Connect(_) | Scenario::History(_) | Scenario::Redpacket(_) => Work::Connect,
+        Scenario::Connect(_) | Scenario::History(_) | Scenario::Redpacket(_) | Scenario::Mixed(_) => {
+            Work::Connect
+        }
         Scenario::Idle(args) => Work::Idle(args.duration),
         Scenario::Broadcast(args) | Scenario::Unicast(args) | Scenario::Soak(args) => Work::Traffic(args),
         Scenario::Churn(args) => Work::Traffic(&args.traffic),

@@ -72,3 +72,24 @@ async fn the_floor_is_measured_beside_the_server() {
     let refused = run("broadcast --floor --via http", &[], |_| {}).await;
     assert!(refused.code == 2 && refused.err.contains("--floor"), "{}", refused.err);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mixed_run_adds_up_three_kinds_with_exact_books() {
+    let line = "mixed --clients 16 --members 2 --rate 100/s --warmup 100ms --duration 600ms";
+    let ran = bench(line, &[]).await;
+    ran.assert_nothing_broke();
+    let parts = ran.json["parts"].as_array().unwrap();
+    let sum = |name: &str| parts.iter().map(|part| part["measured"][name].as_u64().unwrap()).sum::<u64>();
+    assert_eq!(sum("delivered"), ran.part("measured", "delivered"));
+    assert_eq!((sum("sent"), ran.part("measured", "sent")), (60, 60), "{}", ran.out);
+    assert_eq!(ran.json["times"]["e2e_time"]["count"], sum("delivered"));
+    let clients: Vec<u64> = parts.iter().map(|part| part["clients"].as_u64().unwrap()).collect();
+    assert_eq!(clients, [8, 4, 4]);
+
+    let faults = [Fault::Lose { receiver: 0, offset: 3 }];
+    let ran = bench(&format!("{line} {}", crate::NO_PATIENCE), &faults).await;
+    // Client 0 of each kind lost its third message.
+    assert_eq!((ran.code, ran.count("lost")), (97, 3), "{}", ran.out);
+    let refused = bench("mixed --clients 3", &[Fault::RefuseLogin]).await;
+    assert_eq!(refused.code, 1, "{}", refused.out);
+}
