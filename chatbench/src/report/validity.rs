@@ -54,19 +54,22 @@ impl Validity {
         }
     }
 
+    /// What to know of the machine, though it spoils nothing by itself.
+    pub fn note(&self) -> Option<String> {
+        // It is looked at for a moment only, where one hiccup is the whole percentile.
+        let delay = micros_text(self.delay_before_p99_us.filter(|delay| *delay > MAX_P99_US)?);
+        Some(format!("the machine was busy before the first message: tasks waited {delay} for their turn"))
+    }
+
     /// Why the generator spoilt the run, if it did.
     pub fn saturated(&self) -> Vec<String> {
         let bound = micros_text(MAX_P99_US);
         let mut reasons = Vec::new();
-        for (delay, when) in
-            [(self.delay_before_p99_us, "before the run"), (self.delay_p99_us, "during the run")]
-        {
-            if let Some(delay) = delay.filter(|delay| *delay > MAX_P99_US) {
-                let delay = micros_text(delay);
-                reasons.push(format!(
-                    "the generator is saturated: its tasks waited {delay} at p99 for their turn {when} (bound {bound})"
-                ));
-            }
+        if let Some(delay) = self.delay_p99_us.filter(|delay| *delay > MAX_P99_US) {
+            let delay = micros_text(delay);
+            reasons.push(format!(
+                "the generator is saturated: its tasks waited {delay} at p99 for their turn (bound {bound})"
+            ));
         }
         if self.generator_cpu_share > MOST_CPU && self.measured_ns >= SHORTEST_NS {
             let percent = self.generator_cpu_share * 100.0;

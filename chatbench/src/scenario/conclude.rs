@@ -196,6 +196,9 @@ fn judge_validity(judgement: &mut Judgement, ledger: &Ledger, validity: &Validit
         let why = ledger.first_refusal.as_deref().unwrap_or("no answer came");
         judgement.add(Verdict::Invalid, format!("{accepted} of {sent} sent messages were accepted: {why}"));
     }
+    if let Some(note) = validity.note() {
+        judgement.add(Verdict::Pass, note);
+    }
     for reason in validity.saturated() {
         judgement.add(Verdict::Invalid, reason);
     }
