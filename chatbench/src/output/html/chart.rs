@@ -1,6 +1,6 @@
 //! Lines over a common axis, as SVG for the lines and text beside it for the labels: they keep their size on every screen.
 //!
-//! Invariant: without a value there is no chart.
+//! Invariant: without a value above 0 there is no chart.
 
 use std::fmt::Write;
 
@@ -9,6 +9,9 @@ use crate::output::escape::markup;
 
 /// Side of the square the SVG is drawn in; the page stretches it.
 const SIDE: f64 = 1000.0;
+
+/// Parts of a run in which it measures.
+const MEASURED: [&str; 4] = ["measure", "idle", "read", "grab"];
 
 /// See the file's head.
 pub struct Chart {
@@ -52,17 +55,17 @@ impl Chart {
     pub fn html(&self) -> String {
         let lines: Vec<&Line> =
             self.lines.iter().filter(|line| line.values.iter().any(Option::is_some)).collect();
-        if lines.is_empty() {
+        let values = || lines.iter().flat_map(|line| line.values.iter().flatten().copied());
+        if !values().any(|value| value > 0.0) {
             return String::new();
         }
-        let values = || lines.iter().flat_map(|line| line.values.iter().flatten().copied());
         let scale = if self.is_log { Scale::log(values()) } else { Scale::linear(values()) };
         let mut svg = String::new();
         let mut labels = String::new();
         // Writing to a string cannot fail.
         for (from, to, name) in &self.axis.bands {
             let (x, width) = (from * SIDE, (to - from) * SIDE);
-            let kind = if name == "measure" { "band measured" } else { "band" };
+            let kind = if MEASURED.contains(&name.as_str()) { "band measured" } else { "band" };
             let _ = write!(
                 svg,
                 "<rect class=\"{kind}\" x=\"{x:.1}\" width=\"{width:.1}\" y=\"0\" height=\"1000\"/>"
@@ -84,29 +87,30 @@ impl Chart {
         }
         // What stands first in the legend is drawn last, over the others.
         for line in lines.iter().rev() {
-            let _ =
-                write!(svg, "<path class=\"line c{}\" d=\"{}\"/>", line.colour % 8, self.path(line, scale));
+            let [path, dots] = self.paths(line, scale);
+            let colour = line.colour % 8;
+            let _ = write!(svg, "<path class=\"line c{colour}\" d=\"{path}\"/>");
+            if !dots.is_empty() {
+                let _ = write!(svg, "<path class=\"dot small c{colour}\" d=\"{dots}\"/>");
+            }
         }
         self.figure(&lines, &svg, &labels)
     }
 
-    /// Through all values; a gap where there is none, a dot where a value stands alone.
-    fn path(&self, line: &Line, scale: Scale) -> String {
-        let mut path = String::new();
-        let mut is_drawing = false;
-        for (place, value) in self.axis.places.iter().zip(&line.values) {
-            let Some(value) = value else {
-                is_drawing = false;
-                continue;
-            };
+    /// The line through all values, with a gap where there is none; and a dot for each value that stands alone.
+    fn paths(&self, line: &Line, scale: Scale) -> [String; 2] {
+        let (mut path, mut dots) = (String::new(), String::new());
+        let has = |at: Option<usize>| at.and_then(|at| *line.values.get(at)?).is_some();
+        for (at, (place, value)) in self.axis.places.iter().zip(&line.values).enumerate() {
+            let Some(value) = value else { continue };
             let (x, y) = (place * SIDE, (1.0 - scale.place(*value)) * SIDE);
-            let _ = match is_drawing {
-                true => write!(path, "L{x:.1} {y:.1}"),
-                false => write!(path, "M{x:.1} {y:.1}h0"),
+            let _ = match (has(at.checked_sub(1)), has(at.checked_add(1))) {
+                (true, _) => write!(path, "L{x:.1} {y:.1}"),
+                (false, true) => write!(path, "M{x:.1} {y:.1}"),
+                (false, false) => write!(dots, "M{x:.1} {y:.1}h0"),
             };
-            is_drawing = true;
         }
-        path
+        [path, dots]
     }
 
     fn figure(&self, lines: &[&Line], svg: &str, labels: &str) -> String {

@@ -45,7 +45,7 @@ pub fn section(result: &Value) -> String {
         ),
         draw("Deliveries", Quantity::PerSecond, false, vec![rate(&groups, 0, "delivered")]),
         draw(
-            "Response time",
+            "Response time, and delay of the generator",
             Quantity::Micros,
             true,
             vec![
@@ -118,7 +118,8 @@ fn axis(groups: &[Group<'_>]) -> Axis {
         }
     }
     Axis {
-        places: groups.iter().map(|group| place(group.to_ms)).collect(),
+        // What was counted from one moment to the next stands between them.
+        places: groups.iter().map(|group| (place(group.from_ms) + place(group.to_ms)) / 2.0).collect(),
         names: groups.iter().map(name).collect(),
         ticks: ticks.collect(),
         bands,
@@ -127,7 +128,8 @@ fn axis(groups: &[Group<'_>]) -> Axis {
 
 fn name(group: &Group<'_>) -> String {
     let phase = group.points.last().map_or("", |point| text_of(point, "/phase"));
-    format!("{:.1} s, {}", group.to_ms as f64 / 1e3, phase.replace('|', " "))
+    let [from, to] = [group.from_ms, group.to_ms].map(|ms| ms as f64 / 1e3);
+    format!("{from:.1} to {to:.1} s, {}", phase.replace('|', " "))
 }
 
 fn rate(groups: &[Group<'_>], colour: usize, name: &str) -> Line {
@@ -150,7 +152,7 @@ fn highest(groups: &[Group<'_>], colour: usize, name: &str, pointer: &str, unit:
 
 /// A delay of 0 has no place among logarithms.
 fn delay(groups: &[Group<'_>]) -> Line {
-    let mut line = highest(groups, 5, "delay of the generator", "/generator_delay_max_us", 1.0);
+    let mut line = highest(groups, 5, "generator", "/generator_delay_max_us", 1.0);
     line.values.iter_mut().for_each(|value| *value = value.filter(|delay| *delay > 0.0));
     line
 }

@@ -57,12 +57,16 @@ fn plot(metrics: &[Value]) -> String {
         .iter()
         .map(|tick| {
             let place = scale.place(*tick) * 100.0;
-            format!("<span style=\"left:{place:.1}%\">{:+.0} %</span>", (tick - 1.0) * 100.0)
+            let percent = match (tick - 1.0) * 100.0 {
+                0.0 => "0".to_owned(),
+                percent => format!("{percent:+.0}"),
+            };
+            format!("<span style=\"left:{place:.1}%\">{percent} %</span>")
         })
         .collect();
     format!(
-        "<div class=\"scroll\"><table class=\"forest\">\n<thead><tr><th>metric</th><th>base</th><th>head</th>\
-         <th class=\"axis\"><div class=\"below\">{ticks}</div></th><th>change</th><th>95 % interval</th><th>verdict</th></tr></thead>\n\
+        "<div class=\"scroll\"><table class=\"forest\">\n<thead><tr><th>metric</th>\
+         <th class=\"axis\"><div class=\"below\">{ticks}</div></th><th>base</th><th>head</th><th>change</th><th>95 % interval</th><th>verdict</th></tr></thead>\n\
          <tbody>\n{rows}</tbody>\n</table></div>\n<p class=\"note\">The dot is the ratio of head to base, the line its 95 % interval, \
          the band what is too small to matter; whether less or more is better stands under each name.</p>\n"
     )
@@ -100,13 +104,13 @@ fn row(metric: &Value, scale: Scale) -> String {
     let [base, head] = sides_text(metric);
     let better = if text_of(metric, "/better") == "higher" { "more is better" } else { "less is better" };
     format!(
-        "<tr><td>{}<small>{better}</small></td><td>{}</td><td>{}</td><td class=\"axis\"><svg viewBox=\"0 0 1000 1000\" \
-         preserveAspectRatio=\"none\" role=\"img\" aria-label=\"{}\">{svg}</svg></td><td>{}</td><td>{}</td>\
+        "<tr><td>{}<small>{better}</small></td><td class=\"axis\"><svg viewBox=\"0 0 1000 1000\" \
+         preserveAspectRatio=\"none\" role=\"img\" aria-label=\"{}\">{svg}</svg></td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>\
          <td title=\"{}\"><strong class=\"badge {}\">{}</strong></td></tr>\n",
         markup(&shortened(text_of(metric, "/metric"), 100)),
+        markup(&interval_text(metric)),
         markup(&base),
         markup(&head),
-        markup(&interval_text(metric)),
         markup(&change_percent(metric)),
         markup(&interval_text(metric)),
         markup(&shortened(text_of(metric, "/reason"), 300)),

@@ -92,7 +92,9 @@ fn tiles(result: &Value) -> String {
         let value = value_text(measure.unit(), measure.of(result)?);
         Some(format!("<div><b>{}</b><span>{}</span></div>\n", markup(&value), markup(&label)))
     };
-    rows.into_iter().filter_map(tile).collect()
+    let is_told =
+        |(name, _): &(String, String)| name != "connected" || count(result, "/connections/wanted") > Some(0);
+    rows.into_iter().filter(is_told).filter_map(tile).collect()
 }
 
 fn offered(result: &Value) -> String {

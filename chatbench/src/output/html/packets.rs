@@ -27,7 +27,7 @@ fn rows(packets: &Value) -> Vec<(String, String)> {
     let told = [
         ("/packets", "packets", ""),
         ("/shares_each", "shares of each", ""),
-        ("/total_cents", "amount of each", " cents"),
+        ("/total_cents", "amount in all", " cents"),
         ("/grabs", "grabs", ""),
         ("/won", "won", ""),
         ("/already", "won before", ""),

@@ -93,6 +93,9 @@ pub fn thresholds(result: &Value) -> String {
 /// How the connections fared, with what was done to them.
 pub fn connections(result: &Value) -> String {
     let connections = |member: &str| count(result, &format!("/connections/{member}"));
+    if connections("wanted") == Some(0) {
+        return String::new();
+    }
     let mut rows = Vec::new();
     if let (Some(connected), Some(wanted)) = (connections("connected"), connections("wanted")) {
         rows.push(("connected".to_owned(), format!("{} of {}", count_text(connected), count_text(wanted))));

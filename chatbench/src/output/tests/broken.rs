@@ -106,6 +106,26 @@ async fn wrong_input_is_named() {
     }
 }
 
+#[tokio::test]
+async fn a_run_whose_file_cannot_be_written_does_not_start() {
+    let folder = folder();
+    let run = async |words: &[&str], out: &str| {
+        let line = ["chatbench"].iter().chain(words).map(|word| (*word).to_owned());
+        let line = line.chain(["--out".to_owned(), folder.path().join(out).display().to_string()]);
+        let (mut told, mut err) = (Vec::new(), Vec::new());
+        let code = crate::run_until(line, &mut told, &mut err, std::future::pending()).await;
+        (code, String::from_utf8(err).unwrap())
+    };
+    // Nobody listens there: whoever starts complains of that.
+    let words = ["connect", "--clients", "1", "--server", "http://127.0.0.1:9"];
+    let (code, err) = run(&words, "no/dir/r.html").await;
+    assert!(code == 1 && err.contains("--out: ") && err.contains("r.html cannot be written"), "{err}");
+    let (code, err) = run(&words, "r.pdf").await;
+    assert!(code == 2 && err.contains(".junit.xml"), "{err}");
+    let (code, err) = run(&words, "r.html").await;
+    assert!(code == 1 && !err.contains("--out"), "{err}");
+}
+
 #[test]
 fn a_file_is_checked_without_being_touched() {
     let folder = folder();
