@@ -7,10 +7,11 @@
 //! | `head` | verdict and key numbers |
 //! | `scale`, `chart` | axes and lines |
 //! | `curve`, `course`, `forest` | by percentile, by time, ratios with their intervals |
-//! | `table`, `books`, `packets` | the numbers |
+//! | `table`, `books`, `packets`, `context` | the numbers |
 
 mod books;
 mod chart;
+mod context;
 mod course;
 mod curve;
 mod forest;
@@ -56,6 +57,7 @@ pub fn text(findings: &Findings) -> String {
 fn sections(result: &Value) -> String {
     [
         table::thresholds(result),
+        context::parts(result),
         curve::section(result),
         course::section(result),
         curve::fan_out(result),
@@ -63,6 +65,7 @@ fn sections(result: &Value) -> String {
         packets::section(result),
         table::connections(result),
         table::costs(result),
+        context::sections(result),
     ]
     .concat()
 }

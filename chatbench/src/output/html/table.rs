@@ -189,7 +189,7 @@ pub fn settings(result: &Value) -> String {
 }
 
 /// Units stand in the members' names; a reader finds them behind the values.
-fn flatten(name: &str, value: &Value, rows: &mut Vec<(String, String)>) {
+pub fn flatten(name: &str, value: &Value, rows: &mut Vec<(String, String)>) {
     match value {
         Value::Object(members) => {
             for (member, value) in members {

@@ -107,6 +107,25 @@ fn parts_without_a_value_are_not_there() {
 }
 
 #[test]
+fn what_a_run_looked_at_besides_has_its_part() {
+    let mut result = named(REAL);
+    let times = result["times"]["e2e_time"].clone();
+    let line = result["ledger"]["measured"].clone();
+    result["parts"] =
+        json!([{"scenario": "unicast", "clients": 12_345, "measured": line, "e2e_time": times}]);
+    result["floor"] = json!({
+        "rounds": [{"run": "f1", "valid": true, "e2e_p50_us": 100, "e2e_p99_us": 900, "deliveries_per_s": 400.0}],
+        "server_to_floor": {"e2e_p50_us": 12.7},
+    });
+    result["validity"] = json!({"achieved_share": 1.0, "delay_p99_us": 850});
+    let page = html::text(&findings(result));
+    assert_is_a_page(&page);
+    for told in ["<h2>Parts</h2>", "12 345", "<td>900 µs</td>", "12.7 ×", "<h2>Validity</h2>", "850 µs"] {
+        assert!(page.contains(told), "{told}");
+    }
+}
+
+#[test]
 fn red_packets_have_their_part() {
     let mut result = named(PACKETS);
     let tenth = |mean: f64| json!({"shares": 12, "min": 0.1, "mean": mean, "max": 2.5});
