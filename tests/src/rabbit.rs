@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use chat_protocol::{AppId, PacketId};
 use chatd::keys::Keys;
@@ -14,6 +15,7 @@ use chatd::money::settlement::{Delivery, Depth, Kind, Publish, Queue, QueueError
 use tokio::time::{Instant, timeout};
 
 use crate::broker::user;
+use crate::money::Bench;
 use crate::rabbitmq_server::RabbitServer;
 use crate::wait::{SOON, pace, until};
 
@@ -117,4 +119,29 @@ pub async fn publish(queue: &RabbitQueue, bodies: &[Bytes]) {
 pub async fn until_depth(queue: &RabbitQueue, waiting: u64, dead: u64) {
     let depth = Ok::<_, QueueError>(Depth { waiting, dead });
     until(&format!("{depth:?}"), SOON, async || queue.depth().await == depth).await;
+}
+
+/// Queues of their own on the shared RabbitMQ, to be put to the law.
+pub struct RabbitBench {
+    keys: Keys,
+    publisher: Arc<RabbitQueue>,
+}
+
+impl RabbitBench {
+    /// Empty queues.
+    pub async fn start() -> Self {
+        let (publisher, keys) = fresh().await;
+        Self { keys, publisher }
+    }
+}
+
+#[async_trait]
+impl Bench for RabbitBench {
+    async fn receiver(&self) -> Arc<dyn Queue> {
+        open(&RabbitServer::shared().await.url(), &self.keys).await
+    }
+
+    async fn put(&self, _: AppId, bodies: &[Bytes]) {
+        self.publisher.publish(bodies).await.expect("published");
+    }
 }

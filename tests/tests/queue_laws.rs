@@ -1,4 +1,4 @@
-//! The law of queues of settlements, run against every adapter: `redis::…` and `embedded::…`.
+//! The law of queues of settlements, run against every adapter: `redis::…`, `embedded::…` and `rabbitmq::…`.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -283,6 +283,24 @@ queue_laws! {
         what_a_killed_receiver_had_goes_to_another,
         no_more_is_given_than_was_asked_for,
         all_receivers_together_receive_everything,
+        a_waiting_receiver_is_given_what_comes,
+        a_receiver_that_gives_up_waiting_has_received_nothing,
+        doing_again_or_what_is_not_there_is_harmless,
+        a_dead_letter_is_out_of_the_way_until_it_is_replayed,
+        a_thousand_dead_letters_are_replayed,
+        whatever_was_put_in_is_received,
+        every_app_is_served,
+    }
+}
+
+// A receiver of RabbitMQ counts what it has received itself, not what others have; the two laws that look from one
+// receiver at what another holds are told by `rabbit_laws.rs`.
+queue_laws! {
+    rabbitmq: chat_tests::rabbit::RabbitBench::start().await,
+    => {
+        what_was_put_in_is_there_until_it_is_done,
+        what_a_killed_receiver_had_goes_to_another,
+        no_more_is_given_than_was_asked_for,
         a_waiting_receiver_is_given_what_comes,
         a_receiver_that_gives_up_waiting_has_received_nothing,
         doing_again_or_what_is_not_there_is_harmless,

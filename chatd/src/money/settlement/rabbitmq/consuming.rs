@@ -3,7 +3,7 @@
 //! Invariant: a delivery is acknowledged at most once and only on the channel it came by; what a channel had handed out
 //! when it ended is delivered again. Nothing is consumed before the first receive.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,8 +21,8 @@ use tokio_util::task::AbortOnDropHandle;
 use super::link::{ANSWER_TIMEOUT, Live, Purpose, unreachable};
 use crate::money::settlement::{Delivery, QueueError, Tag};
 
-/// Deliveries RabbitMQ sends ahead: a batch to work on and the next.
-const PREFETCH: u16 = 400;
+/// Deliveries RabbitMQ sends ahead of their acknowledgements.
+const PREFETCH: u16 = 2000;
 /// Longest wait for a delivery.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -30,7 +30,8 @@ const IDLE: Duration = Duration::from_secs(1);
 pub(super) struct Consuming {
     channel: Channel,
     inbox: tokio::sync::Mutex<Option<Inbox>>,
-    unacknowledged: Arc<Mutex<HashSet<u64>>>,
+    unacknowledged: Arc<Mutex<BTreeSet<u64>>>,
+    turn: tokio::sync::Mutex<()>,
 }
 
 struct Inbox {
@@ -42,7 +43,12 @@ impl Purpose for Consuming {
     async fn begin(connection: &Connection) -> lapin::Result<Self> {
         let channel = connection.create_channel().await?;
         channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
-        Ok(Self { channel, inbox: tokio::sync::Mutex::default(), unacknowledged: Arc::default() })
+        Ok(Self {
+            channel,
+            inbox: tokio::sync::Mutex::default(),
+            unacknowledged: Arc::default(),
+            turn: tokio::sync::Mutex::default(),
+        })
     }
 }
 
@@ -57,12 +63,15 @@ impl Consuming {
 
 impl Live<Consuming> {
     pub(super) async fn receive(&self, queue: &str, max: usize) -> Result<Vec<Delivery>, QueueError> {
+        if max == 0 {
+            return Ok(Vec::new());
+        }
         for _ in 0..2 {
             let mut batch = Vec::new();
             let received = async {
                 let mut inbox = self.purpose.inbox.lock().await;
                 let inbox = inbox.get_or_insert_with(|| self.purpose.start(queue));
-                inbox.deliveries.recv_many(&mut batch, max.max(1)).await
+                inbox.deliveries.recv_many(&mut batch, max).await
             };
             let lost = timeout(IDLE, received).await == Ok(0);
             if lost {
@@ -85,13 +94,16 @@ impl Live<Consuming> {
 
     /// Of tags that were acknowledged before, or came by another channel, nothing is left to do.
     pub(super) async fn acknowledge(&self, tags: &[Tag]) -> Result<(), QueueError> {
-        let ids: Vec<u64> = {
+        // One after the other: an acknowledgement that covers another must not overtake it.
+        let _turn = self.purpose.turn.lock().await;
+        let acks = {
             let mut unacknowledged = self.purpose.unacknowledged.lock();
             let mine = tags.iter().filter(|tag| tag.lane == self.lane);
-            mine.filter_map(|tag| tag.id.parse().ok()).filter(|id| unacknowledged.remove(id)).collect()
+            let ids = mine.filter_map(|tag| tag.id.parse().ok()).filter(|id| unacknowledged.remove(id));
+            acknowledgements(ids.collect(), unacknowledged.first().copied())
         };
         let channel = &self.purpose.channel;
-        let acks = ids.into_iter().map(|id| channel.basic_ack(id, BasicAckOptions::default()));
+        let acks = acks.into_iter().map(|(id, options)| channel.basic_ack(id, options));
         self.answer(ANSWER_TIMEOUT, try_join_all(acks)).await.map(drop)
     }
 
@@ -106,11 +118,21 @@ impl Live<Consuming> {
     }
 }
 
+/// How to acknowledge these: all before the first delivery that is left at once. RabbitMQ holds back the many when
+/// they come one by one, and forgets them when the channel ends.
+pub(super) fn acknowledgements(mut ids: Vec<u64>, first_left: Option<u64>) -> Vec<(u64, BasicAckOptions)> {
+    ids.sort_unstable();
+    let before = ids.partition_point(|id| first_left.is_none_or(|left| *id < left));
+    let all_before = ids[..before].last().map(|id| (*id, BasicAckOptions { multiple: true }));
+    let single = ids[before..].iter().map(|id| (*id, BasicAckOptions { multiple: false }));
+    all_before.into_iter().chain(single).collect()
+}
+
 /// Ends with the channel; whoever receives then finds the inbox closed.
 async fn pump(
     channel: Channel,
     queue: String,
-    unacknowledged: Arc<Mutex<HashSet<u64>>>,
+    unacknowledged: Arc<Mutex<BTreeSet<u64>>>,
     sender: mpsc::Sender<(u64, Bytes)>,
 ) {
     let (options, none) = (BasicConsumeOptions::default(), FieldTable::default());
