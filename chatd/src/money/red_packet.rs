@@ -284,11 +284,6 @@ impl RedPackets {
         };
         let next = winners.last().map(|winner| winner.number).filter(|last| *last < standing.grabbed_count);
         let lucky = standing.terms.mode == Mode::Lucky && standing.state == State::Empty;
-        // Between its end and the next look of the keeper the rest is neither: nobody can take it any more.
-        let (refunded, open) = match standing.state {
-            State::Expired => (standing.refunded + standing.open, 0),
-            State::Open | State::Empty => (standing.refunded, standing.open),
-        };
         let terms = standing.terms;
         let shown = |winner: super::packets::Winner| {
             let super::packets::Winner { number, user, amount, time_ms } = winner;
@@ -305,8 +300,8 @@ impl RedPackets {
             count: terms.count,
             grabbed: standing.grabbed,
             grabbed_count: standing.grabbed_count,
-            refunded,
-            open,
+            refunded: standing.refunded,
+            open: standing.open,
             created: terms.created_ms,
             expires: terms.expires_ms,
             luckiest: standing.luckiest.filter(|_| lucky),

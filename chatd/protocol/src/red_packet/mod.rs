@@ -209,7 +209,7 @@ pub enum State {
     Open,
     /// All shares are gone.
     Empty,
-    /// Its time is over; what was left goes back.
+    /// Its time is over; what was left goes back within seconds.
     Expired,
 }
 
@@ -253,7 +253,7 @@ pub struct DetailResponse {
     pub grabbed_count: u32,
     /// Cents that go, or have gone, back to the giver.
     pub refunded: u64,
-    /// Cents that can still be taken.
+    /// Cents neither taken nor refunded: still to be had, or, for a moment after the packet's end, about to go back.
     pub open: u64,
     /// When it was created, Unix milliseconds.
     pub created: u64,
