@@ -129,3 +129,29 @@ async fn who_joins_while_the_bus_is_cut_gets_the_group_when_it_is_back() {
         assert_eq!(next_message(&mut late).await.content.msg.as_deref(), Some(said));
     }
 }
+
+#[tokio::test]
+async fn who_was_cut_off_hears_of_a_recall_all_the_same() {
+    let mut site = Far::start().await;
+    let (group, user) = ("group:g".parse().expect("a target"), "user:m".parse().expect("a target"));
+    let mut reader = site.far.login(APP, "m").await;
+    let said = site.owner.send(group, "a mistake").await.expect("sent");
+    let told = site.owner.send(user, "another").await.expect("sent");
+    for text in ["a mistake", "another"] {
+        assert_eq!(next_message(&mut reader).await.content.msg.as_deref(), Some(text));
+    }
+    site.proxy.cut();
+    for (target, offset) in [("group:g", said.offset), ("user:m", told.offset)] {
+        ask(&mut site.owner, "message/recall", json!({"target": target, "offset": offset})).await;
+    }
+    site.proxy.heal();
+    let mut heard = Vec::new();
+    while heard.len() < 2 {
+        let push = reader.next_push(SOON).await.expect("an open connection").expect("a push");
+        if push.cmd == "message/recall" && !heard.contains(&push.data["target"]) {
+            let offset = if push.data["target"] == "user:m" { told.offset } else { said.offset };
+            assert_eq!((&push.data["from"], &push.data["offset"]), (&json!("owner"), &json!(offset)));
+            heard.push(push.data["target"].clone());
+        }
+    }
+}

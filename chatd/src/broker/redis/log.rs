@@ -220,6 +220,13 @@ impl Logs {
         Ok(raws)
     }
 
+    /// What stays of the newest recalled entries of a topic's stream.
+    pub(super) async fn newest_stubs(&self, topic: &Topic, limit: usize) -> Result<Vec<Bytes>, LinkError> {
+        let mut newest = redis::cmd("ZREVRANGE");
+        newest.arg(self.keys.topic_stubs(topic)).arg(0).arg(limit - 1);
+        self.others.run(&newest).await
+    }
+
     /// Gives a topic whose stream lost its end a new epoch, unless another node did; answers where it stands.
     pub(super) async fn fork(&self, topic: &Topic, epoch: &str) -> Result<Cursor, LinkError> {
         let mut heads = vec![self.keys.topic_head(topic)];

@@ -9,11 +9,18 @@ use redis::Cmd;
 use serde::{Deserialize, Serialize};
 
 use super::codec;
+use super::link::LinkError;
 use super::log::{INBOX_IDLE_MS, Logs};
-use crate::broker::{BrokerError, Conversation, Notice, Skip, Topic};
+use crate::broker::{BrokerError, Conversation, Event, Notice, Skip, Topic};
 
 /// Attempts while others change the entry at the same moment: it changes once and may then be dropped for its age.
 const ATTEMPTS: usize = 3;
+
+/// Recalls told again at most after an interruption.
+const TOLD_AGAIN: usize = 100;
+/// Age, in milliseconds before a topic's newest message, of the messages whose recalls are told again: a sender's
+/// window, and a long interruption.
+const TOLD_AGAIN_MS: u64 = RECALL_WINDOW_MS + 10 * 60 * 1000;
 
 /// What stays of a message.
 #[derive(Serialize, Deserialize)]
@@ -60,6 +67,23 @@ pub(super) async fn recall(
         }
     }
     Err(BrokerError::NoSuchMessage)
+}
+
+/// Notices of what was recalled among the newest messages of a topic, for readers who may have missed them; to be
+/// told twice does no harm.
+pub(super) async fn told_again(logs: &Logs, topic: &Topic, newest_ms: u64) -> Result<Vec<Event>, LinkError> {
+    let mut notices = Vec::new();
+    for payload in logs.newest_stubs(topic, TOLD_AGAIN).await? {
+        let Ok(Event::Message { entry, .. }) = codec::event(topic, &payload) else { continue };
+        if entry.time.saturating_add(TOLD_AGAIN_MS) < newest_ms {
+            continue;
+        }
+        let Ok(Remains { target, from, .. }) = parse(&entry.members) else { continue };
+        let recalled = Recalled { target, from, offset: entry.offset, epoch: entry.epoch.to_string() };
+        let Ok(data) = json(&recalled) else { continue };
+        notices.push(Event::Notice(Notice { cmd: RECALL_PUSH.into(), data, skip: Skip::Nobody }));
+    }
+    Ok(notices)
 }
 
 fn recall_call(
