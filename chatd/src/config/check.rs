@@ -123,17 +123,26 @@ impl Config {
 /// A URL whose password is replaced, for logs and screens.
 #[must_use]
 pub fn redacted(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let rest = match rest.rsplit_once('@') {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        // No URL at all; what stands before an @ may be a password.
+        return url.rsplit_once('@').map_or_else(|| url.to_owned(), |(_, host)| format!("***@{host}"));
+    };
+    let (place, query) = rest.split_once('?').map_or((rest, None), |(place, query)| (place, Some(query)));
+    let place = match place.rsplit_once('@') {
         Some((credentials, host)) => {
             let user = credentials.split(':').next().unwrap_or_default();
             format!("{user}:***@{host}")
         }
-        None => rest.to_owned(),
+        // A password with a question mark in it.
+        None if query.is_some_and(|query| query.contains('@')) => return format!("{scheme}://***"),
+        None => place.to_owned(),
     };
-    // The URL of a Unix socket has it among the parameters.
-    let Some((place, query)) = rest.split_once('?') else { return format!("{scheme}://{rest}") };
-    let hide = |part: &str| if part.starts_with("pass=") { "pass=***".to_owned() } else { part.to_owned() };
+    let Some(query) = query else { return format!("{scheme}://{place}") };
+    // The URL of a Unix socket and that of a database may have it among the parameters.
+    let hide = |part: &str| match part.split_once('=') {
+        Some((name, _)) if name.contains("pass") || name.contains('%') => format!("{name}=***"),
+        _ => part.to_owned(),
+    };
     let query: Vec<_> = query.split('&').map(hide).collect();
     format!("{scheme}://{place}?{}", query.join("&"))
 }
@@ -166,6 +175,12 @@ mod tests {
         assert_eq!(redacted("redis://:p@ss@host"), "redis://:***@host");
         assert_eq!(redacted("redis://host"), "redis://host");
         assert_eq!(redacted("unix:///a/b?db=1&pass=secret"), "unix:///a/b?db=1&pass=***");
+        assert_eq!(redacted("postgres://u@h/d?password=secret&x=1"), "postgres://u:***@h/d?password=***&x=1");
+        for hostile in
+            ["u:secret@h", "postgres:u:secret@h", "redis://:se?cret@h", "postgres://h/d?password=s@secret"]
+        {
+            assert!(!redacted(hostile).contains("secret") && !redacted(hostile).contains("se?"), "{hostile}");
+        }
     }
 
     #[test]

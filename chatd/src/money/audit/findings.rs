@@ -12,6 +12,9 @@ use crate::money::ledger::{Escrow, Paid};
 use crate::money::packets::{Standing, Winner};
 use crate::money::settlement::Kind;
 
+/// The rest of a packet may take so long to be on its way after its end, in milliseconds.
+const OVERDUE_MS: u64 = 5 * 60 * 1000;
+
 /// What was found so far.
 #[derive(Default)]
 pub struct Findings {
@@ -84,6 +87,17 @@ impl Findings {
                 let detail = format!("{} won twice, as number {first} and {number}", winner.user);
                 self.violation(Some(packet), "winner", detail);
             }
+        }
+    }
+
+    /// What nobody took of a packet whose time is over has gone, or is not long due.
+    pub fn rest(&mut self, standing: &Standing, escrow: &Escrow, now_ms: u64) {
+        let (terms, open) = (&escrow.terms, standing.open);
+        // The ledger calls a packet closed after the packets do.
+        let overdue = now_ms > terms.expires_ms.saturating_add(OVERDUE_MS);
+        if open > 0 && (escrow.closed || overdue) {
+            let detail = format!("its time is over, and {open} cents have not gone back to {}", terms.sender);
+            self.violation(Some(&terms.packet), "refund", detail);
         }
     }
 

@@ -109,6 +109,7 @@ impl Auditor {
         answer.refunded += standing.refunded;
         answer.open += standing.open;
         findings.packet_alone(&standing, &winners, &terms.packet, terms.total);
+        findings.rest(&standing, &escrow, self.clock.now_ms());
         findings.payments(&standing, &winners, &paid, &escrow);
         self.escrow_balance(&escrow, findings).await
     }
