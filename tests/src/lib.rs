@@ -23,3 +23,4 @@ pub mod source;
 pub mod stream;
 pub mod talk;
 pub mod wait;
+pub mod works;

@@ -2,19 +2,21 @@
 //!
 //! Invariant: every answer is the model's, and so is every balance, packet and transfer at the end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chat_protocol::TransferId;
 use chat_tests::broker::{APP, user};
 use chat_tests::ledger::{Vault, all_transfers, grab, holds, packet, refund, terms};
 use chatd::money::ledger::{Funded, Ledger, LedgerError, Posted};
-use chatd::money::settlement::{Kind, Settlement};
+use chatd::money::settlement::Settlement;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 const USERS: [&str; 4] = ["a", "b:1", "帝", "'"];
 const PACKETS: [&str; 3] = ["p", "p:1", "1:p"];
+/// A moment that is later than all others.
+const NEVER_MS: u64 = u64::MAX;
 
 #[derive(Debug, Clone)]
 enum Action {
@@ -24,7 +26,9 @@ enum Action {
     Fund(usize, usize, u64),
     Settle(Vec<Settlement>),
     Announce(usize),
-    Close(usize),
+    /// At most so many.
+    TakeDue(u32),
+    Postpone(usize),
     /// An earlier action, counted back from the latest.
     Again(usize),
     Reopen,
@@ -45,7 +49,8 @@ fn action() -> impl Strategy<Value = Action> {
         3 => (packets.clone(), users, 0..30_u64).prop_map(|(packet, user, total)| Action::Fund(packet, user, total)),
         6 => prop::collection::vec(settlement(), 0..8).prop_map(Action::Settle),
         1 => packets.clone().prop_map(Action::Announce),
-        1 => packets.prop_map(Action::Close),
+        1 => (0..4_u32).prop_map(Action::TakeDue),
+        1 => packets.prop_map(Action::Postpone),
         3 => (0..5_usize).prop_map(Action::Again),
         1 => Just(Action::Reopen),
     ]
@@ -57,7 +62,6 @@ struct Held {
     total: u64,
     left: u64,
     announced: bool,
-    closed: bool,
 }
 
 /// What the ledger should know.
@@ -122,7 +126,6 @@ impl Model {
         let held = self.packets.get_mut(&index(&PACKETS, settlement.packet.as_str()));
         let held = held.ok_or(LedgerError::NoSuchPacket)?;
         held.left = held.left.checked_sub(settlement.amount).ok_or(LedgerError::Insufficient)?;
-        held.closed |= settlement.kind == Kind::Refund;
         self.settled.insert(settlement.transfer_id(), settlement.clone());
         self.moved(index(&USERS, settlement.user.as_str()), settlement.amount.cast_signed());
         Ok(Posted::Now)
@@ -149,10 +152,16 @@ async fn act(ledger: &dyn Ledger, model: &mut Model, action: &Action) {
             let wanted = held.map(|held| held.announced = true);
             assert_eq!(ledger.announced(APP, &packet(PACKETS[*id])).await, wanted);
         }
-        Action::Close(id) => {
-            let held = model.packets.get_mut(id).ok_or(LedgerError::NoSuchPacket);
-            let wanted = held.map(|held| held.closed = true);
-            assert_eq!(ledger.close(APP, &packet(PACKETS[*id])).await, wanted);
+        Action::TakeDue(limit) => {
+            // Of one moment far in the future: every packet that holds money, whoever had it before.
+            let found = ledger.take_due(NEVER_MS, NEVER_MS, *limit).await.expect("taken");
+            let open = model.packets.iter().filter(|(_, held)| held.left > 0);
+            let open: BTreeSet<&str> = open.map(|(id, _)| PACKETS[*id]).collect();
+            assert!(found.iter().all(|(app, id)| *app == APP && open.contains(id.as_str())), "{found:?}");
+            assert_eq!(found.len(), open.len().min(*limit as usize));
+        }
+        Action::Postpone(id) => {
+            assert_eq!(ledger.postpone(APP, &packet(PACKETS[*id]), 5).await, Ok(()));
         }
         Action::Again(_) | Action::Reopen => {}
     }
@@ -168,8 +177,7 @@ async fn compare(ledger: &dyn Ledger, model: &Model) {
     for (id, held) in &model.packets {
         let id = PACKETS[*id];
         let found = ledger.escrow(APP, &packet(id)).await.expect("a packet");
-        let kept = (found.balance, found.announced, found.closed);
-        assert_eq!(kept, (held.left, held.announced, held.closed), "{id}");
+        assert_eq!((found.balance, found.announced), (held.left, held.announced), "{id}");
         let paid: u64 =
             ledger.paid(APP, &packet(id)).await.expect("listed").iter().map(|paid| paid.amount).sum();
         assert_eq!(paid + held.left, held.total, "{id}");

@@ -9,7 +9,7 @@ use chat_tests::ledger::{
     with_packet,
 };
 use chatd::money::Terms;
-use chatd::money::ledger::{Escrow, Funded, LedgerError, Paid};
+use chatd::money::ledger::{FIRST_LOOK_MS, Funded, Ledger, LedgerError, Paid};
 use chatd::money::settlement::Kind;
 
 /// Id, kind, cents and time of transfers.
@@ -71,42 +71,96 @@ async fn pages_tile_while_others_post(vault: Vault) {
     assert_eq!(balance(&*ledger, "s").await, 880);
 }
 
-async fn what_is_due_comes_by_its_end(vault: Vault) {
-    let ledger = vault.ledger().await;
+async fn what_is_due_is_taken_by_one(vault: Vault) {
+    let (ledger, other) = (vault.ledger().await, vault.ledger().await);
     endow(&*ledger, "s", 1000).await;
-    for (id, created_ms, expires_ms) in [("a", 100, 900), ("b", 200, 800), ("c", 300, 700), ("d", 400, 600)] {
-        let given = Terms { created_ms, expires_ms, ..terms(id, "s", 1) };
+    for (id, created_ms, expires_ms) in [("a", 100, 90_000), ("b", 200, 80_000), ("c", 300, 70_000)] {
+        let given = Terms { created_ms, expires_ms, ..terms(id, "s", 2) };
         ledger.fund(&given).await.expect("funded");
     }
-    let due = async |created, expired, limit| {
-        let found = ledger.due(created, expired, limit).await.expect("listed");
-        found.iter().map(|escrow| escrow.terms.packet.to_string()).collect::<Vec<_>>()
+    let due = async |ledger: &dyn Ledger, now_ms, limit| {
+        let found = ledger.take_due(now_ms, now_ms + 50, limit).await.expect("listed");
+        let mut found: Vec<_> = found.into_iter().map(|(app, id)| (app, id.to_string())).collect();
+        found.sort_unstable();
+        assert!(found.iter().all(|(app, _)| *app == APP));
+        found.into_iter().map(|(_, id)| id).collect::<Vec<_>>()
     };
-    assert_eq!(due(99, 599, 10).await, [""; 0]);
-    assert_eq!(due(100, 600, 10).await, ["d", "a"], "one not announced in time, one at its end");
-    assert_eq!(due(u64::MAX, u64::MAX, 10).await, ["d", "c", "b", "a"], "each once");
-    assert_eq!(due(u64::MAX, 0, 2).await, ["d", "c"]);
-    assert_eq!(due(u64::MAX, u64::MAX, 0).await, [""; 0]);
-    for id in ["a", "b"] {
-        assert_eq!(ledger.announced(APP, &packet(id)).await, Ok(()));
-        assert_eq!(ledger.announced(APP, &packet(id)).await, Ok(()));
-    }
-    assert_eq!(due(u64::MAX, 599, 10).await, ["d", "c"]);
+    assert_eq!(due(&*ledger, FIRST_LOOK_MS + 99, 10).await, [""; 0]);
+    assert_eq!(due(&*ledger, FIRST_LOOK_MS + 300, 0).await, [""; 0]);
+    assert_eq!(due(&*ledger, FIRST_LOOK_MS + 300, 2).await, ["a", "b"], "who waits longest");
+    assert_eq!(due(&*other, FIRST_LOOK_MS + 300, 10).await, ["c"], "the others are somebody's");
+    assert_eq!(due(&*other, FIRST_LOOK_MS + 349, 10).await, [""; 0]);
+    assert_eq!(due(&*other, FIRST_LOOK_MS + 350, 10).await, ["a", "b", "c"], "until then");
     for _ in 0..2 {
-        assert_eq!(ledger.close(APP, &packet("d")).await, Ok(()));
+        assert_eq!(ledger.announced(APP, &packet("a")).await, Ok(()));
     }
-    assert_eq!(ledger.settle(&[refund("b", "s", 1)]).await, Ok(vec![NOW]));
-    assert_eq!(due(u64::MAX, u64::MAX, 10).await, ["c", "a"]);
-    let Escrow { announced, closed, balance, .. } = escrow(&*ledger, "d").await;
-    assert_eq!((announced, closed, balance), (false, true, 1), "closing moves nothing");
-    assert_eq!(ledger.settle(&[grab("d", "x", 1)]).await, Ok(vec![NOW]), "what was under way arrives");
+    assert_eq!(due(&*ledger, 89_999, 10).await, ["b", "c"]);
+    assert_eq!(due(&*ledger, 90_000, 10).await, ["a"], "at its end");
+    assert_eq!(ledger.announced(APP, &packet("a")).await, Ok(()));
+    assert_eq!(due(&*ledger, 90_049, 10).await, ["b", "c"], "announcing again changes nothing");
+    for at_ms in [u64::MAX, 95_000] {
+        assert_eq!(ledger.postpone(APP, &packet("a"), at_ms).await, Ok(()));
+    }
+    assert_eq!(due(&*ledger, 94_999, 10).await, ["b", "c"]);
+    assert_eq!(due(&*ledger, 95_000, 1).await, ["a"]);
+}
+
+async fn an_empty_escrow_is_looked_at_no_more(vault: Vault) {
+    let ledger = with_packet(&vault, 100).await;
+    assert_eq!(ledger.settle(&[refund("p", "s", 60)]).await, Ok(vec![NOW]));
+    let due = async || ledger.take_due(u64::MAX, u64::MAX, 10).await.map(|due| due.len());
+    assert_eq!(due().await, Ok(1), "a share is still to be paid");
+    assert_eq!(ledger.settle(&[grab("p", "a", 40)]).await, Ok(vec![NOW]));
+    assert_eq!(due().await, Ok(0));
+    assert_eq!(ledger.announced(APP, &packet("p")).await, Ok(()));
+    assert_eq!(ledger.postpone(APP, &packet("p"), 5).await, Ok(()));
+    assert_eq!(due().await, Ok(0));
+}
+
+async fn packets_of_the_version_before_are_looked_after(vault: Vault) {
+    let ledger = with_packet(&vault, 100).await;
+    for id in ["q", "r"] {
+        endow(&*ledger, id, 5).await;
+        ledger.fund(&terms(id, id, 5)).await.expect("funded");
+    }
+    ledger.announced(APP, &packet("q")).await.expect("announced");
+    ledger.settle(&[refund("r", "r", 5)]).await.expect("settled");
+    drop(ledger);
+    // Then a packet could be closed although its escrow held money.
+    for before in [
+        "DROP INDEX #escrow_look",
+        "ALTER TABLE #escrow DROP COLUMN look",
+        "ALTER TABLE #escrow ADD COLUMN closed INT NOT NULL DEFAULT 1",
+        "CREATE INDEX #escrow_open ON #escrow(expires)",
+        "CREATE INDEX #escrow_silent ON #escrow(expires)",
+    ] {
+        vault.tamper(before).await.expect("changed");
+    }
+    let versions =
+        [vault.tamper("PRAGMA user_version = 1").await, vault.tamper("UPDATE #ledger SET version = 1").await];
+    assert_eq!(versions.iter().flatten().count(), 1, "{versions:?}");
+    let ledger = vault.ledger().await;
+    let Terms { created_ms, expires_ms, .. } = terms("p", "s", 1);
+    assert_eq!(ledger.take_due(created_ms, u64::MAX, 10).await, Ok(vec![(APP, packet("p"))]));
+    assert_eq!(ledger.take_due(expires_ms, u64::MAX, 10).await, Ok(vec![(APP, packet("q"))]));
+    assert_eq!(ledger.settle(&[refund("p", "s", 100), refund("q", "q", 5)]).await, Ok(vec![NOW, NOW]));
+    assert_eq!(ledger.take_due(u64::MAX, u64::MAX, 10).await, Ok(vec![]));
+    holds(&*ledger).await;
+}
+
+async fn a_packet_without_a_name_hides_no_other(vault: Vault) {
+    let ledger = with_packet(&vault, 100).await;
+    vault.tamper("UPDATE #escrow SET packet = '' WHERE packet = 'p'").await.expect("changed");
+    endow(&*ledger, "t", 5).await;
+    ledger.fund(&terms("q", "t", 5)).await.expect("funded");
+    assert_eq!(ledger.take_due(u64::MAX, u64::MAX, 10).await, Ok(vec![(APP, packet("q"))]));
 }
 
 async fn what_is_not_there_is_no_packet(vault: Vault) {
     let ledger = vault.ledger().await;
     let (q, gone) = (packet("q"), || Err(LedgerError::NoSuchPacket));
     assert_eq!(ledger.announced(APP, &q).await, gone());
-    assert_eq!(ledger.close(APP, &q).await, gone());
+    assert_eq!(ledger.postpone(APP, &q, 5).await, Ok(()));
     assert_eq!(ledger.escrow(APP, &q).await.map(|_| ()), gone());
     assert_eq!(ledger.settle(&[refund("q", "s", 1)]).await, Ok(vec![Err(LedgerError::NoSuchPacket)]));
     assert_eq!(balance(&*ledger, "s").await, 0);
@@ -181,7 +235,10 @@ async fn everything_is_there_again(vault: Vault) {
 chat_tests::ledger_laws!(
     a_wallet_knows_its_transfers,
     pages_tile_while_others_post,
-    what_is_due_comes_by_its_end,
+    what_is_due_is_taken_by_one,
+    an_empty_escrow_is_looked_at_no_more,
+    packets_of_the_version_before_are_looked_after,
+    a_packet_without_a_name_hides_no_other,
     what_is_not_there_is_no_packet,
     pages_of_packets_tile_in_byte_order,
     the_check_finds_what_was_tampered_with,

@@ -233,8 +233,7 @@ async fn what_is_wrong_in_redis_and_postgresql_is_named() {
 #[tokio::test]
 async fn a_refund_that_is_not_what_was_left_is_named() {
     let mut bench = Bench::new(FaultSite::shared(1, &[]).await, 4).await;
-    let over =
-        "UPDATE chat_escrow SET expires = 0, terms = jsonb_set(terms::jsonb, '{expires_ms}', '1')::json";
+    let over = "UPDATE chat_escrow SET expires = 0, look = 0, terms = jsonb_set(terms::jsonb, '{expires_ms}', '1')::json";
     bench.site.sql(over).await;
     audit_until(&bench.http, APP, "refunded", |audit| audit.open == 0 && audit.unsettled == 0).await;
     let (mut redis, keys) = (bench.site.redis_client().await, Keys::default());

@@ -10,6 +10,7 @@ use chat_tests::broker::{APP, user};
 use chat_tests::engine::{Engine, Node};
 use chat_tests::ledger::{Vault, endow};
 use chat_tests::money::{CREATED_MS, packet_id, receive, terms};
+use chat_tests::works::Works;
 use chatd::money::Terms;
 use chatd::money::audit::Auditor;
 use chatd::money::ledger::Ledger;
@@ -39,11 +40,10 @@ struct Bench {
 impl Bench {
     async fn new(engine: Engine) -> Self {
         let (vault, node) = (Vault::embedded(), engine.node().await);
-        let (ledger, queue) = (vault.ledger().await, engine.receiver(&node, LONG).await);
+        let works = Works::new(&engine, &vault, node, 10 * LATE_MS, LONG).await;
+        let Works { node, ledger, queue, auditor, .. } = works;
         engine.clock.set(CREATED_MS);
         endow(&*ledger, "s", 1000).await;
-        let auditor =
-            Auditor::new(node.packets.clone(), ledger.clone(), vec![queue.clone()], engine.clock.clone());
         Self { engine, node, ledger, queue, auditor, _vault: vault }
     }
 

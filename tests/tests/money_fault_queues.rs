@@ -13,6 +13,7 @@ use chat_tests::fault_site::FaultSite;
 use chat_tests::money_books::{Books, PATIENCE, audit_until, detail, ways};
 use chat_tests::money_site::{MoneySite, audit, audited, balance, deposit};
 use chat_tests::node::Node;
+use chat_tests::program;
 use chat_tests::redis_server::RedisServer;
 use chat_tests::talk::refused;
 use chat_tests::wait::{pace, until};
@@ -135,6 +136,40 @@ async fn the_last_grab_races_with_expiry(site: MoneySite) {
 }
 
 #[tokio::test]
+async fn what_the_queue_loses_is_paid_from_the_packets_own_books() {
+    let mut site = FaultSite::shared(1, &["--settle", "false"]).await;
+    let books = Books::new(APP, site.ways());
+    let packets = opened(&site.http(0), &books).await;
+    books.crowd(&packets, 10).await.expect("no panic");
+    let (mut redis, outbox) = (site.redis_client().await, Keys::default().outbox(APP));
+    let lost: u64 = redis::cmd("DEL").arg(&outbox).query_async(&mut redis).await.expect("deleted");
+    assert_eq!(lost, 1);
+    site.join(&["--role", "settler"]).await;
+    let (server, app) = (site.http(0).server().to_string(), APP.to_string());
+    let variables = [("CHATCTL_SERVER", server.as_str()), ("CHATCTL_APP", app.as_str())];
+    for paid in [10, 0] {
+        for packet in &packets {
+            let line = ["redpacket", "replay", "--packet", packet.as_str(), "-y", "-o", "jsonl"];
+            let ended = program::run("chatctl", &line, &variables).await;
+            assert_eq!(
+                (ended.code, ended.stdout.trim()),
+                (Some(0), &*format!(r#"{{"replayed":{paid}}}"#)),
+                "{ended:?}"
+            );
+        }
+    }
+    books.agree(&site.http(0)).await;
+    for (line, code) in [
+        (&["redpacket", "replay", "--packet", "nobody", "-y"][..], 5),
+        (&["redpacket", "replay", "1-0", "--packet", "p", "-y"], 2),
+        (&["redpacket", "replay", "--packet", "", "-y"], 2),
+    ] {
+        let ended = program::run("chatctl", line, &variables).await;
+        assert_eq!(ended.code, Some(code), "{ended:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_node_without_a_ledger_does_everything_else() {
     let redis = RedisServer::start().await;
     let node = Node::start(&["--redis", &redis.url()]).await;
@@ -191,7 +226,7 @@ async fn what_redis_forgets_is_named_and_goes_back_to_the_sender() {
 
     // Their time is over at once.
     site.sql(
-        "UPDATE chat_escrow SET expires = 0, terms = jsonb_set(terms::jsonb, '{expires_ms}', '1')::json",
+        "UPDATE chat_escrow SET expires = 0, look = 0, terms = jsonb_set(terms::jsonb, '{expires_ms}', '1')::json",
     )
     .await;
     until("the money is back", PATIENCE, async || balance(&http, APP, "s").await == RICH - before.grabbed)

@@ -20,6 +20,7 @@ use chat_tests::wait::{pace, until};
 use chatd::keys::Keys;
 use chatd::money::Terms;
 use chatd::money::audit::Auditor;
+use chatd::money::claims::Claims;
 use chatd::money::settlement::relay::Relay;
 use chatd::money::settlement::{Publish, Queue};
 
@@ -144,7 +145,9 @@ async fn the_audit_waits_for_what_is_in_the_hands_of_others() {
     let settlements: Vec<_> = settlements.iter().map(|of| of.settlement().expect("one")).collect();
     engine.clock.set(CREATED_MS + 60_000);
     let queues: Vec<Arc<dyn Queue>> = vec![outbox, looker];
-    let auditor = Auditor::new(node.packets.clone(), ledger.clone(), queues, engine.clock.clone());
+    let (stores, clock) = ((node.packets.clone(), ledger.clone()), engine.clock.clone());
+    let claims = Arc::new(Claims::new(node.packets.clone(), ledger.clone(), clock.clone()));
+    let auditor = Auditor::new(stores, claims, queues, clock);
     let never = auditor.audit(broker::APP, None).await.expect("an audit");
     assert_eq!((never.holds, never.violation_count, never.unsettled), (false, 2, 2), "{never:#?}");
     let later = async {

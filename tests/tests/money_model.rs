@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -16,22 +15,17 @@ use chat_tests::broker::{APP, user};
 use chat_tests::engine::{Engine, Node, members};
 use chat_tests::ledger::{Vault, balance, endow};
 use chat_tests::money::CREATED_MS;
-use chat_tests::wait::{SOON, pace};
+use chat_tests::works::Works;
 use chatd::broker::Conversation;
-use chatd::chat::Chat;
 use chatd::hub::Identity;
 use chatd::money::Terms;
-use chatd::money::audit::Auditor;
-use chatd::money::keeper::Keeper;
-use chatd::money::ledger::{Escrow, Ledger};
+use chatd::money::keeper::AGAIN_MS;
+use chatd::money::ledger::Escrow;
 use chatd::money::packets::PacketError;
-use chatd::money::red_packet::{Offer, Offered, RedPackets};
-use chatd::money::settlement::Queue;
+use chatd::money::red_packet::{Offer, Offered};
 use chatd::money::settlement::worker::Worker;
-use chatd::money::split::Method;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use tokio::time::Instant;
 
 const USERS: [&str; 4] = ["a", "b:1", "帝", "'"];
 /// The first two are the members of the group.
@@ -90,49 +84,8 @@ async fn within<F: Future>(patience: Patience, future: F) -> Option<F::Output> {
     .await
 }
 
-/// One node with everything that works on money, but nothing that works by itself.
-struct Works {
-    node: Node,
-    ledger: Arc<dyn Ledger>,
-    red_packets: Arc<RedPackets>,
-    keeper: Keeper,
-    auditor: Auditor,
-    queue: Arc<dyn Queue>,
-}
-
-impl Works {
-    async fn new(engine: &Engine, vault: &Vault, node: Node) -> Self {
-        let (ledger, queue) = (vault.ledger().await, engine.receiver(&node, IDLE).await);
-        let (packets, clock) = (node.packets.clone(), engine.clock.clone());
-        let chat = Arc::new(Chat::new(node.broker.clone(), Arc::default()));
-        let red_packets = Arc::new(RedPackets::new(
-            (packets.clone(), ledger.clone()),
-            chat,
-            node.broker.clone(),
-            node.groups.clone(),
-            clock.clone(),
-            (Method::LineCutting, EXPIRY_MS),
-        ));
-        let keeper = Keeper::new(packets.clone(), ledger.clone(), red_packets.clone(), clock.clone());
-        let auditor = Auditor::new(packets, ledger.clone(), vec![queue.clone()], clock);
-        Self { node, ledger, red_packets, keeper, auditor, queue }
-    }
-
-    /// A worker of its own works until nothing is queued, or is killed.
-    async fn settle(&self, engine: &Engine, patience: Patience) {
-        let worker = Worker::new(engine.receiver(&self.node, IDLE).await, self.ledger.clone());
-        let done = async {
-            let deadline = Instant::now() + SOON;
-            while self.queue.depth().await.expect("its depth").waiting > 0 {
-                assert!(Instant::now() < deadline, "a settlement stays in the queue");
-                pace(Duration::from_millis(1)).await;
-            }
-        };
-        tokio::select! {
-            _ = within(patience, worker.run(Default::default())) => {}
-            () = done => {}
-        }
-    }
+async fn works(engine: &Engine, vault: &Vault, node: Node) -> Works {
+    Works::new(engine, vault, node, EXPIRY_MS, IDLE).await
 }
 
 /// What clients know of a packet.
@@ -247,7 +200,10 @@ impl Model {
                 }
             }
             Action::Advance(ms) => self.advance(*ms),
-            Action::Settle(patience) => works.settle(&self.engine, *patience).await,
+            Action::Settle(patience) => {
+                let run = async |worker: &Worker| _ = within(*patience, worker.run(Default::default())).await;
+                works.settle(&self.engine, run).await;
+            }
             Action::Keep(patience) => {
                 if let Some(kept) = within(*patience, works.keeper.round()).await {
                     kept.expect("a round");
@@ -257,7 +213,7 @@ impl Model {
                 let node = works.node.clone();
                 drop(works);
                 let node = self.engine.reopen(node).await;
-                return Works::new(&self.engine, &self.vault, node).await;
+                return self::works(&self.engine, &self.vault, node).await;
             }
         }
         works
@@ -315,9 +271,10 @@ impl Model {
     async fn end(mut self, works: Works) {
         self.advance(2 * EXPIRY_MS);
         while works.keeper.round().await.expect("a round") > 0 {
-            works.settle(&self.engine, None).await;
+            works.settle_all(&self.engine).await;
+            self.advance(AGAIN_MS);
         }
-        works.settle(&self.engine, None).await;
+        works.settle_all(&self.engine).await;
         self.check(&works).await;
         let audit = works.auditor.audit(APP, None).await.expect("an audit");
         assert_eq!((audit.open, audit.unsettled, audit.queued, audit.dead_letters), (0, 0, 0, 0));
@@ -325,7 +282,7 @@ impl Model {
         for escrow in self.funded(&works).await {
             let (won, refunded) = self.look(&works, &escrow).await;
             let Terms { sender, target, total, packet, .. } = &escrow.terms;
-            assert!(escrow.closed && escrow.balance == 0, "{escrow:?}");
+            assert!(escrow.balance == 0, "{escrow:?}");
             let sender_holds = wallets.get_mut(sender.as_str()).expect("one of the users");
             *sender_holds = *sender_holds + refunded - total;
             won.into_iter()
@@ -346,7 +303,7 @@ async fn run(engine: Engine, vault: Vault, actions: Vec<Action>) {
     model.advance(0);
     let node = model.engine.node().await;
     node.create("g", &USERS[..2]).await;
-    let mut works = Works::new(&model.engine, &model.vault, node).await;
+    let mut works = works(&model.engine, &model.vault, node).await;
     for name in USERS {
         endow(&*works.ledger, name, RICH).await;
     }

@@ -14,6 +14,7 @@ use crate::config::{Config, LedgerPlace, redacted};
 use crate::keys::Keys;
 use crate::money::Money;
 use crate::money::audit::Auditor;
+use crate::money::claims::Claims;
 use crate::money::keeper::Keeper;
 use crate::money::ledger::Ledger;
 use crate::money::ledger::embedded::EmbeddedLedger;
@@ -61,24 +62,25 @@ impl Treasury {
             queues.push(rabbit.clone());
             queue = rabbit;
         }
+        let stores = || (packets.clone(), ledger.clone());
         let red_packets = Arc::new(RedPackets::new(
-            (packets.clone(), ledger.clone()),
+            stores(),
             chat.clone(),
             engine.broker.clone(),
             engine.groups.clone(),
             base.clock.clone(),
             (config.money.packet_split, config.money.packet_expiry.saturating_mul(1000)),
         ));
+        let claims = Arc::new(Claims::new(packets.clone(), ledger.clone(), base.clock.clone()));
         if config.money.settle {
             let worker = Worker::new(queue, ledger.clone());
-            let keeper =
-                Keeper::new(packets.clone(), ledger.clone(), red_packets.clone(), base.clock.clone());
+            let keeper = Keeper::new(stores(), red_packets.clone(), claims.clone(), base.clock.clone());
             let (stop, keep_until) = (treasury.stop.clone(), treasury.stop.clone());
             treasury.tasks.push(tokio::spawn(async move { worker.run(stop).await }));
             treasury.tasks.push(tokio::spawn(keeper.run(keep_until)));
         }
-        let auditor = Auditor::new(packets.clone(), ledger.clone(), queues.clone(), base.clock.clone());
-        treasury.money = Some(Arc::new(Money { red_packets, ledger, auditor, queues }));
+        let auditor = Auditor::new(stores(), claims.clone(), queues.clone(), base.clock.clone());
+        treasury.money = Some(Arc::new(Money { red_packets, ledger, claims, auditor, queues }));
         Ok(treasury)
     }
 

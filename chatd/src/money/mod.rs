@@ -3,7 +3,8 @@
 //! How money travels: a packet is funded by one transfer from the sender's wallet to the packet's escrow
 //! ([`ledger`]), opened for everyone to take from ([`packets`]) and offered to its conversation. A grab is one atomic
 //! step that takes a share, names its winner and queues the settlement; the worker ([`settlement`]) applies it to the
-//! ledger, from the escrow to the winner's wallet. What nobody took travels the same road back to the sender.
+//! ledger, from the escrow to the winner's wallet. What nobody took travels the same road back to the sender. Whatever
+//! the road loses is paid from the packet's own books ([`claims`]), by the [`keeper`] or an operator.
 //!
 //! Invariants:
 //! - Amounts are whole cents; no float is ever involved.
@@ -13,6 +14,7 @@
 #![deny(clippy::float_arithmetic)]
 
 pub mod audit;
+pub mod claims;
 pub mod embedded;
 pub mod keeper;
 pub mod ledger;
@@ -63,6 +65,8 @@ pub struct Money {
     pub red_packets: Arc<red_packet::RedPackets>,
     /// Wallets.
     pub ledger: Arc<dyn ledger::Ledger>,
+    /// What packets owe.
+    pub claims: Arc<claims::Claims>,
     /// The proof.
     pub auditor: audit::Auditor,
     /// What settlements travel over: the engine's own queue, and the one behind it if there is one.

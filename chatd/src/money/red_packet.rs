@@ -13,11 +13,12 @@ use chat_protocol::red_packet::{
 use chat_protocol::{AppId, Code, MsgId, PacketId, Refusal, Target, UserId};
 use uuid::Uuid;
 
-use super::ledger::{Funded, Ledger};
-use super::packets::{Grab, Packets};
+use super::ledger::{Escrow, Funded, Ledger};
+use super::packets::{Grab, PacketError, Packets};
+use super::settlement::Kind;
 use super::split::{Method, split};
 use super::{Cents, Terms};
-use crate::broker::{Broker, Conversation, Notice, Range, Skip};
+use crate::broker::{Broker, Conversation, Notice, REPEAT_WINDOW_MS, Range, Skip};
 use crate::chat::{Chat, Sent};
 use crate::clock::Clock;
 use crate::groups::{GroupError, Groups};
@@ -98,7 +99,8 @@ impl RedPackets {
             Some(first) => first,
             None => match self.ledger.fund(&terms).await? {
                 Funded::Now => {
-                    let sent = self.finish(&terms).await?;
+                    self.open(&terms).await?;
+                    let sent = self.offer_or_close(&terms).await?;
                     return Ok(Offered { terms, sent, duplicate: false });
                 }
                 Funded::Before(_) => self.ledger.escrow(terms.app, &terms.packet).await?,
@@ -108,14 +110,12 @@ impl RedPackets {
         if asked(&first.terms) != asked(&terms) {
             return Err(used("the msgId was used for another red packet"));
         }
-        let sent = if first.announced {
-            // Whoever has taken from it was perhaps paid by now: were it forgotten, it must not be opened again.
-            self.offer(&first.terms).await?
-        } else if first.closed {
-            return Err(used("the money of this red packet went back; a new one needs a new msgId"));
-        } else {
-            self.finish(&first.terms).await?
-        };
+        if self.clock.now_ms().saturating_sub(first.terms.created_ms) >= REPEAT_WINDOW_MS {
+            // The log knows the message no more and would take it for a new one.
+            let packet = &first.terms.packet;
+            return Err(used(&format!("red packet {packet} has this msgId; a new one needs a new msgId")));
+        }
+        let sent = self.finish(&first).await?;
         Ok(Offered { terms: first.terms, sent, duplicate: true })
     }
 
@@ -160,14 +160,47 @@ impl RedPackets {
         }
     }
 
-    /// Opens and offers a packet that is funded. When the conversation does not take the message, for good, the
-    /// packet is closed and the money goes back.
+    /// Brings the creation of a packet that is funded to its end, or tells how it ended.
     ///
     /// # Errors
-    /// Of the ports, and the refusal of the conversation.
-    pub async fn finish(&self, terms: &Terms) -> Result<Sent, Refusal> {
+    /// Of the ports, and the refusal of the conversation; then the money goes back.
+    pub async fn finish(&self, escrow: &Escrow) -> Result<Sent, Refusal> {
+        let terms = &escrow.terms;
+        if escrow.announced || self.was_taken(escrow).await? {
+            // Whoever took from it was perhaps paid by now: were it forgotten, it must not be opened again.
+            return self.offer(terms).await;
+        }
+        let gone = used("the money of this red packet went back; a new one needs a new msgId");
+        if escrow.balance < terms.total {
+            return Err(gone);
+        }
+        self.open(terms).await?;
+        if self.is_closed(terms).await? { Err(gone) } else { self.offer_or_close(terms).await }
+    }
+
+    async fn open(&self, terms: &Terms) -> Result<(), Refusal> {
         let shares = split(terms.total, terms.count, terms.mode, self.method, &mut rand::rng());
-        self.packets.open(terms, &shares).await?;
+        Ok(self.packets.open(terms, &shares).await?)
+    }
+
+    /// Whether anybody was paid his share.
+    async fn was_taken(&self, escrow: &Escrow) -> Result<bool, Refusal> {
+        let Escrow { terms, balance, .. } = escrow;
+        Ok(*balance < terms.total
+            && self.ledger.paid(terms.app, &terms.packet).await?.iter().any(|paid| paid.kind == Kind::Grab))
+    }
+
+    async fn is_closed(&self, terms: &Terms) -> Result<bool, Refusal> {
+        match self.packets.standing(terms.app, &terms.packet).await {
+            Ok(standing) => Ok(standing.state == State::Expired),
+            // Although it was opened: it had been closed before it was known.
+            Err(PacketError::NoSuchPacket) => Ok(true),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// When the conversation does not take the message, for good, the packet is closed and the money goes back.
+    async fn offer_or_close(&self, terms: &Terms) -> Result<Sent, Refusal> {
         match self.offer(terms).await {
             Ok(sent) => {
                 if let Err(error) = self.ledger.announced(terms.app, &terms.packet).await {
@@ -176,9 +209,8 @@ impl RedPackets {
                 Ok(sent)
             }
             Err(refusal) => {
-                if !matches!(refusal.code, Code::StoreUnreachable | Code::ServerError) {
+                if !is_fault(&refusal) {
                     self.packets.close(terms).await?;
-                    self.ledger.close(terms.app, &terms.packet).await?;
                 }
                 Err(refusal)
             }
@@ -319,6 +351,11 @@ impl RedPackets {
             };
         if may { Ok(()) } else { Err(super::packets::PacketError::NotForYou.into()) }
     }
+}
+
+/// Whether something failed, rather than said no.
+pub(super) fn is_fault(refusal: &Refusal) -> bool {
+    matches!(refusal.code, Code::StoreUnreachable | Code::ServerError)
 }
 
 fn used(reason: &str) -> Refusal {

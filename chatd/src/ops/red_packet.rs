@@ -8,7 +8,7 @@ use chat_protocol::red_packet::{
     Grab, GrabRequest, GrabResponse, MAX_COUNT, MAX_DEAD_LETTERS, MAX_GREETING_BYTES, MAX_TOTAL,
     MAX_WINNERS_PAGE, Replay, ReplayRequest, ReplayResponse,
 };
-use chat_protocol::{AppId, Code, Refusal};
+use chat_protocol::{Code, Refusal};
 
 use super::{Table, on};
 use crate::hub::Identity;
@@ -103,10 +103,29 @@ impl RedPacketOps {
         Ok(DeadLettersResponse { dead_letters })
     }
 
-    async fn replay(&self, app: AppId, id: Option<&str>) -> Result<ReplayResponse, Refusal> {
+    async fn replay(&self, request: ReplayRequest) -> Result<ReplayResponse, Refusal> {
+        let (money, app, id) = (self.money()?, request.app_id, request.id.as_deref());
         let mut replayed = 0;
-        for queue in &self.money()?.queues {
-            replayed += queue.replay(app, id).await?;
+        match &request.packet_id {
+            Some(_) if id.is_some() => {
+                return Err(Refusal::parameter("packetId", "cannot be given together with id"));
+            }
+            Some(packet) => {
+                let applied = money.claims.settle(app, packet).await?;
+                if applied.refused > 0 {
+                    let reason = format!(
+                        "the ledger refuses {} payments of this packet; its audit and the log say why",
+                        applied.refused
+                    );
+                    return Err(Refusal::new(Code::RefusedByRule, reason));
+                }
+                replayed += applied.now;
+            }
+            None => {
+                for queue in &money.queues {
+                    replayed += queue.replay(app, id).await?;
+                }
+            }
         }
         match (replayed, id) {
             (0, Some(_)) => Err(Refusal::new(Code::NotFound, "no such dead letter")),
@@ -143,7 +162,5 @@ pub fn bind(table: &mut Table, ops: &Arc<RedPacketOps>) {
     table.bind::<Detail, _>(on(ops, |ops, request| async move { ops.detail(request).await }));
     table.bind::<Audit, _>(on(ops, |ops, request| async move { ops.audit(request).await }));
     table.bind::<DeadLetters, _>(on(ops, |ops, request| async move { ops.dead_letters(request).await }));
-    table.bind::<Replay, _>(on(ops, |ops, request: ReplayRequest| async move {
-        ops.replay(request.app_id, request.id.as_deref()).await
-    }));
+    table.bind::<Replay, _>(on(ops, |ops, request| async move { ops.replay(request).await }));
 }

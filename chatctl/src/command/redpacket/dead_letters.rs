@@ -2,6 +2,7 @@
 //!
 //! Invariant: nothing is queued again before somebody said yes.
 
+use chat_protocol::PacketId;
 use chat_protocol::red_packet::{
     DeadLetter, DeadLetters, DeadLettersRequest, DeadLettersResponse, MAX_DEAD_LETTERS, Replay,
     ReplayRequest, ReplayResponse,
@@ -23,10 +24,14 @@ Examples:
   chatctl --app 101 redpacket dead-letters --limit 1000 -o jsonl";
 
 const REPLAY: &str = "\
-Applying a settlement twice is harmless: the ledger knows its id.
+Applying a settlement twice is harmless: the ledger knows its id. With --packet no
+dead letter is looked for: what the packet owes by its own books and the ledger has
+not posted is paid at once. It is the answer to an audit that finds a settlement
+missing.
 
 Examples:
   chatctl --app 101 redpacket replay ID
+  chatctl --app 101 redpacket replay --packet PACKET
   chatctl --app 101 redpacket replay -y";
 
 /// Arguments of `redpacket dead-letters`.
@@ -46,6 +51,9 @@ pub struct ReplayArgs {
     /// Which dead letter; all of the app when absent
     #[arg(value_name = "ID")]
     id: Option<String>,
+    /// Pay what this packet owes instead
+    #[arg(long, value_name = "PACKET", conflicts_with = "id")]
+    packet: Option<PacketId>,
 }
 
 /// Runs `redpacket dead-letters`.
@@ -67,17 +75,19 @@ pub async fn list(args: ListArgs, operator: &Operator) -> Result<Exit, Failure> 
 pub async fn replay(args: ReplayArgs, operator: &Operator) -> Result<Exit, Failure> {
     let app_id = operator.settings.app()?;
     if !operator.settings.dry_run {
-        let question = match &args.id {
-            Some(id) => format!("queue dead letter {id} again?"),
-            None => format!("queue all dead letters of app {app_id} again?"),
+        let question = match (&args.id, &args.packet) {
+            (_, Some(packet)) => format!("pay what red packet {packet} owes?"),
+            (Some(id), None) => format!("queue dead letter {id} again?"),
+            (None, None) => format!("queue all dead letters of app {app_id} again?"),
         };
         operator.confirm(&question).await?;
     }
-    let report = |done: ReplayResponse| {
-        let words = format!("{} queued again", done.replayed);
-        Report::record([("replayed", "queued again", done.replayed.into())]).in_words(vec![words])
+    let done = if args.packet.is_some() { "paid" } else { "queued again" };
+    let report = |answer: ReplayResponse| {
+        let words = format!("{} {done}", answer.replayed);
+        Report::record([("replayed", done, answer.replayed.into())]).in_words(vec![words])
     };
-    operator.carry_out::<Replay>(&ReplayRequest { app_id, id: args.id }, report).await
+    operator.carry_out::<Replay>(&ReplayRequest { app_id, id: args.id, packet_id: args.packet }, report).await
 }
 
 const COLUMNS: [(&str, &str); 6] = [

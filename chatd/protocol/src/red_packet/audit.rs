@@ -150,21 +150,27 @@ pub struct ReplayRequest {
     /// Which dead letter; all of the app when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
+    /// No dead letters, but what this packet owes by its own books and the ledger has not posted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packet_id: Option<PacketId>,
 }
 
 /// Answer of [`Replay`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReplayResponse {
-    /// How many were queued again.
+    /// How many settlements were queued again, or, of a packet, applied.
     pub replayed: u64,
 }
 
 impl Operation for Replay {
     const PATH: &'static str = "/redPacket/replay";
-    const ABOUT: &'static str = "Queues dead letters again; applying one twice is harmless.";
-    const FIELDS: &'static [Field] =
-        &[APP_ID, Field::optional("id", Kind::Text, "which dead letter; all of the app when absent")];
+    const ABOUT: &'static str = "Queues dead letters again, or pays what a packet still owes; applying a settlement twice is harmless.";
+    const FIELDS: &'static [Field] = &[
+        APP_ID,
+        Field::optional("id", Kind::Text, "which dead letter; all of the app when absent"),
+        Field::optional("packetId", Kind::PacketId, "pay what this packet owes instead"),
+    ];
     const OPERATOR: bool = true;
     type Request = ReplayRequest;
     type Response = ReplayResponse;

@@ -24,18 +24,6 @@ pub struct Findings {
     pub unsettled: Vec<Escrow>,
 }
 
-/// A payment that must come: who gets how much, and since when.
-pub struct Claim {
-    /// A share or a refund.
-    pub kind: Kind,
-    /// Whose.
-    pub user: UserId,
-    /// Cents.
-    pub amount: Cents,
-    /// Unix milliseconds.
-    pub time_ms: u64,
-}
-
 impl Findings {
     /// The answer as far as it is known.
     pub fn answer(&mut self) -> &mut AuditResponse {
@@ -93,9 +81,7 @@ impl Findings {
     /// What nobody took of a packet whose time is over has gone, or is not long due.
     pub fn rest(&mut self, standing: &Standing, escrow: &Escrow, now_ms: u64) {
         let (terms, open) = (&escrow.terms, standing.open);
-        // The ledger calls a packet closed after the packets do.
-        let overdue = now_ms > terms.expires_ms.saturating_add(OVERDUE_MS);
-        if open > 0 && (escrow.closed || overdue) {
+        if open > 0 && now_ms > terms.expires_ms.saturating_add(OVERDUE_MS) {
             let detail = format!("its time is over, and {open} cents have not gone back to {}", terms.sender);
             self.violation(Some(&terms.packet), "refund", detail);
         }
@@ -152,23 +138,4 @@ pub fn empty() -> AuditResponse {
         violation_count: 0,
         violations: Vec::new(),
     }
-}
-
-/// Shares and refund of a packet that the ledger has not posted.
-pub fn unpaid(standing: &Standing, winners: &[Winner], paid: &[Paid], now_ms: u64) -> Vec<Claim> {
-    let posted: HashSet<(Kind, &UserId)> = paid.iter().map(|paid| (paid.kind, &paid.user)).collect();
-    let shares = winners.iter().map(|winner| Claim {
-        kind: Kind::Grab,
-        user: winner.user.clone(),
-        amount: winner.amount,
-        time_ms: winner.time_ms,
-    });
-    let refund = (standing.refunded > 0).then(|| Claim {
-        kind: Kind::Refund,
-        user: standing.terms.sender.clone(),
-        amount: standing.refunded,
-        // When it was closed is not kept; it was not before its time, or it is as young as can be.
-        time_ms: standing.terms.expires_ms.min(now_ms),
-    });
-    shares.chain(refund).filter(|claim| !posted.contains(&(claim.kind, &claim.user))).collect()
 }

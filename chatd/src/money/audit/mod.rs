@@ -11,43 +11,48 @@ use std::time::Duration;
 
 use chat_protocol::red_packet::{AuditResponse, MAX_VIOLATIONS};
 use chat_protocol::{AppId, PacketId, Refusal};
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use self::findings::{Claim, Findings, empty, unpaid};
+use self::findings::{Findings, empty};
 use crate::clock::Clock;
 use crate::money::Cents;
+use crate::money::claims::{Claims, unpaid};
 use crate::money::ledger::{Escrow, Ledger, LedgerError, Paid};
-use crate::money::packets::{PacketError, Packets, Standing, Winner};
-use crate::money::settlement::{Depth, Kind, Queue, QueueError};
+use crate::money::packets::{PacketError, Packets};
+use crate::money::settlement::{Depth, Kind, Queue, QueueError, Settlement};
 
-/// Packets and winners in one read.
+/// Packets in one read.
 const PAGE: u32 = 1000;
 /// A settlement that is younger may be in the hands of a worker whom no queue counts.
 const IN_HAND_MS: u64 = 30_000;
 /// How long a worker that can settle may take for what it has in its hands, and how often that is looked at.
 const HANDS_PATIENCE: Duration = Duration::from_secs(5);
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
-/// Dead letters looked at.
-const DEAD_LETTERS: usize = 1000;
+/// Dead letters looked at; where there are more, nothing can be said to be missing.
+const DEAD_LETTERS: usize = 10_000;
 
 /// See the file's head.
 pub struct Auditor {
     packets: Arc<dyn Packets>,
     ledger: Arc<dyn Ledger>,
+    claims: Arc<Claims>,
     queues: Vec<Arc<dyn Queue>>,
     clock: Arc<dyn Clock>,
+    /// One of the audits of a whole app works, the others wait: each reads everything.
+    turn: Mutex<()>,
 }
 
 impl Auditor {
     /// Audits these stores; settlements travel over `queues`, the outbox first.
     #[must_use]
     pub fn new(
-        packets: Arc<dyn Packets>,
-        ledger: Arc<dyn Ledger>,
+        (packets, ledger): (Arc<dyn Packets>, Arc<dyn Ledger>),
+        claims: Arc<Claims>,
         queues: Vec<Arc<dyn Queue>>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { packets, ledger, queues, clock }
+        Self { packets, ledger, claims, queues, clock, turn: Mutex::default() }
     }
 
     /// Looks at one packet, or at all of an app and at the app's accounts.
@@ -55,6 +60,10 @@ impl Auditor {
     /// # Errors
     /// When a store does not answer, or there is no such packet. What is wrong with the money is no error but the answer.
     pub async fn audit(&self, app: AppId, packet: Option<&PacketId>) -> Result<AuditResponse, Refusal> {
+        let _turn = match packet {
+            Some(_) => None,
+            None => Some(self.turn.lock().await),
+        };
         let mut findings = Findings::default();
         match packet {
             Some(packet) => {
@@ -100,7 +109,7 @@ impl Auditor {
             Err(PacketError::Corrupt(detail)) => return unreadable("total", detail),
             standing => standing?,
         };
-        let winners = match self.winners(&standing).await {
+        let winners = match self.claims.winners(&standing).await {
             Err(PacketError::Corrupt(detail)) => return unreadable("winner", detail),
             winners => winners?,
         };
@@ -114,21 +123,6 @@ impl Auditor {
         self.escrow_balance(&escrow, findings).await
     }
 
-    async fn winners(&self, standing: &Standing) -> Result<Vec<Winner>, PacketError> {
-        let (app, packet) = (standing.terms.app, &standing.terms.packet);
-        let mut winners: Vec<Winner> = Vec::new();
-        while winners.len() < standing.grabbed_count as usize {
-            let (after, left) = (winners.last().map_or(0, |winner| winner.number), winners.len());
-            let limit = PAGE.min(standing.grabbed_count - u32::try_from(left).unwrap_or(u32::MAX));
-            let page = self.packets.winners(app, packet, after, limit).await?;
-            if page.is_empty() {
-                break;
-            }
-            winners.extend(page);
-        }
-        Ok(winners)
-    }
-
     /// Not in the packets: being created right now, forgotten and refunded, or lost. The ledger alone tells of it.
     async fn unknown(&self, escrow: &Escrow, paid: &[Paid], findings: &mut Findings) -> Result<(), Refusal> {
         let terms = &escrow.terms;
@@ -139,7 +133,7 @@ impl Auditor {
         // Its balance may be of another moment than its payments.
         answer.open += terms.total.saturating_sub(sum(Kind::Grab) + sum(Kind::Refund));
         let young = self.clock.now_ms().saturating_sub(terms.created_ms) < IN_HAND_MS;
-        if escrow.balance > 0 && (escrow.announced || escrow.closed || !young) {
+        if escrow.balance > 0 && (escrow.announced || !young) {
             let detail = format!(
                 "the packets do not know it; its escrow holds {} cents of {}",
                 escrow.balance, terms.sender
@@ -194,12 +188,15 @@ impl Auditor {
     ) -> Result<u64, Refusal> {
         let mut count = 0;
         for queue in &self.queues {
-            for dead in queue.dead(app, DEAD_LETTERS).await? {
-                let settlement: Option<crate::money::settlement::Settlement> =
-                    serde_json::from_slice(&dead.body).ok();
+            let dead = queue.dead(app, DEAD_LETTERS).await?;
+            if dead.len() == DEAD_LETTERS {
+                count = u64::MAX;
+            }
+            for dead in dead {
+                let settlement: Option<Settlement> = serde_json::from_slice(&dead.body).ok();
                 let about = settlement.as_ref().map(|settlement| &settlement.packet);
                 if packet.is_none() || about == packet {
-                    count += 1;
+                    count = count.saturating_add(1);
                     let detail = format!("settlement {} was given up: {}", dead.id, dead.reason);
                     findings.violation(about, "deadLetter", detail);
                 }
@@ -221,13 +218,16 @@ impl Auditor {
         let answer = findings.answer();
         (answer.unsettled, answer.unsettled_amount) = (found.unsettled, found.unsettled_amount);
         (answer.queued, answer.dead_letters) = (found.depth.waiting, found.depth.dead);
-        for (packet, claim) in found.missing {
+        for claim in found.missing {
             let (rule, what) = match claim.kind {
                 Kind::Grab => ("settlement", "won"),
                 Kind::Refund => ("refund", "is to get back"),
             };
-            let detail = format!("{} {what} {} cents that are on no way to him", claim.user, claim.amount);
-            findings.violation(Some(&packet), rule, detail);
+            let detail = format!(
+                "{} {what} {} cents that are on no way to him; replaying the packet pays them",
+                claim.user, claim.amount
+            );
+            findings.violation(Some(&claim.packet), rule, detail);
         }
         Ok(())
     }
@@ -249,7 +249,7 @@ impl Auditor {
                 Err(PacketError::NoSuchPacket) => continue,
                 standing => standing?,
             };
-            let winners = self.winners(&standing).await?;
+            let winners = self.claims.winners(&standing).await?;
             let paid = self.ledger.paid(app, packet).await?;
             for claim in unpaid(&standing, &winners, &paid, self.clock.now_ms()) {
                 found.unsettled += 1;
@@ -257,12 +257,12 @@ impl Auditor {
                 if self.clock.now_ms().saturating_sub(claim.time_ms) >= IN_HAND_MS {
                     late += 1;
                     if found.missing.len() < MAX_VIOLATIONS {
-                        found.missing.push((packet.clone(), claim));
+                        found.missing.push(claim);
                     }
                 }
             }
         }
-        if late <= found.depth.waiting + dead {
+        if late <= found.depth.waiting.saturating_add(dead) {
             found.missing.clear();
         }
         Ok(found)
@@ -278,7 +278,7 @@ struct Unsettled {
     /// Cents of them.
     unsettled_amount: Cents,
     /// Those among which there are some that no queue holds; at most [`MAX_VIOLATIONS`].
-    missing: Vec<(PacketId, Claim)>,
+    missing: Vec<Settlement>,
 }
 
 impl From<QueueError> for Refusal {

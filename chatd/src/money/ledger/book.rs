@@ -167,6 +167,12 @@ impl Book {
         &self.new
     }
 
+    /// Packets whose escrow is empty now and was not before, with their apps.
+    pub fn emptied(&self) -> impl Iterator<Item = (AppId, &str)> {
+        let empty = self.changes().filter(|(_, balance)| *balance == 0);
+        empty.filter_map(|((app, name), _)| Some((*app, name.strip_prefix(ESCROW)?)))
+    }
+
     /// Accounts that changed, and what they hold now.
     pub fn changes(&self) -> impl Iterator<Item = (&Account, i64)> {
         self.changed.iter().map(|account| (account, self.balance(account)))

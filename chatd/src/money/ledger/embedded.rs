@@ -19,7 +19,7 @@ use super::{Check, Escrow, Funded, Ledger, LedgerError, Paid, Posted, rows};
 use crate::clock::Clock;
 use crate::embedded::writer::Step;
 use crate::embedded::{Database, Fault, Place, Sync};
-use crate::money::settlement::{Kind, Settlement};
+use crate::money::settlement::Settlement;
 use crate::money::{Cents, Terms};
 
 /// Its name in a data directory.
@@ -106,11 +106,6 @@ fn settle(
     let post = |posting: Result<Posting, LedgerError>| book.post(&posting?);
     let results: Vec<_> = postings.into_iter().map(post).collect();
     tables::write(step.connection, &book, step.now_ms)?;
-    for (settlement, result) in settlements.iter().zip(&results) {
-        if settlement.kind == Kind::Refund && *result == Ok(Posted::Now) {
-            tables::mark(step.connection, tables::CLOSED, settlement.app, settlement.packet.as_str())?;
-        }
-    }
     Ok(results)
 }
 
@@ -166,22 +161,22 @@ impl Ledger for EmbeddedLedger {
 
     async fn announced(&self, app: AppId, packet: &PacketId) -> Result<(), LedgerError> {
         let packet = packet.clone();
-        let work = move |step: &mut Step<'_, ()>| {
-            tables::mark(step.connection, tables::ANNOUNCED, app, packet.as_str())
-        };
-        self.database.change(work).await
+        self.database.change(move |step| tables::announced(step.connection, app, &packet)).await
     }
 
-    async fn close(&self, app: AppId, packet: &PacketId) -> Result<(), LedgerError> {
+    async fn take_due(
+        &self,
+        now_ms: u64,
+        again_ms: u64,
+        limit: u32,
+    ) -> Result<Vec<(AppId, PacketId)>, LedgerError> {
+        self.database.change(move |step| tables::take_due(step.connection, now_ms, again_ms, limit)).await
+    }
+
+    async fn postpone(&self, app: AppId, packet: &PacketId, at_ms: u64) -> Result<(), LedgerError> {
         let packet = packet.clone();
-        let work = move |step: &mut Step<'_, ()>| {
-            tables::mark(step.connection, tables::CLOSED, app, packet.as_str())
-        };
+        let work = move |step: &mut Step<'_, ()>| Ok(tables::postpone(step.connection, app, &packet, at_ms)?);
         self.database.change(work).await
-    }
-
-    async fn due(&self, created_ms: u64, expired_ms: u64, limit: u32) -> Result<Vec<Escrow>, LedgerError> {
-        self.database.query(move |tables| tables::due(tables, created_ms, expired_ms, limit)).await
     }
 
     async fn escrow(&self, app: AppId, packet: &PacketId) -> Result<Escrow, LedgerError> {

@@ -9,6 +9,8 @@
 //! - Posting the same id again changes nothing and says so; the same id for something else is refused. An operator's
 //!   id for a deposit may not begin like the ids that chatd makes up.
 //! - When a call returns, what it did survives a power cut.
+//! - A packet whose escrow holds money has a time at which somebody must look at it: [`FIRST_LOOK_MS`] after its
+//!   creation, once it is announced at its end, then whenever [`Ledger::postpone`] says. An empty escrow has none.
 //! - Calls may run in any number of processes at once.
 
 mod book;
@@ -22,6 +24,9 @@ use chat_protocol::{AppId, Code, PacketId, Refusal, TransferId, UserId};
 
 use super::settlement::{Kind, Settlement};
 use super::{Cents, Terms};
+
+/// When a packet is looked at whose creation nobody finished: so long after it was created, in milliseconds.
+pub const FIRST_LOOK_MS: u64 = 10_000;
 
 /// Id of the transfer that funds a packet.
 #[must_use]
@@ -65,12 +70,10 @@ pub struct Paid {
 pub struct Escrow {
     /// What the packet is.
     pub terms: Terms,
-    /// Cents still held.
+    /// Cents still held; with the last of them everything is done for the packet.
     pub balance: Cents,
     /// Whether the message that offers it is known to be in its log.
     pub announced: bool,
-    /// Whether nothing is left to do for it but settlements under way.
-    pub closed: bool,
 }
 
 /// What [`Ledger::check`] found in an app.
@@ -145,7 +148,7 @@ pub trait Ledger: Send + Sync {
     async fn fund(&self, terms: &Terms) -> Result<Funded, LedgerError>;
 
     /// Applies settlements: from the escrow to a wallet, under [`Settlement::transfer_id`]. One result for each, in
-    /// order; one that is refused does not hinder the others. A refund also closes the escrow.
+    /// order; one that is refused does not hinder the others.
     async fn settle(
         &self,
         settlements: &[Settlement],
@@ -175,12 +178,17 @@ pub trait Ledger: Send + Sync {
     /// The message that offers the packet is in its log.
     async fn announced(&self, app: AppId, packet: &PacketId) -> Result<(), LedgerError>;
 
-    /// Nothing is left to do for the packet but settlements under way. Repeating it is harmless.
-    async fn close(&self, app: AppId, packet: &PacketId) -> Result<(), LedgerError>;
+    /// Takes packets of all apps whose time to be looked at is `now_ms` or earlier, at most `limit`, those that wait
+    /// longest; nobody else is given them before `again_ms`, and then they are due again.
+    async fn take_due(
+        &self,
+        now_ms: u64,
+        again_ms: u64,
+        limit: u32,
+    ) -> Result<Vec<(AppId, PacketId)>, LedgerError>;
 
-    /// Packets of all apps that are not closed, and either were created at or before `created_ms` and are not
-    /// announced, or expired at or before `expired_ms`; at most `limit`, the ones that expire first.
-    async fn due(&self, created_ms: u64, expired_ms: u64, limit: u32) -> Result<Vec<Escrow>, LedgerError>;
+    /// The packet is to be looked at then, unless its escrow is empty, or there is no such packet.
+    async fn postpone(&self, app: AppId, packet: &PacketId, at_ms: u64) -> Result<(), LedgerError>;
 
     /// One packet.
     async fn escrow(&self, app: AppId, packet: &PacketId) -> Result<Escrow, LedgerError>;

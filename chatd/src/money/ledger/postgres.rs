@@ -15,6 +15,8 @@ use async_trait::async_trait;
 use chat_protocol::wallet::Transfer;
 use chat_protocol::{AppId, PacketId, TransferId, UserId};
 use tokio::time::timeout;
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 
 use self::pool::{Lease, Pool};
 use self::posting::{Batch, Done};
@@ -31,9 +33,15 @@ const CHECK_PATIENCE: Duration = Duration::from_secs(120);
 /// How long making the tables may take, the wait for another chatd that makes them included.
 const START_PATIENCE: Duration = Duration::from_secs(60);
 
-const ANNOUNCED: &str =
-    "UPDATE chat_escrow SET announced = TRUE WHERE app = $1 AND packet = $2 RETURNING packet";
-const CLOSED: &str = "UPDATE chat_escrow SET closed = TRUE WHERE app = $1 AND packet = $2 RETURNING packet";
+const ANNOUNCED: &str = "UPDATE chat_escrow SET announced = TRUE,
+        look = CASE WHEN announced OR look IS NULL THEN look ELSE expires END
+    WHERE app = $1 AND packet = $2 RETURNING packet";
+const TAKE_DUE: &str = "WITH due AS (
+        SELECT app, packet FROM chat_escrow WHERE look <= $1 ORDER BY look LIMIT $3 FOR UPDATE SKIP LOCKED)
+    UPDATE chat_escrow AS e SET look = $2 FROM due WHERE e.app = due.app AND e.packet = due.packet
+    RETURNING e.app, e.packet";
+const POSTPONE: &str =
+    "UPDATE chat_escrow SET look = $3 WHERE app = $1 AND packet = $2 AND look IS NOT NULL RETURNING packet";
 const WRITABLE: &str = "SELECT current_setting('transaction_read_only') = 'off' FROM chat_ledger";
 
 /// Whether a URL can be used, for the check of the configuration; the server is not asked.
@@ -76,12 +84,14 @@ impl PostgresLedger {
         bounded(async { posting::post(&mut self.lease().await?, &batch).await }).await
     }
 
-    /// Changes a packet by one of the statements above.
-    async fn mark(&self, sql: &'static str, app: AppId, packet: &PacketId) -> Result<(), LedgerError> {
+    async fn change(
+        &self,
+        sql: &'static str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, LedgerError> {
         let call = async {
-            let changed = self.lease().await?.query(sql, &[&i64::from(app), &packet.as_str()]).await;
-            let changed = changed.map_err(|error| posting::refusal(&error))?;
-            if changed.is_empty() { Err(LedgerError::NoSuchPacket) } else { Ok(()) }
+            let changed = self.lease().await?.query(sql, values).await;
+            changed.map_err(|error| posting::refusal(&error))
         };
         bounded(call).await
     }
@@ -163,16 +173,26 @@ impl Ledger for PostgresLedger {
     }
 
     async fn announced(&self, app: AppId, packet: &PacketId) -> Result<(), LedgerError> {
-        self.mark(ANNOUNCED, app, packet).await
+        let changed = self.change(ANNOUNCED, &[&i64::from(app), &packet.as_str()]).await?;
+        if changed.is_empty() { Err(LedgerError::NoSuchPacket) } else { Ok(()) }
     }
 
-    async fn close(&self, app: AppId, packet: &PacketId) -> Result<(), LedgerError> {
-        self.mark(CLOSED, app, packet).await
+    async fn take_due(
+        &self,
+        now_ms: u64,
+        again_ms: u64,
+        limit: u32,
+    ) -> Result<Vec<(AppId, PacketId)>, LedgerError> {
+        let (now, again) = (rows::signed(now_ms), rows::signed(again_ms));
+        let taken = self.change(TAKE_DUE, &[&now, &again, &i64::from(limit)]).await?;
+        let packet = |row: &Row| row.try_get(1).map_err(|error| rows::corrupt(&error));
+        let names = taken.iter().map(|row| Ok((posting::app(row)?, packet(row)?)));
+        Ok(rows::names(names.collect::<Result<_, LedgerError>>()?))
     }
 
-    async fn due(&self, created_ms: u64, expired_ms: u64, limit: u32) -> Result<Vec<Escrow>, LedgerError> {
-        let call = async { reading::due(&mut *self.lease().await?, created_ms, expired_ms, limit).await };
-        bounded(call).await
+    async fn postpone(&self, app: AppId, packet: &PacketId, at_ms: u64) -> Result<(), LedgerError> {
+        let values: [&(dyn ToSql + Sync); 3] = [&i64::from(app), &packet.as_str(), &rows::signed(at_ms)];
+        self.change(POSTPONE, &values).await.map(drop)
     }
 
     async fn escrow(&self, app: AppId, packet: &PacketId) -> Result<Escrow, LedgerError> {

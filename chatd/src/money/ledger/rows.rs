@@ -6,6 +6,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use chat_protocol::wallet::{Transfer, TransferKind};
+use chat_protocol::{AppId, PacketId};
 
 use super::book::{self, Posting};
 use super::{Escrow, LedgerError, Paid};
@@ -81,14 +82,25 @@ pub struct EscrowRow {
     pub terms: String,
     pub balance: i64,
     pub announced: bool,
-    pub closed: bool,
 }
 
 impl EscrowRow {
     pub fn read(self) -> Result<Escrow, LedgerError> {
         let terms = serde_json::from_str(&self.terms).map_err(|error| corrupt(&error))?;
-        Ok(Escrow { terms, balance: count(self.balance)?, announced: self.announced, closed: self.closed })
+        Ok(Escrow { terms, balance: count(self.balance)?, announced: self.announced })
     }
+}
+
+/// Names of packets. One that cannot be read is left out, with a word in the log: the others need not wait for it.
+pub fn names(rows: Vec<(u32, String)>) -> Vec<(AppId, PacketId)> {
+    let read = |(app, packet): (u32, String)| match packet.parse() {
+        Ok(packet) => Some((app, packet)),
+        Err(error) => {
+            tracing::error!(app, packet, %error, "the ledger has a packet without a proper name");
+            None
+        }
+    };
+    rows.into_iter().filter_map(read).collect()
 }
 
 /// The rows of a list, or the first thing that is wrong with them.

@@ -194,8 +194,8 @@ not_asked! {
     balance(AppId, &UserId) -> Cents;
     transfers(AppId, &UserId, u64, u32) -> Vec<Transfer>;
     announced(AppId, &PacketId) -> ();
-    close(AppId, &PacketId) -> ();
-    due(u64, u64, u32) -> Vec<Escrow>;
+    take_due(u64, u64, u32) -> Vec<(AppId, PacketId)>;
+    postpone(AppId, &PacketId, u64) -> ();
     escrow(AppId, &PacketId) -> Escrow;
     escrows(AppId, Option<&PacketId>, u32) -> Vec<Escrow>;
     paid(AppId, &PacketId) -> Vec<Paid>;

@@ -6,12 +6,13 @@
 //! |---|---|
 //! | `account` | who holds money: `bank`, `wallet:USER` or `escrow:PACKET` of an app, and how many cents |
 //! | `transfer` | cents that went from one account to another; never changed, never removed |
-//! | `escrow` | a packet: its terms as JSON, and how far it got |
+//! | `escrow` | a packet: its terms as JSON, how far it got, and when to look at it, Unix ms, while it holds money |
 
 use crate::embedded::schema::Steps;
 
 /// Each leads from the version that is its index to the next one.
-pub const STEPS: &Steps = &["CREATE TABLE account(
+pub const STEPS: &Steps = &[
+    "CREATE TABLE account(
         app INTEGER NOT NULL, name TEXT NOT NULL,
         balance INTEGER NOT NULL CHECK(balance >= 0 OR name = 'bank'),
         PRIMARY KEY(app, name)) STRICT, WITHOUT ROWID;
@@ -33,4 +34,12 @@ pub const STEPS: &Steps = &["CREATE TABLE account(
         announced INTEGER NOT NULL DEFAULT 0, closed INTEGER NOT NULL DEFAULT 0,
         PRIMARY KEY(app, packet)) STRICT, WITHOUT ROWID;
     CREATE INDEX escrow_open ON escrow(expires) WHERE closed = 0;
-    CREATE INDEX escrow_silent ON escrow(expires) WHERE closed = 0 AND announced = 0;"];
+    CREATE INDEX escrow_silent ON escrow(expires) WHERE closed = 0 AND announced = 0;",
+    "DROP INDEX escrow_open;
+    DROP INDEX escrow_silent;
+    ALTER TABLE escrow DROP COLUMN closed;
+    ALTER TABLE escrow ADD COLUMN look INTEGER;
+    UPDATE escrow SET look = iif(announced, expires, created) WHERE 0 <
+        (SELECT balance FROM account AS a WHERE a.app = escrow.app AND a.name = 'escrow:' || escrow.packet);
+    CREATE INDEX escrow_look ON escrow(look) WHERE look IS NOT NULL;",
+];

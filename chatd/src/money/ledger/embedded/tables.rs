@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use crate::money::Terms;
 use crate::money::ledger::book::{self, Account, Book, Posting};
 use crate::money::ledger::rows::{self, EscrowRow, PaidRow, PostingRow, TransferRow, corrupt, signed};
-use crate::money::ledger::{Check, Escrow, LedgerError, Paid};
+use crate::money::ledger::{Check, Escrow, FIRST_LOOK_MS, LedgerError, Paid};
 
 /// Wrong accounts that a check names at most.
 const MAX_WRONG: usize = 100;
@@ -80,6 +80,10 @@ pub fn write(tables: &Connection, book: &Book, now_ms: u64) -> rusqlite::Result<
     for ((app, name), balance) in book.changes() {
         update.execute(params![app, name, balance])?;
     }
+    let mut finish = tables.prepare_cached("UPDATE escrow SET look = NULL WHERE app = ?1 AND packet = ?2")?;
+    for (app, packet) in book.emptied() {
+        finish.execute(params![app, packet])?;
+    }
     Ok(())
 }
 
@@ -88,30 +92,51 @@ pub fn put_terms(tables: &Connection, terms: &Terms) -> Result<(), LedgerError> 
     let json = serde_json::to_string(terms).map_err(|error| corrupt(&error))?;
     tables
         .prepare_cached(
-            "INSERT INTO escrow(app, packet, terms, created, expires) VALUES (?1, ?2, ?3, ?4, ?5)",
+            "INSERT INTO escrow(app, packet, terms, created, expires, look) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?
         .execute(params![
             terms.app,
             terms.packet.as_str(),
             json,
             signed(terms.created_ms),
-            signed(terms.expires_ms)
+            signed(terms.expires_ms),
+            signed(terms.created_ms.saturating_add(FIRST_LOOK_MS))
         ])?;
     Ok(())
 }
 
-/// Marks a packet by one of the two statements below.
-pub fn mark(tables: &Connection, sql: &str, app: AppId, packet: &str) -> Result<(), LedgerError> {
-    match tables.prepare_cached(sql)?.execute(params![app, packet])? {
+/// Marks a packet as announced.
+pub fn announced(tables: &Connection, app: AppId, packet: &PacketId) -> Result<(), LedgerError> {
+    let sql = "UPDATE escrow SET look = iif(announced OR look IS NULL, look, expires), announced = 1
+               WHERE app = ?1 AND packet = ?2";
+    match tables.prepare_cached(sql)?.execute(params![app, packet.as_str()])? {
         0 => Err(LedgerError::NoSuchPacket),
         _ => Ok(()),
     }
 }
 
-/// For [`mark`].
-pub const ANNOUNCED: &str = "UPDATE escrow SET announced = 1 WHERE app = ?1 AND packet = ?2";
-/// For [`mark`].
-pub const CLOSED: &str = "UPDATE escrow SET closed = 1 WHERE app = ?1 AND packet = ?2";
+/// Packets whose time has come; they are due again at `again_ms`.
+pub fn take_due(
+    tables: &Connection,
+    now_ms: u64,
+    again_ms: u64,
+    limit: u32,
+) -> Result<Vec<(AppId, PacketId)>, LedgerError> {
+    let mut statement = tables.prepare_cached(
+        "UPDATE escrow SET look = ?2 WHERE (app, packet) IN
+            (SELECT app, packet FROM escrow WHERE look <= ?1 ORDER BY look LIMIT ?3)
+         RETURNING app, packet",
+    )?;
+    let found = statement
+        .query_map(params![signed(now_ms), signed(again_ms), limit], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows::names(found.collect::<Result<_, _>>()?))
+}
+
+/// Sets the time of a packet whose escrow holds money.
+pub fn postpone(tables: &Connection, app: AppId, packet: &PacketId, at_ms: u64) -> rusqlite::Result<()> {
+    let sql = "UPDATE escrow SET look = ?3 WHERE app = ?1 AND packet = ?2 AND look IS NOT NULL";
+    tables.prepare_cached(sql)?.execute(params![app, packet.as_str(), signed(at_ms)]).map(drop)
+}
 
 /// A page of a wallet's transfers, the newest first.
 pub fn transfers(
@@ -146,7 +171,7 @@ pub fn transfers(
 macro_rules! escrow_sql {
     ($rest:literal) => {
         concat!(
-            "SELECT e.terms, a.balance, e.announced, e.closed FROM escrow AS e
+            "SELECT e.terms, a.balance, e.announced FROM escrow AS e
              JOIN account AS a ON a.app = e.app AND a.name = 'escrow:' || e.packet ",
             $rest
         )
@@ -154,7 +179,7 @@ macro_rules! escrow_sql {
 }
 
 fn escrow_row(row: &Row<'_>) -> rusqlite::Result<EscrowRow> {
-    Ok(EscrowRow { terms: row.get(0)?, balance: row.get(1)?, announced: row.get(2)?, closed: row.get(3)? })
+    Ok(EscrowRow { terms: row.get(0)?, balance: row.get(1)?, announced: row.get(2)? })
 }
 
 /// One packet.
@@ -175,25 +200,6 @@ pub fn escrows(
         .prepare_cached(escrow_sql!("WHERE e.app = ?1 AND e.packet > ?2 ORDER BY e.packet LIMIT ?3"))?;
     let after = after.map_or("", PacketId::as_str);
     let found = statement.query_map(params![app, after, limit], escrow_row)?;
-    rows::all(found.collect::<Result<_, _>>()?, EscrowRow::read)
-}
-
-/// Packets with which there is something to do.
-pub fn due(
-    tables: &Connection,
-    created_ms: u64,
-    expired_ms: u64,
-    limit: u32,
-) -> Result<Vec<Escrow>, LedgerError> {
-    let mut statement = tables.prepare_cached(escrow_sql!(
-        "WHERE (e.app, e.packet) IN
-            (SELECT * FROM (SELECT app, packet FROM escrow
-                            WHERE closed = 0 AND expires <= ?2 ORDER BY expires LIMIT ?3)
-             UNION SELECT * FROM (SELECT app, packet FROM escrow
-                            WHERE closed = 0 AND announced = 0 AND created <= ?1 ORDER BY expires LIMIT ?3))
-         ORDER BY e.expires LIMIT ?3"
-    ))?;
-    let found = statement.query_map(params![signed(created_ms), signed(expired_ms), limit], escrow_row)?;
     rows::all(found.collect::<Result<_, _>>()?, EscrowRow::read)
 }
 

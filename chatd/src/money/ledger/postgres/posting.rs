@@ -6,7 +6,6 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use chat_protocol::wallet::TransferKind;
 use futures_util::future::join4;
 use tokio_postgres::Row;
 use tokio_postgres::error::{Error, SqlState};
@@ -16,7 +15,7 @@ use super::pool::{Lease, described};
 use crate::money::Terms;
 use crate::money::ledger::book::{Account, BANK, Book, Posting};
 use crate::money::ledger::rows::{PostingRow, corrupt, signed};
-use crate::money::ledger::{LedgerError, Posted};
+use crate::money::ledger::{FIRST_LOOK_MS, LedgerError, Posted};
 
 /// How often a transaction that met another one begins again.
 const TRIES: u32 = 10;
@@ -43,9 +42,9 @@ const WRITE: &str = "WITH posted AS (
         FROM unnest($9::bigint[], $10::text[], $11::bigint[]) AS now(app, name, balance)
         WHERE chat_account.app = now.app AND chat_account.name = now.name RETURNING 1)
     SELECT (SELECT count(*) FROM posted), (SELECT count(*) FROM changed)";
-const PUT_TERMS: &str = "INSERT INTO chat_escrow(app, packet, terms, created, expires)
-    VALUES ($1, $2, $3::text::json, $4, $5)";
-const CLOSE: &str = "UPDATE chat_escrow SET closed = TRUE
+const PUT_TERMS: &str = "INSERT INTO chat_escrow(app, packet, terms, created, expires, look)
+    VALUES ($1, $2, $3::text::json, $4, $5, $6)";
+const FINISH: &str = "UPDATE chat_escrow SET look = NULL
     FROM unnest($1::bigint[], $2::text[]) AS done(app, packet)
     WHERE chat_escrow.app = done.app AND chat_escrow.packet = done.packet";
 
@@ -127,7 +126,7 @@ async fn try_post(link: &mut Lease<'_>, batch: &Batch<'_>) -> Result<Done, Failu
     if let Some(terms) = batch.terms {
         put_terms(link, terms).await?;
     }
-    close(link, &book).await?;
+    finish(link, &book).await?;
     link.commit().await?;
     Ok((results, book))
 }
@@ -181,9 +180,10 @@ async fn open_book(link: &mut Lease<'_>, postings: &[&Posting]) -> Result<Book, 
     Ok(book)
 }
 
-fn app(row: &Row) -> Result<u32, Failure> {
-    let app: i64 = row.try_get(0)?;
-    Ok(u32::try_from(app).map_err(|_| corrupt(&format!("{app} is no app")))?)
+/// The first column of a row.
+pub fn app(row: &Row) -> Result<u32, LedgerError> {
+    let app: i64 = row.try_get(0).map_err(|error| corrupt(&error))?;
+    u32::try_from(app).map_err(|_| corrupt(&format!("{app} is no app")))
 }
 
 async fn write(link: &mut Lease<'_>, book: &Book, now_ms: u64) -> Result<(), Failure> {
@@ -214,19 +214,20 @@ async fn write(link: &mut Lease<'_>, book: &Book, now_ms: u64) -> Result<(), Fai
 
 async fn put_terms(link: &mut Lease<'_>, terms: &Terms) -> Result<(), Failure> {
     let json = serde_json::to_string(terms).map_err(|error| corrupt(&error))?;
+    let look = signed(terms.created_ms.saturating_add(FIRST_LOOK_MS));
     let (created, expires) = (signed(terms.created_ms), signed(terms.expires_ms));
-    link.query(PUT_TERMS, &[&i64::from(terms.app), &terms.packet.as_str(), &json, &created, &expires])
-        .await?;
+    let values: [&(dyn ToSql + Sync); 6] =
+        [&i64::from(terms.app), &terms.packet.as_str(), &json, &created, &expires, &look];
+    link.query(PUT_TERMS, &values).await?;
     Ok(())
 }
 
-/// Closes the packets that were refunded.
-async fn close(link: &mut Lease<'_>, book: &Book) -> Result<(), Failure> {
-    let refunds = book.new_postings().iter().filter(|posting| posting.kind == TransferKind::Refund);
+/// Nobody need look at the packets that are paid out.
+async fn finish(link: &mut Lease<'_>, book: &Book) -> Result<(), Failure> {
     let (apps, packets): (Vec<_>, Vec<_>) =
-        refunds.map(|posting| (i64::from(posting.app), posting.packet.as_deref())).unzip();
+        book.emptied().map(|(app, packet)| (i64::from(app), packet)).unzip();
     if !apps.is_empty() {
-        link.query(CLOSE, &[&apps, &packets]).await?;
+        link.query(FINISH, &[&apps, &packets]).await?;
     }
     Ok(())
 }

@@ -27,7 +27,7 @@ const PAID: &str =
 macro_rules! escrow_sql {
     ($rest:literal) => {
         concat!(
-            "SELECT e.terms::text, a.balance, e.announced, e.closed FROM chat_escrow AS e
+            "SELECT e.terms::text, a.balance, e.announced FROM chat_escrow AS e
              JOIN chat_account AS a ON a.app = e.app AND a.name = 'escrow:' || e.packet ",
             $rest
         )
@@ -36,14 +36,6 @@ macro_rules! escrow_sql {
 
 const ESCROW: &str = escrow_sql!("WHERE e.app = $1 AND e.packet = $2");
 const ESCROWS: &str = escrow_sql!("WHERE e.app = $1 AND e.packet > $2 ORDER BY e.packet LIMIT $3");
-const DUE: &str = escrow_sql!(
-    "WHERE (e.app, e.packet) IN
-        ((SELECT app, packet FROM chat_escrow
-            WHERE NOT closed AND expires <= $2 ORDER BY expires LIMIT $3)
-         UNION (SELECT app, packet FROM chat_escrow
-            WHERE NOT closed AND NOT announced AND created <= $1 ORDER BY expires LIMIT $3))
-     ORDER BY e.expires LIMIT $3"
-);
 /// The sum, beside each account that is wrong, or once with nothing beside it.
 const CHECK: &str = "WITH moved AS (
         SELECT name, sum(amount) AS amount FROM (
@@ -74,12 +66,7 @@ async fn list<R, T>(
 }
 
 fn take_escrow(row: &Row) -> Result<EscrowRow, Error> {
-    Ok(EscrowRow {
-        terms: row.try_get(0)?,
-        balance: row.try_get(1)?,
-        announced: row.try_get(2)?,
-        closed: row.try_get(3)?,
-    })
+    Ok(EscrowRow { terms: row.try_get(0)?, balance: row.try_get(1)?, announced: row.try_get(2)? })
 }
 
 /// Cents of an account; 0 when there is none.
@@ -125,17 +112,6 @@ pub async fn escrows(
 ) -> Result<Vec<Escrow>, LedgerError> {
     let (app, after, limit) = (i64::from(app), after.map_or("", PacketId::as_str), i64::from(limit));
     list(link, ESCROWS, &[&app, &after, &limit], take_escrow, EscrowRow::read).await
-}
-
-/// Packets with which there is something to do.
-pub async fn due(
-    link: &mut Link,
-    created_ms: u64,
-    expired_ms: u64,
-    limit: u32,
-) -> Result<Vec<Escrow>, LedgerError> {
-    let (created, expired, limit) = (signed(created_ms), signed(expired_ms), i64::from(limit));
-    list(link, DUE, &[&created, &expired, &limit], take_escrow, EscrowRow::read).await
 }
 
 /// What left an escrow.

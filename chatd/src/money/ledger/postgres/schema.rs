@@ -8,14 +8,15 @@
 //! | `chat_ledger` | how many steps were taken; one row |
 //! | `chat_account` | who holds money: `bank`, `wallet:USER` or `escrow:PACKET` of an app, and how many cents |
 //! | `chat_transfer` | cents that went from one account to another; never changed, never removed |
-//! | `chat_escrow` | a packet: its terms, and how far it got |
+//! | `chat_escrow` | a packet: its terms, how far it got, and when to look at it, Unix ms, while it holds money |
 
 use tokio_postgres::Error;
 
 use super::pool::{Link, described};
 
 /// Each leads from the version that is its index to the next one.
-const STEPS: &[&str] = &[r#"CREATE TABLE chat_account(
+const STEPS: &[&str] = &[
+    r#"CREATE TABLE chat_account(
         app BIGINT NOT NULL, name TEXT COLLATE "C" NOT NULL,
         balance BIGINT NOT NULL CHECK(balance >= 0 OR name = 'bank'),
         PRIMARY KEY(app, name)) WITH (fillfactor = 80);
@@ -39,7 +40,14 @@ const STEPS: &[&str] = &[r#"CREATE TABLE chat_account(
         announced BOOLEAN NOT NULL DEFAULT FALSE, closed BOOLEAN NOT NULL DEFAULT FALSE,
         PRIMARY KEY(app, packet));
     CREATE INDEX chat_escrow_open ON chat_escrow(expires) WHERE NOT closed;
-    CREATE INDEX chat_escrow_silent ON chat_escrow(expires) WHERE NOT closed AND NOT announced"#];
+    CREATE INDEX chat_escrow_silent ON chat_escrow(expires) WHERE NOT closed AND NOT announced"#,
+    "DROP INDEX chat_escrow_open;
+    DROP INDEX chat_escrow_silent;
+    ALTER TABLE chat_escrow DROP COLUMN closed, ADD COLUMN look BIGINT;
+    UPDATE chat_escrow AS e SET look = CASE WHEN announced THEN expires ELSE created END FROM chat_account AS a
+        WHERE a.app = e.app AND a.name = 'escrow:' || e.packet AND a.balance > 0;
+    CREATE INDEX chat_escrow_look ON chat_escrow(look) WHERE look IS NOT NULL",
+];
 
 /// Lock of the database that is held while the tables are made.
 const LOCK: i64 = 0x6368_6174_6c65_6467;

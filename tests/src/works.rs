@@ -1,0 +1,85 @@
+//! Everything of one node that works on money, with nothing that works by itself.
+//!
+//! Invariant: what is told here to look, settle or audit is what chatd puts together of the same parts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chatd::chat::Chat;
+use chatd::money::audit::Auditor;
+use chatd::money::claims::Claims;
+use chatd::money::keeper::Keeper;
+use chatd::money::ledger::Ledger;
+use chatd::money::red_packet::RedPackets;
+use chatd::money::settlement::Queue;
+use chatd::money::settlement::worker::Worker;
+use chatd::money::split::Method;
+use tokio::time::Instant;
+
+use crate::engine::{Engine, Node};
+use crate::ledger::Vault;
+use crate::wait::{SOON, pace};
+
+/// See the file's head.
+pub struct Works {
+    /// The node.
+    pub node: Node,
+    /// Its ledger.
+    pub ledger: Arc<dyn Ledger>,
+    /// Its red packets.
+    pub red_packets: Arc<RedPackets>,
+    /// What they owe.
+    pub claims: Arc<Claims>,
+    /// Looks after them when it is told to.
+    pub keeper: Keeper,
+    /// The proof.
+    pub auditor: Auditor,
+    /// Of settlements; nobody receives from it.
+    pub queue: Arc<dyn Queue>,
+    idle: Duration,
+}
+
+impl Works {
+    /// Packets expire after `expiry_ms`; a receiver that was silent for `idle` is taken for dead.
+    pub async fn new(engine: &Engine, vault: &Vault, node: Node, expiry_ms: u64, idle: Duration) -> Self {
+        let (ledger, queue) = (vault.ledger().await, engine.receiver(&node, idle).await);
+        let (packets, clock) = (node.packets.clone(), engine.clock.clone());
+        let stores = || (packets.clone(), ledger.clone());
+        let red_packets = Arc::new(RedPackets::new(
+            stores(),
+            Arc::new(Chat::new(node.broker.clone(), Arc::default())),
+            node.broker.clone(),
+            node.groups.clone(),
+            clock.clone(),
+            (Method::LineCutting, expiry_ms),
+        ));
+        let claims = Arc::new(Claims::new(packets.clone(), ledger.clone(), clock.clone()));
+        let keeper = Keeper::new(stores(), red_packets.clone(), claims.clone(), clock.clone());
+        let auditor = Auditor::new(stores(), claims.clone(), vec![queue.clone()], clock);
+        Self { node, ledger, red_packets, claims, keeper, auditor, queue, idle }
+    }
+
+    /// A worker of its own works until nothing is queued, or `killed` comes.
+    ///
+    /// # Panics
+    /// When a settlement stays in the queue.
+    pub async fn settle(&self, engine: &Engine, killed: impl AsyncFnOnce(&Worker)) {
+        let worker = Worker::new(engine.receiver(&self.node, self.idle).await, self.ledger.clone());
+        let done = async {
+            let deadline = Instant::now() + SOON;
+            while self.queue.depth().await.expect("its depth").waiting > 0 {
+                assert!(Instant::now() < deadline, "a settlement stays in the queue");
+                pace(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::select! {
+            () = killed(&worker) => {}
+            () = done => {}
+        }
+    }
+
+    /// As [`Works::settle`], and nobody is killed.
+    pub async fn settle_all(&self, engine: &Engine) {
+        self.settle(engine, async |worker| worker.run(Default::default()).await).await;
+    }
+}

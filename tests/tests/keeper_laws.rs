@@ -1,0 +1,233 @@
+//! What the keeper does for packets that nobody else looks after: `redis::…` and `embedded::…`.
+
+use std::time::Duration;
+
+use chat_protocol::red_packet::{Mode, State};
+use chat_protocol::{Code, MsgId, PacketId};
+use chat_tests::broker::{APP, user};
+use chat_tests::engine::{Engine, join, members};
+use chat_tests::ledger::{Vault, balance, endow, holds};
+use chat_tests::money::{CREATED_MS, receive};
+use chat_tests::works::Works;
+use chatd::broker::{Conversation, REPEAT_WINDOW_MS};
+use chatd::hub::Identity;
+use chatd::money::Terms;
+use chatd::money::keeper::{AGAIN_MS, LATE_MS};
+use chatd::money::ledger::FIRST_LOOK_MS;
+use chatd::money::red_packet::{Offer, Offered};
+use chatd::money::settlement::Kind;
+
+chat_tests::engine_laws!(
+    an_interrupted_creation_is_finished,
+    what_a_conversation_refuses_goes_back,
+    what_the_queue_lost_is_paid_when_it_is_late,
+    what_the_queue_lost_is_paid_when_an_operator_says_so,
+    who_was_paid_is_looked_after_no_more,
+    many_that_fail_keep_nobody_waiting,
+    a_repeat_after_a_day_posts_no_second_offer,
+);
+
+/// A receiver that is not renewed so long is still alive.
+const LONG: Duration = Duration::from_secs(600);
+const EXPIRY_MS: u64 = 3 * REPEAT_WINDOW_MS;
+
+struct Bench {
+    engine: Engine,
+    vault: Vault,
+    works: Works,
+}
+
+impl Bench {
+    async fn new(engine: Engine) -> Self {
+        let (vault, node) = (Vault::embedded(), engine.node().await);
+        let works = Works::new(&engine, &vault, node, EXPIRY_MS, LONG).await;
+        let bench = Self { engine, vault, works };
+        bench.at(CREATED_MS);
+        endow(&*bench.works.ledger, "s", 1000).await;
+        bench
+    }
+
+    fn at(&self, ms: u64) {
+        self.engine.clock.set(ms);
+        self.vault.clock.set(ms);
+    }
+
+    async fn round(&self) -> usize {
+        self.works.keeper.round().await.expect("a round")
+    }
+
+    async fn create(&self, id: &str, total: u64, count: u32) -> Result<Offered, chat_protocol::Refusal> {
+        let offer = Offer {
+            sender: Identity { app: APP, user: user("s") },
+            target: "".parse().expect("a target"),
+            total,
+            count,
+            mode: Mode::Equal,
+            greeting: String::new(),
+            msg_id: Some(MsgId::new(id).expect("an id")),
+        };
+        self.works.red_packets.create(offer).await
+    }
+
+    async fn packet(&self, id: &str, total: u64, count: u32) -> Terms {
+        self.create(id, total, count).await.expect("created").terms
+    }
+
+    async fn grab(&self, packet: &PacketId, who: &str) {
+        let won = self.works.red_packets.grab(APP, packet, &user(who)).await.expect("an answer");
+        assert!(won.amount > 0, "{won:?}");
+    }
+
+    /// Takes everything out of the queue as if it were done.
+    async fn lose(&self, count: usize) {
+        let tags: Vec<_> = receive(&self.works.queue, count).await.into_iter().map(|lost| lost.tag).collect();
+        self.works.queue.done(&tags).await.expect("gone");
+    }
+
+    async fn held(&self, packet: &PacketId) -> u64 {
+        self.works.ledger.escrow(APP, packet).await.expect("a packet").balance
+    }
+
+    async fn offers(&self, terms: &Terms) -> usize {
+        let log = self.works.node.log(&Conversation::of(APP, &terms.sender, &terms.target)).await;
+        log.entries.iter().filter(|entry| members(entry)["packetId"] == terms.packet.as_str()).count()
+    }
+
+    /// Money is where it belongs.
+    async fn sound(&self) {
+        holds(&*self.works.ledger).await;
+        let audit = self.works.auditor.audit(APP, None).await.expect("an audit");
+        assert!(audit.holds, "{audit:#?}");
+    }
+}
+
+fn terms(id: &str, target: &str) -> Terms {
+    Terms { expires_ms: CREATED_MS + EXPIRY_MS, ..chat_tests::money::terms(id, target, &[3, 4]) }
+}
+
+async fn an_interrupted_creation_is_finished(engine: Engine) {
+    let bench = Bench::new(engine).await;
+    let given = terms("p", "");
+    bench.works.ledger.fund(&given).await.expect("funded");
+    bench.at(CREATED_MS + FIRST_LOOK_MS - 1);
+    assert_eq!((bench.round().await, bench.offers(&given).await), (0, 0), "who creates it may be at work");
+    bench.at(CREATED_MS + FIRST_LOOK_MS);
+    assert_eq!((bench.round().await, bench.offers(&given).await), (1, 1));
+    bench.grab(&given.packet, "a").await;
+    bench.at(given.expires_ms - 1);
+    assert_eq!(bench.round().await, 0);
+    bench.at(given.expires_ms);
+    assert_eq!(bench.round().await, 1);
+    bench.works.settle_all(&bench.engine).await;
+    assert_eq!((bench.held(&given.packet).await, bench.offers(&given).await), (0, 1));
+    bench.sound().await;
+}
+
+async fn what_a_conversation_refuses_goes_back(engine: Engine) {
+    let bench = Bench::new(engine).await;
+    let given = terms("p", "group:g");
+    bench.works.node.create("g", &["x"]).await;
+    bench.works.ledger.fund(&given).await.expect("funded");
+    bench.at(CREATED_MS + FIRST_LOOK_MS);
+    assert_eq!(bench.round().await, 1);
+    bench.works.settle_all(&bench.engine).await;
+    assert_eq!((bench.held(&given.packet).await, balance(&*bench.works.ledger, "s").await), (0, 1000));
+    // Were he a member now, what went back would not be offered.
+    bench.works.node.change("g", join("s")).await;
+    let escrow = bench.works.ledger.escrow(APP, &given.packet).await.expect("a packet");
+    let refusal = bench.works.red_packets.finish(&escrow).await.expect_err("it went back");
+    assert_eq!((refusal.code, bench.offers(&given).await), (Code::RefusedByRule, 0));
+    bench.sound().await;
+}
+
+async fn what_the_queue_lost_is_paid_when_it_is_late(engine: Engine) {
+    let bench = Bench::new(engine).await;
+    let given = bench.packet("p", 9, 3).await;
+    bench.grab(&given.packet, "a").await;
+    bench.grab(&given.packet, "b").await;
+    bench.lose(2).await;
+    bench.at(given.expires_ms);
+    assert_eq!(bench.round().await, 1);
+    bench.lose(1).await;
+    let mut now_ms = given.expires_ms;
+    while now_ms + AGAIN_MS < given.expires_ms + LATE_MS {
+        now_ms += AGAIN_MS;
+        bench.at(now_ms);
+        assert_eq!((bench.round().await, bench.held(&given.packet).await), (1, 9), "it may be on its way");
+    }
+    bench.at(given.expires_ms + LATE_MS);
+    assert_eq!((bench.round().await, bench.held(&given.packet).await), (1, 0));
+    for (name, cents) in [("a", 3), ("b", 3), ("s", 994)] {
+        assert_eq!(balance(&*bench.works.ledger, name).await, cents, "{name}");
+    }
+    let standing = bench.works.node.packets.standing(APP, &given.packet).await.expect("known");
+    assert_eq!((standing.state, standing.grabbed, standing.refunded), (State::Expired, 6, 3));
+    bench.sound().await;
+}
+
+async fn what_the_queue_lost_is_paid_when_an_operator_says_so(engine: Engine) {
+    let bench = Bench::new(engine).await;
+    let given = bench.packet("p", 9, 3).await;
+    bench.grab(&given.packet, "a").await;
+    bench.grab(&given.packet, "b").await;
+    bench.lose(1).await;
+    let unpaid = bench.works.claims.unpaid(APP, &given.packet).await.expect("listed");
+    assert!(unpaid.iter().map(|claim| (claim.kind, claim.amount)).eq([(Kind::Grab, 3), (Kind::Grab, 3)]));
+    for paid in [2, 0] {
+        let applied = bench.works.claims.settle(APP, &given.packet).await.expect("settled");
+        assert_eq!((applied.now, applied.refused), (paid, 0));
+    }
+    bench.works.settle_all(&bench.engine).await;
+    assert_eq!(bench.held(&given.packet).await, 3, "each once, by whichever way");
+    let unknown = bench.works.claims.settle(APP, &PacketId::new("q").expect("a name")).await;
+    assert_eq!(unknown.map_err(|refusal| refusal.code), Err(Code::NotFound));
+    bench.sound().await;
+}
+
+async fn who_was_paid_is_looked_after_no_more(engine: Engine) {
+    let bench = Bench::new(engine).await;
+    let given = bench.packet("p", 2, 2).await;
+    for who in ["a", "b"] {
+        bench.grab(&given.packet, who).await;
+    }
+    bench.works.settle_all(&bench.engine).await;
+    bench.at(given.expires_ms + 10 * LATE_MS);
+    assert_eq!(bench.round().await, 0);
+    bench.sound().await;
+}
+
+async fn many_that_fail_keep_nobody_waiting(engine: Engine) {
+    const BAD: usize = 700;
+    let bench = Bench::new(engine).await;
+    for number in 0..BAD {
+        let bad =
+            Terms { expires_ms: CREATED_MS, ..chat_tests::money::terms(&format!("{number}"), "", &[1]) };
+        bench.works.ledger.fund(&bad).await.expect("funded");
+    }
+    bench.vault.tamper("UPDATE #escrow SET terms = '{}'").await.expect("changed");
+    let given = bench.packet("p", 9, 3).await;
+    bench.at(given.expires_ms);
+    let (mut looked, mut rounds) = (0, 0);
+    while bench.held(&given.packet).await > 0 {
+        looked += bench.round().await;
+        rounds += 1;
+        assert!(rounds < 4, "{looked} were looked at, and not the one that can be helped");
+        bench.works.settle_all(&bench.engine).await;
+    }
+    assert_eq!(looked, BAD + 1);
+    bench.at(given.expires_ms + AGAIN_MS);
+    assert_eq!(bench.round().await, 0, "who cannot be helped is not looked at all the time");
+}
+
+async fn a_repeat_after_a_day_posts_no_second_offer(engine: Engine) {
+    let bench = Bench::new(engine).await;
+    let given = bench.packet("p", 9, 3).await;
+    bench.at(CREATED_MS + REPEAT_WINDOW_MS - 1);
+    let again = bench.create("p", 9, 3).await.expect("the same again");
+    assert!(again.duplicate && again.terms == given);
+    bench.at(CREATED_MS + REPEAT_WINDOW_MS);
+    let late = bench.create("p", 9, 3).await.expect_err("too late");
+    assert!(late.code == Code::RefusedByRule && late.reason.contains(given.packet.as_str()), "{late:?}");
+    assert_eq!((bench.offers(&given).await, balance(&*bench.works.ledger, "s").await), (1, 991));
+    bench.sound().await;
+}
