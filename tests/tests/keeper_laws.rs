@@ -6,8 +6,8 @@ use chat_protocol::red_packet::{Mode, State};
 use chat_protocol::{Code, MsgId, PacketId};
 use chat_tests::broker::{APP, user};
 use chat_tests::engine::{Engine, join, members};
-use chat_tests::ledger::{Vault, balance, endow, holds};
-use chat_tests::money::{CREATED_MS, receive};
+use chat_tests::ledger::{NOW, Vault, balance, endow, holds};
+use chat_tests::money::{CREATED_MS, receive, refund_of, share_of};
 use chat_tests::works::Works;
 use chatd::broker::{Conversation, REPEAT_WINDOW_MS};
 use chatd::hub::Identity;
@@ -21,6 +21,8 @@ chat_tests::engine_laws!(
     an_interrupted_creation_is_finished,
     what_a_conversation_refuses_goes_back,
     what_the_queue_lost_is_paid_when_it_is_late,
+    what_is_forgotten_goes_back_when_its_settlements_are_late,
+    what_is_forgotten_after_its_refund_goes_back_too,
     what_the_queue_lost_is_paid_when_an_operator_says_so,
     who_was_paid_is_looked_after_no_more,
     many_that_fail_keep_nobody_waiting,
@@ -149,12 +151,8 @@ async fn what_the_queue_lost_is_paid_when_it_is_late(engine: Engine) {
     bench.at(given.expires_ms);
     assert_eq!(bench.round().await, 1);
     bench.lose(1).await;
-    let mut now_ms = given.expires_ms;
-    while now_ms + AGAIN_MS < given.expires_ms + LATE_MS {
-        now_ms += AGAIN_MS;
-        bench.at(now_ms);
-        assert_eq!((bench.round().await, bench.held(&given.packet).await), (1, 9), "it may be on its way");
-    }
+    bench.at(given.expires_ms + LATE_MS - 1);
+    assert_eq!((bench.round().await, bench.held(&given.packet).await), (0, 9), "it may be on its way");
     bench.at(given.expires_ms + LATE_MS);
     assert_eq!((bench.round().await, bench.held(&given.packet).await), (1, 0));
     for (name, cents) in [("a", 3), ("b", 3), ("s", 994)] {
@@ -162,6 +160,40 @@ async fn what_the_queue_lost_is_paid_when_it_is_late(engine: Engine) {
     }
     let standing = bench.works.node.packets.standing(APP, &given.packet).await.expect("known");
     assert_eq!((standing.state, standing.grabbed, standing.refunded), (State::Expired, 6, 3));
+    bench.sound().await;
+}
+
+/// A packet that only the ledger knows.
+async fn forgotten(bench: &Bench) -> Terms {
+    let given = terms("p", "");
+    bench.works.ledger.fund(&given).await.expect("funded");
+    bench.works.ledger.announced(APP, &given.packet).await.expect("announced");
+    given
+}
+
+async fn what_is_forgotten_goes_back_when_its_settlements_are_late(engine: Engine) {
+    let bench = Bench::new(engine).await;
+    let given = forgotten(&bench).await;
+    bench.at(given.expires_ms);
+    assert_eq!((bench.round().await, bench.held(&given.packet).await), (1, 7));
+    assert_eq!(
+        bench.works.ledger.settle(&[share_of("p", "a", 3, CREATED_MS)]).await,
+        Ok(vec![NOW]),
+        "it was on its way all the time"
+    );
+    bench.at(given.expires_ms + LATE_MS);
+    assert_eq!((bench.round().await, bench.held(&given.packet).await), (1, 0));
+    assert_eq!(balance(&*bench.works.ledger, "s").await, 997);
+    bench.sound().await;
+}
+
+async fn what_is_forgotten_after_its_refund_goes_back_too(engine: Engine) {
+    let bench = Bench::new(engine).await;
+    let given = forgotten(&bench).await;
+    assert_eq!(bench.works.ledger.settle(&[refund_of("p", 4, CREATED_MS)]).await, Ok(vec![NOW]));
+    bench.at(given.expires_ms + LATE_MS);
+    assert_eq!((bench.round().await, bench.held(&given.packet).await), (1, 0));
+    assert_eq!((bench.round().await, balance(&*bench.works.ledger, "s").await), (0, 1000));
     bench.sound().await;
 }
 
@@ -174,13 +206,19 @@ async fn what_the_queue_lost_is_paid_when_an_operator_says_so(engine: Engine) {
     let unpaid = bench.works.claims.unpaid(APP, &given.packet).await.expect("listed");
     assert!(unpaid.iter().map(|claim| (claim.kind, claim.amount)).eq([(Kind::Grab, 3), (Kind::Grab, 3)]));
     for paid in [2, 0] {
-        let applied = bench.works.claims.settle(APP, &given.packet).await.expect("settled");
+        let applied = bench.works.keeper.mend(APP, &given.packet).await.expect("settled");
         assert_eq!((applied.now, applied.refused), (paid, 0));
     }
     bench.works.settle_all(&bench.engine).await;
     assert_eq!(bench.held(&given.packet).await, 3, "each once, by whichever way");
-    let unknown = bench.works.claims.settle(APP, &PacketId::new("q").expect("a name")).await;
+    let unknown = bench.works.keeper.mend(APP, &PacketId::new("q").expect("a name")).await;
     assert_eq!(unknown.map_err(|refusal| refusal.code), Err(Code::NotFound));
+    bench.at(given.expires_ms);
+    for paid in [1, 0] {
+        let applied = bench.works.keeper.mend(APP, &given.packet).await.expect("settled");
+        assert_eq!((applied.now, bench.held(&given.packet).await), (paid, 0), "its time is over");
+    }
+    bench.works.settle_all(&bench.engine).await;
     bench.sound().await;
 }
 

@@ -72,15 +72,15 @@ impl Treasury {
             (config.money.packet_split, config.money.packet_expiry.saturating_mul(1000)),
         ));
         let claims = Arc::new(Claims::new(packets.clone(), ledger.clone(), base.clock.clone()));
+        let keeper = Arc::new(Keeper::new(stores(), red_packets.clone(), claims.clone(), base.clock.clone()));
         if config.money.settle {
             let worker = Worker::new(queue, ledger.clone());
-            let keeper = Keeper::new(stores(), red_packets.clone(), claims.clone(), base.clock.clone());
-            let (stop, keep_until) = (treasury.stop.clone(), treasury.stop.clone());
+            let (stop, keep_until, keeps) = (treasury.stop.clone(), treasury.stop.clone(), keeper.clone());
             treasury.tasks.push(tokio::spawn(async move { worker.run(stop).await }));
-            treasury.tasks.push(tokio::spawn(keeper.run(keep_until)));
+            treasury.tasks.push(tokio::spawn(async move { keeps.run(keep_until).await }));
         }
-        let auditor = Auditor::new(stores(), claims.clone(), queues.clone(), base.clock.clone());
-        treasury.money = Some(Arc::new(Money { red_packets, ledger, claims, auditor, queues }));
+        let auditor = Auditor::new(stores(), claims, queues.clone(), base.clock.clone());
+        treasury.money = Some(Arc::new(Money { red_packets, ledger, keeper, auditor, queues }));
         Ok(treasury)
     }
 

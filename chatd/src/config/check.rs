@@ -24,6 +24,9 @@ pub enum LedgerPlace {
     None,
 }
 
+/// Seconds; a packet must be known for as long as anybody looks after its money.
+const MAX_PACKET_EXPIRY: u64 = 30 * 24 * 60 * 60;
+
 impl Config {
     /// Checks what can be checked without starting.
     ///
@@ -57,6 +60,9 @@ impl Config {
         ];
         match positive.into_iter().find(|(_, value)| *value == 0) {
             Some((name, _)) => Err(format!("{name} must be at least 1")),
+            None if self.money.packet_expiry > MAX_PACKET_EXPIRY => {
+                Err(format!("money.packet_expiry must be at most {MAX_PACKET_EXPIRY} seconds (30 days)"))
+            }
             None => Ok(()),
         }
     }

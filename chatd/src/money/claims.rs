@@ -114,9 +114,82 @@ pub fn unpaid(standing: &Standing, winners: &[Winner], paid: &[Paid], now_ms: u6
         time_ms,
     };
     let shares = winners.iter().map(|winner| claim(Kind::Grab, &winner.user, winner.amount, winner.time_ms));
+    let unposted = |claim: &Settlement| !posted.contains(&(claim.kind, &claim.user));
+    let mut claims: Vec<Settlement> = shares.filter(unposted).collect();
+    // Packets that forgot a grab which was paid would refund more than there is.
+    let gone = paid.iter().map(|paid| paid.amount).chain(claims.iter().map(|claim| claim.amount)).sum();
+    let refund = standing.refunded.min(standing.terms.total.saturating_sub(gone));
     // When it was closed is not kept; it was not before its time, or it is as young as can be.
-    let closed_ms = standing.terms.expires_ms.min(now_ms);
-    let refund = (standing.refunded > 0)
-        .then(|| claim(Kind::Refund, &standing.terms.sender, standing.refunded, closed_ms));
-    shares.chain(refund).filter(|claim| !posted.contains(&(claim.kind, &claim.user))).collect()
+    let refund = claim(Kind::Refund, &standing.terms.sender, refund, standing.terms.expires_ms.min(now_ms));
+    if refund.amount > 0 && unposted(&refund) {
+        claims.push(refund);
+    }
+    claims
+}
+
+#[cfg(test)]
+mod tests {
+    use chat_protocol::red_packet::{Mode, State};
+    use chat_protocol::{MsgId, Target};
+
+    use super::*;
+    use crate::money::{Cents, Terms};
+
+    fn user(name: &str) -> UserId {
+        UserId::new(name).unwrap()
+    }
+
+    fn standing(grabbed: Cents, refunded: Cents) -> Standing {
+        let terms = Terms {
+            app: 1,
+            packet: PacketId::new("p").unwrap(),
+            sender: user("s"),
+            target: Target::World,
+            total: 9,
+            count: 3,
+            mode: Mode::Equal,
+            greeting: String::new(),
+            msg_id: MsgId::new("m").unwrap(),
+            created_ms: 1,
+            expires_ms: 5,
+        };
+        let open = 9 - grabbed - refunded;
+        Standing { terms, state: State::Expired, grabbed, grabbed_count: 1, refunded, open, luckiest: None }
+    }
+
+    fn owed(
+        standing: &Standing,
+        winners: &[&str],
+        paid: &[(Kind, &str, Cents)],
+    ) -> Vec<(Kind, String, Cents)> {
+        let winner =
+            |(number, name): (u32, &&str)| Winner { number, user: user(name), amount: 3, time_ms: 2 };
+        let winners: Vec<_> = (1..).zip(winners).map(winner).collect();
+        let paid = paid.iter().map(|(kind, name, amount)| Paid {
+            kind: *kind,
+            user: user(name),
+            amount: *amount,
+            time_ms: 2,
+        });
+        let claims = unpaid(standing, &winners, &paid.collect::<Vec<_>>(), 7);
+        claims.into_iter().map(|claim| (claim.kind, claim.user.to_string(), claim.amount)).collect()
+    }
+
+    #[test]
+    fn what_is_owed_is_what_was_won_and_left_and_is_not_paid() {
+        let claim = |kind, name: &str, amount| (kind, name.to_owned(), amount);
+        let all = owed(&standing(6, 3), &["a", "b"], &[(Kind::Grab, "a", 3)]);
+        assert_eq!(all, [claim(Kind::Grab, "b", 3), claim(Kind::Refund, "s", 3)]);
+        assert_eq!(owed(&standing(6, 0), &["a", "b"], &[]).len(), 2);
+        let paid = [(Kind::Grab, "a", 3), (Kind::Refund, "s", 6)];
+        assert_eq!(owed(&standing(3, 6), &["a"], &paid), []);
+    }
+
+    #[test]
+    fn packets_that_forgot_a_winner_refund_no_more_than_there_is() {
+        let left = owed(&standing(3, 6), &["b"], &[(Kind::Grab, "a", 3)]);
+        assert_eq!(left, [(Kind::Grab, "b".to_owned(), 3), (Kind::Refund, "s".to_owned(), 3)]);
+        let paid = [(Kind::Grab, "a", 3), (Kind::Grab, "b", 3), (Kind::Grab, "c", 3)];
+        assert_eq!(owed(&standing(0, 9), &[], &paid), []);
+    }
 }

@@ -11,11 +11,13 @@ use chat_protocol::{AppId, Code, PacketId, Refusal};
 use futures_util::{StreamExt, stream};
 use tokio_util::sync::CancellationToken;
 
+use super::Terms;
 use super::claims::{Applied, Claims};
 use super::ledger::{Escrow, Ledger};
 use super::packets::Packets;
 use super::red_packet::{RedPackets, is_fault};
 use super::settlement::{Kind, Settlement};
+use crate::broker::REPEAT_WINDOW_MS;
 use crate::clock::Clock;
 
 /// How often it looks.
@@ -23,12 +25,12 @@ const EVERY: Duration = Duration::from_secs(1);
 /// Packets in one go, and how many of them at once.
 const BATCH: u32 = 500;
 const AT_ONCE: usize = 16;
-/// A packet is looked at again after so long, in milliseconds: what it waits for takes no longer.
+/// Nobody else looks at a packet for so long, in milliseconds; what fails is tried again then.
 pub const AGAIN_MS: u64 = 5_000;
 /// So long after a packet's end its settlements may still be on their way; then they are taken for lost.
 pub const LATE_MS: u64 = 60_000;
-/// How long a packet waits that nobody but an operator can help.
-const HOPELESS_MS: u64 = 10 * 60 * 1000;
+/// How long a packet waits that nobody but an operator can help; shorter than the audit waits for its rest.
+const HOPELESS_MS: u64 = 4 * 60 * 1000;
 
 /// See the file's head.
 pub struct Keeper {
@@ -52,7 +54,7 @@ impl Keeper {
     }
 
     /// Works until told to stop.
-    pub async fn run(self, stop: CancellationToken) {
+    pub async fn run(&self, stop: CancellationToken) {
         let (mut stuck, mut pause) = (false, EVERY);
         while stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
             let Some(result) = stop.run_until_cancelled(self.round()).await else { return };
@@ -87,8 +89,9 @@ impl Keeper {
         let count = due.len();
         let looks = due.into_iter().map(|(app, packet)| async move {
             match self.look_after(app, &packet, now_ms).await {
-                Err(refusal) if refusal.code == Code::ServerError => {
-                    tracing::error!(app, %packet, "a red packet cannot be looked after");
+                // Asked again at once it would say the same.
+                Err(refusal) if refusal.code != Code::StoreUnreachable => {
+                    tracing::error!(app, %packet, refusal.reason, "a red packet cannot be looked after");
                     self.give_up(app, &packet, now_ms).await
                 }
                 looked => looked,
@@ -102,63 +105,89 @@ impl Keeper {
         let escrow = self.ledger.escrow(app, packet).await?;
         let terms = &escrow.terms;
         if escrow.balance == 0 {
-            return Ok(());
+            // Whoever emptied it was an older chatd, or just now at it.
+            return Ok(self.ledger.postpone(app, packet, u64::MAX).await?);
         }
         let over = terms.expires_ms <= now_ms;
         if !over {
-            if escrow.announced {
+            let told = now_ms.saturating_sub(terms.created_ms) >= REPEAT_WINDOW_MS;
+            if escrow.announced || told {
+                // A log that does not know the offer any more would take it for a new one.
                 return Ok(self.ledger.postpone(app, packet, terms.expires_ms).await?);
             }
             match self.red_packets.finish(&escrow).await {
-                Ok(_) => return Ok(self.ledger.announced(app, packet).await?),
+                Ok(_) => return Ok(()),
                 Err(refusal) if is_fault(&refusal) => return Err(refusal),
                 // A conversation that does not take the offer is an answer: the money goes back.
                 Err(_) => {}
             }
         }
-        let ended_ms = if over { terms.expires_ms } else { terms.created_ms };
-        self.end(&escrow, now_ms, now_ms.saturating_sub(ended_ms) >= LATE_MS).await
-    }
-
-    /// Nobody takes from the packet any more; its settlements are on their way, or `late`.
-    async fn end(&self, escrow: &Escrow, now_ms: u64, late: bool) -> Result<(), Refusal> {
-        let terms = &escrow.terms;
-        let closed = self.packets.close(terms).await?;
-        let applied = if !closed.known {
-            self.return_escrow(escrow, now_ms).await?
-        } else if closed.now {
-            if closed.refunded > 0 {
-                self.red_packets.tell_finished(terms.app, &terms.packet).await;
-            }
-            return Ok(());
-        } else if late {
-            let applied = self.claims.settle(terms.app, &terms.packet).await?;
-            tracing::warn!(app = terms.app, packet = %terms.packet, applied.now, "paid what no queue brought");
-            applied
-        } else {
-            return Ok(());
-        };
+        let late_ms = if over { terms.expires_ms } else { terms.created_ms }.saturating_add(LATE_MS);
+        if now_ms < late_ms {
+            self.close(terms).await?;
+            return Ok(self.ledger.postpone(app, packet, late_ms).await?);
+        }
+        let applied = self.pay(&escrow, now_ms).await?;
         // Who was refused, or has nothing to claim although there is money, needs an operator.
         if applied.refused > 0 || applied.now == 0 {
-            self.give_up(terms.app, &terms.packet, now_ms).await?;
+            self.give_up(app, packet, now_ms).await?;
         }
         Ok(())
     }
 
-    /// The packets lost their memory of this one, or never had any. Its time is over, and who won was paid long ago or
-    /// is known to nobody: what the escrow holds is the sender's.
+    /// Pays at once what a packet owes, from its own books, whether or not it is on its way; ends it when its time is
+    /// over.
+    ///
+    /// # Errors
+    /// Of the ports; [`Code::NotFound`] when nobody knows the packet, or the packets forgot it before its end.
+    pub async fn mend(&self, app: AppId, packet: &PacketId) -> Result<Applied, Refusal> {
+        let (escrow, now_ms) = (self.ledger.escrow(app, packet).await?, self.clock.now_ms());
+        if escrow.terms.expires_ms <= now_ms {
+            self.pay(&escrow, now_ms).await
+        } else {
+            self.claims.settle(app, packet).await
+        }
+    }
+
+    /// Nobody takes from the packet any more, and its refund is on its way. False when the packets do not know it.
+    async fn close(&self, terms: &Terms) -> Result<bool, Refusal> {
+        let closed = self.packets.close(terms).await?;
+        if closed.now && closed.refunded > 0 {
+            self.red_packets.tell_finished(terms.app, &terms.packet).await;
+        }
+        Ok(closed.known)
+    }
+
+    /// Ends the packet and pays what it owes.
+    async fn pay(&self, escrow: &Escrow, now_ms: u64) -> Result<Applied, Refusal> {
+        let terms = &escrow.terms;
+        if !self.close(terms).await? {
+            return self.return_escrow(escrow, now_ms).await;
+        }
+        let applied = self.claims.settle(terms.app, &terms.packet).await?;
+        if applied.now > 0 {
+            tracing::warn!(app = terms.app, packet = %terms.packet, applied.now, "paid what no queue brought in time");
+        }
+        Ok(applied)
+    }
+
+    /// The packets lost their memory of this one, or never had any. Who won was paid by now or is known to nobody: what
+    /// the escrow holds is the sender's.
     async fn return_escrow(&self, escrow: &Escrow, now_ms: u64) -> Result<Applied, Refusal> {
         let Escrow { terms, balance, .. } = escrow;
+        if *balance == 0 {
+            return Ok(Applied::default());
+        }
         tracing::warn!(app = terms.app, packet = %terms.packet, cents = balance, "a forgotten packet is refunded");
-        let refund = Settlement {
+        let rest = Settlement {
             app: terms.app,
             packet: terms.packet.clone(),
-            kind: Kind::Refund,
+            kind: Kind::Rest,
             user: terms.sender.clone(),
             amount: *balance,
             time_ms: now_ms,
         };
-        self.claims.apply(&[refund]).await
+        self.claims.apply(&[rest]).await
     }
 
     /// For a while.

@@ -65,8 +65,8 @@ pub struct Money {
     pub red_packets: Arc<red_packet::RedPackets>,
     /// Wallets.
     pub ledger: Arc<dyn ledger::Ledger>,
-    /// What packets owe.
-    pub claims: Arc<claims::Claims>,
+    /// Pays what packets owe, and looks after them where it is told to run.
+    pub keeper: Arc<keeper::Keeper>,
     /// The proof.
     pub auditor: audit::Auditor,
     /// What settlements travel over: the engine's own queue, and the one behind it if there is one.

@@ -99,9 +99,9 @@ impl RedPackets {
             Some(first) => first,
             None => match self.ledger.fund(&terms).await? {
                 Funded::Now => {
-                    self.open(&terms).await?;
-                    let sent = self.offer_or_close(&terms).await?;
-                    return Ok(Offered { terms, sent, duplicate: false });
+                    let escrow = Escrow { balance: terms.total, terms, announced: false };
+                    let sent = self.finish(&escrow).await?;
+                    return Ok(Offered { terms: escrow.terms, sent, duplicate: false });
                 }
                 Funded::Before(_) => self.ledger.escrow(terms.app, &terms.packet).await?,
             },
@@ -168,19 +168,19 @@ impl RedPackets {
         let terms = &escrow.terms;
         if escrow.announced || self.was_taken(escrow).await? {
             // Whoever took from it was perhaps paid by now: were it forgotten, it must not be opened again.
-            return self.offer(terms).await;
+            let sent = self.offer(terms).await?;
+            if !escrow.announced {
+                self.announced(terms).await;
+            }
+            return Ok(sent);
         }
         let gone = used("the money of this red packet went back; a new one needs a new msgId");
         if escrow.balance < terms.total {
             return Err(gone);
         }
-        self.open(terms).await?;
-        if self.is_closed(terms).await? { Err(gone) } else { self.offer_or_close(terms).await }
-    }
-
-    async fn open(&self, terms: &Terms) -> Result<(), Refusal> {
         let shares = split(terms.total, terms.count, terms.mode, self.method, &mut rand::rng());
-        Ok(self.packets.open(terms, &shares).await?)
+        self.packets.open(terms, &shares).await?;
+        if self.is_closed(terms).await? { Err(gone) } else { self.offer_or_close(terms).await }
     }
 
     /// Whether anybody was paid his share.
@@ -199,13 +199,17 @@ impl RedPackets {
         }
     }
 
+    async fn announced(&self, terms: &Terms) {
+        if let Err(error) = self.ledger.announced(terms.app, &terms.packet).await {
+            tracing::debug!(%error, "a packet is offered again later, which changes nothing");
+        }
+    }
+
     /// When the conversation does not take the message, for good, the packet is closed and the money goes back.
     async fn offer_or_close(&self, terms: &Terms) -> Result<Sent, Refusal> {
         match self.offer(terms).await {
             Ok(sent) => {
-                if let Err(error) = self.ledger.announced(terms.app, &terms.packet).await {
-                    tracing::debug!(%error, "a packet is offered again later, which changes nothing");
-                }
+                self.announced(terms).await;
                 Ok(sent)
             }
             Err(refusal) => {

@@ -111,7 +111,7 @@ impl RedPacketOps {
                 return Err(Refusal::parameter("packetId", "cannot be given together with id"));
             }
             Some(packet) => {
-                let applied = money.claims.settle(app, packet).await?;
+                let applied = money.keeper.mend(app, packet).await?;
                 if applied.refused > 0 {
                     let reason = format!(
                         "the ledger refuses {} payments of this packet; its audit and the log say why",

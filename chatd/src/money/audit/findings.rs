@@ -111,7 +111,7 @@ impl Findings {
                     let detail = format!("{due} cents are {sender}'s to get back; {user} was paid {amount}");
                     self.violation(Some(packet), "refund", detail);
                 }
-                Kind::Grab | Kind::Refund => {}
+                Kind::Grab | Kind::Refund | Kind::Rest => {}
             }
         }
         let owed = winners.len() + usize::from(standing.refunded > 0);

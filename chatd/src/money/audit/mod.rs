@@ -29,8 +29,8 @@ const IN_HAND_MS: u64 = 30_000;
 /// How long a worker that can settle may take for what it has in its hands, and how often that is looked at.
 const HANDS_PATIENCE: Duration = Duration::from_secs(5);
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
-/// Dead letters looked at; where there are more, nothing can be said to be missing.
-const DEAD_LETTERS: usize = 10_000;
+/// Dead letters looked at. Where there are more, that is what is wrong, and nothing else is said to be missing.
+const DEAD_LETTERS: usize = 1000;
 
 /// See the file's head.
 pub struct Auditor {
@@ -191,6 +191,8 @@ impl Auditor {
             let dead = queue.dead(app, DEAD_LETTERS).await?;
             if dead.len() == DEAD_LETTERS {
                 count = u64::MAX;
+                let detail = format!("{DEAD_LETTERS} settlements or more were given up; replay them first");
+                findings.violation(None, "deadLetter", detail);
             }
             for dead in dead {
                 let settlement: Option<Settlement> = serde_json::from_slice(&dead.body).ok();
@@ -221,7 +223,7 @@ impl Auditor {
         for claim in found.missing {
             let (rule, what) = match claim.kind {
                 Kind::Grab => ("settlement", "won"),
-                Kind::Refund => ("refund", "is to get back"),
+                Kind::Refund | Kind::Rest => ("refund", "is to get back"),
             };
             let detail = format!(
                 "{} {what} {} cents that are on no way to him; replaying the packet pays them",

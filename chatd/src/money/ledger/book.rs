@@ -16,7 +16,7 @@ pub const BANK: &str = "bank";
 const WALLET: &str = "wallet:";
 const ESCROW: &str = "escrow:";
 /// How ids begin that are not for operators: [`funding_id`] and [`Settlement::transfer_id`].
-const OWN_IDS: [&str; 3] = ["packet:", "grab:", "refund:"];
+const OWN_IDS: [&str; 4] = ["packet:", "grab:", "refund:", "rest:"];
 
 /// Name of a user's account.
 pub fn wallet(user: &UserId) -> String {
@@ -73,7 +73,7 @@ impl Posting {
             amount: amount(settlement.amount)?,
             kind: match settlement.kind {
                 Kind::Grab => TransferKind::Grab,
-                Kind::Refund => TransferKind::Refund,
+                Kind::Refund | Kind::Rest => TransferKind::Refund,
             },
             packet: Some(settlement.packet.to_string()),
         })

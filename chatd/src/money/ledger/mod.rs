@@ -179,7 +179,7 @@ pub trait Ledger: Send + Sync {
     async fn announced(&self, app: AppId, packet: &PacketId) -> Result<(), LedgerError>;
 
     /// Takes packets of all apps whose time to be looked at is `now_ms` or earlier, at most `limit`, those that wait
-    /// longest; nobody else is given them before `again_ms`, and then they are due again.
+    /// longest; they are due again from `again_ms` on, and nobody else is given them before.
     async fn take_due(
         &self,
         now_ms: u64,
@@ -187,7 +187,7 @@ pub trait Ledger: Send + Sync {
         limit: u32,
     ) -> Result<Vec<(AppId, PacketId)>, LedgerError>;
 
-    /// The packet is to be looked at then, unless its escrow is empty, or there is no such packet.
+    /// The packet is to be looked at then, unless its escrow is empty: then never. No such packet is no error.
     async fn postpone(&self, app: AppId, packet: &PacketId, at_ms: u64) -> Result<(), LedgerError>;
 
     /// One packet.

@@ -40,8 +40,9 @@ const TAKE_DUE: &str = "WITH due AS (
         SELECT app, packet FROM chat_escrow WHERE look <= $1 ORDER BY look LIMIT $3 FOR UPDATE SKIP LOCKED)
     UPDATE chat_escrow AS e SET look = $2 FROM due WHERE e.app = due.app AND e.packet = due.packet
     RETURNING e.app, e.packet";
-const POSTPONE: &str =
-    "UPDATE chat_escrow SET look = $3 WHERE app = $1 AND packet = $2 AND look IS NOT NULL RETURNING packet";
+const POSTPONE: &str = "UPDATE chat_escrow AS e SET look = CASE WHEN a.balance > 0 THEN $3::bigint END FROM chat_account AS a
+    WHERE e.app = $1 AND e.packet = $2 AND look IS NOT NULL AND a.app = e.app AND a.name = 'escrow:' || e.packet
+    RETURNING packet";
 const WRITABLE: &str = "SELECT current_setting('transaction_read_only') = 'off' FROM chat_ledger";
 
 /// Whether a URL can be used, for the check of the configuration; the server is not asked.
@@ -185,9 +186,9 @@ impl Ledger for PostgresLedger {
     ) -> Result<Vec<(AppId, PacketId)>, LedgerError> {
         let (now, again) = (rows::signed(now_ms), rows::signed(again_ms));
         let taken = self.change(TAKE_DUE, &[&now, &again, &i64::from(limit)]).await?;
-        let packet = |row: &Row| row.try_get(1).map_err(|error| rows::corrupt(&error));
-        let names = taken.iter().map(|row| Ok((posting::app(row)?, packet(row)?)));
-        Ok(rows::names(names.collect::<Result<_, LedgerError>>()?))
+        let names = taken.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
+        let names: Result<_, tokio_postgres::Error> = names.collect();
+        Ok(rows::names(names.map_err(|error| rows::corrupt(&error))?))
     }
 
     async fn postpone(&self, app: AppId, packet: &PacketId, at_ms: u64) -> Result<(), LedgerError> {

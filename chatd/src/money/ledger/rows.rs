@@ -92,13 +92,13 @@ impl EscrowRow {
 }
 
 /// Names of packets. One that cannot be read is left out, with a word in the log: the others need not wait for it.
-pub fn names(rows: Vec<(u32, String)>) -> Vec<(AppId, PacketId)> {
-    let read = |(app, packet): (u32, String)| match packet.parse() {
-        Ok(packet) => Some((app, packet)),
-        Err(error) => {
-            tracing::error!(app, packet, %error, "the ledger has a packet without a proper name");
-            None
+pub fn names(rows: Vec<(i64, String)>) -> Vec<(AppId, PacketId)> {
+    let read = |(app, packet): (i64, String)| {
+        let name = app.try_into().ok().zip(packet.parse().ok());
+        if name.is_none() {
+            tracing::error!(app, packet, "the ledger has a packet without a proper name");
         }
+        name
     };
     rows.into_iter().filter_map(read).collect()
 }

@@ -35,6 +35,8 @@ pub enum Kind {
     Grab,
     /// What nobody took, for the sender.
     Refund,
+    /// What the escrow of a forgotten packet still held, for the sender. It goes through no queue.
+    Rest,
 }
 
 /// Money to be moved from a packet's escrow to a wallet. Its JSON form travels through the queues.
@@ -56,7 +58,7 @@ pub struct Settlement {
 
 impl Settlement {
     /// Id of the transfer that applies it: the same for every repeat, and no other transfer's. A user wins at most
-    /// once from a packet, and a packet is refunded at most once.
+    /// once from a packet, and a packet is refunded, or what is left of it returned, at most once.
     #[must_use]
     pub fn transfer_id(&self) -> String {
         match self.kind {
@@ -65,6 +67,7 @@ impl Settlement {
                 ["grab", &length, self.packet.as_str(), self.user.as_str()].join(":")
             }
             Kind::Refund => format!("refund:{}", self.packet),
+            Kind::Rest => format!("rest:{}", self.packet),
         }
     }
 }

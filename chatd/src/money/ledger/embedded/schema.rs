@@ -38,8 +38,8 @@ pub const STEPS: &Steps = &[
     "DROP INDEX escrow_open;
     DROP INDEX escrow_silent;
     ALTER TABLE escrow DROP COLUMN closed;
-    ALTER TABLE escrow ADD COLUMN look INTEGER;
-    UPDATE escrow SET look = iif(announced, expires, created) WHERE 0 <
-        (SELECT balance FROM account AS a WHERE a.app = escrow.app AND a.name = 'escrow:' || escrow.packet);
+    ALTER TABLE escrow ADD COLUMN look INTEGER DEFAULT 0;
+    UPDATE escrow SET look = iif(a.balance > 0, expires, NULL) FROM account AS a
+        WHERE a.app = escrow.app AND a.name = 'escrow:' || escrow.packet AND (announced OR a.balance = 0);
     CREATE INDEX escrow_look ON escrow(look) WHERE look IS NOT NULL;",
 ];

@@ -134,7 +134,9 @@ pub fn take_due(
 
 /// Sets the time of a packet whose escrow holds money.
 pub fn postpone(tables: &Connection, app: AppId, packet: &PacketId, at_ms: u64) -> rusqlite::Result<()> {
-    let sql = "UPDATE escrow SET look = ?3 WHERE app = ?1 AND packet = ?2 AND look IS NOT NULL";
+    let sql = "UPDATE escrow SET look = iif(a.balance > 0, ?3, NULL) FROM account AS a
+               WHERE escrow.app = ?1 AND packet = ?2 AND look IS NOT NULL
+                 AND a.app = escrow.app AND a.name = 'escrow:' || packet";
     tables.prepare_cached(sql)?.execute(params![app, packet.as_str(), signed(at_ms)]).map(drop)
 }
 

@@ -181,7 +181,7 @@ async fn open_book(link: &mut Lease<'_>, postings: &[&Posting]) -> Result<Book, 
 }
 
 /// The first column of a row.
-pub fn app(row: &Row) -> Result<u32, LedgerError> {
+fn app(row: &Row) -> Result<u32, LedgerError> {
     let app: i64 = row.try_get(0).map_err(|error| corrupt(&error))?;
     u32::try_from(app).map_err(|_| corrupt(&format!("{app} is no app")))
 }

@@ -43,9 +43,9 @@ const STEPS: &[&str] = &[
     CREATE INDEX chat_escrow_silent ON chat_escrow(expires) WHERE NOT closed AND NOT announced"#,
     "DROP INDEX chat_escrow_open;
     DROP INDEX chat_escrow_silent;
-    ALTER TABLE chat_escrow DROP COLUMN closed, ADD COLUMN look BIGINT;
-    UPDATE chat_escrow AS e SET look = CASE WHEN announced THEN expires ELSE created END FROM chat_account AS a
-        WHERE a.app = e.app AND a.name = 'escrow:' || e.packet AND a.balance > 0;
+    ALTER TABLE chat_escrow DROP COLUMN closed, ADD COLUMN look BIGINT DEFAULT 0;
+    UPDATE chat_escrow AS e SET look = CASE WHEN a.balance > 0 THEN expires END FROM chat_account AS a
+        WHERE a.app = e.app AND a.name = 'escrow:' || e.packet AND (announced OR a.balance = 0);
     CREATE INDEX chat_escrow_look ON chat_escrow(look) WHERE look IS NOT NULL",
 ];
 
