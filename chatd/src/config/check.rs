@@ -176,6 +176,23 @@ mod tests {
     }
 
     #[test]
+    fn a_packet_lives_from_a_second_to_thirty_days() {
+        let mut config = Config::default();
+        for (seconds, good) in [
+            (0, false),
+            (1, true),
+            (MAX_PACKET_EXPIRY, true),
+            (MAX_PACKET_EXPIRY + 1, false),
+            (u64::MAX, false),
+        ] {
+            config.money.packet_expiry = seconds;
+            let checked = config.check();
+            assert_eq!(checked.is_ok(), good, "{seconds}");
+            assert!(checked.is_ok() || checked.unwrap_err().contains("packet_expiry"));
+        }
+    }
+
+    #[test]
     fn passwords_are_not_shown() {
         assert_eq!(redacted("redis://user:secret@host:1/0"), "redis://user:***@host:1/0");
         assert_eq!(redacted("redis://:p@ss@host"), "redis://:***@host");
