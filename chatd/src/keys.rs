@@ -218,6 +218,12 @@ impl Keys {
         format!("{}.settlements.v1.dead", self.prefix)
     }
 
+    /// Queue that exists while somebody looks at the dead letters, and belongs to him.
+    #[must_use]
+    pub fn amqp_dead_turn(&self) -> String {
+        format!("{}.settlements.v1.dead.turn", self.prefix)
+    }
+
     fn of_conversation(&self, kind: &str, conversation: &Conversation) -> String {
         match conversation {
             Conversation::World(app) => self.of_app(*app, &format!("{kind}:world")),

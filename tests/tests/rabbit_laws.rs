@@ -1,17 +1,19 @@
 //! The law of a settlement queue against a real RabbitMQ, and what is said of it beyond the law.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use bytes::Bytes;
 use chat_tests::fault_proxy::FaultProxy;
 use chat_tests::rabbit::{drain, fresh, open, own_keys, receive, share, shares, until_depth};
 use chat_tests::rabbitmq_server::RabbitServer;
-use chat_tests::wait::{SOON, until};
+use chat_tests::wait::{SOON, pace, until};
+use chatd::keys::Keys;
 use chatd::money::settlement::rabbitmq::RabbitQueue;
 use chatd::money::settlement::{Dead, Publish, Queue, QueueError, Tag};
-use lapin::options::{BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions};
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
-use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
 use tokio::time::timeout;
 
 async fn channel(server: &RabbitServer) -> (Connection, Channel) {
@@ -19,6 +21,29 @@ async fn channel(server: &RabbitServer) -> (Connection, Channel) {
         Connection::connect(&server.url(), ConnectionProperties::default()).await.expect("a connection");
     let channel = connection.create_channel().await.expect("a channel");
     (connection, channel)
+}
+
+/// Puts letters where the dead ones are, in this order.
+async fn lay_out(keys: &Keys, bodies: &[Bytes]) {
+    let (_connection, channel) = channel(RabbitServer::shared().await).await;
+    channel.confirm_select(ConfirmSelectOptions::default()).await.expect("confirms");
+    let (dead, plain) = (keys.amqp_dead_settlements(), BasicProperties::default());
+    for bodies in bodies.chunks(500) {
+        let mut sent = Vec::new();
+        for body in bodies {
+            let options = BasicPublishOptions::default();
+            let confirm =
+                channel.basic_publish("".into(), dead.as_str().into(), options, body, plain.clone());
+            sent.push(confirm.await.expect("sent"));
+        }
+        for confirmed in sent {
+            assert!(matches!(confirmed.await, Ok(Confirmation::Ack(None))));
+        }
+    }
+}
+
+async fn listed(queue: &RabbitQueue, app: u32) -> Vec<Bytes> {
+    queue.dead(app, 10_000).await.expect("listed").into_iter().map(|dead| dead.body).collect()
 }
 
 fn tags(deliveries: &[chatd::money::settlement::Delivery]) -> Vec<Tag> {
@@ -165,6 +190,110 @@ async fn a_message_of_foreign_make_is_buried_listed_and_replayed() {
     until_depth(&queue, 0, 2).await;
     assert_eq!(queue.replay(5, Some("unnamed")).await, Ok(1));
     until_depth(&queue, 1, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_look_at_once_take_turns_and_see_all_dead_letters() {
+    let (one, keys) = fresh().await;
+    let other = open(&RabbitServer::shared().await.url(), &keys).await;
+    let letters = shares(1200);
+    lay_out(&keys, &letters).await;
+    until_depth(&one, 0, 1200).await;
+    for _ in 0..3 {
+        let (first, second, third, depth) =
+            tokio::join!(listed(&one, 1), listed(&other, 1), listed(&one, 1), other.depth());
+        assert!([first, second, third].iter().all(|list| *list == letters), "all, the oldest first");
+        assert_eq!(depth.unwrap().dead, 1200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_does_not_get_his_turn_is_told_and_a_dead_holder_leaves_it() {
+    let (queue, keys) = fresh().await;
+    lay_out(&keys, &shares(3)).await;
+    let (connection, holder) = channel(RabbitServer::shared().await).await;
+    let own = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
+    let turn = keys.amqp_dead_turn();
+    holder.queue_declare(turn.as_str().into(), own, FieldTable::default()).await.unwrap();
+    let Err(QueueError::Unreachable(error)) = queue.dead(1, 9).await else { panic!("it is not its turn") };
+    assert!(error.contains("somebody else looks"), "{error}");
+    until_depth(&queue, 0, 3).await;
+    // One that holds a letter, whatever it is.
+    let got = holder.basic_get(keys.amqp_dead_settlements().as_str().into(), Default::default()).await;
+    assert!(got.unwrap().is_some());
+    let waiting = tokio::spawn({
+        let queue = queue.clone();
+        async move { (listed(&queue, 1).await, queue.depth().await) }
+    });
+    connection.close(200, "killed".into()).await.unwrap();
+    let (listed, depth) = waiting.await.unwrap();
+    assert_eq!((listed.len(), depth.unwrap().dead), (3, 3));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_looks_during_a_replay_sees_all_dead_letters_or_none() {
+    let (one, keys) = fresh().await;
+    let other = open(&RabbitServer::shared().await.url(), &keys).await;
+    lay_out(&keys, &shares(2500)).await;
+    until_depth(&one, 0, 2500).await;
+    let replaying = tokio::spawn({
+        let one = one.clone();
+        async move { one.replay(1, None).await }
+    });
+    let mut seen = BTreeSet::new();
+    while !replaying.is_finished() {
+        for count in [listed(&other, 1).await.len() as u64, other.depth().await.unwrap().dead] {
+            assert!([0, 2500].contains(&count), "{count} of them");
+            seen.insert(count);
+        }
+    }
+    assert_eq!(replaying.await.unwrap(), Ok(2500));
+    assert!(!seen.is_empty());
+    until_depth(&one, 2500, 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replay_that_is_cut_off_or_given_up_loses_no_letter() {
+    const COUNT: u64 = 3000;
+    let server = RabbitServer::shared().await;
+    let proxy = FaultProxy::start(server.address()).await;
+    let (far, keys) = fresh().await;
+    let near = open(&server.url_by(proxy.address()), &keys).await;
+    let letters = shares(COUNT as usize);
+    lay_out(&keys, &letters).await;
+    for round in 0..8 {
+        let replaying = tokio::spawn({
+            let near = near.clone();
+            async move { near.replay(1, None).await }
+        });
+        pace(Duration::from_millis(round * 50)).await;
+        proxy.cut();
+        let replayed = replaying.await.unwrap();
+        proxy.heal();
+        let _ = timeout(Duration::from_millis(round * 20), far.replay(1, None)).await;
+        let left = listed(&far, 1).await.len() as u64;
+        let depth = far.depth().await.unwrap();
+        assert!(depth.dead == left && depth.waiting + left >= COUNT, "{round}: {replayed:?} {depth:?}");
+    }
+    until("the rest is replayed", SOON, async || far.replay(1, None).await == Ok(0)).await;
+    assert_eq!(drain(&far, &letters).await.len() as u64, COUNT);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn however_many_dead_letters_there_are_all_of_an_app_are_replayed() {
+    let (queue, keys) = fresh().await;
+    let mut letters = vec![Bytes::from_static(b"poison")];
+    letters.extend((0..11_000).map(|number| share(1 + u32::from(number % 3 == 0), &format!("u{number}"))));
+    lay_out(&keys, &letters).await;
+    let others: Vec<Bytes> =
+        letters.iter().filter(|body| !body.starts_with(b"{\"app\":1,")).cloned().collect();
+    let own = (letters.len() - others.len()) as u64;
+    assert_eq!(queue.replay(1, None).await, Ok(own));
+    until_depth(&queue, own, others.len() as u64).await;
+    assert_eq!(listed(&queue, 2).await, others, "in their order");
+    assert_eq!(queue.replay(1, None).await, Ok(0));
+    assert_eq!(queue.replay(2, None).await, Ok(others.len() as u64 - 1));
+    until_depth(&queue, letters.len() as u64 - 1, 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -16,7 +16,7 @@ use lapin::tcp::{AMQPUriTcpExt, AsyncTcpStream, TLSConfig};
 use lapin::types::FieldTable;
 use lapin::uri::AMQPUri;
 use lapin::{Channel, Connection, ConnectionProperties, ExchangeKind};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -44,6 +44,8 @@ const FRAME_BYTES: u32 = 16 * 1024;
 pub(super) struct Server {
     pub(super) uri: AMQPUri,
     pub(super) names: Names,
+    /// Held by whoever of this process looks at the dead letters.
+    pub(super) turn: Mutex<()>,
 }
 
 impl Server {
@@ -78,9 +80,16 @@ impl<P> Live<P> {
 
     /// Messages in a queue that nobody has received.
     pub(super) async fn ready(&self, queue: &str) -> Result<u64, QueueError> {
+        Ok(self.look(queue).await?.0)
+    }
+
+    /// Messages in a queue that nobody has received, and how many have received some or would; both of one moment. A
+    /// RabbitMQ that is slow to answer says none at all.
+    pub(super) async fn look(&self, queue: &str) -> Result<(u64, u64), QueueError> {
         let look = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let answer = self.control.queue_declare(queue.into(), look, FieldTable::default());
-        Ok(u64::from(self.answer(ANSWER_TIMEOUT, answer).await?.message_count()))
+        let queue = self.answer(ANSWER_TIMEOUT, answer).await?;
+        Ok((queue.message_count().into(), queue.consumer_count().into()))
     }
 
     /// Waits for an answer. When none comes, or the asker does not wait for it, the connection is given up.
@@ -99,6 +108,12 @@ impl<P> Live<P> {
             Err(_) => "it did not answer in time".to_owned(),
         };
         Err(unreachable(&detail))
+    }
+}
+
+impl<P> Drop for Live<P> {
+    fn drop(&mut self) {
+        self.socket.shut();
     }
 }
 
@@ -181,7 +196,7 @@ async fn until_over<P>(live: &Live<P>, known_exchange: &str) {
     live.socket.shut();
 }
 
-async fn dial<P: Purpose>(server: &Server, lane: u64) -> Result<Live<P>, String> {
+pub(super) async fn dial<P: Purpose>(server: &Server, lane: u64) -> Result<Live<P>, String> {
     let socket = Arc::new(Socket::default());
     let opening = async {
         let connection = connect(server.uri.clone(), socket.clone()).await?;

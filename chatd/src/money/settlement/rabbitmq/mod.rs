@@ -3,11 +3,12 @@
 //! Invariant: a settlement is published when RabbitMQ confirmed it in a durable quorum queue, and gone when it was
 //! acknowledged on the channel it came by. Two connections: RabbitMQ stops reading from one that publishes while it
 //! is short of memory or disk, and acknowledgements must not wait behind that. Neither connection is trusted to
-//! recover: see [`link`].
+//! recover: see [`link`]. A question about dead letters has one of its own: see [`looking`].
 
 mod consuming;
 mod dead;
 mod link;
+mod looking;
 mod publishing;
 mod topology;
 mod url;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chat_protocol::AppId;
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 
 use self::consuming::Consuming;
 use self::link::{Link, Live, Server};
@@ -42,7 +43,7 @@ impl RabbitQueue {
     /// When the URL is wrong, RabbitMQ cannot be reached, or a queue exists with other arguments.
     pub async fn open(url: &str, keys: &Keys) -> Result<Self, QueueError> {
         let uri = url::parse(url).map_err(QueueError::Unreachable)?;
-        let server = Arc::new(Server { uri, names: Names::new(keys) });
+        let server = Arc::new(Server { uri, names: Names::new(keys), turn: Mutex::default() });
         let publishing = Link::open(server.clone()).await?;
         Ok(Self { server, publishing, consuming: OnceCell::new() })
     }
@@ -89,20 +90,20 @@ impl Queue for RabbitQueue {
         receiving.acknowledge(std::slice::from_ref(&delivery.tag)).await
     }
 
-    /// Received ones are counted where this process received them.
+    /// Received ones are counted where this process received them; dead letters, when nobody looks at them.
     async fn depth(&self) -> Result<Depth, QueueError> {
         let reading = self.reading().await?;
+        let dead = looking::untouched(&reading, &self.server.names.dead).await?;
         let ready = reading.ready(&self.server.names.queue).await?;
-        let dead = reading.ready(&self.server.names.dead).await?;
         Ok(Depth { waiting: ready + reading.unacknowledged(), dead })
     }
 
     async fn dead(&self, app: AppId, limit: usize) -> Result<Vec<Dead>, QueueError> {
-        dead::list(&*self.reading().await?, &self.server.names, app, limit).await
+        dead::list(&self.server, app, limit).await
     }
 
     async fn replay(&self, app: AppId, id: Option<&str>) -> Result<u64, QueueError> {
-        let (reading, publishing) = (self.reading().await?, self.publishing.live().await?);
-        dead::replay(&reading, &publishing, &self.server.names, app, id).await
+        let publishing = self.publishing.live().await?;
+        dead::replay(&self.server, &publishing, app, id).await
     }
 }

@@ -7,7 +7,7 @@
 //! forgets the queue with all that was confirmed in it.
 
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
-use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
+use lapin::protocol::{AMQPError, AMQPErrorKind, AMQPSoftError};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, ErrorKind, ExchangeKind};
 
@@ -22,11 +22,13 @@ pub(super) struct Names {
     pub(super) queue: String,
     /// Of the exchange as well.
     pub(super) dead: String,
+    turn: String,
 }
 
 impl Names {
     pub(super) fn new(keys: &Keys) -> Self {
-        Self { queue: keys.amqp_settlements(), dead: keys.amqp_dead_settlements() }
+        let (queue, dead) = (keys.amqp_settlements(), keys.amqp_dead_settlements());
+        Self { queue, dead, turn: keys.amqp_dead_turn() }
     }
 
     pub(super) async fn declare(&self, channel: &Channel) -> lapin::Result<()> {
@@ -46,18 +48,38 @@ impl Names {
         Ok(())
     }
 
+    /// Whether the connection of this channel may look at the dead letters until it ends, or else another one may. RabbitMQ
+    /// deletes the queue that tells with the connection it belongs to. After a no the channel is closed.
+    pub(super) async fn take_turn(&self, channel: &Channel) -> lapin::Result<bool> {
+        let own = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
+        let mut kind = FieldTable::default();
+        kind.insert("x-queue-type".into(), AMQPValue::LongString("classic".into()));
+        match channel.queue_declare(self.turn.as_str().into(), own, kind).await {
+            Ok(_) => Ok(true),
+            Err(error) if refusal(&error, AMQPSoftError::RESOURCELOCKED).is_some() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The error of [`Names::declare`], with what to do about it where RabbitMQ does not say.
     pub(super) fn explain(&self, error: &lapin::Error) -> String {
-        let other = AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED);
-        match error.kind() {
-            ErrorKind::ProtocolError(refusal) if *refusal.kind() == other => format!(
+        match refusal(error, AMQPSoftError::PRECONDITIONFAILED) {
+            Some(refusal) => format!(
                 "{} or {} exists with other arguments than this version of chatd declares: {}",
                 self.queue,
                 self.dead,
                 refusal.get_message()
             ),
-            _ => error.to_string(),
+            None => error.to_string(),
         }
+    }
+}
+
+/// What RabbitMQ says when it refuses for this reason.
+fn refusal(error: &lapin::Error, reason: AMQPSoftError) -> Option<&AMQPError> {
+    match error.kind() {
+        ErrorKind::ProtocolError(refusal) if *refusal.kind() == AMQPErrorKind::Soft(reason) => Some(refusal),
+        _ => None,
     }
 }
 
