@@ -14,7 +14,7 @@ use super::publishing::{Letter, Publishing, REASON};
 use crate::money::settlement::{Dead, QueueError, Settlement};
 
 /// Dead letters looked at for one list.
-const MAX_LOOKS: usize = 10_000;
+const MAX_LOOKS: usize = 100_000;
 
 /// The oldest dead letters of an app, and those that cannot be read.
 pub(super) async fn list(server: &Server, app: AppId, limit: usize) -> Result<Vec<Dead>, QueueError> {
