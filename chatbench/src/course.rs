@@ -15,6 +15,7 @@ use crate::lockstep::Lockstep;
 use crate::posting::Posting;
 use crate::probe::{self, Probe};
 use crate::process;
+use crate::scenario::{Kind, work};
 use crate::stage::Stage;
 use crate::traffic;
 
@@ -29,12 +30,28 @@ pub enum Work<'a> {
     Traffic(&'a TrafficArgs),
 }
 
-/// Runs it.
+/// Runs all kinds of a run at once.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_all(
+    stages: &mut [Stage],
+    kinds: &[Kind],
+    locksteps: impl Iterator<Item = Lockstep>,
+) -> Result<Vec<Harvest>, Failure> {
+    let courses =
+        stages.iter_mut().zip(kinds).zip(locksteps).map(|((stage, kind), lockstep)| async move {
+            run(stage, &work(&kind.scenario), &lockstep).await
+        });
+    futures_util::future::try_join_all(courses).await
+}
+
+/// Runs one kind.
 ///
 /// # Errors
 /// [`Failure`] when another process of the run is gone, or this one lacks a thread. Clients that did not get in are in
 /// [`Harvest::opening`].
-pub async fn run(stage: &mut Stage, work: &Work<'_>, lockstep: &Lockstep) -> Result<Harvest, Failure> {
+async fn run(stage: &mut Stage, work: &Work<'_>, lockstep: &Lockstep) -> Result<Harvest, Failure> {
     let flow = Arc::clone(&stage.flow);
     let (crowd, mut opening) = stage.open().await;
     lockstep.opened(&mut opening).await?;
@@ -42,7 +59,7 @@ pub async fn run(stage: &mut Stage, work: &Work<'_>, lockstep: &Lockstep) -> Res
     let goes_on = lockstep.goes_on(all_in && !matches!(work, Work::Connect)).await?;
     let mut effort = Effort::new(stage.own);
     effort.threads = match lockstep {
-        Lockstep::Crew(_) => 0,
+        Lockstep::Crew(..) => 0,
         _ => u32::try_from(tokio::runtime::Handle::current().metrics().num_workers()).unwrap_or(1),
     };
     let (mut unsettled, mut senders) = (None, Vec::new());

@@ -170,7 +170,6 @@ async fn perform(scenario: &Scenario, interrupt: Interrupt) -> Result<Report, Fa
     match scenario {
         _ if scenario.common().floor => floor::run(scenario, interrupt).await,
         Scenario::History(args) => scenario::history::run(args, interrupt).await,
-        Scenario::Mixed(args) => scenario::mixed::run(args, interrupt).await,
         Scenario::Redpacket(args) => scenario::redpacket::run(args, interrupt).await,
         _ => scenario::run::run(scenario, interrupt).await,
     }

@@ -27,16 +27,16 @@ pub fn open_files_for(connections: u64) -> Result<u64, Failure> {
     Ok(limit)
 }
 
-/// How many processes the clients of a run are divided among; 1 means this one alone. `asked` is the operator's wish.
+/// How many processes the clients of a run are divided among; 1 means this one alone. `asked` is the operator's wish,
+/// `largest` gives the most connections that one of so many processes has.
 ///
 /// # Errors
-/// As [`open_files_for`], for the share of each.
-pub fn workers_for(connections: u32, asked: Option<u32>) -> Result<u32, Failure> {
-    let room = open_files_for(0)?.saturating_sub(RESERVED).max(1);
-    let needed = u64::from(connections).div_ceil(room).max(1);
-    // At most 64, so it fits.
-    let workers = asked.unwrap_or(needed.min(u64::from(MOST_WORKERS)) as u32);
-    open_files_for(u64::from(connections.div_ceil(workers)))?;
+/// As [`open_files_for`], for the largest share.
+pub fn workers_for(asked: Option<u32>, largest: impl Fn(u32) -> u64) -> Result<u32, Failure> {
+    let room = open_files_for(0)?.saturating_sub(RESERVED);
+    let enough = || (1..MOST_WORKERS).find(|workers| largest(*workers) <= room);
+    let workers = asked.or_else(enough).unwrap_or(MOST_WORKERS);
+    open_files_for(largest(workers))?;
     Ok(workers)
 }
 

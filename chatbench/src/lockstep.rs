@@ -1,10 +1,11 @@
 //! How the processes of a run stay in step: connect, settle, start, drain, exchange of books.
 //!
 //! Invariant: every process goes through the same steps in the same order, whether it is alone, conducts or works;
-//! so does every part of a run that shares a process with others.
+//! so does every kind of messages of a run, see [`crate::scenario::kinds`], and all kinds begin at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use tokio::sync::Barrier;
 
@@ -12,18 +13,18 @@ use crate::client::sender::Sender;
 use crate::clock::{nanos, now_ns};
 use crate::crew::words::{Report, Standing, Word};
 use crate::crew::worker::Link;
-use crate::crew::{Crew, pack};
+use crate::crew::{Section, pack};
 use crate::crowd::Opening;
 use crate::failure::Failure;
 use crate::flow::Flow;
 use crate::harvest::Harvest;
 
 /// From the decision to start to the first message, so that the schedule's thread is there in time.
-const RUN_UP: std::time::Duration = std::time::Duration::from_millis(20);
+const RUN_UP: Duration = Duration::from_millis(20);
 /// The same when other processes have to hear of it.
-const RUN_UP_OF_SEVERAL: std::time::Duration = std::time::Duration::from_millis(250);
+const RUN_UP_OF_SEVERAL: Duration = Duration::from_millis(250);
 
-/// The parts of a run that share a process.
+/// Where the kinds of a run wait for each other.
 #[derive(Debug)]
 pub struct Together {
     all: Barrier,
@@ -32,10 +33,26 @@ pub struct Together {
 }
 
 impl Together {
-    /// So many parts.
-    pub fn new(parts: usize) -> Arc<Self> {
+    /// So many kinds.
+    pub fn new(kinds: usize) -> Arc<Self> {
         let (failed, start_ns) = (AtomicBool::new(false), AtomicU64::new(0));
-        Arc::new(Self { all: Barrier::new(parts), failed, start_ns })
+        Arc::new(Self { all: Barrier::new(kinds), failed, start_ns })
+    }
+
+    /// Whether all want to go on.
+    async fn all_want(&self, wanted: bool) -> bool {
+        self.failed.fetch_or(!wanted, Relaxed);
+        self.all.wait().await;
+        !self.failed.load(Relaxed)
+    }
+
+    /// When all start: so long after the last one asked.
+    async fn start(&self, run_up: Duration) -> u64 {
+        if self.all.wait().await.is_leader() {
+            self.start_ns.store(now_ns() + nanos(run_up), Relaxed);
+        }
+        self.all.wait().await;
+        self.start_ns.load(Relaxed)
     }
 }
 
@@ -43,11 +60,9 @@ impl Together {
 #[derive(Debug)]
 pub enum Lockstep {
     /// The only one.
-    Alone,
-    /// One of several parts of a run in the same process.
-    Together(Arc<Together>),
+    Alone(Arc<Together>),
     /// The one that has no clients and conducts the others.
-    Crew(Arc<Crew>),
+    Crew(Section, Arc<Together>),
     /// One of the others.
     Worker(Arc<Link>),
 }
@@ -59,12 +74,12 @@ impl Lockstep {
     /// [`Failure`] when another process is gone, here as in every step.
     pub async fn opened(&self, opening: &mut Opening) -> Result<(), Failure> {
         match self {
-            Lockstep::Alone | Lockstep::Together(_) => {}
+            Lockstep::Alone(_) => {}
             Lockstep::Worker(link) => {
                 let mine = std::mem::replace(opening, Opening::none());
                 link.say(&Report::Opened(Box::new(mine)))?;
             }
-            Lockstep::Crew(crew) => {
+            Lockstep::Crew(crew, _) => {
                 for report in crew.reports().await? {
                     let Report::Opened(theirs) = report else { return Err(out_of_step()) };
                     opening.merge(*theirs);
@@ -80,18 +95,14 @@ impl Lockstep {
     /// As [`Lockstep::opened`].
     pub async fn goes_on(&self, wanted: bool) -> Result<bool, Failure> {
         match self {
-            Lockstep::Alone => Ok(wanted),
-            Lockstep::Together(together) => {
-                together.failed.fetch_or(!wanted, Relaxed);
-                together.all.wait().await;
-                Ok(!together.failed.load(Relaxed))
-            }
+            Lockstep::Alone(together) => Ok(together.all_want(wanted).await),
             Lockstep::Worker(link) => match link.next().await? {
                 Word::Settle => Ok(true),
                 Word::Quit => Ok(false),
                 _ => Err(out_of_step()),
             },
-            Lockstep::Crew(crew) => {
+            Lockstep::Crew(crew, together) => {
+                let wanted = together.all_want(wanted).await;
                 crew.tell(if wanted { &Word::Settle } else { &Word::Quit })?;
                 Ok(wanted)
             }
@@ -104,9 +115,9 @@ impl Lockstep {
     /// As [`Lockstep::opened`].
     pub async fn settled(&self, unsettled: &mut Option<String>) -> Result<(), Failure> {
         match self {
-            Lockstep::Alone | Lockstep::Together(_) => {}
+            Lockstep::Alone(_) => {}
             Lockstep::Worker(link) => link.say(&Report::Settled(unsettled.take()))?,
-            Lockstep::Crew(crew) => {
+            Lockstep::Crew(crew, _) => {
                 for report in crew.reports().await? {
                     let Report::Settled(theirs) = report else { return Err(out_of_step()) };
                     *unsettled = unsettled.take().or(theirs);
@@ -122,20 +133,13 @@ impl Lockstep {
     /// As [`Lockstep::opened`].
     pub async fn start(&self) -> Result<u64, Failure> {
         match self {
-            Lockstep::Alone => Ok(now_ns() + nanos(RUN_UP)),
-            Lockstep::Together(together) => {
-                if together.all.wait().await.is_leader() {
-                    together.start_ns.store(now_ns() + nanos(RUN_UP), Relaxed);
-                }
-                together.all.wait().await;
-                Ok(together.start_ns.load(Relaxed))
-            }
+            Lockstep::Alone(together) => Ok(together.start(RUN_UP).await),
             Lockstep::Worker(link) => match link.next().await? {
                 Word::Start(start_ns) => Ok(start_ns),
                 _ => Err(out_of_step()),
             },
-            Lockstep::Crew(crew) => {
-                let start_ns = now_ns() + nanos(RUN_UP_OF_SEVERAL);
+            Lockstep::Crew(crew, together) => {
+                let start_ns = together.start(RUN_UP_OF_SEVERAL).await;
                 crew.tell(&Word::Start(start_ns))?;
                 Ok(start_ns)
             }
@@ -148,8 +152,8 @@ impl Lockstep {
     /// As [`Lockstep::opened`].
     pub async fn standing(&self, flow: &Flow) -> Result<Standing, Failure> {
         match self {
-            Lockstep::Crew(crew) => crew.standing().await,
-            Lockstep::Alone | Lockstep::Together(_) | Lockstep::Worker(_) => Ok(flow.standing()),
+            Lockstep::Crew(crew, _) => crew.standing().await,
+            Lockstep::Alone(_) | Lockstep::Worker(_) => Ok(flow.standing()),
         }
     }
 
@@ -167,7 +171,7 @@ impl Lockstep {
     pub async fn drained(&self, flow: &Flow) -> Result<bool, Failure> {
         match self {
             Lockstep::Worker(link) => Ok(link.drained()),
-            Lockstep::Alone | Lockstep::Together(_) | Lockstep::Crew(_) => {
+            Lockstep::Alone(_) | Lockstep::Crew(..) => {
                 let standing = self.standing(flow).await?;
                 Ok(standing.complete()
                     || (standing.sending == 0 && (standing.live == 0 || standing.sent == 0)))
@@ -180,7 +184,7 @@ impl Lockstep {
     /// # Errors
     /// As [`Lockstep::opened`].
     pub fn end_drain(&self) -> Result<(), Failure> {
-        if let Lockstep::Crew(crew) = self { crew.tell(&Word::Drained) } else { Ok(()) }
+        if let Lockstep::Crew(crew, _) = self { crew.tell(&Word::Drained) } else { Ok(()) }
     }
 
     /// What the senders of all processes did: every receiver's books need all of them.
@@ -193,13 +197,13 @@ impl Lockstep {
             senders.collect::<Result<Vec<_>, _>>().map_err(|_| out_of_step())
         };
         match self {
-            Lockstep::Alone | Lockstep::Together(_) => Ok(mine),
+            Lockstep::Alone(_) => Ok(mine),
             Lockstep::Worker(link) => {
                 link.say(&Report::Senders(mine.iter().map(pack::sender).collect()))?;
                 let Word::Senders(all) = link.next().await? else { return Err(out_of_step()) };
                 unpack(all)
             }
-            Lockstep::Crew(crew) => {
+            Lockstep::Crew(crew, _) => {
                 let mut all = Vec::new();
                 for report in crew.reports().await? {
                     let Report::Senders(theirs) = report else { return Err(out_of_step()) };
@@ -218,10 +222,10 @@ impl Lockstep {
     /// # Errors
     /// As [`Lockstep::opened`].
     pub async fn bring_in(&self, harvest: &mut Harvest) -> Result<(), Failure> {
-        if let Lockstep::Crew(crew) = self {
+        if let Lockstep::Crew(crew, _) = self {
             for report in crew.reports().await? {
                 let Report::Harvest(mut theirs) = report else { return Err(out_of_step()) };
-                crew.keep(theirs.rest.take());
+                crew.crew.keep(theirs.rest.take());
                 harvest.merge(*theirs);
             }
         }

@@ -37,8 +37,8 @@ pub struct Sampler {
 pub enum Source {
     /// Those of this process.
     Own(Arc<Flow>, Looks),
-    /// Those of the workers; the flow is that of the conductor.
-    Crew(Arc<Flow>, Arc<Crew>),
+    /// Those of the workers; the flows are the conductor's.
+    Crew(Vec<Arc<Flow>>, Arc<Crew>),
 }
 
 impl Source {
@@ -50,9 +50,11 @@ impl Source {
     async fn pulse(&mut self) -> Pulse {
         match self {
             Source::Own(flow, looks) => looks.look(flow),
-            Source::Crew(flow, crew) => {
+            Source::Crew(flows, crew) => {
                 let mut sum = crew.pulse().await;
-                sum.delay_max_us = sum.delay_max_us.max(flow.delay_max_us.swap(0, Relaxed));
+                for flow in flows {
+                    sum.delay_max_us = sum.delay_max_us.max(flow.delay_max_us.swap(0, Relaxed));
+                }
                 sum
             }
         }
@@ -60,7 +62,10 @@ impl Source {
 
     fn offered(&self) -> Option<u64> {
         match self {
-            Source::Own(flow, _) | Source::Crew(flow, _) => flow.offered(),
+            Source::Own(flow, _) => flow.offered(),
+            Source::Crew(flows, _) => {
+                flows.iter().filter_map(|flow| flow.offered()).reduce(|sum, more| sum + more)
+            }
         }
     }
 }

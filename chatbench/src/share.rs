@@ -26,6 +26,12 @@ impl Share {
         Self { receivers: slice(plan.receivers), senders: slice(plan.senders) }
     }
 
+    /// The most connections that one of so many parts has of all these plans together.
+    pub fn largest<'a>(plans: impl Iterator<Item = &'a Plan> + Clone, parts: u32) -> u64 {
+        let of = |part| plans.clone().map(|plan| u64::from(Self::of(plan, part, parts).count(plan))).sum();
+        (0..parts).map(of).max().unwrap_or(0)
+    }
+
     /// No clients: those are in other processes.
     pub fn none() -> Self {
         Self { receivers: 0..0, senders: 0..0 }
@@ -61,6 +67,11 @@ mod tests {
                 assert_eq!(share.count(&plan) as usize, share.connections(&plan).count());
                 all.extend(share.connections(&plan));
             }
+            let largest = (0..parts).map(|part| Share::of(&plan, part, parts).count(&plan)).max();
+            assert_eq!(
+                Some(Share::largest([&plan, &plan].into_iter(), parts)),
+                largest.map(|n| 2 * u64::from(n))
+            );
             all.sort_unstable();
             assert_eq!(all, (0..plan.connections()).collect::<Vec<_>>());
         }

@@ -17,7 +17,7 @@ impl Scenario {
         let mut line = Line(vec![self.name().to_owned()]);
         line.add_common(self.common());
         match self {
-            Scenario::Connect(_) | Scenario::History(_) | Scenario::Redpacket(_) | Scenario::Mixed(_) => {}
+            Scenario::Connect(_) | Scenario::History(_) | Scenario::Redpacket(_) => {}
             Scenario::Idle(args) => line.time("duration", args.duration),
             Scenario::Broadcast(args) | Scenario::Unicast(args) | Scenario::Soak(args) => {
                 line.add_traffic(args)
@@ -25,6 +25,10 @@ impl Scenario {
             Scenario::Churn(args) => {
                 line.add("churn-rate", args.churn_rate);
                 line.time("away", args.away);
+                line.add_traffic(&args.traffic);
+            }
+            Scenario::Mixed(args) => {
+                line.add("members", args.members);
                 line.add_traffic(&args.traffic);
             }
             Scenario::Group(args) => {
@@ -107,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_scenario_written_and_read_again_does_the_same() {
-        let identity = Identity { run: "run".to_owned(), app: 1, seed: 7 };
+        let identity = Identity { run: "0123456789abcdef".to_owned(), app: 1, seed: 7 };
         for text in [
             "connect --clients 7 --connect-rate 33.3/s --source-ips 127.0.0.2-127.0.0.4",
             "idle --clients 5 --duration 1500ms --heartbeat 1h",
@@ -118,15 +122,20 @@ mod tests {
             "soak --clients 3 --duration 8h",
             "unicast --closed --think-time 250ms --duration 3s --via http --window 9",
             "group --groups 3 --members 4 --senders 2 --rate 1000000/s --warmup 0s --drain 3s",
+            "mixed --clients 77 --members 3 --rate 0.7/s --arrival poisson --chaos reconnect",
         ] {
             let first = scenario_of(format!("chatbench {text}").split(' '));
             let line = first.line();
             let second = scenario_of(std::iter::once("chatbench").chain(line.iter().map(String::as_str)));
             assert_eq!(second.line(), line, "{text}");
-            let flows = [&first, &second].map(|one| scenario::flow(one, &identity).unwrap());
-            assert_eq!(flows[0].timetable, flows[1].timetable, "{text}");
-            assert_eq!(format!("{:?}", flows[0].plan), format!("{:?}", flows[1].plan), "{text}");
-            assert_eq!((flows[0].window, flows[0].late_us), (flows[1].window, flows[1].late_us), "{text}");
+            let kinds = [&first, &second].map(|one| scenario::kinds(one, &identity));
+            assert_eq!(kinds[0].len(), kinds[1].len(), "{text}");
+            for (one, other) in kinds[0].iter().zip(&kinds[1]) {
+                let [one, other] = [one, other].map(|kind| kind.flow().unwrap());
+                assert_eq!(one.timetable, other.timetable, "{text}");
+                assert_eq!(format!("{:?}", one.plan), format!("{:?}", other.plan), "{text}");
+                assert_eq!((one.window, one.late_us), (other.window, other.late_us), "{text}");
+            }
         }
     }
 }

@@ -283,7 +283,7 @@ impl Scenario {
 
     /// Whether it cannot be divided among processes.
     pub fn is_single(&self) -> bool {
-        matches!(self, Scenario::History(_) | Scenario::Redpacket(_) | Scenario::Mixed(_))
+        matches!(self, Scenario::History(_) | Scenario::Redpacket(_))
     }
 
     /// Checks what no single option can see.

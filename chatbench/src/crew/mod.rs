@@ -25,14 +25,33 @@ const QUEUE: usize = 16;
 /// Longest wait for the answer to a question; a worker that closes its books does not answer in between.
 const PATIENCE: Duration = Duration::from_millis(900);
 
+/// What the operator can do when a worker is gone.
+const OUT_OF_MEMORY: &str = "see its words above; it may have run out of memory";
+
 /// See the file's head.
 #[derive(Debug)]
 pub struct Crew {
     hands: Vec<Hand>,
     /// What workers said with their last words, until the next question.
     kept: Mutex<Option<Pulse>>,
-    /// What happened to the first worker that ended too early.
-    lost: watch::Receiver<Option<String>>,
+    /// Why the run cannot go on: what the first worker said that gave up, or that one ended too early.
+    lost: watch::Receiver<Option<Loss>>,
+}
+
+/// What happened to a worker, and what the operator can do.
+#[derive(Debug, Clone)]
+struct Loss {
+    cause: String,
+    next: String,
+}
+
+/// The workers, to talk with about one kind of the messages.
+#[derive(Debug, Clone)]
+pub struct Section {
+    /// All of them.
+    pub crew: Arc<Crew>,
+    /// See [`crate::scenario::kinds`].
+    pub kind: usize,
 }
 
 /// One worker.
@@ -40,30 +59,42 @@ pub struct Crew {
 struct Hand {
     child: Mutex<Child>,
     input: Mutex<ChildStdin>,
-    reports: AsyncMutex<mpsc::Receiver<Report>>,
     pulses: AsyncMutex<mpsc::Receiver<Pulse>>,
+    /// By kind.
+    topics: Vec<Topic>,
+}
+
+/// What a worker says about one kind.
+#[derive(Debug)]
+struct Topic {
+    reports: AsyncMutex<mpsc::Receiver<Report>>,
     standings: AsyncMutex<mpsc::Receiver<Standing>>,
 }
 
 /// Where a worker's lines go.
 struct Ears {
-    reports: mpsc::Sender<Report>,
     pulses: mpsc::Sender<Pulse>,
-    standings: mpsc::Sender<Standing>,
-    lost: Arc<watch::Sender<Option<String>>>,
+    /// By kind.
+    topics: Vec<(mpsc::Sender<Report>, mpsc::Sender<Standing>)>,
+    lost: Arc<watch::Sender<Option<Loss>>>,
 }
 
 impl Crew {
-    /// Starts the workers and gives each its part of the clients.
+    /// Starts the workers and gives each its part of the clients of every kind.
     ///
     /// # Errors
     /// [`Failure::CouldNotRun`] when a process does not start.
-    pub fn start(args: &[String], identity: &Identity, workers: u32) -> Result<Arc<Self>, Failure> {
+    pub fn start(
+        args: &[String],
+        identity: &Identity,
+        workers: u32,
+        kinds: usize,
+    ) -> Result<Arc<Self>, Failure> {
         let (lost_sender, lost) = watch::channel(None);
         let lost_sender = Arc::new(lost_sender);
         let mut hands = Vec::new();
         for part in 0..workers {
-            let job = Job { args: args.to_vec(), identity: identity.clone(), part, parts: workers };
+            let job = Job { args: args.to_vec(), identity: identity.clone(), part, parts: workers, kinds };
             let hand = Hand::start(part, &job, &lost_sender).map_err(|error| {
                 Failure::could_not_run(format!("worker {part} does not start: {error}"), "check `ulimit -u`")
             })?;
@@ -72,13 +103,14 @@ impl Crew {
         Ok(Arc::new(Self { hands, kept: Mutex::default(), lost }))
     }
 
-    /// Says a word to all.
-    ///
-    /// # Errors
-    /// [`Failure::CouldNotRun`] when one is gone.
-    pub fn tell(&self, word: &Word) -> Result<(), Failure> {
-        let line =
-            line_of(word).map_err(|error| Failure::could_not_run(error, "this is a fault of chatbench"))?;
+    /// The same workers, to talk with about one kind.
+    pub fn section(self: &Arc<Self>, kind: usize) -> Section {
+        Section { crew: Arc::clone(self), kind }
+    }
+
+    fn tell(&self, kind: usize, word: &Word) -> Result<(), Failure> {
+        let line = line_of(&(kind, word))
+            .map_err(|error| Failure::could_not_run(error, "this is a fault of chatbench"))?;
         for (part, hand) in self.hands.iter().enumerate() {
             let mut input = hand.input.lock().unwrap_or_else(PoisonError::into_inner);
             let told = input.write_all(line.as_bytes()).and_then(|()| input.flush());
@@ -96,46 +128,9 @@ impl Crew {
                 && let Some(crew) = crew.upgrade()
             {
                 // Who is gone is noticed elsewhere.
-                let _ = crew.tell(&Word::Interrupt);
+                let _ = crew.tell(0, &Word::Interrupt);
             }
         });
-    }
-
-    /// Whether all are there.
-    ///
-    /// # Errors
-    /// [`Failure::CouldNotRun`] when one is gone.
-    pub fn check(&self) -> Result<(), Failure> {
-        match self.lost.borrow().clone() {
-            Some(cause) => Err(self.gone(cause)),
-            None => Ok(()),
-        }
-    }
-
-    /// The next report of each worker, in their order.
-    ///
-    /// # Errors
-    /// [`Failure::CouldNotRun`] when one is gone or cannot go on.
-    pub async fn reports(&self) -> Result<Vec<Report>, Failure> {
-        let mut reports = Vec::with_capacity(self.hands.len());
-        for hand in &self.hands {
-            let mut lost = self.lost.clone();
-            let mut queue = hand.reports.lock().await;
-            let report = tokio::select! {
-                biased;
-                report = queue.recv() => report,
-                _ = lost.wait_for(Option::is_some) => None,
-            };
-            match report {
-                Some(Report::Failed { cause, next }) => return Err(Failure::could_not_run(cause, next)),
-                Some(report) => reports.push(report),
-                None => {
-                    self.check()?;
-                    return Err(self.gone("a worker ended before the run did".to_owned()));
-                }
-            }
-        }
-        Ok(reports)
     }
 
     /// What the clients of all workers did since the last question; of those that answer in time.
@@ -145,7 +140,7 @@ impl Crew {
             return kept;
         }
         let mut sum = Pulse::none();
-        if self.tell(&Word::Pulse).is_ok() {
+        if self.tell(0, &Word::Pulse).is_ok() {
             for hand in &self.hands {
                 let mut queue = hand.pulses.lock().await;
                 if let Ok(Some(pulse)) = tokio::time::timeout(PATIENCE, queue.recv()).await {
@@ -170,16 +165,54 @@ impl Crew {
         }
     }
 
+    fn gone(&self, cause: String) -> Failure {
+        let next = OUT_OF_MEMORY.to_owned();
+        let Loss { cause, next } = self.lost.borrow().clone().unwrap_or(Loss { cause, next });
+        Failure::could_not_run(cause, next)
+    }
+}
+
+impl Section {
+    /// Says a word to all.
+    ///
+    /// # Errors
+    /// [`Failure::CouldNotRun`] when one is gone or cannot go on.
+    pub fn tell(&self, word: &Word) -> Result<(), Failure> {
+        self.crew.tell(self.kind, word)
+    }
+
+    /// The next report of each worker, in their order.
+    ///
+    /// # Errors
+    /// As [`Section::tell`].
+    pub async fn reports(&self) -> Result<Vec<Report>, Failure> {
+        let mut reports = Vec::with_capacity(self.crew.hands.len());
+        for hand in &self.crew.hands {
+            let mut lost = self.crew.lost.clone();
+            let mut queue = hand.topics[self.kind].reports.lock().await;
+            let report = tokio::select! {
+                biased;
+                report = queue.recv() => report,
+                _ = lost.wait_for(Option::is_some) => None,
+            };
+            let ended = || self.crew.gone("a worker ended before the run did".to_owned());
+            reports.push(report.ok_or_else(ended)?);
+        }
+        Ok(reports)
+    }
+
     /// How far all workers are together.
     ///
     /// # Errors
-    /// As [`Crew::check`].
+    /// As [`Section::tell`].
     pub async fn standing(&self) -> Result<Standing, Failure> {
-        self.check()?;
+        if self.crew.lost.borrow().is_some() {
+            return Err(self.crew.gone(String::new()));
+        }
         self.tell(&Word::Stand)?;
         let mut sum = Standing::default();
-        for hand in &self.hands {
-            let mut queue = hand.standings.lock().await;
+        for hand in &self.crew.hands {
+            let mut queue = hand.topics[self.kind].standings.lock().await;
             match tokio::time::timeout(PATIENCE, queue.recv()).await {
                 Ok(Some(standing)) => sum.add(standing),
                 // It is busy; whoever asks again learns more.
@@ -190,11 +223,6 @@ impl Crew {
             }
         }
         Ok(sum)
-    }
-
-    fn gone(&self, cause: String) -> Failure {
-        let cause = self.lost.borrow().clone().unwrap_or(cause);
-        Failure::could_not_run(cause, "see its words above; it may have run out of memory")
     }
 }
 
@@ -211,7 +239,7 @@ impl Drop for Crew {
 }
 
 impl Hand {
-    fn start(part: u32, job: &Job, lost: &Arc<watch::Sender<Option<String>>>) -> std::io::Result<Self> {
+    fn start(part: u32, job: &Job, lost: &Arc<watch::Sender<Option<Loss>>>) -> std::io::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("worker").stdin(Stdio::piped()).stdout(Stdio::piped());
         // Ctrl-C at the terminal is for the conductor, who passes it on.
@@ -224,50 +252,67 @@ impl Hand {
             return Err(std::io::Error::other("no pipes"));
         };
         input.write_all(line_of(job).map_err(std::io::Error::other)?.as_bytes())?;
-        let (reports, reports_of) = mpsc::channel(QUEUE);
         let (pulses, pulses_of) = mpsc::channel(QUEUE);
-        let (standings, standings_of) = mpsc::channel(QUEUE);
-        let ears = Ears { reports, pulses, standings, lost: Arc::clone(lost) };
+        let (mut topics, mut topics_of) = (Vec::new(), Vec::new());
+        for _ in 0..job.kinds {
+            let (reports, reports_of) = mpsc::channel(QUEUE);
+            let (standings, standings_of) = mpsc::channel(QUEUE);
+            topics.push((reports, standings));
+            let (reports, standings) = (AsyncMutex::new(reports_of), AsyncMutex::new(standings_of));
+            topics_of.push(Topic { reports, standings });
+        }
+        let ears = Ears { pulses, topics, lost: Arc::clone(lost) };
         let name = format!("worker {part} (process {})", child.id());
         std::thread::Builder::new().name("ears".to_owned()).spawn(move || ears.listen(&name, output))?;
         Ok(Self {
             child: Mutex::new(child),
             input: Mutex::new(input),
-            reports: AsyncMutex::new(reports_of),
             pulses: AsyncMutex::new(pulses_of),
-            standings: AsyncMutex::new(standings_of),
+            topics: topics_of,
         })
     }
 }
 
 impl Ears {
     fn listen(self, name: &str, output: ChildStdout) {
+        let next = || OUT_OF_MEMORY.to_owned();
         let mut last = false;
         for line in BufReader::new(output).lines() {
             let Ok(line) = line else { break };
-            let heard = match serde_json::from_str(&line) {
-                Ok(Report::Pulse(pulse)) => self.pulses.try_send(*pulse).is_ok(),
-                Ok(Report::Standing(standing)) => self.standings.try_send(standing).is_ok(),
-                Ok(report) => {
-                    last = matches!(report, Report::Harvest(_) | Report::Failed { .. });
-                    self.reports.blocking_send(report).is_ok()
-                }
+            let said: Result<(usize, Report), _> = serde_json::from_str(&line);
+            let (kind, report) = match said {
+                Ok(said) => said,
                 Err(error) => {
-                    self.lost.send_replace(Some(format!("{name} said what cannot be read: {error}")));
-                    return;
+                    let cause = format!("{name} said what cannot be read: {error}");
+                    return self.lose(Loss { cause, next: next() });
                 }
             };
-            if !heard && self.reports.is_closed() {
+            let Some((reports, standings)) = self.topics.get(kind) else { return };
+            let heard = match report {
+                Report::Pulse(pulse) => self.pulses.try_send(*pulse).is_ok(),
+                Report::Standing(standing) => standings.try_send(standing).is_ok(),
+                Report::Failed { cause, next } => return self.lose(Loss { cause, next }),
+                report => {
+                    last = matches!(report, Report::Harvest(_));
+                    reports.blocking_send(report).is_ok()
+                }
+            };
+            if !heard && reports.is_closed() {
                 return;
             }
         }
         if !last {
-            self.lost.send_if_modified(|lost| {
-                let first = lost.is_none();
-                lost.get_or_insert_with(|| format!("{name} ended before the run did"));
-                first
-            });
+            self.lose(Loss { cause: format!("{name} ended before the run did"), next: next() });
         }
+    }
+
+    /// Tells all who wait, unless another worker was lost before.
+    fn lose(&self, loss: Loss) {
+        self.lost.send_if_modified(|lost| {
+            let first = lost.is_none();
+            lost.get_or_insert(loss);
+            first
+        });
     }
 }
 

@@ -1,4 +1,5 @@
-//! What the processes of a run say to each other: one JSON value in each line.
+//! What the processes of a run say to each other: in each line the number of a kind of messages, see
+//! [`crate::scenario::kinds`], and what is said of it, as one JSON value.
 //!
 //! Invariant: every word of the conductor but a question is answered by exactly one report.
 
@@ -20,6 +21,8 @@ pub struct Job {
     pub part: u32,
     /// Of how many.
     pub parts: u32,
+    /// How many kinds of messages there are to talk about.
+    pub kinds: usize,
 }
 
 /// A word to a worker.
@@ -35,9 +38,9 @@ pub enum Word {
     Senders(Vec<String>),
     /// The run is over.
     Quit,
-    /// The operator wants to stop.
+    /// The operator wants to stop, all kinds alike.
     Interrupt,
-    /// What did your clients do since the last question?
+    /// What did your clients of all kinds do since the last question?
     Pulse,
     /// How far are you?
     Stand,
@@ -54,7 +57,7 @@ pub enum Report {
     Senders(Vec<String>),
     /// Everything else.
     Harvest(Box<Harvest>),
-    /// It cannot go on.
+    /// It cannot go on, with no kind.
     Failed {
         /// What happened.
         cause: String,

@@ -11,10 +11,11 @@ use tokio::sync::{Mutex as AsyncMutex, Notify, mpsc};
 
 use crate::args::{Args, Command};
 use crate::course;
-use crate::crew::words::{Job, Report, Word};
+use crate::crew::words::{Job, Report, Standing, Word};
 use crate::failure::Failure;
 use crate::flow::Flow;
 use crate::interrupt::Interrupt;
+use crate::limits;
 use crate::lockstep::Lockstep;
 use crate::process;
 use crate::pulse::{Looks, Pulse};
@@ -22,18 +23,35 @@ use crate::scenario;
 use crate::share::Share;
 use crate::stage::Stage;
 
-/// The worker's end of the conversation.
+/// Words about one kind that may wait to be followed.
+const QUEUE: usize = 16;
+
+/// The worker's end of the conversation about one kind of messages.
 #[derive(Debug)]
 pub struct Link {
+    kind: usize,
     words: AsyncMutex<mpsc::Receiver<Word>>,
-    flow: OnceLock<Arc<Flow>>,
-    looks: Mutex<Looks>,
     drained: AtomicBool,
     sending: AtomicBool,
+}
+
+/// The worker's end of the whole conversation.
+#[derive(Debug)]
+struct Desk {
+    links: Vec<Arc<Link>>,
+    /// By kind, with what was seen of them already.
+    flows: OnceLock<Vec<Arc<Flow>>>,
+    looks: Mutex<Vec<Looks>>,
     interrupted: Notify,
 }
 
 impl Link {
+    fn new(kind: usize) -> (Arc<Self>, mpsc::Sender<Word>) {
+        let (queue, words) = mpsc::channel(QUEUE);
+        let (drained, sending) = (AtomicBool::new(false), AtomicBool::new(true));
+        (Arc::new(Self { kind, words: AsyncMutex::new(words), drained, sending }), queue)
+    }
+
     /// The next word that is no question.
     ///
     /// # Errors
@@ -48,7 +66,7 @@ impl Link {
     /// # Errors
     /// When nobody listens.
     pub fn say(&self, report: &Report) -> Result<(), Failure> {
-        say(report).map_err(|error| Failure::could_not_run(error, "start the run again"))
+        say(self.kind, report).map_err(|error| Failure::could_not_run(error, "start the run again"))
     }
 
     /// Whether the conductor said that nothing more can come.
@@ -60,39 +78,60 @@ impl Link {
     pub fn end_sending(&self) {
         self.sending.store(false, Relaxed);
     }
+}
 
-    fn pulse(&self, flow: &Flow) -> Pulse {
+impl Desk {
+    fn new(kinds: usize) -> (Arc<Self>, Vec<mpsc::Sender<Word>>) {
+        let (links, queues) = (0..kinds).map(Link::new).unzip();
+        let looks = Mutex::new((0..kinds).map(|_| Looks::default()).collect());
+        (Arc::new(Self { links, flows: OnceLock::new(), looks, interrupted: Notify::new() }), queues)
+    }
+
+    /// What the clients of all kinds did since the last look.
+    fn pulse(&self) -> Pulse {
         let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
-        Pulse { own: process::own().ok(), ..looks.look(flow) }
+        let mut sum = Pulse { own: process::own().ok(), ..Pulse::none() };
+        for (flow, looks) in self.flows.get().into_iter().flatten().zip(looks.iter_mut()) {
+            sum.merge(&looks.look(flow));
+        }
+        sum
+    }
+
+    fn stand(&self, kind: usize) -> Result<(), String> {
+        let (Some(flow), Some(link)) =
+            (self.flows.get().and_then(|flows| flows.get(kind)), self.links.get(kind))
+        else {
+            return Ok(());
+        };
+        let standing = Standing { sending: u64::from(link.sending.load(Relaxed)), ..flow.standing() };
+        say(kind, &Report::Standing(standing))
     }
 
     /// Reads words until the conductor ends, answers questions and queues the rest.
-    fn listen(&self, input: &Stdin, queue: &mpsc::Sender<Word>) {
+    fn listen(&self, input: &Stdin, queues: &[mpsc::Sender<Word>]) {
         for line in input.lock().lines() {
             let Ok(line) = line else { break };
-            let flow = self.flow.get();
-            let answered = match (serde_json::from_str(&line), flow) {
-                (Ok(Word::Pulse), Some(flow)) => say(&Report::Pulse(Box::new(self.pulse(flow)))),
-                (Ok(Word::Stand), Some(flow)) => {
-                    let mut standing = flow.standing();
-                    standing.sending = u64::from(self.sending.load(Relaxed));
-                    say(&Report::Standing(standing))
+            let said: Result<(usize, Word), _> = serde_json::from_str(&line);
+            let heard = said.map_err(|error| error.to_string()).and_then(|(kind, word)| match word {
+                Word::Pulse if self.flows.get().is_some() => {
+                    say(kind, &Report::Pulse(Box::new(self.pulse())))
                 }
-                (Ok(Word::Pulse | Word::Stand), None) => Ok(()),
-                (Ok(Word::Interrupt), _) => {
+                Word::Pulse => Ok(()),
+                Word::Stand => self.stand(kind),
+                Word::Interrupt => {
                     self.interrupted.notify_one();
                     Ok(())
                 }
-                (Ok(word), _) => {
-                    if matches!(word, Word::Drained) {
-                        self.drained.store(true, Relaxed);
-                        continue;
-                    }
+                Word::Drained => {
+                    self.links.get(kind).iter().for_each(|link| link.drained.store(true, Relaxed));
+                    Ok(())
+                }
+                word => {
+                    let queue = queues.get(kind).ok_or("there is no such kind")?;
                     queue.blocking_send(word).map_err(|error| error.to_string())
                 }
-                (Err(error), _) => Err(error.to_string()),
-            };
-            if answered.is_err() {
+            });
+            if heard.is_err() {
                 break;
             }
         }
@@ -114,55 +153,62 @@ pub async fn run() -> u8 {
             return 2;
         }
     };
-    let (queue, words) = mpsc::channel(16);
-    let link = Arc::new(Link {
-        words: AsyncMutex::new(words),
-        flow: OnceLock::new(),
-        looks: Mutex::default(),
-        drained: AtomicBool::new(false),
-        sending: AtomicBool::new(true),
-        interrupted: Notify::new(),
-    });
-    let ears = Arc::clone(&link);
-    if std::thread::Builder::new().name("ears".to_owned()).spawn(move || ears.listen(&stdin, &queue)).is_err()
+    let (desk, queues) = Desk::new(job.kinds);
+    let ears = Arc::clone(&desk);
+    if std::thread::Builder::new()
+        .name("ears".to_owned())
+        .spawn(move || ears.listen(&stdin, &queues))
+        .is_err()
     {
         return 1;
     }
-    match Box::pin(work(&job, &link)).await {
+    match Box::pin(work(&job, &desk)).await {
         Ok(()) => 0,
         Err(failure) => {
             let (cause, next) = match failure {
                 Failure::Usage(cause) | Failure::Invalid(cause) => (cause, "see chatbench --help".to_owned()),
                 Failure::CouldNotRun { cause, next } => (cause, next),
             };
-            let _ = say(&Report::Failed { cause: format!("worker {}: {cause}", job.part), next });
+            let _ = say(0, &Report::Failed { cause: format!("worker {}: {cause}", job.part), next });
             1
         }
     }
 }
 
-async fn work(job: &Job, link: &Arc<Link>) -> Result<(), Failure> {
+async fn work(job: &Job, desk: &Arc<Desk>) -> Result<(), Failure> {
     let args = std::iter::once("chatbench").chain(job.args.iter().map(String::as_str));
     let mut args = Args::try_parse_from(args).map_err(|error| Failure::Usage(error.to_string()))?;
     let Command::Scenario(scenario) = &mut args.command else {
         return Err(Failure::Usage("a worker does a part of a scenario".to_owned()));
     };
     scenario.common_mut().quiet = true;
-    let mut flow = scenario::flow(scenario, &job.identity)?;
-    flow.share = Share::of(&flow.plan, job.part, job.parts);
-    let waiter = Arc::clone(link);
+    let waiter = Arc::clone(desk);
     let interrupt = Interrupt::on(async move { waiter.interrupted.notified().await });
-    let common = scenario.common();
-    let mut stage = Stage::of_worker(scenario.name(), common, &job.identity, flow, interrupt).await?;
-    let _ = link.flow.set(Arc::clone(&stage.flow));
-    let lockstep = Lockstep::Worker(Arc::clone(link));
-    let mut harvest = course::run(&mut stage, &scenario::work(scenario), &lockstep).await?;
-    harvest.rest = Some(link.pulse(&stage.flow));
-    link.say(&Report::Harvest(Box::new(harvest)))
+    let kinds = scenario::kinds(scenario, &job.identity);
+    let (mut stages, mut connections) = (Vec::with_capacity(kinds.len()), 0);
+    for kind in &kinds {
+        let mut flow = kind.flow()?;
+        flow.share = Share::of(&flow.plan, job.part, job.parts);
+        connections += u64::from(flow.share.count(&flow.plan));
+        let common = kind.scenario.common();
+        let stage = Stage::of_worker(scenario.name(), common, &kind.identity, flow, interrupt.clone());
+        stages.push(stage.await?);
+    }
+    limits::open_files_for(connections)?;
+    let _ = desk.flows.set(stages.iter().map(|stage| Arc::clone(&stage.flow)).collect());
+    let locksteps = desk.links.iter().map(|link| Lockstep::Worker(Arc::clone(link)));
+    let harvests = course::run_all(&mut stages, &kinds, locksteps).await?;
+    for (link, mut harvest) in desk.links.iter().zip(harvests) {
+        if link.kind == 0 {
+            harvest.rest = Some(desk.pulse());
+        }
+        link.say(&Report::Harvest(Box::new(harvest)))?;
+    }
+    Ok(())
 }
 
-fn say(report: &Report) -> Result<(), String> {
-    let mut line = serde_json::to_string(report).map_err(|error| error.to_string())?;
+fn say(kind: usize, report: &Report) -> Result<(), String> {
+    let mut line = serde_json::to_string(&(kind, report)).map_err(|error| error.to_string())?;
     line.push('\n');
     let mut out = std::io::stdout().lock();
     out.write_all(line.as_bytes()).and_then(|()| out.flush()).map_err(|error| error.to_string())

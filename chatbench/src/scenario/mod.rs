@@ -24,6 +24,34 @@ use crate::wire::payload::{MIN_BYTES, Payload};
 /// Requests of one HTTP sender under way at once: each takes a connection, so files bound it.
 const HTTP_WINDOW: u32 = 64;
 
+/// Messages of a run that go the same way, with clients and books of their own. Most runs have one kind, `mixed` has
+/// three.
+#[derive(Debug)]
+pub struct Kind {
+    /// What it is by itself.
+    pub scenario: Scenario,
+    /// Who takes part.
+    pub identity: Identity,
+}
+
+impl Kind {
+    /// Its state before its first connection.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] when the options ask for too much.
+    pub fn flow(&self) -> Result<Flow, Failure> {
+        flow(&self.scenario, &self.identity)
+    }
+}
+
+/// The kinds of messages of a run.
+pub fn kinds(scenario: &Scenario, identity: &Identity) -> Vec<Kind> {
+    match scenario {
+        Scenario::Mixed(args) => mixed::kinds(args, identity),
+        other => vec![Kind { scenario: other.clone(), identity: identity.clone() }],
+    }
+}
+
 /// The state of a run before its first connection.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
 //! One run of a scenario from its options to its result, in this process or with workers.
 //!
-//! Invariant: with workers or without, the same steps and the same books.
+//! Invariant: with workers or without, of one kind of messages or of several, the same steps and the same books.
 
 use std::sync::Arc;
 
@@ -8,14 +8,15 @@ use crate::args::Scenario;
 use crate::course;
 use crate::crew::Crew;
 use crate::failure::Failure;
+use crate::flow::Flow;
 use crate::identity::Identity;
 use crate::interrupt::Interrupt;
 use crate::limits;
-use crate::lockstep::Lockstep;
+use crate::lockstep::{Lockstep, Together};
 use crate::plan::Shape;
 use crate::report::result::Report;
 use crate::sampler::Source;
-use crate::scenario::{conclude, flow, group, work};
+use crate::scenario::{Kind, conclude, group, kinds, mixed};
 use crate::share::Share;
 use crate::stage::Stage;
 
@@ -24,25 +25,51 @@ use crate::stage::Stage;
 /// # Errors
 /// [`Failure`] when there is nothing to report.
 pub async fn run(scenario: &Scenario, interrupt: Interrupt) -> Result<Report, Failure> {
-    let common = scenario.common();
-    let identity = Identity::new(common);
-    let mut flow = flow(scenario, &identity)?;
-    let workers = limits::workers_for(flow.plan.connections(), common.workers)?;
-    if workers > 1 {
-        flow.share = Share::none();
-    }
-    let mut stage = Stage::prepare(scenario.name(), common, &identity, flow, interrupt).await?;
-    let (lockstep, source) = if workers > 1 {
-        let crew = Crew::start(&scenario.line(), &identity, workers)?;
-        crew.pass_on(stage.interrupt.clone());
-        (Lockstep::Crew(Arc::clone(&crew)), Source::Crew(Arc::clone(&stage.flow), crew))
+    let identity = Identity::new(scenario.common());
+    let kinds = kinds(scenario, &identity);
+    let flows = kinds.iter().map(Kind::flow).collect::<Result<Vec<_>, _>>()?;
+    let largest = |workers| Share::largest(flows.iter().map(|flow| &flow.plan), workers);
+    let workers = limits::workers_for(scenario.common().workers, largest)?;
+    let mut stages = prepare(scenario, &kinds, flows, workers > 1, &interrupt).await?;
+    let flows = || stages.iter().map(|stage| Arc::clone(&stage.flow));
+    let together = Together::new(kinds.len());
+    let (crew, sources) = if workers > 1 {
+        let crew = Crew::start(&scenario.line(), &identity, workers, kinds.len())?;
+        crew.pass_on(interrupt);
+        (Some(Arc::clone(&crew)), vec![Source::Crew(flows().collect(), crew)])
     } else {
-        (Lockstep::Alone, Source::own(Arc::clone(&stage.flow)))
+        (None, flows().map(Source::own).collect())
     };
-    stage.watch(vec![source]);
-    if stage.flow.plan.shape == Shape::Groups {
-        group::assemble(&stage).await?;
+    // The first watches for all.
+    stages[0].watch(sources);
+    for stage in stages.iter().filter(|stage| stage.flow.plan.shape == Shape::Groups) {
+        group::assemble(stage).await?;
     }
-    let harvest = course::run(&mut stage, &work(scenario), &lockstep).await?;
-    conclude::conclude(&mut stage, scenario, harvest).await
+    let locksteps = (0..kinds.len()).map(|kind| match &crew {
+        Some(crew) => Lockstep::Crew(crew.section(kind), Arc::clone(&together)),
+        None => Lockstep::Alone(Arc::clone(&together)),
+    });
+    let mut harvests = course::run_all(&mut stages, &kinds, locksteps).await?;
+    match scenario {
+        Scenario::Mixed(args) => mixed::conclude(&mut stages, args, &kinds, harvests).await,
+        _ => conclude::conclude(&mut stages[0], scenario, harvests.swap_remove(0)).await,
+    }
+}
+
+async fn prepare(
+    scenario: &Scenario,
+    kinds: &[Kind],
+    flows: Vec<Flow>,
+    with_workers: bool,
+    interrupt: &Interrupt,
+) -> Result<Vec<Stage>, Failure> {
+    let mut stages = Vec::with_capacity(kinds.len());
+    for (kind, mut flow) in kinds.iter().zip(flows) {
+        if with_workers {
+            flow.share = Share::none();
+        }
+        let (common, identity) = (kind.scenario.common(), &kind.identity);
+        stages.push(Stage::prepare(scenario.name(), common, identity, flow, interrupt.clone()).await?);
+    }
+    Ok(stages)
 }

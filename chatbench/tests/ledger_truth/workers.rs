@@ -154,3 +154,50 @@ async fn one_fault_in_ten_thousand_deliveries_is_found_by_any_number_of_workers(
         assert_eq!(ran.count("delivered") + 1, ran.count("expected"));
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mixed_run_has_the_same_books_with_any_number_of_workers() {
+    let line = "mixed --clients 16 --members 2 --rate 100/s --warmup 100ms --duration 600ms --seed 7";
+    let mut totals = Vec::new();
+    for workers in [1, 4] {
+        let ran = run(&format!("{line} --workers {workers}"), &[], |_| {}).await;
+        ran.assert_nothing_broke();
+        assert_eq!(ran.json["processes"]["generator_processes"], if workers == 1 { 1 } else { 5 });
+        assert_eq!(ran.json["times"]["e2e_time"]["count"], ran.part("measured", "delivered"));
+        let points = ran.json["series"]["points"].as_array().unwrap();
+        let sum = |name: &str| points.iter().map(|point| point[name].as_u64().unwrap()).sum::<u64>();
+        assert_eq!((sum("sent"), sum("delivered")), (ran.count("sent"), ran.count("delivered")));
+        let parts = ran.json["parts"].as_array().unwrap().iter().map(|part| {
+            let line = &part["measured"];
+            (part["scenario"].clone(), part["clients"].clone(), line["sent"].clone(), line["expected"].clone())
+        });
+        totals.push((parts.collect::<Vec<_>>(), ran.count("sent"), ran.count("expected"), connections(&ran)));
+    }
+    assert_eq!(totals[0], totals[1]);
+    assert_eq!(totals[0].3, [16 + 1 + 2 + 4; 2], "one sender, one for each group, one for each pair");
+}
+
+fn connections(ran: &Ran) -> [u64; 2] {
+    ["wanted", "connected"].map(|name| ran.json["connections"][name].as_u64().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_faults_of_a_mixed_run_are_counted_exactly_in_every_kind() {
+    let line = format!(
+        "mixed --clients 16 --members 2 --rate 100/s --warmup 100ms --duration 600ms --workers 3 {NO_PATIENCE}"
+    );
+    let faults = [Fault::Lose { receiver: 0, offset: 3 }, Fault::Double { receiver: 3, offset: 2 }];
+    let ran = run(&line, &faults, |_| {}).await;
+    assert_eq!(ran.code, 97, "{}\n{}", ran.out, ran.err);
+    // Client 0 of each kind lost its third message, client 3 got its second twice.
+    assert_eq!((ran.count("lost"), ran.count("duplicated"), ran.count("reordered")), (3, 3, 0));
+    assert_eq!(ran.count("delivered") + 3, ran.count("expected"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mixed_run_that_does_not_fit_its_workers_is_refused_before_it_starts() {
+    let line = "mixed --clients 900000 --workers 2";
+    let ran = run(line, &[], |_| {}).await;
+    assert_eq!((ran.code, &ran.json), (2, &Value::Null), "{}", ran.out);
+    assert!(ran.err.contains("do not fit"), "{}", ran.err);
+}
