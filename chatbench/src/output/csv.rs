@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::dig::{count, list, text as text_of};
+use super::dig::{count, is_partial, list, text as text_of};
 use super::findings::Findings;
 
 /// Members of a point, in the order of the columns.
@@ -46,9 +46,10 @@ pub fn text(findings: &Findings) -> String {
     let mut text = row(head(servers).iter().map(String::as_str));
     for result in results {
         let started = count(result, "/started_unix_ms").map_or(String::new(), |ms| ms.to_string());
-        let run = [text_of(result, "/run").to_owned(), text_of(result, "/scenario").to_owned(), started];
+        let run = [text_of(result, "/run"), text_of(result, "/scenario")].map(str::to_owned);
+        let run = run.into_iter().chain([started, is_partial(result).to_string()]);
         for point in list(result, "/series/points") {
-            text += &row(run.iter().cloned().chain(fields(point, servers)));
+            text += &row(run.clone().chain(fields(point, servers)));
         }
     }
     text
@@ -56,7 +57,7 @@ pub fn text(findings: &Findings) -> String {
 
 fn head(servers: usize) -> Vec<String> {
     let servers = (1..=servers).flat_map(|number| SERVER.map(|name| format!("server{number}_{name}")));
-    let run = ["run", "scenario", "started_unix_ms"];
+    let run = ["run", "scenario", "started_unix_ms", "partial"];
     let own = run.iter().chain(&OWN).map(|name| (*name).to_owned());
     own.chain(servers).chain(BESIDE.map(|name| name.replace('/', "_"))).collect()
 }

@@ -24,6 +24,11 @@ pub fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
+/// Whether the run of a result was stopped before its end.
+pub fn is_partial(result: &Value) -> bool {
+    result.get("partial") == Some(&Value::Bool(true))
+}
+
 /// A list; an empty one for none.
 pub fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
     value.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)

@@ -8,7 +8,7 @@ use std::path::Path;
 use hdrhistogram::Histogram;
 use serde_json::Value;
 
-use super::dig::histogram;
+use super::dig::{histogram, is_partial};
 use super::findings::Findings;
 use crate::threshold::TIMES;
 
@@ -43,7 +43,11 @@ pub fn text(findings: &Findings, metric: Option<&'static str>) -> Result<String,
             Some(sum) => sum.add(one).map_err(|error| format!("{metric}: {error}"))?,
         }
     }
-    Ok(sum.map_or_else(|| format!("#[{metric}: no sample]\n"), |sum| distribution(&sum)))
+    let mut text = sum.map_or_else(|| format!("#[{metric}: no sample]\n"), |sum| distribution(&sum));
+    if findings.results.iter().any(is_partial) {
+        text += "#[partial: stopped before the end]\n";
+    }
+    Ok(text)
 }
 
 fn distribution(times: &Histogram<u64>) -> String {

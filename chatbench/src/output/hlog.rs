@@ -7,7 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 
-use super::dig::{count, histogram, length_ms, text as text_of, times};
+use super::dig::{count, histogram, is_partial, length_ms, text as text_of, times};
 use super::findings::Findings;
 use crate::threshold::TIMES;
 
@@ -29,7 +29,9 @@ pub fn text(findings: &Findings) -> Result<String, String> {
     let mut builder = IntervalLogWriterBuilder::new();
     builder.add_comment(&format!("[chatbench; values in microseconds; tags: {}]", TIMES.join(" ")));
     for result in &results {
-        let comment = format!("[run {} of {}]", text_of(result, "/run"), text_of(result, "/scenario"));
+        let partial = if is_partial(result) { ", partial: stopped before the end" } else { "" };
+        let comment =
+            format!("[run {} of {}{partial}]", text_of(result, "/run"), text_of(result, "/scenario"));
         builder.add_comment(&comment.replace(|letter: char| letter.is_control(), " "));
     }
     builder.with_start_time(base).with_base_time(base).with_max_value_divisor(US_PER_MS);

@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use super::dig::{count, length_ms, list, number, reasons, text as text_of, verdict};
+use super::dig::{count, is_partial, length_ms, list, number, reasons, text as text_of, verdict};
 use super::escape::markup;
 use super::findings::Findings;
 use super::markdown::{interval_text, observed, sides_text};
@@ -44,7 +44,6 @@ pub fn text(findings: &Findings) -> String {
 
 fn cases(result: &Value) -> Vec<Case> {
     let valid = result.get("valid") == Some(&Value::Bool(true));
-    let partial = result.get("partial") == Some(&Value::Bool(true));
     let why = || {
         let words = verdict(result).map_or("unknown", |verdict| verdict.text());
         std::iter::once(words).chain(reasons(result)).collect::<Vec<_>>().join("; ")
@@ -55,7 +54,7 @@ fn cases(result: &Value) -> Vec<Case> {
     };
     let mut cases = vec![
         run("the run is a measurement", valid, "a run that is valid"),
-        run("the run came to its end", !partial, "a run that was not interrupted"),
+        run("the run came to its end", !is_partial(result), "a run that was not interrupted"),
     ];
     cases.extend(promises(result).into_iter().map(|promise| {
         let end = match promise.found {

@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use super::dig::{count, list, number, object, reasons, shown, text as text_of, times, verdict};
+use super::dig::{count, is_partial, list, number, object, reasons, shown, text as text_of, times, verdict};
 use super::escape::shortened;
 use super::findings::Findings;
 use super::promises::promises;
@@ -42,7 +42,7 @@ fn section(out: &mut String, result: &Value) {
         _ => "❌",
     };
     let words = verdict.map_or("unknown", Verdict::text);
-    let partial = if result.get("partial") == Some(&Value::Bool(true)) { " (partial)" } else { "" };
+    let partial = if is_partial(result) { " (partial)" } else { "" };
     // Writing to a string cannot fail.
     let _ = writeln!(out, "### chatbench {}: {sign} {words}{partial}\n", cell(text_of(result, "/scenario")));
     for reason in reasons(result).take(20) {
