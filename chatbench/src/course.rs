@@ -3,9 +3,13 @@
 //! Invariant: every connection that was opened is closed and in the books, also when the run ends early.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::args::TrafficArgs;
+use crate::chaos::conductor::{self, Conductor};
 use crate::clock::{now_ns, until};
 use crate::crowd::Crowd;
 use crate::failure::Failure;
@@ -18,6 +22,10 @@ use crate::process;
 use crate::scenario::{Kind, work};
 use crate::stage::Stage;
 use crate::traffic;
+
+/// Longest wait of an idle run for clients that may come back.
+const RETURN: Duration = Duration::from_secs(10);
+const TICK: Duration = Duration::from_millis(20);
 
 /// What the clients do once they are in.
 #[derive(Debug)]
@@ -55,8 +63,10 @@ async fn run(stage: &mut Stage, work: &Work<'_>, lockstep: &Lockstep) -> Result<
     let flow = Arc::clone(&stage.flow);
     let (crowd, mut opening) = stage.open().await;
     lockstep.opened(&mut opening).await?;
-    let all_in = opening.failure().is_none();
-    let goes_on = lockstep.goes_on(all_in && !matches!(work, Work::Connect)).await?;
+    let wanted = opening.is_enough(&flow.plan) && !matches!(work, Work::Connect);
+    let missing = lockstep.goes_on(wanted, &opening.missing).await?;
+    let goes_on = missing.is_some();
+    flow.leave_out(&missing.unwrap_or_default());
     let mut effort = Effort::new(stage.own);
     effort.threads = match lockstep {
         Lockstep::Crew(..) => 0,
@@ -70,7 +80,7 @@ async fn run(stage: &mut Stage, work: &Work<'_>, lockstep: &Lockstep) -> Result<
         effort.probe_before = probe.end().await;
         match work {
             Work::Connect => {}
-            Work::Idle(time) => idle(stage, *time, lockstep, &mut effort).await?,
+            Work::Idle(time) => idle(stage, *time, &crowd, lockstep, &mut effort).await?,
             Work::Traffic(args) => {
                 senders = send(stage, args, &crowd, lockstep, &mut effort).await?;
             }
@@ -108,17 +118,21 @@ async fn send(
 ) -> Result<Vec<crate::client::sender::Sender>, Failure> {
     let posting = Posting::start(stage, args)?;
     let controls = posting.controls(crowd, &stage.flow);
-    traffic::drive(stage, args, &controls, crowd.controls(), lockstep, effort).await?;
+    traffic::drive(stage, args, &controls, crowd.present(), lockstep, effort).await?;
     Ok(posting.stop().await)
 }
 
 async fn idle(
     stage: &mut Stage,
     time: Duration,
+    crowd: &Crowd,
     lockstep: &Lockstep,
     effort: &mut Effort,
 ) -> Result<(), Failure> {
     let start_ns = lockstep.start().await?;
+    let start = until(start_ns);
+    let times = conductor::Times { start, measure: start, duration: time };
+    let trouble = Conductor::start(Arc::clone(&stage.flow), crowd.present().to_vec(), stage.seed, times);
     stage.interrupt.within(until(start_ns)).await;
     let before = process::samples(&stage.common.pid).ok();
     effort.own[1] = process::own()?;
@@ -129,5 +143,15 @@ async fn idle(
     effort.own[2] = process::own()?;
     effort.servers = process::observed(&stage.common.pid, before);
     effort.probe = probe.end().await;
+    trouble.end();
+    await_returns(stage).await;
     Ok(())
+}
+
+/// Who was cut last needs a moment to come back.
+async fn await_returns(stage: &mut Stage) {
+    let flow = Arc::clone(&stage.flow);
+    let deadline = Instant::now() + flow.plan.trouble.offline() + RETURN;
+    let all_back = || flow.open.load(Relaxed) >= flow.live.load(Relaxed);
+    while !all_back() && Instant::now() < deadline && !stage.interrupt.within(Instant::now() + TICK).await {}
 }

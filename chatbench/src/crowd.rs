@@ -1,30 +1,26 @@
 //! All connections of a run: opening them, keeping them alive, closing them.
 //!
-//! Invariant: every connection that was opened is closed and its ledger collected.
+//! Invariant: every connection that was opened is closed and its ledger collected; only so many are on their way in or
+//! out at once.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
-use serde::{Deserialize, Serialize};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::client::control::Control;
 use crate::client::sender::Sender;
 use crate::client::task::{Client, Outcome};
-use crate::clock::micros;
 use crate::failure::Failure;
 use crate::flow::Flow;
-use crate::hdr;
 use crate::interrupt::Interrupt;
-use crate::login::{self, Door, Entrance};
+use crate::login::{Door, Entrance, Times};
+use crate::opening::Opening;
 use crate::progress::Progress;
-use crate::recorder::histogram;
 
 /// Log-ins under way at once when no rate is asked for.
 const CONCURRENT: usize = 128;
@@ -37,30 +33,13 @@ const FAREWELL: Duration = Duration::from_secs(3);
 /// Connections told to close before the others get a turn.
 const CLOSE_AT_ONCE: usize = 200;
 
-/// How the connections were opened.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Opening {
-    /// Connections asked for.
-    pub wanted: u32,
-    /// Connections logged in.
-    pub connected: u32,
-    /// TCP and handshake, in microseconds.
-    #[serde(with = "hdr")]
-    pub connect: Histogram<u64>,
-    /// Log-in, in microseconds.
-    #[serde(with = "hdr")]
-    pub login: Histogram<u64>,
-    /// Failed ones by cause.
-    pub failures: BTreeMap<String, u64>,
-    /// From the first attempt to the last result.
-    pub wall: Duration,
-}
-
 /// The open connections.
 #[derive(Debug)]
 pub struct Crowd {
     flow: Arc<Flow>,
     controls: Vec<(u32, Arc<Control>)>,
+    /// Those of [`Crowd::controls`] whose clients got in.
+    present: Vec<(u32, Arc<Control>)>,
     tasks: Vec<JoinHandle<Option<Outcome>>>,
     heartbeats: JoinHandle<()>,
     heartbeats_sent: Arc<AtomicU64>,
@@ -79,13 +58,11 @@ pub struct Farewell {
     pub heartbeats: u64,
 }
 
-struct Paces {
-    every: Option<Duration>,
-    permits: Arc<Semaphore>,
-}
+/// What became of the attempt at a place.
+type Attempt = (usize, Result<Times, String>);
 
 impl Crowd {
-    /// Opens all connections of the plan. Those that fail are in [`Opening::failures`].
+    /// Opens all connections of the plan. Those that are not in afterwards are in [`Opening::missing`].
     pub async fn open(
         flow: &Arc<Flow>,
         door: &Arc<Door>,
@@ -94,62 +71,66 @@ impl Crowd {
         progress: &Progress,
         interrupt: &mut Interrupt,
     ) -> (Self, Opening) {
-        let wanted = flow.share.count(&flow.plan);
-        let controls: Vec<(u32, Arc<Control>)> =
-            flow.share.connections(&flow.plan).map(|number| (number, Arc::default())).collect();
-        let concurrent = if rate.is_some() { CONCURRENT_AT_RATE } else { CONCURRENT };
-        let paces = Paces {
-            every: rate.map(|rate| {
-                Duration::from_secs_f64(f64::from(flow.plan.connections()) / f64::from(wanted.max(1)) / rate)
-            }),
-            permits: Arc::new(Semaphore::new(concurrent)),
-        };
+        let numbers = flow.share.connections(&flow.plan);
+        let controls: Vec<(u32, Arc<Control>)> = numbers.map(|number| (number, Arc::default())).collect();
+        let share = controls.len().max(1) as f64 / f64::from(flow.plan.connections().max(1));
+        let every = rate.map(|rate| Duration::from_secs_f64(1.0 / (rate * share)));
+        let permits = Arc::new(Semaphore::new(if rate.is_some() { CONCURRENT_AT_RATE } else { CONCURRENT }));
         let (report, mut reports) = mpsc::channel(1024);
         let start = Instant::now();
         let mut tasks = Vec::with_capacity(controls.len());
-        let mut opening = Opening::new(wanted);
-        for (position, (number, control)) in (0..).zip(&controls) {
-            let deadline = paces.every.map_or(start, |every| start + every * position);
-            let number = *number;
+        let mut opening = Opening::new(flow.share.count(&flow.plan));
+        let mut is_in = vec![false; controls.len()];
+        let mut note = |(place, result): Attempt| {
+            is_in[place] = result.is_ok();
+            opening.note(result, progress);
+        };
+        for (place, (number, control)) in controls.iter().enumerate() {
+            let deadline = every.map_or(start, |every| start + every * place as u32);
             if interrupt.came() || (deadline > Instant::now() && interrupt.within(deadline).await) {
                 break;
             }
-            let Ok(permit) = Arc::clone(&paces.permits).acquire_owned().await else { break };
-            let (flow, door, report) = (Arc::clone(flow), Arc::clone(door), report.clone());
-            let control = Arc::clone(control);
-            tasks.push(tokio::spawn(async move {
-                let mut client = Client::new(flow, control, door, number);
-                // In a box, so that what entering needs is not kept for the life of the connection.
-                let entered = Box::pin(client.enter()).await;
-                drop(permit);
-                let times = match entered {
-                    Ok(times) => times,
-                    Err(cause) => {
-                        let _ = report.send(Err(cause)).await;
-                        return None;
-                    }
-                };
-                let _ = report.send(Ok(times)).await;
-                drop(report);
-                Some(client.run().await)
-            }));
-            while let Ok(result) = reports.try_recv() {
-                opening.note(result, progress);
+            let permit = tokio::select! {
+                permit = Arc::clone(&permits).acquire_owned() => permit,
+                () = interrupt.wait() => break,
+            };
+            let Ok(permit) = permit else { break };
+            let client = Client::new(Arc::clone(flow), Arc::clone(control), Arc::clone(door), *number);
+            tasks.push(tokio::spawn(enter(client, place, permit, report.clone())));
+            while let Ok(attempt) = reports.try_recv() {
+                note(attempt);
             }
         }
         drop(report);
-        while let Some(result) = reports.recv().await {
-            opening.note(result, progress);
+        loop {
+            tokio::select! {
+                biased;
+                attempt = reports.recv() => match attempt {
+                    Some(attempt) => note(attempt),
+                    None => break,
+                },
+                // Who is still on the way in stays outside.
+                () = interrupt.wait() => break,
+            }
         }
+        tasks.iter().zip(&is_in).filter(|(_, is_in)| !**is_in).for_each(|(task, _)| task.abort());
         opening.wall = start.elapsed();
+        let (present, missing): (Vec<_>, Vec<_>) = controls.iter().cloned().zip(is_in).partition(|it| it.1);
+        let present: Vec<_> = present.into_iter().map(|(control, _)| control).collect();
+        opening.missing = missing.into_iter().map(|((number, _), _)| number).collect();
         let heartbeats_sent = Arc::new(AtomicU64::new(0));
-        let heartbeats = tokio::spawn(beat(controls.clone(), heartbeat, Arc::clone(&heartbeats_sent)));
-        (Self { flow: Arc::clone(flow), controls, tasks, heartbeats, heartbeats_sent }, opening)
+        let heartbeats = tokio::spawn(beat(present.clone(), heartbeat, Arc::clone(&heartbeats_sent)));
+        (Self { flow: Arc::clone(flow), controls, present, tasks, heartbeats, heartbeats_sent }, opening)
     }
 
-    /// The controls of all connections with their numbers.
+    /// The controls of all connections with their numbers, also of those that are not in.
     pub fn controls(&self) -> &[(u32, Arc<Control>)] {
         &self.controls
+    }
+
+    /// The controls of the connections that got in, with their numbers.
+    pub fn present(&self) -> &[(u32, Arc<Control>)] {
+        &self.present
     }
 
     /// Waits until the server has said all it had to say about the log-ins: nothing came for a while. Gives a warning
@@ -199,67 +180,20 @@ impl Crowd {
     }
 }
 
-impl Opening {
-    /// Of a run without connections.
-    pub fn none() -> Self {
-        Self::new(0)
-    }
-
-    /// Before the first attempt.
-    pub fn new(wanted: u32) -> Self {
-        Self {
-            wanted,
-            connected: 0,
-            connect: histogram(),
-            login: histogram(),
-            failures: BTreeMap::new(),
-            wall: Duration::ZERO,
-        }
-    }
-
-    /// Counts an attempt.
-    pub fn note(&mut self, result: Result<login::Times, String>, progress: &Progress) {
-        match result {
-            Ok(times) => {
-                self.connected += 1;
-                self.connect.saturating_record(micros(times.connect).max(1));
-                self.login.saturating_record(micros(times.login).max(1));
-                progress.at(u64::from(self.connected), "");
-            }
-            Err(cause) => *self.failures.entry(cause).or_default() += 1,
-        }
-    }
-
-    /// Adds the connections of another process, which were opened at the same time.
-    pub fn merge(&mut self, other: Opening) {
-        self.wanted += other.wanted;
-        self.connected += other.connected;
-        // All have the same bounds.
-        let _ = self.connect.add(&other.connect);
-        let _ = self.login.add(&other.login);
-        for (cause, count) in other.failures {
-            *self.failures.entry(cause).or_default() += count;
-        }
-        self.wall = self.wall.max(other.wall);
-    }
-
-    /// What went wrong, when something did.
-    pub fn failure(&self) -> Option<Failure> {
-        let failed: u64 = self.failures.values().sum();
-        let (cause, _) = self.failures.iter().max_by_key(|(_, count)| **count)?;
-        let next = match cause.as_str() {
-            cause if cause.contains("refused (os error") => {
-                "start chatd there, or name its address with --server"
-            }
-            cause if cause.contains("log-in refused") => {
-                "see what the server's configuration asks of a log-in"
-            }
-            cause if cause.contains("503") => "the server is full: fewer --clients, or raise its limit",
-            _ => "look at the server's log, or try fewer --clients or a lower --connect-rate",
-        };
-        let cause = format!("{failed} of {} clients did not get in; most often: {cause}", self.wanted);
-        Some(Failure::could_not_run(cause, next))
-    }
+/// Lets a client in, says what became of it, and lets it run.
+async fn enter(
+    mut client: Client,
+    place: usize,
+    permit: OwnedSemaphorePermit,
+    report: mpsc::Sender<Attempt>,
+) -> Option<Outcome> {
+    // In a box, so that what entering needs is not kept for the life of the connection.
+    let entered = Box::pin(client.enter()).await;
+    drop(permit);
+    let is_in = entered.is_ok();
+    let _ = report.send((place, entered)).await;
+    drop(report);
+    if is_in { Some(client.run().await) } else { None }
 }
 
 /// Asks each connection in turn for a sign of life, spread evenly over the interval.

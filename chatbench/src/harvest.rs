@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::chaos::journal::Journal;
 use crate::client::sender::Sender;
-use crate::crowd::Opening;
 use crate::hdr;
 use crate::ledger::Receipts;
+use crate::opening::Opening;
 use crate::process::{Observed, Sample};
 use crate::pulse::Pulse;
 use crate::recorder::histogram;

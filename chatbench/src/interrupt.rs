@@ -27,14 +27,16 @@ impl Interrupt {
         *self.0.borrow()
     }
 
+    /// Waits for it.
+    pub async fn wait(&mut self) {
+        if self.0.wait_for(|came| *came).await.is_err() {
+            // The signal can no longer come.
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// Waits for it, at most until `deadline`; says whether it came.
     pub async fn within(&mut self, deadline: tokio::time::Instant) -> bool {
-        let came = async {
-            if self.0.wait_for(|came| *came).await.is_err() {
-                // The signal can no longer come.
-                std::future::pending::<()>().await;
-            }
-        };
-        tokio::time::timeout_at(deadline, came).await.is_ok()
+        tokio::time::timeout_at(deadline, self.wait()).await.is_ok()
     }
 }

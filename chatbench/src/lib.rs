@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `args`, `units`, `threshold` | the command line |
 //! | `scenario` | what a run does, one file each |
-//! | `course`, `stage`, `crowd`, `login`, `traffic`, `posting` | the steps of a run: check, connect, send and drain, close |
+//! | `course`, `stage`, `crowd`, `opening`, `login`, `traffic`, `posting` | the steps of a run: check, connect, send and drain, close |
 //! | `lockstep`, `crew`, `share`, `harvest` | the same in several processes: in step, divided, brought together |
 //! | `identity`, `plan`, `flow` | who sends what to whom; the live state all parts share |
 //! | `timetable`, `schedule`, `probe`, `clock` | when messages are due; whether the generator keeps up |
@@ -43,6 +43,7 @@ mod ledger;
 mod limits;
 mod lockstep;
 mod login;
+mod opening;
 mod output;
 mod plan;
 mod posting;

@@ -14,10 +14,10 @@ use crate::clock::{nanos, now_ns};
 use crate::crew::words::{Report, Standing, Word};
 use crate::crew::worker::Link;
 use crate::crew::{Section, pack};
-use crate::crowd::Opening;
 use crate::failure::Failure;
 use crate::flow::Flow;
 use crate::harvest::Harvest;
+use crate::opening::Opening;
 
 /// From the decision to start to the first message, so that the schedule's thread is there in time.
 const RUN_UP: Duration = Duration::from_millis(20);
@@ -28,22 +28,22 @@ const RUN_UP_OF_SEVERAL: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub struct Together {
     all: Barrier,
-    failed: AtomicBool,
+    wanted: AtomicBool,
     start_ns: AtomicU64,
 }
 
 impl Together {
     /// So many kinds.
     pub fn new(kinds: usize) -> Arc<Self> {
-        let (failed, start_ns) = (AtomicBool::new(false), AtomicU64::new(0));
-        Arc::new(Self { all: Barrier::new(kinds), failed, start_ns })
+        let (wanted, start_ns) = (AtomicBool::new(false), AtomicU64::new(0));
+        Arc::new(Self { all: Barrier::new(kinds), wanted, start_ns })
     }
 
-    /// Whether all want to go on.
-    async fn all_want(&self, wanted: bool) -> bool {
-        self.failed.fetch_or(!wanted, Relaxed);
+    /// Whether one of them wants to go on.
+    async fn one_wants(&self, wanted: bool) -> bool {
+        self.wanted.fetch_or(wanted, Relaxed);
         self.all.wait().await;
-        !self.failed.load(Relaxed)
+        self.wanted.load(Relaxed)
     }
 
     /// When all start: so long after the last one asked.
@@ -89,21 +89,24 @@ impl Lockstep {
         Ok(())
     }
 
-    /// Whether the run goes on; the conductor decides.
+    /// Whether the run goes on, and if so, which connections of all processes are not in; the conductor decides.
     ///
     /// # Errors
     /// As [`Lockstep::opened`].
-    pub async fn goes_on(&self, wanted: bool) -> Result<bool, Failure> {
+    pub async fn goes_on(&self, wanted: bool, missing: &[u32]) -> Result<Option<Vec<u32>>, Failure> {
         match self {
-            Lockstep::Alone(together) => Ok(together.all_want(wanted).await),
+            Lockstep::Alone(together) => {
+                let wanted = together.one_wants(wanted).await;
+                Ok(wanted.then(|| missing.to_vec()))
+            }
             Lockstep::Worker(link) => match link.next().await? {
-                Word::Settle => Ok(true),
-                Word::Quit => Ok(false),
+                Word::Settle(missing) => Ok(Some(missing)),
+                Word::Quit => Ok(None),
                 _ => Err(out_of_step()),
             },
             Lockstep::Crew(crew, together) => {
-                let wanted = together.all_want(wanted).await;
-                crew.tell(if wanted { &Word::Settle } else { &Word::Quit })?;
+                let wanted = together.one_wants(wanted).await.then(|| missing.to_vec());
+                crew.tell(&wanted.clone().map_or(Word::Quit, Word::Settle))?;
                 Ok(wanted)
             }
         }

@@ -44,6 +44,14 @@ impl Share {
         self.receivers.clone().chain(senders.map(move |sender| first + sender))
     }
 
+    /// Whether a connection is one of these.
+    pub fn has(&self, plan: &Plan, number: u32) -> bool {
+        match plan.sender_at(number) {
+            Some(sender) => plan.senders_connected && self.senders.contains(&sender),
+            None => self.receivers.contains(&number),
+        }
+    }
+
     /// How many connections.
     pub fn count(&self, plan: &Plan) -> u32 {
         let senders = if plan.senders_connected { self.senders.len() } else { 0 };
@@ -65,6 +73,7 @@ mod tests {
             for part in 0..parts {
                 let share = Share::of(&plan, part, parts);
                 assert_eq!(share.count(&plan) as usize, share.connections(&plan).count());
+                assert!(share.connections(&plan).all(|number| share.has(&plan, number)));
                 all.extend(share.connections(&plan));
             }
             let largest = (0..parts).map(|part| Share::of(&plan, part, parts).count(&plan)).max();

@@ -9,13 +9,14 @@ use chat_client::{Error, Http};
 use chat_protocol::system::{State, StateRequest, StateResponse};
 
 use crate::args::CommonArgs;
-use crate::crowd::{self, Crowd, Farewell, Opening};
+use crate::crowd::{self, Crowd, Farewell};
 use crate::failure::Failure;
 use crate::flow::Flow;
 use crate::identity::Identity;
 use crate::interrupt::Interrupt;
 use crate::limits;
 use crate::login::Door;
+use crate::opening::Opening;
 use crate::process::{self, Sample};
 use crate::progress::Progress;
 use crate::report::series::Series;

@@ -113,7 +113,7 @@ impl Sender {
             message.answered = Answered::Accepted;
             message.offset = offset;
             // First what is expected: who sees the message as accepted must not find too little expected of it.
-            flow.expected.fetch_add(flow.plan.reach(self.number), Relaxed);
+            flow.expected.fetch_add(flow.reach(self.number), Relaxed);
             flow.accepted.fetch_add(1, Relaxed);
         } else {
             *self.refused.entry(code).or_default() += 1;

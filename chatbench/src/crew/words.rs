@@ -5,9 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::crowd::Opening;
 use crate::harvest::Harvest;
 use crate::identity::Identity;
+use crate::opening::Opening;
 use crate::pulse::Pulse;
 
 /// What a worker is to do, its first line.
@@ -28,8 +28,8 @@ pub struct Job {
 /// A word to a worker.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Word {
-    /// All clients are in: wait until the server has told of it.
-    Settle,
+    /// All clients are in but these: wait until the server has told of it.
+    Settle(Vec<u32>),
     /// The first message is due then, in nanoseconds of the host's clock.
     Start(u64),
     /// Nothing more can come.

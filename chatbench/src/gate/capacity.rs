@@ -170,12 +170,15 @@ fn outcome(played: &Played) -> Outcome {
     }
 }
 
-/// Of an invalid run: whether its cause is the generator. Else the server did not answer, refused, or hung up.
+/// Of an invalid run: whether its cause is the generator. Else the server did not answer, refused, let clients wait
+/// outside or hung up.
 fn generator_is_the_limit(result: &Value) -> bool {
     let count = |pointer: &str| result.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
-    let hung_up = result.pointer("/connections/closed_by_server").and_then(Value::as_object);
-    let server_waits =
-        count("/ledger/waited_for_window") > 0 || hung_up.is_some_and(|codes| !codes.is_empty());
+    let some = |pointer: &str| {
+        result.pointer(pointer).and_then(Value::as_object).is_some_and(|counts| !counts.is_empty())
+    };
+    let hung_up = some("/connections/closed_by_server") || some("/connections/failed");
+    let server_waits = count("/ledger/waited_for_window") > 0 || hung_up;
     let refused = count("/ledger/measured/refused") + count("/ledger/measured/unanswered") > 0;
     count("/rates/generator_delay_p99_us") > probe::MAX_P99_US || !server_waits && !refused
 }

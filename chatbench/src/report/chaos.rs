@@ -43,13 +43,12 @@ pub struct SlowReaders {
 }
 
 impl ChaosReport {
-    /// Of a run; none when nothing was troubled.
-    pub fn new(flow: &Flow, ledger: &Ledger) -> Option<Self> {
+    /// Of a run in which so many clients stopped reading; none when nothing was troubled.
+    pub fn new(flow: &Flow, ledger: &Ledger, clients: u64) -> Option<Self> {
         if !flow.plan.trouble.reconnects {
             return None;
         }
         let journal = flow.journal();
-        let clients = flow.plan.slow();
         let closed = journal.slow_closed.clone();
         let kept = clients.saturating_sub(closed.values().sum());
         Some(Self {

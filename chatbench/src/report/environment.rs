@@ -39,6 +39,9 @@ pub struct Options {
     pub heartbeat_ms: u64,
     /// Seed of the texts.
     pub seed: u64,
+    /// Kinds of trouble of a scenario that does not send, as `--chaos` names them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub chaos: Vec<String>,
     /// Options of the scenarios that send.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub traffic: Option<Traffic>,
@@ -102,6 +105,7 @@ impl Options {
             connect_rate_per_s: common.connect_rate,
             heartbeat_ms: millis(common.heartbeat),
             seed,
+            chaos: Vec::new(),
             traffic: None,
         }
     }

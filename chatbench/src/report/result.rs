@@ -9,12 +9,12 @@ use hdrhistogram::Histogram;
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
-use crate::crowd::Opening;
 use crate::floor::Floor;
 use crate::flow::Flow;
 use crate::harvest::Harvest;
 use crate::ledger::Ledger;
 use crate::ledger::times::{Censored, Times};
+use crate::opening::Opening;
 use crate::recorder::histogram;
 use crate::report::books::{Books, Rates};
 use crate::report::chaos::{self, ChaosReport};
@@ -199,10 +199,11 @@ impl Report {
         ]);
     }
 
-    /// Adds what happened to the connections: their ends, their ways back, and how long those took.
-    pub fn add_chaos(&mut self, flow: &Flow, ledger: &Ledger) {
+    /// Adds what happened to the connections: their ends, their ways back, and how long those took. So many clients
+    /// stopped reading.
+    pub fn add_chaos(&mut self, flow: &Flow, ledger: &Ledger, slow: u64) {
         self.connections.closed_by_server = ledger.closed_by_code.clone();
-        self.chaos = ChaosReport::new(flow, ledger);
+        self.chaos = ChaosReport::new(flow, ledger, slow);
         self.distributions.insert("recovery_time", flow.journal().recovery.clone());
         self.distributions.insert("reconnect_time", flow.journal().reconnect.clone());
         self.distributions.insert("back_time", chaos::back_time(flow, ledger));

@@ -8,6 +8,7 @@ use crate::failure::Failure;
 use crate::harvest::{Effort, Harvest};
 use crate::ledger::times::Times;
 use crate::ledger::{self, Ledger};
+use crate::opening::Opening;
 use crate::report::books::{Books, Rates};
 use crate::report::processes::Processes;
 use crate::report::result::{Idle, Report};
@@ -26,11 +27,17 @@ pub struct Closed {
     pub ledger: Ledger,
     /// The times.
     pub times: Times,
+    /// How the connections were opened.
+    pub opening: Opening,
     effort: Effort,
     journal: Journal,
     unsettled: Option<String>,
-    /// Connections whose books are gone.
-    missing: u64,
+    /// Connections that were in and whose books are gone.
+    gone: u64,
+    /// Senders that did not get in.
+    missing_senders: u64,
+    /// Clients that stopped reading.
+    slow: u64,
     /// Messages the schedule wanted in the measured part; none without a schedule.
     offered: Option<u64>,
 }
@@ -38,25 +45,12 @@ pub struct Closed {
 /// Makes the result of what all processes brought in.
 ///
 /// # Errors
-/// [`Failure`] when clients did not get in and there is nothing to report.
+/// [`Failure`] when nobody got in, or nobody who sends, and there is nothing to report.
 pub async fn conclude(stage: &mut Stage, scenario: &Scenario, harvest: Harvest) -> Result<Report, Failure> {
-    let failure = harvest.opening.failure();
-    if let Some(failure) = failure {
-        if !matches!(scenario, Scenario::Connect(_)) {
-            return Err(failure);
-        }
-        if harvest.opening.connected == 0 {
-            return Err(Failure::could_not_run(failure, "no client got in, so there is nothing to measure"));
-        }
-    }
-    let mut report = Report::new(stage, &harvest.opening);
+    let mut report = begin(stage, &harvest.opening, harvest.opening.is_enough(&stage.flow.plan))?;
     report.connections.add_farewell(&harvest);
     match scenario {
-        Scenario::Connect(_) | Scenario::History(_) | Scenario::Redpacket(_) | Scenario::Mixed(_) => {
-            if let Some(failure) = harvest.opening.failure() {
-                report.judgement.add(Verdict::CouldNotRun, failure.to_string());
-            }
-        }
+        Scenario::Connect(_) | Scenario::History(_) | Scenario::Redpacket(_) | Scenario::Mixed(_) => {}
         Scenario::Idle(args) => add_idle(&mut report, stage, harvest, args.allow_disconnects),
         Scenario::Broadcast(args) | Scenario::Unicast(args) | Scenario::Soak(args) => {
             add_traffic(&mut report, stage, args, harvest);
@@ -68,10 +62,30 @@ pub async fn conclude(stage: &mut Stage, scenario: &Scenario, harvest: Harvest) 
     Ok(report)
 }
 
+/// The result so far, after the connections were opened; `is_enough` says whether there is anything to measure.
+///
+/// # Errors
+/// [`Failure`] when there is not, unless the operator stopped the run: then the result says so.
+pub fn begin(stage: &Stage, opening: &Opening, is_enough: bool) -> Result<Report, Failure> {
+    match opening.failure() {
+        Some(failure) if !is_enough && !stage.interrupt.came() => return Err(failure),
+        _ => {}
+    }
+    let mut report = Report::new(stage, opening);
+    if let Some((cause, next)) = opening.trouble() {
+        // The load that was asked for was not reached.
+        report.judgement.add(Verdict::Invalid, format!("{cause}; next: {next}"));
+    }
+    Ok(report)
+}
+
 fn add_idle(report: &mut Report, stage: &Stage, harvest: Harvest, allow_disconnects: bool) {
     let connections = u64::from(harvest.opening.connected);
     let processes = Processes::new(stage, &harvest.effort);
-    report.connections.closed_by_server = harvest.receipts.ledger.closed_by_code.clone();
+    let ledger = harvest.receipts.ledger;
+    *stage.flow.journal() = harvest.journal;
+    report.options.chaos = stage.flow.plan.trouble.words();
+    report.add_chaos(&stage.flow, &ledger, 0);
     report.idle = Some(Idle {
         held_ms: harvest.effort.measured_ns / 1_000_000,
         generator_bytes_per_client: processes.own_growth(connections),
@@ -80,9 +94,7 @@ fn add_idle(report: &mut Report, stage: &Stage, harvest: Harvest, allow_disconne
     let notes = harvest.unsettled.into_iter().chain(processes.missing(stage).map(str::to_owned));
     notes.for_each(|note| report.judgement.add(Verdict::Pass, note));
     report.processes = Some(processes);
-    if !allow_disconnects && harvest.receipts.ledger.closed_by_server() > 0 {
-        report.judgement.add(Verdict::InvariantBroken, report.connections.closed_text());
-    }
+    judge_connections(report, allow_disconnects, &ledger);
 }
 
 fn add_traffic(report: &mut Report, stage: &Stage, args: &TrafficArgs, harvest: Harvest) {
@@ -101,7 +113,10 @@ impl Closed {
             effort: harvest.effort,
             journal: harvest.journal,
             unsettled: harvest.unsettled,
-            missing: u64::from(flow.plan.connections()).saturating_sub(harvest.outcomes),
+            gone: u64::from(harvest.opening.connected).saturating_sub(harvest.outcomes),
+            missing_senders: harvest.opening.missing_senders(&flow.plan),
+            slow: flow.slow(),
+            opening: harvest.opening,
             offered: flow.timetable.total().map(|total| total - flow.timetable.due_before(args.warmup)),
         }
     }
@@ -110,10 +125,13 @@ impl Closed {
     pub fn merge(&mut self, other: Closed) {
         self.ledger.merge(other.ledger);
         self.times.merge(&other.times);
+        self.opening.merge(other.opening);
         self.effort.merge_beside(&other.effort);
         self.journal.merge(other.journal);
         self.unsettled = self.unsettled.take().or(other.unsettled);
-        self.missing += other.missing;
+        self.gone += other.gone;
+        self.missing_senders += other.missing_senders;
+        self.slow += other.slow;
         self.offered = self.offered.zip(other.offered).map(|(mine, theirs)| mine + theirs);
     }
 }
@@ -121,17 +139,21 @@ impl Closed {
 /// Puts closed books into a result and judges them.
 pub fn add_closed(report: &mut Report, stage: &Stage, args: &TrafficArgs, closed: Closed) {
     let flow = &stage.flow;
-    let Closed { ledger, times, effort, journal, unsettled, missing, offered } = closed;
-    *flow.journal() = journal;
+    *flow.journal() = closed.journal;
+    let Closed { ledger, times, effort, unsettled, gone, missing_senders, offered, slow, .. } = closed;
     report.options.add_traffic(args, &flow.plan, flow.window);
-    report.add_chaos(flow, &ledger);
+    report.add_chaos(flow, &ledger, slow);
+    judge(report, args, &ledger);
     let validity = Validity::new(&ledger, &effort, offered);
-    judge(report, args, flow.plan.trouble.reconnects, &ledger, &validity, offered);
-    report.validity = Some(validity);
-    if !report.partial && missing > 0 {
-        let reason = "a client failed inside the generator; its books are gone";
-        report.judgement.add(Verdict::CouldNotRun, reason);
+    if !report.partial {
+        // What was cut short is no measurement, and its rate says nothing.
+        judge_validity(&mut report.judgement, &ledger, &validity, offered, missing_senders);
+        if gone > 0 {
+            let reason = "a client failed inside the generator; its books are gone";
+            report.judgement.add(Verdict::CouldNotRun, reason);
+        }
     }
+    report.validity = Some(validity);
     let offered_per_s = offered.map(|offered| offered as f64 / args.time().as_secs_f64());
     let rates = Rates::new(&ledger, &effort, flow, offered_per_s);
     let mut processes = Processes::new(stage, &effort);
@@ -145,23 +167,22 @@ pub fn add_closed(report: &mut Report, stage: &Stage, args: &TrafficArgs, closed
     report.ledger = Some(Books::from(ledger));
 }
 
-fn judge(
-    report: &mut Report,
-    args: &TrafficArgs,
-    troubled: bool,
-    ledger: &Ledger,
-    validity: &Validity,
-    offered: Option<u64>,
-) {
+fn judge(report: &mut Report, args: &TrafficArgs, ledger: &Ledger) {
+    for (what, count) in ledger.breaches() {
+        report.judgement.add(Verdict::InvariantBroken, format!("{} deliveries {what}", count_text(count)));
+    }
+    judge_connections(report, args.allow_disconnects, ledger);
+}
+
+/// Whether the connections held, or where they come back on purpose, whether all were back at the end.
+fn judge_connections(report: &mut Report, allow_disconnects: bool, ledger: &Ledger) {
+    let troubled = report.chaos.is_some();
     let closed = report.connections.closed_text();
     let judgement = &mut report.judgement;
-    for (what, count) in ledger.breaches() {
-        judgement.add(Verdict::InvariantBroken, format!("{} deliveries {what}", count_text(count)));
-    }
-    if !args.allow_disconnects && !troubled && ledger.closed_by_server() > 0 {
+    if !allow_disconnects && !troubled && ledger.closed_by_server() > 0 {
         judgement.add(Verdict::InvariantBroken, closed);
     }
-    if !args.allow_disconnects && troubled && ledger.absent > 0 {
+    if !allow_disconnects && troubled && ledger.absent > 0 {
         let absent = count_text(ledger.absent);
         judgement.add(Verdict::InvariantBroken, format!("{absent} clients were not back at the end"));
     }
@@ -170,19 +191,22 @@ fn judge(
         let gaps = count_text(ledger.gaps);
         judgement.add(Verdict::Pass, format!("{gaps} recoveries were incomplete, as the server said"));
     }
-    if report.partial {
-        // What was cut short is no measurement, and its rate says nothing.
-        return;
-    }
-    judge_validity(judgement, ledger, validity, offered);
 }
 
-fn judge_validity(judgement: &mut Judgement, ledger: &Ledger, validity: &Validity, offered: Option<u64>) {
+fn judge_validity(
+    judgement: &mut Judgement,
+    ledger: &Ledger,
+    validity: &Validity,
+    offered: Option<u64>,
+    missing_senders: u64,
+) {
     let sent = ledger.measured.sent;
     if let Some(offered) = offered
         && (sent as f64) < offered as f64 * ENOUGH
     {
-        let why = if ledger.closed_by_server() > 0 {
+        let why = if missing_senders > 0 {
+            "senders did not get in"
+        } else if ledger.closed_by_server() > 0 {
             "the server closed connections"
         } else if ledger.waited_for_window > 0 {
             "the window of unanswered messages was full; the server answers too slowly for this rate"

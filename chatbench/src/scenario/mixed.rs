@@ -5,7 +5,7 @@
 use serde::Serialize;
 
 use crate::args::{GroupArgs, MixedArgs, Scenario, TrafficArgs};
-use crate::crowd::Opening;
+use crate::chaos::Chaos;
 use crate::failure::Failure;
 use crate::harvest::Harvest;
 use crate::identity::Identity;
@@ -13,7 +13,7 @@ use crate::ledger::Line;
 use crate::report::result::Report;
 use crate::report::times::TimeSummary;
 use crate::scenario::Kind;
-use crate::scenario::conclude::{Closed, add_closed};
+use crate::scenario::conclude::{Closed, add_closed, begin};
 use crate::stage::Stage;
 
 /// One kind of messages of a mixed run.
@@ -45,13 +45,20 @@ pub fn kinds(args: &MixedArgs, identity: &Identity) -> Vec<Kind> {
 
 fn scenarios(args: &MixedArgs) -> [Scenario; 3] {
     let (clients, rate) = (args.traffic.common.clients(), args.traffic.rate);
+    let all = clients.max(1);
     let kind = |clients: u32, share: f64| {
         let mut traffic: TrafficArgs = args.traffic.clone();
         (traffic.common.clients, traffic.rate, traffic.senders) = (Some(clients.max(1)), rate * share, None);
+        for chaos in &mut traffic.chaos {
+            if let Chaos::Churn { rate, .. } = chaos {
+                // As many leave as there are clients of this kind.
+                *rate *= f64::from(clients.max(1)) / f64::from(all);
+            }
+        }
         traffic
     };
     let members = args.members.min((clients / 4).max(1));
-    let mut traffic = kind(0, 0.3);
+    let mut traffic = kind(clients / 4, 0.3);
     traffic.common.clients = None;
     [
         Scenario::Broadcast(kind(clients / 2, 0.1)),
@@ -63,20 +70,17 @@ fn scenarios(args: &MixedArgs) -> [Scenario; 3] {
 /// Makes the result of what all kinds brought in.
 ///
 /// # Errors
-/// [`Failure`] when clients did not get in.
+/// As [`super::conclude::conclude`].
 pub async fn conclude(
     stages: &mut [Stage],
     args: &MixedArgs,
     kinds: &[Kind],
     harvests: Vec<Harvest>,
 ) -> Result<Report, Failure> {
-    let (mut parts, mut all, mut opening) = (Vec::new(), None::<Closed>, Opening::none());
+    let (mut parts, mut all, mut is_enough) = (Vec::new(), None::<Closed>, false);
     let (mut senders, mut unanswered_closes, mut heartbeats) = (0, 0, 0);
-    for ((mut harvest, stage), kind) in harvests.into_iter().zip(&*stages).zip(kinds) {
-        if let Some(failure) = harvest.opening.failure() {
-            return Err(failure);
-        }
-        opening.merge(std::mem::replace(&mut harvest.opening, Opening::none()));
+    for ((harvest, stage), kind) in harvests.into_iter().zip(&*stages).zip(kinds) {
+        is_enough |= harvest.opening.is_enough(&stage.flow.plan);
         senders += stage.flow.plan.senders;
         unanswered_closes += harvest.unanswered_closes;
         heartbeats += harvest.heartbeats;
@@ -95,12 +99,13 @@ pub async fn conclude(
     let ([stage, ..], Some(closed)) = (stages, all) else {
         return Err(Failure::Usage("a mixed run has three kinds of messages".to_owned()));
     };
-    let mut report = Report::new(stage, &opening);
+    let mut report = begin(stage, &closed.opening, is_enough)?;
     (report.connections.unanswered_closes, report.connections.heartbeats) = (unanswered_closes, heartbeats);
     add_closed(&mut report, stage, &args.traffic, closed);
     report.options.clients = parts.iter().map(|part| part.clients).sum();
     if let Some(traffic) = &mut report.options.traffic {
         traffic.senders = senders;
+        traffic.chaos = args.traffic.trouble()?.words();
     }
     report.parts = Some(parts);
     report.finish(stage).await;

@@ -45,6 +45,14 @@ pub enum Fault {
     Refuse { offset: u64 },
     /// Answer each log-in with code 1003.
     RefuseLogin,
+    /// The same of this user only.
+    RefuseUser { user: u32 },
+    /// Do not answer any log-in.
+    IgnoreLogin,
+    /// Tell all of log-ins without end.
+    Chatter,
+    /// Never answer the close of this user.
+    KeepOpen { user: u32 },
     /// Leave a message out of a recovery.
     Forget { receiver: u32, offset: u64 },
     /// Bring a message twice in a recovery.
@@ -69,6 +77,8 @@ pub enum Fault {
 pub struct Double {
     /// The two addresses where it listens.
     pub addresses: [SocketAddr; 2],
+    /// What it knows.
+    pub world: Shared,
 }
 
 /// A message in a log.
@@ -93,6 +103,10 @@ pub struct World {
     pub vault: Vault,
     /// Frames held back until the receiver's next one.
     held: HashMap<String, Message>,
+    /// Closes of clients.
+    pub closes: u64,
+    /// Log-ins without an answer.
+    pub ignored: u64,
 }
 
 /// What the connections share.
@@ -108,7 +122,10 @@ impl Double {
         let vault = Vault::new(cheat);
         let world: Shared =
             Arc::new(Mutex::new(World { faults: faults.to_vec(), vault, ..World::default() }));
-        Self { addresses: [listen(&world).await, listen(&world).await] }
+        if faults.contains(&Fault::Chatter) {
+            tokio::spawn(chatter(Arc::clone(&world)));
+        }
+        Self { addresses: [listen(&world).await, listen(&world).await], world }
     }
 }
 
@@ -122,6 +139,21 @@ async fn listen(world: &Shared) -> SocketAddr {
         }
     });
     address
+}
+
+async fn chatter(world: Shared) {
+    loop {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let world = world.lock().unwrap();
+        for out in world.rooms.values().flat_map(HashMap::values) {
+            let _ = out.try_send(entered("somebody"));
+        }
+    }
+}
+
+fn entered(user: &str) -> Message {
+    let enter = Answer::push("e", "enter", json!({"target": "", "from": user, "time": 1}));
+    Message::Text(serde_json::to_string(&enter).unwrap().into())
 }
 
 async fn serve(tcp: TcpStream, world: Shared) {
@@ -145,6 +177,11 @@ async fn converse(tcp: TcpStream, world: Shared) {
     });
     let mut me = None;
     while let Some(Ok(message)) = stream.next().await {
+        world.lock().unwrap().closes += u64::from(message.is_close());
+        if message.is_close() && keeps_open(&world, me.as_ref()) {
+            // Who reads nothing more answers nothing more.
+            return std::future::pending().await;
+        }
         if let Message::Text(text) = message {
             let request: Request<'_> = serde_json::from_str(&text).unwrap();
             if let Some(answer) = handle(&world, &request, &mut me, &out) {
@@ -160,6 +197,11 @@ async fn converse(tcp: TcpStream, world: Shared) {
             room.remove(&user);
         }
     }
+}
+
+fn keeps_open(world: &Shared, me: Option<&(u32, String)>) -> bool {
+    let keep = me.map(|(_, user)| Fault::KeepOpen { user: number(user) });
+    keep.is_some_and(|keep| world.lock().unwrap().faults.contains(&keep))
 }
 
 /// The same queue, or one whose messages come as much later as a fault says.
@@ -196,10 +238,15 @@ fn handle(
     match request.cmd.as_ref() {
         LOGIN => {
             let login: Login = serde_json::from_str(data).unwrap();
-            if world.faults.contains(&Fault::RefuseLogin) {
-                return Some(answer(request, 1003, Value::Null));
+            if world.faults.contains(&Fault::IgnoreLogin) {
+                world.ignored += 1;
+                return None;
             }
             let user = login.user_id.to_string();
+            let refused = [Fault::RefuseLogin, Fault::RefuseUser { user: number(&user) }];
+            if refused.iter().any(|fault| world.faults.contains(fault)) {
+                return Some(answer(request, 1003, Value::Null));
+            }
             let (data, missed) = world.recover(login.app_id, &user, &login.recover.unwrap_or_default());
             for frame in std::iter::once(answer(request, 200, data)).chain(missed) {
                 let _ = out.try_send(frame);
@@ -251,10 +298,19 @@ pub fn number(user: &str) -> u32 {
 }
 
 impl World {
+    /// Who is logged in.
+    pub fn clients(&self) -> usize {
+        self.rooms.values().map(HashMap::len).sum()
+    }
+
+    /// Messages taken.
+    pub fn messages(&self) -> usize {
+        self.logs.values().map(Vec::len).sum()
+    }
+
     fn enter(&mut self, app: u32, user: &str, out: &mpsc::Sender<Message>) {
         let room = self.rooms.entry(app).or_default();
-        let enter = Answer::push("e", "enter", json!({"target": "", "from": user, "time": 1}));
-        let frame = Message::Text(serde_json::to_string(&enter).unwrap().into());
+        let frame = entered(user);
         room.values().for_each(|other| {
             let _ = other.try_send(frame.clone());
         });

@@ -7,6 +7,7 @@
 mod bench;
 mod chaos;
 mod double;
+mod entry;
 mod exits;
 mod gate;
 mod loads;

@@ -169,7 +169,12 @@ async fn a_mixed_run_has_the_same_books_with_any_number_of_workers() {
         assert_eq!((sum("sent"), sum("delivered")), (ran.count("sent"), ran.count("delivered")));
         let parts = ran.json["parts"].as_array().unwrap().iter().map(|part| {
             let line = &part["measured"];
-            (part["scenario"].clone(), part["clients"].clone(), line["sent"].clone(), line["expected"].clone())
+            (
+                part["scenario"].clone(),
+                part["clients"].clone(),
+                line["sent"].clone(),
+                line["expected"].clone(),
+            )
         });
         totals.push((parts.collect::<Vec<_>>(), ran.count("sent"), ran.count("expected"), connections(&ran)));
     }

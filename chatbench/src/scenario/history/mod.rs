@@ -22,11 +22,11 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::args::HistoryArgs;
 use crate::clock::{micros, now_ns};
-use crate::crowd::Opening;
 use crate::failure::Failure;
 use crate::flow::Flow;
 use crate::identity::Identity;
 use crate::interrupt::Interrupt;
+use crate::opening::Opening;
 use crate::recorder::histogram;
 use crate::report::result::Report;
 use crate::sampler::Source;

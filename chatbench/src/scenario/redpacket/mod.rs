@@ -22,16 +22,17 @@ use hdrhistogram::Histogram;
 use crate::args::Via;
 use crate::args::redpacket::RedPacketArgs;
 use crate::clock::{nanos, now_ns};
-use crate::crowd::Opening;
 use crate::failure::Failure;
 use crate::harvest::Effort;
 use crate::identity::Identity;
 use crate::interrupt::Interrupt;
+use crate::opening::Opening;
 use crate::probe::{self, Probe};
 use crate::process;
 use crate::report::processes::Processes;
 use crate::report::result::Report;
 use crate::sampler::Source;
+use crate::scenario::conclude::begin;
 use crate::scenario::silent_flow;
 use crate::stage::Stage;
 use crate::units::{count_text, micros_text};
@@ -156,7 +157,7 @@ async fn conclude(
     result.discrepancies = findings.count;
     result.first_discrepancies = findings.kept;
 
-    let mut report = Report::new(stage, opening);
+    let mut report = begin(stage, opening, opening.is_enough(&stage.flow.plan))?;
     for record in &seen.records {
         for (code, count) in &record.closed {
             *report.connections.closed_by_server.entry(*code).or_default() += count;
