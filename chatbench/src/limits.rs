@@ -14,13 +14,17 @@ pub const MOST_WORKERS: u32 = 64;
 /// # Errors
 /// [`Failure::Usage`] when `connections` do not fit; [`Failure::CouldNotRun`] when the limit cannot be read.
 pub fn open_files_for(connections: u64) -> Result<u64, Failure> {
+    check(connections, "ask for")
+}
+
+fn check(connections: u64, advice: &str) -> Result<u64, Failure> {
     let limit = rlimit::increase_nofile_limit(u64::MAX).map_err(|error| {
         Failure::could_not_run(format!("the limit on open files is unreadable: {error}"), "check `ulimit -n`")
     })?;
     if connections + RESERVED > limit {
         return Err(Failure::Usage(format!(
             "{connections} connections do not fit: this process may open {limit} files and keeps {RESERVED} for \
-             itself, which leaves room for {}; ask for more --workers, fewer --clients, or raise the hard limit (ulimit -Hn)",
+             itself, which leaves room for {}; {advice} fewer --clients, or raise the hard limit (ulimit -Hn)",
             limit.saturating_sub(RESERVED)
         )));
     }
@@ -36,7 +40,7 @@ pub fn workers_for(asked: Option<u32>, largest: impl Fn(u32) -> u64) -> Result<u
     let room = open_files_for(0)?.saturating_sub(RESERVED);
     let enough = || (1..MOST_WORKERS).find(|workers| largest(*workers) <= room);
     let workers = asked.or_else(enough).unwrap_or(MOST_WORKERS);
-    open_files_for(largest(workers))?;
+    check(largest(workers), "ask for more --workers,")?;
     Ok(workers)
 }
 

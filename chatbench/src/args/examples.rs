@@ -16,7 +16,8 @@ Examples:
   chatbench broadcast --clients 5000 --stages 0..200@30s,200@2m --arrival poisson --workers 2
   chatbench broadcast --clients 500 --rate 20/s --floor
   chatbench churn --clients 2000 --churn-rate 100/s --away 2s --rate 20/s
-  chatbench mixed --clients 1000 --members 20 --rate 500/s
+  chatbench mixed --clients 1000 --members 20 --rate 500/s --workers 2
+  chatbench idle --clients 5000 --duration 60s --chaos avalanche --threshold 'reconnect_time:p(99)<2s'
   chatbench soak --clients 500 --rate 20/s --duration 8h --redis redis://127.0.0.1:6379 --out soak.json
   chatbench history --clients 8 --messages 5000
   chatbench redpacket --clients 1000 --packets 1 --count 100 --threshold 'grab_won_time:p(99)<200ms'
@@ -26,8 +27,8 @@ Examples:
   chatbench broadcast --runs 8 --baseline main.json --fail-on-regression=10%";
 
 const EXITS: &str = "\
-Exit codes: 0 pass, 1 could not run, 2 usage, 96 run invalid, 97 an invariant broke, 98 regressed,
-99 a threshold failed, 130 interrupted";
+Exit codes: 0 pass, 1 could not run, 2 usage, 96 run invalid (generator saturated, rate not reached, clients that did
+not get in), 97 an invariant broke, 98 regressed, 99 a threshold failed, 130 interrupted";
 
 /// All of it.
 pub fn text() -> String {

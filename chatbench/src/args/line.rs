@@ -18,7 +18,10 @@ impl Scenario {
         line.add_common(self.common());
         match self {
             Scenario::Connect(_) | Scenario::History(_) | Scenario::Redpacket(_) => {}
-            Scenario::Idle(args) => line.time("duration", args.duration),
+            Scenario::Idle(args) => {
+                line.time("duration", args.duration);
+                args.chaos.iter().for_each(|chaos| line.add("chaos", chaos));
+            }
             Scenario::Broadcast(args) | Scenario::Unicast(args) | Scenario::Soak(args) => {
                 line.add_traffic(args)
             }
@@ -115,10 +118,11 @@ mod tests {
         for text in [
             "connect --clients 7 --connect-rate 33.3/s --source-ips 127.0.0.2-127.0.0.4",
             "idle --clients 5 --duration 1500ms --heartbeat 1h",
+            "idle --clients 5 --chaos avalanche:middle,0.5",
             "broadcast --server http://h:1,http://g:2 --rate 0.1/s --senders 3 --chaos jitter:2,0.5",
             "broadcast --stages 0..500@30s,500@2m --arrival poisson --payload 100 --late 20ms",
             "broadcast --chaos avalanche --chaos slow-reader=10%",
-            "churn --churn-rate 3.5/s --away 300ms --rate 7/s",
+            "churn --churn-rate 3.5/s --away 300ms --rate 7/s --chaos slow-reader=20%",
             "soak --clients 3 --duration 8h",
             "unicast --closed --think-time 250ms --duration 3s --via http --window 9",
             "group --groups 3 --members 4 --senders 2 --rate 1000000/s --warmup 0s --drain 3s",

@@ -2,7 +2,9 @@
 //!
 //! Invariant: every value here is in its bounds; what depends on two options is checked in `check`.
 
+mod churn;
 mod examples;
+mod idle;
 mod line;
 pub mod redpacket;
 mod traffic;
@@ -21,6 +23,8 @@ use crate::sources::Sources;
 use crate::threshold::Threshold;
 use crate::units;
 use crate::watch::Address;
+pub use churn::ChurnArgs;
+pub use idle::IdleArgs;
 use redpacket::RedPacketArgs;
 use traffic::payload_bytes;
 pub use traffic::{TrafficArgs, Via};
@@ -94,7 +98,8 @@ pub struct CommonArgs {
     /// Clients that receive, 100 by default; group: --groups times --members
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub clients: Option<u32>,
-    /// Processes the clients are divided among; by default as many as the limit on open files asks for
+    /// Processes the clients are divided among; by default as many as the limit on open files asks for; history and
+    /// redpacket run in one
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_WORKERS)))]
     pub workers: Option<u32>,
     /// Run the same against a relay that only writes, half before and half after, and tell how far the server is from it
@@ -146,20 +151,6 @@ pub struct ConnectArgs {
     pub common: CommonArgs,
 }
 
-/// Options of `idle`.
-#[derive(Debug, Clone, ClapArgs)]
-pub struct IdleArgs {
-    /// The common ones.
-    #[command(flatten)]
-    pub common: CommonArgs,
-    /// How long to hold the connections
-    #[arg(long, default_value = "10s", value_parser = units::duration)]
-    pub duration: Duration,
-    /// Do not fail when the server closes connections
-    #[arg(long)]
-    pub allow_disconnects: bool,
-}
-
 /// Options of `group`.
 #[derive(Debug, Clone, ClapArgs)]
 pub struct GroupArgs {
@@ -180,20 +171,6 @@ pub struct MixedArgs {
     /// Members of each group
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub members: u32,
-    /// Those of all scenarios that send.
-    #[command(flatten)]
-    pub traffic: TrafficArgs,
-}
-
-/// Options of `churn`.
-#[derive(Debug, Clone, ClapArgs)]
-pub struct ChurnArgs {
-    /// Clients that leave each second, and come back
-    #[arg(long, default_value = "10/s", value_parser = units::rate)]
-    pub churn_rate: f64,
-    /// How long who left stays away
-    #[arg(long, default_value = "1s", value_parser = units::duration)]
-    pub away: Duration,
     /// Those of all scenarios that send.
     #[command(flatten)]
     pub traffic: TrafficArgs,
@@ -297,7 +274,7 @@ impl Scenario {
         }
         save::check_names(&self.common().out)?;
         if self.is_single() && self.common().workers > Some(1) {
-            return usage("--workers: this scenario runs in one process; leave the option out");
+            return usage(&format!("--workers: {} runs in one process; leave the option out", self.name()));
         }
         match self {
             Scenario::Unicast(args)
@@ -309,13 +286,14 @@ impl Scenario {
                 usage("--stages, --senders: mixed divides --clients and --rate itself; leave them out")
             }
             Scenario::Mixed(args) => args.traffic.check(u64::from(args.traffic.common.clients()) / 2),
-            Scenario::Churn(args) if !args.traffic.chaos.is_empty() => {
-                usage("--chaos: churn troubles the clients itself; leave the option out")
-            }
             Scenario::Churn(args) if args.away >= args.traffic.drain => {
                 usage("--away: who left at the end must be back before --drain is over")
             }
-            Scenario::Churn(args) => args.traffic.check(u64::from(args.traffic.common.clients())),
+            Scenario::Churn(args) => {
+                args.trouble()?;
+                args.traffic.check(u64::from(args.traffic.common.clients()))
+            }
+            Scenario::Idle(args) => args.trouble().map(drop),
             Scenario::Broadcast(args) | Scenario::Unicast(args) | Scenario::Soak(args) => {
                 args.check(u64::from(args.common.clients()))
             }
@@ -358,6 +336,12 @@ mod tests {
             "chatbench broadcast --clients 5 --chaos slow-reader=10%",
             "chatbench broadcast --chaos jitter:1,20",
             "chatbench broadcast --chaos avalanche:10,1",
+            "chatbench idle --chaos slow-reader",
+            "chatbench idle --chaos avalanche:20",
+            "chatbench churn --chaos jitter",
+            "chatbench churn --chaos slow-reader --chaos churn:5",
+            "chatbench history --workers 2",
+            "chatbench redpacket --workers 2",
             "chatbench group --clients 5",
             "chatbench redpacket --count 10 --total 9",
             "chatbench redpacket --total 20000001",
@@ -373,6 +357,9 @@ mod tests {
             "chatbench broadcast --rate 5 --closed",
             "chatbench broadcast --payload 3",
             "chatbench redpacket --rate 5 --hot",
+            "chatbench connect --chaos jitter",
+            "chatbench history --chaos jitter",
+            "chatbench redpacket --chaos jitter",
         ] {
             assert!(Args::try_parse_from(line.split(' ')).is_err(), "{line}");
         }

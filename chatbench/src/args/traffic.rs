@@ -109,7 +109,7 @@ impl TrafficArgs {
     /// # Errors
     /// [`Failure::Usage`] when two of them contradict each other.
     pub fn trouble(&self) -> Result<Trouble, Failure> {
-        Trouble::new(&self.chaos).map_err(|error| Failure::Usage(format!("--chaos: {error}")))
+        trouble(&self.chaos, self.time())
     }
 
     /// Checks what no single option can see.
@@ -128,12 +128,21 @@ impl TrafficArgs {
         if trouble.offline() >= self.drain {
             return usage("--chaos: who is cut at the end must be back before --drain is over");
         }
-        if let Some(Chaos::Avalanche { at: Some(at), .. }) = trouble.cuts
-            && at >= self.time()
-        {
-            return usage("--chaos avalanche: comes after --duration");
-        }
         Ok(())
+    }
+}
+
+/// All `--chaos` of a run that takes so long.
+///
+/// # Errors
+/// [`Failure::Usage`] when two of them contradict each other, or one comes too late.
+pub fn trouble(chaos: &[Chaos], time: Duration) -> Result<Trouble, Failure> {
+    let trouble = Trouble::new(chaos).map_err(|error| Failure::Usage(format!("--chaos: {error}")))?;
+    match trouble.cuts {
+        Some(Chaos::Avalanche { at: Some(at), .. }) if at >= time => {
+            Err(Failure::Usage("--chaos avalanche: comes after --duration".to_owned()))
+        }
+        _ => Ok(trouble),
     }
 }
 

@@ -10,7 +10,7 @@ pub mod run;
 use std::time::Duration;
 
 use crate::args::{CommonArgs, Scenario, TrafficArgs, Via};
-use crate::chaos::{Chaos, Trouble};
+use crate::chaos::Trouble;
 use crate::clock::micros;
 use crate::course::Work;
 use crate::failure::Failure;
@@ -59,19 +59,21 @@ pub fn kinds(scenario: &Scenario, identity: &Identity) -> Vec<Kind> {
 pub fn flow(scenario: &Scenario, identity: &Identity) -> Result<Flow, Failure> {
     let clients = scenario.common().clients();
     match scenario {
-        Scenario::Connect(_)
-        | Scenario::Idle(_)
-        | Scenario::History(_)
-        | Scenario::Redpacket(_)
-        | Scenario::Mixed(_) => Ok(silent_flow(scenario.common(), identity)),
+        Scenario::Connect(_) | Scenario::History(_) | Scenario::Redpacket(_) | Scenario::Mixed(_) => {
+            Ok(silent_flow(scenario.common(), identity))
+        }
+        Scenario::Idle(args) => {
+            let mut flow = silent_flow(scenario.common(), identity);
+            flow.plan.trouble = args.trouble()?;
+            Ok(flow)
+        }
         Scenario::Broadcast(args) | Scenario::Soak(args) => {
             traffic_flow(args, identity, Shape::World, [clients, args.senders.unwrap_or(1), 1])
         }
         Scenario::Churn(args) => {
             let counts = [clients, args.traffic.senders.unwrap_or(1), 1];
             let mut flow = traffic_flow(&args.traffic, identity, Shape::World, counts)?;
-            let churn = Chaos::Churn { rate: args.churn_rate, offline: args.away };
-            flow.plan.trouble = Trouble::new(&[churn]).map_err(Failure::Usage)?;
+            flow.plan.trouble = args.trouble()?;
             Ok(flow)
         }
         Scenario::Unicast(args) => traffic_flow(args, identity, Shape::Pairs, [clients, clients, 1]),

@@ -17,6 +17,7 @@ mod post;
 mod recovery;
 mod schema;
 mod silence;
+mod trouble;
 mod vault;
 mod workers;
 
