@@ -25,6 +25,8 @@ use crate::stage::Stage;
 const GRACE: Duration = Duration::from_millis(50);
 /// After the last expected delivery, for those that nobody expects.
 const LINGER: Duration = Duration::from_millis(250);
+/// Longest wait for deliveries and answers when the operator has stopped the sending.
+const AFTER_INTERRUPTION: Duration = Duration::from_secs(5);
 /// How much longer a worker waits for the conductor's word than the conductor for the last delivery.
 const WORKERS_PATIENCE: Duration = Duration::from_secs(10);
 const TICK: Duration = Duration::from_millis(20);
@@ -111,10 +113,15 @@ pub async fn hold(
 async fn drain(stage: &mut Stage, longest: Duration, lockstep: &Lockstep) -> Result<(), Failure> {
     stage.begin("drain", longest.as_secs());
     let begun = Instant::now();
-    // Who interrupted the sending still gets exact books; who interrupts the drain does not want to wait.
+    // Who interrupted the sending still gets exact books, of what comes soon; who interrupts the drain does not want to
+    // wait.
     let sending_interrupted = stage.interrupt.came();
     let works = matches!(lockstep, Lockstep::Worker(_));
-    let longest = if works { longest + WORKERS_PATIENCE } else { longest };
+    let longest = match works {
+        true => longest + WORKERS_PATIENCE,
+        false if sending_interrupted => longest.min(AFTER_INTERRUPTION),
+        false => longest,
+    };
     while begun.elapsed() < longest && !lockstep.drained(&stage.flow).await? {
         tokio::time::sleep(TICK).await;
         if !sending_interrupted && !works && stage.interrupt.came() {

@@ -13,6 +13,7 @@ mod gate;
 mod loads;
 mod money;
 mod pages;
+mod phases;
 mod post;
 mod recovery;
 mod schema;
