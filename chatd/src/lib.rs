@@ -12,6 +12,7 @@
 //! | [`clock`] | the time of day, as a port |
 //! | [`log`] | what goes to stderr |
 //! | [`counters`] | what the node counts about itself |
+//! | [`metrics`] | what a scrape of Prometheus gets |
 //! | [`keys`] | names in Redis and RabbitMQ |
 //! | [`listener`] | the accept loop |
 //! | [`transport`] | bytes to frames and back |
@@ -49,6 +50,7 @@ pub mod hub;
 pub mod keys;
 pub mod listener;
 pub mod log;
+pub mod metrics;
 pub mod money;
 pub mod ops;
 pub mod presence;

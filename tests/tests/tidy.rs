@@ -83,6 +83,7 @@ fn driver_crates_stay_in_their_rooms() {
         ("axum|hyper|hyper_util|http_body_util|tower", &["http", "listener.rs"]),
         ("tokio_tungstenite|tungstenite", &["transport", "http"]),
         ("toml", &["config"]),
+        ("prometheus_client|procfs", &["metrics"]),
     ] {
         let used = pattern(&format!(r"(^|[^:\w])({driver})::"));
         let outside = |source: &Source| {

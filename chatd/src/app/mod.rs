@@ -23,6 +23,7 @@ use crate::hub::outbox::{Close, Limits};
 use crate::hub::subscriptions::Subscriptions;
 use crate::hub::{Deadlines, Hub};
 use crate::listener;
+use crate::metrics::Metrics;
 use crate::ops::conversation::ConversationOps;
 use crate::ops::friend::FriendOps;
 use crate::ops::group::GroupOps;
@@ -174,9 +175,11 @@ fn edge(
         broker: engine.broker.clone(),
         max_frame_bytes: config.limits.max_frame_bytes,
     };
+    let (hub, counters) = (base.hub.clone(), base.counters.clone());
     Edge {
         operations,
         system: services.system,
+        metrics: Arc::new(Metrics::new(engine.name, hub, counters, treasury.worker.clone())),
         sessions: Arc::new(sessions),
         tasks: TaskTracker::new(),
         max_connections: match config.serve.role {

@@ -32,6 +32,8 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) struct Treasury {
     /// None without a ledger.
     pub(super) money: Option<Arc<Money>>,
+    /// None where another node settles.
+    pub(super) worker: Option<Arc<Worker>>,
     stop: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -74,7 +76,8 @@ impl Treasury {
         let claims = Arc::new(Claims::new(packets.clone(), ledger.clone(), base.clock.clone()));
         let keeper = Arc::new(Keeper::new(stores(), red_packets.clone(), claims.clone(), base.clock.clone()));
         if config.money.settle {
-            let worker = Worker::new(queue, ledger.clone());
+            let worker = Arc::new(Worker::new(queue, ledger.clone()));
+            treasury.worker = Some(worker.clone());
             let (stop, keep_until, keeps) = (treasury.stop.clone(), treasury.stop.clone(), keeper.clone());
             treasury.tasks.push(tokio::spawn(async move { worker.run(stop).await }));
             treasury.tasks.push(tokio::spawn(async move { keeps.run(keep_until).await }));

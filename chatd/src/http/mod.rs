@@ -1,6 +1,6 @@
 //! The HTTP edge: paths to operations, the chat page, health, and the door to the WebSocket.
 //!
-//! Invariant: every answer but pages and health is JSON of the documented form, and its status follows its code.
+//! Invariant: every answer but pages, health and metrics is JSON of the documented form, and its status follows its code.
 
 mod decode;
 mod openapi;
@@ -21,6 +21,7 @@ use http::{Method, StatusCode};
 use serde::Serialize;
 use tokio_util::task::TaskTracker;
 
+use crate::metrics::{self, Metrics};
 use crate::ops::system::System;
 use crate::ops::{Caller, Table};
 use crate::session::Sessions;
@@ -32,6 +33,8 @@ pub struct Edge {
     pub operations: Arc<Table>,
     /// For `/readyz`.
     pub system: Arc<System>,
+    /// For `/metrics`.
+    pub metrics: Arc<Metrics>,
     /// Where upgraded connections go.
     pub sessions: Arc<Sessions>,
     /// Counts upgraded connections, so that a stop can wait for them.
@@ -52,6 +55,7 @@ pub fn router(edge: Edge) -> Router {
         .route("/home/{asset}", get(page::asset).fallback(unknown))
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(ready))
+        .route("/metrics", get(scrape).fallback(unknown))
         .route("/openapi.json", get(openapi::document))
         .fallback(operate)
         .with_state(edge)
@@ -65,6 +69,19 @@ async fn ready(State(edge): State<Edge>) -> Response {
     match edge.system.ready().await {
         Ok(()) => "ok\n".into_response(),
         Err(refusal) => (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", refusal.reason)).into_response(),
+    }
+}
+
+async fn scrape(State(edge): State<Edge>) -> Response {
+    // It may read for a while where many files are open, and the threads of the runtime are for the connections.
+    match tokio::task::spawn_blocking(move || edge.metrics.text()).await {
+        Ok(text) => {
+            ([(CONTENT_TYPE, metrics::CONTENT_TYPE), (CACHE_CONTROL, "no-store")], text).into_response()
+        }
+        Err(error) => {
+            tracing::error!(%error, "scraping");
+            refuse(&Code::ServerError.into())
+        }
     }
 }
 

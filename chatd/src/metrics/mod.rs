@@ -1,0 +1,167 @@
+//! What the node tells a Prometheus about itself.
+//!
+//! Invariant: nothing is counted here. A scrape reads what the node counts anyway, asks no store, and names no user,
+//! room or app.
+
+#[cfg(target_os = "linux")]
+mod process;
+
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode_registry;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+
+use crate::counters::Counters;
+use crate::hub::Hub;
+use crate::money::settlement::worker::{Counts, Worker};
+
+/// Media type of the text.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// See the file's head.
+#[derive(Debug)]
+pub struct Metrics(Registry);
+
+struct Node {
+    engine: &'static str,
+    hub: Arc<Hub>,
+    counters: Arc<Counters>,
+    /// None where nothing is settled.
+    worker: Option<Arc<Worker>>,
+    #[cfg(target_os = "linux")]
+    process: process::Process,
+}
+
+impl Metrics {
+    /// Of a node with these parts.
+    #[must_use]
+    pub fn new(
+        engine: &'static str,
+        hub: Arc<Hub>,
+        counters: Arc<Counters>,
+        worker: Option<Arc<Worker>>,
+    ) -> Self {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Node {
+            engine,
+            hub,
+            counters,
+            worker,
+            #[cfg(target_os = "linux")]
+            process: process::Process::default(),
+        }));
+        Self(registry)
+    }
+
+    /// All of it. Reads /proc, so not for a thread that serves connections.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Cannot fail: a string takes everything, and no number here exceeds an i64.
+        let _ = encode_registry(&mut text, &self.0);
+        text
+    }
+}
+
+impl Collector for Node {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut page = Page(encoder);
+        let build = [("version", env!("CARGO_PKG_VERSION")), ("engine", self.engine)];
+        page.family("chatd_build_info", "Which chatd this is.", MetricType::Gauge, [(build, 1_u64)])?;
+        page.gauge("chatd_connections", "WebSocket connections open.", self.hub.connections())?;
+        page.gauge("chatd_sessions", "Connections logged in.", self.hub.sessions())?;
+        let counted = &self.counters;
+        for (name, help, counter) in [
+            ("chatd_connections_total", "WebSocket connections accepted.", &counted.connections),
+            ("chatd_messages_total", "Messages put into a log.", &counted.messages),
+            ("chatd_deliveries_total", "Frames put into the queue of a connection.", &counted.deliveries),
+            (
+                "chatd_slow_closes_total",
+                "Connections closed because they read too slowly.",
+                &counted.slow_closes,
+            ),
+            (
+                "chatd_gap_fills_total",
+                "Messages fetched from the log because the bus had lost them.",
+                &counted.gap_fills,
+            ),
+        ] {
+            page.counter(name, help, counter.get())?;
+        }
+        if let Some(worker) = &self.worker {
+            page.settlements(&worker.counts())?;
+        }
+        #[cfg(target_os = "linux")]
+        page.process(&self.process)?;
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node").field("engine", &self.engine).finish_non_exhaustive()
+    }
+}
+
+/// What is being written.
+struct Page<'a>(DescriptorEncoder<'a>);
+
+impl Page<'_> {
+    fn counter(&mut self, name: &str, help: &str, value: impl EncodeGaugeValue) -> fmt::Result {
+        self.family(name, help, MetricType::Counter, [([], value)])
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: impl EncodeGaugeValue) -> fmt::Result {
+        self.family(name, help, MetricType::Gauge, [([], value)])
+    }
+
+    /// The library speaks OpenMetrics, where the `_total` of a counter is no part of its family's name and is added to
+    /// each sample. In the text format 0.0.4, which every scraper reads, it is; written like a gauge it comes out so.
+    fn family<const LABELS: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        kind: MetricType,
+        values: impl IntoIterator<Item = ([(&'static str, &'static str); LABELS], impl EncodeGaugeValue)>,
+    ) -> fmt::Result {
+        let mut family = self.0.encode_descriptor(name, help, None, kind)?;
+        for (labels, value) in values {
+            if LABELS == 0 {
+                family.encode_gauge(&value)?;
+            } else {
+                family.encode_family(&labels)?.encode_gauge(&value)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn settlements(&mut self, counts: &Counts) -> fmt::Result {
+        let Counts { settled, repeated, buried, lag_sum_ms, .. } = *counts;
+        let outcomes = [("settled", settled), ("repeated", repeated), ("buried", buried)];
+        self.family(
+            "chatd_settlements_total",
+            "Settlements the worker of this node took: applied, applied before, made dead letters.",
+            MetricType::Counter,
+            outcomes.map(|(outcome, count)| ([("outcome", outcome)], count)),
+        )?;
+        self.counter(
+            "chatd_settlement_lag_seconds_total",
+            "Sum over the applied settlements of the time from the grab, or the close, to the ledger.",
+            lag_sum_ms as f64 / 1e3,
+        )
+    }
+
+    #[cfg(target_os = "linux")]
+    fn process(&mut self, process: &process::Process) -> fmt::Result {
+        let Some(usage) = process.usage() else { return Ok(()) };
+        self.counter("process_cpu_seconds_total", "User and system CPU time spent.", usage.cpu_s)?;
+        self.gauge("process_resident_memory_bytes", "Resident memory.", usage.resident_bytes)?;
+        self.gauge("process_open_fds", "Open file descriptors.", usage.open_files)?;
+        self.gauge("process_max_fds", "Open file descriptors at most.", usage.max_files)?;
+        self.gauge("process_start_time_seconds", "When it started, Unix time.", usage.started_s)
+    }
+}

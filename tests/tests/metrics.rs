@@ -1,0 +1,170 @@
+//! What a scrape of a real node gets: text a Prometheus understands, with the numbers of what was done.
+//!
+//! Invariant: a counter rises by exactly what was done, and no line names a user, a room or an app.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chat_protocol::Target;
+use chat_tests::money_site::deposit;
+use chat_tests::node::Node;
+use chat_tests::raw_http::{get, request};
+use chat_tests::raw_socket::RawSocket;
+use chat_tests::talk::texts;
+use chat_tests::wait::{SOON, until};
+use regex::Regex;
+use serde_json::json;
+
+const APP: u32 = 904;
+/// Who comes and goes is told to others too; without it the deliveries are those of the messages.
+const QUIET: &[&str] = &["--presence-announce-limit", "0"];
+
+/// The samples of a scrape by name and labels.
+type Samples = BTreeMap<String, f64>;
+
+/// Every line is a sample, or the help or the type that comes once before the first sample of its family.
+fn parse(text: &str) -> Samples {
+    let head = Regex::new(r"^# (HELP|TYPE) ([a-z_]+) (.+)$").expect("a pattern");
+    let sample = Regex::new(r#"^([a-z_]+)(\{[a-z_]+="[^"\\]*"(,[a-z_]+="[^"\\]*")*\})? (\S+)$"#);
+    let sample = sample.expect("a pattern");
+    let (mut described, mut typed) = (BTreeSet::new(), BTreeMap::new());
+    let mut samples = Samples::new();
+    for line in text.lines() {
+        if let Some(found) = head.captures(line) {
+            let (name, rest) = (found[2].to_owned(), found[3].to_owned());
+            match &found[1] {
+                "HELP" => assert!(described.insert(name), "{line}: a second one"),
+                _ => assert_eq!(typed.insert(name, rest), None, "{line}: a second one"),
+            }
+            continue;
+        }
+        let found = sample.captures(line).unwrap_or_else(|| panic!("no line of the format: {line:?}"));
+        let name = &found[1];
+        assert!(described.contains(name), "{line}: without help");
+        let kind = typed.get(name).unwrap_or_else(|| panic!("{line}: without a type"));
+        assert_eq!(name.ends_with("_total"), kind == "counter", "{line}: a {kind}");
+        let value: f64 = found[4].parse().unwrap_or_else(|error| panic!("{line}: {error}"));
+        assert!(value.is_finite() && value >= 0.0, "{line}");
+        let labels = found.get(2).map_or("", |labels| labels.as_str());
+        assert_eq!(samples.insert(format!("{name}{labels}"), value), None, "{line}: a second one");
+    }
+    assert!(text.ends_with('\n'), "the last line ends too");
+    assert_eq!(described, typed.into_keys().collect());
+    samples
+}
+
+async fn scrape(node: &Node) -> Samples {
+    let answer = get(node.server(), "/metrics").await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(answer.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+    parse(&answer.body)
+}
+
+#[track_caller]
+fn assert_rose(before: &Samples, after: &Samples, name: &str, by: f64) {
+    assert_eq!((after[name] - before[name], name), (by, name), "from {} to {}", before[name], after[name]);
+}
+
+#[tokio::test]
+async fn the_counters_rise_by_what_was_done() {
+    let node = Node::ephemeral(QUIET).await;
+    let start = scrape(&node).await;
+    let [mut first, mut second, mut third] =
+        [node.login(APP, "a").await, node.login(APP, "b").await, node.login(APP, "c").await];
+    let stranger = node.connect().await;
+    for text in ["one", "two"] {
+        first.send(Target::World, text).await.expect("accepted");
+    }
+    second.send("user:c".parse().expect("a target"), "three").await.expect("accepted");
+    assert_eq!(texts(&mut second, 2).await, ["one", "two"]);
+    assert_eq!(texts(&mut third, 3).await, ["one", "two", "three"]);
+    let busy = scrape(&node).await;
+    assert_rose(&start, &busy, "chatd_connections", 4.0);
+    assert_rose(&start, &busy, "chatd_sessions", 3.0);
+    assert_rose(&start, &busy, "chatd_connections_total", 4.0);
+    assert_rose(&start, &busy, "chatd_messages_total", 3.0);
+    assert_rose(&start, &busy, "chatd_deliveries_total", 5.0);
+    drop((first, second, third, stranger));
+    until("all have gone", SOON, async || scrape(&node).await["chatd_connections"] == 0.0).await;
+    let end = scrape(&node).await;
+    assert_eq!(end["chatd_sessions"], 0.0);
+    for name in [
+        "chatd_connections_total",
+        "chatd_messages_total",
+        "chatd_slow_closes_total",
+        "chatd_gap_fills_total",
+    ] {
+        assert_rose(&busy, &end, name, 0.0);
+    }
+}
+
+#[tokio::test]
+async fn a_slow_reader_is_counted_once() {
+    let node = Node::ephemeral(&[QUIET, &["--outbox-frames", "4", "--outbox-bytes", "65536"]].concat()).await;
+    let mut slow = RawSocket::open(node.server()).await;
+    slow.login(APP, "slow").await;
+    let mut speaker = node.login(APP, "speaker").await;
+    let text = "x".repeat(16_000);
+    until("the slow reader is given up", SOON, async || {
+        speaker.send(Target::World, &text).await.expect("accepted");
+        scrape(&node).await["chatd_slow_closes_total"] > 0.0
+    })
+    .await;
+    speaker.send(Target::World, "and on").await.expect("accepted");
+    assert_eq!(scrape(&node).await["chatd_slow_closes_total"], 1.0);
+}
+
+#[tokio::test]
+async fn settlements_are_counted_where_they_are_settled() {
+    let node = Node::ephemeral(QUIET).await;
+    let http = node.http();
+    deposit(&http, APP, "giver", 1000).await;
+    let packet = json!({"appId": APP, "userId": "giver", "target": "", "total": 1000, "count": 2});
+    let created = http.call_raw("/redPacket/create", &packet).await.expect("created");
+    for user in ["reader", "giver"] {
+        let grab = json!({"appId": APP, "userId": user, "packetId": created["packetId"]});
+        assert_eq!(http.call_raw("/redPacket/grab", &grab).await.expect("a share")["outcome"], "won");
+    }
+    let count = |samples: &Samples, outcome: &str| {
+        samples[&format!("chatd_settlements_total{{outcome=\"{outcome}\"}}")]
+    };
+    until("both are settled", SOON, async || count(&scrape(&node).await, "settled") >= 2.0).await;
+    let samples = scrape(&node).await;
+    assert_eq!(["settled", "repeated", "buried"].map(|outcome| count(&samples, outcome)), [2.0, 0.0, 0.0]);
+    assert!(samples["chatd_settlement_lag_seconds_total"] < SOON.as_secs_f64());
+
+    let gateway = Node::ephemeral(&["--settle", "false"]).await;
+    let names: Vec<String> = scrape(&gateway).await.into_keys().collect();
+    assert!(!names.iter().any(|name| name.contains("settlement")), "{names:?}");
+}
+
+#[tokio::test]
+async fn the_process_says_what_it_uses() {
+    let node = Node::ephemeral(QUIET).await;
+    let before = scrape(&node).await;
+    let sessions = [node.login(APP, "a").await, node.login(APP, "b").await];
+    let after = scrape(&node).await;
+    assert_rose(&before, &after, "process_open_fds", 2.0);
+    for name in ["process_max_fds", "process_start_time_seconds"] {
+        assert_rose(&before, &after, name, 0.0);
+    }
+    assert!(after["process_max_fds"] >= after["process_open_fds"]);
+    assert!(after["process_cpu_seconds_total"] >= before["process_cpu_seconds_total"]);
+    let status = std::fs::read_to_string(format!("/proc/{}/status", node.pid())).expect("a process");
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
+    let resident: f64 = resident.trim_end_matches("kB").trim().parse().expect("a number");
+    let ratio = after["process_resident_memory_bytes"] / 1024.0 / resident;
+    assert!((0.5..2.0).contains(&ratio), "{ratio} times {resident} kB");
+    assert_eq!(after["chatd_build_info{version=\"0.1.0\",engine=\"embedded\"}"], 1.0);
+    drop(sessions);
+}
+
+#[tokio::test]
+async fn another_method_is_refused_like_an_unknown_path() {
+    let node = Node::ephemeral(&[]).await;
+    for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
+        let answer = request(node.server(), method, "/metrics", &[], &[]).await;
+        assert_eq!((answer.code(), answer.status), (1010, 404), "{method}: {answer:?}");
+    }
+    assert_eq!(get(node.server(), "/metrics/").await.code(), 1010);
+    assert_eq!(request(node.server(), "HEAD", "/metrics", &[], &[]).await.body, "");
+}
