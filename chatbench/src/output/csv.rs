@@ -26,7 +26,7 @@ const OWN: [&str; 13] = [
 /// Members of each server in a point.
 const SERVER: [&str; 5] = ["pid", "cpu_percent", "rss_kib", "files", "sockets_kib"];
 /// Members beside them, by their place.
-const BESIDE: [&str; 7] = [
+const BESIDE: [&str; 8] = [
     "redis/commands",
     "redis/clients",
     "redis/used_memory_kib",
@@ -34,6 +34,7 @@ const BESIDE: [&str; 7] = [
     "host/tcp_sockets",
     "host/tcp_memory_kib",
     "host/slab_kib",
+    "host/socket_objects_kib",
 ];
 /// More than anyone watches; a file that names more is not asked for the rest.
 const MOST_SERVERS: usize = 64;

@@ -9,6 +9,10 @@ use crate::process::Sample;
 use crate::report::series::Series;
 use crate::stage::Stage;
 
+/// The kernel counts what it keeps ready for its cores as in use: some hundred objects that fewer connections than these
+/// cannot be told from.
+const FEWEST_TO_TELL: u64 = 500;
+
 /// CPU and memory.
 #[derive(Debug, Serialize)]
 pub struct Processes {
@@ -24,7 +28,9 @@ pub struct Processes {
     pub server_cpu_us_per_delivery: Option<f64>,
     /// Memory that the connections added to the servers, for each one.
     pub server_kib_per_connection: Option<f64>,
-    /// Memory of the kernel's objects that the connections added to this host, for each one; both ends if both are here.
+    /// Memory of the kernel's objects in use that the connections added to this host, for each one: socket, inode, file,
+    /// directory entry and place in an epoll, without buffers; both ends if both are here. Other sockets that were opened
+    /// or closed meanwhile count as well. Null for too few connections to tell, and where the kernel does not let read it.
     pub kernel_kib_per_connection: Option<f64>,
     /// Commands of Redis for each accepted message.
     pub redis_commands_per_message: Option<f64>,
@@ -107,8 +113,11 @@ impl Processes {
         self.server_kib_per_connection =
             self.server_growth(connections).map(|bytes| hundredths(bytes / 1024.0));
         let connected = series.points.iter().rfind(|point| point.phase != "close" && point.clients > 0);
-        if let (Some(point), true) = (connected, connections > 0) {
-            let grown = point.host.slab_kib as f64 - series.host_before.slab_kib as f64;
+        let objects = connected.and_then(|point| point.host.socket_objects_kib);
+        if let (Some(before), Some(now)) = (series.host_before.socket_objects_kib, objects)
+            && connections >= FEWEST_TO_TELL
+        {
+            let grown = now as f64 - before as f64;
             self.kernel_kib_per_connection = Some(hundredths(grown / connections as f64));
         }
         let working = series.points.iter().filter(|point| ["measure", "drain"].contains(&point.phase));

@@ -89,4 +89,6 @@ pub struct HostPoint {
     pub tcp_memory_kib: u64,
     /// Memory of the kernel's objects, sockets among them.
     pub slab_kib: u64,
+    /// Of these, what sockets in use take; null where the kernel does not let read it.
+    pub socket_objects_kib: Option<u64>,
 }

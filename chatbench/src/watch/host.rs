@@ -1,6 +1,7 @@
 //! What the kernel of this host holds for connections.
 
 use crate::report::series::HostPoint;
+use crate::watch::slab;
 
 /// Now; zeroes where the kernel does not say.
 pub fn now() -> HostPoint {
@@ -11,6 +12,7 @@ pub fn now() -> HostPoint {
         tcp_sockets: word_after(&sockets, "TCP:", "inuse"),
         tcp_memory_kib: word_after(&sockets, "TCP:", "mem") * page_kib,
         slab_kib: word_after(&memory, "Slab:", "Slab:"),
+        socket_objects_kib: slab::sockets_kib(),
     }
 }
 

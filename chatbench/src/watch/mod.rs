@@ -5,6 +5,7 @@
 pub mod found;
 mod host;
 mod redis;
+mod slab;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
