@@ -135,7 +135,7 @@ impl Taker {
     /// The look that the first point is compared with.
     async fn begin(&mut self) {
         self.own = self.pulse().await.own;
-        self.series.host_before = self.watch.look(Duration::ZERO, 0).await.host;
+        self.series.host_before = self.watch.look(Duration::ZERO).await.host;
     }
 
     async fn pulse(&mut self) -> Pulse {
@@ -151,7 +151,7 @@ impl Taker {
         let since = now - self.last;
         self.last = now;
         let pulse = self.pulse().await;
-        let sight = self.watch.look(since, pulse.clients).await;
+        let sight = self.watch.look(since).await;
         let offered = self.sources.iter().filter_map(Source::offered).reduce(|sum, more| sum + more);
         let offered = offered.map(|offered| {
             let before = std::mem::replace(&mut self.offered, offered);

@@ -63,7 +63,8 @@ pub struct ServerPoint {
     pub rss_kib: u64,
     /// Open files.
     pub files: u64,
-    /// Bytes that wait in the kernel's queues of its connections; null when there are too many to ask for.
+    /// Bytes that wait in the kernel's queues of its connections; null in the intervals that did not ask, for that would
+    /// have taken more than a hundredth of a core.
     pub sockets_kib: Option<u64>,
 }
 

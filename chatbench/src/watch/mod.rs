@@ -4,6 +4,7 @@
 
 pub mod found;
 mod host;
+mod queues;
 mod redis;
 mod slab;
 
@@ -14,16 +15,14 @@ use procfs::process::Process;
 
 use crate::process::{self, Sample};
 use crate::report::series::{HostPoint, RedisPoint, ServerPoint};
+use queues::Queues;
 pub use redis::{Address, Redis};
-
-/// More connections than this are not asked one by one what waits in their queues: the kernel lists them all.
-const MOST_QUEUES: u64 = 5_000;
 
 /// What to look at.
 #[derive(Debug)]
 pub struct Watch {
     pids: Vec<i32>,
-    ports: Vec<u16>,
+    queues: Queues,
     redis: Option<Redis>,
     before: BTreeMap<i32, Sample>,
     redis_before: Option<redis::Info>,
@@ -43,26 +42,30 @@ pub struct Sight {
 impl Watch {
     /// Looks at these processes, which listen on these ports, and at this Redis.
     pub fn new(pids: &[i32], ports: Vec<u16>, redis: Option<Redis>) -> Self {
-        Self { pids: pids.to_vec(), ports, redis, before: BTreeMap::new(), redis_before: None }
+        // What several servers have in their queues together is not told apart.
+        let queues = Queues::new(if pids.len() == 1 { ports } else { Vec::new() });
+        Self { pids: pids.to_vec(), queues, redis, before: BTreeMap::new(), redis_before: None }
     }
 
     /// Looks; `since` the last time.
-    pub async fn look(&mut self, since: Duration, clients: u64) -> Sight {
-        let queued = (clients <= MOST_QUEUES).then(|| found::queued_bytes(&self.ports)).flatten();
+    pub async fn look(&mut self, since: Duration) -> Sight {
         let mut servers = Vec::with_capacity(self.pids.len());
         for &pid in &self.pids {
             let Ok(now) = process::sample(pid) else { continue };
             let files = Process::new(pid).and_then(|process| process.fd_count()).unwrap_or(0);
             let before = self.before.insert(pid, now);
-            // What several servers have in their queues together is not told apart.
-            let queued = queued.filter(|_| self.pids.len() == 1);
             servers.push(ServerPoint {
                 pid,
                 cpu_percent: before.map(|before| percent(now.cpu_us.saturating_sub(before.cpu_us), since)),
                 rss_kib: now.rss_bytes / 1024,
                 files: files as u64,
-                sockets_kib: queued.map(|bytes| bytes.div_ceil(1024)),
+                sockets_kib: None,
             });
+        }
+        // It may take a while, and the CPU time is that of the moment before.
+        let queued = self.queues.look().await;
+        for server in &mut servers {
+            server.sockets_kib = queued.map(|bytes| bytes.div_ceil(1024));
         }
         let redis = match &mut self.redis {
             Some(redis) => redis.info().await,
