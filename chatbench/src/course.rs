@@ -134,14 +134,14 @@ async fn idle(
     let times = conductor::Times { start, measure: start, duration: time };
     let trouble = Conductor::start(Arc::clone(&stage.flow), crowd.present().to_vec(), stage.seed, times);
     stage.interrupt.within(until(start_ns)).await;
-    let before = process::samples(&stage.common.pid).ok();
+    let before = stage.servers.look().await;
     effort.own[1] = process::own()?;
     let probe = Probe::start(Arc::clone(&stage.flow));
     let begun = now_ns();
     traffic::hold(stage, "idle", until(start_ns) + time, lockstep).await?;
     effort.measured_ns = now_ns().saturating_sub(begun);
     effort.own[2] = process::own()?;
-    effort.servers = process::observed(&stage.common.pid, before);
+    effort.servers = stage.servers.look_again(before).await;
     effort.probe = probe.end().await;
     trouble.end();
     await_returns(stage).await;

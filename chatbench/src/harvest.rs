@@ -10,9 +10,10 @@ use crate::client::sender::Sender;
 use crate::hdr;
 use crate::ledger::Receipts;
 use crate::opening::Opening;
-use crate::process::{Observed, Sample};
+use crate::process::Sample;
 use crate::pulse::Pulse;
 use crate::recorder::histogram;
+use crate::watch::servers::Observed;
 
 /// See the file's head.
 #[derive(Debug, Serialize, Deserialize)]
@@ -54,7 +55,7 @@ pub struct Effort {
     pub probe_after: Histogram<u64>,
     /// The generator before the first connection, at the start of the measured part, and after it.
     pub own: [Sample; 3],
-    /// The watched processes at the last two moments.
+    /// The watched servers at the last two moments.
     #[serde(skip)]
     pub servers: Observed,
     /// From the start of the measured part to the last send, in nanoseconds.

@@ -56,14 +56,6 @@ pub fn samples(pids: &[i32]) -> Result<Vec<Sample>, Failure> {
     pids.iter().map(|&pid| sample(pid)).collect()
 }
 
-/// The samples of several processes at two moments; `None` when one of them ended before the second.
-pub type Observed = Option<[Vec<Sample>; 2]>;
-
-/// Adds the second moment to the first.
-pub fn observed(pids: &[i32], first: Option<Vec<Sample>>) -> Observed {
-    Some([first?, samples(pids).ok()?])
-}
-
 /// The sample of this process.
 ///
 /// # Errors

@@ -21,7 +21,8 @@ use crate::process::{self, Sample};
 use crate::progress::Progress;
 use crate::report::series::Series;
 use crate::sampler::{Phase, Sampler, Source};
-use crate::watch::{Redis, Watch, found};
+use crate::watch::servers::{Looked, Servers};
+use crate::watch::{Redis, Watch};
 
 /// Longest wait for an HTTP answer.
 const HTTP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -51,8 +52,10 @@ pub struct Stage {
     pub state: Option<StateResponse>,
     /// The generator before the first connection.
     pub own: Sample,
-    /// The watched processes before the first connection.
-    pub servers: Vec<Sample>,
+    /// The watched servers.
+    pub servers: Servers,
+    /// The same before the first connection.
+    pub servers_before: Looked,
     door: Arc<Door>,
     phase: Phase,
     sampler: Option<Sampler>,
@@ -71,10 +74,8 @@ impl Stage {
         interrupt: Interrupt,
     ) -> Result<Self, Failure> {
         let mut stage = Self::of_worker(scenario, common, identity, flow, interrupt).await?;
-        if stage.common.pid.is_empty() {
-            stage.common.pid = found::listeners(&stage.door.loopback_ports());
-        }
-        stage.servers = process::samples(&stage.common.pid)?;
+        stage.servers = Servers::find(&stage.common, &stage.door.entrances)?;
+        stage.servers_before = stage.servers.look().await;
         stage.state = match stage.http(0).call::<State>(&StateRequest {}).await {
             Ok(state) => Some(state),
             Err(error @ Error::Unreachable { .. }) => {
@@ -120,7 +121,8 @@ impl Stage {
             started_ms: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX),
             state: None,
             own: process::own()?,
-            servers: Vec::new(),
+            servers: Servers::default(),
+            servers_before: Ok(Vec::new()),
             common: common.clone(),
             door: Arc::new(door),
             phase: Phase::new(),
@@ -131,7 +133,7 @@ impl Stage {
     /// Begins the time series, of the clients of these sources.
     pub fn watch(&mut self, sources: Vec<Source>) {
         let redis = self.common.redis.clone().map(Redis::new);
-        let watch = Watch::new(&self.common.pid, self.door.loopback_ports(), redis);
+        let watch = Watch::new(self.servers.clone(), self.door.loopback_ports(), redis);
         self.sampler = Some(Sampler::start(sources, watch, self.phase.clone()));
     }
 

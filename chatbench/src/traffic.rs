@@ -60,7 +60,7 @@ pub async fn drive(
     hold(stage, "warm-up", start + args.warmup, lockstep).await?;
     let probe = Probe::start(Arc::clone(&flow));
     effort.own[1] = process::own()?;
-    let before = process::samples(&stage.common.pid).ok();
+    let before = stage.servers.look().await;
     hold(stage, "measure", start + args.warmup + args.time(), lockstep).await?;
     effort.sending_ns = now_ns().saturating_sub(measure_ns);
     if !args.closed && !stage.interrupt.came() {
@@ -76,7 +76,7 @@ pub async fn drive(
     flow.deadline_ns.store(deadline_ns, Relaxed);
     effort.measured_ns = deadline_ns.saturating_sub(measure_ns);
     effort.own[2] = process::own()?;
-    effort.servers = process::observed(&stage.common.pid, before);
+    effort.servers = stage.servers.look_again(before).await;
     effort.probe = probe.end().await;
     Ok(())
 }

@@ -168,3 +168,31 @@ async fn another_method_is_refused_like_an_unknown_path() {
     assert_eq!(get(node.server(), "/metrics/").await.code(), 1010);
     assert_eq!(request(node.server(), "HEAD", "/metrics", &[], &[]).await.body, "");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_load_generator_reads_there_what_the_kernel_says() {
+    let node = Node::ephemeral(QUIET).await;
+    let folder = tempfile::tempdir().expect("a directory");
+    let mut rows = Vec::new();
+    for source in ["metrics", "pid"] {
+        let file = folder.path().join(format!("{source}.json"));
+        let line = format!(
+            "chatbench idle --clients 20 --duration 1s --resources {source} --server {}",
+            node.server()
+        );
+        let mut args: Vec<_> = line.split(' ').map(std::ffi::OsString::from).collect();
+        args.extend(["--out".into(), file.clone().into()]);
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let code = chatbench::run_until(args, &mut out, &mut err, std::future::pending()).await;
+        assert_eq!(code, 0, "{}", String::from_utf8_lossy(&out));
+        let result: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(file).expect("a result")).expect("JSON");
+        let server = result["processes"]["servers"][0].clone();
+        assert_eq!(server["source"], source);
+        rows.push(server["rss_after_bytes"].as_f64().expect("its memory"));
+        let points = result["series"]["points"].as_array().expect("points").iter();
+        let files: Vec<_> = points.map(|point| point["servers"][0]["files"].as_u64()).collect();
+        assert!(files.iter().all(Option::is_some), "{files:?}");
+    }
+    assert!((0.5..2.0).contains(&(rows[0] / rows[1])), "{rows:?}");
+}

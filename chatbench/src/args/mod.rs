@@ -23,6 +23,7 @@ use crate::sources::Sources;
 use crate::threshold::Threshold;
 use crate::units;
 use crate::watch::Address;
+use crate::watch::servers::Resources;
 pub use churn::ChurnArgs;
 pub use idle::IdleArgs;
 use redpacket::RedPacketArgs;
@@ -119,6 +120,9 @@ pub struct CommonArgs {
     /// the loopback addresses of --server
     #[arg(long, visible_alias = "server-pid")]
     pub pid: Vec<i32>,
+    /// Where the CPU and memory of the servers are read
+    #[arg(long, value_enum, default_value = "auto")]
+    pub resources: Resources,
     /// Redis to watch: its commands, memory and CPU go into the time series
     #[arg(long, value_name = "redis://HOST:PORT")]
     pub redis: Option<Address>,
@@ -272,6 +276,9 @@ impl Scenario {
         if self.common().heartbeat < Duration::from_millis(100) {
             return usage("--heartbeat: must be at least 100ms");
         }
+        if self.common().resources == Resources::Metrics && !self.common().pid.is_empty() {
+            return usage("--pid: with --resources metrics no process is looked at; leave one of them out");
+        }
         save::check_names(&self.common().out)?;
         if self.is_single() && self.common().workers > Some(1) {
             return usage(&format!("--workers: {} runs in one process; leave the option out", self.name()));
@@ -330,6 +337,7 @@ mod tests {
         for line in [
             "chatbench unicast --clients 10 --senders 3",
             "chatbench idle --heartbeat 1ms",
+            "chatbench idle --pid 1 --resources metrics",
             "chatbench broadcast --out result.xlsx",
             "chatbench broadcast --duration 0s",
             "chatbench broadcast --chaos jitter --chaos avalanche",

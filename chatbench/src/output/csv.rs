@@ -24,7 +24,7 @@ const OWN: [&str; 13] = [
     "generator_delay_max_us",
 ];
 /// Members of each server in a point.
-const SERVER: [&str; 5] = ["pid", "cpu_percent", "rss_kib", "files", "sockets_kib"];
+const SERVER: [&str; 6] = ["pid", "server", "cpu_percent", "rss_kib", "files", "sockets_kib"];
 /// Members beside them, by their place.
 const BESIDE: [&str; 8] = [
     "redis/commands",

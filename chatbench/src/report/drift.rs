@@ -31,9 +31,10 @@ impl Drift {
         if points.len() < FEWEST {
             return None;
         }
-        let servers = |of: fn(&crate::report::series::ServerPoint) -> u64| {
+        let servers = |of: fn(&crate::report::series::ServerPoint) -> Option<u64>| {
             slope(&points, |point| {
-                (!point.servers.is_empty()).then(|| point.servers.iter().map(of).sum::<u64>() as f64)
+                let sum = point.servers.iter().map(of).sum::<Option<u64>>()?;
+                (!point.servers.is_empty()).then_some(sum as f64)
             })
         };
         let quarter = points.len() / 4;
@@ -103,10 +104,11 @@ mod tests {
             generator_rss_kib: None,
             generator_delay_max_us: 0,
             servers: vec![ServerPoint {
-                pid: 1,
+                pid: Some(1),
+                server: None,
                 cpu_percent: None,
-                rss_kib: 1000 + 2 * second,
-                files: 9,
+                rss_kib: Some(1000 + 2 * second),
+                files: Some(9),
                 sockets_kib: None,
             }],
             redis: None,

@@ -210,7 +210,7 @@ fn costs(out: &mut String, processes: &Processes) {
     for server in &processes.servers {
         // Several servers share the deliveries, so the quotient belongs to them together.
         let per = processes.server_cpu_us_per_delivery.filter(|_| processes.servers.len() == 1);
-        line(out, "server", &format!("process {}: {}", server.pid, usage(server, per)));
+        line(out, "server", &format!("{}: {}", server.name(), usage(server, per)));
     }
     if let (Some(us), true) = (processes.server_cpu_us_per_delivery, processes.servers.len() > 1) {
         line(out, "", &format!("all servers: {us:.2} µs per delivery"));

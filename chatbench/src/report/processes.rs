@@ -22,7 +22,7 @@ pub struct Processes {
     pub generator: Usage,
     /// Processes of the generator.
     pub generator_processes: u32,
-    /// The processes of `--pid`.
+    /// The watched servers; none when one of them could not be read each time.
     pub servers: Vec<Usage>,
     /// CPU time of the servers for each delivery.
     pub server_cpu_us_per_delivery: Option<f64>,
@@ -36,13 +36,21 @@ pub struct Processes {
     pub redis_commands_per_message: Option<f64>,
     /// CPU time of the generator for each delivery.
     pub generator_cpu_us_per_delivery: Option<f64>,
+    /// Why there are no servers, in words.
+    #[serde(skip)]
+    pub missing: Option<String>,
 }
 
 /// One process.
 #[derive(Debug, Serialize)]
 pub struct Usage {
-    /// Its id.
-    pub pid: i64,
+    /// Where it was read: `pid` (from the kernel) or `metrics` (from what it says there).
+    pub source: &'static str,
+    /// Its id, when it was read by that.
+    pub pid: Option<i64>,
+    /// Its address, when it was read there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
     /// User and system time while observed.
     pub cpu_us: u64,
     /// The same as a share of one core.
@@ -58,42 +66,30 @@ pub struct Usage {
 impl Processes {
     /// From the samples at the start and the end of the observation.
     ///
-    /// Servers of which one ended meanwhile are left out: half a sum would look like a small one.
+    /// Servers of which one could not be read are left out: half a sum would look like a small one.
     pub fn new(stage: &Stage, effort: &Effort) -> Self {
-        let (own, observed_ns) = (&effort.own, effort.measured_ns);
-        let usage = |pid: i64, before: &Sample, from: &Sample, to: &Sample| {
-            let cpu_us = to.cpu_us.saturating_sub(from.cpu_us);
-            let percent = cpu_us as f64 * 100_000.0 / observed_ns.max(1) as f64;
-            Usage {
-                pid,
-                cpu_us,
-                cpu_percent: (percent * 100.0).round() / 100.0,
-                rss_before_bytes: before.rss_bytes,
-                rss_connected_bytes: from.rss_bytes,
-                rss_after_bytes: to.rss_bytes,
-            }
+        let observed_ns = effort.measured_ns;
+        let (servers, missing) = match servers(stage, effort) {
+            Ok(servers) => (servers, None),
+            Err(why) => (Vec::new(), Some(format!("{why}: the CPU and memory of the servers are unknown"))),
         };
-        let [from, to] = effort.servers.clone().unwrap_or_default();
-        let looks = stage.servers.iter().zip(&from).zip(&to).zip(&stage.common.pid);
         Self {
             observed_ms: observed_ns / 1_000_000,
-            generator: usage(i64::from(std::process::id()), &own[0], &own[1], &own[2]),
+            generator: Usage {
+                source: "pid",
+                pid: Some(i64::from(std::process::id())),
+                server: None,
+                ..Usage::of(&effort.own, observed_ns)
+            },
             generator_processes: effort.processes,
-            servers: looks
-                .map(|(((before, from), to), pid)| usage(i64::from(*pid), before, from, to))
-                .collect(),
+            servers,
             server_cpu_us_per_delivery: None,
             server_kib_per_connection: None,
             kernel_kib_per_connection: None,
             redis_commands_per_message: None,
             generator_cpu_us_per_delivery: None,
+            missing,
         }
-    }
-
-    /// What is missing, in words.
-    pub fn missing(&self, stage: &Stage) -> Option<&'static str> {
-        let gone = self.servers.is_empty() && !stage.common.pid.is_empty();
-        gone.then_some("a process of --pid ended during the run: its CPU and memory are unknown")
     }
 
     /// Divides the CPU time by a number of deliveries.
@@ -139,6 +135,45 @@ impl Processes {
     pub fn server_growth(&self, connections: u64) -> Option<f64> {
         growth(&self.servers, connections)
     }
+}
+
+impl Usage {
+    /// From the samples before the first connection, at the start of the observation and at its end.
+    fn of([before, from, to]: &[Sample; 3], observed_ns: u64) -> Self {
+        let cpu_us = to.cpu_us.saturating_sub(from.cpu_us);
+        let percent = cpu_us as f64 * 100_000.0 / observed_ns.max(1) as f64;
+        Self {
+            source: "pid",
+            pid: None,
+            server: None,
+            cpu_us,
+            cpu_percent: (percent * 100.0).round() / 100.0,
+            rss_before_bytes: before.rss_bytes,
+            rss_connected_bytes: from.rss_bytes,
+            rss_after_bytes: to.rss_bytes,
+        }
+    }
+
+    /// For a reader.
+    pub fn name(&self) -> String {
+        match (&self.server, self.pid) {
+            (Some(server), _) => server.clone(),
+            (None, pid) => format!("process {}", pid.unwrap_or_default()),
+        }
+    }
+}
+
+fn servers(stage: &Stage, effort: &Effort) -> Result<Vec<Usage>, String> {
+    let Some([from, to]) = effort.servers.clone().transpose()? else { return Ok(Vec::new()) };
+    let before = stage.servers_before.clone()?;
+    let looks = stage.servers.iter().zip(before).zip(from.iter().zip(&to));
+    let usage = looks.map(|((server, before), (from, to))| Usage {
+        source: server.source(),
+        pid: server.pid().map(i64::from),
+        server: server.address(),
+        ..Usage::of(&[before.sample, from.sample, to.sample], effort.measured_ns)
+    });
+    Ok(usage.collect())
 }
 
 fn growth(processes: &[Usage], connections: u64) -> Option<f64> {

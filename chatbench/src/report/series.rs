@@ -44,7 +44,7 @@ pub struct Point {
     pub generator_rss_kib: Option<u64>,
     /// Longest delay of the generator's probe.
     pub generator_delay_max_us: u64,
-    /// The watched processes.
+    /// The watched servers, always in the same order.
     pub servers: Vec<ServerPoint>,
     /// Redis, when it is watched and answers.
     pub redis: Option<RedisPoint>,
@@ -52,17 +52,20 @@ pub struct Point {
     pub host: HostPoint,
 }
 
-/// One watched process.
+/// One watched server; null is what could not be read.
 #[derive(Debug, Clone, Serialize)]
 pub struct ServerPoint {
-    /// Its id.
-    pub pid: i32,
-    /// CPU as a share of one core.
+    /// Its process id, when it is watched by that.
+    pub pid: Option<i32>,
+    /// Its address, when it is watched by what it says at `/metrics`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+    /// CPU as a share of one core, since it was last read.
     pub cpu_percent: Option<f64>,
     /// Resident memory.
-    pub rss_kib: u64,
+    pub rss_kib: Option<u64>,
     /// Open files.
-    pub files: u64,
+    pub files: Option<u64>,
     /// Bytes that wait in the kernel's queues of its connections; null in the intervals that did not ask, for that would
     /// have taken more than a hundredth of a core.
     pub sockets_kib: Option<u64>,

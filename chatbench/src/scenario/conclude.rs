@@ -91,7 +91,7 @@ fn add_idle(report: &mut Report, stage: &Stage, harvest: Harvest, allow_disconne
         generator_bytes_per_client: processes.own_growth(connections),
         server_bytes_per_connection: processes.server_growth(connections),
     });
-    let notes = harvest.unsettled.into_iter().chain(processes.missing(stage).map(str::to_owned));
+    let notes = harvest.unsettled.into_iter().chain(processes.missing.clone());
     notes.for_each(|note| report.judgement.add(Verdict::Pass, note));
     report.processes = Some(processes);
     judge_connections(report, allow_disconnects, &ledger);
@@ -158,7 +158,7 @@ pub fn add_closed(report: &mut Report, stage: &Stage, args: &TrafficArgs, closed
     let rates = Rates::new(&ledger, &effort, flow, offered_per_s);
     let mut processes = Processes::new(stage, &effort);
     processes.per_delivery(ledger.measured.delivered);
-    for note in unsettled.into_iter().chain(processes.missing(stage).map(str::to_owned)) {
+    for note in unsettled.into_iter().chain(processes.missing.clone()) {
         report.judgement.add(Verdict::Pass, note);
     }
     report.add_times(times);

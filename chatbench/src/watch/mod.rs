@@ -1,37 +1,39 @@
 //! The processes around a run, looked at again and again: servers, Redis, the kernel.
 //!
-//! Invariant: looking never fails a run; what cannot be read is left out of the point.
+//! Invariant: looking never fails a run; what cannot be read is unknown in the point.
 
-pub mod found;
+mod exporter;
+mod found;
 mod host;
 mod queues;
 mod redis;
+pub mod servers;
 mod slab;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use procfs::process::Process;
+use tokio::time::Instant;
 
-use crate::process::{self, Sample};
 use crate::report::series::{HostPoint, RedisPoint, ServerPoint};
 use queues::Queues;
 pub use redis::{Address, Redis};
+use servers::{Seen, Server, Servers};
 
 /// What to look at.
 #[derive(Debug)]
 pub struct Watch {
-    pids: Vec<i32>,
+    servers: Servers,
     queues: Queues,
     redis: Option<Redis>,
-    before: BTreeMap<i32, Sample>,
+    /// When each server was last seen, and how.
+    before: Vec<Option<(Instant, Seen)>>,
     redis_before: Option<redis::Info>,
 }
 
 /// What was seen in one look.
 #[derive(Debug)]
 pub struct Sight {
-    /// The servers that could be read.
+    /// The servers, in their order.
     pub servers: Vec<ServerPoint>,
     /// Redis.
     pub redis: Option<RedisPoint>,
@@ -40,37 +42,43 @@ pub struct Sight {
 }
 
 impl Watch {
-    /// Looks at these processes, which listen on these ports, and at this Redis.
-    pub fn new(pids: &[i32], ports: Vec<u16>, redis: Option<Redis>) -> Self {
-        // What several servers have in their queues together is not told apart.
-        let queues = Queues::new(if pids.len() == 1 { ports } else { Vec::new() });
-        Self { pids: pids.to_vec(), queues, redis, before: BTreeMap::new(), redis_before: None }
+    /// Looks at these servers, whose processes on this host listen on these ports, and at this Redis.
+    pub fn new(servers: Servers, ports: Vec<u16>, redis: Option<Redis>) -> Self {
+        // What several servers have in their queues together is not told apart, nor what the other end has from them.
+        let is_one = matches!(servers.iter().collect::<Vec<_>>()[..], [Server::Process(_)]);
+        let queues = Queues::new(if is_one { ports } else { Vec::new() });
+        Self { before: vec![None; servers.iter().count()], servers, queues, redis, redis_before: None }
     }
 
     /// Looks; `since` the last time.
     pub async fn look(&mut self, since: Duration) -> Sight {
-        let mut servers = Vec::with_capacity(self.pids.len());
-        for &pid in &self.pids {
-            let Ok(now) = process::sample(pid) else { continue };
-            let files = Process::new(pid).and_then(|process| process.fd_count()).unwrap_or(0);
-            let before = self.before.insert(pid, now);
-            servers.push(ServerPoint {
-                pid,
-                cpu_percent: before.map(|before| percent(now.cpu_us.saturating_sub(before.cpu_us), since)),
-                rss_kib: now.rss_bytes / 1024,
-                files: files as u64,
-                sockets_kib: None,
-            });
-        }
+        let told = async {
+            match &mut self.redis {
+                Some(redis) => redis.info().await,
+                None => None,
+            }
+        };
+        let (seen, redis) = tokio::join!(self.servers.look_each(), told);
+        let now = Instant::now();
         // It may take a while, and the CPU time is that of the moment before.
         let queued = self.queues.look().await;
-        for server in &mut servers {
-            server.sockets_kib = queued.map(|bytes| bytes.div_ceil(1024));
-        }
-        let redis = match &mut self.redis {
-            Some(redis) => redis.info().await,
-            None => None,
-        };
+        let servers = seen.into_iter().zip(&mut self.before).zip(self.servers.iter());
+        let servers = servers.map(|((seen, before), server)| {
+            let seen = seen.ok();
+            let cpu_percent = seen
+                .zip(*before)
+                .and_then(|(seen, (then, before))| Some(percent(seen.cpu_us_since(&before)?, now - then)));
+            *before = seen.map(|seen| (now, seen)).or(*before);
+            ServerPoint {
+                pid: server.pid(),
+                server: server.address(),
+                cpu_percent,
+                rss_kib: seen.map(|seen| seen.sample.rss_bytes / 1024),
+                files: seen.map(|seen| seen.files),
+                sockets_kib: queued.map(|bytes| bytes.div_ceil(1024)),
+            }
+        });
+        let servers = servers.collect();
         let before = std::mem::replace(&mut self.redis_before, redis);
         let redis = redis.zip(before).map(|(now, before)| RedisPoint {
             // One of them was the question itself.

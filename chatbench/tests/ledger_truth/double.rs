@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
+use crate::exporter::{self, Says};
 use crate::vault::{Cheat, Vault};
 
 /// What to do wrong. A receiver is the number at the end of its name; an offset counts from 1.
@@ -69,6 +70,8 @@ pub enum Fault {
     Delay(Duration),
     /// Close this connection on its first heartbeat.
     CloseOnHeartbeat { receiver: u32, code: u16 },
+    /// Tell of the process at `/metrics`; without it there is no such path.
+    Metrics(Says),
     /// Cheat with money.
     Money(Cheat),
 }
@@ -107,6 +110,8 @@ pub struct World {
     pub closes: u64,
     /// Log-ins without an answer.
     pub ignored: u64,
+    /// How often it told of itself.
+    pub scrapes: u64,
 }
 
 /// What the connections share.
@@ -157,9 +162,13 @@ fn entered(user: &str) -> Message {
 }
 
 async fn serve(tcp: TcpStream, world: Shared) {
-    let mut start = [0; 5];
+    let mut start = [0; 12];
     while tcp.peek(&mut start).await.is_ok_and(|read| read > 0 && read < start.len()) {}
-    if &start == b"POST " { crate::post::serve(tcp, &world).await } else { converse(tcp, world).await }
+    match &start {
+        b"GET /metrics" => exporter::serve(tcp, &world).await,
+        [b'P', b'O', b'S', b'T', ..] => crate::post::serve(tcp, &world).await,
+        _ => converse(tcp, world).await,
+    }
 }
 
 async fn converse(tcp: TcpStream, world: Shared) {

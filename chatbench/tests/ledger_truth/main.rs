@@ -9,6 +9,7 @@ mod chaos;
 mod double;
 mod entry;
 mod exits;
+mod exporter;
 mod gate;
 mod loads;
 mod money;

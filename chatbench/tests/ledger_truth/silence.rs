@@ -69,7 +69,7 @@ async fn a_watched_process_that_ends_costs_its_numbers_and_not_the_report() {
     let ran = bench_until(&format!("{} --pid {pid}", broadcast()), &[], ended).await;
     ran.assert_nothing_broke();
     assert_eq!(ran.json["processes"]["servers"], serde_json::json!([]));
-    assert!(ran.out.contains("--pid ended during the run"), "{}", ran.out);
+    assert!(ran.out.contains(&format!("process {pid} ended during the run")), "{}", ran.out);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

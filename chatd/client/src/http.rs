@@ -81,6 +81,23 @@ impl Http {
         Ok((status, body))
     }
 
+    /// As [`Http::get`], without a query; a body of more than `most` bytes is not read to its end.
+    ///
+    /// # Errors
+    /// As [`Http::get`], or [`Error::NotChatd`] when the body is larger.
+    pub async fn get_at_most(&self, path: &str, most: usize) -> Result<(u16, String), Error> {
+        let sent = self.client.get(self.server.url(path)).send().await;
+        let mut response = sent.map_err(|error| self.transport_error(&error))?;
+        let (status, mut body) = (response.status().as_u16(), Vec::new());
+        while let Some(piece) = response.chunk().await.map_err(|error| self.transport_error(&error))? {
+            if body.len() + piece.len() > most {
+                return Err(self.not_chatd(format!("HTTP status {status}, more than {most} bytes")));
+            }
+            body.extend_from_slice(&piece);
+        }
+        Ok((status, String::from_utf8_lossy(&body).into_owned()))
+    }
+
     fn not_chatd(&self, cause: impl ToString) -> Error {
         Error::NotChatd { server: self.server.to_string(), cause: cause.to_string() }
     }

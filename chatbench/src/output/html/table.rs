@@ -136,9 +136,7 @@ fn counted(value: &Value) -> String {
 /// CPU and memory of the processes.
 pub fn costs(result: &Value) -> String {
     let servers = list(result, "/processes/servers").iter();
-    let mut all: Vec<(String, &Value)> = servers
-        .map(|server| (format!("server, process {}", count(server, "/pid").unwrap_or(0)), server))
-        .collect();
+    let mut all: Vec<(String, &Value)> = servers.map(|server| (server_name(server), server)).collect();
     all.extend(result.pointer("/processes/generator").map(|usage| ("generator".to_owned(), usage)));
     let rows: Vec<Vec<String>> = all
         .into_iter()
@@ -173,6 +171,14 @@ pub fn costs(result: &Value) -> String {
     }
     let head = ["process", "CPU", "of a core", "memory before", "connected", "after"];
     part("Costs", &[table(&head, &rows), pairs(&per)].concat())
+}
+
+fn server_name(server: &Value) -> String {
+    match (text_of(server, "/server"), count(server, "/pid")) {
+        ("", Some(pid)) => format!("server, process {pid}"),
+        ("", None) => "server".to_owned(),
+        (address, _) => format!("server {address}, as it says"),
+    }
 }
 
 /// Environment and options as they took effect.

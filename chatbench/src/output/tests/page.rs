@@ -40,6 +40,17 @@ fn named(text: &str) -> Value {
 }
 
 #[test]
+fn a_server_is_named_by_how_it_was_watched() {
+    let mut result = named(REAL);
+    assert!(html::text(&findings(result.clone())).contains("server, process 4597"));
+    let server = &mut result["processes"]["servers"][0];
+    (server["source"], server["pid"], server["server"]) = (json!("metrics"), Value::Null, json!("h:8080"));
+    let page = html::text(&findings(result));
+    assert_is_a_page(&page);
+    assert!(page.contains("server h:8080, as it says") && !page.contains("process 4597"), "{page}");
+}
+
+#[test]
 fn a_page_shows_what_the_run_found() {
     let mut findings = findings(named(REAL));
     findings.comparison = Some(comparison());

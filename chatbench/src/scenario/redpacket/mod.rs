@@ -102,7 +102,7 @@ async fn offer(stage: &Stage, args: &RedPacketArgs) -> Result<Vec<Packet>, Failu
 /// Releases the clients and waits until they are through.
 async fn watch(stage: &Stage, claimants: Claimants) -> Result<Seen, Failure> {
     stage.begin("grab", u64::from(stage.flow.plan.receivers));
-    let before = (process::own()?, process::samples(&stage.common.pid).ok());
+    let before = (process::own()?, stage.servers.look().await);
     let probe = Probe::start(Arc::clone(&stage.flow));
     let start_ns = now_ns() + nanos(RUN_UP);
     stage.flow.start_ns.store(start_ns, Relaxed);
@@ -111,7 +111,7 @@ async fn watch(stage: &Stage, claimants: Claimants) -> Result<Seen, Failure> {
     claimants.release(start_ns);
     let (records, lines) = claimants.finish(stage).await;
     let observed_ns = now_ns().saturating_sub(start_ns);
-    let servers = process::observed(&stage.common.pid, before.1);
+    let servers = stage.servers.look_again(before.1).await;
     Ok(Seen {
         start_ns,
         records,
@@ -165,8 +165,8 @@ async fn conclude(
     }
     judge(&mut report, args, &result, &seen, rest);
     let processes = Processes::new(stage, &seen.effort);
-    if let Some(missing) = processes.missing(stage) {
-        report.judgement.add(Verdict::Pass, missing);
+    if let Some(missing) = &processes.missing {
+        report.judgement.add(Verdict::Pass, missing.clone());
     }
     report.processes = Some(processes);
     report.add_red_packets(result, times);
