@@ -28,10 +28,13 @@ const CONCURRENT: usize = 128;
 const CONCURRENT_AT_RATE: usize = 4096;
 /// Longest wait for the server to have told all of the log-ins.
 const SETTLING: Duration = Duration::from_secs(60);
-/// How long the server may take to answer a close.
+/// Closes under way at once.
+const CLOSES: u64 = 256;
+/// How long the server may go without answering any close, and how long the operator waits who wants to stop.
 const FAREWELL: Duration = Duration::from_secs(3);
-/// Connections told to close before the others get a turn.
-const CLOSE_AT_ONCE: usize = 200;
+/// How long all closes together may take.
+const FAREWELL_OF_ALL: Duration = Duration::from_secs(60);
+const TICK: Duration = Duration::from_millis(2);
 
 /// The open connections.
 #[derive(Debug)]
@@ -96,24 +99,15 @@ impl Crowd {
             };
             let Ok(permit) = permit else { break };
             let client = Client::new(Arc::clone(flow), Arc::clone(control), Arc::clone(door), *number);
-            tasks.push(tokio::spawn(enter(client, place, permit, report.clone())));
+            tasks.push(tokio::spawn(enter(client, place, permit, report.clone(), interrupt.clone())));
             while let Ok(attempt) = reports.try_recv() {
                 note(attempt);
             }
         }
         drop(report);
-        loop {
-            tokio::select! {
-                biased;
-                attempt = reports.recv() => match attempt {
-                    Some(attempt) => note(attempt),
-                    None => break,
-                },
-                // Who is still on the way in stays outside.
-                () = interrupt.wait() => break,
-            }
+        while let Some(attempt) = reports.recv().await {
+            note(attempt);
         }
-        tasks.iter().zip(&is_in).filter(|(_, is_in)| !**is_in).for_each(|(task, _)| task.abort());
         opening.wall = start.elapsed();
         let (present, missing): (Vec<_>, Vec<_>) = controls.iter().cloned().zip(is_in).partition(|it| it.1);
         let present: Vec<_> = present.into_iter().map(|(control, _)| control).collect();
@@ -152,20 +146,12 @@ impl Crowd {
         })
     }
 
-    /// Closes all connections in order and collects their ledgers.
-    pub async fn close(self, progress: &Progress) -> Farewell {
-        self.heartbeats.abort();
-        for (position, (_, control)) in self.controls.iter().enumerate() {
-            control.stop();
-            if position % CLOSE_AT_ONCE == CLOSE_AT_ONCE - 1 {
-                tokio::task::yield_now().await;
-            }
-        }
-        let deadline = Instant::now() + FAREWELL;
-        while self.flow.live.load(Relaxed) > 0 && Instant::now() < deadline {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+    /// Closes all connections in order and collects their ledgers. Nothing that comes from now on is in them.
+    pub async fn close(self, progress: &Progress, interrupt: &Interrupt) -> Farewell {
+        self.flow.over.store(true, Relaxed);
+        self.part(progress, interrupt).await;
         let unanswered_closes = self.flow.live.load(Relaxed);
+        self.heartbeats.abort();
         for (_, control) in &self.controls {
             control.abort();
         }
@@ -174,22 +160,62 @@ impl Crowd {
             let Some(mut outcome) = task.await.ok().flatten() else { continue };
             senders.extend(outcome.sender.take());
             outcomes.push(outcome);
-            progress.at(outcomes.len() as u64, "");
         }
         Farewell { outcomes, senders, unanswered_closes, heartbeats: self.heartbeats_sent.load(Relaxed) }
     }
+
+    /// Tells the clients to close, only so many at once while the server answers, and waits for the answers.
+    async fn part(&self, progress: &Progress, interrupt: &Interrupt) {
+        let open = self.controls.iter().zip(&self.tasks).filter(|(_, task)| !task.is_finished());
+        let open: Vec<&Control> = open.map(|((_, control), _)| &**control).collect();
+        let count = open.len() as u64;
+        let (mut untold, mut closed) = (open.into_iter(), 0);
+        let limit = Instant::now() + FAREWELL_OF_ALL;
+        let (mut patience, mut end) = (Instant::now() + FAREWELL, None);
+        loop {
+            let (now, live) = (Instant::now(), self.flow.live.load(Relaxed));
+            if live == 0 || end.is_some_and(|end| now >= end) {
+                break;
+            }
+            let now_closed = count.saturating_sub(live);
+            if now_closed > closed {
+                closed = now_closed;
+                patience = now + FAREWELL;
+                progress.at(closed, "");
+            }
+            if end.is_none() && (interrupt.came() || now >= patience.min(limit)) {
+                // Who was not told yet has a chance to be answered too.
+                let in_vain = untold.len() == 0 && !interrupt.came();
+                end = Some(if in_vain { now } else { now + FAREWELL });
+            }
+            let told = count - untold.len() as u64;
+            let room = if end.is_some() { count } else { (closed + CLOSES).saturating_sub(told) };
+            // Both are at most the number of clients, a u32.
+            untold.by_ref().take(room as usize).for_each(Control::stop);
+            tokio::time::sleep(TICK).await;
+        }
+    }
 }
 
-/// Lets a client in, says what became of it, and lets it run.
+/// Lets a client in, says what became of it, and lets it run. Who is still on the way in when the operator stops stays
+/// outside.
 async fn enter(
     mut client: Client,
     place: usize,
     permit: OwnedSemaphorePermit,
     report: mpsc::Sender<Attempt>,
+    mut interrupt: Interrupt,
 ) -> Option<Outcome> {
     // In a box, so that what entering needs is not kept for the life of the connection.
-    let entered = Box::pin(client.enter()).await;
-    drop(permit);
+    let entering = Box::pin(async {
+        tokio::select! {
+            biased;
+            entered = client.enter() => Some(entered),
+            () = interrupt.wait() => None,
+        }
+    });
+    let entered = entering.await?;
+    drop((permit, interrupt));
     let is_in = entered.is_ok();
     let _ = report.send((place, entered)).await;
     drop(report);

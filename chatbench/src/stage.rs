@@ -152,7 +152,7 @@ impl Stage {
     /// Closes all connections.
     pub async fn close(&self, crowd: Crowd) -> Farewell {
         self.begin("close", u64::from(self.flow.plan.connections()));
-        crowd.close(&self.progress).await
+        crowd.close(&self.progress, &self.interrupt).await
     }
 
     /// A part of the run begins that ends at `total`.

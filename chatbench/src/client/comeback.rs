@@ -3,6 +3,8 @@
 //! Invariant: it holds memory only while a client is away, and it ends when the run does.
 
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -34,11 +36,14 @@ impl Client {
     /// Brings the client back in, not before `floor_ns`, at the next server, and again until it is in. False when the
     /// run ended before that.
     pub async fn come_back(&mut self, floor_ns: u64) -> bool {
-        let control = std::sync::Arc::clone(&self.control);
+        let (control, flow) = (Arc::clone(&self.control), Arc::clone(&self.flow));
         let mut returning = pin!(self.try_until_in(floor_ns));
         std::future::poll_fn(|cx| {
             control.register(cx.waker());
-            if control.stopped() { Poll::Ready(false) } else { returning.as_mut().poll(cx).map(|()| true) }
+            if control.stopped() || flow.over.load(Relaxed) {
+                return Poll::Ready(false);
+            }
+            returning.as_mut().poll(cx).map(|()| true)
         })
         .await
     }

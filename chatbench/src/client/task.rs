@@ -172,7 +172,12 @@ impl Client {
             // The answer to a close frame, if it can be written at once.
             let _ = socket.poll_flush(cx);
         }
-        polled.map(|end| if self.closing { Ending::Own } else { Ending::Server(end) })
+        polled.map(|end| if self.is_over() { Ending::Own } else { Ending::Server(end) })
+    }
+
+    /// Whether nothing counts any more, because the client closes or is about to be told so.
+    pub(super) fn is_over(&self) -> bool {
+        self.closing || self.flow.over.load(Relaxed)
     }
 
     /// Shows signs of life and reads nothing. At the end of the run it reads and throws away what piled up, to learn
@@ -215,13 +220,14 @@ impl Client {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
-        let Self { socket: Some(socket), receiver, sender, flow, closing, .. } = self else {
+        let is_over = self.is_over();
+        let Self { socket: Some(socket), receiver, sender, flow, .. } = self else {
             return Poll::Pending;
         };
         // One look at the clock serves all frames of one read.
         let mut now = 0;
         socket.poll_texts(cx, |text| {
-            if *closing {
+            if is_over {
                 return;
             }
             if now == 0 {

@@ -10,6 +10,7 @@ mod double;
 mod entry;
 mod exits;
 mod exporter;
+mod fault;
 mod gate;
 mod loads;
 mod money;
