@@ -138,12 +138,16 @@ async fn idle(
     effort.own[1] = process::own()?;
     let probe = Probe::start(Arc::clone(&stage.flow));
     let begun = now_ns();
+    // Nobody sends, so a run whose connections are all gone is over.
+    lockstep.end_sending();
     traffic::hold(stage, "idle", until(start_ns) + time, lockstep).await?;
+    trouble.end();
     effort.measured_ns = now_ns().saturating_sub(begun);
     effort.own[2] = process::own()?;
     effort.servers = stage.servers.look_again(before).await;
     effort.probe = probe.end().await;
-    trouble.end();
+    // Who was cut just now needs a turn to notice.
+    tokio::time::sleep(TICK).await;
     await_returns(stage).await;
     Ok(())
 }

@@ -96,7 +96,7 @@ pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     builder.enable_all().build()
 }
 
-/// Runs one command line, program name first. Ctrl-C ends the run early, with a report.
+/// Runs one command line, program name first. Ctrl-C ends the run early, with a report; the second one at once, without.
 ///
 /// The summary goes to `out`, everything else to `err`. Gives the exit code: 0 pass, 1 could not run, 2 usage,
 /// 96 run invalid, 97 an invariant broke, 98 regressed, 99 a threshold failed, 130 interrupted.
@@ -109,6 +109,12 @@ pub async fn run<A: Into<OsString> + Clone>(
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
+        tokio::spawn(async {
+            // Whoever asks twice does not want to wait for the report either.
+            if tokio::signal::ctrl_c().await.is_ok() {
+                std::process::exit(130);
+            }
+        });
     })
     .await
 }

@@ -28,7 +28,7 @@ pub struct Phase(Arc<Mutex<&'static str>>);
 /// A running sampler.
 #[derive(Debug)]
 pub struct Sampler {
-    task: JoinHandle<Series>,
+    task: Option<JoinHandle<Series>>,
     over: Arc<Notify>,
 }
 
@@ -121,13 +121,25 @@ impl Sampler {
             }
             taker.series
         });
-        Self { task, over }
+        Self { task: Some(task), over }
     }
 
     /// Ends it and gives what it saw.
-    pub async fn end(self) -> Series {
+    pub async fn end(mut self) -> Series {
         self.over.notify_one();
-        self.task.await.unwrap_or_default()
+        match self.task.take() {
+            Some(task) => task.await.unwrap_or_default(),
+            None => Series::default(),
+        }
+    }
+}
+
+impl Drop for Sampler {
+    fn drop(&mut self) {
+        // A run that failed has no end; what it looked at, and its workers, would be held for ever.
+        if let Some(task) = &self.task {
+            task.abort();
+        }
     }
 }
 

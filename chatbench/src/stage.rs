@@ -62,7 +62,7 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Checks the surroundings and begins to watch the servers on this host.
+    /// Checks the surroundings and begins to watch the servers; as [`Stage::of_worker`].
     ///
     /// # Errors
     /// [`Failure`] with the next step.
@@ -71,9 +71,10 @@ impl Stage {
         common: &CommonArgs,
         identity: &Identity,
         flow: Flow,
+        connections: u64,
         interrupt: Interrupt,
     ) -> Result<Self, Failure> {
-        let mut stage = Self::of_worker(scenario, common, identity, flow, interrupt).await?;
+        let mut stage = Self::of_worker(scenario, common, identity, flow, connections, interrupt).await?;
         stage.servers = Servers::find(&stage.common, &stage.door.entrances)?;
         stage.servers_before = stage.servers.look().await;
         stage.state = match stage.http(0).call::<State>(&StateRequest {}).await {
@@ -88,7 +89,8 @@ impl Stage {
         Ok(stage)
     }
 
-    /// Checks what a worker needs: room for its connections. The rest is for the conductor.
+    /// Checks what a worker needs: room for its connections. The rest is for the conductor. The whole run, with all its
+    /// kinds of messages, has so many `connections`.
     ///
     /// # Errors
     /// [`Failure`] with the next step.
@@ -97,11 +99,12 @@ impl Stage {
         common: &CommonArgs,
         identity: &Identity,
         flow: Flow,
+        connections: u64,
         interrupt: Interrupt,
     ) -> Result<Self, Failure> {
         let open_files = limits::open_files_for(u64::from(flow.share.count(&flow.plan)))?;
         let mut door = crowd::door(&common.server).await?;
-        door.choose_sources(common.source_ips.as_ref(), u64::from(flow.plan.connections()));
+        door.choose_sources(common.source_ips.as_ref(), connections);
         let connected = common.server.iter().map(|server| Http::new(server.clone(), HTTP_TIMEOUT));
         let https: Vec<Http> = connected
             .collect::<Result<_, _>>()

@@ -100,7 +100,8 @@ pub async fn hold(
         }
         let flow = &stage.flow;
         let standing = lockstep.standing(flow).await?;
-        if standing.live == 0 && standing.sending == 0 {
+        // A worker does not know whether others go on.
+        if standing.live == 0 && standing.sending == 0 && !matches!(lockstep, Lockstep::Worker(_)) {
             return Ok(());
         }
         stage.progress.at_time(begun.elapsed(), || {

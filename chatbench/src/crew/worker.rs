@@ -185,16 +185,17 @@ async fn work(job: &Job, desk: &Arc<Desk>) -> Result<(), Failure> {
     let waiter = Arc::clone(desk);
     let interrupt = Interrupt::on(async move { waiter.interrupted.notified().await });
     let kinds = scenario::kinds(scenario, &job.identity);
-    let (mut stages, mut connections) = (Vec::with_capacity(kinds.len()), 0);
-    for kind in &kinds {
-        let mut flow = kind.flow()?;
+    let flows = kinds.iter().map(scenario::Kind::flow).collect::<Result<Vec<_>, _>>()?;
+    let all = scenario::connections(&flows);
+    let (mut stages, mut own) = (Vec::with_capacity(kinds.len()), 0);
+    for (kind, mut flow) in kinds.iter().zip(flows) {
         flow.share = Share::of(&flow.plan, job.part, job.parts);
-        connections += u64::from(flow.share.count(&flow.plan));
-        let common = kind.scenario.common();
-        let stage = Stage::of_worker(scenario.name(), common, &kind.identity, flow, interrupt.clone());
+        own += u64::from(flow.share.count(&flow.plan));
+        let (common, identity) = (kind.scenario.common(), &kind.identity);
+        let stage = Stage::of_worker(scenario.name(), common, identity, flow, all, interrupt.clone());
         stages.push(stage.await?);
     }
-    limits::open_files_for(connections)?;
+    limits::open_files_for(own)?;
     let _ = desk.flows.set(stages.iter().map(|stage| Arc::clone(&stage.flow)).collect());
     let locksteps = desk.links.iter().map(|link| Lockstep::Worker(Arc::clone(link)));
     let harvests = course::run_all(&mut stages, &kinds, locksteps).await?;

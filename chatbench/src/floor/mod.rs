@@ -17,6 +17,7 @@ use crate::interrupt::Interrupt;
 use crate::recorder::histogram;
 use crate::report::result::Report;
 use crate::scenario::run;
+use crate::watch::servers::Resources;
 
 /// What a relay makes of the same run.
 #[derive(Debug, Serialize)]
@@ -108,7 +109,7 @@ fn bare(scenario: &Scenario, relay: &Relay) -> Result<Scenario, Failure> {
     traffic.duration /= 2;
     let common = bare.common_mut();
     common.server = vec![relay.server.clone()];
-    common.pid = Vec::new();
+    (common.pid, common.resources) = (Vec::new(), Resources::Auto);
     common.redis = None;
     common.thresholds = Vec::new();
     (common.quiet, common.floor) = (true, false);

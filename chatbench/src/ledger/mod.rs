@@ -23,6 +23,9 @@ use books::Books;
 use paths::Paths;
 use times::{Censored, Times};
 
+/// What an expected delivery is that never came.
+pub const LOST: &str = "lost";
+
 /// One part of the run: the warm-up or what is measured.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
@@ -159,7 +162,7 @@ impl Ledger {
     /// Everything that must not happen, with how often it did.
     pub fn breaches(&self) -> Vec<(&'static str, u64)> {
         let counts = [
-            ("lost", self.total(|line| line.lost)),
+            (LOST, self.total(|line| line.lost)),
             ("duplicated", self.total(|line| line.duplicated)),
             ("reordered", self.total(|line| line.reordered)),
             ("delivered to the wrong connection", self.stray),

@@ -7,7 +7,7 @@ use crate::chaos::journal::Journal;
 use crate::failure::Failure;
 use crate::harvest::{Effort, Harvest};
 use crate::ledger::times::Times;
-use crate::ledger::{self, Ledger};
+use crate::ledger::{self, LOST, Ledger};
 use crate::opening::Opening;
 use crate::report::books::{Books, Rates};
 use crate::report::processes::Processes;
@@ -169,6 +169,10 @@ pub fn add_closed(report: &mut Report, stage: &Stage, args: &TrafficArgs, closed
 
 fn judge(report: &mut Report, args: &TrafficArgs, ledger: &Ledger) {
     for (what, count) in ledger.breaches() {
+        // Nobody waited for what was on its way when the run was stopped.
+        if report.partial && what == LOST {
+            continue;
+        }
         report.judgement.add(Verdict::InvariantBroken, format!("{} deliveries {what}", count_text(count)));
     }
     judge_connections(report, args.allow_disconnects, ledger);
@@ -182,7 +186,7 @@ fn judge_connections(report: &mut Report, allow_disconnects: bool, ledger: &Ledg
     if !allow_disconnects && !troubled && ledger.closed_by_server() > 0 {
         judgement.add(Verdict::InvariantBroken, closed);
     }
-    if !allow_disconnects && troubled && ledger.absent > 0 {
+    if !allow_disconnects && troubled && !report.partial && ledger.absent > 0 {
         let absent = count_text(ledger.absent);
         judgement.add(Verdict::InvariantBroken, format!("{absent} clients were not back at the end"));
     }

@@ -49,10 +49,12 @@ fn scenarios(args: &MixedArgs) -> [Scenario; 3] {
     let kind = |clients: u32, share: f64| {
         let mut traffic: TrafficArgs = args.traffic.clone();
         (traffic.common.clients, traffic.rate, traffic.senders) = (Some(clients.max(1)), rate * share, None);
+        // As many come and leave as there are clients of this kind.
+        let of_all = f64::from(clients.max(1)) / f64::from(all);
+        traffic.common.connect_rate = traffic.common.connect_rate.map(|rate| rate * of_all);
         for chaos in &mut traffic.chaos {
             if let Chaos::Churn { rate, .. } = chaos {
-                // As many leave as there are clients of this kind.
-                *rate *= f64::from(clients.max(1)) / f64::from(all);
+                *rate *= of_all;
             }
         }
         traffic
@@ -103,6 +105,7 @@ pub async fn conclude(
     (report.connections.unanswered_closes, report.connections.heartbeats) = (unanswered_closes, heartbeats);
     add_closed(&mut report, stage, &args.traffic, closed);
     report.options.clients = parts.iter().map(|part| part.clients).sum();
+    report.options.connect_rate_per_s = args.traffic.common.connect_rate;
     if let Some(traffic) = &mut report.options.traffic {
         traffic.senders = senders;
         traffic.chaos = args.traffic.trouble()?.words();

@@ -44,6 +44,11 @@ impl Kind {
     }
 }
 
+/// Connections of all kinds together.
+pub fn connections(flows: &[Flow]) -> u64 {
+    flows.iter().map(|flow| u64::from(flow.plan.connections())).sum()
+}
+
 /// The kinds of messages of a run.
 pub fn kinds(scenario: &Scenario, identity: &Identity) -> Vec<Kind> {
     match scenario {

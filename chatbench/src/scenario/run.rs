@@ -16,7 +16,7 @@ use crate::lockstep::{Lockstep, Together};
 use crate::plan::Shape;
 use crate::report::result::Report;
 use crate::sampler::Source;
-use crate::scenario::{Kind, conclude, group, kinds, mixed};
+use crate::scenario::{Kind, conclude, connections, group, kinds, mixed};
 use crate::share::Share;
 use crate::stage::Stage;
 
@@ -64,12 +64,14 @@ async fn prepare(
     interrupt: &Interrupt,
 ) -> Result<Vec<Stage>, Failure> {
     let mut stages = Vec::with_capacity(kinds.len());
+    let connections = connections(&flows);
     for (kind, mut flow) in kinds.iter().zip(flows) {
         if with_workers {
             flow.share = Share::none();
         }
         let (common, identity) = (kind.scenario.common(), &kind.identity);
-        stages.push(Stage::prepare(scenario.name(), common, identity, flow, interrupt.clone()).await?);
+        let stage = Stage::prepare(scenario.name(), common, identity, flow, connections, interrupt.clone());
+        stages.push(stage.await?);
     }
     Ok(stages)
 }

@@ -15,8 +15,9 @@ const PATH: &str = "/metrics";
 const PATIENCE: Duration = Duration::from_millis(500);
 /// More than any server says.
 const MOST_BYTES: usize = 1024 * 1024;
-/// Larger values are none of a process.
+/// Larger values are none of a process: bytes, and seconds of CPU time.
 const MOST: f64 = 1e15;
+const MOST_CPU_S: f64 = 1e9;
 
 /// See the file's head.
 #[derive(Debug, Clone)]
@@ -54,9 +55,10 @@ impl Exporter {
 
 fn read(text: &str) -> Option<Seen> {
     let (memory, files) = (sample(text, "process_resident_memory_bytes")?, sample(text, "process_open_fds")?);
-    let cpu_us = (sample(text, "process_cpu_seconds_total")? * 1e6).round() as u64;
+    let cpu_s = sample(text, "process_cpu_seconds_total").filter(|seconds| *seconds <= MOST_CPU_S)?;
+    let cpu_us = (cpu_s * 1e6).round() as u64;
     let started_ms = sample(text, "process_start_time_seconds").map(|seconds| (seconds * 1e3) as u64);
-    Some(Seen { sample: Sample { cpu_us, rss_bytes: memory as u64 }, files: files as u64, started_ms })
+    Some(Seen { sample: Sample { cpu_us, rss_bytes: memory as u64 }, files: Some(files as u64), started_ms })
 }
 
 /// The first sample of this name, whatever its labels.
@@ -88,7 +90,7 @@ mod tests {
     fn a_process_is_read_from_the_text() {
         let seen = Seen {
             sample: Sample { cpu_us: 12_345_678, rss_bytes: 2_097_152 },
-            files: 7,
+            files: Some(7),
             started_ms: Some(1_700_000_000_250),
         };
         assert_eq!(read(TEXT), Some(seen));
@@ -99,7 +101,7 @@ mod tests {
     #[test]
     fn what_is_no_number_of_a_process_is_none() {
         for (value, other) in
-            [("12.345678", "NaN"), ("12.345678", "-1"), ("12.345678", "+Inf"), ("12.345678", "1e300")]
+            [("12.345678", "NaN"), ("12.345678", "-1"), ("12.345678", "+Inf"), ("12.345678", "1e10")]
         {
             assert_eq!(read(&TEXT.replace(value, other)), None, "{other}");
         }

@@ -45,7 +45,8 @@ impl Watch {
     /// Looks at these servers, whose processes on this host listen on these ports, and at this Redis.
     pub fn new(servers: Servers, ports: Vec<u16>, redis: Option<Redis>) -> Self {
         // What several servers have in their queues together is not told apart, nor what the other end has from them.
-        let is_one = matches!(servers.iter().collect::<Vec<_>>()[..], [Server::Process(_)]);
+        let is_one =
+            ports.len() == 1 && matches!(servers.iter().collect::<Vec<_>>()[..], [Server::Process(_)]);
         let queues = Queues::new(if is_one { ports } else { Vec::new() });
         Self { before: vec![None; servers.iter().count()], servers, queues, redis, redis_before: None }
     }
@@ -74,7 +75,7 @@ impl Watch {
                 server: server.address(),
                 cpu_percent,
                 rss_kib: seen.map(|seen| seen.sample.rss_bytes / 1024),
-                files: seen.map(|seen| seen.files),
+                files: seen.and_then(|seen| seen.files),
                 sockets_kib: queued.map(|bytes| bytes.div_ceil(1024)),
             }
         });

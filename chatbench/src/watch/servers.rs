@@ -34,6 +34,8 @@ pub enum Server {
     Process(i32),
     /// One that tells of itself.
     Exporter(Exporter),
+    /// One of which nobody tells.
+    Unknown(chat_client::Server),
 }
 
 /// A server at one moment.
@@ -41,8 +43,8 @@ pub enum Server {
 pub struct Seen {
     /// CPU time and memory.
     pub sample: Sample,
-    /// Open files.
-    pub files: u64,
+    /// Open files; none where the kernel does not tell them of another user's process.
+    pub files: Option<u64>,
     /// Tells a server from the one that was there before it.
     pub started_ms: Option<u64>,
 }
@@ -76,14 +78,15 @@ impl Servers {
         };
         let pids: BTreeSet<i32> = by_port.iter().map(|(_, pid)| *pid).collect();
         let mut servers: Vec<Server> = pids.into_iter().map(Server::Process).collect();
-        if common.resources != Resources::Pid {
-            for (entrance, server) in entrances.iter().zip(&common.server) {
-                let port = entrance.address.port();
-                let is_found =
-                    entrance.address.ip().is_loopback() && by_port.iter().any(|(at, _)| *at == port);
-                if !is_found {
-                    servers.push(Server::Exporter(Exporter::new(server)?));
-                }
+        for (entrance, server) in entrances.iter().zip(&common.server) {
+            let port = entrance.address.port();
+            let is_found = entrance.address.ip().is_loopback() && by_port.iter().any(|(at, _)| *at == port);
+            if !is_found {
+                // Without this one the others would be half a sum.
+                servers.push(match common.resources {
+                    Resources::Pid => Server::Unknown(server.clone()),
+                    Resources::Auto | Resources::Metrics => Server::Exporter(Exporter::new(server)?),
+                });
             }
         }
         Ok(Self(servers))
@@ -122,19 +125,21 @@ impl Server {
     async fn look(&self) -> Result<Seen, String> {
         match self {
             Server::Process(pid) => {
-                let read = || Some((process::sample(*pid).ok()?, Process::new(*pid).ok()?.fd_count().ok()?));
-                let (sample, files) = read().ok_or_else(|| format!("process {pid} ended during the run"))?;
+                let sample =
+                    process::sample(*pid).map_err(|_| format!("process {pid} ended during the run"))?;
+                let files = Process::new(*pid).and_then(|process| process.fd_count());
                 // The kernel gives the id to another process only after a long while.
-                Ok(Seen { sample, files: files as u64, started_ms: None })
+                Ok(Seen { sample, files: files.ok().map(|files| files as u64), started_ms: None })
             }
             Server::Exporter(exporter) => exporter.look().await,
+            Server::Unknown(server) => Err(format!("no process on this host was found for {server}")),
         }
     }
 
     /// How its numbers were got.
     pub fn source(&self) -> &'static str {
         match self {
-            Server::Process(_) => "pid",
+            Server::Process(_) | Server::Unknown(_) => "pid",
             Server::Exporter(_) => "metrics",
         }
     }
@@ -143,7 +148,7 @@ impl Server {
     pub fn pid(&self) -> Option<i32> {
         match self {
             Server::Process(pid) => Some(*pid),
-            Server::Exporter(_) => None,
+            Server::Exporter(_) | Server::Unknown(_) => None,
         }
     }
 
@@ -152,6 +157,7 @@ impl Server {
         match self {
             Server::Process(_) => None,
             Server::Exporter(exporter) => Some(exporter.server().to_string()),
+            Server::Unknown(server) => Some(server.to_string()),
         }
     }
 }
@@ -161,18 +167,19 @@ impl fmt::Display for Server {
         match self {
             Server::Process(pid) => write!(f, "process {pid}"),
             Server::Exporter(exporter) => exporter.server().fmt(f),
+            Server::Unknown(server) => server.fmt(f),
         }
     }
 }
 
 impl Seen {
-    /// Whether it is the same process as at another moment.
-    pub fn is_same(&self, other: &Seen) -> bool {
-        self.started_ms == other.started_ms
+    /// Whether it is the same process as at an earlier moment, as far as it tells.
+    pub fn is_same(&self, before: &Seen) -> bool {
+        self.started_ms == before.started_ms && self.sample.cpu_us >= before.sample.cpu_us
     }
 
     /// The CPU time since another moment; none when it was started anew in between.
     pub fn cpu_us_since(&self, before: &Seen) -> Option<u64> {
-        self.is_same(before).then(|| self.sample.cpu_us.saturating_sub(before.sample.cpu_us))
+        self.is_same(before).then(|| self.sample.cpu_us - before.sample.cpu_us)
     }
 }

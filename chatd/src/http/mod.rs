@@ -73,8 +73,16 @@ async fn ready(State(edge): State<Edge>) -> Response {
 }
 
 async fn scrape(State(edge): State<Edge>) -> Response {
+    let Some(turn) = edge.metrics.turn() else {
+        return refuse(&Refusal::new(Code::TooManyRequests, "other scrapes are under way"));
+    };
     // It may read for a while where many files are open, and the threads of the runtime are for the connections.
-    match tokio::task::spawn_blocking(move || edge.metrics.text()).await {
+    let scraped = tokio::task::spawn_blocking(move || {
+        let text = edge.metrics.text();
+        drop(turn);
+        text
+    });
+    match scraped.await {
         Ok(text) => {
             ([(CONTENT_TYPE, metrics::CONTENT_TYPE), (CACHE_CONTROL, "no-store")], text).into_response()
         }

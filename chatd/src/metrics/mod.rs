@@ -14,6 +14,7 @@ use prometheus_client::encoding::text::encode_registry;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::counters::Counters;
 use crate::hub::Hub;
@@ -22,9 +23,15 @@ use crate::money::settlement::worker::{Counts, Worker};
 /// Media type of the text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
+/// Scrapes at once: each takes a thread that others wait for too.
+const AT_ONCE: usize = 2;
+
 /// See the file's head.
 #[derive(Debug)]
-pub struct Metrics(Registry);
+pub struct Metrics {
+    registry: Registry,
+    turns: Arc<Semaphore>,
+}
 
 struct Node {
     engine: &'static str,
@@ -54,7 +61,13 @@ impl Metrics {
             #[cfg(target_os = "linux")]
             process: process::Process::default(),
         }));
-        Self(registry)
+        Self { registry, turns: Arc::new(Semaphore::new(AT_ONCE)) }
+    }
+
+    /// The right to one scrape; none while others are under way.
+    #[must_use]
+    pub fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        self.turns.clone().try_acquire_owned().ok()
     }
 
     /// All of it. Reads /proc, so not for a thread that serves connections.
@@ -62,7 +75,7 @@ impl Metrics {
     pub fn text(&self) -> String {
         let mut text = String::new();
         // Cannot fail: a string takes everything, and no number here exceeds an i64.
-        let _ = encode_registry(&mut text, &self.0);
+        let _ = encode_registry(&mut text, &self.registry);
         text
     }
 }

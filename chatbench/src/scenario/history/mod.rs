@@ -90,7 +90,8 @@ pub async fn run(args: &HistoryArgs, interrupt: Interrupt) -> Result<Report, Fai
     let mut flow = silent_flow(&args.common, &identity);
     flow.plan.payload = Payload::new(&flow.plan.run, args.payload, identity.seed);
     let readers = flow.plan.receivers;
-    let mut stage = Stage::prepare("history", &args.common, &identity, flow, interrupt).await?;
+    let connections = u64::from(flow.plan.connections());
+    let mut stage = Stage::prepare("history", &args.common, &identity, flow, connections, interrupt).await?;
     stage.watch(vec![Source::own(Arc::clone(&stage.flow))]);
     let mut room = Room {
         flow: Arc::clone(&stage.flow),

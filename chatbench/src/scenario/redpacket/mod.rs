@@ -68,7 +68,9 @@ struct Seen {
 pub async fn run(args: &RedPacketArgs, interrupt: Interrupt) -> Result<Report, Failure> {
     let identity = Identity::new(&args.common);
     let flow = silent_flow(&args.common, &identity);
-    let mut stage = Stage::prepare("redpacket", &args.common, &identity, flow, interrupt).await?;
+    let connections = u64::from(flow.plan.connections());
+    let mut stage =
+        Stage::prepare("redpacket", &args.common, &identity, flow, connections, interrupt).await?;
     stage.watch(vec![Source::own(Arc::clone(&stage.flow))]);
     let layout = Layout {
         agenda: Agenda::new(args),
