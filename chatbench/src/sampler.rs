@@ -18,7 +18,8 @@ use crate::report::series::{Point, Series};
 use crate::watch::{Watch, percent};
 
 const INTERVAL: Duration = Duration::from_secs(1);
-/// What is left at the end is a point of its own when it is at least this long.
+/// What is left at the end is a point of its own when it is at least this long, or something was counted in it. A share of
+/// the CPU says nothing below.
 const SHORTEST: Duration = Duration::from_millis(50);
 
 /// Where a run is, for all who tell of it.
@@ -112,13 +113,11 @@ impl Sampler {
             taker.begin().await;
             loop {
                 tokio::select! {
-                    _ = ticks.tick() => taker.take().await,
+                    _ = ticks.tick() => taker.take(Duration::ZERO).await,
                     () = ended.notified() => break,
                 }
             }
-            if taker.last.elapsed() >= SHORTEST {
-                taker.take().await;
-            }
+            taker.take(SHORTEST).await;
             taker.series
         });
         Self { task: Some(task), over }
@@ -144,10 +143,11 @@ impl Drop for Sampler {
 }
 
 impl Taker {
-    /// The look that the first point is compared with.
+    /// The look that the first point is compared with. Nobody is asked who answers late: the connections do not wait for
+    /// it, and workers that were just started have used no CPU.
     async fn begin(&mut self) {
-        self.own = self.pulse().await.own;
-        self.series.host_before = self.watch.look(Duration::ZERO).await.host;
+        self.own = process::own().ok();
+        self.series.host_before = self.watch.look(Duration::ZERO, false).await.host;
     }
 
     async fn pulse(&mut self) -> Pulse {
@@ -158,18 +158,24 @@ impl Taker {
         sum
     }
 
-    async fn take(&mut self) {
+    async fn take(&mut self, shortest: Duration) {
         let now = Instant::now();
         let since = now - self.last;
-        self.last = now;
         let pulse = self.pulse().await;
-        let sight = self.watch.look(since).await;
+        if since < shortest && pulse.sent + pulse.accepted + pulse.delivered == 0 {
+            return;
+        }
+        self.last = now;
+        let is_calm = !["connect", "close"].contains(&self.phase.now());
+        let mut sight = self.watch.look(since, is_calm).await;
         let offered = self.sources.iter().filter_map(Source::offered).reduce(|sum, more| sum + more);
         let offered = offered.map(|offered| {
             let before = std::mem::replace(&mut self.offered, offered);
             offered.saturating_sub(before)
         });
-        let own = self.own.zip(pulse.own);
+        let is_short = since < SHORTEST;
+        sight.servers.iter_mut().filter(|_| is_short).for_each(|server| server.cpu_percent = None);
+        let own = self.own.zip(pulse.own).filter(|_| !is_short);
         let cpu = own.map(|(before, now)| percent(now.cpu_us.saturating_sub(before.cpu_us), since));
         self.own = pulse.own.or(self.own);
         let Pulse { clients, sent, accepted, delivered, response, delay_max_us, own } = pulse;

@@ -51,8 +51,9 @@ impl Watch {
         Self { before: vec![None; servers.iter().count()], servers, queues, redis, redis_before: None }
     }
 
-    /// Looks; `since` the last time.
-    pub async fn look(&mut self, since: Duration) -> Sight {
+    /// Looks; `since` the last time. `is_calm`: no connections come and go in great numbers.
+    pub async fn look(&mut self, since: Duration, is_calm: bool) -> Sight {
+        let host = host::now();
         let told = async {
             match &mut self.redis {
                 Some(redis) => redis.info().await,
@@ -61,8 +62,9 @@ impl Watch {
         };
         let (seen, redis) = tokio::join!(self.servers.look_each(), told);
         let now = Instant::now();
-        // It may take a while, and the CPU time is that of the moment before.
-        let queued = self.queues.look().await;
+        // It may take a while, and the CPU time is that of the moment before. Who walks through the table of sockets works
+        // off what reaches them meanwhile, which would make the pause behind a look long for nothing.
+        let queued = if is_calm { self.queues.look().await } else { None };
         let servers = seen.into_iter().zip(&mut self.before).zip(self.servers.iter());
         let servers = servers.map(|((seen, before), server)| {
             let seen = seen.ok();
@@ -88,7 +90,7 @@ impl Watch {
             used_memory_kib: now.used_memory / 1024,
             cpu_percent: Some(percent(now.cpu_us.saturating_sub(before.cpu_us), since)),
         });
-        Sight { servers, redis, host: host::now() }
+        Sight { servers, redis, host }
     }
 }
 
