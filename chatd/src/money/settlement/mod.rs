@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use super::Cents;
 
 /// Settlements that are carried or applied at once.
-pub(super) const BATCH: usize = 200;
+pub(super) const BATCH: usize = 1000;
 
 /// What a settlement is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
