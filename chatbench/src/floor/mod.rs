@@ -17,6 +17,7 @@ use crate::interrupt::Interrupt;
 use crate::recorder::histogram;
 use crate::report::result::Report;
 use crate::scenario::run;
+use crate::verdict::Verdict;
 use crate::watch::servers::Resources;
 
 /// What a relay makes of the same run.
@@ -27,6 +28,9 @@ pub struct Floor {
     /// The server's value divided by the relay's, by name of the value.
     pub server_to_floor: std::collections::BTreeMap<&'static str, f64>,
 }
+
+/// Share of the server's deliveries that the relay must reach for its times to be a floor.
+const KEEPS_UP: f64 = 0.95;
 
 /// One round against the relay.
 #[derive(Debug, Serialize)]
@@ -89,8 +93,22 @@ pub async fn run(scenario: &Scenario, interrupt: Interrupt) -> Result<Report, Fa
     {
         ratios.insert("server_cpu_per_delivery", (server * 200.0 / (first + second)).round() / 100.0);
     }
+    if let Some(note) = overwhelmed(&report, &rounds) {
+        report.judgement.add(Verdict::Pass, note);
+    }
     report.floor = Some(Floor { rounds, server_to_floor: ratios });
     Ok(report)
+}
+
+/// What to say of a relay that did not deliver what the server did: its times are those of a growing queue.
+fn overwhelmed(report: &Report, rounds: &[Round]) -> Option<String> {
+    let server = report.rates.as_ref()?.deliveries_per_s;
+    let slowest = rounds.iter().filter_map(|round| round.deliveries_per_s).fold(f64::INFINITY, f64::min);
+    (slowest < server * KEEPS_UP).then(|| {
+        format!(
+            "the relay delivered {slowest:.0}/s where the server delivered {server:.0}/s; a floor asks for a lower --rate"
+        )
+    })
 }
 
 /// The scenario for a relay: half as long, without conditions, and not written anywhere.
