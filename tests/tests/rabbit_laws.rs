@@ -12,7 +12,7 @@ use chatd::keys::Keys;
 use chatd::money::settlement::rabbitmq::RabbitQueue;
 use chatd::money::settlement::{Dead, Publish, Queue, QueueError, Tag};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions, QueueDeleteOptions};
-use lapin::types::FieldTable;
+use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
 use tokio::time::timeout;
 
@@ -332,6 +332,34 @@ async fn a_queue_that_somebody_deleted_is_declared_again() {
     assert!(error.contains(&keys.amqp_settlements()), "{error}");
     chat_tests::rabbit::publish(&queue, &sent).await;
     drain(&queue, &sent).await;
+}
+
+/// RabbitMQ can hand what is put into the new queue to the consumer of the old one, which never hears of it: nothing is
+/// ready then, and nothing comes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_that_is_deleted_and_declared_at_once_is_consumed() {
+    let (queue, keys) = fresh().await;
+    let (_connection, channel) = channel(RabbitServer::shared().await).await;
+    let (name, dead) = (keys.amqp_settlements(), keys.amqp_dead_settlements());
+    let mut arguments = FieldTable::default();
+    for (name, value) in [
+        ("x-queue-type", "quorum"),
+        ("x-dead-letter-exchange", dead.as_str()),
+        ("x-dead-letter-strategy", "at-least-once"),
+        ("x-overflow", "reject-publish"),
+    ] {
+        arguments.insert(name.into(), AMQPValue::LongString(value.into()));
+    }
+    arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(1_000_000_000));
+    for _ in 0..4 {
+        assert_eq!(queue.receive(1).await.unwrap_or_default(), [], "it consumes");
+        channel.queue_delete(name.as_str().into(), QueueDeleteOptions::default()).await.unwrap();
+        let durable = QueueDeclareOptions::durable();
+        channel.queue_declare(name.as_str().into(), durable, arguments.clone()).await.unwrap();
+        let sent = shares(2);
+        chat_tests::rabbit::publish(&queue, &sent).await;
+        drain(&queue, &sent).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -200,7 +200,11 @@ pub(super) async fn dial<P: Purpose>(server: &Server, lane: u64) -> Result<Live<
     let socket = Arc::new(Socket::default());
     let opening = async {
         let connection = connect(server.uri.clone(), socket.clone()).await?;
-        let control = connection.create_channel().await?;
+        let mut control = connection.create_channel().await?;
+        if !server.names.exists(&control).await? {
+            declared_anew(server, lane);
+            control = connection.create_channel().await?;
+        }
         server.names.declare(&control).await?;
         let purpose = P::begin(&connection).await?;
         Ok::<_, lapin::Error>((connection, control, purpose))
@@ -212,6 +216,21 @@ pub(super) async fn dial<P: Purpose>(server: &Server, lane: u64) -> Result<Live<
         }
         Ok(Err(error)) => Err(failed(&server.names.explain(&error))),
         Err(_) => Err(failed("it did not answer in time")),
+    }
+}
+
+/// The first time it is the beginning of a deployment, mostly.
+fn declared_anew(server: &Server, lane: u64) {
+    let (rabbitmq, queue) = (server.address(), &server.names.queue);
+    if lane <= 1 {
+        tracing::info!(%rabbitmq, queue, "there is no such queue yet; it is declared");
+    } else {
+        tracing::warn!(
+            %rabbitmq,
+            queue,
+            "the queue was gone and is declared anew; settlements it held are paid after their packets end, or at once \
+             by redPacket/replay with packetId"
+        );
     }
 }
 

@@ -31,6 +31,16 @@ impl Names {
         Self { queue, dead, turn: keys.amqp_dead_turn() }
     }
 
+    /// Whether there is a queue of settlements. After a no the channel is closed.
+    pub(super) async fn exists(&self, channel: &Channel) -> lapin::Result<bool> {
+        let look = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        match channel.queue_declare(self.queue.as_str().into(), look, FieldTable::default()).await {
+            Ok(_) => Ok(true),
+            Err(error) if refusal(&error, AMQPSoftError::NOTFOUND).is_some() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     pub(super) async fn declare(&self, channel: &Channel) -> lapin::Result<()> {
         let (queue, dead) = (self.queue.as_str(), self.dead.as_str());
         let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
