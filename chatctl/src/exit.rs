@@ -89,6 +89,7 @@ mod tests {
             (1012, 1),
             (1013, 7),
             (1014, 6),
+            (1015, 1),
         ];
         assert_eq!(exits, expected);
         assert_eq!(refused(4242), 1);

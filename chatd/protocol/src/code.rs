@@ -32,11 +32,13 @@ pub enum Code {
     StoreUnreachable = 1013,
     /// The wallet does not hold enough.
     InsufficientBalance = 1014,
+    /// The path exists but does not take this HTTP method.
+    MethodNotAllowed = 1015,
 }
 
 impl Code {
     /// Every code, in ascending order.
-    pub const ALL: [Code; 13] = [
+    pub const ALL: [Code; 14] = [
         Code::Success,
         Code::NotLoggedIn,
         Code::BadParameter,
@@ -50,6 +52,7 @@ impl Code {
         Code::TooLarge,
         Code::StoreUnreachable,
         Code::InsufficientBalance,
+        Code::MethodNotAllowed,
     ];
 
     /// The number on the wire.
@@ -79,6 +82,7 @@ impl Code {
             Code::TooLarge => 413,
             Code::StoreUnreachable => 503,
             Code::InsufficientBalance => 402,
+            Code::MethodNotAllowed => 405,
         }
     }
 
@@ -99,6 +103,7 @@ impl Code {
             Code::TooLarge => "too large",
             Code::StoreUnreachable => "a store is unreachable; safe to retry with the same msgId",
             Code::InsufficientBalance => "insufficient balance",
+            Code::MethodNotAllowed => "this path does not take that method",
         }
     }
 }

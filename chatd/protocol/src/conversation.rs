@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::{AppId, UserId};
-use crate::operation::Operation;
+use crate::operation::{Effect, Operation};
 use crate::params::{Field, Kind};
 use crate::target::Target;
 
@@ -41,6 +41,7 @@ pub struct ListRequest {
 
 impl Operation for List {
     const PATH: &'static str = "/conversation/list";
+    const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "A user's conversations with unread counts, the latest first.";
     const FIELDS: &'static [Field] = &[APP_ID, USER_ID];
     const ACTOR: Option<&'static str> = Some("userId");
@@ -67,6 +68,7 @@ pub struct ReadRequest {
 
 impl Operation for Read {
     const PATH: &'static str = "/conversation/read";
+    const EFFECT: Effect = Effect::Changes;
     const ABOUT: &'static str = "Marks messages as read; never moves back, never past the end.";
     const FIELDS: &'static [Field] = &[
         APP_ID,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::{AppId, UserId};
-use crate::operation::Operation;
+use crate::operation::{Effect, Operation};
 use crate::params::{Field, Kind};
 
 /// Longest greeting of a request, in bytes of UTF-8.
@@ -66,6 +66,7 @@ pub struct RequestRequest {
 
 impl Operation for Request {
     const PATH: &'static str = "/friend/request";
+    const EFFECT: Effect = Effect::Changes;
     const ABOUT: &'static str = "Asks a user to be a friend; when both have asked, they are friends.";
     const FIELDS: &'static [Field] = &[
         APP_ID,
@@ -97,6 +98,7 @@ macro_rules! on_friend {
 
         impl Operation for $name {
             const PATH: &'static str = $path;
+            const EFFECT: Effect = Effect::Changes;
             const ABOUT: &'static str = $about;
             const FIELDS: &'static [Field] = &[APP_ID, USER_ID, FRIEND_ID];
             const ACTOR: Option<&'static str> = Some("userId");
@@ -180,6 +182,7 @@ pub struct RequestsResponse {
 
 impl Operation for Requests {
     const PATH: &'static str = "/friend/requests";
+    const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "Requests that wait for the acting user's answer.";
     const FIELDS: &'static [Field] = &[APP_ID, USER_ID];
     const ACTOR: Option<&'static str> = Some("userId");
@@ -203,6 +206,7 @@ pub struct ListResponse {
 
 impl Operation for List {
     const PATH: &'static str = "/friend/list";
+    const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "Friends, own requests, and blocked users.";
     const FIELDS: &'static [Field] = &[APP_ID, USER_ID];
     const ACTOR: Option<&'static str> = Some("userId");

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::{AppId, GroupId, MsgId, UserId};
-use crate::operation::Operation;
+use crate::operation::{Effect, Operation};
 use crate::params::{Field, Kind};
 
 /// Longest name of a group, in bytes of UTF-8.
@@ -52,6 +52,7 @@ pub struct CreateRequest {
 
 impl Operation for Create {
     const PATH: &'static str = "/group/create";
+    const EFFECT: Effect = Effect::Changes;
     const ABOUT: &'static str =
         "Creates a group; repeating it with the same groupId by the same owner is harmless.";
     const FIELDS: &'static [Field] = &[
@@ -96,6 +97,7 @@ pub struct Join;
 
 impl Operation for Join {
     const PATH: &'static str = "/group/join";
+    const EFFECT: Effect = Effect::Changes;
     const ABOUT: &'static str = "Joins a group; its messages from then on arrive on every device.";
     const FIELDS: &'static [Field] = &[APP_ID, USER_ID, GROUP_ID];
     const ACTOR: Option<&'static str> = Some("userId");
@@ -108,6 +110,7 @@ pub struct Leave;
 
 impl Operation for Leave {
     const PATH: &'static str = "/group/leave";
+    const EFFECT: Effect = Effect::Changes;
     const ABOUT: &'static str = "Leaves a group; its owner cannot leave but dismiss it.";
     const FIELDS: &'static [Field] = &[APP_ID, USER_ID, GROUP_ID];
     const ACTOR: Option<&'static str> = Some("userId");
@@ -120,6 +123,7 @@ pub struct Dismiss;
 
 impl Operation for Dismiss {
     const PATH: &'static str = "/group/dismiss";
+    const EFFECT: Effect = Effect::Changes;
     const ABOUT: &'static str = "Ends a group; owner only. Its history is gone.";
     const FIELDS: &'static [Field] = &[APP_ID, USER_ID, GROUP_ID];
     const ACTOR: Option<&'static str> = Some("userId");
@@ -146,6 +150,7 @@ pub struct KickRequest {
 
 impl Operation for Kick {
     const PATH: &'static str = "/group/kick";
+    const EFFECT: Effect = Effect::Changes;
     const ABOUT: &'static str = "Removes a member; owner only.";
     const FIELDS: &'static [Field] =
         &[APP_ID, USER_ID, GROUP_ID, Field::required("memberId", Kind::UserId, "whom to remove")];
@@ -192,6 +197,7 @@ pub struct MembersResponse {
 
 impl Operation for Members {
     const PATH: &'static str = "/group/members";
+    const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "Members of a group in byte order, in pages.";
     const FIELDS: &'static [Field] = &[
         APP_ID,
@@ -227,6 +233,7 @@ pub struct ListResponse {
 
 impl Operation for List {
     const PATH: &'static str = "/group/list";
+    const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "Groups a user is a member of.";
     const FIELDS: &'static [Field] = &[APP_ID, USER_ID];
     const ACTOR: Option<&'static str> = Some("userId");
@@ -259,6 +266,7 @@ pub struct SendMessageRequest {
 
 impl Operation for SendMessage {
     const PATH: &'static str = "/group/sendMessage";
+    const EFFECT: Effect = Effect::Changes;
     const ABOUT: &'static str = "Sends a message to a group.";
     const FIELDS: &'static [Field] = &[
         APP_ID,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::{AppId, UserId};
-use crate::operation::Operation;
+use crate::operation::{Effect, Operation};
 use crate::params::{Field, Kind};
 use crate::session::Push;
 use crate::target::Target;
@@ -60,6 +60,7 @@ pub struct HistoryResponse {
 
 impl Operation for History {
     const PATH: &'static str = "/message/history";
+    const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "Messages of a conversation: the newest, or before or after an offset.";
     const FIELDS: &'static [Field] = &[
         APP_ID,
@@ -116,6 +117,7 @@ pub struct Recalled {
 
 impl Operation for Recall {
     const PATH: &'static str = "/message/recall";
+    const EFFECT: Effect = Effect::Changes;
     const ABOUT: &'static str =
         "Takes a message's content back: its sender within 2 minutes, or an operator.";
     const FIELDS: &'static [Field] =

@@ -7,10 +7,38 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::params::Field;
 use crate::{conversation, friend, group, message, red_packet, system, user, wallet};
 
-/// A request that works the same over HTTP (GET and POST) and WebSocket.
+/// What an operation does to the world. It decides which HTTP methods the operation takes: any page, and any picture
+/// in it, can make a browser send a GET to any server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Only reads: GET, HEAD and POST.
+    Reads,
+    /// Changes something: POST only.
+    Changes,
+    /// Changes something and takes GET all the same, because clients older than chatd send it so.
+    ChangesByGet,
+}
+
+impl Effect {
+    /// Whether something is different afterwards.
+    #[must_use]
+    pub const fn changes(self) -> bool {
+        matches!(self, Effect::Changes | Effect::ChangesByGet)
+    }
+
+    /// Whether it may be asked for by GET, and so by HEAD.
+    #[must_use]
+    pub const fn takes_get(self) -> bool {
+        matches!(self, Effect::Reads | Effect::ChangesByGet)
+    }
+}
+
+/// A request that works the same over HTTP and WebSocket.
 pub trait Operation: 'static {
     /// HTTP path; the WebSocket command is the same without the leading `/`.
     const PATH: &'static str;
+    /// What it does to the world.
+    const EFFECT: Effect;
     /// One sentence for documentation.
     const ABOUT: &'static str;
     /// The parameters.
@@ -27,6 +55,7 @@ pub trait Operation: 'static {
     /// The operation as data.
     const DESCRIPTION: Description = Description {
         path: Self::PATH,
+        effect: Self::EFFECT,
         about: Self::ABOUT,
         fields: Self::FIELDS,
         actor: Self::ACTOR,
@@ -39,6 +68,8 @@ pub trait Operation: 'static {
 pub struct Description {
     /// HTTP path.
     pub path: &'static str,
+    /// What it does to the world.
+    pub effect: Effect,
     /// One sentence for documentation.
     pub about: &'static str,
     /// The parameters.
@@ -90,6 +121,35 @@ pub const ALL: &[Description] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Read word by word whenever it changes: what is not named here takes POST only.
+    #[test]
+    fn only_these_take_get() {
+        let by_get = |effect| {
+            let found = ALL.iter().filter(move |operation| operation.effect == effect);
+            found.map(|operation| operation.path).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            by_get(Effect::Reads),
+            [
+                "/user/list",
+                "/user/online",
+                "/group/members",
+                "/group/list",
+                "/message/history",
+                "/conversation/list",
+                "/friend/requests",
+                "/friend/list",
+                "/redPacket/detail",
+                "/redPacket/audit",
+                "/redPacket/deadLetters",
+                "/wallet/balance",
+                "/wallet/transfers",
+                "/system/state",
+            ]
+        );
+        assert_eq!(by_get(Effect::ChangesByGet), ["/user/sendMessage", "/user/sendMessageAll"]);
+    }
 
     #[test]
     fn paths_are_unique_and_actors_are_fields() {

@@ -68,42 +68,62 @@ impl Field {
     }
 }
 
-/// Parameters by name.
+/// Parameters by name, as they were spelt.
 #[derive(Debug, Clone, Default)]
 pub struct Params(Map<String, Value>);
+
+/// Names, and how some clients spell them.
+const SPELLINGS: [(&str, &str); 3] = [("appId", "appID"), ("userId", "userID"), ("msgId", "msgID")];
 
 /// The name a spelling stands for: some clients write `appID`, `userID`, `msgID`.
 #[must_use]
 pub fn canonical_name(name: &str) -> &str {
-    match name {
-        "appID" => "appId",
-        "userID" => "userId",
-        "msgID" => "msgId",
-        other => other,
-    }
+    SPELLINGS.iter().find(|(_, other)| *other == name).map_or(name, |(canonical, _)| canonical)
+}
+
+/// The other spelling of a name that has two.
+fn respelled(name: &str) -> Option<&'static str> {
+    SPELLINGS.iter().find_map(|(canonical, other)| match name {
+        _ if name == *canonical => Some(*other),
+        _ if name == *other => Some(*canonical),
+        _ => None,
+    })
 }
 
 impl Params {
-    /// Adds one parameter.
+    /// Adds one parameter. The two spellings of a name may stand together when they have one value.
     ///
     /// # Errors
-    /// [`Code::BadParameter`] when the same parameter (in either spelling) is there already.
+    /// [`Code::BadParameter`] when the name is there already, or its other spelling with another value.
     pub fn add(&mut self, name: &str, value: Value) -> Result<(), Refusal> {
-        let name = canonical_name(name);
-        if self.0.insert(name.to_owned(), value).is_some() {
-            return Err(Refusal::parameter(name, "given more than once"));
+        if self.0.contains_key(name) {
+            return Err(Refusal::parameter(canonical_name(name), "given more than once"));
         }
-        Ok(())
+        match respelled(name).and_then(|other| self.0.get(other)) {
+            Some(known) if same(known, &value) => Ok(()),
+            Some(_) => {
+                Err(Refusal::parameter(canonical_name(name), "given in two spellings with two values"))
+            }
+            None => {
+                self.0.insert(name.to_owned(), value);
+                Ok(())
+            }
+        }
     }
 
     /// Puts a value that overrides what the caller gave.
     pub fn set(&mut self, name: &str, value: Value) {
-        self.0.insert(canonical_name(name).to_owned(), value);
+        if let Some(other) = respelled(name) {
+            self.0.remove(other);
+        }
+        self.0.insert(name.to_owned(), value);
     }
 
     /// Takes every parameter of `other`, which wins over what is here.
     pub fn override_with(&mut self, other: Params) {
-        self.0.extend(other.0);
+        for (name, value) in other.0 {
+            self.set(&name, value);
+        }
     }
 
     /// Checks every field and turns number texts of queries and forms into numbers, then decodes.
@@ -111,6 +131,11 @@ impl Params {
     /// # Errors
     /// [`Code::BadParameter`] or [`Code::BadUserId`], naming the first field that does not fit.
     pub fn conform<T: DeserializeOwned>(mut self, fields: &[Field]) -> Result<T, Refusal> {
+        for (canonical, other) in SPELLINGS {
+            if let Some(value) = self.0.remove(other) {
+                self.0.insert(canonical.to_owned(), value);
+            }
+        }
         for field in fields {
             match self.0.get_mut(field.name) {
                 None | Some(Value::Null) if field.required => {
@@ -153,6 +178,16 @@ impl<'de> Deserialize<'de> for Params {
             }
         }
         deserializer.deserialize_any(Members)
+    }
+}
+
+/// A number and its text are one value: queries and forms know texts only.
+fn same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::String(text), Value::Number(number)) | (Value::Number(number), Value::String(text)) => {
+            *text == number.to_string()
+        }
+        _ => a == b,
     }
 }
 
@@ -247,7 +282,7 @@ mod tests {
             (json!({"appId": 1}), "userId"),
             (json!({"appId": 1, "userId": 5}), "userId"),
             (json!({"appId": 1, "userId": "a", "limit": "x"}), "limit"),
-            (json!({"appId": 1, "appID": 1, "userId": "a"}), "appId"),
+            (json!({"appId": 1, "appID": 2, "userId": "a"}), "appId"),
         ] {
             let refusal = conform(input.clone()).unwrap_err();
             assert_eq!(refusal.code, Code::BadParameter, "{input}");
@@ -261,10 +296,36 @@ mod tests {
     }
 
     #[test]
+    fn two_spellings_of_a_name_are_one_parameter_with_one_value() {
+        for both in [
+            json!({"appId": 101, "appID": 101, "userId": "a", "userID": "a"}),
+            json!({"appId": 101, "appID": "101", "userID": "a"}),
+        ] {
+            let request = conform(both).unwrap();
+            assert_eq!((request.app_id, request.user_id.as_str()), (101, "a"));
+        }
+        for two in [
+            json!({"appId": 101, "appID": 102, "userId": "a"}),
+            json!({"appId": 101, "userId": "a", "userID": "b"}),
+        ] {
+            let refusal = conform(two).unwrap_err();
+            assert!(refusal.reason.contains(": given in two spellings with two values"), "{refusal}");
+        }
+        let mut params = read(r#"{"appID":1,"userID":"a"}"#).unwrap();
+        params.override_with(read(r#"{"appId":2}"#).unwrap());
+        params.set("userId", "b".into());
+        let request: Request = params.conform(FIELDS).unwrap();
+        assert_eq!((request.app_id, request.user_id.as_str()), (2, "b"));
+    }
+
+    #[test]
     fn a_name_stands_once() {
-        for twice in
-            [r#"{"limit":1,"limit":2}"#, r#"{"limit":1,"x":{},"limit":1}"#, r#"{"appId":1,"appID":1}"#]
-        {
+        for twice in [
+            r#"{"limit":1,"limit":2}"#,
+            r#"{"limit":1,"x":{},"limit":1}"#,
+            r#"{"appId":1,"appId":1}"#,
+            r#"{"appID":1,"appID":1}"#,
+        ] {
             let refusal = read(twice).unwrap_err();
             assert!(refusal.reason.contains(": given more than once"), "{twice}: {}", refusal.reason);
         }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::operation::Operation;
+use crate::operation::{Effect, Operation};
 use crate::params::Field;
 
 /// `/system/state`: what the answering node is doing.
@@ -50,6 +50,7 @@ pub struct StateResponse {
 
 impl Operation for State {
     const PATH: &'static str = "/system/state";
+    const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "State and counters of the answering node.";
     const FIELDS: &'static [Field] = &[];
     type Request = StateRequest;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::{AppId, MsgId, UserId};
-use crate::operation::Operation;
+use crate::operation::{Effect, Operation};
 use crate::params::{Field, Kind};
 
 const APP_ID: Field = Field::required("appId", Kind::AppId, "which world");
@@ -40,6 +40,7 @@ pub struct ListResponse {
 
 impl Operation for List {
     const PATH: &'static str = "/user/list";
+    const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "Users of an app who are online, sorted, in pages when limit is given.";
     const FIELDS: &'static [Field] = &[
         APP_ID,
@@ -75,6 +76,7 @@ pub struct OnlineResponse {
 
 impl Operation for Online {
     const PATH: &'static str = "/user/online";
+    const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "Whether a user is online on any node.";
     const FIELDS: &'static [Field] = &[APP_ID, Field::required("userId", Kind::UserId, "whom to look for")];
     type Request = OnlineRequest;
@@ -124,6 +126,7 @@ pub struct SendMessageResponse {
 
 impl Operation for SendMessage {
     const PATH: &'static str = "/user/sendMessage";
+    const EFFECT: Effect = Effect::ChangesByGet;
     const ABOUT: &'static str = "Sends a message to one user; kept for later when the user is offline.";
     const FIELDS: &'static [Field] = &[
         APP_ID,
@@ -175,6 +178,7 @@ pub struct SendMessageAllResponse {
 
 impl Operation for SendMessageAll {
     const PATH: &'static str = "/user/sendMessageAll";
+    const EFFECT: Effect = Effect::ChangesByGet;
     const ABOUT: &'static str = "Sends a message to everyone in the app except its sender.";
     const FIELDS: &'static [Field] = &[
         APP_ID,

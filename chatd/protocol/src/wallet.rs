@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::{AppId, PacketId, TransferId, UserId};
-use crate::operation::Operation;
+use crate::operation::{Effect, Operation};
 use crate::params::{Field, Kind};
 
 /// Largest deposit, in cents: 10,000,000,000.00.
@@ -41,6 +41,7 @@ pub struct BalanceResponse {
 
 impl Operation for Balance {
     const PATH: &'static str = "/wallet/balance";
+    const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "How much a wallet holds.";
     const FIELDS: &'static [Field] = &[APP_ID, USER_ID];
     const ACTOR: Option<&'static str> = Some("userId");
@@ -140,6 +141,7 @@ pub struct TransfersResponse {
 
 impl Operation for Transfers {
     const PATH: &'static str = "/wallet/transfers";
+    const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "What went into a wallet and out of it, the newest first.";
     const FIELDS: &'static [Field] = &[
         APP_ID,
@@ -183,6 +185,7 @@ pub struct DepositResponse {
 
 impl Operation for Deposit {
     const PATH: &'static str = "/wallet/deposit";
+    const EFFECT: Effect = Effect::Changes;
     const ABOUT: &'static str = "Puts money into a wallet; repeating a transferId is harmless.";
     const FIELDS: &'static [Field] = &[
         APP_ID,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::APP_ID;
 use crate::id::{AppId, PacketId, UserId};
-use crate::operation::Operation;
+use crate::operation::{Effect, Operation};
 use crate::params::{Field, Kind};
 
 /// Dead letters in one list at most.
@@ -74,6 +74,7 @@ pub struct AuditResponse {
 
 impl Operation for Audit {
     const PATH: &'static str = "/redPacket/audit";
+    const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "Proves that no cent is lost, packet by packet, or names what is wrong.";
     const FIELDS: &'static [Field] = &[
         APP_ID,
@@ -130,6 +131,7 @@ pub struct DeadLettersResponse {
 
 impl Operation for DeadLetters {
     const PATH: &'static str = "/redPacket/deadLetters";
+    const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "Settlements that could not be applied and wait for an operator.";
     const FIELDS: &'static [Field] =
         &[APP_ID, Field::optional("limit", Kind::U32, "at most so many, 1 to 1000; 100 when absent")];
@@ -165,6 +167,7 @@ pub struct ReplayResponse {
 
 impl Operation for Replay {
     const PATH: &'static str = "/redPacket/replay";
+    const EFFECT: Effect = Effect::Changes;
     const ABOUT: &'static str = "Queues dead letters again, or pays what a packet still owes; applying a settlement twice is harmless.";
     const FIELDS: &'static [Field] = &[
         APP_ID,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::audit::*;
 use crate::id::{AppId, MsgId, PacketId, UserId};
-use crate::operation::Operation;
+use crate::operation::{Effect, Operation};
 use crate::params::{Field, Kind};
 use crate::target::Target;
 
@@ -115,6 +115,7 @@ pub struct CreateResponse {
 
 impl Operation for Create {
     const PATH: &'static str = "/redPacket/create";
+    const EFFECT: Effect = Effect::Changes;
     const ABOUT: &'static str = "Puts money of the sender into a packet and offers it to a conversation; repeating a msgId is harmless.";
     const FIELDS: &'static [Field] = &[
         APP_ID,
@@ -171,6 +172,7 @@ pub struct GrabResponse {
 
 impl Operation for Grab {
     const PATH: &'static str = "/redPacket/grab";
+    const EFFECT: Effect = Effect::Changes;
     const ABOUT: &'static str = "Takes a share; repeating it answers the same amount.";
     const FIELDS: &'static [Field] =
         &[APP_ID, Field::required("userId", Kind::UserId, "who takes"), PACKET_ID];
@@ -271,6 +273,7 @@ pub struct DetailResponse {
 
 impl Operation for Detail {
     const PATH: &'static str = "/redPacket/detail";
+    const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "What became of a packet, and who took how much.";
     const FIELDS: &'static [Field] = &[
         APP_ID,
