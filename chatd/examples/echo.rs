@@ -3,6 +3,7 @@
 //! Usage: `echo 127.0.0.1:0`; prints `listening on ws://ADDR` on stderr when ready.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use bytes::Bytes;
 use chatd::hub::frame;
@@ -13,6 +14,8 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 /// The suites send messages of up to 64 KiB, and some in thousands of fragments.
 const MAX_FRAME: usize = 16 * 1024 * 1024;
+/// For a peer who takes nothing of what is left for it.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
@@ -50,7 +53,7 @@ async fn serve(mut tcp: TcpStream) -> std::io::Result<()> {
                 socket.ready(if blocked { Interest::WRITABLE } else { Interest::READABLE }).await?;
             }
             Received::End => {
-                socket.finish(|writing, _| writing.append(&mut echoes)).await;
+                socket.finish(|writing, _| writing.append(&mut echoes), PATIENCE).await;
                 return Ok(());
             }
         }

@@ -110,6 +110,11 @@ impl RawSocket {
         let _ = self.tcp.write_all(bytes).await;
     }
 
+    /// Shuts this side: nothing more will be sent, everything can still be read.
+    pub async fn shut(&mut self) {
+        let _ = self.tcp.shutdown().await;
+    }
+
     /// Sends one text frame.
     pub async fn send_text(&mut self, text: impl AsRef<[u8]>) {
         self.send(&frame(true, opcode::TEXT, text.as_ref())).await;

@@ -116,9 +116,9 @@ async fn a_frame_of_exactly_64_kib_is_answered() {
 }
 
 #[tokio::test]
-async fn a_binary_frame_is_answered_1001_and_the_connection_stays() {
+async fn a_binary_frame_that_is_not_json_is_answered_1001_and_the_connection_stays() {
     let (_node, mut bystanders, mut socket) = stage().await;
-    for bytes in [&b""[..], PING, b"\xff\xfe"] {
+    for bytes in [&b""[..], b"{", b"\xff\xfe", b"{\"seq\":\"\xff\",\"cmd\":\"ping\"}"] {
         socket.send(&frame(true, opcode::BINARY, bytes)).await;
         assert_eq!(socket.answer().await["response"]["code"], 1001);
     }

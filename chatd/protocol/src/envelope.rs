@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::code::{Code, Refusal};
@@ -51,8 +51,8 @@ impl HttpAnswer<RetryAfter> {
 /// A request over WebSocket, borrowed from its frame.
 #[derive(Debug, Deserialize)]
 pub struct Request<'a> {
-    /// The caller's name for the request; the answer repeats it.
-    #[serde(borrow)]
+    /// The caller's name for the request; the answer repeats it. Empty for one who needs no answer and gave none.
+    #[serde(borrow, default, deserialize_with = "text_or_none")]
     pub seq: Cow<'a, str>,
     /// A session command, or an operation's path without the leading `/`.
     #[serde(borrow)]
@@ -60,6 +60,13 @@ pub struct Request<'a> {
     /// Parameters; an object when present.
     #[serde(borrow, default)]
     pub data: Option<&'a RawValue>,
+}
+
+/// A text, or the empty one for null.
+fn text_or_none<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Cow<'a, str>, D::Error> {
+    #[derive(Deserialize)]
+    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+    Ok(Option::<Text<'a>>::deserialize(deserializer)?.map(|text| text.0).unwrap_or_default())
 }
 
 /// An answer or a push over WebSocket, as the server writes it.
@@ -157,6 +164,24 @@ mod tests {
             serde_json::to_string(&answer).unwrap(),
             r#"{"seq":"1565336219141-266129","cmd":"login","response":{"code":200,"codeMsg":"Success","data":null}}"#
         );
+    }
+
+    #[test]
+    fn a_request_may_have_no_seq() {
+        let seq =
+            |json: &str| serde_json::from_str::<Request<'_>>(json).map(|request| request.seq.into_owned());
+        for (json, expected) in [
+            (r#"{"cmd":"ping"}"#, ""),
+            (r#"{"seq":null,"cmd":"ping"}"#, ""),
+            (r#"{"seq":"","cmd":"ping"}"#, ""),
+            (r#"{"seq":"7","cmd":"ping"}"#, "7"),
+            (r#"{"seq":"a\"b","cmd":"ping"}"#, "a\"b"),
+        ] {
+            assert_eq!(seq(json).unwrap(), expected, "{json}");
+        }
+        assert!(seq(r#"{"seq":7,"cmd":"ping"}"#).is_err());
+        let borrowed = r#"{"seq":"7","cmd":"ping"}"#;
+        assert!(matches!(serde_json::from_str::<Request<'_>>(borrowed).unwrap().seq, Cow::Borrowed("7")));
     }
 
     #[test]

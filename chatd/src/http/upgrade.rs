@@ -6,7 +6,8 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use chat_protocol::{Code, Refusal};
 use http::header::{
-    CONNECTION, HOST, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+    CONNECTION, HOST, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -17,6 +18,9 @@ use super::{Edge, refuse};
 
 /// Length of 16 bytes in base64.
 const KEY_LENGTH: usize = 24;
+
+/// The one subprotocol that is selected when a client offers it (RFC 6455 §4.2.2).
+const SUBPROTOCOL: &str = "chatd.v1";
 
 /// `/acc`.
 pub async fn accept(State(edge): State<Edge>, mut request: Request) -> Response {
@@ -29,6 +33,7 @@ pub async fn accept(State(edge): State<Edge>, mut request: Request) -> Response 
             format!("this node holds its {} connections; try another or later", edge.max_connections);
         return refuse(&Refusal::new(Code::StoreUnreachable, reason));
     }
+    let speaks_ours = names(request.headers(), &SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL);
     let upgrade = hyper::upgrade::on(&mut request);
     edge.tasks.spawn(async move {
         let Ok(upgraded) = upgrade.await else { return };
@@ -39,7 +44,12 @@ pub async fn accept(State(edge): State<Edge>, mut request: Request) -> Response 
     });
     let headers =
         [(CONNECTION, "Upgrade".to_owned()), (UPGRADE, "websocket".to_owned()), (SEC_WEBSOCKET_ACCEPT, key)];
-    (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
+    let mut answer = (StatusCode::SWITCHING_PROTOCOLS, headers).into_response();
+    if speaks_ours {
+        // Strict clients that offer some end a connection where none is selected.
+        answer.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, http::HeaderValue::from_static(SUBPROTOCOL));
+    }
+    answer
 }
 
 /// The accept key, or the answer that says what is wrong.

@@ -69,19 +69,21 @@ fn message(session: &Session, identity: &Identity, request: &Request<'_>) -> Res
     let msg: Msg = request::params(request.data)?.conform(MSG_FIELDS)?;
     msg.content.check("msg")?;
     let msg_id = match msg.msg_id {
-        Some(msg_id) => msg_id,
-        None => MsgId::new(&request.seq).map_err(|e| Refusal::parameter("msgId (default: seq)", e))?,
+        // Who gives no name at all takes the risk that a repeat is a second message.
+        None if request.seq.is_empty() => None,
+        None => Some(MsgId::new(&request.seq).map_err(|e| Refusal::parameter("msgId (default: seq)", e))?),
+        given => given,
     };
     let (seq, cmd) = request::named(request);
     let (chat, identity) = (session.shared.chat.clone(), identity.clone());
     let skip = Skip::Connection(session.connection.id);
     let sending = async move {
-        let sent = chat.send(&identity, &msg.target, &msg.content, Some(&msg_id), skip).await;
+        let sent = chat.send(&identity, &msg.target, &msg.content, msg_id.as_ref(), skip).await;
         let outcome = sent.map(|sent| {
             let receipt = sent.receipt;
             let epoch = receipt.epoch.to_string();
             Some(Receipt {
-                msg_id,
+                msg_id: sent.msg_id,
                 offset: receipt.offset,
                 epoch,
                 time: receipt.time,

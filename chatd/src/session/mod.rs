@@ -30,7 +30,7 @@ use crate::ops::Table;
 use crate::presence::roll::Roll;
 use crate::transport::websocket::{Flushed, Received, Socket};
 
-/// How long a connection that is being closed may take to read what is left for it.
+/// How long a connection that is being closed may take nothing of what is left for it.
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Requests answered at once before the answers are written and other connections get their turn.
@@ -99,7 +99,7 @@ impl Session {
                 code => socket.close(code, reason.reason),
             }
         }
-        let _ = Box::pin(tokio::time::timeout(FAREWELL, socket.finish(refill))).await;
+        Box::pin(socket.finish(refill, FAREWELL)).await;
     }
 
     /// Requests in, answers and pushes out, until one side wants to end. An error: the connection is gone.
@@ -116,7 +116,10 @@ impl Session {
                 unread -= 1;
                 match socket.receive() {
                     Received::Text(text) => pending = self.take(&text),
-                    Received::Binary(_) => self.refuse_binary(),
+                    Received::Binary(bytes) => match str::from_utf8(&bytes) {
+                        Ok(text) => pending = self.take(text),
+                        Err(_) => self.refuse_binary(),
+                    },
                     Received::Control => self.shared.hub.heard(&self.connection),
                     Received::Nothing => break,
                     Received::End => return Ok(()),
@@ -182,7 +185,7 @@ impl Session {
 
     fn refuse_binary(&self) {
         self.shared.hub.heard(&self.connection);
-        let refusal = Refusal::new(Code::BadParameter, "binary frames are not understood; send JSON as text");
+        let refusal = Refusal::new(Code::BadParameter, "not UTF-8; a request is JSON");
         self.connection.outbox.answer(request::refusal("", "", &refusal));
     }
 }

@@ -38,7 +38,11 @@ fn unreadable(text: &str, error: &serde_json::Error) -> Bytes {
         Some(Value::String(text)) if text.len() <= MAX_SEQ_BYTES => text.as_str(),
         _ => "",
     };
-    let problem = ["seq", "cmd"].into_iter().find(|name| !value.get(name).is_some_and(Value::is_string));
+    let fits = |name: &&str| match value.get(*name) {
+        None | Some(Value::Null) => *name == "seq",
+        Some(given) => given.is_string(),
+    };
+    let problem = ["seq", "cmd"].into_iter().find(|name| !fits(name));
     let reason = match problem {
         Some(name) if value.is_object() => Refusal::parameter(name, "must be a text"),
         _ => Refusal::new(Code::BadParameter, r#"a request is {"seq":"…","cmd":"…","data":{…}}"#),

@@ -1,16 +1,19 @@
 //! A WebSocket over a TCP stream: tungstenite's protocol without its I/O, our own queue of shared frames, and
 //! vectored writes.
 //!
-//! Invariant: a frame is written whole or the connection ends; nothing follows a close frame.
+//! Invariant: a frame is written whole or the connection ends; nothing follows a close frame, and what was queued
+//! before it, the answers to what a closing peer had asked above all, stands before it (RFC 6455 §5.5.1).
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::error::CapacityError;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
@@ -23,6 +26,8 @@ const READ_BUFFER: usize = 512;
 const READ_AT_ONCE: usize = 16 * 1024;
 /// Frames of the protocol that may wait to be written. Of more pongs only the last one does (RFC 6455 §5.5.3).
 const MAX_CONTROL: usize = 64;
+/// First byte of a close.
+const FIN_CLOSE: u8 = 0x88;
 /// First byte of a pong.
 const FIN_PONG: u8 = 0x8a;
 
@@ -69,6 +74,8 @@ pub struct Socket {
     farewell: Option<CloseFrame>,
     /// Whether part of the first frame in `writing` is gone.
     begun: bool,
+    /// Whether the close frame is written or being written.
+    closed: bool,
     ended: bool,
 }
 
@@ -93,10 +100,9 @@ impl Read for Io<'_> {
 
 impl Write for Io<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let is_pong = |frame: &[u8]| frame.first() == Some(&FIN_PONG);
         if self.control.len() >= MAX_CONTROL
-            && is_pong(bytes)
-            && self.control.back().is_some_and(|f| is_pong(f))
+            && begins(bytes, FIN_PONG)
+            && self.control.back().is_some_and(|frame| begins(frame, FIN_PONG))
         {
             self.control.pop_back();
         }
@@ -127,6 +133,7 @@ impl Socket {
             writing: VecDeque::new(),
             farewell: None,
             begun: false,
+            closed: false,
             ended: false,
         }
     }
@@ -162,6 +169,8 @@ impl Socket {
                 self.close(violation::TOO_BIG, "frame too large");
             }
             Error::Utf8(_) => self.close(violation::NOT_UTF8, "text is not UTF-8"),
+            // The peer has shut its side without a close, or is gone; one that still listens gets its answers.
+            Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {}
             Error::Protocol(_) => self.close(violation::PROTOCOL, "protocol error"),
             _ => {}
         }
@@ -206,32 +215,40 @@ impl Socket {
         }
     }
 
-    /// Fills the empty queue: pongs, then data, then the farewell. Says whether there is anything to write.
+    /// Fills the empty queue: pongs, then data, then the close. Says whether there is anything to write.
     fn gather(&mut self, refill: &mut impl FnMut(&mut VecDeque<Bytes>, usize)) -> bool {
+        let closing = self.control.back().is_some_and(|frame| begins(frame, FIN_CLOSE));
+        let close = if closing { self.control.pop_back() } else { None };
         self.writing.append(&mut self.control);
-        if self.context.can_write() {
+        if !self.closed {
             refill(&mut self.writing, MAX_SLICES);
         }
-        if self.writing.is_empty()
-            && let Some(frame) = self.farewell.take()
-        {
-            let mut io = Io { tcp: &self.tcp, control: &mut self.control, allowed: 0 };
-            // Fails only when a close was sent before, and then there is nothing more to say.
-            let _ = self.context.close(&mut io, Some(frame)).and_then(|()| self.context.flush(&mut io));
-            self.writing.append(&mut self.control);
+        if !self.writing.is_empty() {
+            self.control.extend(close);
+            return true;
         }
-        if self.writing.is_empty() {
-            // An idle connection should hold no queue; making one anew is little beside the write.
-            self.writing = VecDeque::new();
-            return false;
-        }
-        true
+        // Our own close goes only where the peer has not closed first.
+        let close = close.or_else(|| self.farewell());
+        self.closed |= close.is_some();
+        // An idle connection should hold no queue; making one anew is little beside the write.
+        self.writing = close.into_iter().collect();
+        !self.writing.is_empty()
     }
 
-    /// Writes what is left, says farewell, and waits until the peer has closed too. Not bounded in time.
-    pub async fn finish(mut self, mut refill: impl FnMut(&mut VecDeque<Bytes>, usize)) {
+    fn farewell(&mut self) -> Option<Bytes> {
+        let frame = self.farewell.take()?;
+        let mut io = Io { tcp: &self.tcp, control: &mut self.control, allowed: 0 };
+        // Fails only when a close was sent before, and then there is nothing more to say.
+        let _ = self.context.close(&mut io, Some(frame)).and_then(|()| self.context.flush(&mut io));
+        self.control.drain(..).find(|frame| begins(frame, FIN_CLOSE))
+    }
+
+    /// Writes what is left, says farewell, and waits until the peer has closed too. Gives up on a peer who takes
+    /// nothing for as long as `patience`, or does not close within it.
+    pub async fn finish(mut self, mut refill: impl FnMut(&mut VecDeque<Bytes>, usize), patience: Duration) {
         while let Ok(Flushed::Blocked) = self.flush(&mut refill) {
-            if self.ready(Interest::WRITABLE).await.is_err() {
+            let writable = timeout(patience, self.ready(Interest::WRITABLE)).await;
+            if !matches!(writable, Ok(Ok(()))) {
                 return;
             }
         }
@@ -240,9 +257,12 @@ impl Socket {
             return;
         }
         let mut discarded = vec![0; READ_BUFFER];
-        while let Ok(count) = self.tcp.read(&mut discarded).await
-            && count > 0
-        {}
+        let _ = timeout(patience, async {
+            while let Ok(count) = self.tcp.read(&mut discarded).await
+                && count > 0
+            {}
+        })
+        .await;
     }
 
     fn write_some(&mut self) -> io::Result<()> {
@@ -280,6 +300,10 @@ impl Socket {
     pub async fn ready(&self, interest: Interest) -> io::Result<()> {
         self.tcp.ready(interest).await.map(|_| ())
     }
+}
+
+fn begins(frame: &[u8], first: u8) -> bool {
+    frame.first() == Some(&first)
 }
 
 #[cfg(test)]
