@@ -3,14 +3,17 @@
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use chatd::app::App;
+use chatd::app::signals::Signals;
 use chatd::config::{Config, Given};
 use clap::{Parser, Subcommand};
-use tokio::signal::unix::{SignalKind, signal};
 
 /// Exit code of a usage or configuration error.
 const USAGE: u8 = 2;
+/// How long the end waits for blocking work, such as a read of a file, that nobody needs any more.
+const LAST_WORK: Duration = Duration::from_secs(1);
 
 /// Chat daemon: WebSocket and HTTP JSON over Redis Pub/Sub, or alone on an embedded engine
 #[derive(Parser)]
@@ -73,30 +76,36 @@ fn print(text: &str) -> ExitCode {
 
 fn serve(config: &Config) -> ExitCode {
     chatd::log::init(&config.serve.log);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(&error.into()),
+    let outcome = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => {
+            let outcome = runtime.block_on(run(config));
+            runtime.shutdown_timeout(LAST_WORK);
+            outcome
+        }
+        Err(error) => Err(error.into()),
     };
-    match runtime.block_on(run(config)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error),
-    }
+    let code = outcome.map_or_else(|error| fail(&error), |()| ExitCode::SUCCESS);
+    chatd::log::finish();
+    code
 }
 
 async fn run(config: &Config) -> anyhow::Result<()> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut signals = Signals::listen()?;
     let app = App::start(config).await?;
-    // Whoever started it may have stopped reading.
-    let _ = writeln!(std::io::stderr(), "listening on http://{}", app.address);
+    chatd::log::say(&format!("listening on http://{}", app.address));
+    let signal = signals.next().await;
+    tracing::info!(signal, "stopping");
     tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+        () = app.stop() => Ok(()),
+        signal = signals.next() => {
+            chatd::log::say(&format!("chatd: {signal} again: ending at once"));
+            chatd::log::finish();
+            std::process::exit(1);
+        }
     }
-    app.stop().await;
-    Ok(())
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {
-    eprintln!("chatd: {error:#}");
+    chatd::log::say(&format!("chatd: {error:#}"));
     ExitCode::FAILURE
 }

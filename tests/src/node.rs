@@ -2,9 +2,9 @@
 //!
 //! Invariant: the process ends with its test, however the test ends.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
@@ -20,6 +20,8 @@ pub struct Node {
     child: Child,
     server: Server,
     log: Arc<Mutex<String>>,
+    /// What it writes from its readiness on, while nobody reads it.
+    unread: Option<BufReader<ChildStderr>>,
 }
 
 /// Path of a program of this workspace, built if it is missing or older than the tests.
@@ -73,6 +75,16 @@ impl Node {
     /// # Panics
     /// When it does not get ready; the message holds its log.
     pub async fn start_on(listen: &'static str, arguments: &[&str]) -> Self {
+        let mut node = Self::start_unread(listen, arguments).await;
+        node.read_log();
+        node
+    }
+
+    /// The same, and nobody reads its log before [`Node::read_log`].
+    ///
+    /// # Panics
+    /// As [`Node::start_on`].
+    pub async fn start_unread(listen: &'static str, arguments: &[&str]) -> Self {
         let arguments: Vec<_> = arguments.iter().map(|text| (*text).to_owned()).collect();
         tokio::task::spawn_blocking(move || Self::start_blocking(&program("chatd"), listen, &arguments))
             .await
@@ -93,9 +105,9 @@ impl Node {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {}: {error}", program.display()));
-        let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
+        let mut unread = BufReader::new(child.stderr.take().expect("piped"));
         let log = Arc::new(Mutex::new(String::new()));
-        let address = lines.by_ref().find_map(|line| {
+        let address = unread.by_ref().lines().map_while(Result::ok).find_map(|line| {
             let address = line.strip_prefix("listening on ").map(str::to_owned);
             log.lock().push_str(&(line + "\n"));
             address
@@ -103,9 +115,16 @@ impl Node {
         let Some(address) = address else {
             panic!("chatd did not get ready: {:?}\n{}", child.wait(), log.lock());
         };
-        let rest = log.clone();
+        let server = address.parse().expect("chatd prints its address");
+        Self { child, server, log, unread: Some(unread) }
+    }
+
+    /// Reads its log from now on.
+    pub fn read_log(&mut self) {
+        let Some(unread) = self.unread.take() else { return };
+        let rest = self.log.clone();
+        let lines = unread.lines().map_while(Result::ok);
         std::thread::spawn(move || lines.for_each(|line| rest.lock().push_str(&(line + "\n"))));
-        Self { child, server: address.parse().expect("chatd prints its address"), log }
     }
 
     /// Its address.
@@ -178,13 +197,29 @@ impl Node {
     /// As [`Node::stop`].
     pub async fn stop_with(mut self, signal: Signal) -> Option<i32> {
         self.signal(signal);
+        self.ended().await
+    }
+
+    /// Waits for its end and gives the exit code.
+    ///
+    /// # Panics
+    /// As [`Node::stop`].
+    pub async fn ended(&mut self) -> Option<i32> {
         for _ in 0..400 {
-            if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
-                return status.code();
+            if let Some(code) = self.exit_code() {
+                return code;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         panic!("chatd did not stop:\n{}", self.log());
+    }
+
+    /// Its exit code, once it has ended; none in it after a signal.
+    ///
+    /// # Panics
+    /// When it is no child any more.
+    pub fn exit_code(&mut self) -> Option<Option<i32>> {
+        self.child.try_wait().expect("a child can be waited for").map(|status| status.code())
     }
 }
 

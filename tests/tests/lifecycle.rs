@@ -3,13 +3,15 @@
 //! Invariant: exit code 0 after a clean stop, 1 when it could not run, 2 for usage and configuration.
 
 use std::net::TcpListener;
+use std::time::Duration;
 
 use chat_tests::node::Node;
 use chat_tests::program::{Ended, run};
 use chat_tests::raw_http::{get, status};
+use chat_tests::raw_socket::RawSocket;
 use chat_tests::redis_server::RedisServer;
 use chat_tests::talk::{Bystanders, close_code};
-use chat_tests::wait::{SOON, until};
+use chat_tests::wait::{SOON, pace, until};
 use nix::sys::signal::Signal;
 use serde_json::json;
 
@@ -21,7 +23,7 @@ async fn chatd(arguments: &[&str]) -> Ended {
 
 #[tokio::test]
 async fn it_tells_where_it_listens_and_ends_with_0_when_stopped() {
-    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
         let node = Node::ephemeral(&[]).await;
         let line = format!("listening on {}\n", node.server());
         assert_eq!(node.log().matches(&line).count(), 1, "{}", node.log());
@@ -218,10 +220,46 @@ async fn a_full_node_answers_503_and_takes_connections_again_when_one_ends() {
 
 #[tokio::test]
 async fn stopping_tells_every_connection_to_go_elsewhere() {
+    for signal in [Signal::SIGTERM, Signal::SIGHUP] {
+        let node = Node::ephemeral(&[]).await;
+        let (mut user, mut silent) = (node.login(APP, "user").await, node.connect().await);
+        let server = node.server().clone();
+        let stopping = node.stop_with(signal);
+        let (code, user, silent) = tokio::join!(stopping, close_code(&mut user), close_code(&mut silent));
+        assert_eq!((code, user, silent), (Some(0), 1001, 1001), "{signal}");
+        assert!(std::net::TcpStream::connect(server.authority()).is_err(), "nothing listens any more");
+    }
+}
+
+#[tokio::test]
+async fn a_signal_told_twice_is_one_wish_and_a_later_one_ends_the_stop_at_once() {
+    let mut node = Node::ephemeral(&[]).await;
+    let mut user = node.login(APP, "user").await;
+    node.signal(Signal::SIGTERM);
+    node.signal(Signal::SIGTERM);
+    assert_eq!((close_code(&mut user).await, node.ended().await), (1001, Some(0)));
+
+    let mut node = Node::ephemeral(&[]).await;
+    // Takes no leave, which a stop waits for.
+    let _lingering = RawSocket::open(node.server()).await;
+    node.signal(Signal::SIGTERM);
+    until("stopping", SOON, async || node.log().contains("stopping")).await;
+    let code = loop {
+        match node.exit_code() {
+            Some(code) => break code,
+            None => node.signal(Signal::SIGINT),
+        }
+        pace(Duration::from_millis(50)).await;
+    };
+    assert_eq!(code, Some(1));
+    until("its last words", SOON, async || node.log().contains("SIGINT again: ending at once\n")).await;
+}
+
+#[tokio::test]
+async fn a_reader_of_a_pipe_who_is_gone_ends_nobody() {
     let node = Node::ephemeral(&[]).await;
-    let (mut user, mut silent) = (node.login(APP, "user").await, node.connect().await);
-    let server = node.server().clone();
-    let (code, user, silent) = tokio::join!(node.stop(), close_code(&mut user), close_code(&mut silent));
-    assert_eq!((code, user, silent), (Some(0), 1001, 1001));
-    assert!(std::net::TcpStream::connect(server.authority()).is_err(), "nothing listens any more");
+    let mut bystanders = Bystanders::arrive(&node, APP).await;
+    node.signal(Signal::SIGPIPE);
+    bystanders.are_undisturbed().await;
+    assert_eq!(node.stop().await, Some(0));
 }

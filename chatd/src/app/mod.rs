@@ -2,6 +2,7 @@
 
 mod engine;
 mod money;
+pub mod signals;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -18,6 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::counters::Counters;
 use crate::hub::Hub;
+use crate::log;
 use crate::money::settlement::worker::{Counts, Worker};
 
 /// Media type of the text.
@@ -105,6 +106,7 @@ impl Collector for Node {
         ] {
             page.counter(name, help, counter.get())?;
         }
+        page.log()?;
         if let Some(worker) = &self.worker {
             page.settlements(&worker.counts())?;
         }
@@ -150,6 +152,13 @@ impl Page<'_> {
             }
         }
         Ok(())
+    }
+
+    fn log(&mut self) -> fmt::Result {
+        let dropped = "Lines of the log that were lost because nobody read them.";
+        self.counter("chatd_log_lines_dropped_total", dropped, log::dropped())?;
+        let gathered = "Repeated lines of the log that were counted instead of written.";
+        self.counter("chatd_log_lines_gathered_total", gathered, log::gathered())
     }
 
     fn settlements(&mut self, counts: &Counts) -> fmt::Result {

@@ -206,21 +206,27 @@ async fn keep(client: Client, on_message: OnMessage, sender: watch::Sender<Optio
     let (mut live, mut pauses) = (first, Pauses::default());
     loop {
         let since = Instant::now();
-        until_ended(&live).await;
-        tracing::warn!(redis = %address(&client), "connection lost");
+        let why = until_ended(&live).await;
+        tracing::warn!(redis = %address(&client), why, "connection lost");
         sender.send_replace(None);
         drop(live);
         if let Some(pause) = pauses.after(since.elapsed()) {
             sleep(pause).await;
         }
+        let mut told = false;
         live = loop {
             match dial(&client, &on_message).await {
                 Ok(live) => break live,
-                Err(error) => tracing::debug!(%error, "cannot connect to redis"),
+                // Once an outage: the reason of the first attempt, which all that follow most likely share.
+                Err(error) if !told => {
+                    tracing::warn!(redis = %address(&client), %error, "cannot connect; trying on")
+                }
+                Err(error) => tracing::debug!(redis = %address(&client), %error, "cannot connect"),
             }
+            told = true;
             sleep(pauses.next()).await;
         };
-        tracing::info!(redis = %address(&client), "connected");
+        tracing::info!(redis = %address(&client), "reachable again");
         sender.send_replace(Some(live.clone()));
     }
 }
@@ -250,22 +256,25 @@ impl Pauses {
     }
 }
 
-async fn until_ended(live: &Live) {
+/// Gives the reason.
+async fn until_ended(live: &Live) -> &'static str {
+    const ENDED: &str = "it ended, or its answers were of no use";
     let mut connection = live.connection.clone();
     loop {
         tokio::select! {
-            () = live.ended.notified() => return,
+            () = live.ended.notified() => return ENDED,
             () = sleep(PING_EVERY) => {}
         }
         let ping = redis::cmd("PING");
         let ping = timeout(ANSWER_TIMEOUT, ping.query_async::<Value>(&mut connection));
         tokio::select! {
-            () = live.ended.notified() => return,
+            () = live.ended.notified() => return ENDED,
             answer = ping => match answer {
                 Ok(Ok(_)) => {}
                 // An answer that is an error, such as LOADING, still shows a living connection.
                 Ok(Err(error)) if !error.is_unrecoverable_error() && !error.is_timeout() => {}
-                _ => return,
+                Ok(Err(_)) => return ENDED,
+                Err(_) => return "it did not answer a PING in time",
             }
         }
     }

@@ -1,0 +1,98 @@
+//! What goes to stderr: never in the way of those who are served, and never a flood.
+//!
+//! Invariant: a log nobody reads costs its own lines and nothing else.
+
+use chat_client::{Http, Server};
+use chat_protocol::user::{List, ListRequest};
+use chat_tests::node::Node;
+use chat_tests::raw_http::get;
+use chat_tests::redis_server::RedisServer;
+use chat_tests::talk::{Bystanders, refused};
+use chat_tests::wait::{SOON, until};
+
+const APP: u32 = 905;
+
+/// Lines that tell how many were lost, and their sum.
+fn lost(log: &str) -> (usize, u64) {
+    let told =
+        log.lines().filter_map(|line| line.strip_suffix(" lines were lost, because nobody read the log"));
+    let counts: Vec<u64> =
+        told.map(|line| line.rsplit(' ').next().expect("a word").parse().expect("a count")).collect();
+    (counts.len(), counts.iter().sum())
+}
+
+async fn dropped(server: &Server) -> u64 {
+    let page = get(server, "/metrics").await.body;
+    let sample = page.lines().find_map(|line| line.strip_prefix("chatd_log_lines_dropped_total "));
+    sample.expect("a sample").parse().expect("a number")
+}
+
+/// A node that has told far more than a pipe and its own queue hold, to nobody.
+async fn unheard() -> (Node, Bystanders) {
+    // Everything a node can tell, so that it is soon too much.
+    let node = Node::start_unread("127.0.0.1:0", &["--ephemeral", "--log", "trace"]).await;
+    let mut bystanders = Bystanders::arrive(&node, APP).await;
+    until("lines are lost", SOON * 6, async || {
+        bystanders.are_undisturbed().await;
+        futures_util::future::join_all((0..50).map(|_| get(node.server(), "/livez"))).await;
+        dropped(node.server()).await > 100
+    })
+    .await;
+    (node, bystanders)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_nobody_reads_never_holds_up_the_node() {
+    let (mut node, mut bystanders) = unheard().await;
+    bystanders.are_undisturbed().await;
+    node.read_log();
+    until("the loss is told", SOON, async || lost(&node.log()).0 > 0).await;
+    assert!(lost(&node.log()).1 > 100);
+    assert_eq!(node.stop().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clean_stop_waits_for_no_reader_of_the_log() {
+    let (node, bystanders) = unheard().await;
+    drop(bystanders);
+    assert_eq!(node.stop().await, Some(0));
+}
+
+async fn everybody_is_refused(http: &Http, count: usize) {
+    let ask = || async {
+        let request = ListRequest { app_id: APP, limit: None, cursor: None };
+        assert_eq!(refused(http.call::<List>(&request).await), 1013);
+    };
+    futures_util::future::join_all((0..count).map(|_| ask())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outage_is_told_in_a_few_lines_with_its_reason_and_its_end() {
+    let mut redis = RedisServer::start().await;
+    let node = Node::start(&["--redis", &redis.url()]).await;
+    let before = node.log().lines().count();
+    redis.kill();
+    until("not ready without its store", SOON, async || get(node.server(), "/readyz").await.status == 503)
+        .await;
+    for _ in 0..5 {
+        everybody_is_refused(&node.http(), 100).await;
+    }
+    let log = node.log();
+    let lines: Vec<_> = log.lines().skip(before).collect();
+    assert!(lines.len() < 60, "{} lines for 500 refused requests:\n{}", lines.len(), lines.join("\n"));
+    let reasons = lines.iter().filter(|line| line.contains("WARN") && line.contains("cannot connect"));
+    let reasons = reasons.filter(|line| !line.contains("(again ")).count();
+    assert_eq!(reasons, 1, "why, once:\n{}", lines.join("\n"));
+    redis.restart().await;
+    until("its end is told", SOON, async || node.log().contains("reachable again")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clean_stop_writes_what_is_queued() {
+    let redis = RedisServer::start().await;
+    let mut node = Node::start_unread("127.0.0.1:0", &["--redis", &redis.url(), "--log", "debug"]).await;
+    node.signal(nix::sys::signal::Signal::SIGTERM);
+    node.read_log();
+    assert_eq!(node.ended().await, Some(0));
+    until("the last line", SOON, async || node.log().contains("stopping")).await;
+}
