@@ -3,6 +3,7 @@
 //! Invariant: it listens on loopback only, keeps its files in its own directory, and ends with the value.
 
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -67,6 +68,12 @@ impl RedisServer {
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         self.child.as_ref().map(Child::id)
+    }
+
+    /// Where its files are.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     /// Ends the process at once (SIGKILL).

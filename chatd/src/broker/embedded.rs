@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 
 use super::{
     Broker, BrokerError, Conversation, Event, Notice, Outgoing, Page, Range, Receipt, Retention, Sink, Topic,
+    new_epoch,
 };
 use crate::clock::Clock;
 use crate::embedded::writer::{self, Scope};
@@ -38,6 +39,8 @@ pub(crate) type Step<'a> = writer::Step<'a, Log>;
 /// What the jobs share.
 pub(crate) struct Log {
     retention: Retention,
+    /// Tells this life of the store from earlier ones.
+    life: Arc<str>,
     dispatch: mpsc::Sender<Published>,
 }
 
@@ -89,7 +92,7 @@ impl Embedded {
             Place::Directory(directory) => Some(lock(directory)?),
         };
         let (dispatch, events) = mpsc::channel(DISPATCH_QUEUE);
-        let log = Log { retention, dispatch: dispatch.clone() };
+        let log = Log { retention, life: new_epoch(), dispatch: dispatch.clone() };
         let database = Database::open(place, "chat.sqlite3", sync, schema::STEPS, log, clock.clone())?;
         tokio::spawn(deliver(events, sink));
         Ok(Arc::new(Self { database, retention, clock, dispatch, _lock: lock }))
@@ -167,6 +170,11 @@ impl Broker for Embedded {
         let conversation = conversation.clone();
         let since = self.retention.since(self.clock.now_ms());
         self.query(move |tables| Ok(log::read(tables, &conversation, range, limit, since)?)).await
+    }
+
+    async fn doubt(&self, conversation: &Conversation, epoch: &str, offset: u64) -> Result<(), BrokerError> {
+        let (conversation, epoch) = (conversation.clone(), epoch.to_owned());
+        self.change(move |step| Ok(log::doubt(step, &conversation, &epoch, offset)?)).await
     }
 
     async fn recall(

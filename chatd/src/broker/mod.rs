@@ -9,7 +9,10 @@
 //!   in the order of offsets, or the sink is told that some were lost. A cut link or a restarted store is no
 //!   excuse: what was missed is read from the log before anything newer is delivered.
 //! - Messages of a pair reach the inbox topics of both users; world and group messages their own topic.
-//! - A conversation keeps its epoch as long as it keeps its history.
+//! - A conversation keeps its epoch as long as it keeps its history. One that lost its end, as a restored copy or a
+//!   replica that lagged does, gets a new one as soon as a node or a reader shows that it went further. A reader is
+//!   believed only against an epoch that was begun before the store was started the last time: while it runs, a
+//!   store loses nothing, so whoever makes up a position costs the others one new epoch per start at most.
 //! - A message to a group is appended only while its sender is a member, one to a user only while that user does not
 //!   block its sender; both are checked in the step that appends.
 //! - [`Broker::recall`] takes the content of an entry away for good; the entry keeps its place.
@@ -273,6 +276,10 @@ pub trait Broker: Send + Sync {
         range: Range,
         limit: usize,
     ) -> Result<Page, BrokerError>;
+
+    /// Hears that a reader has seen `offset` of the history `epoch`. If the log ends before that and may have lost its
+    /// end, it gets a new epoch; see the law.
+    async fn doubt(&self, conversation: &Conversation, epoch: &str, offset: u64) -> Result<(), BrokerError>;
 
     /// Takes a message's content away: its members become those of a message of type `recalled` with the same
     /// `target`, `from` and `msgId`. With `by`, only the message's own sender within

@@ -150,7 +150,7 @@ impl Scene<'_, '_> {
             // Written before there were groups. Its epoch must not live on.
             log::delete(tables, ownerless.id)?;
         }
-        let log = log::create(tables, &self.conversation())?.id;
+        let log = log::create(self.step, &self.conversation())?.id;
         tables
             .prepare_cached(
                 "INSERT INTO chat_group(conversation, app, group_id, name, owner, member_count)

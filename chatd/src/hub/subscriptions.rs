@@ -202,6 +202,10 @@ mod tests {
             unreachable!("not read")
         }
 
+        async fn doubt(&self, _: &Conversation, _: &str, _: u64) -> Result<(), BrokerError> {
+            unreachable!("not doubted")
+        }
+
         async fn recall(
             &self,
             _: &Conversation,

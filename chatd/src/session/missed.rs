@@ -59,6 +59,9 @@ pub async fn read(
 ) -> Result<Missed, BrokerError> {
     let first = broker.read(conversation, Range::After(after), PAGE).await?;
     let same = epoch.is_none_or(|epoch| *epoch == *first.epoch || (after == 0 && epoch.is_empty()));
+    if let Some(epoch) = epoch.filter(|epoch| **epoch == *first.epoch && after > first.head) {
+        broker.doubt(conversation, epoch, after).await?;
+    }
     if !same || after > first.head {
         // Another history, or one that lost its end: all of it is new, as far as it goes.
         let page = broker.read(conversation, Range::Before(u64::MAX), PAGE).await?;

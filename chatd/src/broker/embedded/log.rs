@@ -62,7 +62,7 @@ fn admit(connection: &Connection, message: &Outgoing) -> Result<(), BrokerError>
 pub(crate) fn put(step: &mut Step<'_>, message: Outgoing, effect: Effect) -> rusqlite::Result<Receipt> {
     let head = match head(step.connection, &message.conversation)? {
         Some(head) => head,
-        None => create(step.connection, &message.conversation)?,
+        None => create(step, &message.conversation)?,
     };
     let (offset, time) = (head.offset + 1, step.now_ms.max(head.time));
     let skip = (message.skip != Skip::Nobody).then(|| message.skip.to_string());
@@ -192,11 +192,13 @@ pub(crate) fn head(connection: &Connection, conversation: &Conversation) -> rusq
 }
 
 /// A new log with an epoch of its own.
-pub(crate) fn create(connection: &Connection, conversation: &Conversation) -> rusqlite::Result<Head> {
-    let epoch = new_epoch();
+pub(crate) fn create(step: &Step<'_>, conversation: &Conversation) -> rusqlite::Result<Head> {
+    let (connection, epoch) = (step.connection, new_epoch());
     connection
-        .prepare_cached("INSERT INTO conversation(app, name, epoch, head, time) VALUES (?1, ?2, ?3, 0, 0)")?
-        .execute(params![conversation.app(), name(conversation), &*epoch])?;
+        .prepare_cached(
+            "INSERT INTO conversation(app, name, epoch, life, head, time) VALUES (?1, ?2, ?3, ?4, 0, 0)",
+        )?
+        .execute(params![conversation.app(), name(conversation), &*epoch, &*step.scope.life])?;
     let id = connection.last_insert_rowid();
     if let Conversation::Pair(app, a, b) = conversation {
         for user in [a, b] {
@@ -206,6 +208,34 @@ pub(crate) fn create(connection: &Connection, conversation: &Conversation) -> ru
         }
     }
     Ok(Head { id, epoch, offset: 0, time: 0 })
+}
+
+/// Gives a log a new epoch when a reader has seen `offset` of its present one, which is beyond its end, and that epoch
+/// was begun in an earlier life of the store.
+pub(crate) fn doubt(
+    step: &Step<'_>,
+    conversation: &Conversation,
+    epoch: &str,
+    offset: u64,
+) -> rusqlite::Result<()> {
+    let changed = step
+        .connection
+        .prepare_cached(
+            "UPDATE conversation SET born = coalesce(born, epoch), epoch = ?4, life = ?5
+             WHERE app = ?1 AND name = ?2 AND epoch = ?3 AND head < ?6 AND life IS NOT ?5",
+        )?
+        .execute(params![
+            conversation.app(),
+            name(conversation),
+            epoch,
+            &*new_epoch(),
+            &*step.scope.life,
+            i64::try_from(offset).unwrap_or(i64::MAX)
+        ])?;
+    if changed > 0 {
+        tracing::error!(?conversation, offset, "a log lost its end, a reader shows; it gets a new epoch");
+    }
+    Ok(())
 }
 
 /// Removes a log with all that was said in it and how far it was read.

@@ -4,7 +4,7 @@
 //!
 //! | table | a row is |
 //! |---|---|
-//! | `conversation` | a log: its epoch, and number and time of its newest entry |
+//! | `conversation` | a log: its epoch, the life of the store in which that began, the epoch the history began with where that is another one, and number and time of the newest entry |
 //! | `entry` | a message in a log, who gets no copy, and who joined the group or is gone by it |
 //! | `sent` | a message id that may be repeated |
 //! | `pair` | a user has a one-to-one conversation in which something was said |
@@ -51,6 +51,8 @@ pub const STEPS: &Steps = &[
     "ALTER TABLE entry ADD COLUMN skip TEXT;
     ALTER TABLE entry ADD COLUMN joined TEXT;
     ALTER TABLE entry ADD COLUMN gone TEXT;",
+    "ALTER TABLE conversation ADD COLUMN life TEXT;
+    ALTER TABLE conversation ADD COLUMN born TEXT;",
 ];
 
 #[cfg(test)]

@@ -1,5 +1,21 @@
 -- What every script that writes into a log, or takes something out of it, begins with.
 
+-- What tells one life of Redis from the next: another process, or another master. Empty where INFO is not permitted.
+local function life()
+  local function read(section, field)
+    local info = redis.pcall('INFO', section)
+    return type(info) == 'string' and string.match(info, field .. ':(%x+)') or ''
+  end
+  return read('server', 'run_id') .. read('replication', 'master_replid')
+end
+
+-- Begins a new epoch in a log whose `epoch` lost what came after `number`. Who had read no further missed nothing.
+local function fork(head, epoch, number, fresh)
+  -- What was read before stays read.
+  redis.call('HSETNX', head, 'born', epoch)
+  redis.call('HSET', head, 'epoch', fresh, 'life', life(), 'past', epoch .. '\n' .. number)
+end
+
 -- Epoch, last number and last time of a stream, the epoch its history began with, and whether it has stubs. Without a
 -- head nothing is known about what came before: the epoch `fresh` begins, above the numbers still in the stream.
 local function head_of(stream, head, fresh)
@@ -71,7 +87,7 @@ local function append(log, head, stubs, kept, age, fresh, now, kind, body)
   local epoch, offset, last, born, recalled = head_of(log, head, fresh)
   if offset > 0 and redis.call('EXISTS', log) == 0 then
     -- The entries are gone: what follows is another history.
-    redis.call('HDEL', head, 'born', 'stubs')
+    redis.call('HDEL', head, 'born', 'past', 'stubs')
     redis.call('DEL', stubs)
     epoch, offset, born, recalled = fresh, 0, fresh, false
   end
@@ -79,6 +95,9 @@ local function append(log, head, stubs, kept, age, fresh, now, kind, body)
   local time = math.max(now, last)
   local payload = string.format('%s\n%d\n%s\n%d\n', kind, offset, epoch, time) .. body
   put(log, head, kept, epoch, offset, time, payload)
+  if epoch == fresh then
+    redis.call('HSET', head, 'life', life())
+  end
   if age > 0 then
     expire(log, stubs, now - age)
   end

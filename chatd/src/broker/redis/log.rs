@@ -55,6 +55,7 @@ pub(crate) struct Logs {
     append: Script,
     expire: Script,
     fork: Script,
+    doubt: Script,
     pub(super) recall: Script,
 }
 
@@ -62,9 +63,10 @@ impl Logs {
     pub(super) fn new(keys: Keys, appends: Link, others: Link, retention: Retention) -> Self {
         let append = Script::new(concat!(include_str!("log.lua"), include_str!("append.lua")));
         let expire = Script::new(concat!(include_str!("log.lua"), include_str!("expire.lua")));
-        let fork = Script::new(include_str!("fork.lua"));
+        let fork = Script::new(concat!(include_str!("log.lua"), include_str!("fork.lua")));
+        let doubt = Script::new(concat!(include_str!("log.lua"), include_str!("doubt.lua")));
         let recall = Script::new(include_str!("recall.lua"));
-        Self { keys, appends, others, retention, append, expire, fork, recall }
+        Self { keys, appends, others, retention, append, expire, fork, doubt, recall }
     }
 
     /// Messages kept per log, and for how many milliseconds.
@@ -236,6 +238,32 @@ impl Logs {
         let mut call = self.fork.call(&heads);
         call.arg(epoch).arg(&*new_epoch());
         self.others.call(&self.fork, &call).await.map(cursor)
+    }
+
+    /// Whether a stream that has another epoch than `reached` goes on from there: it lost what came later.
+    pub(super) async fn goes_on(&self, topic: &Topic, reached: &Cursor) -> Result<bool, LinkError> {
+        let mut past = redis::cmd("HGET");
+        past.arg(self.keys.topic_head(topic)).arg("past");
+        let past: Option<String> = self.others.run(&past).await?;
+        let past = past.as_deref().and_then(|past| past.split_once('\n'));
+        Ok(past.is_some_and(|(epoch, number)| {
+            *epoch == *reached.epoch && number.parse::<u64>().is_ok_and(|number| reached.number <= number)
+        }))
+    }
+
+    /// See [`crate::broker::Broker::doubt`].
+    pub(super) async fn doubt(
+        &self,
+        conversation: &Conversation,
+        epoch: &str,
+        offset: u64,
+    ) -> Result<(), LinkError> {
+        let mut call = self.doubt.call(&[self.keys.log_head(conversation)]);
+        call.arg(epoch).arg(offset).arg(&*new_epoch());
+        if self.appends.call(&self.doubt, &call).await? {
+            tracing::error!(?conversation, offset, "a log lost its end, a reader shows; it gets a new epoch");
+        }
+        Ok(())
     }
 
     /// The one-to-one conversations of a user in which something was said.

@@ -109,6 +109,10 @@ impl Broker for RedisBroker {
         self.logs.read(conversation, range, limit, self.clock.now_ms()).await
     }
 
+    async fn doubt(&self, conversation: &Conversation, epoch: &str, offset: u64) -> Result<(), BrokerError> {
+        Ok(self.logs.doubt(conversation, epoch, offset).await?)
+    }
+
     async fn recall(
         &self,
         conversation: &Conversation,

@@ -221,7 +221,10 @@ impl Shard {
     /// Delivers what the log holds behind the cursor, or tells that it does not hold all of it.
     async fn catch_up(&self, behind: &Behind, head: Cursor, outlet: &Outlet) -> Result<(), LinkError> {
         let mut cursor = behind.cursor.clone();
-        if !cursor.epoch.is_empty() && cursor.epoch != head.epoch {
+        if !cursor.epoch.is_empty()
+            && cursor.epoch != head.epoch
+            && !outlet.logs.goes_on(&behind.topic, &cursor).await?
+        {
             self.lose(behind, head, outlet);
             return Ok(());
         }

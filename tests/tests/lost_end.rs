@@ -1,0 +1,171 @@
+//! A store that lost its end, as a restored copy did: whoever saw more makes its history another one.
+
+use std::path::Path;
+
+use chat_client::Session;
+use chat_protocol::Target;
+use chat_protocol::session::{LOGIN, LoggedIn, Position, Receipt, Recovered};
+use chat_tests::node::Node;
+use chat_tests::redis_server::RedisServer;
+use chat_tests::talk::texts;
+use serde_json::json;
+use tempfile::TempDir;
+
+const APP: u32 = 303;
+const KEPT: usize = 10;
+const LOST: usize = 5;
+
+/// A node on a store that can be taken back to an earlier state.
+enum Store {
+    Embedded(TempDir),
+    Redis(RedisServer),
+}
+
+impl Store {
+    async fn node(&self) -> Node {
+        match self {
+            Store::Embedded(directory) => {
+                Node::start(&["--data-dir", directory.path().to_str().expect("a path")]).await
+            }
+            Store::Redis(server) => Node::start(&["--redis", &server.url()]).await,
+        }
+    }
+
+    /// Starts again, without the node.
+    async fn restart(&mut self) {
+        if let Store::Redis(server) = self {
+            server.restart().await;
+        }
+    }
+
+    /// A copy of it as it is, while no node runs.
+    fn copy(&self) -> TempDir {
+        let copy = tempfile::tempdir().expect("a directory");
+        copy_files(self.files(), copy.path());
+        copy
+    }
+
+    async fn go_back(&mut self, copy: &TempDir) {
+        if let Store::Redis(server) = self {
+            server.kill();
+        }
+        std::fs::remove_dir_all(self.files()).expect("removed");
+        std::fs::create_dir(self.files()).expect("made");
+        copy_files(copy.path(), self.files());
+        self.restart().await;
+    }
+
+    fn files(&self) -> &Path {
+        match self {
+            Store::Embedded(directory) => directory.path(),
+            Store::Redis(server) => server.directory(),
+        }
+    }
+}
+
+fn copy_files(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).expect("a directory") {
+        let entry = entry.expect("an entry");
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            std::fs::create_dir(&to).expect("made");
+            copy_files(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), &to).expect("copied");
+        }
+    }
+}
+
+async fn come_back(node: &Node, target: &str, epoch: &str, offset: u64) -> (Session, Recovered) {
+    let mut session = node.connect().await;
+    let position = Position { target: target.parse().expect("a target"), epoch: epoch.to_owned(), offset };
+    let login = json!({"userId": "reader", "appId": APP, "recover": [position]});
+    let answer = session.request(LOGIN, &login).await.expect("logged in");
+    let answer: LoggedIn = serde_json::from_value(answer).expect("an answer about recovery");
+    (session, answer.recovered.into_iter().next().expect("one conversation"))
+}
+
+async fn say(node: &Node, target: &str, words: &str, count: usize) -> Receipt {
+    let mut speaker = node.login(APP, "speaker").await;
+    let target: Target = target.parse().expect("a target");
+    let mut last = None;
+    for number in 0..count {
+        last = Some(speaker.send(target.clone(), &format!("{words}{number}")).await.expect("sent"));
+    }
+    last.expect("at least one")
+}
+
+async fn whoever_saw_more_makes_it_another_history(mut store: Store) {
+    for target in ["", "user:reader"] {
+        let node = store.node().await;
+        say(&node, target, "kept", KEPT).await;
+        node.stop().await;
+        let copy = store.copy();
+        let node = store.node().await;
+        let seen = say(&node, target, "lost", LOST).await;
+        node.stop().await;
+        store.go_back(&copy).await;
+
+        let node = store.node().await;
+        let reads = if target.is_empty() { "" } else { "user:speaker" };
+        let (_, first) = come_back(&node, reads, &seen.epoch, seen.offset).await;
+        assert!(!first.complete, "the log ends before what was seen");
+        assert_ne!(first.epoch, seen.epoch);
+        assert_eq!(say(&node, target, "other", LOST + 3).await.epoch, first.epoch);
+        let (mut back, second) = come_back(&node, reads, &seen.epoch, seen.offset).await;
+        assert!(!second.complete, "what stands at the numbers that were seen is something else now");
+        let all = texts(&mut back, KEPT + LOST + 3).await;
+        assert_eq!((all[KEPT - 1].as_str(), all[KEPT].as_str()), ("kept9", "other0"));
+        let (_, third) = come_back(&node, reads, &second.epoch, second.offset).await;
+        assert_eq!((third.complete, third.epoch), (true, second.epoch));
+        node.stop().await;
+    }
+}
+
+async fn a_made_up_position_counts_once_in_a_life_of_the_store(mut store: Store) {
+    let node = store.node().await;
+    let said = say(&node, "", "m", 3).await;
+    for _ in 0..2 {
+        let (_, lied) = come_back(&node, "", &said.epoch, 1_000_000_000).await;
+        assert_eq!((lied.complete, &lied.epoch), (false, &said.epoch), "nothing was lost in this life");
+    }
+    node.stop().await;
+    store.restart().await;
+
+    let node = store.node().await;
+    let (_, lied) = come_back(&node, "", &said.epoch, u64::MAX).await;
+    assert_ne!(lied.epoch, said.epoch, "it may be true");
+    let (_, again) = come_back(&node, "", &lied.epoch, 1_000_000_000).await;
+    assert_eq!((again.complete, &again.epoch), (false, &lied.epoch));
+    let (_, honest) = come_back(&node, "", &lied.epoch, 3).await;
+    assert_eq!((honest.complete, honest.epoch), (true, lied.epoch));
+    node.stop().await;
+}
+
+fn embedded() -> Store {
+    Store::Embedded(tempfile::tempdir().expect("a directory"))
+}
+
+async fn redis() -> Store {
+    Store::Redis(RedisServer::start_with_aof().await)
+}
+
+#[tokio::test]
+async fn whoever_saw_more_makes_it_another_history_embedded() {
+    whoever_saw_more_makes_it_another_history(embedded()).await;
+}
+
+#[tokio::test]
+async fn whoever_saw_more_makes_it_another_history_redis() {
+    whoever_saw_more_makes_it_another_history(redis().await).await;
+}
+
+#[tokio::test]
+async fn a_made_up_position_counts_once_in_a_life_of_the_store_embedded() {
+    a_made_up_position_counts_once_in_a_life_of_the_store(embedded()).await;
+}
+
+#[tokio::test]
+async fn a_made_up_position_counts_once_in_a_life_of_the_store_redis() {
+    a_made_up_position_counts_once_in_a_life_of_the_store(redis().await).await;
+}
