@@ -6,6 +6,8 @@
 //! All keys of an app carry the hash tag `{<prefix>:<app>}`, so a Redis Cluster keeps an app in one slot and one
 //! script may change a log, the index of repeats and two inboxes in one step. Atomicity is worth more here than
 //! spreading one app over shards; apps still spread. Keys about nodes belong to no app and have their own tag.
+//!
+//! Redis keeps keys apart by database, but neither its channels nor RabbitMQ know of databases: their names carry it.
 
 use std::sync::Arc;
 
@@ -24,15 +26,17 @@ pub const SETTLERS: &str = "settlers";
 #[error("the key prefix must be 1 to {MAX_PREFIX_BYTES} of A-Z a-z 0-9 . _ -")]
 pub struct BadPrefix;
 
-/// Builds the names below one prefix; deployments with different prefixes may share a Redis.
+/// Builds the names below one prefix; deployments with different prefixes or databases may share a Redis.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keys {
     prefix: Arc<str>,
+    /// What names outside of the database carry of it; nothing for database 0.
+    database: Arc<str>,
 }
 
 impl Default for Keys {
     fn default() -> Self {
-        Self { prefix: "chat".into() }
+        Self { prefix: "chat".into(), database: "".into() }
     }
 }
 
@@ -46,7 +50,14 @@ impl Keys {
         if prefix.is_empty() || prefix.len() > MAX_PREFIX_BYTES || !prefix.bytes().all(plain) {
             return Err(BadPrefix);
         }
-        Ok(Self { prefix: prefix.into() })
+        Ok(Self { prefix: prefix.into(), database: "".into() })
+    }
+
+    /// The same names for what is kept in the Redis database of this number.
+    #[must_use]
+    pub fn in_database(self, number: i64) -> Self {
+        let database = if number == 0 { String::new() } else { format!("@{number}") };
+        Self { database: database.into(), ..self }
     }
 
     /// Stream with the entries of a log.
@@ -76,7 +87,7 @@ impl Keys {
     /// Channel of a topic.
     #[must_use]
     pub fn channel(&self, topic: &Topic) -> String {
-        self.of_topic("bus", topic)
+        self.of_topic(&format!("bus{}", self.database), topic)
     }
 
     /// Sorted set of what stays of recalled entries of a log, by offset.
@@ -178,7 +189,7 @@ impl Keys {
     /// Channel on which a node hears itself.
     #[must_use]
     pub fn echo(&self, node: u64) -> String {
-        self.of_nodes(&format!("echo:{node:016x}"))
+        self.of_nodes(&format!("echo{}:{node:016x}", self.database))
     }
 
     /// Sorted set of the leases of live nodes by the time they end.
@@ -209,19 +220,19 @@ impl Keys {
     /// never changes those of a queue.
     #[must_use]
     pub fn amqp_settlements(&self) -> String {
-        format!("{}.settlements.v1", self.prefix)
+        format!("{}{}.settlements.v1", self.prefix, self.database)
     }
 
     /// Queue, and the exchange in front of it, of the dead letters of [`Keys::amqp_settlements`].
     #[must_use]
     pub fn amqp_dead_settlements(&self) -> String {
-        format!("{}.settlements.v1.dead", self.prefix)
+        format!("{}.dead", self.amqp_settlements())
     }
 
     /// Queue that exists while somebody looks at the dead letters, and belongs to him.
     #[must_use]
     pub fn amqp_dead_turn(&self) -> String {
-        format!("{}.settlements.v1.dead.turn", self.prefix)
+        format!("{}.turn", self.amqp_dead_settlements())
     }
 
     fn of_conversation(&self, kind: &str, conversation: &Conversation) -> String {
@@ -321,6 +332,19 @@ mod tests {
         assert_eq!(keys.topic_head(&Topic::World(3)), keys.log_head(&Conversation::World(3)));
         let conversation = Conversation::Group(3, group.clone());
         assert_eq!(keys.topic_log(&Topic::Group(3, group)), keys.log(&conversation));
+    }
+
+    #[test]
+    fn what_knows_no_databases_is_named_by_them() {
+        let (first, other) = (Keys::default(), Keys::default().in_database(1));
+        let topic = Topic::Inbox(1, user("a"));
+        assert_eq!(first, Keys::default().in_database(0));
+        assert_ne!(first.channel(&topic), other.channel(&topic));
+        assert_ne!(first.echo(1), other.echo(1));
+        assert_ne!(first.amqp_settlements(), other.amqp_settlements());
+        assert_ne!(first.amqp_dead_settlements(), other.amqp_dead_settlements());
+        assert_ne!(first.amqp_dead_turn(), other.amqp_dead_turn());
+        assert_eq!(first.topic_log(&topic), other.topic_log(&topic));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use anyhow::{Context, anyhow};
 
 use super::Base;
 use crate::broker::embedded::Embedded;
-use crate::broker::redis::RedisBroker;
+use crate::broker::redis::{RedisBroker, link};
 use crate::broker::{Broker, Retention};
 use crate::config::{Config, LedgerPlace, redacted};
 use crate::conversations::Conversations;
@@ -82,7 +82,7 @@ fn embedded(config: &Config, base: &Base) -> anyhow::Result<Engine> {
 async fn redis(config: &Config, base: &Base) -> anyhow::Result<Engine> {
     let url = config.serve.redis.as_str();
     let unreachable = || format!("cannot use Redis at {}; is it running?", redacted(url));
-    let keys = Keys::new(&config.serve.redis_prefix)?;
+    let keys = keys(config)?;
     let (clock, counters, sink) = (base.clock.clone(), base.counters.clone(), base.hub.clone());
     let broker = RedisBroker::connect(url, keys.clone(), base.node, retention(config), clock, counters, sink);
     let broker = broker.await.with_context(unreachable)?;
@@ -105,6 +105,16 @@ async fn redis(config: &Config, base: &Base) -> anyhow::Result<Engine> {
         conversations: RedisConversations::new(&broker),
         broker,
     })
+}
+
+/// Names in Redis and RabbitMQ.
+pub(super) fn keys(config: &Config) -> anyhow::Result<Keys> {
+    let (keys, url) = (Keys::new(&config.serve.redis_prefix)?, &config.serve.redis);
+    if url.is_empty() {
+        return Ok(keys);
+    }
+    let client = link::client(url).map_err(|error| anyhow!(error))?;
+    Ok(keys.in_database(link::database(&client)))
 }
 
 /// Where the embedded engine keeps its files.

@@ -11,7 +11,6 @@ use super::Base;
 use super::engine::{self, Engine, Purse};
 use crate::chat::Chat;
 use crate::config::{Config, LedgerPlace, redacted};
-use crate::keys::Keys;
 use crate::money::Money;
 use crate::money::audit::Auditor;
 use crate::money::claims::Claims;
@@ -113,7 +112,7 @@ async fn ledger(config: &Config, base: &Base) -> anyhow::Result<Option<Arc<dyn L
 
 async fn rabbit(config: &Config) -> anyhow::Result<Arc<RabbitQueue>> {
     let url = config.serve.amqp.as_str();
-    let rabbit = RabbitQueue::open(url, &Keys::new(&config.serve.redis_prefix)?).await;
+    let rabbit = RabbitQueue::open(url, &engine::keys(config)?).await;
     let rabbit = rabbit.with_context(|| format!("cannot use RabbitMQ at {}", redacted(url)))?;
     Ok(Arc::new(rabbit))
 }

@@ -115,6 +115,11 @@ pub(crate) fn address(client: &Client) -> &ConnectionAddr {
     client.get_connection_info().addr()
 }
 
+/// Number of the database that a client uses.
+pub(crate) fn database(client: &Client) -> i64 {
+    client.get_connection_info().redis_settings().db()
+}
+
 impl Link {
     /// Connects for the first time; from then on the link keeps itself alive until its last handle is dropped.
     pub(crate) async fn open(client: &Client, on_message: OnMessage) -> Result<Self, LinkError> {
