@@ -8,6 +8,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub trait Clock: Send + Sync {
     /// Unix time in milliseconds.
     fn now_ms(&self) -> u64;
+
+    /// The time where somebody sets it by hand, which then counts for the stores too. None on a node: what a store
+    /// keeps goes by the store's own clock there.
+    fn by_hand(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// The system's clock.

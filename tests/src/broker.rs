@@ -109,6 +109,10 @@ impl Clock for HandClock {
     fn now_ms(&self) -> u64 {
         self.0.load(SeqCst)
     }
+
+    fn by_hand(&self) -> Option<u64> {
+        Some(self.now_ms())
+    }
 }
 
 /// A sink that remembers everything.

@@ -128,6 +128,7 @@ pub fn terms(id: &str, sender: &str, total: u64) -> Terms {
         packet: packet(id),
         sender: user(sender),
         target: Target::World,
+        incarnation: None,
         total,
         count: 10,
         mode: Mode::Lucky,

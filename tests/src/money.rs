@@ -51,6 +51,7 @@ pub fn terms(packet: &str, target: &str, shares: &[Cents]) -> Terms {
         packet: packet_id(packet),
         sender: user("s"),
         target: target.parse().expect("a target"),
+        incarnation: None,
         total: shares.iter().sum(),
         count: u32::try_from(shares.len()).expect("not too many"),
         mode: Mode::Lucky,

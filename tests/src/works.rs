@@ -50,11 +50,10 @@ impl Works {
             Arc::new(Chat::new(node.broker.clone(), Arc::default())),
             node.broker.clone(),
             node.groups.clone(),
-            clock.clone(),
             (Method::LineCutting, expiry_ms),
         ));
         let claims = Arc::new(Claims::new(packets.clone(), ledger.clone(), clock.clone()));
-        let keeper = Keeper::new(stores(), red_packets.clone(), claims.clone(), clock.clone());
+        let keeper = Keeper::new(stores(), red_packets.clone(), claims.clone());
         let auditor = Auditor::new(stores(), claims.clone(), vec![queue.clone()], clock);
         Self { node, ledger, red_packets, claims, keeper, auditor, queue, idle }
     }

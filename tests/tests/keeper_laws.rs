@@ -5,7 +5,7 @@ use std::time::Duration;
 use chat_protocol::red_packet::{Mode, State};
 use chat_protocol::{Code, MsgId, PacketId};
 use chat_tests::broker::{APP, user};
-use chat_tests::engine::{Engine, join, members};
+use chat_tests::engine::{Engine, dismiss, group_id, join, members};
 use chat_tests::ledger::{NOW, Vault, balance, endow, holds};
 use chat_tests::money::{CREATED_MS, receive, refund_of, share_of};
 use chat_tests::works::Works;
@@ -27,6 +27,11 @@ chat_tests::engine_laws!(
     who_was_paid_is_looked_after_no_more,
     many_that_fail_keep_nobody_waiting,
     a_repeat_after_a_day_posts_no_second_offer,
+    the_packets_of_a_dismissed_group_go_back,
+    a_later_group_of_the_same_id_has_no_part,
+    a_creation_that_its_group_did_not_outlive_goes_back,
+    the_name_of_a_packet_is_known_to_nobody_before,
+    what_was_created_before_there_was_a_secret_is_not_paid_again,
 );
 
 /// A receiver that is not renewed so long is still alive.
@@ -59,9 +64,19 @@ impl Bench {
     }
 
     async fn create(&self, id: &str, total: u64, count: u32) -> Result<Offered, chat_protocol::Refusal> {
+        self.create_for("", id, total, count).await
+    }
+
+    async fn create_for(
+        &self,
+        target: &str,
+        id: &str,
+        total: u64,
+        count: u32,
+    ) -> Result<Offered, chat_protocol::Refusal> {
         let offer = Offer {
             sender: Identity { app: APP, user: user("s") },
-            target: "".parse().expect("a target"),
+            target: target.parse().expect("a target"),
             total,
             count,
             mode: Mode::Equal,
@@ -268,4 +283,101 @@ async fn a_repeat_after_a_day_posts_no_second_offer(engine: Engine) {
     assert!(late.code == Code::RefusedByRule && late.reason.contains(given.packet.as_str()), "{late:?}");
     assert_eq!((bench.offers(&given).await, balance(&*bench.works.ledger, "s").await), (1, 991));
     bench.sound().await;
+}
+
+/// A packet of 9 in 3 shares for a group, of which one member has taken a share, and which was dismissed then.
+async fn orphan(bench: &Bench) -> Terms {
+    bench.works.node.create("g", &["s", "a", "b"]).await;
+    let given = bench.create_for("group:g", "p", 9, 3).await.expect("created").terms;
+    bench.grab(&given.packet, "a").await;
+    bench.works.node.change("g", dismiss("s")).await;
+    bench.works.red_packets.dismissed(APP, &group_id("g")).await;
+    given
+}
+
+async fn the_packets_of_a_dismissed_group_go_back(engine: Engine) {
+    let bench = Bench::new(engine).await;
+    let given = orphan(&bench).await;
+    let others = bench.packet("world", 5, 1).await;
+    assert_eq!(bench.round().await, 1, "at once, and no other packet");
+    bench.works.settle_all(&bench.engine).await;
+    assert_eq!((bench.held(&given.packet).await, bench.held(&others.packet).await), (0, 5));
+    assert_eq!(balance(&*bench.works.ledger, "s").await, 1000 - 3 - 5);
+    assert_eq!(balance(&*bench.works.ledger, "a").await, 3, "what was won is paid");
+    assert_eq!(bench.round().await, 0);
+    bench.sound().await;
+}
+
+async fn a_later_group_of_the_same_id_has_no_part(engine: Engine) {
+    let bench = Bench::new(engine).await;
+    let given = orphan(&bench).await;
+    let (node, red_packets) = (&bench.works.node, &bench.works.red_packets);
+    node.create("g", &["m", "s", "b"]).await;
+    for who in ["m", "s", "b"] {
+        let grabbed = red_packets.grab(APP, &given.packet, &user(who)).await;
+        assert_eq!(grabbed.map_err(|refusal| refusal.code), Err(Code::RefusedByRule), "{who}");
+    }
+    let seen = async |who| red_packets.detail(APP, &given.packet, Some(&user(who)), (0, 1)).await;
+    assert_eq!(seen("m").await.map_err(|refusal| refusal.code).err(), Some(Code::RefusedByRule));
+    assert_eq!(seen("s").await.expect("their own").grabbed, 3);
+    let again = bench.create_for("group:g", "p", 9, 3).await.map_err(|refusal| refusal.code);
+    assert_eq!(again.err(), Some(Code::RefusedByRule), "it was for another group");
+    bench.round().await;
+    bench.works.settle_all(&bench.engine).await;
+    assert_eq!((bench.held(&given.packet).await, bench.offers(&given).await), (0, 0));
+    let log = node.log(&Conversation::of(APP, &given.sender, &given.target)).await;
+    assert!(log.entries.iter().all(|entry| members(entry)["type"] != "redPacket"), "{log:?}");
+    assert_eq!(balance(&*bench.works.ledger, "s").await, 997);
+    let own = bench.create_for("group:g", "q", 4, 2).await.expect("of the new group").terms;
+    bench.grab(&own.packet, "m").await;
+    bench.sound().await;
+}
+
+async fn a_creation_that_its_group_did_not_outlive_goes_back(engine: Engine) {
+    let bench = Bench::new(engine).await;
+    let node = &bench.works.node;
+    node.create("g", &["s"]).await;
+    let former = node.groups.membership(APP, &group_id("g"), &user("s")).await.expect("a group");
+    let given = Terms { incarnation: Some(former.incarnation.to_string()), ..terms("p", "group:g") };
+    bench.works.ledger.fund(&given).await.expect("funded");
+    node.change("g", dismiss("s")).await;
+    node.create("g", &["s", "m"]).await;
+    bench.at(CREATED_MS + FIRST_LOOK_MS);
+    for _ in 0..2 {
+        bench.round().await;
+        bench.works.settle_all(&bench.engine).await;
+        bench.at(CREATED_MS + FIRST_LOOK_MS + LATE_MS);
+    }
+    assert_eq!((bench.held(&given.packet).await, bench.offers(&given).await), (0, 0));
+    assert_eq!(balance(&*bench.works.ledger, "s").await, 1000);
+    bench.sound().await;
+}
+
+/// As packets were named when anybody could.
+fn former_name(id: &str) -> PacketId {
+    let namespace = uuid::Uuid::from_u128(0x7265_645f_7061_636b_6574_5f6e_616d_6573);
+    let name = uuid::Uuid::new_v5(&namespace, format!("{APP}\ns\n{id}").as_bytes());
+    PacketId::new(&name.simple().to_string()).expect("a name")
+}
+
+async fn the_name_of_a_packet_is_known_to_nobody_before(engine: Engine) {
+    let bench = Bench::new(engine).await;
+    let given = bench.packet("p", 9, 3).await;
+    assert_ne!(given.packet, former_name("p"));
+    let elsewhere = Bench::new(Engine::embedded()).await;
+    assert_ne!(elsewhere.packet("p", 9, 3).await.packet, given.packet, "of another ledger");
+    let again = Works::new(&bench.engine, &bench.vault, bench.works.node.clone(), EXPIRY_MS, LONG).await;
+    let bench = Bench { works: again, ..bench };
+    assert_eq!(bench.packet("p", 9, 3).await.packet, given.packet, "whoever is asked");
+}
+
+async fn what_was_created_before_there_was_a_secret_is_not_paid_again(engine: Engine) {
+    let bench = Bench::new(engine).await;
+    bench.vault.tamper(&format!("UPDATE #secret SET made = {CREATED_MS}")).await.expect("changed");
+    let before = Terms { packet: former_name("p"), mode: Mode::Equal, ..terms("p", "") };
+    bench.works.ledger.fund(&before).await.expect("funded");
+    let again = bench.create("p", 7, 2).await.expect("the same again");
+    assert!(again.duplicate && again.terms.packet == before.packet, "{again:?}");
+    assert_eq!(balance(&*bench.works.ledger, "s").await, 993);
+    assert_ne!(bench.packet("q", 5, 1).await.packet, former_name("q"));
 }

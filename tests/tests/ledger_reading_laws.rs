@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use chat_protocol::Target;
 use chat_protocol::wallet::{Transfer, TransferKind};
 use chat_tests::broker::{APP, user};
 use chat_tests::ledger::{
@@ -105,6 +106,31 @@ async fn what_is_due_is_taken_by_one(vault: Vault) {
     assert_eq!(due(&*ledger, 95_000, 1).await, ["a"]);
 }
 
+async fn what_was_offered_to_a_target_is_looked_at_at_once(vault: Vault) {
+    let ledger = vault.ledger().await;
+    endow(&*ledger, "s", 1000).await;
+    let group: Target = "group:帝'".parse().expect("a target");
+    for (id, target) in [("a", &group), ("b", &Target::World), ("paid", &group)] {
+        let given = Terms { target: target.clone(), ..terms(id, "s", 2) };
+        ledger.fund(&given).await.expect("funded");
+    }
+    ledger.settle(&[refund("paid", "s", 2)]).await.expect("settled");
+    for (app, due) in [(APP + 1, vec![]), (APP, vec![(APP, packet("a"))])] {
+        assert_eq!(ledger.hasten(app, &group).await, Ok(()));
+        assert_eq!(ledger.take_due(0, 50, 10).await, Ok(due));
+    }
+    assert_eq!(ledger.hasten(APP, &"group:none".parse().expect("a target")).await, Ok(()));
+    assert_eq!(ledger.take_due(0, 50, 10).await, Ok(vec![]));
+}
+
+async fn all_who_use_a_ledger_share_its_secret(vault: Vault) {
+    let secret = vault.ledger().await.secret().await.expect("a secret");
+    assert_eq!(vault.ledger().await.secret().await, Ok(secret.clone()));
+    assert!(secret.secret.len() == 64 && !format!("{secret:?}").contains(&secret.secret), "{secret:?}");
+    let other = Vault::embedded().ledger().await.secret().await.expect("a secret");
+    assert_ne!(other.secret, secret.secret);
+}
+
 async fn an_empty_escrow_is_looked_at_no_more(vault: Vault) {
     let ledger = with_packet(&vault, 100).await;
     assert_eq!(ledger.settle(&[refund("p", "s", 60)]).await, Ok(vec![NOW]));
@@ -128,6 +154,9 @@ async fn packets_of_the_version_before_are_looked_after(vault: Vault) {
     drop(ledger);
     // Then a packet could be closed although its escrow held money.
     for before in [
+        "DROP TABLE #discard",
+        "DROP TABLE #secret",
+        "ALTER TABLE #escrow DROP COLUMN target",
         "DROP INDEX #escrow_look",
         "ALTER TABLE #escrow DROP COLUMN look",
         "ALTER TABLE #escrow ADD COLUMN closed INT NOT NULL DEFAULT 1",
@@ -240,6 +269,8 @@ chat_tests::ledger_laws!(
     a_wallet_knows_its_transfers,
     pages_tile_while_others_post,
     what_is_due_is_taken_by_one,
+    what_was_offered_to_a_target_is_looked_at_at_once,
+    all_who_use_a_ledger_share_its_secret,
     an_empty_escrow_is_looked_at_no_more,
     packets_of_the_version_before_are_looked_after,
     a_packet_without_a_name_hides_no_other,

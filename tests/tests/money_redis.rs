@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chat_protocol::red_packet::State;
 use chat_tests::broker::{APP, HandClock, Recorder, user};
 use chat_tests::engine::ALL;
 use chat_tests::fault_proxy::FaultProxy;
@@ -10,7 +11,9 @@ use chat_tests::money::{IDLE, Witness, packet_id, receive, terms};
 use chat_tests::redis_server::RedisServer;
 use chat_tests::wait::{SOON, pace, until};
 use chatd::broker::redis::RedisBroker;
+use chatd::clock::{Clock, SystemClock};
 use chatd::keys::{Keys, SETTLERS};
+use chatd::money::Terms;
 use chatd::money::packets::redis::RedisPackets;
 use chatd::money::packets::{Grab, PacketError, Packets};
 use chatd::money::settlement::Queue;
@@ -36,7 +39,11 @@ async fn left(server: &RedisServer, key: &str) -> i64 {
 }
 
 async fn packets(url: &str) -> Arc<RedisPackets> {
-    let (clock, seen) = (Arc::<HandClock>::default(), Arc::<Recorder>::default());
+    packets_by(url, Arc::<HandClock>::default()).await
+}
+
+async fn packets_by(url: &str, clock: Arc<dyn Clock>) -> Arc<RedisPackets> {
+    let seen = Arc::<Recorder>::default();
     let broker = RedisBroker::connect(url, Keys::default(), 1, ALL, clock, Arc::default(), seen);
     RedisPackets::new(&broker.await.expect("a broker"))
 }
@@ -159,4 +166,85 @@ async fn a_lost_consumer_group_is_made_again() {
         assert_eq!(winner, user(&format!("v{round}")), "after {lose:?}");
         queue.done(&[received[0].tag.clone()]).await.expect("done");
     }
+}
+
+/// Of a node whose clock is off by so much.
+struct Off(i64);
+
+impl Clock for Off {
+    fn now_ms(&self) -> u64 {
+        SystemClock.now_ms().saturating_add_signed(self.0)
+    }
+}
+
+#[tokio::test]
+async fn the_clock_of_redis_decides_whatever_the_nodes_say() {
+    const MINUTE_MS: i64 = 60_000;
+    let server = RedisServer::start().await;
+    let nodes = [
+        packets_by(&server.url(), Arc::new(Off(-10 * MINUTE_MS))).await,
+        packets_by(&server.url(), Arc::new(Off(10 * MINUTE_MS))).await,
+    ];
+    let created_ms = nodes[0].now_ms().await.expect("a time");
+    assert!(nodes[1].now_ms().await.expect("a time").abs_diff(created_ms) < MINUTE_MS.unsigned_abs());
+    let until = |packet, expires_ms| Terms { created_ms, expires_ms, ..terms(packet, "", &[1, 2, 3]) };
+    let open = until("open", created_ms + 5 * MINUTE_MS.unsigned_abs());
+    let over = until("over", created_ms - 1);
+    for given in [&open, &over] {
+        nodes[0].open(given, &[1, 2, 3]).await.expect("opened");
+    }
+    for (node, name) in nodes.iter().zip(["a", "b"]) {
+        let taken = node.grab(APP, &open.packet, &user(name)).await;
+        assert!(matches!(taken, Ok(Grab::Won { .. })), "{name}: {taken:?}");
+        assert_eq!(node.grab(APP, &over.packet, &user(name)).await, Ok(Grab::Expired), "{name}");
+        for (given, state) in [(&open, State::Open), (&over, State::Expired)] {
+            let standing = node.standing(APP, &given.packet).await.expect("known");
+            assert_eq!(standing.state, state, "{name} of {}", given.packet);
+        }
+    }
+    let winners = nodes[1].winners(APP, &open.packet, 0, 2).await.expect("listed");
+    for winner in winners {
+        assert!(winner.time_ms.abs_diff(created_ms) < MINUTE_MS.unsigned_abs(), "{winner:?}");
+    }
+}
+
+#[tokio::test]
+async fn without_memory_nobody_wins_and_what_was_won_is_settled() {
+    let server = RedisServer::start().await;
+    let (packets, keys) = (packets(&server.url()).await, Keys::default());
+    let (given, ending) = (terms("p", "", &[1, 2, 3]), terms("q", "", &[4, 5]));
+    packets.open(&given, &[1, 2, 3]).await.expect("opened");
+    packets.open(&ending, &[4, 5]).await.expect("opened");
+    for packet in [&given, &ending] {
+        packets.grab(APP, &packet.packet, &user("a")).await.expect("won");
+    }
+    let before = queue(&server.url()).await;
+    let held = receive(&(before.clone() as Arc<dyn Queue>), 2).await;
+
+    raw(&server, &["CONFIG", "SET", "maxmemory", "1"]).await;
+    let refused = packets.grab(APP, &given.packet, &user("b")).await;
+    assert!(matches!(refused, Err(PacketError::Unreachable(_))), "{refused:?}");
+    assert_eq!(packets.grab(APP, &given.packet, &user("a")).await, Ok(Grab::Already { amount: 1 }));
+    let standing = packets.standing(APP, &given.packet).await.expect("it can be asked");
+    assert_eq!((standing.grabbed, standing.open), (1, 5));
+    assert_eq!(packets.winners(APP, &given.packet, 0, 9).await.expect("they can be asked").len(), 1);
+    let closed = packets.close(&ending).await.expect("ended");
+    assert_eq!((closed.now, closed.refunded), (true, 5));
+    before.done(&[held[0].tag.clone()]).await.expect("done");
+    before.bury(&held[1], "no memory").await.expect("buried");
+    // One that begins only now.
+    let after: Arc<dyn Queue> = queue(&server.url()).await;
+    let refund = receive(&after, 1).await;
+    after.done(&[refund[0].tag.clone()]).await.expect("done");
+    let depth = after.depth().await.expect("its depth");
+    assert_eq!((depth.waiting, depth.dead), (0, 1));
+
+    raw(&server, &["CONFIG", "SET", "maxmemory", "0"]).await;
+    let won = packets.grab(APP, &given.packet, &user("b")).await;
+    assert_eq!(won, Ok(Grab::Won { amount: 2, number: 2, last: false }), "the refused had no share");
+    let Value::Array(shares) = raw(&server, &["LRANGE", &keys.shares(APP, &given.packet), "0", "-1"]).await
+    else {
+        panic!("no list")
+    };
+    assert_eq!(shares.len(), 1);
 }

@@ -5,7 +5,7 @@ use chat_protocol::Target;
 use chat_protocol::red_packet::{AuditResponse, DetailResponse};
 use chat_tests::money_site::{MoneySite, audited, balance, deposit, settled};
 use chat_tests::talk::{next_message, refused};
-use chat_tests::wait::SOON;
+use chat_tests::wait::{SOON, until};
 use chat_tests::with_money;
 use serde_json::{Value, json};
 
@@ -19,6 +19,7 @@ with_money!(
     a_room_hears_that_nothing_is_left,
     what_nobody_took_returns_after_expiry,
     a_packet_its_room_does_not_take_is_refunded,
+    what_a_dismissed_group_left_returns_at_once,
     deposits_are_made_once,
     wallets_list_their_transfers,
     wrong_values_move_no_money,
@@ -326,5 +327,20 @@ async fn wrong_values_move_no_money(site: MoneySite) {
         assert_eq!(balance(&http, APP, hostile).await, 7);
     }
     assert_eq!(balance(&http, APP, "a").await, 100);
+    audited(&http, APP).await;
+}
+
+async fn what_a_dismissed_group_left_returns_at_once(site: MoneySite) {
+    let http = site.first().http();
+    deposit(&http, APP, "a", 1000).await;
+    let group = json!({"appId": APP, "userId": "a", "groupId": "tea", "name": "tea"});
+    ask(&http, "/group/create", group.clone()).await;
+    let packet = create(&http, "a", "group:tea", 900, 1).await;
+    ask(&http, "/group/dismiss", group).await;
+    let stranger = json!({"appId": APP, "userId": "m", "groupId": "tea", "name": "tea"});
+    ask(&site.last().http(), "/group/create", stranger).await;
+    let taken = json!({"appId": APP, "userId": "m", "packetId": packet});
+    assert_eq!(refused(http.call_raw("/redPacket/grab", &taken).await), 1009);
+    until("the money is back", SOON, async || balance(&http, APP, "a").await == 1000).await;
     audited(&http, APP).await;
 }

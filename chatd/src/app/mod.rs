@@ -205,7 +205,13 @@ fn services(base: &Base, engine: &Engine, chat: &Arc<Chat>, treasury: &Treasury)
     );
     Services {
         user: Arc::new(User::new(chat.clone(), engine.presence.clone())),
-        group: Arc::new(GroupOps::new(groups.clone(), broker.clone(), chat.clone(), base.hub.clone())),
+        group: Arc::new(GroupOps::new(
+            groups.clone(),
+            broker.clone(),
+            chat.clone(),
+            base.hub.clone(),
+            treasury.money.clone(),
+        )),
         message: Arc::new(MessageOps::new(broker.clone(), groups)),
         conversation: Arc::new(ConversationOps::new(engine.conversations.clone())),
         friend: Arc::new(FriendOps::new(engine.friends.clone(), broker, base.clock.clone())),

@@ -69,11 +69,10 @@ impl Treasury {
             chat.clone(),
             engine.broker.clone(),
             engine.groups.clone(),
-            base.clock.clone(),
             (config.money.packet_split, config.money.packet_expiry.saturating_mul(1000)),
         ));
         let claims = Arc::new(Claims::new(packets.clone(), ledger.clone(), base.clock.clone()));
-        let keeper = Arc::new(Keeper::new(stores(), red_packets.clone(), claims.clone(), base.clock.clone()));
+        let keeper = Arc::new(Keeper::new(stores(), red_packets.clone(), claims.clone()));
         if config.money.settle {
             let worker = Arc::new(Worker::new(queue, ledger.clone()));
             treasury.worker = Some(worker.clone());

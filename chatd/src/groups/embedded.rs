@@ -10,7 +10,7 @@ use chat_protocol::{AppId, GroupId, MsgId, Target, UserId};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
-use super::{Change, Changed, Group, GroupError, Groups, Joined, Members};
+use super::{Change, Changed, Group, GroupError, Groups, Joined, Members, Membership};
 use crate::broker::embedded::{Embedded, Step, log};
 use crate::broker::{BrokerError, Conversation, Effect, Event, Outgoing, Receipt, Skip, Topic};
 use crate::conversations;
@@ -50,8 +50,8 @@ pub(crate) fn require_member(
 ) -> Result<(), BrokerError> {
     match membership(connection, app, group, user)? {
         None => Err(BrokerError::NoSuchGroup),
-        Some(false) => Err(BrokerError::NotMember),
-        Some(true) => Ok(()),
+        Some(Membership { member: false, .. }) => Err(BrokerError::NotMember),
+        Some(Membership { member: true, .. }) => Ok(()),
     }
 }
 
@@ -61,13 +61,15 @@ fn membership(
     app: AppId,
     group: &GroupId,
     user: &UserId,
-) -> rusqlite::Result<Option<bool>> {
+) -> rusqlite::Result<Option<Membership>> {
     connection
         .prepare_cached(
-            "SELECT EXISTS (SELECT 1 FROM member WHERE conversation = g.conversation AND user = ?3)
+            "SELECT incarnation, EXISTS (SELECT 1 FROM member WHERE conversation = g.conversation AND user = ?3)
              FROM chat_group AS g WHERE app = ?1 AND group_id = ?2",
         )?
-        .query_row(params![app, group.as_str(), user.as_str()], |row| row.get(0))
+        .query_row(params![app, group.as_str(), user.as_str()], |row| {
+            Ok(Membership { incarnation: row.get_ref(0)?.as_str()?.into(), member: row.get(1)? })
+        })
         .optional()
 }
 
@@ -150,13 +152,14 @@ impl Scene<'_, '_> {
             // Written before there were groups. Its epoch must not live on.
             log::delete(tables, ownerless.id)?;
         }
-        let log = log::create(self.step, &self.conversation())?.id;
+        let log = log::create(self.step, &self.conversation())?;
         tables
             .prepare_cached(
-                "INSERT INTO chat_group(conversation, app, group_id, name, owner, member_count)
-                 VALUES (?1, ?2, ?3, ?4, ?5, 0)",
+                "INSERT INTO chat_group(conversation, app, group_id, name, owner, member_count, incarnation)
+                 VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6)",
             )?
-            .execute(params![log, self.app, self.group.as_str(), name, owner.as_str()])?;
+            .execute(params![log.id, self.app, self.group.as_str(), name, owner.as_str(), &*log.epoch])?;
+        let log = log.id;
         let receipt = self.tell("create", owner, None, Effect::Joined(owner.clone()))?;
         self.admit(log, owner, &receipt)?;
         Ok(true)
@@ -204,7 +207,8 @@ impl Scene<'_, '_> {
         | Change::Leave(user)
         | Change::Kick { member: user, .. }
         | Change::Dismiss(user)) = change;
-        let member = membership(self.step.connection, self.app, self.group, user)? == Some(true);
+        let member =
+            membership(self.step.connection, self.app, self.group, user)?.is_some_and(|of| of.member);
         if member == matches!(change, Change::Join(_)) {
             return self.unchanged(group.member_count);
         }
@@ -303,7 +307,7 @@ impl Groups for EmbeddedGroups {
         found.await?.map(|found| found.group).ok_or(GroupError::NoSuchGroup)
     }
 
-    async fn is_member(&self, app: AppId, group: &GroupId, user: &UserId) -> Result<bool, GroupError> {
+    async fn membership(&self, app: AppId, group: &GroupId, user: &UserId) -> Result<Membership, GroupError> {
         let (group, user) = (group.clone(), user.clone());
         let work = move |tables: &Connection| Ok::<_, GroupError>(membership(tables, app, &group, &user)?);
         self.engine.query(work).await?.ok_or(GroupError::NoSuchGroup)

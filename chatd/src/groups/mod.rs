@@ -6,7 +6,9 @@
 //! - Whoever joins is told by a notice to his inbox ([`JOINED`]) in the same step: notices come in the order of joining.
 //! - Only a member's message is appended; [`crate::broker::Broker::append`] checks it in the same step.
 //! - Repeating a change is harmless: it says that nothing changed and appends nothing.
-//! - A dismissed group is gone with its log; a group created anew under its id has another epoch.
+//! - A dismissed group is gone with its log; a group created anew under its id has another epoch and is another
+//!   incarnation: what belonged to the former belongs to nobody. An incarnation keeps its name while the group lives,
+//!   whatever becomes of the epoch of its log.
 
 pub mod embedded;
 pub mod redis;
@@ -55,6 +57,15 @@ pub struct Group {
     pub owner: UserId,
     /// How many members it has.
     pub member_count: u64,
+}
+
+/// How somebody stands to a group that exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Membership {
+    /// Which of the groups that ever had the id.
+    pub incarnation: Arc<str>,
+    /// Whether the user belongs to it.
+    pub member: bool,
 }
 
 /// A change of membership.
@@ -193,8 +204,13 @@ pub trait Groups: Send + Sync {
     /// The group.
     async fn group(&self, app: AppId, group: &GroupId) -> Result<Group, GroupError>;
 
+    /// Which group this is, and whether the user belongs to it.
+    async fn membership(&self, app: AppId, group: &GroupId, user: &UserId) -> Result<Membership, GroupError>;
+
     /// Whether the user is a member.
-    async fn is_member(&self, app: AppId, group: &GroupId, user: &UserId) -> Result<bool, GroupError>;
+    async fn is_member(&self, app: AppId, group: &GroupId, user: &UserId) -> Result<bool, GroupError> {
+        Ok(self.membership(app, group, user).await?.member)
+    }
 
     /// Members after `after` in byte order, at most `limit`.
     async fn members(

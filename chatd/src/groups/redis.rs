@@ -10,7 +10,7 @@ use chat_protocol::{AppId, GroupId, MsgId, Target, UserId};
 use redis::{Cmd, Value};
 use serde::Serialize;
 
-use super::{Change, Changed, Group, GroupError, Groups, Joined, Members};
+use super::{Change, Changed, Group, GroupError, Groups, Joined, Members, Membership};
 use crate::broker::redis::RedisBroker;
 use crate::broker::redis::codec;
 use crate::broker::redis::link::{LinkError, Script};
@@ -189,12 +189,18 @@ impl Groups for RedisGroups {
         Ok(Group { name, owner: UserId::new(&owner).map_err(unreachable)?, member_count })
     }
 
-    async fn is_member(&self, app: AppId, group: &GroupId, user: &UserId) -> Result<bool, GroupError> {
+    async fn membership(&self, app: AppId, group: &GroupId, user: &UserId) -> Result<Membership, GroupError> {
+        // No transaction: Redis refuses those when it is short of memory. Were the group founded anew between the two,
+        // the answer would name the former one, which nobody asks for again.
         let mut pipeline = redis::pipe();
-        pipeline.atomic().cmd("EXISTS").arg(self.logs.keys.group(app, group));
+        pipeline.cmd("HMGET").arg(self.logs.keys.group(app, group)).arg("owner").arg("epoch");
         pipeline.cmd("ZSCORE").arg(self.logs.keys.members(app, group)).arg(user.as_str());
-        let (exists, score): (bool, Option<f64>) = self.logs.others.run_all(&pipeline).await?;
-        if exists { Ok(score.is_some()) } else { Err(GroupError::NoSuchGroup) }
+        let ((owner, epoch), score): ((Option<String>, Option<String>), Option<f64>) =
+            self.logs.others.run_all(&pipeline).await?;
+        if owner.is_none() {
+            return Err(GroupError::NoSuchGroup);
+        }
+        Ok(Membership { incarnation: epoch.unwrap_or_default().into(), member: score.is_some() })
     }
 
     async fn members(

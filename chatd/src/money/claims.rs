@@ -145,6 +145,7 @@ mod tests {
             packet: PacketId::new("p").unwrap(),
             sender: user("s"),
             target: Target::World,
+            incarnation: None,
             total: 9,
             count: 3,
             mode: Mode::Equal,

@@ -1,5 +1,5 @@
-//! The keeper of promises: finishes packets whose creation was interrupted, ends those whose time is over, and pays
-//! what no queue brought.
+//! The keeper of promises: finishes packets whose creation was interrupted, ends those whose time is over or whose
+//! group is gone, and pays what no queue brought.
 //!
 //! Invariant: a packet is looked at again and again until its escrow is empty. Everything that is done can be done by
 //! several nodes at once and any number of times. One packet that fails, for now or for ever, keeps none waiting.
@@ -14,11 +14,10 @@ use tokio_util::sync::CancellationToken;
 use super::Terms;
 use super::claims::{Applied, Claims};
 use super::ledger::{Escrow, Ledger};
-use super::packets::Packets;
+use super::packets::{Closed, Packets};
 use super::red_packet::{RedPackets, is_fault};
 use super::settlement::{Kind, Settlement};
 use crate::broker::REPEAT_WINDOW_MS;
-use crate::clock::Clock;
 
 /// How often it looks.
 const EVERY: Duration = Duration::from_secs(1);
@@ -38,7 +37,6 @@ pub struct Keeper {
     ledger: Arc<dyn Ledger>,
     red_packets: Arc<RedPackets>,
     claims: Arc<Claims>,
-    clock: Arc<dyn Clock>,
 }
 
 impl Keeper {
@@ -48,9 +46,8 @@ impl Keeper {
         (packets, ledger): (Arc<dyn Packets>, Arc<dyn Ledger>),
         red_packets: Arc<RedPackets>,
         claims: Arc<Claims>,
-        clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { packets, ledger, red_packets, claims, clock }
+        Self { packets, ledger, red_packets, claims }
     }
 
     /// Works until told to stop.
@@ -84,7 +81,7 @@ impl Keeper {
     /// # Errors
     /// One of the refusals that may pass; the other packets of the round were looked at all the same.
     pub async fn round(&self) -> Result<usize, Refusal> {
-        let now_ms = self.clock.now_ms();
+        let now_ms = self.packets.now_ms().await?;
         let due = self.ledger.take_due(now_ms, now_ms.saturating_add(AGAIN_MS), BATCH).await?;
         let count = due.len();
         let looks = due.into_iter().map(|(app, packet)| async move {
@@ -109,7 +106,7 @@ impl Keeper {
             return Ok(self.ledger.postpone(app, packet, u64::MAX).await?);
         }
         let over = terms.expires_ms <= now_ms;
-        if !over {
+        if !over && !self.red_packets.is_orphan(terms).await? {
             let told = now_ms.saturating_sub(terms.created_ms) >= REPEAT_WINDOW_MS;
             if escrow.announced || told {
                 // A log that does not know the offer any more would take it for a new one.
@@ -122,9 +119,13 @@ impl Keeper {
                 Err(_) => {}
             }
         }
-        let late_ms = if over { terms.expires_ms } else { terms.created_ms }.saturating_add(LATE_MS);
+        let ended_ms = match (over, self.close(terms).await?.now) {
+            (true, _) => terms.expires_ms,
+            (false, true) => now_ms,
+            (false, false) => terms.created_ms,
+        };
+        let late_ms = ended_ms.saturating_add(LATE_MS);
         if now_ms < late_ms {
-            self.close(terms).await?;
             return Ok(self.ledger.postpone(app, packet, late_ms).await?);
         }
         let applied = self.pay(&escrow, now_ms).await?;
@@ -141,7 +142,7 @@ impl Keeper {
     /// # Errors
     /// Of the ports; [`Code::NotFound`] when nobody knows the packet, or the packets forgot it before its end.
     pub async fn mend(&self, app: AppId, packet: &PacketId) -> Result<Applied, Refusal> {
-        let (escrow, now_ms) = (self.ledger.escrow(app, packet).await?, self.clock.now_ms());
+        let (escrow, now_ms) = (self.ledger.escrow(app, packet).await?, self.packets.now_ms().await?);
         if escrow.terms.expires_ms <= now_ms {
             self.pay(&escrow, now_ms).await
         } else {
@@ -149,19 +150,19 @@ impl Keeper {
         }
     }
 
-    /// Nobody takes from the packet any more, and its refund is on its way. False when the packets do not know it.
-    async fn close(&self, terms: &Terms) -> Result<bool, Refusal> {
+    /// Nobody takes from the packet any more, and its refund is on its way.
+    async fn close(&self, terms: &Terms) -> Result<Closed, Refusal> {
         let closed = self.packets.close(terms).await?;
         if closed.now && closed.refunded > 0 {
             self.red_packets.tell_finished(terms.app, &terms.packet).await;
         }
-        Ok(closed.known)
+        Ok(closed)
     }
 
     /// Ends the packet and pays what it owes.
     async fn pay(&self, escrow: &Escrow, now_ms: u64) -> Result<Applied, Refusal> {
         let terms = &escrow.terms;
-        if !self.close(terms).await? {
+        if !self.close(terms).await?.known {
             return self.return_escrow(escrow, now_ms).await;
         }
         let applied = self.claims.settle(terms.app, &terms.packet).await?;

@@ -29,6 +29,8 @@ use chat_protocol::red_packet::Mode;
 use chat_protocol::{AppId, MsgId, PacketId, Target, UserId};
 use serde::{Deserialize, Serialize};
 
+use crate::groups::Membership;
+
 /// An amount of money: whole cents.
 pub type Cents = u64;
 
@@ -43,6 +45,10 @@ pub struct Terms {
     pub sender: UserId,
     /// The conversation it is for, as the sender names it.
     pub target: Target,
+    /// Which of the groups that ever had the id of `target`; nothing where it is no group, and where an earlier
+    /// chatd created the packet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incarnation: Option<String>,
     /// Cents in it.
     pub total: Cents,
     /// Shares it is made of.
@@ -57,6 +63,14 @@ pub struct Terms {
     pub created_ms: u64,
     /// From when on nobody can take from it, Unix milliseconds.
     pub expires_ms: u64,
+}
+
+impl Terms {
+    /// Whether the packet was offered to this very group.
+    #[must_use]
+    pub fn is_of(&self, membership: &Membership) -> bool {
+        self.incarnation.as_deref().is_none_or(|incarnation| incarnation == &*membership.incarnation)
+    }
 }
 
 /// What operations on money need.

@@ -3,29 +3,26 @@
 //! Invariant: creating goes through its steps in one order — fund, open, offer — and each can be repeated. Once the
 //! money has left the sender's wallet, somebody finishes the rest: this call, its repeat, or [`super::keeper`].
 
+mod naming;
+mod showing;
+
 use std::sync::Arc;
 
-use bytes::Bytes;
 use chat_protocol::content::Content;
-use chat_protocol::red_packet::{
-    DetailResponse, FINISHED_PUSH, Finished, GrabResponse, Mode, Outcome, State, Winner,
-};
-use chat_protocol::{AppId, Code, MsgId, PacketId, Refusal, Target, UserId};
+use chat_protocol::red_packet::{GrabResponse, Mode, Outcome, State};
+use chat_protocol::{AppId, Code, GroupId, MsgId, PacketId, Refusal, Target, UserId};
 use uuid::Uuid;
 
+use self::naming::Names;
 use super::ledger::{Escrow, Funded, Ledger};
 use super::packets::{Grab, PacketError, Packets};
 use super::settlement::Kind;
 use super::split::{Method, split};
 use super::{Cents, Terms};
-use crate::broker::{Broker, Conversation, Notice, REPEAT_WINDOW_MS, Range, Skip};
+use crate::broker::{Broker, Conversation, REPEAT_WINDOW_MS, Range, Skip};
 use crate::chat::{Chat, Sent};
-use crate::clock::Clock;
 use crate::groups::{GroupError, Groups};
 use crate::hub::Identity;
-
-/// Under which the names of packets are made from the names of their messages (RFC 9562 §5.5); any constant will do.
-const NAMESPACE: Uuid = Uuid::from_u128(0x7265_645f_7061_636b_6574_5f6e_616d_6573);
 
 /// What a sender wants to give.
 #[derive(Debug, Clone)]
@@ -64,7 +61,7 @@ pub struct RedPackets {
     chat: Arc<Chat>,
     broker: Arc<dyn Broker>,
     groups: Arc<dyn Groups>,
-    clock: Arc<dyn Clock>,
+    names: Names,
     method: Method,
     expiry_ms: u64,
 }
@@ -78,10 +75,10 @@ impl RedPackets {
         chat: Arc<Chat>,
         broker: Arc<dyn Broker>,
         groups: Arc<dyn Groups>,
-        clock: Arc<dyn Clock>,
         (method, expiry_ms): (Method, u64),
     ) -> Self {
-        Self { packets, ledger, chat, broker, groups, clock, method, expiry_ms }
+        let names = Names::new(ledger.clone());
+        Self { packets, ledger, chat, broker, groups, names, method, expiry_ms }
     }
 
     /// Funds, opens and offers a packet whose numbers are checked.
@@ -89,11 +86,15 @@ impl RedPackets {
     /// # Errors
     /// Of the ports; [`Code::RefusedByRule`] when the `msg_id` was used for something else.
     pub async fn create(&self, offer: Offer) -> Result<Offered, Refusal> {
-        let terms = self.terms(&offer)?;
-        let repeat = match self.admit(&offer).await {
-            Ok(()) => None,
-            // Who may not create one any more may still ask what became of his.
-            Err(refusal) => Some(self.ledger.escrow(terms.app, &terms.packet).await.map_err(|_| refusal)?),
+        let (incarnation, refused) = match self.admit(&offer).await {
+            Ok(incarnation) => (incarnation, None),
+            Err(refusal) => (None, Some(refusal)),
+        };
+        let terms = self.terms(&offer, incarnation).await?;
+        let repeat = match refused {
+            None => None,
+            // Who may not create one any more may still ask what became of theirs.
+            Some(refusal) => Some(self.ledger.escrow(terms.app, &terms.packet).await.map_err(|_| refusal)?),
         };
         let first = match repeat {
             Some(first) => first,
@@ -107,10 +108,13 @@ impl RedPackets {
             },
         };
         let asked = |terms: &Terms| (terms.target.clone(), terms.total, terms.count, terms.mode);
-        if asked(&first.terms) != asked(&terms) {
+        let is_of_another = first.terms.incarnation.is_some()
+            && terms.incarnation.is_some()
+            && first.terms.incarnation != terms.incarnation;
+        if asked(&first.terms) != asked(&terms) || is_of_another {
             return Err(used("the msgId was used for another red packet"));
         }
-        if self.clock.now_ms().saturating_sub(first.terms.created_ms) >= REPEAT_WINDOW_MS {
+        if terms.created_ms.saturating_sub(first.terms.created_ms) >= REPEAT_WINDOW_MS {
             // The log knows the message no more and would take it for a new one.
             let packet = &first.terms.packet;
             return Err(used(&format!("red packet {packet} has this msgId; a new one needs a new msgId")));
@@ -119,15 +123,14 @@ impl RedPackets {
         Ok(Offered { terms: first.terms, sent, duplicate: true })
     }
 
-    fn terms(&self, offer: &Offer) -> Result<Terms, Refusal> {
+    async fn terms(&self, offer: &Offer, incarnation: Option<String>) -> Result<Terms, Refusal> {
         let Offer { sender, target, total, count, mode, greeting, msg_id } = offer.clone();
         let msg_id = match msg_id {
             Some(msg_id) => msg_id,
             None => name(Uuid::now_v7(), MsgId::new)?,
         };
-        let named = format!("{}\n{}\n{}", sender.app, sender.user, msg_id);
-        let packet = name(Uuid::new_v5(&NAMESPACE, named.as_bytes()), PacketId::new)?;
-        let created_ms = self.clock.now_ms();
+        let created_ms = self.packets.now_ms().await?;
+        let packet = self.names.of(&sender, &msg_id, created_ms).await?;
         let expires_ms = created_ms.saturating_add(self.expiry_ms);
         let Identity { app, user: sender } = sender;
         Ok(Terms {
@@ -135,6 +138,7 @@ impl RedPackets {
             packet,
             sender,
             target,
+            incarnation,
             total,
             count,
             mode,
@@ -145,18 +149,41 @@ impl RedPackets {
         })
     }
 
-    /// Asks before money moves what the log will ask again when the message comes.
-    async fn admit(&self, offer: &Offer) -> Result<(), Refusal> {
+    /// Asks before money moves what the log will ask again when the message comes. Which group it is, if it is one.
+    async fn admit(&self, offer: &Offer) -> Result<Option<String>, Refusal> {
+        let Identity { app, user } = &offer.sender;
         match &offer.target {
-            Target::Group(group)
-                if !self.groups.is_member(offer.sender.app, group, &offer.sender.user).await? =>
-            {
-                Err(GroupError::NotMember.into())
+            Target::Group(group) => {
+                let membership = self.groups.membership(*app, group, user).await?;
+                if !membership.member {
+                    return Err(GroupError::NotMember.into());
+                }
+                Ok(Some(membership.incarnation.to_string()))
             }
-            Target::User(user) if *user == offer.sender.user => {
+            Target::User(other) if other == user => {
                 Err(Refusal::new(Code::RefusedByRule, "a red packet is for others"))
             }
-            _ => Ok(()),
+            Target::World | Target::User(_) => Ok(None),
+        }
+    }
+
+    /// Whether the group that the packet was offered to is gone, so that nobody can take from it.
+    ///
+    /// # Errors
+    /// When the groups do not answer.
+    pub async fn is_orphan(&self, terms: &Terms) -> Result<bool, Refusal> {
+        let Target::Group(group) = &terms.target else { return Ok(false) };
+        match self.groups.membership(terms.app, group, &terms.sender).await {
+            Ok(membership) => Ok(!terms.is_of(&membership)),
+            Err(GroupError::NoSuchGroup) => Ok(true),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The packets of a group that was just dismissed are looked at now, not at their end.
+    pub async fn dismissed(&self, app: AppId, group: &GroupId) {
+        if let Err(error) = self.ledger.hasten(app, &Target::Group(group.clone())).await {
+            tracing::warn!(app, %group, %error, "red packets of a dismissed group go back at their end only");
         }
     }
 
@@ -166,6 +193,10 @@ impl RedPackets {
     /// Of the ports, and the refusal of the conversation; then the money goes back.
     pub async fn finish(&self, escrow: &Escrow) -> Result<Sent, Refusal> {
         let terms = &escrow.terms;
+        if self.is_orphan(terms).await? {
+            self.packets.close(terms).await?;
+            return Err(used("the group of this red packet is gone; what nobody took goes back"));
+        }
         if escrow.announced || self.was_taken(escrow).await? {
             // Whoever took from it was perhaps paid by now: were it forgotten, it must not be opened again.
             let sent = self.offer(terms).await?;
@@ -270,90 +301,6 @@ impl RedPackets {
             Grab::Expired => (Outcome::Expired, 0),
         };
         Ok(GrabResponse { outcome, amount })
-    }
-
-    /// Tells the conversation that nothing is left of a packet. Whoever misses it learns it from the detail.
-    pub async fn tell_finished(&self, app: AppId, packet: &PacketId) {
-        let told = async {
-            let standing = self.packets.standing(app, packet).await?;
-            let terms = standing.terms;
-            let lucky = terms.mode == Mode::Lucky && standing.state == State::Empty;
-            let finished = Finished {
-                target: terms.target.clone(),
-                from: terms.sender.clone(),
-                packet_id: terms.packet,
-                state: standing.state,
-                luckiest: standing.luckiest.filter(|_| lucky),
-            };
-            let data = Bytes::from(serde_json::to_vec(&finished).unwrap_or_default());
-            for topic in Conversation::of(app, &terms.sender, &terms.target).topics() {
-                let notice = Notice { cmd: FINISHED_PUSH.into(), data: data.clone(), skip: Skip::Nobody };
-                self.broker.notify(&topic, notice).await?;
-            }
-            Ok::<(), Refusal>(())
-        };
-        if let Err(refusal) = told.await {
-            tracing::debug!(reason = refusal.reason, "not told that a packet is finished");
-        }
-    }
-
-    /// How a packet stands, with at most `limit` winners after the number `after`. Without a `user` an operator asks.
-    ///
-    /// # Errors
-    /// Of the ports; [`Code::RefusedByRule`] for a user who does not belong to the packet's target.
-    pub async fn detail(
-        &self,
-        app: AppId,
-        packet: &PacketId,
-        user: Option<&UserId>,
-        (after, limit): (u32, u32),
-    ) -> Result<DetailResponse, Refusal> {
-        let standing = self.packets.standing(app, packet).await?;
-        if let Some(user) = user {
-            self.may_see(&standing.terms, user).await?;
-        }
-        // Whoever took a share since the standing was read comes with the next page or the next question.
-        let limit_now = limit.min(standing.grabbed_count.saturating_sub(after));
-        let winners = match limit_now {
-            0 => Vec::new(),
-            limit => self.packets.winners(app, packet, after, limit).await?,
-        };
-        let next = winners.last().map(|winner| winner.number).filter(|last| *last < standing.grabbed_count);
-        let lucky = standing.terms.mode == Mode::Lucky && standing.state == State::Empty;
-        let terms = standing.terms;
-        let shown = |winner: super::packets::Winner| {
-            let super::packets::Winner { number, user, amount, time_ms } = winner;
-            Winner { number, user_id: user, amount, time: time_ms }
-        };
-        Ok(DetailResponse {
-            packet_id: terms.packet,
-            from: terms.sender,
-            target: terms.target,
-            mode: terms.mode,
-            greeting: terms.greeting,
-            state: standing.state,
-            total: terms.total,
-            count: terms.count,
-            grabbed: standing.grabbed,
-            grabbed_count: standing.grabbed_count,
-            refunded: standing.refunded,
-            open: standing.open,
-            created: terms.created_ms,
-            expires: terms.expires_ms,
-            luckiest: standing.luckiest.filter(|_| lucky),
-            winners: winners.into_iter().map(shown).collect(),
-            next,
-        })
-    }
-
-    async fn may_see(&self, terms: &Terms, user: &UserId) -> Result<(), Refusal> {
-        let may = *user == terms.sender
-            || match &terms.target {
-                Target::World => true,
-                Target::Group(group) => self.groups.is_member(terms.app, group, user).await?,
-                Target::User(recipient) => user == recipient,
-            };
-        if may { Ok(()) } else { Err(super::packets::PacketError::NotForYou.into()) }
     }
 }
 

@@ -15,6 +15,7 @@ use crate::broker::{Broker, Skip, Topic};
 use crate::chat::Chat;
 use crate::groups::{self, Change, Changed, GroupError, Groups};
 use crate::hub::{Hub, Identity};
+use crate::money::Money;
 
 /// What the operations need.
 pub struct GroupOps {
@@ -22,13 +23,20 @@ pub struct GroupOps {
     broker: Arc<dyn Broker>,
     chat: Arc<Chat>,
     hub: Arc<Hub>,
+    money: Option<Arc<Money>>,
 }
 
 impl GroupOps {
     /// Operations on these services.
     #[must_use]
-    pub fn new(groups: Arc<dyn Groups>, broker: Arc<dyn Broker>, chat: Arc<Chat>, hub: Arc<Hub>) -> Self {
-        Self { groups, broker, chat, hub }
+    pub fn new(
+        groups: Arc<dyn Groups>,
+        broker: Arc<dyn Broker>,
+        chat: Arc<Chat>,
+        hub: Arc<Hub>,
+        money: Option<Arc<Money>>,
+    ) -> Self {
+        Self { groups, broker, chat, hub, money }
     }
 
     async fn create(&self, request: CreateRequest) -> Result<Group, Refusal> {
@@ -64,6 +72,15 @@ impl GroupOps {
         change: Change,
     ) -> Result<MembershipResponse, Refusal> {
         Ok(response(&self.groups.change(app, group, &change).await?))
+    }
+
+    async fn dismiss(&self, request: GroupRequest) -> Result<MembershipResponse, Refusal> {
+        let GroupRequest { app_id, user_id, group_id } = request;
+        let dismissed = self.change(app_id, &group_id, Change::Dismiss(user_id)).await?;
+        if let Some(money) = &self.money {
+            money.red_packets.dismissed(app_id, &group_id).await;
+        }
+        Ok(dismissed)
     }
 
     /// Every node that holds a connection of the user is told when he joins. A repeated call tells again, so a lost
@@ -152,9 +169,7 @@ pub fn bind(table: &mut Table, group: &Arc<GroupOps>) {
     table.bind::<Leave, _>(on(group, |group, r: GroupRequest| async move {
         group.change(r.app_id, &r.group_id, Change::Leave(r.user_id)).await
     }));
-    table.bind::<Dismiss, _>(on(group, |group, r: GroupRequest| async move {
-        group.change(r.app_id, &r.group_id, Change::Dismiss(r.user_id)).await
-    }));
+    table.bind::<Dismiss, _>(on(group, |group, request| async move { group.dismiss(request).await }));
     table.bind::<Kick, _>(on(group, |group, r: KickRequest| async move {
         let change = Change::Kick { by: r.user_id, member: r.member_id };
         group.change(r.app_id, &r.group_id, change).await

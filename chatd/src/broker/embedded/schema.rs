@@ -9,7 +9,7 @@
 //! | `sent` | a message id that may be repeated |
 //! | `pair` | a user has a one-to-one conversation in which something was said |
 //! | `read_state` | how far a user has read a log |
-//! | `chat_group` | a group, by the log it owns |
+//! | `chat_group` | a group, by the log it owns, and which of those that had its id |
 //! | `member` | a user belongs to a group since an entry of its log |
 //! | `relation` | how one user stands to another; the other's view is a row of its own |
 
@@ -53,6 +53,9 @@ pub const STEPS: &Steps = &[
     ALTER TABLE entry ADD COLUMN gone TEXT;",
     "ALTER TABLE conversation ADD COLUMN life TEXT;
     ALTER TABLE conversation ADD COLUMN born TEXT;",
+    // An epoch may change with a history; the group it belongs to stays the same.
+    "ALTER TABLE chat_group ADD COLUMN incarnation TEXT NOT NULL DEFAULT '';
+    UPDATE chat_group SET incarnation = (SELECT epoch FROM conversation AS c WHERE c.id = chat_group.conversation);",
 ];
 
 #[cfg(test)]

@@ -11,11 +11,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chat_protocol::wallet::Transfer;
-use chat_protocol::{AppId, PacketId, TransferId, UserId};
+use chat_protocol::{AppId, PacketId, Target, TransferId, UserId};
 use rusqlite::{Connection, ErrorCode};
 
 use super::book::{self, Book, Posting};
-use super::{Check, Escrow, Funded, Ledger, LedgerError, Paid, Posted, rows};
+use super::{Check, Escrow, Funded, Ledger, LedgerError, Paid, Posted, Secret, rows};
 use crate::clock::Clock;
 use crate::embedded::writer::Step;
 use crate::embedded::{Database, Fault, Place, Sync};
@@ -179,6 +179,12 @@ impl Ledger for EmbeddedLedger {
         self.database.change(work).await
     }
 
+    async fn hasten(&self, app: AppId, target: &Target) -> Result<(), LedgerError> {
+        let target = target.to_string();
+        let work = move |step: &mut Step<'_, ()>| Ok(tables::hasten(step.connection, app, &target)?);
+        self.database.change(work).await
+    }
+
     async fn escrow(&self, app: AppId, packet: &PacketId) -> Result<Escrow, LedgerError> {
         let packet = packet.clone();
         let found = self.database.query(move |tables| tables::escrow(tables, app, &packet)).await?;
@@ -202,6 +208,10 @@ impl Ledger for EmbeddedLedger {
 
     async fn check(&self, app: AppId) -> Result<Check, LedgerError> {
         self.database.query(move |tables| Ok(tables::check(tables, app)?)).await
+    }
+
+    async fn secret(&self) -> Result<Secret, LedgerError> {
+        self.database.query(tables::secret).await
     }
 
     async fn ready(&self) -> Result<(), LedgerError> {

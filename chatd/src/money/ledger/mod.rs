@@ -20,7 +20,7 @@ mod rows;
 
 use async_trait::async_trait;
 use chat_protocol::wallet::Transfer;
-use chat_protocol::{AppId, Code, PacketId, Refusal, TransferId, UserId};
+use chat_protocol::{AppId, Code, PacketId, Refusal, Target, TransferId, UserId};
 
 use super::settlement::{Kind, Settlement};
 use super::{Cents, Terms};
@@ -74,6 +74,21 @@ pub struct Escrow {
     pub balance: Cents,
     /// Whether the message that offers it is known to be in its log.
     pub announced: bool,
+}
+
+/// What the names of packets are made with, so that nobody but chatd can tell them in advance.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret {
+    /// At least 128 random bits, as text.
+    pub secret: String,
+    /// When it was made, Unix milliseconds; packets before it were named without.
+    pub made_ms: u64,
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Secret").field("made_ms", &self.made_ms).finish_non_exhaustive()
+    }
 }
 
 /// What [`Ledger::check`] found in an app.
@@ -190,6 +205,9 @@ pub trait Ledger: Send + Sync {
     /// The packet is to be looked at then, unless its escrow is empty: then never. No such packet is no error.
     async fn postpone(&self, app: AppId, packet: &PacketId, at_ms: u64) -> Result<(), LedgerError>;
 
+    /// What was offered to this target and holds money is to be looked at now.
+    async fn hasten(&self, app: AppId, target: &Target) -> Result<(), LedgerError>;
+
     /// One packet.
     async fn escrow(&self, app: AppId, packet: &PacketId) -> Result<Escrow, LedgerError>;
 
@@ -206,6 +224,9 @@ pub trait Ledger: Send + Sync {
 
     /// Compares every balance of an app with its transfers.
     async fn check(&self, app: AppId) -> Result<Check, LedgerError>;
+
+    /// The same for all who use this ledger, for as long as it is kept.
+    async fn secret(&self) -> Result<Secret, LedgerError>;
 
     /// Whether the ledger can be written right now.
     async fn ready(&self) -> Result<(), LedgerError>;

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chat_protocol::wallet::Transfer;
-use chat_protocol::{AppId, PacketId, TransferId, UserId};
+use chat_protocol::{AppId, PacketId, Target, TransferId, UserId};
 use tokio::time::timeout;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
@@ -21,7 +21,7 @@ use tokio_postgres::types::ToSql;
 use self::pool::{Lease, Pool};
 use self::posting::{Batch, Done};
 use super::book::{self, Posting};
-use super::{Check, Escrow, Funded, Ledger, LedgerError, Paid, Posted, rows};
+use super::{Check, Escrow, Funded, Ledger, LedgerError, Paid, Posted, Secret, rows};
 use crate::clock::Clock;
 use crate::money::settlement::Settlement;
 use crate::money::{Cents, Terms};
@@ -43,6 +43,8 @@ const TAKE_DUE: &str = "WITH due AS (
 const POSTPONE: &str = "UPDATE chat_escrow AS e SET look = CASE WHEN a.balance > 0 THEN $3::bigint END FROM chat_account AS a
     WHERE e.app = $1 AND e.packet = $2 AND look IS NOT NULL AND a.app = e.app AND a.name = 'escrow:' || e.packet
     RETURNING packet";
+const HASTEN: &str = "UPDATE chat_escrow SET look = 0
+    WHERE app = $1 AND look IS NOT NULL AND target = $2 RETURNING packet";
 const WRITABLE: &str = "SELECT current_setting('transaction_read_only') = 'off' FROM chat_ledger";
 
 /// Whether a URL can be used, for the check of the configuration; the server is not asked.
@@ -196,6 +198,10 @@ impl Ledger for PostgresLedger {
         self.change(POSTPONE, &values).await.map(drop)
     }
 
+    async fn hasten(&self, app: AppId, target: &Target) -> Result<(), LedgerError> {
+        self.change(HASTEN, &[&i64::from(app), &target.to_string()]).await.map(drop)
+    }
+
     async fn escrow(&self, app: AppId, packet: &PacketId) -> Result<Escrow, LedgerError> {
         self.find(app, packet).await?.ok_or(LedgerError::NoSuchPacket)
     }
@@ -217,6 +223,10 @@ impl Ledger for PostgresLedger {
         let call = async { reading::check(&mut *self.lease().await?, app).await };
         let late = |_| Err(LedgerError::Unreachable("the check took too long".to_owned()));
         timeout(CHECK_PATIENCE, call).await.unwrap_or_else(late)
+    }
+
+    async fn secret(&self) -> Result<Secret, LedgerError> {
+        bounded(async { reading::secret(&mut *self.lease().await?).await }).await
     }
 
     async fn ready(&self) -> Result<(), LedgerError> {

@@ -1,11 +1,12 @@
 -- Ends a packet and queues the refund of what is left. One that is not known is remembered as lost, so that nobody
--- can open it later.
+-- can open it later. Begins with time.lua.
 --
 -- KEYS  1 packet   2 its shares   3 its winners   4 outbox of the app
--- ARGV  1, 2 the refund before and after its amount   3 how long a finished packet is kept s
+-- ARGV  1 the refund before its amount   2 the time ms, or '' for that of this Redis
+--       3 how long a finished packet is kept s
 -- Answer: 1 when this call closed it, cents of the refund, 1 when it was known
 
-local packet = KEYS[1]
+local packet, outbox = KEYS[1], KEYS[4]
 local known = redis.call('HMGET', packet, 'total', 'grabbed', 'refunded', 'lost')
 if known[4] then
   return { 0, 0, 0 }
@@ -18,11 +19,13 @@ elseif known[3] then
 end
 
 local rest = known[1] - known[2]
-redis.call('HSET', packet, 'refunded', rest, 'until', 0)
+redis.call('XLEN', outbox)
+-- First: to end a packet is to free memory, and Redis lets a script that took something out go on without any.
 redis.call('UNLINK', KEYS[2])
+redis.call('HSET', packet, 'refunded', rest, 'until', 0)
 redis.call('EXPIRE', packet, ARGV[3])
 redis.call('EXPIRE', KEYS[3], ARGV[3])
 if rest > 0 then
-  redis.call('XADD', KEYS[4], '*', 'body', ARGV[1] .. string.format('%d', rest) .. ARGV[2])
+  redis.call('XADD', outbox, '*', 'body', ARGV[1] .. string.format('%d,"time_ms":', rest) .. time(ARGV[2]) .. '}')
 end
 return { 1, rest, 1 }

@@ -36,11 +36,12 @@ impl EmbeddedPackets {
     async fn is_for(&self, app: AppId, packet: &PacketId, user: &UserId) -> Result<bool, PacketError> {
         let packet = packet.clone();
         let work = move |tables: &Connection| terms(tables, app, &packet)?.ok_or(PacketError::NoSuchPacket);
-        match self.file.database.query(work).await?.target {
+        let terms = self.file.database.query(work).await?;
+        match &terms.target {
             Target::World => Ok(true),
-            Target::User(only) => Ok(only == *user),
-            Target::Group(group) => match self.groups.is_member(app, &group, user).await {
-                Ok(member) => Ok(member),
+            Target::User(only) => Ok(only == user),
+            Target::Group(group) => match self.groups.membership(app, group, user).await {
+                Ok(membership) => Ok(membership.member && terms.is_of(&membership)),
                 Err(GroupError::NoSuchGroup) => Ok(false),
                 Err(error) => Err(PacketError::Unreachable(error.to_string())),
             },
@@ -239,6 +240,10 @@ fn winners(tables: &Connection, id: i64, after: u32, limit: u32) -> rusqlite::Re
 
 #[async_trait]
 impl Packets for EmbeddedPackets {
+    async fn now_ms(&self) -> Result<u64, PacketError> {
+        Ok(self.file.clock.now_ms())
+    }
+
     async fn open(&self, terms: &Terms, shares: &[Cents]) -> Result<(), PacketError> {
         check_shares(terms, shares)?;
         let (terms, shares) = (terms.clone(), shares.to_vec());

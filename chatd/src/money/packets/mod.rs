@@ -7,7 +7,10 @@
 //!   nothing.
 //! - Shares are given out in the order they were opened with. Nobody gets two.
 //! - Only members of the target take: of the group as it is at that moment, only the recipient of a one-to-one
-//!   packet, in the world everyone. Membership is asked before the outcome, except of a winner.
+//!   packet, in the world everyone. Membership is asked before the outcome, except of a winner. A group is its id and
+//!   its incarnation: a later group of the same id has no part in the packet.
+//! - The store's own clock decides ([`Packets::now_ms`]), whatever the clocks of its nodes say.
+//! - A store that is short of memory gives no share, but ends packets and tells of them.
 //! - Before `expires_ms` a grab wins while shares are left; from `expires_ms` on, or once closed, none does. A winner
 //!   is answered `already`, whatever happened since, for as long as the packet is known: at least 30 days after its
 //!   last share was taken or it was closed.
@@ -177,6 +180,9 @@ impl From<PacketError> for Refusal {
 /// The port. See the law above.
 #[async_trait]
 pub trait Packets: Send + Sync {
+    /// The time that packets go by, Unix milliseconds.
+    async fn now_ms(&self) -> Result<u64, PacketError>;
+
     /// Makes a packet of these shares: as many as `terms.count`, each at least 1, together `terms.total`; others are
     /// refused as [`PacketError::Corrupt`].
     async fn open(&self, terms: &Terms, shares: &[Cents]) -> Result<(), PacketError>;

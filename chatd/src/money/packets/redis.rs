@@ -41,9 +41,14 @@ impl RedisPackets {
             logs: broker.logs.clone(),
             clock: broker.clock.clone(),
             open: Script::new(include_str!("open.lua")),
-            grab: Script::new(include_str!("grab.lua")),
-            close: Script::new(include_str!("close.lua")),
+            grab: Script::new(concat!(include_str!("time.lua"), include_str!("grab.lua"))),
+            close: Script::new(concat!(include_str!("time.lua"), include_str!("close.lua"))),
         })
+    }
+
+    /// For the scripts: nothing on a node, where they go by the clock of Redis.
+    fn given_time(&self) -> String {
+        self.clock.by_hand().map(|now_ms| now_ms.to_string()).unwrap_or_default()
     }
 
     /// What the scripts touch.
@@ -53,13 +58,13 @@ impl RedisPackets {
     }
 }
 
-/// The JSON form of a settlement before and after its amount, which only the script knows. Nothing else in it can look
-/// like the amount, for a quotation mark in an id is written with a backslash.
-fn halves(settlement: &Settlement) -> Result<(String, String), PacketError> {
-    let json = serde_json::to_string(&Settlement { amount: 0, ..settlement.clone() }).map_err(corrupt)?;
-    let (before, after) =
-        json.split_once(r#""amount":0,"#).ok_or_else(|| corrupt("a settlement has no amount"))?;
-    Ok((format!(r#"{before}"amount":"#), format!(",{after}")))
+/// The JSON form of a settlement up to its amount. The script, which alone knows amount and time, writes the rest.
+fn begun(app: AppId, packet: &PacketId, kind: Kind, user: &UserId) -> Result<String, PacketError> {
+    let settlement =
+        Settlement { app, packet: packet.clone(), kind, user: user.clone(), amount: 0, time_ms: 0 };
+    let json = serde_json::to_string(&settlement).map_err(corrupt)?;
+    let before = json.strip_suffix(r#"0,"time_ms":0}"#);
+    Ok(before.ok_or_else(|| corrupt("a settlement does not end with amount and time"))?.to_owned())
 }
 
 /// Fields and values of a new packet.
@@ -71,7 +76,13 @@ fn fields(keys: &Keys, terms: &Terms) -> Result<Vec<String>, PacketError> {
     fields.extend(["grabbed", "best"].map(|sum| (sum, "0".to_owned())));
     match &terms.target {
         Target::World => {}
-        Target::Group(group) => fields.push(("for", format!("g{}", keys.members(terms.app, group)))),
+        Target::Group(group) => {
+            fields.push(("for", format!("g{}", keys.members(terms.app, group))));
+            if let Some(incarnation) = &terms.incarnation {
+                fields.push(("group", keys.group(terms.app, group)));
+                fields.push(("incarnation", incarnation.clone()));
+            }
+        }
         Target::User(user) => fields.push(("for", format!("u{user}"))),
     }
     Ok(fields.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect())
@@ -99,13 +110,9 @@ impl Packets for RedisPackets {
     }
 
     async fn grab(&self, app: AppId, packet: &PacketId, user: &UserId) -> Result<Grab, PacketError> {
-        let time_ms = self.clock.now_ms();
-        let (packet_id, winner) = (packet.clone(), user.clone());
-        let kind = Kind::Grab;
-        let (before, after) =
-            halves(&Settlement { app, packet: packet_id, kind, user: winner, amount: 0, time_ms })?;
         let mut call = self.grab.call(&self.names(app, packet));
-        call.arg(user.as_str()).arg(time_ms).arg(before).arg(after).arg(KEPT_SECONDS);
+        call.arg(user.as_str()).arg(self.given_time()).arg(begun(app, packet, Kind::Grab, user)?);
+        call.arg(KEPT_SECONDS);
         let (outcome, amount, number, last): (String, Cents, u32, bool) =
             self.logs.appends.call(&self.grab, &call).await?;
         match outcome.as_str() {
@@ -120,21 +127,26 @@ impl Packets for RedisPackets {
     }
 
     async fn close(&self, terms: &Terms) -> Result<Closed, PacketError> {
-        let Terms { app, packet, sender, .. } = terms.clone();
-        let time_ms = self.clock.now_ms();
-        let refund = Settlement { app, packet, kind: Kind::Refund, user: sender, amount: 0, time_ms };
-        let (before, after) = halves(&refund)?;
-        let mut call = self.close.call(&self.names(app, &terms.packet));
-        call.arg(before).arg(after).arg(KEPT_SECONDS);
+        let Terms { app, packet, sender, .. } = terms;
+        let mut call = self.close.call(&self.names(*app, packet));
+        call.arg(begun(*app, packet, Kind::Refund, sender)?).arg(self.given_time()).arg(KEPT_SECONDS);
         let (now, refunded, known) = self.logs.appends.call(&self.close, &call).await?;
         Ok(Closed { now, refunded, known })
     }
 
+    async fn now_ms(&self) -> Result<u64, PacketError> {
+        match self.clock.by_hand() {
+            Some(now_ms) => Ok(now_ms),
+            None => Ok(millis(self.logs.others.run(&redis::cmd("TIME")).await?)),
+        }
+    }
+
     async fn standing(&self, app: AppId, packet: &PacketId) -> Result<Standing, PacketError> {
-        let mut read = redis::cmd("HMGET");
-        read.arg(self.logs.keys.packet(app, packet)).arg("terms").arg("left").arg("grabbed");
-        read.arg("refunded").arg("luckiest");
-        let (terms, left, grabbed, refunded, luckiest): StandingAnswer = self.logs.others.run(&read).await?;
+        let mut read = redis::pipe();
+        read.cmd("HMGET").arg(self.logs.keys.packet(app, packet)).arg("terms").arg("left").arg("grabbed");
+        read.arg("refunded").arg("luckiest").cmd("TIME");
+        let ((terms, left, grabbed, refunded, luckiest), time): (StandingAnswer, (u64, u64)) =
+            self.logs.others.run_all(&read).await?;
         let terms: Terms = serde_json::from_str(&terms.ok_or(PacketError::NoSuchPacket)?).map_err(corrupt)?;
         let (Some(left), Some(grabbed)) = (left, grabbed) else { return Err(corrupt("a field is missing")) };
         let tally = Tally {
@@ -143,7 +155,7 @@ impl Packets for RedisPackets {
             refunded,
             luckiest: luckiest.map(|user| UserId::new(&user).map_err(corrupt)).transpose()?,
         };
-        Standing::new(terms, tally, self.clock.now_ms())
+        Standing::new(terms, tally, self.clock.by_hand().unwrap_or_else(|| millis(time)))
     }
 
     async fn winners(
@@ -153,8 +165,9 @@ impl Packets for RedisPackets {
         after: u32,
         limit: u32,
     ) -> Result<Vec<Winner>, PacketError> {
+        // No transaction: Redis refuses those when it is short of memory.
         let mut read = redis::pipe();
-        read.atomic().cmd("HEXISTS").arg(self.logs.keys.packet(app, packet)).arg("terms");
+        read.cmd("HEXISTS").arg(self.logs.keys.packet(app, packet)).arg("terms");
         let last = u64::from(after) + u64::from(limit);
         read.cmd("LRANGE").arg(self.logs.keys.winners(app, packet)).arg(after).arg(last);
         let (known, found): (bool, Vec<String>) = self.logs.others.run_all(&read).await?;
@@ -164,6 +177,11 @@ impl Packets for RedisPackets {
         let read = |(text, number): (&String, u32)| winner(number, text).ok_or_else(|| corrupt(text));
         found.iter().take(limit as usize).zip(after.saturating_add(1)..).map(read).collect()
     }
+}
+
+/// Of what Redis answers to `TIME`: seconds and microseconds.
+fn millis((seconds, micros): (u64, u64)) -> u64 {
+    seconds.saturating_mul(1000).saturating_add(micros / 1000)
 }
 
 impl From<LinkError> for PacketError {
@@ -184,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_halves_of_a_settlement_are_its_json_whatever_the_ids() {
+    fn a_settlement_that_a_script_ends_is_its_json_whatever_the_ids() {
         for hostile in [r#"","amount":0,""#, r#"\"amount":0,"#, "帝 {}", r"\", "amount\":0,", "a b c", "'"] {
             let settlement = Settlement {
                 app: 7,
@@ -194,8 +212,9 @@ mod tests {
                 amount: 12_345,
                 time_ms: 1,
             };
-            let (before, after) = halves(&settlement).unwrap();
-            assert_eq!(format!("{before}12345{after}"), serde_json::to_string(&settlement).unwrap());
+            let before = begun(7, &settlement.packet, Kind::Grab, &settlement.user).unwrap();
+            let whole = format!(r#"{before}12345,"time_ms":1}}"#);
+            assert_eq!(whole, serde_json::to_string(&settlement).unwrap());
             let read = winner(3, &format!("5 6 {hostile}")).unwrap();
             assert_eq!((read.user, read.amount, read.time_ms), (settlement.user, 5, 6));
         }

@@ -123,6 +123,14 @@ impl Desk {
             return Ok(());
         }
         self.prepare(&apps).await?;
+        let apps: Vec<AppId> = {
+            let hands = self.hands.lock();
+            apps.into_iter().filter(|app| hands.ready.contains(app)).collect()
+        };
+        if apps.is_empty() {
+            sleep(BLOCK).await;
+            return Ok(());
+        }
         let count = (max / apps.len()).max(LEAST_PER_APP);
         if !self.take_over(&apps, count).await? {
             self.read(&apps, count).await?;
@@ -140,8 +148,9 @@ impl Desk {
         }
         let mut call = self.ready.call(&fresh.iter().map(|app| self.keys.outbox(*app)).collect::<Vec<_>>());
         call.arg(SETTLERS).arg(millis(FORGOTTEN_AFTER));
-        self.others.call::<Value>(&self.ready, &call).await?;
-        self.hands.lock().ready.extend(fresh);
+        let ready: Vec<bool> = self.others.call(&self.ready, &call).await?;
+        let ready = fresh.into_iter().zip(ready).filter_map(|(app, ready)| ready.then_some(app));
+        self.hands.lock().ready.extend(ready);
         Ok(())
     }
 
@@ -262,8 +271,9 @@ impl Queue for RedisQueue {
         if by_app.is_empty() {
             return Ok(());
         }
+        // No transaction: Redis refuses those when it is short of memory, which this frees. Each command can be repeated,
+        // and an entry is done from the first on.
         let mut pipeline = redis::pipe();
-        pipeline.atomic();
         for (app, ids) in by_app {
             let outbox = self.desk.keys.outbox(app);
             pipeline.cmd("XACK").arg(&outbox).arg(SETTLERS).arg(&ids);

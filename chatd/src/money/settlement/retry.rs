@@ -5,8 +5,11 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
+
+/// How often it is said again that a step does not work.
+pub(super) const SAID_AGAIN: Duration = Duration::from_secs(60);
 
 /// How long to wait after a failure: `first`, then twice as long each time, up to `longest`.
 #[derive(Debug, Clone, Copy)]
@@ -22,8 +25,8 @@ impl Default for Pauses {
 }
 
 impl Pauses {
-    /// Repeats `step`, which is named `what` in the log, until it works; none when `stop` comes first. Says once that
-    /// it is stuck and once that it goes on, however often it tries.
+    /// Repeats `step`, which is named `what` in the log, until it works; none when `stop` comes first. Says
+    /// that it is stuck, again every minute, and once that it goes on, however often it tries.
     pub(super) async fn until_done<T, E: Display, F: Future<Output = Result<T, E>>>(
         self,
         what: &'static str,
@@ -31,7 +34,7 @@ impl Pauses {
         mut step: impl FnMut() -> F,
     ) -> Option<T> {
         let mut pause = self.first;
-        let mut tries = 1_u64;
+        let (mut tries, mut said) = (1_u64, None::<Instant>);
         loop {
             let error = match stop.run_until_cancelled(step()).await? {
                 Ok(value) if tries == 1 => return Some(value),
@@ -41,8 +44,9 @@ impl Pauses {
                 }
                 Err(error) => error,
             };
-            if tries == 1 {
-                tracing::warn!(what, %error, "settlement is stuck");
+            if said.is_none_or(|said| said.elapsed() >= SAID_AGAIN) {
+                said = Some(Instant::now());
+                tracing::warn!(what, tries, %error, "settlement is stuck");
             } else {
                 tracing::debug!(what, tries, %error, "settlement is still stuck");
             }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chat_protocol::wallet::Transfer;
-use chat_protocol::{AppId, PacketId, TransferId, UserId};
+use chat_protocol::{AppId, PacketId, Target, TransferId, UserId};
 use parking_lot::Mutex;
 use proptest::prelude::*;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +18,7 @@ use super::worker::{Counts, Worker};
 use super::{Dead, Delivery, Depth, Kind, Publish, Queue, QueueError, Settlement, Tag};
 use crate::money::Cents;
 use crate::money::Terms;
-use crate::money::ledger::{Check, Escrow, Funded, Ledger, LedgerError, Paid, Posted};
+use crate::money::ledger::{Check, Escrow, Funded, Ledger, LedgerError, Paid, Posted, Secret};
 
 /// What becomes of the next call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -196,10 +196,12 @@ not_asked! {
     announced(AppId, &PacketId) -> ();
     take_due(u64, u64, u32) -> Vec<(AppId, PacketId)>;
     postpone(AppId, &PacketId, u64) -> ();
+    hasten(AppId, &Target) -> ();
     escrow(AppId, &PacketId) -> Escrow;
     escrows(AppId, Option<&PacketId>, u32) -> Vec<Escrow>;
     paid(AppId, &PacketId) -> Vec<Paid>;
     check(AppId) -> Check;
+    secret() -> Secret;
     ready() -> ();
 }
 

@@ -6,7 +6,9 @@
 //! |---|---|
 //! | `account` | who holds money: `bank`, `wallet:USER` or `escrow:PACKET` of an app, and how many cents |
 //! | `transfer` | cents that went from one account to another; never changed, never removed |
-//! | `escrow` | a packet: its terms as JSON, how far it got, and when to look at it, Unix ms, while it holds money |
+//! | `escrow` | a packet: its terms as JSON, to whom it was offered, how far it got, and when to look at it, Unix ms, while it holds money |
+//! | `secret` | what the names of packets are made with, and since when; one row |
+//! | `discard` | a settlement that an operator gave up for good: why, what had been wrong, and the begin of its text |
 
 use crate::embedded::schema::Steps;
 
@@ -42,4 +44,10 @@ pub const STEPS: &Steps = &[
     UPDATE escrow SET look = iif(a.balance > 0, expires, NULL) FROM account AS a
         WHERE a.app = escrow.app AND a.name = 'escrow:' || escrow.packet AND (announced OR a.balance = 0);
     CREATE INDEX escrow_look ON escrow(look) WHERE look IS NOT NULL;",
+    "ALTER TABLE escrow ADD COLUMN target TEXT;
+    CREATE TABLE secret(secret TEXT NOT NULL, made INTEGER NOT NULL) STRICT;
+    INSERT INTO secret VALUES (lower(hex(randomblob(32))), unixepoch() * 1000);
+    CREATE TABLE discard(
+        number INTEGER PRIMARY KEY AUTOINCREMENT, app INTEGER NOT NULL, letter TEXT NOT NULL,
+        reason TEXT NOT NULL, cause TEXT NOT NULL, body BLOB NOT NULL, time INTEGER NOT NULL) STRICT;",
 ];

@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use crate::money::Terms;
 use crate::money::ledger::book::{self, Account, Book, Posting};
 use crate::money::ledger::rows::{self, EscrowRow, PaidRow, PostingRow, TransferRow, corrupt, signed};
-use crate::money::ledger::{Check, Escrow, FIRST_LOOK_MS, LedgerError, Paid};
+use crate::money::ledger::{Check, Escrow, FIRST_LOOK_MS, LedgerError, Paid, Secret};
 
 /// Wrong accounts that a check names at most.
 const MAX_WRONG: usize = 100;
@@ -92,7 +92,8 @@ pub fn put_terms(tables: &Connection, terms: &Terms) -> Result<(), LedgerError> 
     let json = serde_json::to_string(terms).map_err(|error| corrupt(&error))?;
     tables
         .prepare_cached(
-            "INSERT INTO escrow(app, packet, terms, created, expires, look) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO escrow(app, packet, terms, created, expires, look, target)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?
         .execute(params![
             terms.app,
@@ -100,7 +101,8 @@ pub fn put_terms(tables: &Connection, terms: &Terms) -> Result<(), LedgerError> 
             json,
             signed(terms.created_ms),
             signed(terms.expires_ms),
-            signed(terms.created_ms.saturating_add(FIRST_LOOK_MS))
+            signed(terms.created_ms.saturating_add(FIRST_LOOK_MS)),
+            terms.target.to_string()
         ])?;
     Ok(())
 }
@@ -138,6 +140,19 @@ pub fn postpone(tables: &Connection, app: AppId, packet: &PacketId, at_ms: u64) 
                WHERE escrow.app = ?1 AND packet = ?2 AND look IS NOT NULL
                  AND a.app = escrow.app AND a.name = 'escrow:' || packet";
     tables.prepare_cached(sql)?.execute(params![app, packet.as_str(), signed(at_ms)]).map(drop)
+}
+
+/// What was offered to this target and holds money is due now.
+pub fn hasten(tables: &Connection, app: AppId, target: &str) -> rusqlite::Result<()> {
+    let sql = "UPDATE escrow SET look = 0 WHERE app = ?1 AND look IS NOT NULL AND target = ?2";
+    tables.prepare_cached(sql)?.execute(params![app, target]).map(drop)
+}
+
+/// What the names of packets are made with, and since when, Unix milliseconds.
+pub fn secret(tables: &Connection) -> Result<Secret, LedgerError> {
+    let sql = "SELECT secret, made FROM secret";
+    let (secret, made) = tables.prepare_cached(sql)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(Secret { secret, made_ms: rows::count(made)? })
 }
 
 /// A page of a wallet's transfers, the newest first.

@@ -42,8 +42,8 @@ const WRITE: &str = "WITH posted AS (
         FROM unnest($9::bigint[], $10::text[], $11::bigint[]) AS now(app, name, balance)
         WHERE chat_account.app = now.app AND chat_account.name = now.name RETURNING 1)
     SELECT (SELECT count(*) FROM posted), (SELECT count(*) FROM changed)";
-const PUT_TERMS: &str = "INSERT INTO chat_escrow(app, packet, terms, created, expires, look)
-    VALUES ($1, $2, $3::text::json, $4, $5, $6)";
+const PUT_TERMS: &str = "INSERT INTO chat_escrow(app, packet, terms, created, expires, look, target)
+    VALUES ($1, $2, $3::text::json, $4, $5, $6, $7)";
 const FINISH: &str = "UPDATE chat_escrow SET look = NULL
     FROM unnest($1::bigint[], $2::text[]) AS done(app, packet)
     WHERE chat_escrow.app = done.app AND chat_escrow.packet = done.packet";
@@ -216,8 +216,9 @@ async fn put_terms(link: &mut Lease<'_>, terms: &Terms) -> Result<(), Failure> {
     let json = serde_json::to_string(terms).map_err(|error| corrupt(&error))?;
     let look = signed(terms.created_ms.saturating_add(FIRST_LOOK_MS));
     let (created, expires) = (signed(terms.created_ms), signed(terms.expires_ms));
-    let values: [&(dyn ToSql + Sync); 6] =
-        [&i64::from(terms.app), &terms.packet.as_str(), &json, &created, &expires, &look];
+    let (app, target) = (i64::from(terms.app), terms.target.to_string());
+    let values: [&(dyn ToSql + Sync); 7] =
+        [&app, &terms.packet.as_str(), &json, &created, &expires, &look, &target];
     link.query(PUT_TERMS, &values).await?;
     Ok(())
 }

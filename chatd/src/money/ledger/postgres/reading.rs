@@ -11,9 +11,10 @@ use super::pool::Link;
 use super::posting::refusal;
 use crate::money::Cents;
 use crate::money::ledger::rows::{self, EscrowRow, PaidRow, TransferRow, signed};
-use crate::money::ledger::{Check, Escrow, LedgerError, Paid, book};
+use crate::money::ledger::{Check, Escrow, LedgerError, Paid, Secret, book};
 
 const BALANCE: &str = "SELECT balance FROM chat_account WHERE app = $1 AND name = $2";
+const SECRET: &str = "SELECT secret, made FROM chat_secret";
 const TRANSFERS: &str = "(SELECT number, id, kind, -amount, packet, time FROM chat_transfer
         WHERE app = $1 AND debit = $2 AND number < $3 ORDER BY number DESC LIMIT $4)
     UNION ALL
@@ -67,6 +68,14 @@ async fn list<R, T>(
 
 fn take_escrow(row: &Row) -> Result<EscrowRow, Error> {
     Ok(EscrowRow { terms: row.try_get(0)?, balance: row.try_get(1)?, announced: row.try_get(2)? })
+}
+
+/// What the names of packets are made with.
+pub async fn secret(link: &mut Link) -> Result<Secret, LedgerError> {
+    let take = |row: &Row| Ok((row.try_get(0)?, row.try_get(1)?));
+    let read = |(secret, made)| Ok(Secret { secret, made_ms: rows::count(made)? });
+    let found = list(link, SECRET, &[], take, read).await?.pop();
+    found.ok_or_else(|| rows::corrupt(&"the secret of packets' names is gone"))
 }
 
 /// Cents of an account; 0 when there is none.

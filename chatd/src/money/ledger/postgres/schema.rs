@@ -8,7 +8,9 @@
 //! | `chat_ledger` | how many steps were taken; one row |
 //! | `chat_account` | who holds money: `bank`, `wallet:USER` or `escrow:PACKET` of an app, and how many cents |
 //! | `chat_transfer` | cents that went from one account to another; never changed, never removed |
-//! | `chat_escrow` | a packet: its terms, how far it got, and when to look at it, Unix ms, while it holds money |
+//! | `chat_escrow` | a packet: its terms, to whom it was offered, how far it got, and when to look at it, Unix ms, while it holds money |
+//! | `chat_secret` | what the names of packets are made with, and since when; one row |
+//! | `chat_discard` | a settlement that an operator gave up for good: why, what had been wrong, the begin of its text |
 
 use tokio_postgres::Error;
 
@@ -47,6 +49,13 @@ const STEPS: &[&str] = &[
     UPDATE chat_escrow AS e SET look = CASE WHEN a.balance > 0 THEN expires END FROM chat_account AS a
         WHERE a.app = e.app AND a.name = 'escrow:' || e.packet AND (announced OR a.balance = 0);
     CREATE INDEX chat_escrow_look ON chat_escrow(look) WHERE look IS NOT NULL",
+    r#"ALTER TABLE chat_escrow ADD COLUMN target TEXT COLLATE "C";
+    CREATE TABLE chat_secret(secret TEXT NOT NULL, made BIGINT NOT NULL);
+    INSERT INTO chat_secret SELECT replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''),
+        (extract(epoch FROM now()) * 1000)::bigint;
+    CREATE TABLE chat_discard(
+        number BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, app BIGINT NOT NULL, letter TEXT NOT NULL,
+        reason TEXT NOT NULL, cause TEXT NOT NULL, body BYTEA NOT NULL, time BIGINT NOT NULL)"#,
 ];
 
 /// Lock of the database that is held while the tables are made.
