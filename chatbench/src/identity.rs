@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::args::CommonArgs;
 
+/// The largest seed: every whole number up to here is exact in a reader of JSON that knows only doubles (RFC 8259 §6).
+pub const MAX_SEED: u64 = (1 << 53) - 1;
+
 /// See the file's head.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Identity {
@@ -24,7 +27,7 @@ impl Identity {
             run: format!("{:016x}", rand::random::<u64>()),
             // One that nobody else uses.
             app: common.app.unwrap_or_else(|| rand::random_range(1_000_000_000..u32::MAX)),
-            seed: common.seed.unwrap_or_else(rand::random),
+            seed: common.seed.unwrap_or_else(|| rand::random_range(..=MAX_SEED)),
         }
     }
 }

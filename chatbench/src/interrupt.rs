@@ -2,7 +2,35 @@
 //!
 //! Invariant: whoever waits for it sees it, also when it came before the wait.
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+
+/// What somebody says who wants a run to end: Ctrl-C, a service manager's SIGTERM, the end of a terminal.
+#[derive(Debug)]
+pub struct Wish([Signal; 3]);
+
+impl Wish {
+    /// Hears it from now on.
+    ///
+    /// # Errors
+    /// When the system lets nobody listen.
+    pub fn listen() -> std::io::Result<Self> {
+        let hear = |kind: SignalKind| signal(kind);
+        let [interrupt, terminate, hangup] =
+            [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(hear);
+        Ok(Self([interrupt?, terminate?, hangup?]))
+    }
+
+    /// Waits until it is said.
+    pub async fn said(&mut self) {
+        let [interrupt, terminate, hangup] = &mut self.0;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    }
+}
 
 /// Becomes true once.
 #[derive(Debug, Clone)]

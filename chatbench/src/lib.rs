@@ -96,7 +96,8 @@ pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     builder.enable_all().build()
 }
 
-/// Runs one command line, program name first. Ctrl-C ends the run early, with a report; the second one at once, without.
+/// Runs one command line, program name first. Ctrl-C, SIGTERM and SIGHUP end the run early, with a report; the second one at
+/// once, without.
 ///
 /// The summary goes to `out`, everything else to `err`. Gives the exit code: 0 pass, 1 could not run, 2 usage,
 /// 96 run invalid, 97 an invariant broke, 98 regressed, 99 a threshold failed, 130 interrupted.
@@ -105,15 +106,19 @@ pub async fn run<A: Into<OsString> + Clone>(
     out: &mut (dyn Write + Send),
     err: &mut (dyn Write + Send),
 ) -> u8 {
-    run_until(args, out, err, async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
+    let mut wish = match interrupt::Wish::listen() {
+        Ok(wish) => wish,
+        Err(error) => {
+            let _ = writeln!(err, "chatbench: no signal can be heard: {error}");
+            return 1;
         }
-        tokio::spawn(async {
+    };
+    run_until(args, out, err, async move {
+        wish.said().await;
+        tokio::spawn(async move {
             // Whoever asks twice does not want to wait for the report either.
-            if tokio::signal::ctrl_c().await.is_ok() {
-                std::process::exit(130);
-            }
+            wish.said().await;
+            std::process::exit(130);
         });
     })
     .await
@@ -137,7 +142,7 @@ pub async fn run_until<A: Into<OsString> + Clone>(
         Ok(args) => args,
         Err(error) => return usage(&error, out, err),
     };
-    let mut screen = Screen { out, err };
+    let mut screen = Screen { out, err, untold: false };
     let outcome = match &args.command {
         Command::Scenario(scenario) => run_scenario(scenario, Interrupt::on(interrupt), &mut screen).await,
         Command::Compare(args) => gate::ab::compare(args, &mut screen),
@@ -147,10 +152,14 @@ pub async fn run_until<A: Into<OsString> + Clone>(
             Box::pin(gate::capacity::run(args, &Interrupt::on(interrupt), &mut screen)).await
         }
     };
-    outcome.unwrap_or_else(|failure| {
-        screen.note(&failure.to_string());
-        failure.exit_code()
-    })
+    match outcome {
+        Ok(0) if screen.untold => 1,
+        Ok(code) => code,
+        Err(failure) => {
+            screen.note(&failure.to_string());
+            failure.exit_code()
+        }
+    }
 }
 
 async fn run_scenario(
@@ -159,18 +168,21 @@ async fn run_scenario(
     screen: &mut Screen<'_>,
 ) -> Result<u8, Failure> {
     scenario.check()?;
-    output::save::check_writable(&scenario.common().out)?;
+    output::save::check_writable("--out", &scenario.common().out)?;
     if scenario.common().gate.is_used() {
         return Box::pin(gate::repeat::run(scenario, &interrupt, screen)).await;
     }
     let report = Box::pin(perform(scenario, interrupt)).await?;
+    let saved = save(scenario, &report);
     let text = if scenario.common().quiet { human::verdict(&report) } else { human::text(&report) };
-    screen.tell(&text)?;
-    if let Err(error) = save(scenario, &report) {
-        screen.note(&error.to_string());
-        return Ok(1);
+    screen.tell(&text);
+    let code = report.judgement.verdict.exit_code();
+    if let Err(failure) = saved {
+        screen.note(&failure.to_string());
+        // What came of the run says more than that it could not be kept.
+        return Ok(if code == 0 { 1 } else { code });
     }
-    Ok(report.judgement.verdict.exit_code())
+    Ok(code)
 }
 
 async fn perform(scenario: &Scenario, interrupt: Interrupt) -> Result<Report, Failure> {

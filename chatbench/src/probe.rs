@@ -1,6 +1,7 @@
 //! Whether the generator itself keeps up: a task that should run every few milliseconds notes how late it runs.
 //!
-//! Invariant: it measures the same scheduler that runs the clients.
+//! Invariant: it measures the same scheduler that runs the clients, and as they do: whatever it slept through counts as
+//! often as it should have run meanwhile.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -38,7 +39,7 @@ impl Probe {
                 let due = Instant::now() + INTERVAL;
                 tokio::time::sleep_until(due).await;
                 let delay = micros(due.elapsed()).max(1);
-                delays.saturating_record(delay);
+                record(&mut delays, delay);
                 flow.delay_max_us.fetch_max(delay, Relaxed);
             }
             delays
@@ -53,9 +54,38 @@ impl Probe {
     }
 }
 
+/// Notes a delay, and those of all the times it should have run before it did.
+fn record(delays: &mut Histogram<u64>, delay_us: u64) {
+    let mut left = delay_us.min(delays.high());
+    loop {
+        delays.saturating_record(left);
+        match left.checked_sub(micros(INTERVAL)) {
+            None | Some(0) => return,
+            Some(earlier) => left = earlier,
+        }
+    }
+}
+
 /// How late things are with nothing to do.
 pub async fn for_a_moment(flow: &Arc<Flow>) -> Histogram<u64> {
     let probe = Probe::start(Arc::clone(flow));
     tokio::time::sleep(MOMENT).await;
     probe.end().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_slept_through_counts_for_each_time_it_should_have_run() {
+        let mut delays = histogram();
+        (0..400).for_each(|_| record(&mut delays, 80));
+        assert_eq!((delays.len(), delays.max()), (400, 80));
+        // Two seconds of six.
+        record(&mut delays, 2_000_000);
+        assert_eq!(delays.len(), 600);
+        assert!(delays.value_at_quantile(0.99) > MAX_P99_US);
+        assert!(delays.value_at_quantile(0.5) < 100);
+    }
 }

@@ -6,8 +6,8 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
-/// Connections to one destination from one address.
-const PER_ADDRESS: u64 = 25_000;
+/// Ports the system gives out, where it does not say: Linux's default.
+const USUAL_PORTS: u64 = 60_999 - 32_768 + 1;
 /// Most addresses of a range.
 const MOST: u32 = 4096;
 
@@ -44,12 +44,20 @@ impl fmt::Display for Sources {
 impl Sources {
     /// Enough of them for this many connections to each of these destinations: on loopback every 127.x.x.x is ours.
     pub fn enough(destinations: &[IpAddr], each: u64) -> Self {
+        let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
+        Self::over(ports(range.as_deref().unwrap_or_default()).unwrap_or(USUAL_PORTS), destinations, each)
+    }
+
+    /// As [`Sources::enough`] where an address has so many ports. A tenth is left for those who come and go: a port that
+    /// was in use rests for a minute.
+    fn over(ports: u64, destinations: &[IpAddr], each: u64) -> Self {
         let loopback = destinations.iter().all(|address| address.is_ipv4() && address.is_loopback());
-        if !loopback || each <= PER_ADDRESS {
+        let per_address = (ports * 9 / 10).max(1);
+        if !loopback || each <= per_address {
             return Self::default();
         }
         let first = u32::from(Ipv4Addr::new(127, 0, 0, 2));
-        let count = u32::try_from(each.div_ceil(PER_ADDRESS)).unwrap_or(MOST).min(MOST);
+        let count = u32::try_from(each.div_ceil(per_address)).unwrap_or(MOST).min(MOST);
         Self((first..first + count).map(Ipv4Addr::from).collect())
     }
 
@@ -58,6 +66,13 @@ impl Sources {
         let place = number as usize % self.0.len().max(1);
         self.0.get(place).copied().map(IpAddr::V4)
     }
+}
+
+/// How many ports a range holds, written as the system writes it: the lowest, a tab, the highest.
+fn ports(range: &str) -> Option<u64> {
+    let (low, high) = range.trim().split_once(char::is_whitespace)?;
+    let [low, high] = [low, high].map(|port| port.trim().parse::<u64>().ok());
+    high?.checked_sub(low?).map(|between| between + 1)
 }
 
 #[cfg(test)]
@@ -74,12 +89,25 @@ mod tests {
     }
 
     #[test]
+    fn the_machine_says_how_many_ports_it_gives_out() {
+        assert_eq!(ports("32768\t60999\n"), Some(USUAL_PORTS));
+        assert_eq!(ports("40000\t40059\n"), Some(60));
+        assert_eq!(["", "1", "9 1", "a b"].map(ports), [None; 4]);
+    }
+
+    #[test]
     fn they_are_chosen_only_where_they_are_needed() {
         let here = IpAddr::from([127, 0, 0, 1]);
-        assert_eq!(Sources::enough(&[here], 25_000), Sources::default());
-        assert_eq!(Sources::enough(&[here], 60_000).to_string(), "127.0.0.2,127.0.0.3,127.0.0.4");
-        assert_eq!(Sources::enough(&[here, [10, 0, 0, 1].into()], 60_000), Sources::default());
+        let enough = |destinations: &[IpAddr], each| Sources::over(USUAL_PORTS, destinations, each);
+        assert_eq!(enough(&[here], 25_000), Sources::default());
+        assert_eq!(enough(&[here], 60_000).to_string(), "127.0.0.2,127.0.0.3,127.0.0.4");
+        assert_eq!(enough(&[here, [10, 0, 0, 1].into()], 60_000), Sources::default());
         assert_eq!(Sources::default().of(7), None);
-        assert_eq!(Sources::enough(&[here], 60_000).of(4), Some([127, 0, 0, 3].into()));
+        assert_eq!(enough(&[here], 60_000).of(4), Some([127, 0, 0, 3].into()));
+        assert_eq!(
+            Sources::over(60, &[here], 58).to_string(),
+            "127.0.0.2,127.0.0.3",
+            "a machine with few ports"
+        );
     }
 }

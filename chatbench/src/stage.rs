@@ -75,6 +75,12 @@ impl Stage {
         interrupt: Interrupt,
     ) -> Result<Self, Failure> {
         let mut stage = Self::of_worker(scenario, common, identity, flow, connections, interrupt).await?;
+        if let Some(redis) = &common.redis
+            && Redis::new(redis.clone()).info().await.is_none()
+        {
+            let cause = format!("--redis: {redis} does not answer to INFO");
+            return Err(Failure::could_not_run(cause, "check the address and the password, or leave it out"));
+        }
         stage.servers = Servers::find(&stage.common, &stage.door.entrances)?;
         stage.servers_before = stage.servers.look().await;
         stage.state = match stage.http(0).call::<State>(&StateRequest {}).await {

@@ -16,6 +16,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use crate::failure::Failure;
 use crate::gate::args::{AbArgs, CapacityArgs, CompareArgs, GateArgs};
+use crate::identity::MAX_SEED;
 use crate::limits::MOST_WORKERS;
 use crate::output::args::ReportArgs;
 use crate::output::save;
@@ -133,8 +134,9 @@ pub struct CommonArgs {
     /// report --help
     #[arg(long, value_name = "FILE")]
     pub out: Vec<PathBuf>,
-    /// Seed of the message texts and of --chaos; by default a random one
-    #[arg(long)]
+    /// Seed of the message texts and of --chaos, below 2^53, so that every reader of JSON keeps it; by default a random
+    /// one
+    #[arg(long, value_parser = clap::value_parser!(u64).range(..=MAX_SEED))]
     pub seed: Option<u64>,
     /// Print the verdict only, and no progress
     #[arg(short, long)]

@@ -10,6 +10,7 @@ use crate::gate::play::{Played, Screen, conclude, play_valid, scenario_of, tell}
 use crate::gate::round::Round;
 use crate::gate::sides::{self, Turn};
 use crate::interrupt::Interrupt;
+use crate::output::save;
 use crate::verdict::Verdict;
 
 /// Whether the rounds of a turn are B's.
@@ -21,6 +22,7 @@ const TURN: [bool; 4] = [false, true, true, false];
 /// [`Failure`] when there is nothing to compare.
 pub async fn run(args: &AbArgs, interrupt: &Interrupt, screen: &mut Screen<'_>) -> Result<u8, Failure> {
     files::check_comparison_names(&args.rules.out, "--out")?;
+    save::check_writable("--out", &args.rules.out)?;
     let scenario = scenario_of(&args.scenario)?;
     if !scenario.common().pid.is_empty() {
         return Err(Failure::Usage("after --: name processes with --a-pid and --b-pid".to_owned()));

@@ -12,6 +12,7 @@ use crate::gate::files;
 use crate::gate::play::{Played, Screen, play, scenario_of};
 use crate::gate::search::{End, Outcome, Search, Step, Tally};
 use crate::interrupt::Interrupt;
+use crate::output::save;
 use crate::probe;
 use crate::verdict::Verdict;
 
@@ -77,6 +78,7 @@ pub struct RoundAt {
 pub async fn run(args: &CapacityArgs, interrupt: &Interrupt, screen: &mut Screen<'_>) -> Result<u8, Failure> {
     let scenario = scenario_of(&args.scenario)?;
     check(args, &scenario)?;
+    save::check_writable("--out", &args.out)?;
     let mut search = Search::new(args.from, args.max, args.precision, args.rounds);
     let mut rounds = Vec::new();
     let mut verdict = Verdict::Pass;
@@ -121,8 +123,8 @@ pub async fn run(args: &CapacityArgs, interrupt: &Interrupt, screen: &mut Screen
         });
     };
     let capacity = Capacity::new(args, &scenario, &search, end, rounds);
-    screen.tell(&capacity.text(args))?;
-    save(args, &capacity)?;
+    save_all(args, &capacity)?;
+    screen.tell(&capacity.text(args));
     Ok(verdict.max(capacity.verdict()).exit_code())
 }
 
@@ -191,11 +193,12 @@ fn breaks_promises(result: &Value) -> bool {
     })
 }
 
-fn save(args: &CapacityArgs, capacity: &Capacity) -> Result<(), Failure> {
+fn save_all(args: &CapacityArgs, capacity: &Capacity) -> Result<(), Failure> {
     let failed = |error: String| Failure::could_not_run(error, "name a file in a directory that exists");
     let json = serde_json::to_string_pretty(capacity).map_err(|error| failed(error.to_string()))? + "\n";
     for path in &args.out {
-        files::write(path, &json).map_err(|error| failed(format!("{}: {error:#}", path.display())))?;
+        save::replace(path, json.as_bytes())
+            .map_err(|error| failed(format!("{}: {error}", path.display())))?;
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ use crate::failure::Failure;
 use crate::gate::comparison::Comparison;
 use crate::gate::markdown;
 use crate::gate::round::Round;
+use crate::output::save::replace;
 
 /// Name and version of the format of a file with the rounds of a baseline.
 pub const BASELINE: &str = "chatbench.baseline/v1";
@@ -73,11 +74,7 @@ pub fn save_baseline(path: &Path, rounds: &[Round], saved_unix_ms: u64) -> anyho
     let environment = rounds.first().map(|round| &round.machine);
     let rounds: Vec<&Value> = rounds.iter().map(Round::result).collect();
     let baseline = json!({"schema": BASELINE, "saved_unix_ms": saved_unix_ms, "environment": environment, "rounds": rounds});
-    let mut new = path.as_os_str().to_owned();
-    new.push(".new");
-    let new = PathBuf::from(new);
-    let written = write(&new, &serde_json::to_string(&baseline)?)
-        .and_then(|()| std::fs::rename(&new, path).context("it cannot be renamed"));
+    let written = replace(path, serde_json::to_string(&baseline)?.as_bytes());
     written.with_context(|| format!("the baseline cannot be written to {}; check --baseline", path.display()))
 }
 
@@ -103,7 +100,7 @@ pub fn save_comparison(paths: &[PathBuf], comparison: &Comparison) -> anyhow::Re
         } else {
             serde_json::to_string_pretty(comparison)? + "\n"
         };
-        write(path, &text).with_context(|| {
+        replace(path, text.as_bytes()).with_context(|| {
             format!("the comparison cannot be written to {}; check --out", path.display())
         })?;
     }
@@ -113,14 +110,6 @@ pub fn save_comparison(paths: &[PathBuf], comparison: &Comparison) -> anyhow::Re
 /// Whether a file's name ends so.
 pub fn has_ending(path: &Path, ending: &str) -> bool {
     path.extension().is_some_and(|found| found == ending)
-}
-
-/// Writes a whole file.
-///
-/// # Errors
-/// The system's.
-pub fn write(path: &Path, text: &str) -> anyhow::Result<()> {
-    std::fs::write(path, text).context("it cannot be written")
 }
 
 /// `result.json` with `a1` is `result.a1.json`, and `result.junit.xml` is `result.a1.junit.xml`.

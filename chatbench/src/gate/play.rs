@@ -3,7 +3,7 @@
 //! Invariant: a round that has ended is kept, whatever happens to the next one.
 
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 
 use clap::Parser;
 
@@ -25,6 +25,8 @@ pub struct Screen<'a> {
     pub out: &'a mut (dyn Write + Send),
     /// What happens meanwhile.
     pub err: &'a mut (dyn Write + Send),
+    /// Whether a finding could not be written.
+    pub untold: bool,
 }
 
 /// A round that has ended.
@@ -37,17 +39,16 @@ pub struct Played {
 }
 
 impl Screen<'_> {
-    /// Writes a finding.
-    ///
-    /// # Errors
-    /// [`Failure`] when nobody can read it.
-    pub fn tell(&mut self, text: &str) -> Result<(), Failure> {
-        self.out.write_all(text.as_bytes()).map_err(|error| {
-            Failure::could_not_run(
-                format!("the findings cannot be written: {error}"),
-                "check where stdout goes",
-            )
-        })
+    /// Writes a finding. That it cannot be written stops nothing, and is noted; a reader who has seen enough and gone
+    /// is no failure.
+    pub fn tell(&mut self, text: &str) {
+        let written = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush());
+        if let Err(error) = written
+            && error.kind() != ErrorKind::BrokenPipe
+        {
+            self.untold = true;
+            self.note(&format!("the findings cannot be written to stdout: {error}"));
+        }
     }
 
     /// Notes what happens; nobody needs to see it.
@@ -95,7 +96,7 @@ pub fn scenario_of(words: &[OsString]) -> Result<Scenario, Failure> {
         return Err(Failure::Usage("after --: leave out --runs and --baseline".to_owned()));
     }
     scenario.check()?;
-    save::check_writable(&scenario.common().out)?;
+    save::check_writable("--out", &scenario.common().out)?;
     Ok(*scenario)
 }
 
@@ -146,10 +147,10 @@ pub async fn play_valid(
 /// [`Failure`] when a file cannot be written.
 pub fn tell(comparison: &Comparison, rules: &RuleArgs, screen: &mut Screen<'_>) -> Result<Verdict, Failure> {
     let text = if rules.quiet { comparison.verdict_text() + "\n" } else { text::text(comparison) };
-    screen.tell(&text)?;
     files::save_comparison(&rules.out, comparison).map_err(|error| {
         Failure::could_not_run(format!("{error:#}"), "name a file in a directory that exists")
     })?;
+    screen.tell(&text);
     let regressed = comparison.verdict == Change::Regressed && rules.fail_on_regression.is_some();
     Ok(if regressed { Verdict::Regressed } else { Verdict::Pass })
 }

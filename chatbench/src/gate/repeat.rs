@@ -14,6 +14,7 @@ use crate::gate::play::{Played, Screen, conclude, play, play_valid};
 use crate::gate::round::{Round, differences};
 use crate::gate::sides::{self, Turn};
 use crate::interrupt::Interrupt;
+use crate::output::save;
 use crate::report::human;
 use crate::verdict::Verdict;
 
@@ -36,6 +37,7 @@ const SHOWN: [&str; 8] = [
 pub async fn run(scenario: &Scenario, interrupt: &Interrupt, screen: &mut Screen<'_>) -> Result<u8, Failure> {
     let gate = scenario.common().gate.clone();
     files::check_comparison_names(&gate.comparison, "--comparison")?;
+    check_files(scenario, &gate)?;
     let baseline = match &gate.baseline {
         Some(path) if !gate.save_baseline => {
             if !path.exists() {
@@ -52,12 +54,12 @@ pub async fn run(scenario: &Scenario, interrupt: &Interrupt, screen: &mut Screen
     let (played, mut verdict) =
         rounds(scenario, &gate, baseline.as_ref().map(|(_, rounds)| &**rounds), interrupt, screen).await?;
     if gate.runs > 1 && !scenario.common().quiet {
-        screen.tell(&table(&played))?;
+        screen.tell(&table(&played));
     }
     let complete = played.len() == gate.runs as usize;
     let head: Vec<Round> = played.into_iter().map(|played| played.round).collect();
     if let (Some(path), true) = (&gate.baseline, gate.save_baseline) {
-        save(path, &head, complete && verdict == Verdict::Pass, screen)?;
+        save_baseline(path, &head, complete && verdict == Verdict::Pass, screen)?;
     }
     if let Some((path, base)) = baseline {
         let mut rules = gate.rules();
@@ -67,6 +69,18 @@ pub async fn run(scenario: &Scenario, interrupt: &Interrupt, screen: &mut Screen
         verdict = verdict.max(conclude(compared, &rules, screen)?);
     }
     Ok(verdict.exit_code())
+}
+
+/// What is found out after the last round is found out too late.
+fn check_files(scenario: &Scenario, gate: &GateArgs) -> Result<(), Failure> {
+    let out = &scenario.common().out;
+    for number in (1..=gate.runs).filter(|_| gate.runs > 1) {
+        let own = out.iter().map(|path| files::numbered(path, &number.to_string()));
+        save::check_writable("--out", &own.collect::<Vec<_>>())?;
+    }
+    save::check_writable("--comparison", &gate.comparison)?;
+    let baseline = gate.baseline.iter().filter(|_| gate.save_baseline);
+    save::check_writable("--baseline", &baseline.collect::<Vec<_>>())
 }
 
 async fn rounds(
@@ -102,7 +116,7 @@ async fn rounds(
         verdict = verdict.max(round.verdict());
         if single {
             let text = if quiet { human::verdict(&round.report) } else { human::text(&round.report) };
-            screen.tell(&text)?;
+            screen.tell(&text);
         } else if !quiet {
             screen.note(&format!("round {number} of {}: {}", gate.runs, round.line()));
         }
@@ -140,7 +154,12 @@ fn same(base: &Round, round: &Round) -> Result<(), Failure> {
     )))
 }
 
-fn save(path: &Path, rounds: &[Round], passed: bool, screen: &mut Screen<'_>) -> Result<(), Failure> {
+fn save_baseline(
+    path: &Path,
+    rounds: &[Round],
+    passed: bool,
+    screen: &mut Screen<'_>,
+) -> Result<(), Failure> {
     if !passed {
         screen.note(&format!(
             "the baseline {} was not written: only rounds that all passed make one",

@@ -22,38 +22,58 @@ pub struct Books<'a> {
     senders: BTreeMap<u32, &'a Sender>,
     /// By [`Plan::set_of`] and [`Plan::place`].
     accepted: BTreeMap<u32, Accepted>,
+    /// Messages of the measured part without an answer, in the same way.
+    unanswered: BTreeMap<u32, Bitset>,
 }
 
 impl<'a> Books<'a> {
     /// The books of these senders.
     pub fn new(flow: &'a Flow, senders: &'a [Sender]) -> Self {
         let mut accepted: BTreeMap<u32, Accepted> = BTreeMap::new();
+        let mut unanswered: BTreeMap<u32, Bitset> = BTreeMap::new();
         for sender in senders {
+            let set = flow.plan.set_of_sender(sender.number);
             for (sequence, message) in (0..).zip(&sender.messages) {
-                let place = flow.plan.place(sender.number, sequence);
-                if let (Some(place), Answered::Accepted) = (place, message.answered) {
-                    let part = usize::from(flow.measured(message.intended_ns));
-                    let set = flow.plan.set_of_sender(sender.number);
-                    accepted.entry(set).or_default()[part].insert(place);
+                let Some(place) = flow.plan.place(sender.number, sequence) else { continue };
+                let measured = flow.measured(message.intended_ns);
+                match message.answered {
+                    Answered::Accepted => {
+                        accepted.entry(set).or_default()[usize::from(measured)].insert(place);
+                    }
+                    Answered::Not if measured => {
+                        unanswered.entry(set).or_default().insert(place);
+                    }
+                    Answered::Not | Answered::Refused => {}
                 }
             }
         }
         let senders = senders.iter().map(|sender| (sender.number, sender)).collect();
-        Self { plan: &flow.plan, senders, accepted }
+        Self { plan: &flow.plan, senders, accepted, unanswered }
     }
 
     /// What a connection should have got.
     pub fn expected_at(&self, connection: u32) -> Accepted {
-        let own = self.plan.sender_at(connection).filter(|_| self.plan.shape != Shape::Pairs);
         let mut expected = self.accepted.get(&self.plan.set_of(connection)).cloned().unwrap_or_default();
-        if let Some(own) = own.and_then(|own| self.senders.get(&own)) {
-            for (sequence, _) in (0..).zip(&own.messages) {
-                if let Some(place) = self.plan.place(own.number, sequence) {
-                    expected.iter_mut().for_each(|part| part.remove(place));
-                }
+        expected.iter_mut().for_each(|part| self.remove_own(connection, part));
+        expected
+    }
+
+    /// What of the measured part might have come to a connection, had the server answered it.
+    pub fn unanswered_at(&self, connection: u32) -> Bitset {
+        let mut open = self.unanswered.get(&self.plan.set_of(connection)).cloned().unwrap_or_default();
+        self.remove_own(connection, &mut open);
+        open
+    }
+
+    /// Nobody gets a copy of their own message, but in a pair with themselves.
+    fn remove_own(&self, connection: u32, places: &mut Bitset) {
+        let own = self.plan.sender_at(connection).filter(|_| self.plan.shape != Shape::Pairs);
+        let Some(own) = own.and_then(|own| self.senders.get(&own)) else { return };
+        for (sequence, _) in (0..).zip(&own.messages) {
+            if let Some(place) = self.plan.place(own.number, sequence) {
+                places.remove(place);
             }
         }
-        expected
     }
 
     /// A message.

@@ -90,6 +90,8 @@ pub struct Ledger {
     pub gaps: u64,
     /// When the last measured delivery came, in nanoseconds of [`crate::clock`].
     pub last_delivery_ns: u64,
+    /// When the last message of the measured part was answered, in the same way.
+    pub last_answer_ns: u64,
     /// The same, for each way from a sender to a receiver.
     pub paths: Paths,
 }
@@ -192,6 +194,7 @@ impl Ledger {
         self.recovered += other.recovered;
         self.gaps += other.gaps;
         self.last_delivery_ns = self.last_delivery_ns.max(other.last_delivery_ns);
+        self.last_answer_ns = self.last_answer_ns.max(other.last_answer_ns);
         self.first_refusal = self.first_refusal.take().or(other.first_refusal);
         for (mine, theirs) in [
             (&mut self.refused_by_code, other.refused_by_code),
@@ -230,6 +233,8 @@ impl Ledger {
                 times.censored.ack += 1;
             } else {
                 times.ack.saturating_record(u64::from(message.ack_us).max(1));
+                let answered_ns = message.intended_ns + u64::from(message.ack_us) * 1000;
+                self.last_answer_ns = self.last_answer_ns.max(answered_ns);
             }
         }
         for (code, count) in &sender.refused {
@@ -282,6 +287,10 @@ impl Receipts {
             line.duplicated += tally.duplicated;
             line.reordered += tally.reordered;
             line.late += tally.late;
+        }
+        for place in books.unanswered_at(connection).without(&receiver.seen) {
+            let (sender, sequence) = flow.plan.message_at(flow.plan.set_of(connection), place);
+            self.censor(flow, books, sender, sequence);
         }
         let ledger = &mut self.ledger;
         ledger.paths.add(&flow.plan, connection, lost_by_sender, &receiver.by_sender, |sender| {

@@ -25,7 +25,7 @@ pub fn run(args: &ReportArgs, screen: &mut Screen<'_>) -> Result<u8, Failure> {
     if several && args.out.iter().any(|path| Format::of(path) == Ok(Format::Json)) {
         return Err(Failure::Usage("--out: a .json file holds one result, and there are several".to_owned()));
     }
-    save::check_writable(&args.out)?;
+    save::check_writable("--out", &args.out)?;
     save::save(&args.out, &findings)?;
     if args.step_summary {
         let file = std::env::var_os(STEP_SUMMARY).filter(|file| !file.is_empty());
@@ -35,7 +35,7 @@ pub fn run(args: &ReportArgs, screen: &mut Screen<'_>) -> Result<u8, Failure> {
         }
     }
     if args.out.is_empty() && !args.step_summary {
-        screen.tell(&markdown::text(&findings))?;
+        screen.tell(&markdown::text(&findings));
     }
     Ok(0)
 }

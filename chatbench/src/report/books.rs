@@ -45,7 +45,7 @@ pub struct Rates {
     pub offered_per_s: Option<f64>,
     /// Messages sent.
     pub sent_per_s: f64,
-    /// Messages accepted.
+    /// Messages accepted, from the start of the measured part to the last answer.
     pub accepted_per_s: f64,
     /// Deliveries, from the start of the measured part to the last one.
     pub deliveries_per_s: f64,
@@ -78,13 +78,14 @@ impl Rates {
         let measure_ns = flow.measure_ns.load(std::sync::atomic::Ordering::Relaxed);
         // An interrupted run may have sent nothing in the measured part; then all rates are 0 and not 0/0.
         let seconds = (effort.sending_ns as f64 / 1e9).max(1e-3);
-        let to_last = ledger.last_delivery_ns.saturating_sub(measure_ns) as f64 / 1e9;
+        let until = |time_ns: u64| time_ns.saturating_sub(measure_ns) as f64 / 1e9;
+        let (to_delivery, to_answer) = (until(ledger.last_delivery_ns), until(ledger.last_answer_ns));
         let per = |count: u64, seconds: f64| (count as f64 / seconds * 10.0).round() / 10.0;
         Self {
             offered_per_s,
             sent_per_s: per(ledger.measured.sent, seconds),
-            accepted_per_s: per(ledger.measured.accepted, seconds),
-            deliveries_per_s: per(ledger.measured.delivered, seconds.max(to_last)),
+            accepted_per_s: per(ledger.measured.accepted, seconds.max(to_answer)),
+            deliveries_per_s: per(ledger.measured.delivered, seconds.max(to_delivery)),
             generator_delay_p99_us: effort.probe.value_at_quantile(0.99),
         }
     }

@@ -198,10 +198,10 @@ fn rates_text(rates: &Rates) -> String {
 fn costs(out: &mut String, processes: &Processes) {
     let usage = |usage: &Usage, per: Option<f64>| {
         let per = per.map_or(String::new(), |us| format!(" ({us:.2} µs per delivery)"));
+        let share = usage.cpu_percent.map_or(String::new(), |percent| format!(", {percent:.1} % of a core"));
         format!(
-            "{} CPU{per}, {:.1} % of a core, memory {} → {} → {}",
+            "{} CPU{per}{share}, memory {} → {} → {}",
             micros_text(usage.cpu_us),
-            usage.cpu_percent,
             bytes_text(usage.rss_before_bytes as f64),
             bytes_text(usage.rss_connected_bytes as f64),
             bytes_text(usage.rss_after_bytes as f64)

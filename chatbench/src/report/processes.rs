@@ -12,6 +12,8 @@ use crate::stage::Stage;
 /// The kernel counts what it keeps ready for its cores as in use: some hundred objects that fewer connections than these
 /// cannot be told from.
 const FEWEST_TO_TELL: u64 = 500;
+/// The CPU clock ticks 100 times a second: a share of less time than ten ticks is a number made of nothing.
+const SHORTEST_NS: u64 = 100_000_000;
 
 /// CPU and memory.
 #[derive(Debug, Serialize)]
@@ -54,7 +56,7 @@ pub struct Usage {
     /// User and system time while observed.
     pub cpu_us: u64,
     /// The same as a share of one core.
-    pub cpu_percent: f64,
+    pub cpu_percent: Option<f64>,
     /// Memory before the first connection.
     pub rss_before_bytes: u64,
     /// Memory when all connections were open, at the start of the observation.
@@ -142,12 +144,13 @@ impl Usage {
     fn of([before, from, to]: &[Sample; 3], observed_ns: u64) -> Self {
         let cpu_us = to.cpu_us.saturating_sub(from.cpu_us);
         let percent = cpu_us as f64 * 100_000.0 / observed_ns.max(1) as f64;
+        let hundredths = (percent * 100.0).round() / 100.0;
         Self {
             source: "pid",
             pid: None,
             server: None,
             cpu_us,
-            cpu_percent: (percent * 100.0).round() / 100.0,
+            cpu_percent: (observed_ns >= SHORTEST_NS).then_some(hundredths),
             rss_before_bytes: before.rss_bytes,
             rss_connected_bytes: from.rss_bytes,
             rss_after_bytes: to.rss_bytes,

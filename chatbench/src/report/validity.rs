@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::harvest::Effort;
 use crate::ledger::Ledger;
+use crate::ledger::times::Times;
 use crate::probe::MAX_P99_US;
 use crate::units::micros_text;
 
@@ -31,12 +32,14 @@ pub struct Validity {
     /// The same after the last one.
     pub delay_after_p99_us: Option<u64>,
     #[serde(skip)]
+    lag_p99_us: Option<u64>,
+    #[serde(skip)]
     measured_ns: u64,
 }
 
 impl Validity {
     /// Of one run, in which the schedule offered so many messages.
-    pub fn new(ledger: &Ledger, effort: &Effort, offered: Option<u64>) -> Self {
+    pub fn new(ledger: &Ledger, times: &Times, effort: &Effort, offered: Option<u64>) -> Self {
         let cpu_us = effort.own[2].cpu_us.saturating_sub(effort.own[1].cpu_us) as f64;
         let could_us = effort.measured_ns as f64 / 1e3 * f64::from(effort.threads.max(1));
         let share = |part: f64| (part * 10_000.0).round() / 10_000.0;
@@ -50,8 +53,18 @@ impl Validity {
             delay_before_p99_us: p99(&effort.probe_before),
             delay_p99_us: p99(&effort.probe),
             delay_after_p99_us: p99(&effort.probe_after),
+            lag_p99_us: p99(&times.lag),
             measured_ns: effort.measured_ns,
         }
+    }
+
+    /// That the messages of the schedule were sent too late, where it was not for the server: messages wait for their
+    /// turn when it answers too slowly, and for a connection when it was closed or cut.
+    pub fn late(&self, ledger: &Ledger, troubled: bool) -> Option<String> {
+        let excused = troubled || ledger.waited_for_window > 0 || ledger.closed_by_server() > 0;
+        let lag = self.lag_p99_us.filter(|lag| !excused && *lag > MAX_P99_US)?;
+        let [lag, bound] = [lag, MAX_P99_US].map(micros_text);
+        Some(format!("the generator sent its messages {lag} late at p99 (bound {bound})"))
     }
 
     /// What to know of the machine, though it spoils nothing by itself.

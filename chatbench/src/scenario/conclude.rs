@@ -144,10 +144,14 @@ pub fn add_closed(report: &mut Report, stage: &Stage, args: &TrafficArgs, closed
     report.options.add_traffic(args, &flow.plan, flow.window);
     report.add_chaos(flow, &ledger, slow);
     judge(report, args, &ledger);
-    let validity = Validity::new(&ledger, &effort, offered);
+    let validity = Validity::new(&ledger, &times, &effort, offered);
     if !report.partial {
         // What was cut short is no measurement, and its rate says nothing.
+        let troubled = report.chaos.is_some();
         judge_validity(&mut report.judgement, &ledger, &validity, offered, missing_senders);
+        if let Some(late) = validity.late(&ledger, troubled) {
+            report.judgement.add(Verdict::Invalid, late);
+        }
         if gone > 0 {
             let reason = "a client failed inside the generator; its books are gone";
             report.judgement.add(Verdict::CouldNotRun, reason);
@@ -175,7 +179,25 @@ fn judge(report: &mut Report, args: &TrafficArgs, ledger: &Ledger) {
         }
         report.judgement.add(Verdict::InvariantBroken, format!("{} deliveries {what}", count_text(count)));
     }
+    judge_answers(report, args.allow_disconnects, ledger);
     judge_connections(report, args.allow_disconnects, ledger);
+}
+
+/// A message without an answer may be lost, and one that was refused is not what was asked for: neither goes unsaid.
+fn judge_answers(report: &mut Report, allow_disconnects: bool, ledger: &Ledger) {
+    let (unanswered, sent) = (ledger.total(|line| line.unanswered), ledger.total(|line| line.sent));
+    if unanswered > 0 && !report.partial {
+        let reason = format!("{} of {} messages got no answer", count_text(unanswered), count_text(sent));
+        // Who was cut off for good cannot be answered.
+        let verdict = if allow_disconnects { Verdict::Pass } else { Verdict::InvariantBroken };
+        report.judgement.add(verdict, reason);
+    }
+    for (code, count) in &ledger.refused_by_code {
+        let why = ledger.first_refusal.as_deref().unwrap_or_default();
+        let reason =
+            format!("{} of {} messages were refused with code {code}", count_text(*count), count_text(sent));
+        report.judgement.add(Verdict::Pass, format!("{reason}; the first: {why}"));
+    }
 }
 
 /// Whether the connections held, or where they come back on purpose, whether all were back at the end.

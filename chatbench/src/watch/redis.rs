@@ -2,6 +2,7 @@
 //!
 //! Invariant: a Redis that does not answer costs half a second and no more, and is asked again at the next look.
 
+use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -61,6 +62,13 @@ impl FromStr for Address {
             words.map(str::to_owned).collect()
         });
         Ok(Self { authority, credentials })
+    }
+}
+
+/// Without the password.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.authority)
     }
 }
 

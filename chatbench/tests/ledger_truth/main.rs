@@ -12,6 +12,7 @@ mod exits;
 mod exporter;
 mod fault;
 mod gate;
+mod keeping;
 mod loads;
 mod money;
 mod pages;

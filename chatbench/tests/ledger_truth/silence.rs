@@ -31,9 +31,11 @@ async fn what_was_skipped_before_the_close_is_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_message_without_an_answer_is_neither_expected_nor_wrong() {
+async fn a_message_without_an_answer_is_not_expected_and_no_run_passes_with_it() {
     let ran = bench(&format!("{} --drain 300ms", broadcast()), &[Fault::NoAnswer { offset: MEASURED }]).await;
-    assert!(ran.code == 0 || ran.code == 96, "{}", ran.out);
+    assert_eq!(ran.code, 97, "{}", ran.out);
+    assert!(ran.out.contains(&format!("1 of {} messages got no answer", ran.count("sent"))), "{}", ran.out);
+    assert_eq!(ran.json["times"]["e2e_time"]["censored"], 0, "its deliveries came");
     assert_eq!((ran.count("unanswered"), ran.beside("unexpected")), (1, 5));
     assert_eq!(ran.count("delivered"), ran.count("expected"));
     assert_eq!(ran.count("expected"), (ran.count("sent") - 1) * 5);
@@ -45,12 +47,27 @@ async fn a_refused_message_is_counted_with_its_code() {
     assert!(ran.code == 0 || ran.code == 96, "{}", ran.out);
     assert_eq!((ran.count("refused"), ran.count("lost")), (1, 0));
     assert_eq!(ran.json["ledger"]["refused_by_code"]["1011"], 1);
+    assert!(ran.out.contains(&format!("1 of {} messages were refused with code 1011", ran.count("sent"))));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_never_answers_makes_the_run_invalid_and_the_window_says_so() {
+async fn a_server_that_hangs_for_good_does_not_pass_because_nobody_waits_for_it() {
+    let line = "broadcast --clients 4 --senders 2 --closed --warmup 0s --duration 300ms --drain 100ms";
+    let lose = |receiver| [1, 2].map(|offset| Fault::Lose { receiver, offset });
+    let faults: Vec<Fault> = (0..6).flat_map(lose).chain([Fault::Mute]).collect();
+    let ran = bench(line, &faults).await;
+    assert_eq!(ran.code, 97, "{}", ran.out);
+    assert_eq!((ran.count("sent"), ran.count("unanswered")), (2, 2), "{}", ran.out);
+    for (time, censored) in [("ack_time", 2), ("e2e_time", 2 * 5)] {
+        let time = &ran.json["times"][time];
+        assert_eq!((&time["count"], &time["censored"]), (&censored.into(), &censored.into()), "{time}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_never_answers_breaks_the_run_and_the_window_says_so() {
     let ran = bench(&format!("{} --drain 100ms --window 4", broadcast()), &[Fault::Mute]).await;
-    assert_eq!(ran.code, 96, "{}", ran.out);
+    assert_eq!(ran.code, 97, "{}", ran.out);
     assert_eq!((ran.count("sent"), ran.count("unanswered")), (4, 4), "the window bounds what is sent");
     assert_eq!(ran.json["valid"], false);
     assert!(ran.out.contains("the window of unanswered messages was full"), "{}", ran.out);

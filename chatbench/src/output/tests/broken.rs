@@ -131,11 +131,11 @@ fn a_file_is_checked_without_being_touched() {
     let folder = folder();
     let before = names(folder.path());
     let path = |name: &str| folder.path().join(name);
-    save::check_writable(&[path("real.json"), path("new.html")]).unwrap();
+    save::check_writable("--out", &[path("real.json"), path("new.html")]).unwrap();
     assert_eq!(names(folder.path()), before);
     assert_eq!(std::fs::read_to_string(path("real.json")).unwrap(), REAL);
     for bad in [path("no/new.html"), folder.path().to_owned(), PathBuf::from("")] {
-        let failure = save::check_writable(&[bad]).unwrap_err();
+        let failure = save::check_writable("--out", &[bad]).unwrap_err();
         assert!(failure.exit_code() == 1 && failure.to_string().contains("--out"), "{failure}");
     }
 }
