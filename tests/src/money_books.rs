@@ -101,7 +101,7 @@ impl Books {
             count,
             mode: None,
             greeting: None,
-            msg_id: Some(MsgId::new(msg_id).expect("a valid id")),
+            msg_id: MsgId::new(msg_id).expect("a valid id"),
         };
         let deadline = Instant::now() + PATIENCE;
         let created = loop {

@@ -81,7 +81,7 @@ impl Bench {
             count,
             mode: Mode::Equal,
             greeting: String::new(),
-            msg_id: Some(MsgId::new(id).expect("an id")),
+            msg_id: MsgId::new(id).expect("an id"),
         };
         self.works.red_packets.create(offer).await
     }

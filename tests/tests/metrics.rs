@@ -118,7 +118,8 @@ async fn settlements_are_counted_where_they_are_settled() {
     let node = Node::ephemeral(QUIET).await;
     let http = node.http();
     deposit(&http, APP, "giver", 1000).await;
-    let packet = json!({"appId": APP, "userId": "giver", "target": "", "total": 1000, "count": 2});
+    let packet =
+        json!({"appId": APP, "userId": "giver", "target": "", "total": 1000, "count": 2, "msgId": "m"});
     let created = http.call_raw("/redPacket/create", &packet).await.expect("created");
     for user in ["reader", "giver"] {
         let grab = json!({"appId": APP, "userId": user, "packetId": created["packetId"]});

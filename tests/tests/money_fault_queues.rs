@@ -176,7 +176,7 @@ async fn a_node_without_a_ledger_does_everything_else() {
     let http = node.http();
     let packet = json!({"appId": APP, "userId": "a", "packetId": "p"});
     let wallet = json!({"appId": APP, "userId": "a", "amount": 5, "transferId": "t"});
-    let create = json!({"appId": APP, "userId": "a", "target": "", "total": 100, "count": 1});
+    let create = json!({"appId": APP, "userId": "a", "target": "", "total": 100, "count": 1, "msgId": "m"});
     for (path, data) in [
         ("/redPacket/create", &create),
         ("/redPacket/grab", &packet),

@@ -179,12 +179,11 @@ impl Model {
                     count: *count,
                     mode: Mode::Lucky,
                     greeting: String::new(),
-                    msg_id: Some(MsgId::new(&id.to_string()).expect("an id")),
+                    msg_id: MsgId::new(&id.to_string()).expect("an id"),
                 };
                 let funded = self.funded(&works).await;
                 let is_it = |found: &&Escrow| {
-                    (&found.terms.sender, &found.terms.msg_id)
-                        == (&offer.sender.user, offer.msg_id.as_ref().expect("given"))
+                    (&found.terms.sender, &found.terms.msg_id) == (&offer.sender.user, &offer.msg_id)
                 };
                 let before = funded.iter().find(is_it);
                 let answer = within(*patience, works.red_packets.create(offer.clone())).await;

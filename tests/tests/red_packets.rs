@@ -32,7 +32,9 @@ async fn ask(http: &Http, path: &str, data: Value) -> Value {
 }
 
 async fn create(http: &Http, sender: &str, target: &str, total: u64, count: u32) -> String {
-    let packet = json!({"appId": APP, "userId": sender, "target": target, "total": total, "count": count});
+    let mut packet =
+        json!({"appId": APP, "userId": sender, "target": target, "total": total, "count": count});
+    packet["msgId"] = json!(format!("m{:016x}", rand::random::<u64>()));
     ask(http, "/redPacket/create", packet).await["packetId"].as_str().expect("an id").to_owned()
 }
 
@@ -117,7 +119,7 @@ async fn a_repeated_creation_creates_nothing_again(site: MoneySite) {
 async fn equal_shares_differ_by_a_cent_at_most(site: MoneySite) {
     let http = site.first().http();
     deposit(&http, APP, "a", 1000).await;
-    let data = json!({"appId": APP, "userId": "a", "target": "", "total": 1000, "count": 3, "mode": "equal"});
+    let data = json!({"appId": APP, "userId": "a", "target": "", "total": 1000, "count": 3, "mode": "equal", "msgId": "m"});
     let packet = ask(&http, "/redPacket/create", data).await["packetId"].as_str().expect("an id").to_owned();
     let mut amounts = Vec::new();
     for user in ["x", "y", "z"] {
@@ -131,7 +133,7 @@ async fn equal_shares_differ_by_a_cent_at_most(site: MoneySite) {
 async fn what_cannot_be_a_packet_is_refused(site: MoneySite) {
     let http = site.first().http();
     deposit(&http, APP, "a", 30_000_000).await;
-    let base = json!({"appId": APP, "userId": "a", "target": "", "total": 100, "count": 10});
+    let base = json!({"appId": APP, "userId": "a", "target": "", "total": 100, "count": 10, "msgId": "m"});
     for (name, value, code) in [
         ("count", json!(0), 1001),
         ("count", json!(101), 1001),
@@ -149,6 +151,8 @@ async fn what_cannot_be_a_packet_is_refused(site: MoneySite) {
         ("target", json!("nobody"), 1001),
         ("userId", json!("poor"), 1014),
         ("userId", json!(""), 1002),
+        ("msgId", Value::Null, 1001),
+        ("msgId", json!(""), 1001),
     ] {
         let mut data = base.clone();
         data[name] = value.clone();
@@ -261,7 +265,8 @@ async fn a_packet_its_room_does_not_take_is_refunded(site: MoneySite) {
     deposit(&http, APP, "a", 1000).await;
     let block = json!({"appId": APP, "userId": "b", "friendId": "a"});
     ask(&http, "/friend/block", block).await;
-    let data = json!({"appId": APP, "userId": "a", "target": "user:b", "total": 700, "count": 1});
+    let data =
+        json!({"appId": APP, "userId": "a", "target": "user:b", "total": 700, "count": 1, "msgId": "m"});
     assert_eq!(refused(http.call_raw("/redPacket/create", &data).await), 1009);
     settled(&http, APP).await;
     assert_eq!(balance(&http, APP, "a").await, 1000);

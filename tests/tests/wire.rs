@@ -5,6 +5,8 @@
 use std::collections::BTreeSet;
 
 use chat_protocol::Target;
+use chat_protocol::operation::ALL;
+use chat_tests::money_site::{balance, deposit};
 use chat_tests::node::Node;
 use chat_tests::raw_socket::{Frame, RawSocket, frame, handshake, opcode};
 use chat_tests::talk::{next_message, next_text};
@@ -183,4 +185,55 @@ async fn of_the_offered_subprotocols_ours_is_selected_and_no_other() {
             head.lines().filter_map(|line| line.strip_prefix("sec-websocket-protocol: ")).collect();
         assert_eq!(told, if selected { vec!["chatd.v1"] } else { vec![] }, "{offered:?}");
     }
+}
+
+/// The answers to one frame that a client sends twice, because the first answer was lost with its connection.
+async fn twice(node: &Node, request: &Value) -> [Value; 2] {
+    let mut answers = [Value::Null, Value::Null];
+    for answer in &mut answers {
+        let mut socket = RawSocket::open(node.server()).await;
+        socket.login(APP, "payer").await;
+        socket.send_text(request.to_string()).await;
+        *answer = socket.answer().await["response"].clone();
+    }
+    answers
+}
+
+#[tokio::test]
+async fn the_same_frame_sent_twice_is_done_once_whatever_it_sends_or_spends() {
+    let node = Node::ephemeral(&[]).await;
+    let http = node.http();
+    deposit(&http, APP, "payer", 1000).await;
+    let group = json!({"appId": APP, "userId": "payer", "name": "g", "groupId": "g"});
+    http.call_raw("/group/create", &group).await.expect("a group");
+    let mut requests = vec![("msg", json!({"msg": "x"}))];
+    for operation in ALL.iter().filter(|operation| operation.key.is_some()) {
+        let data = match operation.path {
+            "/user/sendMessage" => json!({"userId": "b", "message": "x"}),
+            "/user/sendMessageAll" => json!({"message": "x"}),
+            "/group/sendMessage" => json!({"groupId": "g", "message": "x"}),
+            "/redPacket/create" => json!({"target": "", "total": 100, "count": 1}),
+            other => panic!("{other} is not tried"),
+        };
+        requests.push((operation.path.trim_start_matches('/'), data));
+    }
+    for (index, (cmd, data)) in requests.iter().enumerate() {
+        let seq = format!("s{index}");
+        let [first, again] = twice(&node, &json!({"seq": seq, "cmd": cmd, "data": data})).await;
+        assert_eq!(first["code"], 200, "{cmd}: {first}");
+        let (first, again) = (&first["data"], &again["data"]);
+        assert_eq!((&first["msgId"], &again["msgId"]), (&json!(seq), &json!(seq)), "{cmd}");
+        assert_eq!((first["duplicate"] == true, again["duplicate"] == true), (false, true), "{cmd}");
+        assert_eq!((&first["offset"], &first["packetId"]), (&again["offset"], &again["packetId"]), "{cmd}");
+    }
+    assert_eq!(balance(&http, APP, "payer").await, 900, "paid once");
+    for data in [
+        json!({"target": "", "total": 100, "count": 1}),
+        json!({"target": "", "total": 100, "count": 1, "msgId": null}),
+    ] {
+        let [unnamed, _] = twice(&node, &json!({"cmd": "redPacket/create", "data": data})).await;
+        assert_eq!(unnamed["code"], 1001);
+        assert!(unnamed["codeMsg"].as_str().expect("a reason").starts_with("msgId:"), "{unnamed}");
+    }
+    assert_eq!(balance(&http, APP, "payer").await, 900);
 }

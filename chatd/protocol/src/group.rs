@@ -277,6 +277,7 @@ impl Operation for SendMessage {
         Field::optional("type", Kind::Text, "text (default), img, audio or video"),
     ];
     const ACTOR: Option<&'static str> = Some("userId");
+    const KEY: Option<&'static str> = Some("msgId");
     type Request = SendMessageRequest;
     type Response = crate::user::SendMessageAllResponse;
 }

@@ -45,6 +45,9 @@ pub trait Operation: 'static {
     const FIELDS: &'static [Field];
     /// Which parameter names the acting user; a WebSocket session fills it in.
     const ACTOR: Option<&'static str> = None;
+    /// Which parameter is the caller's own name for what it sends or spends, so that a repeat does nothing again; over
+    /// WebSocket the request's `seq` where it is absent.
+    const KEY: Option<&'static str> = None;
     /// Whether only operators may do it, whoever is named.
     const OPERATOR: bool = false;
     /// Decoded parameters.
@@ -59,6 +62,7 @@ pub trait Operation: 'static {
         about: Self::ABOUT,
         fields: Self::FIELDS,
         actor: Self::ACTOR,
+        key: Self::KEY,
         operator: Self::OPERATOR,
     };
 }
@@ -76,6 +80,8 @@ pub struct Description {
     pub fields: &'static [Field],
     /// Which parameter names the acting user.
     pub actor: Option<&'static str>,
+    /// Which parameter makes a repeat harmless.
+    pub key: Option<&'static str>,
     /// Whether only operators may do it.
     pub operator: bool,
 }
@@ -121,6 +127,7 @@ pub const ALL: &[Description] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::params::Kind;
 
     /// Read word by word whenever it changes: what is not named here takes POST only.
     #[test]
@@ -159,6 +166,14 @@ mod tests {
             if let Some(actor) = a.actor {
                 assert!(a.fields.iter().any(|f| f.name == actor), "{}: {actor}", a.path);
             }
+        }
+    }
+
+    #[test]
+    fn whatever_sends_or_spends_has_a_key() {
+        for operation in ALL {
+            let named = operation.fields.iter().find(|field| matches!(field.kind, Kind::MsgId));
+            assert_eq!(operation.key, named.map(|field| field.name), "{}", operation.path);
         }
     }
 }

@@ -119,6 +119,14 @@ impl Params {
         self.0.insert(name.to_owned(), value);
     }
 
+    /// Puts a value where the caller gave none.
+    pub fn set_default(&mut self, name: &str, value: Value) {
+        let given = self.0.entry(name).or_insert(Value::Null);
+        if given.is_null() {
+            *given = value;
+        }
+    }
+
     /// Takes every parameter of `other`, which wins over what is here.
     pub fn override_with(&mut self, other: Params) {
         for (name, value) in other.0 {

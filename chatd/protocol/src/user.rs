@@ -137,6 +137,7 @@ impl Operation for SendMessage {
         Field::optional("type", Kind::Text, "text (default), img, audio or video"),
     ];
     const ACTOR: Option<&'static str> = Some("from");
+    const KEY: Option<&'static str> = Some("msgId");
     type Request = SendMessageRequest;
     type Response = SendMessageResponse;
 }
@@ -188,6 +189,7 @@ impl Operation for SendMessageAll {
         Field::optional("type", Kind::Text, "text (default), img, audio or video"),
     ];
     const ACTOR: Option<&'static str> = Some("userId");
+    const KEY: Option<&'static str> = Some("msgId");
     type Request = SendMessageAllRequest;
     type Response = SendMessageAllResponse;
 }

@@ -40,7 +40,7 @@ pub struct Offer {
     /// Text that goes with it.
     pub greeting: String,
     /// The sender's id for it.
-    pub msg_id: Option<MsgId>,
+    pub msg_id: MsgId,
 }
 
 /// A packet that is offered.
@@ -125,10 +125,6 @@ impl RedPackets {
 
     async fn terms(&self, offer: &Offer, incarnation: Option<String>) -> Result<Terms, Refusal> {
         let Offer { sender, target, total, count, mode, greeting, msg_id } = offer.clone();
-        let msg_id = match msg_id {
-            Some(msg_id) => msg_id,
-            None => name(Uuid::now_v7(), MsgId::new)?,
-        };
         let created_ms = self.packets.now_ms().await?;
         let packet = self.names.of(&sender, &msg_id, created_ms).await?;
         let expires_ms = created_ms.saturating_add(self.expiry_ms);

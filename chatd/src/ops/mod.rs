@@ -129,6 +129,12 @@ impl Table {
 }
 
 impl Bound {
+    /// Which parameter makes a repeat harmless.
+    #[must_use]
+    pub fn key(&self) -> Option<&'static str> {
+        self.description.key
+    }
+
     /// Runs the operation.
     pub fn call(&self, caller: Caller, mut params: Params) -> Answer {
         if let Caller::Session(identity) = &caller {

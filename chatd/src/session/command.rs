@@ -102,7 +102,12 @@ fn operation(
     request: &Request<'_>,
 ) -> Result<Pending, Refusal> {
     let operation = session.shared.operations.command(cmd).ok_or(Code::UnknownOperation)?;
-    let params = request::params(request.data)?;
+    let mut params = request::params(request.data)?;
+    if let Some(key) = operation.key()
+        && !request.seq.is_empty()
+    {
+        params.set_default(key, (&*request.seq).into());
+    }
     let running = operation.call(Caller::Session(identity.clone()), params);
     let (seq, cmd) = request::named(request);
     let max_bytes = session.shared.hub.limits().bytes;

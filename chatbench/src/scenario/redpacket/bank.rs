@@ -139,6 +139,8 @@ impl<'a> Bank<'a> {
         let plan = &self.stage.flow.plan;
         let from = self.sender(number % self.args.senders)?;
         let (total, count, mode) = (self.args.total(), self.args.count, self.args.mode(number));
+        let named = MsgId::new(&format!("bench-{}-p{number}", plan.run));
+        let msg_id = named.map_err(|error| Failure::could_not_run(error, "use a shorter --run name"))?;
         let request = CreateRequest {
             app_id: plan.app,
             user_id: from.clone(),
@@ -147,7 +149,7 @@ impl<'a> Bank<'a> {
             count,
             mode: Some(mode.as_str().to_owned()),
             greeting: None,
-            msg_id: MsgId::new(&format!("bench-{}-p{number}", plan.run)).ok(),
+            msg_id,
         };
         let refused = |error: Error| failed("a packet", &error);
         let created = self.call::<Create>(&request).await.map_err(refused)?;

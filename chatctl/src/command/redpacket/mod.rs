@@ -137,7 +137,7 @@ async fn create(args: CreateArgs, operator: &Operator) -> Result<Exit, Failure> 
         count,
         mode: Some(args.mode.as_str().to_owned()),
         greeting: args.greeting,
-        msg_id: Some(msg_id.clone()),
+        msg_id: msg_id.clone(),
     };
     let done = operator.carry_out::<Create>(&request, |created| offered(&created, &words)).await;
     done.map_err(|failure| failure.repeatable_with(format!("--msg-id {msg_id}")))

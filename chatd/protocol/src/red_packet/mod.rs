@@ -89,8 +89,7 @@ pub struct CreateRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub greeting: Option<String>,
     /// The sender's id for it; repeating the call with the same one creates nothing again.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub msg_id: Option<MsgId>,
+    pub msg_id: MsgId,
 }
 
 /// Answer of [`Create`].
@@ -125,9 +124,10 @@ impl Operation for Create {
         Field::required("count", Kind::U32, "shares, 1 to 10000"),
         Field::optional("mode", Kind::Text, "lucky (shares by chance) or equal; lucky when absent"),
         Field::optional("greeting", Kind::Text, "text that goes with it, at most 256 bytes"),
-        Field::optional("msgId", Kind::MsgId, "the sender's id for it; made up when absent"),
+        Field::required("msgId", Kind::MsgId, "the sender's id for it, so that a repeat is not paid twice"),
     ];
     const ACTOR: Option<&'static str> = Some("userId");
+    const KEY: Option<&'static str> = Some("msgId");
     type Request = CreateRequest;
     type Response = CreateResponse;
 }
