@@ -240,6 +240,9 @@ async fn beat(controls: Vec<(u32, Arc<Control>)>, interval: Duration, sent: Arc<
     }
 }
 
+/// Longest wait for one of several addresses of a name.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// The servers with their addresses, looked up once for all connections.
 ///
 /// # Errors
@@ -247,12 +250,13 @@ async fn beat(controls: Vec<(u32, Arc<Control>)>, interval: Duration, sent: Arc<
 pub async fn door(servers: &[chat_client::Server]) -> Result<Door, Failure> {
     let mut entrances = Vec::with_capacity(servers.len());
     for server in servers {
-        let (authority, path) = (server.authority(), server.socket_path());
-        entrances.push(Entrance { address: address(server).await?, authority, path });
+        entrances.push(Entrance { address: address(server).await?, server: server.clone() });
     }
     Ok(Door::new(entrances))
 }
 
+/// The first address of the server that takes a connection; the first of all when none does, so that the clients say
+/// what is wrong.
 async fn address(server: &chat_client::Server) -> Result<SocketAddr, Failure> {
     let unknown = |cause: String| {
         Failure::could_not_run(
@@ -260,7 +264,34 @@ async fn address(server: &chat_client::Server) -> Result<SocketAddr, Failure> {
             "check the name given with --server",
         )
     };
-    let mut found =
+    let found =
         tokio::net::lookup_host(server.authority()).await.map_err(|error| unknown(error.to_string()))?;
-    found.next().ok_or_else(|| unknown("the name is empty".to_owned()))
+    first_open(&found.collect::<Vec<_>>()).await.ok_or_else(|| unknown("the name is empty".to_owned()))
+}
+
+async fn first_open(found: &[SocketAddr]) -> Option<SocketAddr> {
+    for address in found.iter().filter(|_| found.len() > 1) {
+        let attempt = tokio::time::timeout(PATIENCE, tokio::net::TcpStream::connect(address)).await;
+        if matches!(attempt, Ok(Ok(_))) {
+            return Some(*address);
+        }
+    }
+    found.first().copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_nobody_listens_on_hides_no_other() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let there = listener.local_addr().unwrap();
+        let unused = tokio::net::TcpListener::bind("[::1]:0").await.unwrap();
+        let gone = unused.local_addr().unwrap();
+        drop(unused);
+        assert_eq!(first_open(&[gone, there]).await, Some(there));
+        assert_eq!(first_open(&[gone]).await, Some(gone), "the clients say what is wrong");
+        assert_eq!(first_open(&[]).await, None);
+    }
 }

@@ -25,12 +25,10 @@ const TIMEOUT_OF_SEVERAL: Duration = Duration::from_secs(5);
 /// One server.
 #[derive(Debug)]
 pub struct Entrance {
-    /// Address of the server.
+    /// The server.
+    pub server: chat_client::Server,
+    /// The one of its addresses that is used.
     pub address: SocketAddr,
-    /// Its name for the `Host` header.
-    pub authority: String,
-    /// Path of the WebSocket.
-    pub path: String,
 }
 
 /// Where clients enter: at least one server.
@@ -100,7 +98,7 @@ impl Door {
         // Not a cast that loses: there are far fewer servers than 2^32.
         let source = self.sources.of(number / count as u32);
         let start = Instant::now();
-        let opening = Socket::open(entrance.address, source, &entrance.authority, &entrance.path);
+        let opening = Socket::open(&entrance.server, entrance.address, source);
         let mut socket = match tokio::time::timeout(longest, opening).await {
             Ok(opened) => opened.map_err(|error| format!("connect: {error}"))?,
             Err(_) => return Err(format!("connect: no answer within {} s", longest.as_secs())),

@@ -89,6 +89,10 @@ impl Stage {
                 let next = "start chatd there, or name its address with --server or CHATBENCH_SERVER";
                 return Err(Failure::could_not_run(error, next));
             }
+            Err(error) if error.remedy().is_some() => {
+                let next = error.remedy().unwrap_or_default();
+                return Err(Failure::could_not_run(error, next));
+            }
             // Without its counters the server can be measured all the same.
             Err(_) => None,
         };
@@ -109,6 +113,8 @@ impl Stage {
         interrupt: Interrupt,
     ) -> Result<Self, Failure> {
         let open_files = limits::open_files_for(u64::from(flow.share.count(&flow.plan)))?;
+        let mut common = common.clone();
+        common.trust.apply(&mut common.server)?;
         let mut door = crowd::door(&common.server).await?;
         door.choose_sources(common.source_ips.as_ref(), connections);
         let connected = common.server.iter().map(|server| Http::new(server.clone(), HTTP_TIMEOUT));
@@ -124,7 +130,7 @@ impl Stage {
             seed: identity.seed,
             flow: Arc::new(flow),
             https,
-            progress: Progress::new(common),
+            progress: Progress::new(&common),
             interrupt,
             open_files,
             started_ms: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX),
@@ -132,7 +138,7 @@ impl Stage {
             own: process::own()?,
             servers: Servers::default(),
             servers_before: Ok(Vec::new()),
-            common: common.clone(),
+            common,
             door: Arc::new(door),
             phase: Phase::new(),
             sampler: None,

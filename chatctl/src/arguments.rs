@@ -2,6 +2,8 @@
 //!
 //! Invariant: flags that have a variable stay optional here; [`crate::settings`] alone merges the two.
 
+use std::path::PathBuf;
+
 use chat_client::Server;
 use chat_protocol::{AppId, UserId};
 use clap::{Args, Parser};
@@ -19,14 +21,17 @@ Exit codes:
   3    part of a batch failed          8    no answer: it may have been done
   4    not authenticated               130  interrupted
 
-Variables, each weaker than its flag: CHATCTL_SERVER CHATCTL_APP CHATCTL_AS
-CHATCTL_OUTPUT CHATCTL_COLOR CHATCTL_TIMEOUT CHATCTL_RETRIES; and NO_COLOR.
+Variables, each weaker than its flag: CHATCTL_SERVER CHATCTL_CA CHATCTL_APP
+CHATCTL_AS CHATCTL_OUTPUT CHATCTL_COLOR CHATCTL_TIMEOUT CHATCTL_RETRIES; and
+NO_COLOR. A user and password in the URL of the server are sent to it and never
+shown; in CHATCTL_SERVER other users of this host cannot see them either.
 
 Examples:
   chatctl --app 101 list
   chatctl --app 101 online 黄帝 || echo offline
   chatctl --app 101 send 黄帝 'hello'
   chatctl state -o json
+  chatctl --server https://chat.example --ca ca.pem state
 
 `chatctl COMMAND --help` tells more about a command.";
 
@@ -49,6 +54,12 @@ pub struct Flags {
     /// The chatd to ask [default: http://127.0.0.1:8080]
     #[arg(long, global = true, value_name = "URL")]
     pub server: Option<Server>,
+    /// Certificates (PEM) to believe at https instead of those this host knows
+    #[arg(long, global = true, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// Believe any certificate at https
+    #[arg(long, global = true, conflicts_with = "ca")]
+    pub insecure: bool,
     /// The app (world) it is about
     #[arg(long, global = true, value_name = "N")]
     pub app: Option<AppId>,

@@ -5,7 +5,7 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
-use chat_client::Server;
+use chat_client::{Server, Trust};
 use chat_protocol::{AppId, Target, UserId};
 use clap::ValueEnum;
 
@@ -84,6 +84,11 @@ impl Settings {
             Some(server) => server,
             None => DEFAULT_SERVER.parse().map_err(Failure::from)?,
         };
+        let authority = match flags.insecure {
+            true => None,
+            false => or_variable(flags.ca.clone(), environment, "CHATCTL_CA")?,
+        };
+        let server = server.trusting(Trust::asked(authority, flags.insecure))?;
         Ok(Self {
             server,
             app: or_variable(flags.app, environment, "CHATCTL_APP")?,
@@ -148,10 +153,10 @@ where
     let Some(value) = environment(name).filter(|value| !value.is_empty()) else { return Ok(None) };
     let bad = |why: String| Failure::Usage { cause: format!("{name}: {why}"), next: None };
     let text = value.to_str().ok_or_else(|| bad("not valid UTF-8".to_owned()))?;
+    // Reasons that begin with a quotation name the value themselves, without the secrets that may be in it.
     text.parse().map(Some).map_err(|why: T::Err| {
-        let (why, quoted) = (why.to_string(), format!("{text:?}"));
-        // Some reasons quote the value themselves.
-        bad(if why.contains(&quoted) { why } else { format!("{quoted}: {why}") })
+        let why = why.to_string();
+        bad(if why.starts_with('"') { why } else { format!("{text:?}: {why}") })
     })
 }
 
@@ -192,7 +197,7 @@ mod tests {
             (&[("CHATCTL_APP", "x")], "CHATCTL_APP: \"x\""),
             (&[("CHATCTL_TIMEOUT", "5")], "CHATCTL_TIMEOUT: \"5\": the unit is missing"),
             (&[("CHATCTL_OUTPUT", "xml")], "CHATCTL_OUTPUT: \"xml\""),
-            (&[("CHATCTL_SERVER", "https://x")], "CHATCTL_SERVER: \"https://x\""),
+            (&[("CHATCTL_SERVER", "ftp://u:pw@x")], "CHATCTL_SERVER: \"ftp://***@x\""),
         ];
         for (variables, start) in refusals {
             let failure = resolve(&["state"], variables).unwrap_err().to_string();

@@ -22,5 +22,6 @@ pub mod site;
 pub mod source;
 pub mod stream;
 pub mod talk;
+pub mod tls_front;
 pub mod wait;
 pub mod works;

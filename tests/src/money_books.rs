@@ -70,7 +70,11 @@ fn is_passing(error: &Error) -> bool {
     match error {
         Error::Refused { code, .. } => *code == 1013,
         Error::Unreachable { .. } | Error::Timeout { .. } | Error::Interrupted { .. } => true,
-        Error::NotChatd { .. } | Error::Closed { .. } | Error::BadServer(_) => false,
+        Error::NotChatd { .. }
+        | Error::Closed { .. }
+        | Error::BadServer(_)
+        | Error::Untrusted { .. }
+        | Error::Redirected { .. } => false,
     }
 }
 

@@ -54,7 +54,15 @@ impl Line {
     }
 
     fn add_common(&mut self, args: &CommonArgs) {
-        self.add("server", args.servers_text());
+        // The line goes to a worker's standard input, and nowhere where it could be seen.
+        let servers: Vec<String> = args.server.iter().map(chat_client::Server::with_secrets).collect();
+        self.add("server", servers.join(","));
+        if let Some(file) = &args.trust.ca {
+            self.add("ca", file.display());
+        }
+        if args.trust.insecure {
+            self.0.push("--insecure".to_owned());
+        }
         self.time("heartbeat", args.heartbeat);
         if let Some(clients) = args.clients {
             self.add("clients", clients);
@@ -119,6 +127,8 @@ mod tests {
             "connect --clients 7 --connect-rate 33.3/s --source-ips 127.0.0.2-127.0.0.4",
             "idle --clients 5 --duration 1500ms --heartbeat 1h",
             "idle --clients 5 --chaos avalanche:middle,0.5",
+            "idle --clients 5 --server https://u:p%2C@h --insecure",
+            "idle --clients 5 --server https://h --ca /etc/ca.pem",
             "broadcast --server http://h:1,http://g:2 --rate 0.1/s --senders 3 --chaos jitter:2,0.5",
             "broadcast --stages 0..500@30s,500@2m --arrival poisson --payload 100 --late 20ms",
             "broadcast --chaos avalanche --chaos slow-reader=10%",

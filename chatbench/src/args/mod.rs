@@ -8,6 +8,7 @@ mod idle;
 mod line;
 pub mod redpacket;
 mod traffic;
+mod trust;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -30,6 +31,7 @@ pub use idle::IdleArgs;
 use redpacket::RedPacketArgs;
 use traffic::payload_bytes;
 pub use traffic::{TrafficArgs, Via};
+pub use trust::TrustArgs;
 
 /// Puts load on a chatd, measures it, and counts every message.
 #[derive(Debug, Parser)]
@@ -89,11 +91,15 @@ pub struct CommonArgs {
     #[arg(
         long,
         env = "CHATBENCH_SERVER",
+        hide_env_values = true,
         value_name = "URL[,URL…]",
         default_value = "http://127.0.0.1:8080",
         value_delimiter = ','
     )]
     pub server: Vec<chat_client::Server>,
+    /// How to know a server at https
+    #[command(flatten)]
+    pub trust: TrustArgs,
     /// App to use; by default a random one, so that runs do not disturb each other
     #[arg(long)]
     pub app: Option<u32>,

@@ -1,9 +1,9 @@
-//! The client's half of the WebSocket handshake on a bare TCP stream.
+//! The client's half of the WebSocket handshake on a bare stream.
 //!
 //! Invariant: after it not one byte of the server is lost: what came behind the answer is given back.
 
+use chat_client::{Server, Stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
@@ -18,6 +18,9 @@ pub enum HandshakeError {
     /// The server answered with another status.
     #[error("no WebSocket: HTTP status {0}")]
     Status(u16),
+    /// There is no secure connection to the server.
+    #[error("{0}")]
+    Insecure(String),
     /// The answer breaks the rules.
     #[error("no WebSocket: {0}")]
     Malformed(&'static str),
@@ -27,17 +30,20 @@ pub enum HandshakeError {
 ///
 /// # Errors
 /// [`HandshakeError`].
-pub async fn shake(tcp: &mut TcpStream, authority: &str, path: &str) -> Result<Vec<u8>, HandshakeError> {
+pub async fn shake(stream: &mut Stream, server: &Server) -> Result<Vec<u8>, HandshakeError> {
     let broken = |error: std::io::Error| HandshakeError::Broken(error.to_string());
     let key = generate_key();
+    let (path, host) = (server.socket_path(), server.host_header());
+    let login = server.authorization().map_or(String::new(), |login| format!("Authorization: {login}\r\n"));
     let request = format!(
-        "GET {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n"
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n{login}\r\n"
     );
-    tcp.write_all(request.as_bytes()).await.map_err(broken)?;
+    stream.write_all(request.as_bytes()).await.map_err(broken)?;
+    stream.flush().await.map_err(broken)?;
     let mut bytes = Vec::with_capacity(512);
     loop {
-        if tcp.read_buf(&mut bytes).await.map_err(broken)? == 0 {
+        if stream.read_buf(&mut bytes).await.map_err(broken)? == 0 {
             return Err(HandshakeError::Broken("closed during the handshake".to_owned()));
         }
         if let Some(end) = head_end(&bytes) {

@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use chat_client::{Error, Server, Stream};
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::IpBindAddressNoPort;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -47,7 +48,7 @@ impl End {
 /// A WebSocket.
 #[derive(Debug)]
 pub struct Socket {
-    tcp: TcpStream,
+    stream: Stream,
     /// Read and not yet parsed: the beginning of a frame.
     unread: Vec<u8>,
     /// The first frames of a message in several.
@@ -57,28 +58,31 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// Connects, from `source` if there is one, and shakes hands.
+    /// Connects to this address of the server, from `source` if there is one, and shakes hands.
     ///
     /// # Errors
     /// [`HandshakeError`].
     pub async fn open(
+        server: &Server,
         address: SocketAddr,
         source: Option<IpAddr>,
-        authority: &str,
-        path: &str,
     ) -> Result<Self, HandshakeError> {
         let broken = |error: std::io::Error| HandshakeError::Broken(error.to_string());
-        let mut tcp = connect(address, source).await.map_err(broken)?;
+        let tcp = connect(address, source).await.map_err(broken)?;
         tcp.set_nodelay(true).map_err(broken)?;
-        let unread = handshake::shake(&mut tcp, authority, path).await?;
-        Ok(Self { tcp, unread, message: Vec::new(), out: Vec::new(), written: 0 })
+        let mut stream = Stream::over(tcp, server).await.map_err(|error| match error {
+            Error::Unreachable { cause, .. } => HandshakeError::Broken(cause),
+            other => HandshakeError::Insecure(other.to_string()),
+        })?;
+        let unread = handshake::shake(&mut stream, server).await?;
+        Ok(Self { stream, unread, message: Vec::new(), out: Vec::new(), written: 0 })
     }
 
     /// Makes the coming drop a hard one: a reset instead of an orderly end. It also spares this host the minute that
     /// it would keep the port of each connection it ended in order.
     pub fn break_off(&self) {
         // Where the system refuses, the drop is still one without a close frame.
-        let _ = self.tcp.set_zero_linger();
+        let _ = self.stream.tcp().set_zero_linger();
     }
 
     /// Queues a text frame.
@@ -92,9 +96,12 @@ impl Socket {
     }
 
     /// Writes what is queued.
+    ///
+    /// # Errors
+    /// [`End`] when the connection is over.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
         while self.written < self.out.len() {
-            let wrote = ready!(Pin::new(&mut self.tcp).poll_write(cx, &self.out[self.written..]));
+            let wrote = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.out[self.written..]));
             self.written += wrote.map_err(End::broken)?;
         }
         if self.written > 0 {
@@ -102,7 +109,8 @@ impl Socket {
             self.out.shrink_to(1024);
             self.written = 0;
         }
-        Poll::Ready(Ok(()))
+        // TLS may have kept some of it; a plain socket has nothing to flush.
+        Pin::new(&mut self.stream).poll_flush(cx).map_err(End::broken)
     }
 
     /// Reads once and hands out each whole text. Ready means: there may be more.
@@ -118,7 +126,7 @@ impl Socket {
             let mut buffer = ReadBuf::new(scratch);
             // By poll_read and not try_read: a short read then spares the second system call that would only say
             // "nothing more".
-            ready!(Pin::new(&mut self.tcp).poll_read(cx, &mut buffer)).map_err(End::broken)?;
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)).map_err(End::broken)?;
             let read = buffer.filled();
             if read.is_empty() {
                 return Poll::Ready(Err(End::broken("the connection broke")));

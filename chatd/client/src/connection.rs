@@ -2,17 +2,21 @@
 //!
 //! Invariant: buffers stay small, so that one process can hold tens of thousands of connections.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use tokio::net::{TcpSocket, TcpStream, lookup_host};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::header::{AUTHORIZATION, LOCATION};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
-use crate::error::Error;
+use crate::error::{Error, redirected};
+use crate::http::MAX_ANSWER_BYTES;
 use crate::server::Server;
+use crate::stream::Stream;
 
 /// Close code of a connection that broke without one.
 pub const ABNORMAL: u16 = 1006;
@@ -38,15 +42,15 @@ impl Default for Options {
 #[derive(Debug)]
 pub struct Connection {
     server: String,
-    stream: WebSocketStream<TcpStream>,
+    stream: WebSocketStream<Stream>,
 }
 
 impl Connection {
     /// Connects and shakes hands at `/acc`.
     ///
     /// # Errors
-    /// [`Error::Unreachable`] without TCP, [`Error::Timeout`], or [`Error::Refused`] with the HTTP status as code
-    /// when the server did not upgrade.
+    /// [`Error::Unreachable`] without TCP or in time, [`Error::Untrusted`] without TLS where the scheme asks for it,
+    /// [`Error::Redirected`], or [`Error::Refused`] with the HTTP status as code when the server did not upgrade.
     pub async fn open(server: &Server, options: &Options) -> Result<Self, Error> {
         match tokio::time::timeout(options.connect_timeout, open(server, options)).await {
             Ok(opened) => opened,
@@ -108,7 +112,7 @@ impl Connection {
     /// The socket below, for options and raw bytes.
     #[must_use]
     pub fn tcp(&self) -> &TcpStream {
-        self.stream.get_ref()
+        self.stream.get_ref().tcp()
     }
 
     /// The server's address.
@@ -130,34 +134,36 @@ fn closed(frame: Option<CloseFrame>) -> Error {
 }
 
 async fn open(server: &Server, options: &Options) -> Result<Connection, Error> {
-    let unreachable =
-        |error: std::io::Error| Error::Unreachable { server: server.to_string(), cause: error.to_string() };
-    let tcp = connect(&server.authority(), options.source).await.map_err(unreachable)?;
-    tcp.set_nodelay(true).map_err(unreachable)?;
-    let config = WebSocketConfig::default().read_buffer_size(options.read_buffer).write_buffer_size(0);
-    let uri = format!("ws://{}{}", server.authority(), server.socket_path());
-    match client_async_with_config(uri, tcp, Some(config)).await {
+    let stream = Stream::open(server, options.source).await?;
+    let config = WebSocketConfig::default()
+        .read_buffer_size(options.read_buffer)
+        .write_buffer_size(0)
+        .max_frame_size(Some(MAX_ANSWER_BYTES))
+        .max_message_size(Some(MAX_ANSWER_BYTES));
+    let bad = |error: String| Error::BadServer(format!("no WebSocket address for {server}: {error}"));
+    // The scheme only says how a connection would be opened, which has been done.
+    let uri = format!("ws://{}{}", server.host_header(), server.socket_path());
+    let mut request = uri.into_client_request().map_err(|error| bad(error.to_string()))?;
+    if let Some(authorization) = server.authorization() {
+        let value = authorization.try_into().map_err(|_| bad("unusable user or password".to_owned()))?;
+        request.headers_mut().insert(AUTHORIZATION, value);
+    }
+    match client_async_with_config(request, stream, Some(config)).await {
         Ok((stream, _)) => Ok(Connection { server: server.to_string(), stream }),
-        Err(tungstenite::Error::Http(response)) => Err(Error::Refused {
-            code: response.status().as_u16(),
-            reason: format!("no WebSocket: HTTP status {}", response.status()),
-            retry_after_ms: None,
-        }),
+        Err(tungstenite::Error::Http(response)) => Err(refused(server, &response)),
         Err(error) => Err(Error::Unreachable { server: server.to_string(), cause: error.to_string() }),
     }
 }
 
-async fn connect(authority: &str, source: Option<IpAddr>) -> std::io::Result<TcpStream> {
-    let mut last = None;
-    for address in lookup_host(authority).await? {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        if let Some(source) = source {
-            socket.bind(SocketAddr::new(source, 0))?;
-        }
-        match socket.connect(address).await {
-            Ok(tcp) => return Ok(tcp),
-            Err(error) => last = Some(error),
-        }
+/// The server answered, but not with a WebSocket.
+fn refused(server: &Server, response: &tungstenite::http::Response<Option<Vec<u8>>>) -> Error {
+    let status = response.status();
+    if let Some(location) = response.headers().get(LOCATION).filter(|_| status.is_redirection()) {
+        return redirected(server, "/acc", status.as_u16(), location.to_str().unwrap_or_default());
     }
-    Err(last.unwrap_or_else(|| std::io::Error::new(std::io::ErrorKind::NotFound, "the name has no address")))
+    Error::Refused {
+        code: status.as_u16(),
+        reason: format!("no WebSocket: HTTP status {status}"),
+        retry_after_ms: None,
+    }
 }

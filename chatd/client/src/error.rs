@@ -1,6 +1,9 @@
 //! What can go wrong between a client and chatd.
 
 use chat_protocol::Code;
+use url::Url;
+
+use crate::server::{Server, without_login};
 
 /// Why a call did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -16,8 +19,28 @@ pub enum Error {
         /// What the system said.
         cause: String,
     },
+    /// No secure connection: the server did not prove who it is, or does not speak TLS. Nothing was sent.
+    #[error("no secure connection to {server}: {cause}")]
+    Untrusted {
+        /// The address tried.
+        server: String,
+        /// What TLS has against it.
+        cause: String,
+    },
+    /// The server sent the caller elsewhere, and the caller did not go.
+    #[error("{server} redirects to {location} (HTTP status {status}); the request was not sent there")]
+    Redirected {
+        /// The address asked.
+        server: String,
+        /// HTTP status.
+        status: u16,
+        /// Where to, without user, password and query.
+        location: String,
+        /// What to name as the server if a chatd is there.
+        instead: String,
+    },
     /// The request went out and no answer came in time: it may have been carried out.
-    #[error("no answer from {server} within {timeout_ms} ms; the request may have been carried out")]
+    #[error("no answer from {server} within {timeout_ms} ms")]
     Timeout {
         /// The address asked.
         server: String,
@@ -67,6 +90,76 @@ impl Error {
         match self {
             Error::Refused { code, .. } => Code::from_number(*code),
             _ => None,
+        }
+    }
+
+    /// What to change in how the server is named, where that is what is wrong.
+    #[must_use]
+    pub fn remedy(&self) -> Option<String> {
+        match self {
+            Error::Redirected { instead, .. } if instead.is_empty() => {
+                Some("name the chatd itself with --server".to_owned())
+            }
+            Error::Redirected { instead, .. } => {
+                Some(format!("if a chatd is there, name it: --server {instead}"))
+            }
+            // What a server that speaks no TLS says is no message of TLS.
+            Error::Untrusted { server, cause } if cause.contains("corrupt message") => {
+                let plain = server.replacen("https://", "http://", 1);
+                Some(format!("it does not speak TLS on this port: try --server {plain}"))
+            }
+            Error::Untrusted { .. } => Some(
+                "give the certificate to believe with --ca FILE, or believe any with --insecure".to_owned(),
+            ),
+            _ => None,
+        }
+    }
+}
+
+/// The error of a redirect: `location` as the server of `path` wrote it.
+pub(crate) fn redirected(server: &Server, path: &str, status: u16, location: &str) -> Error {
+    let (location, instead) = match server.url(path).join(location) {
+        Ok(mut url) => {
+            // Neither can fail for an address that has a host; one without is not shown with more than its scheme.
+            let _ = (url.set_username(""), url.set_password(None));
+            url.set_query(None);
+            url.set_fragment(None);
+            let mut base = url.clone();
+            let prefix = url.path().strip_suffix(path).filter(|_| !path.is_empty()).unwrap_or_default();
+            base.set_path(prefix);
+            (url.to_string(), Url::as_str(&base).trim_end_matches('/').to_owned())
+        }
+        Err(_) => (without_login(location), String::new()),
+    };
+    Error::Redirected { server: server.to_string(), status, location, instead }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redirect_says_what_to_name_instead_and_no_secret() {
+        let server: Server = "http://ops:s3cret@chat.example/im".parse().unwrap();
+        for (location, shown, instead) in [
+            (
+                "https://chat.example/im/user/list?x=1",
+                "https://chat.example/im/user/list",
+                "https://chat.example/im",
+            ),
+            ("https://a:s3cret@chat.example/", "https://chat.example/", "https://chat.example"),
+            ("//other:81/user/list", "http://other:81/user/list", "http://other:81"),
+            ("/login", "http://chat.example/login", "http://chat.example"),
+            ("http://a:s3cret@[", "http://***@[", ""),
+        ] {
+            let error = redirected(&server, "/user/list", 307, location);
+            let text = error.to_string();
+            assert!(text.contains(&format!("redirects to {shown} (HTTP status 307)")), "{text}");
+            assert!(!format!("{text} {error:?}").contains("s3cret"), "{error:?}");
+            assert!(
+                matches!(error, Error::Redirected { instead: found, .. } if found == instead),
+                "{location}"
+            );
         }
     }
 }

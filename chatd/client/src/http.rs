@@ -1,13 +1,24 @@
 //! Operations over HTTP.
+//!
+//! Invariants: no redirect is followed, so that a request goes to the named server, once; what is read of an answer is
+//! bounded.
 
 use std::time::Duration;
 
 use chat_protocol::Operation;
 use chat_protocol::envelope::HttpAnswer;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION};
+use reqwest::redirect::Policy;
+use reqwest::{RequestBuilder, Response};
 use serde_json::Value;
 
-use crate::error::Error;
+use crate::error::{Error, redirected};
 use crate::server::Server;
+use crate::stream::tls_cause;
+use crate::trust::Trust;
+
+/// More bytes than any answer of chatd: a page of history at its largest, with every character escaped.
+pub const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
 
 /// Calls operations of one chatd over HTTP. Cheap to clone; connections are kept and shared.
 #[derive(Debug, Clone)]
@@ -21,16 +32,31 @@ impl Http {
     /// A client that waits at most `timeout` for each answer.
     ///
     /// # Errors
-    /// [`Error::BadServer`] when the system's HTTP settings are unusable.
+    /// [`Error::BadServer`] when the system's HTTP settings or the certificates to trust are unusable.
     pub fn new(server: Server, timeout: Duration) -> Result<Self, Error> {
+        let tls = match server.tls()? {
+            Some(config) => config,
+            // Never used, but the client wants one.
+            None => Trust::Anyone.config()?,
+        };
+        let bad = |error: String| Error::BadServer(format!("no HTTP client for {server}: {error}"));
+        let mut headers = HeaderMap::new();
+        if let Some(authorization) = server.authorization() {
+            let mut value = HeaderValue::try_from(authorization).map_err(|error| bad(error.to_string()))?;
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
         let client = reqwest::Client::builder()
+            .tls_backend_preconfigured((*tls).clone())
+            .default_headers(headers)
             .timeout(timeout)
             // Shorter than the whole, so that a host that does not answer at all is told from a lost answer.
             .connect_timeout(timeout.mul_f64(0.9))
+            .redirect(Policy::none())
             .no_proxy()
             .tcp_nodelay(true)
             .build()
-            .map_err(|error| Error::BadServer(error.to_string()))?;
+            .map_err(|error| bad(innermost(&error)))?;
         Ok(Self { server, timeout, client })
     }
 
@@ -55,10 +81,8 @@ impl Http {
     /// # Errors
     /// As [`Http::call`].
     pub async fn call_raw(&self, path: &str, request: &Value) -> Result<Value, Error> {
-        let sent = self.client.post(self.server.url(path)).json(request).send().await;
-        let response = sent.map_err(|error| self.transport_error(&error))?;
-        let status = response.status();
-        let body = response.bytes().await.map_err(|error| self.transport_error(&error))?;
+        let posted = self.client.post(self.server.url(path)).json(request);
+        let (status, body) = self.fetch(path, posted, MAX_ANSWER_BYTES).await?;
         let answer: HttpAnswer<Value> = serde_json::from_slice(&body).map_err(|error| {
             self.not_chatd(format!("HTTP status {status}, body is not an answer: {error}"))
         })?;
@@ -72,13 +96,11 @@ impl Http {
     /// Fetches a path by GET: HTTP status and body as text.
     ///
     /// # Errors
-    /// [`Error::Unreachable`], [`Error::Timeout`] or [`Error::Interrupted`].
+    /// As [`Http::call`], without [`Error::Refused`].
     pub async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<(u16, String), Error> {
-        let sent = self.client.get(self.server.url(path)).query(query).send().await;
-        let response = sent.map_err(|error| self.transport_error(&error))?;
-        let status = response.status().as_u16();
-        let body = response.text().await.map_err(|error| self.transport_error(&error))?;
-        Ok((status, body))
+        let asked = self.client.get(self.server.url(path)).query(query);
+        let (status, body) = self.fetch(path, asked, MAX_ANSWER_BYTES).await?;
+        Ok((status, String::from_utf8_lossy(&body).into_owned()))
     }
 
     /// As [`Http::get`], without a query; a body of more than `most` bytes is not read to its end.
@@ -86,16 +108,25 @@ impl Http {
     /// # Errors
     /// As [`Http::get`], or [`Error::NotChatd`] when the body is larger.
     pub async fn get_at_most(&self, path: &str, most: usize) -> Result<(u16, String), Error> {
-        let sent = self.client.get(self.server.url(path)).send().await;
-        let mut response = sent.map_err(|error| self.transport_error(&error))?;
-        let (status, mut body) = (response.status().as_u16(), Vec::new());
+        let (status, body) = self.fetch(path, self.client.get(self.server.url(path)), most).await?;
+        Ok((status, String::from_utf8_lossy(&body).into_owned()))
+    }
+
+    /// Sends a request for `path` and reads at most `most` bytes of the answer.
+    async fn fetch(&self, path: &str, request: RequestBuilder, most: usize) -> Result<(u16, Vec<u8>), Error> {
+        let mut response = request.send().await.map_err(|error| self.transport_error(&error))?;
+        let status = response.status().as_u16();
+        if let Some(location) = location(&response) {
+            return Err(redirected(&self.server, path, status, location));
+        }
+        let mut body = Vec::new();
         while let Some(piece) = response.chunk().await.map_err(|error| self.transport_error(&error))? {
             if body.len() + piece.len() > most {
                 return Err(self.not_chatd(format!("HTTP status {status}, more than {most} bytes")));
             }
             body.extend_from_slice(&piece);
         }
-        Ok((status, String::from_utf8_lossy(&body).into_owned()))
+        Ok((status, body))
     }
 
     fn not_chatd(&self, cause: impl ToString) -> Error {
@@ -106,6 +137,9 @@ impl Http {
         let server = self.server.to_string();
         let timeout_ms = u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX);
         if error.is_connect() {
+            if let Some(cause) = tls_cause(error) {
+                return Error::Untrusted { server, cause };
+            }
             let cause = if error.is_timeout() {
                 format!("no connection within {timeout_ms} ms")
             } else {
@@ -118,6 +152,12 @@ impl Http {
         }
         Error::Interrupted { server, cause: innermost(error) }
     }
+}
+
+fn location(response: &Response) -> Option<&str> {
+    let location = response.headers().get(LOCATION).filter(|_| response.status().is_redirection())?;
+    // Bytes that are no text lead nowhere, but it is a redirect all the same.
+    Some(location.to_str().unwrap_or_default())
 }
 
 fn innermost(error: &dyn std::error::Error) -> String {

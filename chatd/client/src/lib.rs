@@ -2,6 +2,8 @@
 //!
 //! Invariant: an [`Error`] always tells whether the request may have been carried out.
 
+#[cfg(feature = "clap")]
+pub mod argument;
 pub mod connection;
 pub mod error;
 pub mod http;
@@ -9,6 +11,8 @@ mod incoming;
 pub mod live;
 pub mod server;
 pub mod session;
+pub mod stream;
+pub mod trust;
 
 pub use connection::Connection;
 pub use error::Error;
@@ -16,3 +20,5 @@ pub use http::Http;
 pub use live::Live;
 pub use server::Server;
 pub use session::Session;
+pub use stream::Stream;
+pub use trust::Trust;

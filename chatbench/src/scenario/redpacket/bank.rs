@@ -283,7 +283,9 @@ impl<'a> Bank<'a> {
 fn can_pass(error: &Error) -> bool {
     match error {
         Error::Refused { code, .. } => matches!(code, 1011 | 1013),
-        Error::BadServer(_) | Error::NotChatd { .. } => false,
+        Error::BadServer(_) | Error::Untrusted { .. } | Error::Redirected { .. } | Error::NotChatd { .. } => {
+            false
+        }
         _ => true,
     }
 }
