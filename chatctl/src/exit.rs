@@ -56,10 +56,10 @@ impl Exit {
     pub fn of_error(error: &Error) -> Self {
         match error {
             Error::BadServer(_) => Exit::Usage,
-            Error::Unreachable { .. } => Exit::Unreachable,
+            Error::Unreachable { .. } | Error::Untrusted { .. } => Exit::Unreachable,
             Error::Timeout { .. } | Error::Interrupted { .. } | Error::Closed { .. } => Exit::Unknown,
             Error::Refused { .. } => Exit::of_code(error.code()),
-            Error::NotChatd { .. } => Exit::Refused,
+            Error::NotChatd { .. } | Error::Redirected { .. } => Exit::Refused,
         }
     }
 }

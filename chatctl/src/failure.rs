@@ -8,6 +8,7 @@ use std::io;
 use chat_client::Error;
 use chat_protocol::Code;
 
+use crate::doubt::{Doubt, has_no_ledger};
 use crate::exit::Exit;
 use crate::operator::plain;
 
@@ -23,10 +24,12 @@ pub enum Failure {
         next: Option<String>,
     },
     /// A call failed.
-    #[error("{error}")]
+    #[error("{error}{}", if *.in_doubt { "; the request may have been carried out" } else { "" })]
     Call {
         /// As the client tells it.
         error: Error,
+        /// It changes something, and this or an earlier try of it may have been carried out.
+        in_doubt: bool,
         /// What to add to the line so that a repeat is recognised: `--msg-id X`.
         repeat_with: Option<String>,
     },
@@ -40,7 +43,7 @@ pub enum Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self::Call { error, repeat_with: None }
+        Self::Call { error, in_doubt: false, repeat_with: None }
     }
 }
 
@@ -50,20 +53,16 @@ impl Failure {
         Self::Usage { cause: cause.into(), next: Some(next.into()) }
     }
 
-    /// The same failure of a message that is recognised when the line is repeated with `words`.
-    #[must_use]
-    pub fn repeatable_with(self, words: String) -> Self {
-        match self {
-            Self::Call { error, .. } => Self::Call { error, repeat_with: Some(words) },
-            other => other,
-        }
-    }
-
     /// What the process ends with.
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
             Self::Usage { .. } => Exit::Usage,
+            Self::Call { error, .. } if has_no_ledger(error) => Exit::RuleBroken,
+            // "Unreachable" would say that nothing was sent.
+            Self::Call { error, in_doubt: true, .. } if Exit::of_error(error) == Exit::Unreachable => {
+                Exit::Unknown
+            }
             Self::Call { error, .. } => Exit::of_error(error),
             Self::Undone(_) | Self::Output(_) => Exit::Refused,
         }
@@ -72,45 +71,57 @@ impl Failure {
     /// What the person who asked can do next.
     #[must_use]
     pub fn next_step(&self) -> Option<String> {
-        let (error, repeat_with) = match self {
+        let (error, in_doubt, repeat_with) = match self {
             Self::Usage { next, .. } => return next.clone(),
-            Self::Call { error, repeat_with } => (error, repeat_with.as_deref()),
-            Self::Undone(_) | Self::Output(_) => return None,
+            Self::Call { error, in_doubt, repeat_with } => (error, *in_doubt, repeat_with.as_deref()),
+            Self::Output(_) => return Some("let standard output go where there is room for it".to_owned()),
+            Self::Undone(_) => return None,
         };
-        match error {
-            Error::Unreachable { .. } => {
-                Some("is chatd running? start it with `chatd`, or name another with --server".to_owned())
+        if in_doubt {
+            return Some(Doubt::next_step(repeat_with));
+        }
+        let step = match error {
+            Error::Unreachable { cause, .. } if cause.starts_with("Too many open files") => {
+                "this shell allows too few open files: raise the limit with `ulimit -n 64`"
             }
-            Error::Timeout { .. } => Some(again(repeat_with, "or wait longer with --timeout")),
+            Error::Unreachable { .. } => {
+                "is chatd running? start it with `chatd`, or name another with --server"
+            }
+            Error::Timeout { .. } => "repeat it, or wait longer with --timeout",
             Error::Interrupted { .. } | Error::Closed { .. } => {
-                Some(again(repeat_with, "or check --server: is a chatd listening there?"))
+                "repeat it, or check --server: is a chatd listening there?"
             }
             Error::NotChatd { .. } => {
-                Some("is a chatd of this version listening there? name another with --server".to_owned())
+                "is a chatd of this version listening there? name another with --server"
             }
-            Error::Refused { .. } => after_refusal(error.code()?, repeat_with),
-            Error::BadServer(_) => None,
-        }
+            Error::Refused { .. } if has_no_ledger(error) => {
+                "start chatd with --ledger postgres://… or set CHATD_LEDGER, or name a node that has one with --server"
+            }
+            Error::Refused { .. } => return after_refusal(error.code()?),
+            Error::Untrusted { .. } | Error::Redirected { .. } => return error.remedy(),
+            Error::BadServer(_) => "check --server and --ca, or CHATCTL_SERVER and CHATCTL_CA",
+        };
+        Some(step.to_owned())
     }
 }
 
-fn again(repeat_with: Option<&str>, otherwise: &str) -> String {
-    match repeat_with {
-        Some(words) => format!("repeat it with {words}: what did arrive is not sent twice"),
-        None => format!("repeat it, {otherwise}"),
-    }
-}
-
-fn after_refusal(code: Code, repeat_with: Option<&str>) -> Option<String> {
+fn after_refusal(code: Code) -> Option<String> {
     let step = match code {
+        Code::Success => return None,
         Code::NotLoggedIn | Code::NotAuthorised => {
             "the server is closed to unnamed callers; ask who runs it for access"
         }
+        Code::BadParameter | Code::BadUserId => "`chatctl COMMAND --help` says what it takes",
         Code::ServerError => "the reason is in the server's log",
-        Code::UnknownOperation => "the server may be older than this chatctl: see `chatctl state`",
+        Code::NotFound => "check the name, and whether --app is the right one",
+        Code::RefusedByRule => "repeating it will not help: change what the rule names",
+        Code::UnknownOperation | Code::MethodNotAllowed => {
+            "the server is of another version than this chatctl: see `chatctl state`"
+        }
         Code::TooManyRequests => "wait a little, or let --retries do it",
-        Code::StoreUnreachable => return Some(again(repeat_with, "when the store behind chatd is back")),
-        _ => return None,
+        Code::TooLarge => "send less at a time",
+        Code::StoreUnreachable => "repeat it when the store behind chatd is back: its log says what ails it",
+        Code::InsufficientBalance => "`chatctl wallet deposit USER AMOUNT --transfer-id ID` adds money",
     };
     Some(step.to_owned())
 }
@@ -119,13 +130,45 @@ fn after_refusal(code: Code, repeat_with: Option<&str>) -> Option<String> {
 mod tests {
     use super::*;
 
+    fn call(error: Error, in_doubt: bool) -> Failure {
+        Failure::Call { error, in_doubt, repeat_with: Some("--msg-id m-1".to_owned()) }
+    }
+
     #[test]
-    fn an_unknown_outcome_names_the_id_to_repeat_with() {
-        let lost = || Failure::from(Error::Timeout { server: "http://x".to_owned(), timeout_ms: 5 });
-        let named = lost().repeatable_with("--msg-id m-1".to_owned());
-        assert!(named.next_step().unwrap().contains("--msg-id m-1"));
-        assert!(lost().next_step().unwrap().contains("--timeout"));
-        assert_eq!(named.exit(), Exit::Unknown);
+    fn only_what_changes_something_may_have_been_carried_out() {
+        let lost = || Error::Timeout { server: "http://x".to_owned(), timeout_ms: 5 };
+        let (write, read) = (call(lost(), true), Failure::from(lost()));
+        assert_eq!([write.exit(), read.exit()], [Exit::Unknown; 2]);
+        assert!(write.to_string().ends_with("may have been carried out"), "{write}");
+        assert!(write.next_step().unwrap().contains("--msg-id m-1"));
+        assert!(!read.to_string().contains("carried out"), "{read}");
+        assert!(read.next_step().unwrap().contains("--timeout"));
+    }
+
+    #[test]
+    fn unreachable_means_that_nothing_was_sent() {
+        let gone = || Error::Unreachable { server: "http://x".to_owned(), cause: "c".to_owned() };
+        let store = || Error::Refused { code: 1013, reason: "r".to_owned(), retry_after_ms: None };
+        assert_eq!([call(gone(), false).exit(), call(store(), false).exit()], [Exit::Unreachable; 2]);
+        assert_eq!([call(gone(), true).exit(), call(store(), true).exit()], [Exit::Unknown; 2]);
+    }
+
+    #[test]
+    fn a_node_without_a_ledger_is_told_which_setting_it_lacks() {
+        let reason = chat_protocol::wallet::NO_LEDGER.to_owned();
+        let failure = Failure::from(Error::Refused { code: 1013, reason, retry_after_ms: None });
+        assert_eq!(failure.exit(), Exit::RuleBroken);
+        let step = failure.next_step().unwrap();
+        assert!(step.contains("--ledger") && step.contains("CHATD_LEDGER"), "{step}");
+    }
+
+    #[test]
+    fn every_refusal_has_a_next_step() {
+        for code in Code::ALL {
+            let reason = String::new();
+            let failure = Failure::from(Error::Refused { code: code.number(), reason, retry_after_ms: None });
+            assert_eq!(failure.next_step().is_some(), code != Code::Success, "{code:?}");
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@
 //! | [`message`] | how a logged message looks |
 //! | [`pages`] | the messages of a conversation, page by page |
 //! | [`operator`] | calls with retries, and their rehearsal for `--dry-run` |
+//! | [`doubt`] | whether what was asked may have been done all the same |
 //! | [`text`] | where a message's text comes from |
 //! | [`report`] | the answer of a command, before it has a format |
 //! | [`output`] | the formats, one file each |
@@ -40,6 +41,7 @@ pub mod arguments;
 pub mod calendar;
 pub mod command;
 pub mod console;
+pub mod doubt;
 pub mod duration;
 pub mod exit;
 pub mod failure;
@@ -92,7 +94,7 @@ async fn until_interrupted(
                 // What came so far is shown to its end.
                 let _ = tokio::time::timeout(LONGEST_FAREWELL, work).await;
             } else {
-                operator.console.error("interrupted");
+                operator.interrupted();
             }
             Exit::Interrupted
         }

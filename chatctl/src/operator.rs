@@ -9,16 +9,18 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use chat_client::{Error, Http};
+use chat_protocol::operation::Effect;
 use chat_protocol::{Code, Operation};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::Notify;
 
 use crate::console::Console;
+use crate::doubt::{Doubt, has_no_ledger, may_be_done};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::json::compact;
-use crate::output::{Format, render, render_for_terminal};
+use crate::output::{Format, render};
 use crate::report::Report;
 use crate::settings::Settings;
 use crate::text::Source;
@@ -34,6 +36,8 @@ pub struct Operator {
     pub settings: Settings,
     /// Where to write.
     pub console: Console,
+    /// What may have been done without being told.
+    pub doubt: Doubt,
     /// Told when a command that goes on and on is to end.
     pub stop: Notify,
     stdin: Mutex<Option<Box<dyn Read + Send>>>,
@@ -55,7 +59,7 @@ impl Operator {
     /// An operator with these settings.
     pub fn new(settings: Settings, console: Console, stdin: Box<dyn Read + Send>, is_terminal: bool) -> Self {
         let (stop, stdin) = (Notify::new(), Mutex::new(Some(stdin)));
-        Self { settings, console, stop, stdin, stdin_is_terminal: is_terminal }
+        Self { settings, console, doubt: Doubt::default(), stop, stdin, stdin_is_terminal: is_terminal }
     }
 
     /// A client for the server asked for.
@@ -75,7 +79,7 @@ impl Operator {
         http: &Http,
         request: &O::Request,
     ) -> Result<O::Response, Failure> {
-        self.insist(O::PATH, || http.call::<O>(request)).await
+        self.insist(O::PATH, O::EFFECT, || http.call::<O>(request)).await
     }
 
     /// Calls one operation and prints its answer; with `--dry-run` shows the call.
@@ -99,26 +103,47 @@ impl Operator {
     ///
     /// # Errors
     /// [`Failure::Call`] with the last error.
-    pub async fn insist<T, F>(&self, what: &str, attempt: impl Fn() -> F) -> Result<T, Failure>
+    pub async fn insist<T, F>(
+        &self,
+        what: &str,
+        effect: Effect,
+        attempt: impl Fn() -> F,
+    ) -> Result<T, Failure>
     where
         F: Future<Output = Result<T, Error>>,
     {
+        let changes = effect.changes();
+        let mut in_doubt = false;
         let url = self.settings.server.url(what);
         self.console.detail(&format!("asking {url}"));
         let mut tried = 0;
         loop {
             tried += 1;
-            let error = match attempt().await {
+            self.doubt.set(changes);
+            let outcome = attempt().await;
+            in_doubt |= changes && outcome.as_ref().is_err_and(may_be_done);
+            self.doubt.set(in_doubt && outcome.is_err());
+            let error = match outcome {
                 Ok(answer) => return Ok(answer),
                 Err(error) => plain_error(error),
             };
             let Some(pause) = pause_before_retry(&error, tried).filter(|_| tried <= self.settings.retries)
             else {
-                return Err(error.into());
+                return Err(Failure::Call { error, in_doubt, repeat_with: self.doubt.repeat_with() });
             };
             let (ms, retries) = (pause.as_millis(), self.settings.retries);
             self.console.detail(&format!("{error}; trying again in {ms} ms ({tried} of {retries})"));
             tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Says that the run was broken off, and what that means for what it asked for.
+    pub fn interrupted(&self) {
+        if self.doubt.is_open() {
+            self.console.error("interrupted; the request may have been carried out");
+            self.console.step(&Doubt::next_step(self.doubt.repeat_with().as_deref()));
+        } else {
+            self.console.error("interrupted");
         }
     }
 
@@ -163,8 +188,7 @@ impl Operator {
     /// # Errors
     /// [`Failure::Output`].
     pub fn print(&self, report: &Report) -> Result<(), Failure> {
-        let render = if self.console.shows_data() { render_for_terminal } else { render };
-        self.console.data(&render(report, self.settings.format, self.console.colors_data()))
+        self.console.data(&render(report, self.settings.format, self.console.look()))
     }
 
     /// A line that belongs to a table, and to no other format.
@@ -215,6 +239,7 @@ fn pause_before_retry(error: &Error, tried: u32) -> Option<Duration> {
     let doubled = FIRST_PAUSE.saturating_mul(1 << (tried - 1).min(6));
     let pause = match error {
         Error::Unreachable { .. } => doubled,
+        Error::Refused { .. } if has_no_ledger(error) => return None,
         Error::Refused { retry_after_ms, .. } => match error.code() {
             Some(Code::TooManyRequests | Code::StoreUnreachable) => {
                 retry_after_ms.map_or(doubled, Duration::from_millis)

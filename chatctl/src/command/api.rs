@@ -49,15 +49,13 @@ pub async fn run(args: Args, operator: &Operator) -> Result<Exit, Failure> {
         return operator.rehearse(&[operator.rehearsed_raw(operation.path, &request)]);
     }
     let msg_id = request.get("msgId").and_then(Value::as_str).map(|id| format!("msgId={id}"));
-    if let Some(msg_id) = &msg_id {
-        operator.console.detail(msg_id);
+    if let Some(msg_id) = msg_id {
+        operator.console.detail(&msg_id);
+        operator.doubt.repeatable_with(msg_id);
     }
     let http = operator.http()?;
-    let answer = operator.insist(operation.path, || http.call_raw(operation.path, &request)).await;
-    let answer = answer.map_err(|failure| match msg_id {
-        Some(words) => failure.repeatable_with(words),
-        None => failure,
-    })?;
+    let ask = || http.call_raw(operation.path, &request);
+    let answer = operator.insist(operation.path, operation.effect, ask).await?;
     operator.print(&Report::of_value(answer))?;
     Ok(Exit::Done)
 }

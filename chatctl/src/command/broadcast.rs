@@ -54,9 +54,9 @@ pub async fn run(args: Args, operator: &Operator) -> Result<Exit, Failure> {
         return operator.rehearse(&[operator.rehearsed::<SendMessageAll>(&request)]);
     }
     operator.console.detail(&format!("msgId {msg_id}"));
+    operator.doubt.repeatable_with(format!("--msg-id {msg_id}"));
     let http = operator.http()?;
-    let sent = operator.call::<SendMessageAll>(&http, &request).await;
-    let sent = sent.map_err(|failure| failure.repeatable_with(format!("--msg-id {msg_id}")))?;
+    let sent = operator.call::<SendMessageAll>(&http, &request).await?;
     operator.print(&report(&request, &sent))?;
     if sent.send_results {
         Ok(Exit::Done)

@@ -167,6 +167,7 @@ async fn send(args: SendArgs, user_id: UserId, operator: &Operator) -> Result<Ex
     let request =
         SendMessageRequest { app_id, user_id, group_id, message, msg_id: Some(msg_id.clone()), kind: None };
     operator.console.detail(&format!("msgId {msg_id}"));
+    operator.doubt.repeatable_with(format!("--msg-id {msg_id}"));
     let report = |sent: chat_protocol::user::SendMessageAllResponse| {
         let words = if sent.duplicate { "already sent; not sent again" } else { "sent" };
         Report::record([
@@ -177,8 +178,7 @@ async fn send(args: SendArgs, user_id: UserId, operator: &Operator) -> Result<Ex
         ])
         .in_words(vec![format!("{words} to group {group}")])
     };
-    let sent = operator.carry_out::<SendMessage>(&request, report).await;
-    sent.map_err(|failure| failure.repeatable_with(format!("--msg-id {msg_id}")))
+    operator.carry_out::<SendMessage>(&request, report).await
 }
 
 async fn members(

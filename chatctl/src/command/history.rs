@@ -15,22 +15,22 @@ use crate::output::flow::Flow;
 use crate::pages::Pages;
 
 const EXAMPLES: &str = "\
-TARGET is \"\" for the world, group:ID, or user:NAME for the conversation of that
-user with the one named by --as. Offsets count the messages of a conversation.
+user:NAME is the conversation of that user with the one named by --as, and ''
+the world. Offsets count the messages of a conversation.
 
 Examples:
-  chatctl --app 101 history ''
+  chatctl --app 101 history
   chatctl --app 101 history group:tea --limit 500
   chatctl --app 101 --as 马超 history user:黄帝 --before 120
-  chatctl --app 101 history '' --all -o jsonl > world.jsonl
-  chatctl --app 101 history '' --all --after 5000 -o csv";
+  chatctl --app 101 history --all -o jsonl > world.jsonl
+  chatctl --app 101 history --all --after 5000 -o csv";
 
 /// Arguments of `history`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// The conversation: "" for the world, group:ID or user:NAME
-    #[arg(value_name = "TARGET")]
+    /// The conversation: group:ID or user:NAME; the world when absent
+    #[arg(value_name = "TARGET", default_value = "", hide_default_value = true)]
     target: Target,
     /// Show at most so many messages [default: 50]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -119,7 +119,7 @@ struct Shown<'a> {
 impl<'a> Shown<'a> {
     fn new(operator: &'a Operator) -> Self {
         let console = &operator.console;
-        let flow = Flow::new(operator.settings.format, console.colors_data(), console.shows_data());
+        let flow = Flow::new(operator.settings.format, console.look());
         Self { operator, flow, count: 0 }
     }
 

@@ -4,6 +4,7 @@
 
 use chat_client::{Error, Http};
 use chat_protocol::envelope::HttpAnswer;
+use chat_protocol::operation::Effect;
 use serde_json::Value;
 
 use crate::exit::Exit;
@@ -39,7 +40,7 @@ pub async fn run(_: Args, operator: &Operator) -> Result<Exit, Failure> {
         return operator.rehearse(&[Rehearsed { method: "GET", url: url.into(), body: Value::Null }]);
     }
     let http = operator.http()?;
-    operator.insist(PATH, || check(&http, &query)).await?;
+    operator.insist(PATH, Effect::Reads, || check(&http, &query)).await?;
     let report = Report::record([("url", "url", url.as_str().into())]);
     operator.print(&report.in_words(vec![url.to_string()]))?;
     Ok(Exit::Done)

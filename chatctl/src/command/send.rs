@@ -59,9 +59,9 @@ pub async fn run(args: Args, operator: &Operator) -> Result<Exit, Failure> {
         return operator.rehearse(&[operator.rehearsed::<SendMessage>(&request)]);
     }
     operator.console.detail(&format!("msgId {msg_id}"));
+    operator.doubt.repeatable_with(format!("--msg-id {msg_id}"));
     let http = operator.http()?;
-    let sent = operator.call::<SendMessage>(&http, &request).await;
-    let sent = sent.map_err(|failure| failure.repeatable_with(format!("--msg-id {msg_id}")))?;
+    let sent = operator.call::<SendMessage>(&http, &request).await?;
     operator.print(&report(&request.user_id, &sent))?;
     if sent.send_results || sent.stored {
         Ok(Exit::Done)

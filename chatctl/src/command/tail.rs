@@ -24,16 +24,16 @@ The user named by --as is logged in as long as it runs. A broken connection is
 replaced, and what was missed meanwhile is fetched. Ctrl-C ends it with code 130.
 
 Examples:
-  chatctl --app 101 --as 马超 tail ''
+  chatctl --app 101 --as 马超 tail
   chatctl --app 101 --as 马超 tail group:tea user:黄帝 --last 20
-  chatctl --app 101 --as 马超 tail '' -o jsonl | jq -r .msg";
+  chatctl --app 101 --as 马超 tail -o jsonl | jq -r .msg";
 
 /// Arguments of `tail`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Conversations: "" for the world, group:ID or user:NAME
-    #[arg(value_name = "TARGET", required = true)]
+    /// Conversations: group:ID, user:NAME or "" for the world; the world when absent
+    #[arg(value_name = "TARGET", default_value = "", hide_default_value = true)]
     targets: Vec<Target>,
     /// Begin with so many messages of each conversation
     #[arg(long, value_name = "N", default_value_t = 0,

@@ -156,7 +156,9 @@ async fn deposit(args: DepositArgs, operator: &Operator) -> Result<Exit, Failure
             format!("at most {}", units(MAX_DEPOSIT)),
         ));
     }
-    let (cents, again) = (amount.cents(), format!("--transfer-id {}", args.transfer_id));
+    let cents = amount.cents();
+    // The same line is recognised as it stands.
+    operator.doubt.repeatable_with(format!("--transfer-id {}", args.transfer_id));
     let request = DepositRequest { app_id, user_id: args.user, amount: cents, transfer_id: args.transfer_id };
     let report = |done: DepositResponse| {
         let (user, holds) = (&done.user_id, units(done.balance));
@@ -171,8 +173,7 @@ async fn deposit(args: DepositArgs, operator: &Operator) -> Result<Exit, Failure
         ])
         .in_words(vec![words])
     };
-    let done = operator.carry_out::<Deposit>(&request, report).await;
-    done.map_err(|failure| failure.repeatable_with(again))
+    operator.carry_out::<Deposit>(&request, report).await
 }
 
 async fn transfers(args: TransfersArgs, operator: &Operator) -> Result<Exit, Failure> {
@@ -184,7 +185,7 @@ async fn transfers(args: TransfersArgs, operator: &Operator) -> Result<Exit, Fai
         return operator.rehearse(&[operator.rehearsed::<Transfers>(&request)]);
     }
     let (http, console) = (operator.http()?, &operator.console);
-    let mut flow = Flow::new(operator.settings.format, console.colors_data(), console.shows_data());
+    let mut flow = Flow::new(operator.settings.format, console.look());
     let mut left = wanted;
     let older = loop {
         let mut page = operator.call::<Transfers>(&http, &request).await?;

@@ -2,6 +2,7 @@
 //!
 //! Invariant: the script sees every request, so that "nothing was sent" and "sent once" are facts.
 
+mod doubt;
 mod money;
 mod nouns;
 mod scripted;

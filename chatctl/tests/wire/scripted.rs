@@ -14,7 +14,12 @@ use tokio::net::{TcpListener, TcpStream};
 pub enum Reply {
     Success(Value),
     Refusal(u16, u16, Value),
+    /// HTTP status and the whole answer.
+    Answer(u16, Value),
     Page(&'static str),
+    Redirect(u16, &'static str),
+    /// Begins an answer that does not end.
+    Endless,
     HangUp,
     Silence,
 }
@@ -32,13 +37,29 @@ pub struct Server {
 
 impl Server {
     pub async fn start(script: impl Fn(usize, &str, &Value) -> Reply + Send + Sync + 'static) -> Self {
+        Self::start_for(usize::MAX, script).await
+    }
+
+    /// A server that takes so many connections and then is gone.
+    pub async fn start_for(
+        connections: usize,
+        script: impl Fn(usize, &str, &Value) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = format!("http://{}", listener.local_addr().expect("an address"));
         let requests = Requests::default();
         let (seen, script): (_, Arc<Script>) = (requests.clone(), Arc::new(script));
         tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, seen.clone(), script.clone()));
+            for left in (0..connections).rev() {
+                let Ok((stream, _)) = listener.accept().await else { return };
+                let (seen, script) = (seen.clone(), script.clone());
+                if left == 0 {
+                    // Nobody listens any more when the last answer arrives.
+                    drop(listener);
+                    let _ = serve(stream, seen, script).await;
+                    return;
+                }
+                tokio::spawn(serve(stream, seen, script));
             }
         });
         Self { address, requests }
@@ -89,7 +110,20 @@ pub async fn serve(stream: TcpStream, seen: Requests, script: Arc<Script>) -> io
         Reply::Refusal(code, status, data) => {
             (status, "json", json!({"code": code, "msg": "told\u{1b}[2J why", "data": data}).to_string())
         }
+        Reply::Answer(status, answer) => (status, "json", answer.to_string()),
         Reply::Page(html) => (200, "html", html.to_owned()),
+        Reply::Redirect(status, location) => {
+            let head = format!("HTTP/1.1 {status} X\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n");
+            return stream.write_all(head.as_bytes()).await;
+        }
+        Reply::Endless => {
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n\"";
+            stream.write_all(head.as_bytes()).await?;
+            // Ends when the client has had enough.
+            loop {
+                stream.write_all(&[b'x'; 64 * 1024]).await?;
+            }
+        }
         Reply::HangUp => return Ok(()),
         Reply::Silence => std::future::pending().await,
     };

@@ -6,6 +6,9 @@ use crate::id::{AppId, PacketId, TransferId, UserId};
 use crate::operation::{Effect, Operation};
 use crate::params::{Field, Kind};
 
+/// Reason of the refusal of every money operation at a node that has no ledger: repeating cannot help.
+pub const NO_LEDGER: &str = "this node has no ledger: it was started without --ledger";
+
 /// Largest deposit, in cents: 10,000,000,000.00.
 pub const MAX_DEPOSIT: u64 = 1_000_000_000_000;
 /// Transfers in one page at most.

@@ -8,6 +8,7 @@ use chat_protocol::red_packet::{
     Grab, GrabRequest, GrabResponse, MAX_COUNT, MAX_DEAD_LETTERS, MAX_GREETING_BYTES, MAX_TOTAL,
     MAX_WINNERS_PAGE, Replay, ReplayRequest, ReplayResponse,
 };
+use chat_protocol::wallet::NO_LEDGER;
 use chat_protocol::{Code, Refusal};
 
 use super::{Table, on};
@@ -26,9 +27,7 @@ pub struct RedPacketOps {
 
 /// The money, or why there is none.
 pub(super) fn present(money: Option<&Arc<Money>>) -> Result<&Arc<Money>, Refusal> {
-    money.ok_or_else(|| {
-        Refusal::new(Code::StoreUnreachable, "this node has no ledger: it was started without --ledger")
-    })
+    money.ok_or_else(|| Refusal::new(Code::StoreUnreachable, NO_LEDGER))
 }
 
 impl RedPacketOps {

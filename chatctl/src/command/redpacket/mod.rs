@@ -128,6 +128,7 @@ async fn create(args: CreateArgs, operator: &Operator) -> Result<Exit, Failure> 
     }
     let msg_id = message_id::given_or_new(args.msg_id)?;
     operator.console.detail(&format!("msgId {msg_id}"));
+    operator.doubt.repeatable_with(format!("--msg-id {msg_id}"));
     let words = format!("{total} in {} to {}", shares(count), name(&args.target));
     let request = CreateRequest {
         app_id,
@@ -139,8 +140,7 @@ async fn create(args: CreateArgs, operator: &Operator) -> Result<Exit, Failure> 
         greeting: args.greeting,
         msg_id: msg_id.clone(),
     };
-    let done = operator.carry_out::<Create>(&request, |created| offered(&created, &words)).await;
-    done.map_err(|failure| failure.repeatable_with(format!("--msg-id {msg_id}")))
+    operator.carry_out::<Create>(&request, |created| offered(&created, &words)).await
 }
 
 fn offered(created: &CreateResponse, words: &str) -> Report {
