@@ -7,9 +7,13 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::output::Look;
 use crate::output::escape::escape;
 use crate::settings::{Color, Settings};
 use crate::surroundings::{Environment, Terminals};
+
+/// Characters in a line of a terminal that does not say.
+const USUAL_COLUMNS: usize = 80;
 
 type Stream = Mutex<Box<dyn Write + Send>>;
 
@@ -19,7 +23,7 @@ pub struct Console {
     stderr: Stream,
     quiet: bool,
     verbose: bool,
-    shows_data: bool,
+    columns: Option<usize>,
     colored_data: bool,
     colored_words: bool,
 }
@@ -34,12 +38,14 @@ impl Console {
     ) -> Self {
         let plain = environment("NO_COLOR").is_some_and(|value| !value.is_empty())
             || environment("TERM").is_some_and(|value| value == "dumb");
+        let columns = environment("COLUMNS").and_then(|value| value.to_str()?.parse().ok());
+        let columns = columns.filter(|columns| *columns > 0);
         Self {
             stdout: Mutex::new(stdout),
             stderr: Mutex::new(stderr),
             quiet: false,
             verbose: false,
-            shows_data: terminals.stdout,
+            columns: terminals.stdout.then(|| columns.or(terminals.columns).unwrap_or(USUAL_COLUMNS)),
             colored_data: terminals.stdout && !plain,
             colored_words: terminals.stderr && !plain,
         }
@@ -56,16 +62,10 @@ impl Console {
         }
     }
 
-    /// Whether data goes to a terminal.
+    /// How data is to look where it goes.
     #[must_use]
-    pub fn shows_data(&self) -> bool {
-        self.shows_data
-    }
-
-    /// Whether data may carry colour.
-    #[must_use]
-    pub fn colors_data(&self) -> bool {
-        self.colored_data
+    pub fn look(&self) -> Look {
+        Look { color: self.colored_data, columns: self.columns }
     }
 
     /// Writes data. A reader that has gone (`chatctl list | head`) has what it wanted: no failure.
@@ -120,11 +120,16 @@ impl Console {
     pub fn failure(&self, failure: &Failure) -> Exit {
         self.error(&failure.to_string());
         if let Some(step) = failure.next_step() {
-            for line in step.lines() {
-                self.words(&format!("  {}", escape(line)));
-            }
+            self.step(&step);
         }
         failure.exit()
+    }
+
+    /// What to do next, below what went wrong.
+    pub fn step(&self, text: &str) {
+        for line in text.lines() {
+            self.words(&format!("  {}", escape(line)));
+        }
     }
 
     /// What the parser of the command line says: help and version are data, all else is words.

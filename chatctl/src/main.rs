@@ -11,6 +11,7 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("error: cannot start: {error}");
+            eprintln!("  if too many files are open: raise the limit with `ulimit -n 64`");
             return ExitCode::FAILURE;
         }
     };

@@ -1,11 +1,15 @@
-//! What a run sees of the world: streams, environment, Ctrl-C; of the process, or made up by a test.
+//! What a run sees of the world: streams, environment, signals; of the process, or made up by a test.
 //!
 //! Invariant: nothing else in the crate touches the process's streams, environment or signals.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::{self, Cursor, IsTerminal, Read, Write};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Looks up a variable of the environment.
 pub type Environment = dyn Fn(&str) -> Option<OsString> + Send + Sync;
@@ -19,6 +23,8 @@ pub struct Terminals {
     pub stdout: bool,
     /// A person reads the messages.
     pub stderr: bool,
+    /// Characters in a line of the terminal that shows the data, where it says so.
+    pub columns: Option<usize>,
 }
 
 /// Streams, environment and the wish to stop.
@@ -33,7 +39,7 @@ pub struct Surroundings {
     pub terminals: Terminals,
     /// Variables.
     pub environment: Box<Environment>,
-    /// Ends when the run shall stop.
+    /// Ends when the run shall stop: Ctrl-C, SIGTERM, SIGHUP.
     pub interrupt: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
@@ -45,6 +51,7 @@ impl Surroundings {
             stdin: io::stdin().is_terminal(),
             stdout: io::stdout().is_terminal(),
             stderr: io::stderr().is_terminal(),
+            columns: terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| width.0.into()),
         };
         Self {
             stdin: Box::new(io::stdin()),
@@ -52,12 +59,7 @@ impl Surroundings {
             stderr: Box::new(io::stderr()),
             terminals,
             environment: Box::new(|name| std::env::var_os(name)),
-            interrupt: Box::pin(async {
-                if tokio::signal::ctrl_c().await.is_err() {
-                    // No handler could be set: the system's own ends the process.
-                    std::future::pending::<()>().await;
-                }
-            }),
+            interrupt: Box::pin(interrupted()),
         }
     }
 
@@ -79,6 +81,27 @@ impl Surroundings {
         };
         (surroundings, written)
     }
+}
+
+/// Files a run opens at most: signals, sockets, and what looking up a name needs.
+const FILES: usize = 12;
+
+/// Ends at Ctrl-C, when the process is asked to end, or when its terminal goes. Never where no handler can be set: the
+/// system's own ends the process there.
+async fn interrupted() {
+    // The handlers take files for themselves and panic without; a shell that allows few needs them for the work.
+    let room: io::Result<Vec<File>> = (0..FILES).map(|_| File::open("/dev/null")).collect();
+    if room.is_err() {
+        return std::future::pending().await;
+    }
+    drop(room);
+    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+    let mut signals: Vec<_> = kinds.into_iter().filter_map(|kind| signal(kind).ok()).collect();
+    std::future::poll_fn(|cx| match signals.iter_mut().any(|signal| signal.poll_recv(cx).is_ready()) {
+        true => Poll::Ready(()),
+        false => Poll::Pending,
+    })
+    .await;
 }
 
 /// What a run in memory wrote.

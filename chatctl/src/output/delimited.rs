@@ -1,22 +1,24 @@
 //! CSV, TSV and bare names: one line a row, for spreadsheets and pipes.
 //!
-//! Invariant: a reader that follows the format's rules gets every value back; CSV and TSV begin with the keys.
+//! Invariant: a reader that follows the format's rules gets every value back, in CSV with the apostrophe before what
+//! a spreadsheet would run; CSV and TSV begin with the keys.
 
 use serde_json::Value;
 
 use crate::output::json::compact;
 use crate::report::Report;
 
-/// Comma-separated values (RFC 4180) with lines that end in LF.
+/// Comma-separated values (RFC 4180) with lines that end in LF. A text that a spreadsheet would run as a formula has
+/// an apostrophe before it.
 #[must_use]
 pub fn csv(report: &Report) -> String {
-    delimited(report, ",", quote)
+    delimited(report, ",", guarded, quote)
 }
 
 /// Tab-separated values; backslash escapes.
 #[must_use]
 pub fn tsv(report: &Report) -> String {
-    delimited(report, "\t", |value, _| backslash(value))
+    delimited(report, "\t", plain, |value, _| backslash(value))
 }
 
 /// The first value of each row.
@@ -30,9 +32,14 @@ pub fn names(report: &Report) -> String {
         .collect()
 }
 
-fn delimited(report: &Report, separator: &str, write: impl Fn(&str, bool) -> String) -> String {
-    let keys = report.columns.iter().map(|column| column.key.clone()).collect();
-    let rows = report.rows.iter().map(|row| row.iter().map(|cell| plain(&cell.value)).collect());
+fn delimited(
+    report: &Report,
+    separator: &str,
+    text_of: impl Fn(&Value) -> String,
+    write: impl Fn(&str, bool) -> String,
+) -> String {
+    let keys = report.columns.iter().map(|column| text_of(&column.key.as_str().into())).collect();
+    let rows = report.rows.iter().map(|row| row.iter().map(|cell| text_of(&cell.value)).collect());
     let is_alone = report.columns.len() == 1;
     std::iter::once(keys)
         .chain(rows)
@@ -46,6 +53,14 @@ fn plain(value: &Value) -> String {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
         other => compact(other),
+    }
+}
+
+/// As [`plain`], harmless for a spreadsheet: a user may call themselves `=HYPERLINK(…)`. Numbers stay numbers.
+fn guarded(value: &Value) -> String {
+    match value {
+        Value::String(text) if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) => format!("'{text}"),
+        other => plain(other),
     }
 }
 
@@ -89,6 +104,14 @@ mod tests {
         let report = Report::list(&[("a", "A")], vec![vec!["".into()]]);
         assert_eq!(csv(&report), "a\n\"\"\n");
         assert_eq!(csv(&Report::of_value(Value::Null)), "");
+    }
+
+    #[test]
+    fn what_a_spreadsheet_would_run_is_guarded() {
+        let rows =
+            [json!("=1+1"), json!("+1"), json!("-a"), json!("@x"), json!("\t=1"), json!(-5), json!("a=b")];
+        let report = Report::list(&[("a", "A")], rows.map(|value| vec![value.into()]).into());
+        assert_eq!(csv(&report), "a\n'=1+1\n'+1\n'-a\n'@x\n'\t=1\n-5\na=b\n");
     }
 
     #[test]

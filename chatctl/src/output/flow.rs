@@ -4,23 +4,24 @@
 
 use crate::output::json::compact;
 use crate::output::node::Node;
-use crate::output::{Format, render, render_for_terminal};
+use crate::output::table::Columns;
+use crate::output::{Format, Look, render};
 use crate::report::Report;
 
 /// Where the writing is.
 #[derive(Debug)]
 pub struct Flow {
     format: Format,
-    color: bool,
-    is_for_terminal: bool,
+    look: Look,
+    columns: Columns,
     is_begun: bool,
 }
 
 impl Flow {
     /// Nothing written yet.
     #[must_use]
-    pub fn new(format: Format, color: bool, is_for_terminal: bool) -> Self {
-        Self { format, color, is_for_terminal, is_begun: false }
+    pub fn new(format: Format, look: Look) -> Self {
+        Self { format, look, columns: Columns::default(), is_begun: false }
     }
 
     /// The next rows.
@@ -35,12 +36,13 @@ impl Flow {
                 let before = if is_first && i == 0 { "[\n" } else { ",\n" };
                 text + before + item
             }),
-            Format::Table | Format::Csv | Format::Tsv if !is_first => {
-                let text = self.render(report, false);
+            Format::Table => self.columns.rows(report, self.look),
+            Format::Csv | Format::Tsv if !is_first => {
+                let text = render(report, self.format, self.look);
                 // The head is one line: a newline in a title would have been escaped or is not there.
                 text.split_once('\n').map(|(_, rows)| rows.to_owned()).unwrap_or_default()
             }
-            _ => self.render(report, self.color),
+            _ => render(report, self.format, self.look),
         }
     }
 
@@ -48,15 +50,10 @@ impl Flow {
     #[must_use]
     pub fn end(self, empty: &Report) -> String {
         match (self.is_begun, self.format) {
-            (false, _) => self.render(empty, self.color),
+            (false, _) => render(empty, self.format, self.look),
             (true, Format::Json) => "\n]\n".to_owned(),
             (true, _) => String::new(),
         }
-    }
-
-    fn render(&self, report: &Report, color: bool) -> String {
-        let render = if self.is_for_terminal { render_for_terminal } else { render };
-        render(report, self.format, color)
     }
 }
 
@@ -77,7 +74,7 @@ mod tests {
     }
 
     fn written(format: Format, pages: &[&[u64]]) -> String {
-        let mut flow = Flow::new(format, false, false);
+        let mut flow = Flow::new(format, Look::default());
         let text: String = pages.iter().map(|page| flow.page(&report(page))).collect();
         text + &flow.end(&report(&[]))
     }
@@ -96,7 +93,7 @@ mod tests {
     #[test]
     fn nothing_is_an_empty_document() {
         for format in [Format::Json, Format::Csv, Format::Table, Format::Yaml, Format::Jsonl] {
-            assert_eq!(written(format, &[&[]]), render(&report(&[]), format, false), "{format:?}");
+            assert_eq!(written(format, &[&[]]), render(&report(&[]), format, Look::default()), "{format:?}");
         }
     }
 }

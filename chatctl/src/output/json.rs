@@ -39,8 +39,10 @@ fn safe(json: &str) -> String {
     for c in json.chars() {
         // Outside of strings JSON holds no such character but the newlines of an indented document.
         if is_dangerous(c) && c != '\n' {
-            // Writing to a String does not fail. All of them lie below U+10000: no surrogates are needed.
-            let _ = write!(text, "\\u{:04x}", u32::from(c));
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a String does not fail.
+                let _ = write!(text, "\\u{unit:04x}");
+            }
         } else {
             text.push(c);
         }
@@ -55,7 +57,7 @@ mod tests {
 
     #[test]
     fn what_is_escaped_reads_back_the_same() {
-        let value = json!({"name": "a\u{9b}\u{7f}\u{202e}\u{feff}\n\"\\黄👋", "list": []});
+        let value = json!({"name": "a\u{9b}\u{7f}\u{202e}\u{feff}\u{200b}\u{e0061}\n\"\\黄👋", "list": []});
         let text = document(&Node::from(&value));
         assert!(!text.contains(|c| c != '\n' && is_dangerous(c)), "{text:?}");
         assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);

@@ -15,6 +15,7 @@ pub mod flow;
 pub mod json;
 pub mod node;
 pub mod table;
+pub mod wrap;
 pub mod yaml;
 
 /// How to write data.
@@ -28,7 +29,7 @@ pub enum Format {
     Jsonl,
     /// One document; every text quoted.
     Yaml,
-    /// RFC 4180 with lines that end in LF.
+    /// RFC 4180 with lines that end in LF; an apostrophe before what a spreadsheet would run.
     Csv,
     /// Tabs; tab, newline and backslash in a value are written \t, \n, \\.
     Tsv,
@@ -44,22 +45,33 @@ impl FromStr for Format {
     }
 }
 
-/// The same as [`render`], harmless for a terminal in every format. Formats whose rules know no escapes lose their
-/// exactness by this, which only a program would notice.
-#[must_use]
-pub fn render_for_terminal(report: &Report, format: Format, color: bool) -> String {
-    let text = render(report, format, color);
-    match format {
-        Format::Csv | Format::Tsv | Format::Name => escape::escape_lines(&text),
-        Format::Table | Format::Json | Format::Jsonl | Format::Yaml => text,
-    }
+/// Where data goes to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Look {
+    /// Titles stand out.
+    pub color: bool,
+    /// Characters in a line of the terminal; none without a terminal, where nothing is made to fit.
+    pub columns: Option<usize>,
 }
 
 /// The report in this format, with its last newline; empty when there is nothing to show.
 #[must_use]
-pub fn render(report: &Report, format: Format, color: bool) -> String {
+pub fn render(report: &Report, format: Format, look: Look) -> String {
+    for_reader(of_format(report, format, look), format, look)
+}
+
+/// Makes text harmless for a terminal in every format. Formats whose rules know no escapes lose their exactness by
+/// this, which only a program would notice.
+fn for_reader(text: String, format: Format, look: Look) -> String {
     match format {
-        Format::Table => table::render(report, color),
+        Format::Csv | Format::Tsv | Format::Name if look.columns.is_some() => escape::escape_lines(&text),
+        _ => text,
+    }
+}
+
+fn of_format(report: &Report, format: Format, look: Look) -> String {
+    match format {
+        Format::Table => table::render(report, look),
         Format::Json => json::document(&report.tree()),
         Format::Jsonl => json::lines(&report.tree()),
         Format::Yaml => yaml::document(&report.tree()),

@@ -5,39 +5,80 @@
 use serde_json::Value;
 use unicode_width::UnicodeWidthStr;
 
+use crate::output::Look;
 use crate::output::escape::escape;
 use crate::output::json::compact;
+use crate::output::wrap;
 use crate::report::{Cell, Report};
 
 const BOLD: &str = "\u{1b}[1m";
 const PLAIN: &str = "\u{1b}[0m";
+/// Spaces between columns.
+const GAP: usize = 2;
 
 /// A list as columns under titles, a record as titles beside values, or the report's own words.
 #[must_use]
-pub fn render(report: &Report, color: bool) -> String {
+pub fn render(report: &Report, look: Look) -> String {
     if let Some(words) = &report.words {
         return words.iter().map(|line| escape(line).into_owned() + "\n").collect();
     }
     if report.rows.is_empty() || report.columns.is_empty() {
         return String::new();
     }
-    if report.is_record { beside(report, color) } else { below(report, color) }
+    if report.is_record { beside(report, look.color) } else { Columns::default().rows(report, look) }
 }
 
-fn below(report: &Report, color: bool) -> String {
-    let titles: Vec<String> = report.columns.iter().map(|c| escape(&c.title).into_owned()).collect();
-    let rows: Vec<Vec<String>> = report.rows.iter().map(|row| row.iter().map(show).collect()).collect();
-    let column = |i: usize| rows.iter().map(move |row| row[i].width());
-    let widths: Vec<usize> =
-        titles.iter().enumerate().map(|(i, title)| column(i).fold(title.width(), usize::max)).collect();
-    // A number in words, such as a time, reads from the left; one in other digits, such as an amount, does not.
-    let is_number = |cell: &Cell| cell.value.is_number() && cell.shown.as_deref().is_none_or(is_digits);
-    let numeric: Vec<bool> =
-        (0..titles.len()).map(|i| report.rows.iter().all(|row| is_number(&row[i]))).collect();
-    let head = line(&titles, &widths, &numeric);
-    let head = if color { format!("{BOLD}{head}{PLAIN}") } else { head };
-    let body = rows.iter().map(|row| line(row, &widths, &numeric));
-    std::iter::once(head).chain(body).map(|line| line + "\n").collect()
+/// Columns of a list that comes in pages.
+#[derive(Debug, Default)]
+pub struct Columns {
+    /// Empty before the first page.
+    widths: Vec<usize>,
+}
+
+impl Columns {
+    /// The next rows, the first time below their titles. On a terminal the lines fit: what is too wide for its column
+    /// goes on below.
+    #[must_use]
+    pub fn rows(&mut self, report: &Report, look: Look) -> String {
+        let titles: Vec<String> = report.columns.iter().map(|c| escape(&c.title).into_owned()).collect();
+        let rows: Vec<Vec<String>> = report.rows.iter().map(|row| row.iter().map(show).collect()).collect();
+        let is_first = self.widths.is_empty();
+        let floor =
+            if is_first { titles.iter().map(|title| title.width()).collect() } else { self.widths.clone() };
+        let column = |i: usize| rows.iter().map(move |row| row[i].width());
+        self.widths = floor.iter().enumerate().map(|(i, least)| column(i).fold(*least, usize::max)).collect();
+        // A number or a moment in two lines would be another one.
+        let is_whole =
+            |i: usize| report.rows.iter().all(|row| row[i].value.is_number() || row[i].value.is_boolean());
+        if let Some(columns) = look.columns {
+            let whole: Vec<bool> = (0..titles.len()).map(is_whole).collect();
+            wrap::fit(&mut self.widths, &whole, columns.saturating_sub(GAP * (titles.len() - 1)));
+        }
+        // A number in words, such as a time, reads from the left; one in other digits, such as an amount, does not.
+        let is_number = |cell: &Cell| cell.value.is_number() && cell.shown.as_deref().is_none_or(is_digits);
+        let numeric: Vec<bool> =
+            (0..titles.len()).map(|i| report.rows.iter().all(|row| is_number(&row[i]))).collect();
+        let head = self.lines(&titles, &numeric);
+        let head = if look.color { format!("{BOLD}{}{PLAIN}\n", head.trim_end()) } else { head };
+        let body = rows.iter().map(|row| self.lines(row, &numeric));
+        is_first.then_some(head).into_iter().chain(body).collect()
+    }
+
+    /// One row, in as many lines as its highest cell needs.
+    fn lines(&self, cells: &[String], numeric: &[bool]) -> String {
+        let pieces: Vec<Vec<&str>> =
+            cells.iter().zip(&self.widths).map(|(cell, width)| wrap::wrapped(cell, *width)).collect();
+        let height = pieces.iter().map(Vec::len).max().unwrap_or(0);
+        let line = |at: usize| {
+            let padded = pieces.iter().zip(&self.widths).zip(numeric).map(|((pieces, width), is_number)| {
+                let piece = pieces.get(at).copied().unwrap_or_default();
+                let gap = " ".repeat(width.saturating_sub(piece.width()));
+                if *is_number { format!("{gap}{piece}") } else { format!("{piece}{gap}") }
+            });
+            padded.collect::<Vec<_>>().join(&" ".repeat(GAP)).trim_end().to_owned() + "\n"
+        };
+        (0..height).map(line).collect()
+    }
 }
 
 fn beside(report: &Report, color: bool) -> String {
@@ -49,14 +90,6 @@ fn beside(report: &Report, color: bool) -> String {
         format!("{title}{gap}{}", show(cell)).trim_end().to_owned() + "\n"
     };
     report.rows.iter().flat_map(|row| titles.iter().zip(row).map(pair)).collect()
-}
-
-fn line(cells: &[String], widths: &[usize], numeric: &[bool]) -> String {
-    let padded = cells.iter().zip(widths).zip(numeric).map(|((cell, width), is_number)| {
-        let gap = " ".repeat(width.saturating_sub(cell.width()));
-        if *is_number { format!("{gap}{cell}") } else { format!("{cell}{gap}") }
-    });
-    padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
 }
 
 fn is_digits(shown: &str) -> bool {
@@ -78,6 +111,29 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    const COLORED: Look = Look { color: true, columns: None };
+
+    #[test]
+    fn one_long_name_does_not_break_the_other_rows() {
+        let row = |n: u64, name: &str, text: &str| {
+            vec![n.into(), Cell::from(n).shown_as("2026-11-28 10:00:00Z"), name.into(), text.into()]
+        };
+        let rows = vec![
+            row(1, &"黄".repeat(21), "hello"),
+            row(2, "马超", &"word ".repeat(30)),
+            row(3, "b", "short"),
+        ];
+        let report = Report::list(&[("n", "N"), ("time", "TIME"), ("from", "FROM"), ("text", "TEXT")], rows);
+        let text = render(&report, Look { color: false, columns: Some(80) });
+        assert!(text.lines().all(|line| line.width() <= 80), "{text}");
+        assert_eq!(text.lines().filter(|line| line.ends_with(" short")).count(), 1, "{text}");
+        assert_eq!(text.matches('黄').count(), 21, "{text}");
+        assert_eq!(text.matches("word").count(), 30, "{text}");
+        assert_eq!(text.matches("2026-11-28 10:00:00Z").count(), 3, "{text}");
+        let unbound = render(&report, Look::default());
+        assert_eq!(unbound.lines().count(), 4, "without a terminal a row is a line");
+    }
+
     #[test]
     fn chinese_names_and_emoji_align() {
         let report = Report::list(
@@ -88,7 +144,7 @@ mod tests {
                 vec!["👋🏽 李白".into(), Value::Null.into(), 0.into()],
             ],
         );
-        let text = render(&report, false);
+        let text = render(&report, Look::default());
         assert_eq!(
             text,
             "USER     ONLINE     COUNT\n\
@@ -104,7 +160,7 @@ mod tests {
     fn amounts_stand_below_their_dots() {
         let amount = |cents: i64| vec![crate::money::signed_cell(cents)];
         let report = Report::list(&[("amount", "AMOUNT")], vec![amount(5), amount(123_456), amount(-100)]);
-        assert_eq!(render(&report, false), " AMOUNT\n   0.05\n1234.56\n  -1.00\n");
+        assert_eq!(render(&report, Look::default()), " AMOUNT\n   0.05\n1234.56\n  -1.00\n");
     }
 
     #[test]
@@ -114,7 +170,7 @@ mod tests {
             ("uptimeMs", "up for", Cell::from(61_000).shown_as("1m 1s")),
             ("x", "节点", "".into()),
         ]);
-        assert_eq!(render(&report, false), "node    n1\nup for  1m 1s\n节点\n");
+        assert_eq!(render(&report, Look::default()), "node    n1\nup for  1m 1s\n节点\n");
     }
 
     #[test]
@@ -124,14 +180,14 @@ mod tests {
         let record = Report::of_value(json!({evil: {evil: [evil]}}));
         let words = record.clone().in_words(vec![evil.to_owned()]);
         for report in [list, record, words] {
-            let text = render(&report, false);
+            let text = render(&report, Look::default());
             assert!(!text.contains(|c| c != '\n' && crate::output::escape::is_dangerous(c)), "{text:?}");
         }
     }
 
     #[test]
     fn nothing_to_show_is_nothing() {
-        assert_eq!(render(&Report::list(&[("a", "A")], Vec::new()), true), "");
-        assert_eq!(render(&Report::of_value(Value::Null), true), "");
+        assert_eq!(render(&Report::list(&[("a", "A")], Vec::new()), COLORED), "");
+        assert_eq!(render(&Report::of_value(Value::Null), COLORED), "");
     }
 }
