@@ -80,7 +80,7 @@ fn driver_crates_stay_in_their_rooms() {
         ("rusqlite", &["embedded"]),
         ("tokio_postgres", &["postgres"]),
         ("lapin", &["rabbitmq"]),
-        ("axum|hyper|hyper_util|http_body_util|tower", &["http", "listener.rs"]),
+        ("axum|hyper|hyper_util|http_body_util|multer|tower", &["http", "listener.rs"]),
         ("tokio_tungstenite|tungstenite", &["transport", "http"]),
         ("toml", &["config"]),
         ("prometheus_client|procfs", &["metrics"]),
