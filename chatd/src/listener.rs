@@ -1,15 +1,23 @@
 //! The accept loop: HTTP/1 and HTTP/2 on one port, with every wait bounded.
 //!
-//! Invariant: a client that stops halfway into a request, or asks nothing more, loses its socket soon after
-//! [`HEADER_TIMEOUT`], whichever version of HTTP it speaks or has yet to choose.
+//! Invariant: a client that stops halfway into a request loses its socket soon after [`HEADER_TIMEOUT`], and one that
+//! asks nothing more soon after the time it may be idle, whichever version of HTTP it speaks or has yet to choose. An
+//! answer is never lost with what was not read of its request.
 
+mod course;
+mod stream;
+
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Bytes;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -20,7 +28,10 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Time for the request line and headers, and for the first and every further request.
+use self::course::Course;
+pub use self::stream::Stream;
+
+/// Time for the request line and headers from their first byte, and for a new connection's first byte.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time for the requests that run when a connection is given up.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -59,11 +70,12 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Accepts until `stop`, at most `max_open` connections at a time (upgraded ones do not count any more).
+/// Accepts until `stop`, at most `max_open` connections at a time (upgraded ones do not count any more), each of
+/// which may be idle for `keep_alive` between two requests.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
-    max_open: usize,
+    (max_open, keep_alive): (usize, Duration),
     tasks: TaskTracker,
     stop: CancellationToken,
 ) {
@@ -78,7 +90,7 @@ pub async fn serve(
             Ok((tcp, _)) => {
                 let (router, stop) = (router.clone(), stop.clone());
                 tasks.spawn(async move {
-                    serve_one(tcp, router, stop).await;
+                    serve_one(tcp, router, keep_alive, stop).await;
                     drop(permit);
                 });
             }
@@ -91,73 +103,101 @@ pub async fn serve(
     }
 }
 
-async fn serve_one(tcp: TcpStream, router: Router, stop: CancellationToken) {
+async fn serve_one(tcp: TcpStream, router: Router, keep_alive: Duration, stop: CancellationToken) {
     if tcp.set_nodelay(true).is_err() {
         return;
     }
+    let course = Arc::new(Course::new(keep_alive));
+    speak(Stream::new(tcp, course.clone()), router, &course, &stop).await;
+    if let Some(tcp) = course.left() {
+        tokio::select! {
+            () = stream::part(tcp) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+}
+
+/// Speaks HTTP until either side has had enough.
+async fn speak(stream: Stream, router: Router, course: &Arc<Course>, stop: &CancellationToken) {
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(MAX_HEAD_BYTES);
+    // The library's own time-out for a head would run while nothing is asked, too.
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(MAX_HEAD_BYTES);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(256);
-    let (activity, router) = (Arc::new(Activity::default()), TowerToHyperService::new(router));
-    let watched = activity.clone();
-    let service = service_fn(move |request| {
-        let running = Running::begin(&watched);
-        let answer = router.call(request);
+    let (watched, router) = (course.clone(), TowerToHyperService::new(router));
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
+        let running = watched.run(request.version() == hyper::Version::HTTP_2);
+        let answer = router.call(request.map(|body| Watched::new(body, watched.clone())));
         async move {
             let _running = running;
             answer.await
         }
     });
-    let served = builder.serve_connection_with_upgrades(TokioIo::new(tcp), service);
+    let served = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     tokio::pin!(served);
-    tokio::select! {
-        done = served.as_mut() => {
-            if let Err(error) = done {
-                tracing::debug!(%error, "HTTP connection");
+    loop {
+        tokio::select! {
+            done = served.as_mut() => {
+                if let Err(error) = done {
+                    tracing::debug!(%error, "HTTP connection");
+                }
+                return;
             }
+            () = stop.cancelled() => break,
+            () = course.ceased() => {}
+        }
+        course.look();
+        let polled = poll_fn(|cx| Poll::Ready(served.as_mut().poll(cx))).await;
+        if polled.is_ready() {
             return;
         }
-        () = stop.cancelled() => {}
-        () = activity.ceased() => {}
+        if course.has_ceased() {
+            break;
+        }
     }
     served.as_mut().graceful_shutdown();
     let _ = tokio::time::timeout(FAREWELL, served).await;
 }
 
-/// What goes on on one connection. The HTTP library bounds the wait for a head only once it knows the version, and
-/// only for HTTP/1.
-#[derive(Default)]
-struct Activity {
-    running: AtomicUsize,
-    begun: AtomicUsize,
+/// The body of a request, which notices when it is given up before its end.
+struct Watched {
+    body: Incoming,
+    course: Arc<Course>,
+    is_at_end: bool,
 }
 
-/// A request on its way through the router.
-struct Running(Arc<Activity>);
-
-impl Activity {
-    /// Returns when no request ran or began for a whole [`HEADER_TIMEOUT`].
-    async fn ceased(&self) {
-        loop {
-            let begun = self.begun.load(Ordering::Relaxed);
-            tokio::time::sleep(HEADER_TIMEOUT).await;
-            if self.running.load(Ordering::Relaxed) == 0 && self.begun.load(Ordering::Relaxed) == begun {
-                return;
-            }
-        }
+impl Watched {
+    fn new(body: Incoming, course: Arc<Course>) -> Self {
+        let is_at_end = body.is_end_stream();
+        Self { body, course, is_at_end }
     }
 }
 
-impl Running {
-    fn begin(activity: &Arc<Activity>) -> Self {
-        activity.begun.fetch_add(1, Ordering::Relaxed);
-        activity.running.fetch_add(1, Ordering::Relaxed);
-        Self(activity.clone())
+impl Body for Watched {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        self.is_at_end = frame.is_none() || self.body.is_end_stream();
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
-impl Drop for Running {
+impl Drop for Watched {
     fn drop(&mut self) {
-        self.0.running.fetch_sub(1, Ordering::Relaxed);
+        if !self.is_at_end {
+            self.course.leaves_unread();
+        }
     }
 }

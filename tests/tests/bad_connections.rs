@@ -16,7 +16,7 @@ const APP: u32 = 204;
 
 #[tokio::test]
 async fn a_client_that_stops_halfway_into_a_request_is_let_go() {
-    let node = Node::ephemeral(&[]).await;
+    let node = Node::ephemeral(&["--keep-alive=1"]).await;
     let mut bystanders = Bystanders::arrive(&node, APP).await;
     let upgrade = handshake(node.server());
     let mut held = JoinSet::new();
@@ -27,8 +27,9 @@ async fn a_client_that_stops_halfway_into_a_request_is_let_go() {
         ("nothing at all", ""),
         ("half the preface of HTTP/2", "PRI * HTTP/2.0\r\n"),
         ("the preface of HTTP/2 alone", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
-        ("half a body", "POST /user/list HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nappId="),
-        ("no further request", "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"),
+        ("half a body", "POST /user/list HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nappId="),
+        ("no further request", "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+        ("half a further request", "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\nGET /li"),
     ] {
         let mut socket = RawSocket::connect(node.server()).await;
         socket.send(bytes.as_bytes()).await;

@@ -1,0 +1,121 @@
+//! HTTP connections as pools and proxies keep them: reused after a pause, and never cut with an answer under way.
+//!
+//! Invariant: no test concludes anything from how long something took.
+
+use std::time::Duration;
+
+use chat_tests::node::Node;
+use chat_tests::raw_http;
+use chat_tests::wait::{SOON, pace};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+async fn connect(node: &Node) -> TcpStream {
+    TcpStream::connect(node.server().authority()).await.expect("the server listens")
+}
+
+/// Reads up to a text; the server neither closes nor resets before it.
+async fn read_to(tcp: &mut TcpStream, end: &str) -> String {
+    let mut read = Vec::new();
+    while !read.ends_with(end.as_bytes()) {
+        let byte = timeout(SOON, tcp.read_u8()).await.expect("an answer");
+        read.push(byte.unwrap_or_else(|error| panic!("{error} after {:?}", String::from_utf8_lossy(&read))));
+    }
+    String::from_utf8_lossy(&read).into_owned()
+}
+
+async fn is_alive(node: &Node, tcp: &mut TcpStream, pause_within: Option<Duration>) {
+    let request = format!("GET /livez HTTP/1.1\r\nHost: {}\r\n\r\n", node.server().authority());
+    let (begin, rest) = request.split_at(7);
+    tcp.write_all(begin.as_bytes()).await.expect("an open connection");
+    if let Some(pause) = pause_within {
+        pace(pause).await;
+    }
+    tcp.write_all(rest.as_bytes()).await.expect("an open connection");
+    let answer = read_to(tcp, "ok\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
+#[tokio::test]
+async fn a_connection_is_kept_for_longer_than_a_request_may_take_to_arrive() {
+    let node = Node::ephemeral(&[]).await;
+    let mut tcp = connect(&node).await;
+    for _ in 0..2 {
+        is_alive(&node, &mut tcp, None).await;
+        pace(Duration::from_secs(11)).await;
+    }
+    is_alive(&node, &mut tcp, None).await;
+}
+
+#[tokio::test]
+async fn the_idle_time_does_not_cut_a_request_that_has_begun() {
+    let node = Node::ephemeral(&["--keep-alive", "1"]).await;
+    let mut tcp = connect(&node).await;
+    is_alive(&node, &mut tcp, None).await;
+    is_alive(&node, &mut tcp, Some(Duration::from_secs(5))).await;
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_and_the_client_knows_when() {
+    let node = Node::ephemeral(&["--keep-alive", "1"]).await;
+    let mut tcp = connect(&node).await;
+    let request = format!("GET /livez HTTP/1.1\r\nHost: {}\r\n\r\n", node.server().authority());
+    tcp.write_all(request.as_bytes()).await.expect("an open connection");
+    let head = read_to(&mut tcp, "ok\n").await.to_ascii_lowercase();
+    assert!(head.contains("keep-alive: timeout=1\r\n"), "{head}");
+    let end = timeout(SOON, tcp.read(&mut [0])).await.expect("the end");
+    assert_eq!(end.expect("no reset"), 0);
+    let last = raw_http::get(node.server(), "/livez").await;
+    assert_eq!(last.header("keep-alive"), "", "the client said that it closes");
+}
+
+#[tokio::test]
+async fn a_refusal_reaches_a_client_that_is_still_sending() {
+    let node = Node::ephemeral(&[]).await;
+    for (target, headers, status) in [
+        ("POST /user/sendMessage", "", 413),
+        ("POST /nope", "", 404),
+        ("PUT /user/list", "", 405),
+        ("POST /livez", "", 405),
+        ("POST /user/list", "Origin: http://evil.example\r\n", 403),
+        ("POST /user/list", "Content-Encoding: gzip\r\n", 400),
+        ("GET /livez", "", 200),
+    ] {
+        for length in [80_000, 300_000, 2_000_000] {
+            let head = format!(
+                "{target} HTTP/1.1\r\nHost: {}\r\nContent-Length: {length}\r\n{headers}\r\n",
+                node.server().authority()
+            );
+            let mut tcp = connect(&node).await;
+            let what = format!("{target} with {length} bytes");
+            tcp.write_all(head.as_bytes()).await.expect("an open connection");
+            let sent = timeout(SOON, tcp.write_all(&vec![b'a'; length])).await.expect("it is read");
+            assert!(sent.is_ok(), "{what}: {sent:?}");
+            let answer = read_to(&mut tcp, "\r\n").await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{what}: {answer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_asks_before_sending_too_much_is_refused_at_once() {
+    let node = Node::ephemeral(&[]).await;
+    let head = |length: usize| {
+        format!(
+            "POST /user/list HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\n\
+             Content-Length: {length}\r\nExpect: 100-continue\r\n\r\n",
+            node.server().authority()
+        )
+    };
+    let mut tcp = connect(&node).await;
+    tcp.write_all(head(70_000).as_bytes()).await.expect("an open connection");
+    let first = read_to(&mut tcp, "\r\n").await;
+    assert!(first.starts_with("HTTP/1.1 413 "), "{first}");
+    let mut tcp = connect(&node).await;
+    let body = br#"{"appId":1}"#;
+    tcp.write_all(head(body.len()).as_bytes()).await.expect("an open connection");
+    assert!(read_to(&mut tcp, "\r\n\r\n").await.starts_with("HTTP/1.1 100 "));
+    tcp.write_all(body).await.expect("an open connection");
+    assert!(read_to(&mut tcp, "\r\n").await.starts_with("HTTP/1.1 200 "));
+}
