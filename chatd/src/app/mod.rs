@@ -19,6 +19,7 @@ use crate::chat::Chat;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Role};
 use crate::counters::Counters;
+use crate::http::door::Door;
 use crate::http::{self, Edge};
 use crate::hub::outbox::{Close, Limits};
 use crate::hub::subscriptions::Subscriptions;
@@ -99,10 +100,16 @@ impl App {
         let roll =
             Arc::new(Roll::new(hub.clone(), presence.clone(), broker.clone(), base.clock.clone(), limit));
         let regroup = Regroup::new(hub.clone(), subscriptions.clone(), engine.groups.clone(), broker.clone());
-        let edge = edge(config, &base, &engine, (chat, &treasury), (&subscriptions, &roll));
+        let keep_alive = Duration::from_secs(config.limits.keep_alive.into());
+        let refuse = |error: String| anyhow!(error);
+        let (origins, hosts) =
+            (config.allowed_origins().map_err(refuse)?, config.allowed_hosts().map_err(refuse)?);
+        let door = Arc::new(Door::new(origins, hosts, address.ip().is_loopback(), keep_alive));
+        let edge = edge(config, &base, &engine, door, (chat, &treasury), (&subscriptions, &roll));
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let connections = edge.tasks.clone();
-        let serving = listener::serve(listener, http::router(edge), room, tasks.clone(), stop.clone());
+        let serving =
+            listener::serve(listener, http::router(edge), (room, keep_alive), tasks.clone(), stop.clone());
         let accepting = tokio::spawn(serving);
         let all_gone = CancellationToken::new();
         let roll = tokio::spawn(roll.run(all_gone.clone()));
@@ -161,6 +168,7 @@ fn edge(
     config: &Config,
     base: &Base,
     engine: &Engine,
+    door: Arc<Door>,
     (chat, treasury): (Arc<Chat>, &Treasury),
     (subscriptions, roll): (&Arc<Subscriptions>, &Arc<Roll>),
 ) -> Edge {
@@ -187,7 +195,7 @@ fn edge(
             Role::All => base.max_connections,
             Role::Settler => 0,
         },
-        allowed_origins: config.serve.allowed_origins.clone().into(),
+        door,
         max_body_bytes: MAX_BODY_BYTES,
     }
 }

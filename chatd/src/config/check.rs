@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::{Config, Role, Serve};
+use super::{Config, Hosts, Origins, Role, Serve};
 use crate::broker::redis::link::client;
 use crate::keys::Keys;
 use crate::money::ledger::postgres;
@@ -42,6 +42,8 @@ impl Config {
                 self.serve.listen
             ));
         }
+        self.allowed_origins()?;
+        self.allowed_hosts()?;
         Keys::new(&self.serve.redis_prefix)
             .map_err(|error| format!("redis_prefix = {:?}: {error}", self.serve.redis_prefix))?;
         if !self.serve.redis.is_empty() {
@@ -49,9 +51,10 @@ impl Config {
                 .map_err(|error| format!("redis = {:?}: {error}", redacted(&self.serve.redis)))?;
         }
         self.check_money()?;
-        let positive: [(&str, u64); 7] = [
+        let positive: [(&str, u64); 8] = [
             ("history.max_messages", self.history.max_messages),
             ("money.packet_expiry", self.money.packet_expiry),
+            ("limits.keep_alive", self.limits.keep_alive.into()),
             ("limits.max_frame_bytes", self.limits.max_frame_bytes as u64),
             ("limits.heartbeat_timeout", self.limits.heartbeat_timeout.into()),
             ("limits.login_timeout", self.limits.login_timeout.into()),
@@ -106,6 +109,22 @@ impl Config {
                 Err(format!("ledger = {shown:?}: must be sqlite:FILE or postgres://USER@HOST/DATABASE"))
             }
         }
+    }
+
+    /// The origins whose pages may use the node.
+    ///
+    /// # Errors
+    /// A text for the operator when one of them can never match.
+    pub fn allowed_origins(&self) -> Result<Origins, String> {
+        Origins::parse(&self.serve.allowed_origins)
+    }
+
+    /// The names that requests may give as their host.
+    ///
+    /// # Errors
+    /// A text for the operator when one of them can never match.
+    pub fn allowed_hosts(&self) -> Result<Hosts, String> {
+        Hosts::parse(&self.serve.allowed_hosts)
     }
 
     /// The addresses to listen on.

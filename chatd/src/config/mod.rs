@@ -3,6 +3,7 @@
 //! Invariant: a [`Config`] that [`Config::check`] let pass can be started with; every key exists in all three forms.
 
 mod check;
+mod origin;
 
 use std::path::{Path, PathBuf};
 
@@ -13,6 +14,7 @@ use crate::broker::embedded::Sync;
 use crate::money::split::Method;
 
 pub use self::check::{LedgerPlace, redacted};
+pub use self::origin::{Host, Hosts, Origin, Origins};
 
 /// Declares a group of settings twice: as given (each may be absent) and as in force.
 macro_rules! settings {
@@ -85,7 +87,10 @@ settings! {
         /// What the node does: all, or settler (applies settlements over Redis and takes no clients)
         #[arg(long, env = "CHATD_ROLE", value_parser = parse_role, value_name = "ROLE")]
         role: Role = Role::All,
-        /// Web origins besides the page's own host that may connect; * allows all
+        /// Names a proxy passes on as Host; on loopback, others than localhost are refused; * allows all
+        #[arg(long, env = "CHATD_ALLOWED_HOSTS", value_name = "NAMES", value_delimiter = ',')]
+        allowed_hosts: Vec<String> = Vec::new(),
+        /// Origins of web pages besides the page's own host that may use it, over HTTP too; * allows all
         #[arg(long, env = "CHATD_ALLOWED_ORIGINS", value_name = "ORIGINS", value_delimiter = ',')]
         allowed_origins: Vec<String> = Vec::new(),
         /// What to log: error, warn, info, debug, or tracing directives
@@ -145,6 +150,9 @@ settings! {
         /// Connections this node holds at most; 0 derives it from the limit of open files
         #[arg(long, env = "CHATD_MAX_CONNECTIONS", value_name = "N")]
         max_connections: usize = 0,
+        /// Seconds a HTTP connection may be idle between two requests
+        #[arg(long, env = "CHATD_KEEP_ALIVE", value_name = "SECONDS")]
+        keep_alive: u32 = 75,
         /// Bytes of one WebSocket message at most
         #[arg(long, env = "CHATD_MAX_FRAME_BYTES", value_name = "N")]
         max_frame_bytes: usize = 64 * 1024,

@@ -3,6 +3,7 @@
 //! Invariant: every answer but pages, health and metrics is JSON of the documented form, and its status follows its code.
 
 mod decode;
+pub mod door;
 mod openapi;
 mod page;
 mod upgrade;
@@ -12,15 +13,17 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
+use axum::handler::Handler;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{MethodRouter, any, get};
 use chat_protocol::envelope::HttpAnswer;
 use chat_protocol::{Code, Refusal};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{Method, StatusCode};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde::Serialize;
 use tokio_util::task::TaskTracker;
 
+use self::door::Door;
 use crate::metrics::{self, Metrics};
 use crate::ops::system::System;
 use crate::ops::{Caller, Table};
@@ -41,24 +44,51 @@ pub struct Edge {
     pub tasks: TaskTracker,
     /// Upgraded connections at most.
     pub max_connections: usize,
-    /// Origins besides the page's own host whose scripts may connect.
-    pub allowed_origins: Arc<[String]>,
+    /// Which hosts and origins requests may come with.
+    pub door: Arc<Door>,
     /// Bytes of a request body at most.
     pub max_body_bytes: usize,
 }
 
+/// Methods of what is only read and takes no parameters in a body.
+const READ_METHODS: &str = "GET, HEAD, OPTIONS";
+/// Methods of an operation that changes something.
+const CHANGE_METHODS: &str = "POST, OPTIONS";
+/// Methods of any other operation.
+const ALL_METHODS: &str = "GET, HEAD, POST, OPTIONS";
+
 /// The routes.
 pub fn router(edge: Edge) -> Router {
     Router::new()
-        .route("/acc", get(upgrade::accept).fallback(unknown))
-        .route("/home/index", get(page::index).fallback(unknown))
-        .route("/home/{asset}", get(page::asset).fallback(unknown))
-        .route("/livez", get(async || "ok\n"))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(scrape).fallback(unknown))
-        .route("/openapi.json", get(openapi::document))
+        .route("/acc", reads(upgrade::accept))
+        .route("/", reads(page::lead))
+        .route("/home/index", reads(page::index))
+        .route("/home/{asset}", any(page::asset))
+        .route("/livez", reads(async || "ok\n"))
+        .route("/readyz", reads(ready))
+        .route("/metrics", reads(scrape))
+        .route("/openapi.json", reads(openapi::document))
         .fallback(operate)
+        .layer(axum::middleware::from_fn_with_state(edge.clone(), door::watch))
         .with_state(edge)
+}
+
+/// A path that is read by GET and HEAD.
+fn reads<H: Handler<T, Edge>, T: 'static>(handler: H) -> MethodRouter<Edge> {
+    get(handler).fallback(async |method: Method| not_asked_so(&method, READ_METHODS))
+}
+
+/// The answer to a method that a path does not take; OPTIONS asks for the ones it does.
+fn not_asked_so(method: &Method, allowed: &'static str) -> Response {
+    let mut answer = match *method {
+        Method::OPTIONS => StatusCode::NO_CONTENT.into_response(),
+        _ => refuse(&Refusal::new(
+            Code::MethodNotAllowed,
+            format!("{method} is not taken here; use {allowed}"),
+        )),
+    };
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    answer
 }
 
 async fn unknown() -> Response {
@@ -95,14 +125,24 @@ async fn scrape(State(edge): State<Edge>) -> Response {
 
 async fn operate(State(edge): State<Edge>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let Some(operation) = edge.operations.path(parts.uri.path()) else {
-        return unknown().await;
+    let path = parts.uri.path();
+    let Some(operation) = edge.operations.path(path) else {
+        return match (&parts.method, path) {
+            (method @ &Method::OPTIONS, "*") => not_asked_so(method, ALL_METHODS),
+            _ => unknown().await,
+        };
     };
-    if parts.method != Method::GET && parts.method != Method::POST {
-        let reason = format!("{} is not understood here; use GET or POST", parts.method);
-        return refuse(&Refusal::new(Code::UnknownOperation, reason));
+    let effect = operation.effect();
+    match parts.method {
+        Method::POST => {}
+        Method::GET | Method::HEAD if effect.takes_get() => {}
+        _ if effect.takes_get() => return not_asked_so(&parts.method, ALL_METHODS),
+        _ => return not_asked_so(&parts.method, CHANGE_METHODS),
     }
     let done = async {
+        if effect.changes() {
+            edge.door.check_change(&parts.headers)?;
+        }
         let params = decode::params(&parts, body, edge.max_body_bytes).await?;
         operation.call(Caller::Operator, params).await
     };
@@ -110,6 +150,12 @@ async fn operate(State(edge): State<Edge>, request: Request) -> Response {
         Ok(data) => answer(StatusCode::OK, &HttpAnswer::success(data)),
         Err(refusal) => refuse(&refusal),
     }
+}
+
+/// Whether a header lists the token, in any case.
+fn names(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|item| item.trim().eq_ignore_ascii_case(token))
 }
 
 /// The answer to a request that was not done.

@@ -15,7 +15,7 @@ pub mod wallet;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use chat_protocol::operation::{ALL, Description, Operation};
+use chat_protocol::operation::{ALL, Description, Effect, Operation};
 use chat_protocol::{Code, Params, Refusal};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -133,6 +133,12 @@ impl Bound {
     #[must_use]
     pub fn key(&self) -> Option<&'static str> {
         self.description.key
+    }
+
+    /// What the operation does to the world.
+    #[must_use]
+    pub fn effect(&self) -> Effect {
+        self.description.effect
     }
 
     /// Runs the operation.
