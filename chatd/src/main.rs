@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chatd::app::App;
 use chatd::app::signals::Signals;
-use chatd::config::{Config, Given};
+use chatd::config::{Config, Given, hide_urls};
 use clap::{Parser, Subcommand};
 
 /// Exit code of a usage or configuration error.
@@ -48,7 +48,15 @@ enum ConfigAction {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) if error.use_stderr() => {
+            // It repeats what was written, and a password may stand where no one expects it.
+            eprint!("{}", hide_urls(&error.to_string()));
+            return ExitCode::from(USAGE);
+        }
+        Err(error) => error.exit(),
+    };
     if let Some(Command::Config { action: ConfigAction::Default }) = arguments.command {
         return print(&Config::default().to_toml());
     }

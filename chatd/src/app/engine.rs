@@ -8,7 +8,7 @@ use super::Base;
 use crate::broker::embedded::Embedded;
 use crate::broker::redis::{RedisBroker, link};
 use crate::broker::{Broker, Retention};
-use crate::config::{Config, LedgerPlace, redacted};
+use crate::config::{Config, LedgerPlace};
 use crate::conversations::Conversations;
 use crate::conversations::embedded::EmbeddedConversations;
 use crate::conversations::redis::RedisConversations;
@@ -80,8 +80,8 @@ fn embedded(config: &Config, base: &Base) -> anyhow::Result<Engine> {
 }
 
 async fn redis(config: &Config, base: &Base) -> anyhow::Result<Engine> {
-    let url = config.serve.redis.as_str();
-    let unreachable = || format!("cannot use Redis at {}; is it running?", redacted(url));
+    let url = config.serve.redis.expose();
+    let unreachable = || format!("cannot use Redis at {}; is it running?", config.serve.redis);
     let keys = keys(config)?;
     let (clock, counters, sink) = (base.clock.clone(), base.counters.clone(), base.hub.clone());
     let broker = RedisBroker::connect(url, keys.clone(), base.node, retention(config), clock, counters, sink);
@@ -109,7 +109,7 @@ async fn redis(config: &Config, base: &Base) -> anyhow::Result<Engine> {
 
 /// Names in Redis and RabbitMQ.
 pub(super) fn keys(config: &Config) -> anyhow::Result<Keys> {
-    let (keys, url) = (Keys::new(&config.serve.redis_prefix)?, &config.serve.redis);
+    let (keys, url) = (Keys::new(&config.serve.redis_prefix)?, config.serve.redis.expose());
     if url.is_empty() {
         return Ok(keys);
     }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::Base;
 use super::engine::{self, Engine, Purse};
 use crate::chat::Chat;
-use crate::config::{Config, LedgerPlace, redacted};
+use crate::config::{Config, LedgerPlace};
 use crate::money::Money;
 use crate::money::audit::Auditor;
 use crate::money::claims::Claims;
@@ -99,19 +99,18 @@ impl Treasury {
 
 async fn ledger(config: &Config, base: &Base) -> anyhow::Result<Option<Arc<dyn Ledger>>> {
     let (place, clock) = (config.ledger().map_err(|error| anyhow!(error))?, base.clock.clone());
-    let refuse =
-        |error: String| anyhow!("cannot use the ledger {:?}: {error}", redacted(&config.serve.ledger));
+    let refuse = |error: String| anyhow!("cannot use the ledger {:?}: {error}", config.serve.ledger);
     Ok(Some(match place {
         LedgerPlace::None => return Ok(None),
         LedgerPlace::Own => EmbeddedLedger::open(&engine::place(config), clock).map_err(refuse)?,
         LedgerPlace::File(file) => EmbeddedLedger::open_file(&file, clock).map_err(refuse)?,
-        LedgerPlace::Postgres(url) => PostgresLedger::connect(&url, clock).await.map_err(refuse)?,
+        LedgerPlace::Postgres(url) => PostgresLedger::connect(url.expose(), clock).await.map_err(refuse)?,
     }))
 }
 
 async fn rabbit(config: &Config) -> anyhow::Result<Arc<RabbitQueue>> {
-    let url = config.serve.amqp.as_str();
-    let rabbit = RabbitQueue::open(url, &engine::keys(config)?).await;
-    let rabbit = rabbit.with_context(|| format!("cannot use RabbitMQ at {}", redacted(url)))?;
+    let url = &config.serve.amqp;
+    let rabbit = RabbitQueue::open(url.expose(), &engine::keys(config)?).await;
+    let rabbit = rabbit.with_context(|| format!("cannot use RabbitMQ at {url}"))?;
     Ok(Arc::new(rabbit))
 }

@@ -4,6 +4,7 @@
 
 mod check;
 mod origin;
+mod store_url;
 
 use std::path::{Path, PathBuf};
 
@@ -13,8 +14,9 @@ use serde::{Deserialize, Serialize};
 use crate::broker::embedded::Sync;
 use crate::money::split::Method;
 
-pub use self::check::{LedgerPlace, redacted};
+pub use self::check::LedgerPlace;
 pub use self::origin::{Host, Hosts, Origin, Origins};
+pub use self::store_url::{StoreUrl, hide_urls};
 
 /// Declares a group of settings twice: as given (each may be absent) and as in force.
 macro_rules! settings {
@@ -73,17 +75,17 @@ settings! {
         #[arg(long, env = "CHATD_EPHEMERAL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
         ephemeral: bool = false,
         /// Redis that nodes share, such as redis://127.0.0.1:6379; without it the node runs alone
-        #[arg(long, env = "CHATD_REDIS", value_name = "URL")]
-        redis: String = String::new(),
+        #[arg(long, env = "CHATD_REDIS", hide_env_values = true, value_name = "URL")]
+        redis: StoreUrl = StoreUrl::default(),
         /// First part of every Redis key
         #[arg(long, env = "CHATD_REDIS_PREFIX", value_name = "TEXT")]
         redis_prefix: String = "chat".to_owned(),
         /// Where wallets are kept: sqlite:FILE, or postgres://…, which nodes share; alone, a node has a file of its own
-        #[arg(long, env = "CHATD_LEDGER", value_name = "URL")]
-        ledger: String = String::new(),
+        #[arg(long, env = "CHATD_LEDGER", hide_env_values = true, value_name = "URL")]
+        ledger: StoreUrl = StoreUrl::default(),
         /// RabbitMQ that settlements travel over, such as amqp://127.0.0.1:5672; without it, the engine's own queue
-        #[arg(long, env = "CHATD_AMQP", value_name = "URL")]
-        amqp: String = String::new(),
+        #[arg(long, env = "CHATD_AMQP", hide_env_values = true, value_name = "URL")]
+        amqp: StoreUrl = StoreUrl::default(),
         /// What the node does: all, or settler (applies settlements over Redis and takes no clients)
         #[arg(long, env = "CHATD_ROLE", value_parser = parse_role, value_name = "ROLE")]
         role: Role = Role::All,
@@ -240,18 +242,26 @@ impl Config {
     /// The settings as a TOML file, with passwords in URLs hidden.
     #[must_use]
     pub fn to_toml(&self) -> String {
-        let mut shown = self.clone();
-        for url in [&mut shown.serve.redis, &mut shown.serve.ledger, &mut shown.serve.amqp] {
-            *url = redacted(url);
-        }
-        toml::to_string(&shown).unwrap_or_default()
+        toml::to_string(self).unwrap_or_default()
     }
 }
 
 fn read(file: &Path) -> Result<Given, String> {
     let shown = file.display();
     let text = std::fs::read_to_string(file).map_err(|error| format!("cannot read {shown}: {error}"))?;
-    parse(&text).map_err(|error| format!("{shown}: {error}"))
+    parse(&text).map_err(|error| format!("{shown}{}", described(&error, &text)))
+}
+
+/// Where the error is and what it is, without the line itself, which may hold a password.
+fn described(error: &toml::de::Error, text: &str) -> String {
+    match error.span().and_then(|span| text.get(..span.start)) {
+        Some(before) => {
+            let line = before.split('\n').count();
+            format!(", line {line}: {}", hide_urls(error.message()))
+        }
+        // Without a place in the file it has no line to show, and names the key.
+        None => format!(": {}", hide_urls(error.to_string().trim_end())),
+    }
 }
 
 /// Keys outside of any section belong to [`Serve`]; serde's `flatten` would let unknown ones pass.

@@ -6,7 +6,8 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use chat_protocol::{Code, Refusal};
 use http::header::{
-    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
+    UPGRADE,
 };
 use http::{HeaderMap, HeaderName, Method, StatusCode, Version};
 use hyper_util::rt::TokioIo;
