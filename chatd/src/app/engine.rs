@@ -62,8 +62,10 @@ fn embedded(config: &Config, base: &Base) -> anyhow::Result<Engine> {
     let (clock, sink) = (base.clock.clone(), base.hub.clone());
     let broker = Embedded::open(&place, config.storage.sync, retention(config), clock, sink);
     let broker = broker.map_err(|error| anyhow!(error))?;
+    base.files.add(broker.clone());
     let groups: Arc<dyn Groups> = Arc::new(EmbeddedGroups::new(broker.clone()));
     let file = MoneyFile::open(&place, base.clock.clone()).map_err(|error| anyhow!(error))?;
+    base.files.add(file.clone());
     let purse = Purse {
         packets: Arc::new(EmbeddedPackets::new(file.clone(), groups.clone())),
         outbox: Arc::new(EmbeddedQueue::new(file)),

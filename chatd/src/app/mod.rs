@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use chat_protocol::code::close;
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -19,9 +20,10 @@ use crate::chat::Chat;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Role};
 use crate::counters::Counters;
+use crate::embedded::Close;
 use crate::http::door::Door;
 use crate::http::{self, Edge};
-use crate::hub::outbox::{Close, Limits};
+use crate::hub::outbox::{self, Limits};
 use crate::hub::subscriptions::Subscriptions;
 use crate::hub::{Deadlines, Hub};
 use crate::listener;
@@ -47,6 +49,9 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a stop waits after that until it is told who has gone.
 const ROLL_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long a stop waits for each database, of which the largest may have 1,000 pages to move.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// A node that serves.
 pub struct App {
     /// Where it listens, with the real port.
@@ -62,6 +67,7 @@ pub struct App {
     roll: tokio::task::JoinHandle<()>,
     treasury: Treasury,
     background: Vec<tokio::task::JoinHandle<()>>,
+    files: Files,
 }
 
 /// What is the same for every engine.
@@ -71,6 +77,26 @@ struct Base {
     counters: Arc<Counters>,
     hub: Arc<Hub>,
     max_connections: usize,
+    files: Files,
+}
+
+/// Databases to close at the end, in the order they were opened.
+#[derive(Clone, Default)]
+struct Files(Arc<Mutex<Vec<Arc<dyn Close>>>>);
+
+impl Files {
+    fn add(&self, file: Arc<dyn Close>) {
+        self.0.lock().push(file);
+    }
+
+    async fn close(&self) {
+        let files = std::mem::take(&mut *self.0.lock());
+        for file in files.iter().rev() {
+            if tokio::time::timeout(CLOSE_TIMEOUT, file.close()).await.is_err() {
+                tracing::warn!("a database could not be closed in time; it stays with its -wal file");
+            }
+        }
+    }
 }
 
 impl App {
@@ -79,6 +105,15 @@ impl App {
     /// # Errors
     /// For the operator: what could not be opened or bound.
     pub async fn start(config: &Config) -> anyhow::Result<Self> {
+        let files = Files::default();
+        let started = Self::open(config, files.clone()).await;
+        if started.is_err() {
+            files.close().await;
+        }
+        started
+    }
+
+    async fn open(config: &Config, files: Files) -> anyhow::Result<Self> {
         let addresses = config.listen_addresses().map_err(|error| anyhow!(error))?;
         let listener = listener::bind(&addresses).with_context(|| {
             format!("cannot listen on {}; is another chatd running there?", config.serve.listen)
@@ -89,7 +124,8 @@ impl App {
         let (node, counters) = (rand::random(), Arc::new(Counters::default()));
         let limits = Limits { frames: config.limits.outbox_frames, bytes: config.limits.outbox_bytes };
         let hub = Arc::new(Hub::new(node, limits, counters.clone()));
-        let base = Base { node, clock: Arc::new(SystemClock), counters, hub: hub.clone(), max_connections };
+        let base =
+            Base { node, clock: Arc::new(SystemClock), counters, hub: hub.clone(), max_connections, files };
         let engine = engine::open(config, &base).await?;
         let chat = Arc::new(Chat::new(engine.broker.clone(), base.counters.clone()));
         let treasury = Treasury::open(config, &base, &engine, &chat).await?;
@@ -130,6 +166,7 @@ impl App {
             roll,
             treasury,
             background,
+            files: base.files,
         })
     }
 
@@ -137,7 +174,7 @@ impl App {
     pub async fn stop(mut self) {
         self.stop.cancel();
         let _ = self.accepting.await;
-        self.hub.close_all(&Close::new(close::GOING_AWAY, "the node is stopping"));
+        self.hub.close_all(&outbox::Close::new(close::GOING_AWAY, "the node is stopping"));
         self.requests.close();
         self.tasks.close();
         // Requests first: the last of them may become a connection.
@@ -160,6 +197,7 @@ impl App {
         if let Err(error) = self.presence.resign().await {
             tracing::warn!(%error, "the lease could not be given back; it expires by itself");
         }
+        self.files.close().await;
     }
 }
 
@@ -261,6 +299,6 @@ async fn sweep(hub: Arc<Hub>, subscriptions: Arc<Subscriptions>, deadlines: Dead
     loop {
         tick.tick().await;
         hub.sweep(deadlines);
-        subscriptions.sweep();
+        subscriptions.sweep().await;
     }
 }

@@ -102,10 +102,15 @@ async fn ledger(config: &Config, base: &Base) -> anyhow::Result<Option<Arc<dyn L
     let refuse = |error: String| anyhow!("cannot use the ledger {:?}: {error}", config.serve.ledger);
     Ok(Some(match place {
         LedgerPlace::None => return Ok(None),
-        LedgerPlace::Own => EmbeddedLedger::open(&engine::place(config), clock).map_err(refuse)?,
-        LedgerPlace::File(file) => EmbeddedLedger::open_file(&file, clock).map_err(refuse)?,
+        LedgerPlace::Own => kept(base, EmbeddedLedger::open(&engine::place(config), clock).map_err(refuse)?),
+        LedgerPlace::File(file) => kept(base, EmbeddedLedger::open_file(&file, clock).map_err(refuse)?),
         LedgerPlace::Postgres(url) => PostgresLedger::connect(url.expose(), clock).await.map_err(refuse)?,
     }))
+}
+
+fn kept(base: &Base, ledger: Arc<EmbeddedLedger>) -> Arc<EmbeddedLedger> {
+    base.files.add(ledger.clone());
+    ledger
 }
 
 async fn rabbit(config: &Config) -> anyhow::Result<Arc<RabbitQueue>> {

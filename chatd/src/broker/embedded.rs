@@ -25,7 +25,7 @@ use super::{
 };
 use crate::clock::Clock;
 use crate::embedded::writer::{self, Scope};
-use crate::embedded::{Database, Fault};
+use crate::embedded::{Close, Database, Fault, private};
 pub use crate::embedded::{Place, Sync};
 
 /// Events waiting for the dispatcher; the writer waits when it is full.
@@ -119,11 +119,18 @@ impl Embedded {
     }
 }
 
+#[async_trait]
+impl Close for Embedded {
+    async fn close(&self) {
+        self.database.close().await;
+    }
+}
+
 fn lock(directory: &Path) -> Result<File, String> {
     let shown = directory.display();
-    std::fs::create_dir_all(directory).map_err(|error| format!("cannot create {shown}: {error}"))?;
-    let file =
-        File::create(directory.join("lock")).map_err(|error| format!("cannot write to {shown}: {error}"))?;
+    private::directory(directory).map_err(|error| format!("cannot create {shown}: {error}"))?;
+    let file = private::file(&directory.join(private::LOCK));
+    let file = file.map_err(|error| format!("cannot write to {shown}: {error}"))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(format!(

@@ -1,7 +1,9 @@
 //! The embedded engine's databases: SQLite files, each with one writer thread and some readers beside it.
 //!
-//! Invariant: a change is answered after its commit. Only what lies here opens a file.
+//! Invariant: a change is answered after its commit. Only what lies here opens a file, and only its owner can read it.
+//! A database that was closed is whole in its one file.
 
+pub(crate) mod private;
 pub(crate) mod schema;
 mod store;
 pub(crate) mod writer;
@@ -9,7 +11,11 @@ pub(crate) mod writer;
 use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 
+use async_trait::async_trait;
+use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::sync::mpsc;
 
@@ -46,9 +52,19 @@ pub(crate) trait Fault: From<rusqlite::Error> + Send + 'static {
     fn unreachable(reason: &dyn Display) -> Self;
 }
 
-/// One file, or tables in memory. Its thread ends when the last handle is dropped.
+/// What can be closed in order.
+#[async_trait]
+pub trait Close: Send + std::marker::Sync {
+    /// Finishes what was asked for, refuses what is asked for from now on, and returns when everything is in the one
+    /// file, without its `-wal`. A repeat is harmless.
+    async fn close(&self);
+}
+
+/// One file, or tables in memory. Its thread ends when it is closed, or when the last handle is dropped.
 pub(crate) struct Database<S: Scope> {
     writer: mpsc::Sender<Box<dyn Job<S>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    closing: Arc<AtomicBool>,
     /// None in memory, where the writer's connection is the only one.
     readers: Option<Readers>,
 }
@@ -70,16 +86,20 @@ impl<S: Scope> Database<S> {
             Place::Memory => (store::memory(steps), None),
             Place::Directory(directory) => {
                 let file = directory.join(file);
+                let shown = file.display();
+                private::file(&file).map_err(|error| format!("cannot open {shown}: {error}"))?;
                 (store::file(&file, sync, steps), Some(Readers::new(file)))
             }
         };
         let connection = connection.map_err(|error| format!("cannot open {file} in {place:?}: {error}"))?;
         let (writer, jobs) = mpsc::channel(WRITER_QUEUE);
-        std::thread::Builder::new()
+        let closing = Arc::<AtomicBool>::default();
+        let until = closing.clone();
+        let thread = std::thread::Builder::new()
             .name(file.to_owned())
-            .spawn(move || writer::run(connection, jobs, &scope, &*clock))
+            .spawn(move || writer::run(connection, jobs, &until, &scope, &*clock))
             .map_err(|error| format!("cannot start the writer thread: {error}"))?;
-        Ok(Self { writer, readers })
+        Ok(Self { writer, thread: Mutex::new(Some(thread)), closing, readers })
     }
 
     /// Runs `work` in the writer's transaction and gives its answer after the commit. An error undoes what it did.
@@ -110,6 +130,20 @@ impl<S: Scope> Database<S> {
     /// Whether the writer still runs.
     pub(crate) fn ready<E: Fault>(&self) -> Result<(), E> {
         if self.writer.is_closed() { Err(gone()) } else { Ok(()) }
+    }
+}
+
+#[async_trait]
+impl<S: Scope> Close for Database<S> {
+    async fn close(&self) {
+        let Some(thread) = self.thread.lock().take() else { return };
+        if let Some(readers) = &self.readers {
+            readers.close().await;
+        }
+        self.closing.store(true, Ordering::Release);
+        // Wakes it. Fails only when it has ended already.
+        let _ = self.writer.send(Box::new(writer::Last)).await;
+        let _ = tokio::task::spawn_blocking(|| thread.join()).await;
     }
 }
 

@@ -15,7 +15,7 @@ use super::schema::{self, Steps};
 use super::{Fault, Sync};
 
 /// Reads of the file at the same time.
-const READERS: usize = 4;
+const READERS: u32 = 4;
 /// How long one connection waits for another.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Memory for pages that the writer keeps of its file, KiB.
@@ -67,7 +67,15 @@ pub struct Readers {
 impl Readers {
     /// Of a file that is prepared.
     pub fn new(file: PathBuf) -> Self {
-        Self { file, idle: Arc::default(), permits: Arc::new(Semaphore::new(READERS)) }
+        Self { file, idle: Arc::default(), permits: Arc::new(Semaphore::new(READERS as usize)) }
+    }
+
+    /// Lets reads under way end and closes the connections; no other read begins.
+    pub async fn close(&self) {
+        // Fails only when it was closed before.
+        let _all = self.permits.acquire_many(READERS).await;
+        self.permits.close();
+        self.idle.lock().clear();
     }
 
     /// Runs `work` in a transaction that only reads.

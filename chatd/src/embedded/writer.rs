@@ -3,6 +3,8 @@
 //! Invariant: what a refused or failed job did is undone and what the others did is not; nothing is published or
 //! answered before the commit, and events leave in commit order.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
@@ -96,10 +98,23 @@ where
     }
 }
 
-/// Runs until nobody can send jobs any more.
+/// Does nothing; its commit wakes a writer that is to end.
+pub(crate) struct Last;
+
+impl<S: Scope> Job<S> for Last {
+    fn run(&mut self, _: &mut Step<'_, S>) -> bool {
+        true
+    }
+
+    fn answer(self: Box<Self>, _: Option<&str>) {}
+}
+
+/// Runs until nobody can send jobs any more, or what came before `closing` is done. Then everything is moved into the
+/// one file and that is closed.
 pub(crate) fn run<S: Scope>(
     mut connection: Connection,
     mut jobs: mpsc::Receiver<Box<dyn Job<S>>>,
+    closing: &AtomicBool,
     scope: &S,
     clock: &dyn Clock,
 ) {
@@ -118,6 +133,18 @@ pub(crate) fn run<S: Scope>(
                 batch.drain(..).for_each(|job| job.answer(Some(&reason)));
             }
         }
+        if closing.load(Ordering::Acquire) {
+            jobs.close();
+        }
+    }
+    let moved = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0));
+    match moved {
+        Ok(false) => {}
+        Ok(true) => tracing::warn!("a database is in use by others; it stays with its -wal file"),
+        Err(error) => tracing::warn!(%error, "a database could not be moved into its one file"),
+    }
+    if let Err((_, error)) = connection.close() {
+        tracing::warn!(%error, "a database could not be closed");
     }
 }
 

@@ -6,12 +6,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::embedded::writer::{self, Scope};
-use crate::embedded::{Database, Place, Sync};
+use crate::embedded::{Close, Database, Place, Sync};
 
 /// What a job on this file works with.
 pub(super) type Step<'a> = writer::Step<'a, Wake>;
@@ -48,6 +49,13 @@ impl MoneyFile {
         let wake = Wake(queued.clone());
         let database = Database::open(place, "money.sqlite3", Sync::Full, STEPS, wake, clock.clone())?;
         Ok(Arc::new(Self { database, clock, queued, held: Arc::default() }))
+    }
+}
+
+#[async_trait]
+impl Close for MoneyFile {
+    async fn close(&self) {
+        self.database.close().await;
     }
 }
 

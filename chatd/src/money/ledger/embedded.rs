@@ -18,7 +18,7 @@ use super::book::{self, Book, Posting};
 use super::{Check, Escrow, Funded, Ledger, LedgerError, Paid, Posted, Secret, rows};
 use crate::clock::Clock;
 use crate::embedded::writer::Step;
-use crate::embedded::{Database, Fault, Place, Sync};
+use crate::embedded::{Close, Database, Fault, Place, Sync};
 use crate::money::settlement::Settlement;
 use crate::money::{Cents, Terms};
 
@@ -78,6 +78,13 @@ impl EmbeddedLedger {
     fn open_as(place: &Place, file: &str, clock: Arc<dyn Clock>) -> Result<Arc<Self>, String> {
         let database = Database::open(place, file, Sync::Full, schema::STEPS, (), clock)?;
         Ok(Arc::new(Self { database }))
+    }
+}
+
+#[async_trait]
+impl Close for EmbeddedLedger {
+    async fn close(&self) {
+        self.database.close().await;
     }
 }
 
