@@ -77,7 +77,7 @@ impl Conversation {
 }
 
 /// What a node subscribes to.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Topic {
     /// Messages and notices of an app's world room.
     World(AppId),

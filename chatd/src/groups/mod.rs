@@ -221,6 +221,6 @@ pub trait Groups: Send + Sync {
         limit: usize,
     ) -> Result<Members, GroupError>;
 
-    /// Groups of a user, by id.
+    /// Groups of a user, in byte order.
     async fn of_user(&self, app: AppId, user: &UserId) -> Result<Vec<Joined>, GroupError>;
 }

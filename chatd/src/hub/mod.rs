@@ -110,18 +110,9 @@ impl Hub {
         connection.heard_s.store(self.now_s(), Ordering::Relaxed);
     }
 
-    /// Puts the connection into the room of a topic. `again`: it may be there already.
-    pub(crate) fn enter(
-        &self,
-        connection: &Arc<Connection>,
-        identity: &Identity,
-        topic: &Topic,
-        again: bool,
-    ) {
-        let mut rooms = self.room_shard(identity).lock();
-        if !again || !rooms.holds(topic, connection.id) {
-            rooms.enter(topic, connection);
-        }
+    /// Puts the connection into the room of a topic, unless it is there.
+    pub(crate) fn enter(&self, connection: &Arc<Connection>, identity: &Identity, topic: &Topic) {
+        self.room_shard(identity).lock().enter(topic, connection);
     }
 
     /// Takes the connection out of the rooms of `topics`.
@@ -298,7 +289,7 @@ impl Skipped<'_> {
         match self {
             Skipped::Nobody => false,
             Skipped::One(skipped) => skipped == id,
-            Skipped::Some(connections) => connections.iter().any(|connection| connection.id == *id),
+            Skipped::Some(connections) => rooms::place(connections, *id).is_ok(),
         }
     }
 }

@@ -7,34 +7,45 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use futures_util::future::try_join_all;
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
+use tokio::task::yield_now;
 
 use super::{Connection, Hub, Identity};
 use crate::broker::{Broker, BrokerError, Topic};
 
 /// Sweeps a topic stays subscribed without readers, so that a reconnect finds it.
 const LINGER_SWEEPS: u32 = 5;
+/// Topics looked after at a time: others get their turn, and no lock is held, before the next ones.
+const SLICE: usize = 64;
 
 /// See the file's head.
 pub struct Subscriptions {
     hub: Arc<Hub>,
     broker: Arc<dyn Broker>,
-    topics: Mutex<HashMap<Topic, Known>>,
+    topics: Mutex<Topics>,
 }
 
 /// Done when the broker has confirmed the subscription.
 type Confirmed = Arc<OnceCell<()>>;
 
 #[derive(Default)]
+struct Topics {
+    known: HashMap<Topic, Known>,
+    /// Topics without readers, with the sweeps since the last one went.
+    idle: HashMap<Topic, u32>,
+}
+
+#[derive(Default)]
 struct Known {
     confirmed: Confirmed,
     readers: usize,
-    idle_sweeps: u32,
 }
 
 /// A room a connection was put into.
-struct Entered {
+struct Entered<'a> {
+    topic: &'a Topic,
     confirmed: Confirmed,
     /// Whether it was not there before.
     is_new: bool,
@@ -71,8 +82,9 @@ impl Subscriptions {
         }
     }
 
-    /// Puts a logged-in connection into the rooms of `topics` at once; what it returns is done when every later message
-    /// of them reaches it. Following a topic twice is harmless; a connection that has ended is left alone.
+    /// Puts a logged-in connection into the rooms of `topics`, the first of them at once, the others in slices; what it
+    /// returns is done when every later message of them reaches it. Following a topic twice is harmless; a connection
+    /// that has ended is left alone.
     ///
     /// # Errors
     /// What the broker says when it cannot subscribe. Then the connection is in none of the rooms it was put into.
@@ -81,69 +93,103 @@ impl Subscriptions {
         connection: &Arc<Connection>,
         topics: &'a [Topic],
     ) -> impl Future<Output = Result<(), BrokerError>> + Send + use<'a> {
-        let entered: Vec<_> = topics.iter().filter_map(|topic| self.enter(connection, topic)).collect();
+        let mut slices = topics.chunks(SLICE);
+        let mut entered = self.enter(connection, slices.next().unwrap_or_default());
         let connection = connection.clone();
         async move {
-            let subscribe = topics
-                .iter()
-                .zip(&entered)
-                .map(|(topic, entered)| entered.confirmed.get_or_try_init(|| self.broker.subscribe(topic)));
-            let followed = futures_util::future::try_join_all(subscribe).await;
-            if followed.is_err() {
-                let new = topics.iter().zip(&entered).filter(|(_, entered)| entered.is_new);
-                new.for_each(|(topic, _)| self.unfollow(&connection, topic));
+            let mut new = Vec::new();
+            loop {
+                new.extend(entered.iter().filter(|entered| entered.is_new).map(|entered| entered.topic));
+                let subscribe = |entered: &Entered<'a>| {
+                    let (confirmed, topic) = (entered.confirmed.clone(), entered.topic);
+                    async move { confirmed.get_or_try_init(|| self.broker.subscribe(topic)).await.map(|_| ()) }
+                };
+                if let Err(error) = try_join_all(entered.iter().map(subscribe)).await {
+                    new.into_iter().for_each(|topic| self.unfollow(&connection, topic));
+                    return Err(error);
+                }
+                let Some(slice) = slices.next() else { return Ok(()) };
+                yield_now().await;
+                entered = self.enter(&connection, slice);
             }
-            followed.map(|_| ())
         }
     }
 
-    fn enter(&self, connection: &Arc<Connection>, topic: &Topic) -> Option<Entered> {
-        // Held until the room is entered, so that the connection cannot end in between.
+    fn enter<'a>(&self, connection: &Arc<Connection>, topics: &'a [Topic]) -> Vec<Entered<'a>> {
+        // Held until the rooms are entered, so that the connection cannot end in between.
         let mut session = connection.session.lock();
-        let session = session.as_mut()?;
-        let mut known = self.topics.lock();
-        let known = known.entry(topic.clone()).or_default();
-        let again = session.topics.contains(topic);
-        if !again {
-            session.topics.push(topic.clone());
-            known.readers += 1;
-            known.idle_sweeps = 0;
-        }
-        self.hub.enter(connection, &session.identity, topic, again);
-        Some(Entered { confirmed: known.confirmed.clone(), is_new: !again })
+        let Some(session) = session.as_mut() else { return Vec::new() };
+        let enter = |topic| {
+            let is_new = session.follow(topic);
+            let confirmed = self.topics.lock().read(topic, is_new);
+            self.hub.enter(connection, &session.identity, topic);
+            Entered { topic, confirmed, is_new }
+        };
+        topics.iter().map(enter).collect()
     }
 
     /// Takes the connection out of the room of a topic.
     pub fn unfollow(&self, connection: &Connection, topic: &Topic) {
         let mut session = connection.session.lock();
         let Some(session) = session.as_mut() else { return };
-        let Some(index) = session.topics.iter().position(|followed| followed == topic) else { return };
-        session.topics.swap_remove(index);
-        self.hub.leave(connection, &session.identity, std::slice::from_ref(topic));
-        self.forget(std::slice::from_ref(topic));
-    }
-
-    fn forget(&self, topics: &[Topic]) {
-        let mut known = self.topics.lock();
-        for topic in topics {
-            if let Some(known) = known.get_mut(topic) {
-                known.readers -= 1;
-                known.idle_sweeps = 0;
-            }
+        if !session.unfollow(topic) {
+            return;
         }
+        self.hub.leave(connection, &session.identity, std::slice::from_ref(topic));
+        self.topics.lock().forget(topic);
     }
 
     /// Gives up topics that nobody has needed for a while. Called every second or so.
-    pub fn sweep(&self) {
-        self.topics.lock().retain(|topic, known| {
-            if known.readers > 0 || known.idle_sweeps < LINGER_SWEEPS {
-                known.idle_sweeps += 1;
-                return true;
+    pub async fn sweep(&self) {
+        let idle = std::mem::take(&mut self.topics.lock().idle);
+        let mut idle = idle.into_iter();
+        loop {
+            let slice: Vec<_> = idle.by_ref().take(SLICE).collect();
+            if slice.is_empty() {
+                return;
             }
-            // A subscription that was begun and dropped halfway is ended too.
-            self.broker.unsubscribe(topic);
-            false
-        });
+            self.sweep_some(slice);
+            yield_now().await;
+        }
+    }
+
+    fn sweep_some(&self, idle: Vec<(Topic, u32)>) {
+        let mut topics = self.topics.lock();
+        for (topic, sweeps) in idle {
+            let needed = topics.known.get(&topic).is_none_or(|known| known.readers > 0);
+            if needed || topics.idle.contains_key(&topic) {
+                // Somebody came, and perhaps left again, meanwhile.
+            } else if sweeps < LINGER_SWEEPS {
+                topics.idle.insert(topic, sweeps + 1);
+            } else {
+                topics.known.remove(&topic);
+                // A subscription that was begun and dropped halfway is ended too.
+                self.broker.unsubscribe(&topic);
+            }
+        }
+    }
+}
+
+impl Topics {
+    /// Counts a reader in, if it is a new one.
+    fn read(&mut self, topic: &Topic, is_new: bool) -> Confirmed {
+        let known = self.known.entry(topic.clone()).or_default();
+        if is_new {
+            known.readers += 1;
+            if known.readers == 1 {
+                self.idle.remove(topic);
+            }
+        }
+        known.confirmed.clone()
+    }
+
+    /// Counts a reader out.
+    fn forget(&mut self, topic: &Topic) {
+        let Some(known) = self.known.get_mut(topic) else { return };
+        known.readers -= 1;
+        if known.readers == 0 {
+            self.idle.insert(topic.clone(), 0);
+        }
     }
 }
 
@@ -157,9 +203,12 @@ impl Membership {
 
 impl Drop for Membership {
     fn drop(&mut self) {
-        let topics = self.connection.end();
-        self.subscriptions.hub.leave(&self.connection, &self.identity, &topics);
-        self.subscriptions.forget(&topics);
+        let (all, subscriptions) = (self.connection.end(), &self.subscriptions);
+        for slice in all.chunks(SLICE) {
+            subscriptions.hub.leave(&self.connection, &self.identity, slice);
+            let mut topics = subscriptions.topics.lock();
+            slice.iter().for_each(|topic| topics.forget(topic));
+        }
         let left = std::mem::replace(&mut self.left, Box::new(|_| ()));
         left(&self.identity);
     }
@@ -174,9 +223,10 @@ mod tests {
     use crate::counters::Counters;
     use crate::hub::outbox::Limits;
 
-    /// A broker that never confirms a subscription.
+    /// A broker that confirms a subscription at once or never.
     #[derive(Default)]
     struct Slow {
+        confirms: bool,
         ended: Mutex<Vec<Topic>>,
     }
 
@@ -191,7 +241,7 @@ mod tests {
         }
 
         async fn subscribe(&self, _: &Topic) -> Result<(), BrokerError> {
-            std::future::pending().await
+            if self.confirms { Ok(()) } else { std::future::pending().await }
         }
 
         fn unsubscribe(&self, topic: &Topic) {
@@ -233,8 +283,58 @@ mod tests {
         let following = subscriptions.follow(&connection, &topics);
         assert!(futures_util::FutureExt::now_or_never(following).is_none());
         drop(membership);
-        (0..=LINGER_SWEEPS).for_each(|_| subscriptions.sweep());
+        for _ in 0..=LINGER_SWEEPS {
+            subscriptions.sweep().await;
+        }
         assert_eq!(*broker.ended.lock(), [topic]);
-        assert!(subscriptions.topics.lock().is_empty());
+        assert!(subscriptions.topics.lock().known.is_empty() && subscriptions.topics.lock().idle.is_empty());
+    }
+
+    fn groups(count: usize) -> Vec<Topic> {
+        let group = |number| chat_protocol::GroupId::new(&format!("g{number}")).unwrap();
+        (0..count).map(|number| Topic::Group(1, group(number))).collect()
+    }
+
+    #[tokio::test]
+    async fn many_topics_are_followed_in_slices_so_that_others_get_their_turn() {
+        let hub = Arc::new(Hub::new(1, Limits { frames: 1, bytes: 1 }, Arc::new(Counters::default())));
+        let broker = Arc::new(Slow { confirms: true, ..Slow::default() });
+        let subscriptions = Arc::new(Subscriptions::new(hub.clone(), broker));
+        let identity = Identity { app: 1, user: chat_protocol::UserId::new("a").unwrap() };
+        let connection = hub.open();
+        let membership = subscriptions.join(&connection, &identity, Box::new(|_| ()));
+        let topics = groups(20 * SLICE);
+        let mut following = std::pin::pin!(subscriptions.follow(&connection, &topics));
+        let mut before = connection.topics().len();
+        while futures_util::poll!(&mut following).is_pending() {
+            let now = connection.topics().len();
+            assert!(now - before <= SLICE, "{} at once", now - before);
+            // With a new budget of the runtime.
+            yield_now().await;
+            before = now;
+        }
+        assert!(topics.iter().all(|topic| hub.holds(&connection, &identity, topic)));
+        drop(membership);
+        assert!(!topics.iter().any(|topic| hub.holds(&connection, &identity, topic)));
+        assert_eq!(subscriptions.topics.lock().idle.len(), topics.len());
+    }
+
+    #[tokio::test]
+    async fn a_topic_that_is_read_again_stays_subscribed() {
+        let hub = Arc::new(Hub::new(1, Limits { frames: 1, bytes: 1 }, Arc::new(Counters::default())));
+        let broker = Arc::new(Slow { confirms: true, ..Slow::default() });
+        let subscriptions = Arc::new(Subscriptions::new(hub.clone(), broker.clone()));
+        let identity = Identity { app: 1, user: chat_protocol::UserId::new("a").unwrap() };
+        let topics = groups(2);
+        let connection = hub.open();
+        let _membership = subscriptions.join(&connection, &identity, Box::new(|_| ()));
+        subscriptions.follow(&connection, &topics).await.unwrap();
+        topics.iter().for_each(|topic| subscriptions.unfollow(&connection, topic));
+        subscriptions.sweep().await;
+        subscriptions.follow(&connection, &topics[..1]).await.unwrap();
+        for _ in 0..=LINGER_SWEEPS {
+            subscriptions.sweep().await;
+        }
+        assert_eq!(*broker.ended.lock(), topics[1..]);
     }
 }

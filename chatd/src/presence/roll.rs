@@ -251,7 +251,7 @@ mod tests {
         let inbox = [Topic::Inbox(1, user.clone())];
 
         // He comes, which is not answered, and so he is refused and leaves.
-        hub.enter(&connection, &identity, &inbox[0], false);
+        hub.enter(&connection, &identity, &inbox[0]);
         store.mute.store(true, Relaxed);
         assert!(roll.settle(&identity).await.is_err());
         assert!(store.is_online(1, &user).await.unwrap());
@@ -260,12 +260,12 @@ mod tests {
         assert!(!store.is_online(1, &user).await.unwrap());
 
         // He comes, leaves, which is not answered, and is back before the next try.
-        hub.enter(&connection, &identity, &inbox[0], false);
+        hub.enter(&connection, &identity, &inbox[0]);
         roll.settle(&identity).await.unwrap();
         hub.leave(&connection, &identity, &inbox);
         store.mute.store(true, Relaxed);
         assert!(roll.settle(&identity).await.is_err());
-        hub.enter(&connection, &identity, &inbox[0], false);
+        hub.enter(&connection, &identity, &inbox[0]);
         roll.settle(&identity).await.unwrap();
         assert!(store.is_online(1, &user).await.unwrap());
         running.abort();

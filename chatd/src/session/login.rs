@@ -92,7 +92,7 @@ async fn follow_groups(
     let still = shared.groups.of_user(identity.app, &identity.user).await?;
     topics.retain(|topic| {
         let Topic::Group(app, group) = topic else { return true };
-        let member = still.iter().any(|joined| joined.group == *group);
+        let member = still.binary_search_by(|joined| joined.group.cmp(group)).is_ok();
         if !member {
             shared.subscriptions.unfollow(connection, topic);
             connection.outbox.discard(&Conversation::Group(*app, group.clone()), |_, _| true);
@@ -152,7 +152,7 @@ async fn recover_one(
 ) -> Result<Option<Missed>, Refusal> {
     let Position { target, epoch, offset } = position;
     if let Target::Group(group) = target
-        && !groups.contains(&Topic::Group(identity.app, group.clone()))
+        && groups.binary_search(&Topic::Group(identity.app, group.clone())).is_err()
     {
         return Ok(None);
     }
