@@ -71,7 +71,23 @@ impl FromStr for Threshold {
         })?;
         let measure: Measure = compact[..at].parse()?;
         let bound = bound(measure.unit(), &compact[at + comparison.len()..])?;
+        if always_holds(measure.unit(), comparison, bound) {
+            return Err(format!("{text:?} always holds and judges nothing; a share is at most 100% (or 1)"));
+        }
         Ok(Self { text: text.to_owned(), measure, comparison, bound })
+    }
+}
+
+/// Whether no value can fail the condition: none is negative, and no share is above the whole.
+fn always_holds(unit: Unit, comparison: &str, bound: f64) -> bool {
+    let most = if unit == Unit::Share { 1.0 } else { f64::INFINITY };
+    match comparison {
+        ">=" => bound <= 0.0,
+        ">" => bound < 0.0,
+        "<=" => bound >= most,
+        "<" => bound > most,
+        "!=" => bound < 0.0 || bound > most,
+        _ => false,
     }
 }
 
@@ -187,6 +203,11 @@ mod tests {
             ("lost<inf", "no number"),
             ("<5", "unknown metric"),
             ("lost", "compares nothing"),
+            ("achieved<=99", "always holds"),
+            ("achieved<=100%", "always holds"),
+            ("lost>=0", "always holds"),
+            ("e2e_time:p(99)>=0us", "always holds"),
+            ("duplicated!=-1", "always holds"),
         ] {
             let error = text.parse::<Threshold>().unwrap_err();
             assert!(error.contains(says), "{text}: {error}");

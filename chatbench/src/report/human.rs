@@ -1,8 +1,11 @@
 //! The result as text for a person.
 //!
-//! Invariant: every number has its unit, columns are aligned, and the verdict with its reasons comes last.
+//! Invariant: the verdict with its reasons comes first and the response times after it; every number has its unit, columns
+//! are aligned, and no line is wider than [`WIDTH`] unless a single word is.
 
 use std::fmt::Write;
+
+use unicode_width::UnicodeWidthStr;
 
 use crate::ledger::Line;
 use crate::ledger::paths::Path;
@@ -14,12 +17,21 @@ use crate::report::times::TimeSummary;
 use crate::scenario::redpacket::outcome::RedPackets;
 use crate::units::{bytes_text, count_text, micros_text};
 
+/// Columns of a terminal that everybody has.
+const WIDTH: usize = 80;
+/// Columns before the text of a line.
+const NAMES: usize = 13;
+
+/// Times as they are shown, what matters most first.
+const ORDER: [&str; 6] =
+    ["e2e_time", "ack_time", "page_time", "grab_won_time", "settlement_time", "service_time"];
+
 /// Picks one count of a line of the ledger.
 type Count = fn(&Line) -> u64;
 
 /// The whole text.
 pub fn text(report: &Report) -> String {
-    let mut out = String::new();
+    let mut out = verdict(report);
     head(&mut out, report);
     times(&mut out, &report.times());
     if let Some(books) = &report.ledger {
@@ -64,7 +76,6 @@ pub fn text(report: &Report) -> String {
     for judged in &report.thresholds {
         line(&mut out, "threshold", &format!("{} {}", if judged.ok { "ok  " } else { "FAIL" }, judged.words));
     }
-    out.push_str(&verdict(report));
     out
 }
 
@@ -80,9 +91,19 @@ pub fn verdict(report: &Report) -> String {
     out
 }
 
-/// One line; writing to a string cannot fail.
+/// One line, or as many as its words need; writing to a string cannot fail.
 fn line(out: &mut String, name: &str, text: &str) {
-    let _ = writeln!(out, "{name:<12} {text}");
+    let (mut row, mut at) = (format!("{name:<12}"), NAMES - 1);
+    for word in text.split(' ') {
+        let width = word.width();
+        if at + 1 + width > WIDTH && at >= NAMES {
+            let _ = writeln!(out, "{row}");
+            (row, at) = (" ".repeat(NAMES - 1), NAMES - 1);
+        }
+        let _ = write!(row, " {word}");
+        at += 1 + width;
+    }
+    let _ = writeln!(out, "{row}");
 }
 
 fn head(out: &mut String, report: &Report) {
@@ -123,21 +144,24 @@ fn head(out: &mut String, report: &Report) {
 }
 
 fn times(out: &mut String, times: &[(&'static str, TimeSummary)]) {
-    let columns = |out: &mut String, name: &str, columns: [&str; 6]| {
-        let [count, rest @ ..] = columns;
-        let _ = write!(out, "{name:<18} {count:>11}");
-        rest.iter().for_each(|column| {
-            let _ = write!(out, " {column:>10}");
-        });
-        out.push('\n');
-    };
-    columns(out, "time", ["count", "p50", "p90", "p99", "p99.9", "max"]);
-    for (name, summary) in times.iter().filter(|(_, summary)| summary.count > 0) {
-        let text = |us: Option<u64>| us.map(micros_text).unwrap_or_default();
-        let count = count_text(summary.count);
+    let text = |us: Option<u64>| us.map(micros_text).unwrap_or_default();
+    let mut shown: Vec<_> = times.iter().filter(|(_, summary)| summary.count > 0).collect();
+    shown.sort_by_key(|(name, _)| ORDER.iter().position(|first| first == name).unwrap_or(ORDER.len()));
+    let head = ["time", "count", "p50", "p90", "p99", "p99.9", "max"].map(str::to_owned);
+    let rows = shown.into_iter().map(|(name, summary)| {
         let [p50, p90, p99, p999, max] =
             [summary.p50_us, summary.p90_us, summary.p99_us, summary.p999_us, summary.max_us].map(text);
-        columns(out, name, [&count, &p50, &p90, &p99, &p999, &max]);
+        [(*name).to_owned(), count_text(summary.count), p50, p90, p99, p999, max]
+    });
+    let rows: Vec<[String; 7]> = std::iter::once(head).chain(rows).collect();
+    let widest = |column: usize| rows.iter().map(|row| row[column].width()).max().unwrap_or(0);
+    let widths: [usize; 7] = std::array::from_fn(widest);
+    for row in &rows {
+        let _ = write!(out, "{:<width$}", row[0], width = widths[0]);
+        for (cell, width) in row.iter().zip(widths).skip(1) {
+            let _ = write!(out, " {cell:>width$}");
+        }
+        out.push('\n');
     }
 }
 
@@ -159,8 +183,12 @@ fn ledger(out: &mut String, books: &Books) {
         ("reordered", |line| line.reordered),
         ("late", |line| line.late),
     ];
+    // What all the others are measured by is shown also when it is nothing.
+    let always = ["sent", "accepted", "expected", "delivered", "lost"];
     for (name, of) in rows {
-        out.push_str(&row(name, of));
+        if always.contains(&name) || of(&books.warmup) + of(&books.measured) > 0 {
+            out.push_str(&row(name, of));
+        }
     }
     let rest = [
         ("unexpected deliveries", books.unexpected),

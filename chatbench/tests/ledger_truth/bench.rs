@@ -12,7 +12,7 @@ use crate::schema;
 pub struct Ran {
     /// Exit code.
     pub code: u8,
-    /// Standard output.
+    /// Standard output, unfolded.
     pub out: String,
     /// Standard error.
     pub err: String,
@@ -49,7 +49,14 @@ pub async fn bench_until(
         assert_eq!(json["exit_code"], code);
     }
     let (out, err) = (String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap());
-    Ran { code, out, err, json }
+    Ran { code, out: unfolded(&out), err, json }
+}
+
+/// A text for a terminal, which has 80 columns, with each statement in one line.
+pub fn unfolded(text: &str) -> String {
+    let too_wide = text.lines().find(|line| line.chars().count() > 80 && line.trim().contains(' '));
+    assert_eq!(too_wide, None, "a terminal has 80 columns");
+    text.replace(&format!("\n{}", " ".repeat(13)), " ")
 }
 
 impl Ran {

@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::bench::Ran;
+use crate::bench::{Ran, unfolded};
 use crate::double::{Double, Fault};
 use crate::schema;
 use crate::{MEASURED, NO_PATIENCE};
@@ -37,7 +37,7 @@ pub async fn run(line: &str, faults: &[Fault], meanwhile: impl FnOnce(i32) + Sen
         schema::check(&json);
         assert_eq!(json["exit_code"], code);
     }
-    Ran { code, out: text(output.stdout), err: text(output.stderr), json }
+    Ran { code, out: unfolded(&text(output.stdout)), err: text(output.stderr), json }
 }
 
 /// The workers of a process, as soon as there are three.
