@@ -10,7 +10,7 @@ use chat_protocol::{Code, MsgId, PacketId, Refusal, Target, UserId};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::broker::{Broker, Conversation, Outgoing, Receipt, Skip};
+use crate::broker::{Broker, Conversation, Fingerprint, Outgoing, Receipt, Skip};
 use crate::counters::Counters;
 use crate::hub::Identity;
 
@@ -92,14 +92,14 @@ impl Chat {
         msg_id: Option<&MsgId>,
         skip: Skip,
     ) -> Result<Sent, Refusal> {
-        let repeatable = msg_id.is_some();
+        let fingerprint = msg_id.map(|_| fingerprint(target, content)).transpose()?;
         let msg_id = msg_id.cloned().unwrap_or_else(new_msg_id);
         let members = members(&Record::new(target, content, &sender.user, &msg_id))?;
         let message = Outgoing {
             conversation: Conversation::of(sender.app, &sender.user, target),
             sender: sender.user.clone(),
             msg_id: msg_id.clone(),
-            repeatable,
+            fingerprint,
             members,
             skip,
         };
@@ -118,10 +118,39 @@ fn new_msg_id() -> MsgId {
 
 /// JSON members without the braces around them.
 fn members(record: &Record<'_>) -> Result<Bytes, Refusal> {
-    let mut json = serde_json::to_vec(record).map_err(|error| {
-        tracing::error!(%error, "a message could not be encoded");
-        Refusal::from(Code::ServerError)
-    })?;
+    let mut json = json(record)?;
     json.pop();
     Ok(Bytes::from(json).slice(1..))
+}
+
+/// Of what was asked for and not of the record: how chatd words a record may differ between nodes and versions.
+fn fingerprint(target: &Target, content: &Content) -> Result<Fingerprint, Refusal> {
+    Ok(Fingerprint::of(&json(&(target, content))?))
+}
+
+fn json(value: &impl Serialize) -> Result<Vec<u8>, Refusal> {
+    serde_json::to_vec(value).map_err(|error| {
+        tracing::error!(%error, "a message could not be encoded");
+        Code::ServerError.into()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// Otherwise what is sent again after an upgrade is refused.
+    #[test]
+    fn the_same_request_has_the_same_fingerprint_in_every_version() {
+        let of = |target: &str, content: Value| {
+            let content: Content = serde_json::from_value(content).unwrap();
+            fingerprint(&target.parse().unwrap(), &content).unwrap().to_string()
+        };
+        assert_eq!(of("", json!({"msg": "hello"})), "38087d8dc5ed5b0baf203e3d6113e7d0");
+        let picture = of("user:b", json!({"type": "img", "url": "u", "size": {"width": 4, "height": 5}}));
+        assert_eq!(picture, "91ec544c4d54581ba85a03c711dc89a5");
+        let turned = of("user:b", json!({"type": "img", "url": "u", "size": {"height": 5, "width": 4}}));
+        assert_eq!(picture, turned);
+    }
 }

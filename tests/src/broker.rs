@@ -12,7 +12,7 @@ use chat_protocol::{AppId, GroupId, MsgId, Target, UserId};
 use chatd::broker::embedded::{Embedded, Place, Sync};
 use chatd::broker::redis::RedisBroker;
 use chatd::broker::{
-    Broker, BrokerError, Conversation, Event, Notice, Outgoing, Retention, Sink, Skip, Topic,
+    Broker, BrokerError, Conversation, Event, Fingerprint, Notice, Outgoing, Retention, Sink, Skip, Topic,
 };
 use chatd::clock::Clock;
 use chatd::counters::Counters;
@@ -67,7 +67,7 @@ pub fn message(sender: &str, target: &Target, msg_id: &str) -> Outgoing {
         conversation: Conversation::of(APP, &user(sender), target),
         sender: user(sender),
         msg_id: MsgId::new(msg_id).expect("a valid id"),
-        repeatable: true,
+        fingerprint: Some(Fingerprint::of(format!("{target}\n{msg_id}").as_bytes())),
         members: Bytes::from(format!(r#""msg":"{msg_id}","msgId":"{msg_id}""#)),
         skip: Skip::Nobody,
     }

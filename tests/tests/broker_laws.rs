@@ -7,7 +7,8 @@ use chat_protocol::Target;
 use chat_tests::broker::{APP, Peer, World, notice, to_user, to_world, user};
 use chat_tests::wait::{SOON, until};
 use chatd::broker::{
-    ConnectionId, Conversation, Event, Notice, Outgoing, REPEAT_WINDOW_MS, Range, Receipt, Skip, Topic,
+    BrokerError, ConnectionId, Conversation, Event, Fingerprint, Notice, Outgoing, REPEAT_WINDOW_MS, Range,
+    Receipt, Skip, Topic,
 };
 
 const WORLD: Topic = Topic::World(APP);
@@ -68,17 +69,23 @@ async fn a_repeat_at_the_same_moment_lands_once(world: World) {
     assert_eq!(peers[0].seen.offsets(&WORLD), (1..=21).collect::<Vec<_>>());
 }
 
-async fn a_repeat_to_another_conversation_gets_the_first_receipt(world: World) {
+async fn an_id_that_was_used_for_another_message_is_refused(world: World) {
     let peer = world.peer().await;
     append(&peer, to_user("a", "b", "before")).await;
     let first = append(&peer, to_world("a", "m")).await;
-    let repeat = append(&peer, to_user("a", "b", "m")).await;
-    assert_eq!(repeat, Receipt { duplicate: true, ..first });
+    let reworded = Outgoing { fingerprint: Some(Fingerprint::of(b"other words")), ..to_world("a", "m") };
+    for other in [to_user("a", "b", "m"), to_user("a", "c", "m"), reworded] {
+        let refused = peer.broker.append(other).await;
+        assert!(matches!(refused, Err(BrokerError::Used)), "{refused:?}");
+    }
+    assert_eq!(append(&peer, to_world("a", "m")).await, Receipt { duplicate: true, ..first });
     let other_sender = append(&peer, to_world("b", "m")).await;
     assert!(!other_sender.duplicate, "ids belong to their sender");
-    let head =
-        peer.broker.read(&to_user("a", "b", "m").conversation, Range::After(0), 10).await.expect("read").head;
-    assert_eq!(head, 1);
+    for (message, head) in [(to_user("a", "b", "m"), 1), (to_user("a", "c", "m"), 0), (to_world("a", "m"), 2)]
+    {
+        let page = peer.broker.read(&message.conversation, Range::After(0), 10).await.expect("read");
+        assert_eq!(page.head, head, "nothing is stored of {message:?}");
+    }
 }
 
 async fn an_id_is_forgotten_after_the_window_and_not_before(world: World) {
@@ -90,7 +97,7 @@ async fn an_id_is_forgotten_after_the_window_and_not_before(world: World) {
     assert!(append(&peer, to_world("a", "m")).await.duplicate);
     world.clock.set(start + REPEAT_WINDOW_MS + 1);
     assert!(!append(&peer, to_world("a", "m")).await.duplicate);
-    let own = Outgoing { repeatable: false, ..to_world("a", "own") };
+    let own = Outgoing { fingerprint: None, ..to_world("a", "own") };
     assert!(!append(&peer, own.clone()).await.duplicate);
     assert!(!append(&peer, own).await.duplicate, "no repeat is expected of an id chatd made up");
 }
@@ -316,7 +323,7 @@ laws! {
     offsets_have_no_gap_under_concurrent_appends(super::MANY),
     every_subscriber_sees_the_order_of_offsets(super::MANY),
     a_repeat_at_the_same_moment_lands_once(super::MANY),
-    a_repeat_to_another_conversation_gets_the_first_receipt(super::MANY),
+    an_id_that_was_used_for_another_message_is_refused(super::MANY),
     an_id_is_forgotten_after_the_window_and_not_before(super::MANY),
     a_repeat_is_known_to_a_clock_that_lags(super::MANY),
     a_pair_message_reaches_both_inboxes(super::MANY),

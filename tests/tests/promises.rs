@@ -13,7 +13,7 @@ use chat_tests::raw_socket::RawSocket;
 use chat_tests::redis_server::RedisServer;
 use chat_tests::site::Site;
 use chat_tests::stream::{Answered, all_are_in_the_log, insist, read_in_order, say, send_until_closed};
-use chat_tests::talk::next_text;
+use chat_tests::talk::{next_text, refused};
 use chat_tests::wait::{SOON, until};
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -151,10 +151,41 @@ async fn the_same_id_of_another_sender_is_another_message(site: Site) {
     assert_eq!(read_in_order(&mut reader, 2).await, ["same", "same"]);
 }
 
+async fn an_id_used_for_another_message_is_refused_and_nothing_is_stored(site: Site) {
+    let mut sender = site.first().login(APP, "system").await;
+    let http = site.last().http();
+    sender.request("group/create", &json!({"groupId": "g", "name": "g"})).await.expect("created");
+    let to =
+        |user: &str, message: &str| json!({"appId": APP, "userId": user, "message": message, "msgId": "m"});
+    http.call_raw("/user/sendMessage", &to("one", "at six")).await.expect("sent");
+    for (path, message) in [
+        ("/user/sendMessage", to("two", "at six")),
+        ("/user/sendMessage", to("one", "at seven")),
+        ("/user/sendMessageAll", to("system", "at six")),
+        (
+            "/group/sendMessage",
+            json!({"appId": APP, "userId": "system", "groupId": "g", "message": "x", "msgId": "m"}),
+        ),
+    ] {
+        assert_eq!(refused(http.call_raw(path, &message).await), 1009, "{path} {message}");
+    }
+    let picture = json!({"target": "user:one", "type": "img", "url": "at six", "msgId": "m"});
+    assert_eq!(refused(sender.request("msg", &picture).await), 1009);
+    let again = http.call_raw("/user/sendMessage", &to("one", "at six")).await.expect("answered");
+    assert_eq!((&again["duplicate"], &again["offset"]), (&json!(true), &json!(1)));
+    let heads = [("user:one", 1), ("user:two", 0), ("", 0), ("group:g", 1)];
+    for (target, head) in heads {
+        let query = json!({"appId": APP, "userId": "system", "target": target});
+        let page = http.call_raw("/message/history", &query).await.expect("a page");
+        assert_eq!(page["messages"].as_array().map(Vec::len), Some(head), "{target}");
+    }
+}
+
 on_every_engine! {
     all_members_see_one_order_the_order_of_offset,
     a_message_is_shown_once,
     the_same_id_of_another_sender_is_another_message,
+    an_id_used_for_another_message_is_refused_and_nothing_is_stored,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,8 +3,9 @@
 //! The law, which every adapter obeys (`tests/tests/broker_laws.rs` runs it against each):
 //! - [`Broker::append`] gives a message the next offset of its conversation (1, 2, 3 … without gaps), stores it
 //!   and publishes it in one atomic step. When it returns, the message is in the log.
-//! - The same message id from the same sender in the same app within 24 hours is not appended again: the first
-//!   receipt comes back, marked as a duplicate, whatever conversation the repeat names.
+//! - The same message id from the same sender in the same app within 24 hours is not appended again. When the
+//!   fingerprints agree, the first receipt comes back, marked as a duplicate; when they do not, the id was used for
+//!   another message and this one is refused.
 //! - After [`Broker::subscribe`] returned, every later message of the topic reaches the [`Sink`] exactly once and
 //!   in the order of offsets, or the sink is told that some were lost. A cut link or a restarted store is no
 //!   excuse: what was missed is read from the log before anything newer is delivered.
@@ -19,6 +20,7 @@
 
 pub mod embedded;
 mod entry;
+mod fingerprint;
 pub mod redis;
 
 use std::sync::Arc;
@@ -28,6 +30,7 @@ use bytes::Bytes;
 use chat_protocol::{AppId, Code, GroupId, MsgId, Refusal, Target, UserId};
 
 pub use self::entry::{ConnectionId, Effect, Entry, Skip};
+pub use self::fingerprint::Fingerprint;
 
 /// An ordered log of messages.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -96,8 +99,8 @@ pub struct Outgoing {
     pub sender: UserId,
     /// The sender's id for it.
     pub msg_id: MsgId,
-    /// Whether a repeat of `msg_id` may come: false for an id chatd made up itself.
-    pub repeatable: bool,
+    /// What a repeat of `msg_id` must agree with; `None` for an id chatd made up itself, which nobody can repeat.
+    pub fingerprint: Option<Fingerprint>,
     /// JSON members of the push without the braces, from `"target"` to `"msgId"`, in one line.
     pub members: Bytes,
     /// Who gets no live copy.
@@ -190,6 +193,9 @@ pub enum BrokerError {
     /// The recipient blocks the sender.
     #[error("this user does not take messages from you")]
     Blocked,
+    /// The id names another message of this sender.
+    #[error("the msgId was used for another message")]
+    Used,
     /// No such message to recall: never logged, or no longer kept.
     #[error("no such message")]
     NoSuchMessage,
@@ -210,7 +216,9 @@ impl BrokerError {
             BrokerError::Corrupt(_) => Code::ServerError,
             BrokerError::NoSuchGroup | BrokerError::NoSuchMessage => Code::NotFound,
             BrokerError::NotSender => Code::NotAuthorised,
-            BrokerError::NotMember | BrokerError::Blocked | BrokerError::TooLate => Code::RefusedByRule,
+            BrokerError::NotMember | BrokerError::Blocked | BrokerError::Used | BrokerError::TooLate => {
+                Code::RefusedByRule
+            }
         }
     }
 }

@@ -136,7 +136,7 @@ impl Scene<'_, '_> {
             conversation: self.conversation(),
             sender: from.clone(),
             msg_id,
-            repeatable: false,
+            fingerprint: None,
             members: Bytes::from(members).slice(1..),
             skip: Skip::Nobody,
         };

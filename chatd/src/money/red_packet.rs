@@ -107,7 +107,9 @@ impl RedPackets {
                 Funded::Before(_) => self.ledger.escrow(terms.app, &terms.packet).await?,
             },
         };
-        let asked = |terms: &Terms| (terms.target.clone(), terms.total, terms.count, terms.mode);
+        let asked = |terms: &Terms| {
+            (terms.target.clone(), terms.total, terms.count, terms.mode, terms.greeting.clone())
+        };
         let is_of_another = first.terms.incarnation.is_some()
             && terms.incarnation.is_some()
             && first.terms.incarnation != terms.incarnation;

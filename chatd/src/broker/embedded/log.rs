@@ -33,9 +33,7 @@ pub(crate) struct Head {
 
 /// Appends a message if its sender may send it, or finds that it was appended before.
 pub(crate) fn append(step: &mut Step<'_>, message: Outgoing) -> Result<Receipt, BrokerError> {
-    if message.repeatable
-        && let Some(first) = sent::find(step.connection, &message, step.now_ms)?
-    {
+    if let Some(first) = sent::find(step.connection, &message, step.now_ms)? {
         return Ok(first);
     }
     admit(step.connection, &message)?;
@@ -93,9 +91,7 @@ pub(crate) fn put(step: &mut Step<'_>, message: Outgoing, effect: Effect) -> rus
     conversations::embedded::sent(step.connection, head.id, &message.sender, offset)?;
     trim(step, head.id, offset)?;
     let receipt = Receipt { offset, epoch: head.epoch.clone(), time, duplicate: false };
-    if message.repeatable {
-        sent::remember(step.connection, &message, &receipt, step.now_ms)?;
-    }
+    sent::remember(step.connection, &message, &receipt, step.now_ms)?;
     let topics = message.conversation.topics();
     let Outgoing { conversation, msg_id, members, skip, .. } = message;
     let entry = Entry { offset, epoch: head.epoch, time, msg_id, members, skip, effect };

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `conversation` | a log: its epoch, the life of the store in which that began, the epoch the history began with where that is another one, and number and time of the newest entry |
 //! | `entry` | a message in a log, who gets no copy, and who joined the group or is gone by it |
-//! | `sent` | a message id that may be repeated |
+//! | `sent` | a message id that may be repeated, and the fingerprint of its message |
 //! | `pair` | a user has a one-to-one conversation in which something was said |
 //! | `read_state` | how far a user has read a log |
 //! | `chat_group` | a group, by the log it owns, and which of those that had its id |
@@ -56,6 +56,7 @@ pub const STEPS: &Steps = &[
     // An epoch may change with a history; the group it belongs to stays the same.
     "ALTER TABLE chat_group ADD COLUMN incarnation TEXT NOT NULL DEFAULT '';
     UPDATE chat_group SET incarnation = (SELECT epoch FROM conversation AS c WHERE c.id = chat_group.conversation);",
+    "ALTER TABLE sent ADD COLUMN fingerprint TEXT;",
 ];
 
 #[cfg(test)]

@@ -4,39 +4,56 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::broker::{Outgoing, REPEAT_WINDOW_MS, Receipt};
+use crate::broker::{BrokerError, Outgoing, REPEAT_WINDOW_MS, Receipt};
 
 /// Expired ids forgotten with each new one: more than one, so that there are never many.
 const FORGET_STEP: u32 = 2;
 
-/// The first receipt of a message that was sent before.
-pub fn find(tables: &Connection, message: &Outgoing, now_ms: u64) -> rusqlite::Result<Option<Receipt>> {
+/// The first receipt of a message that was sent before; [`BrokerError::Used`] when its id is that of another one.
+pub fn find(tables: &Connection, message: &Outgoing, now_ms: u64) -> Result<Option<Receipt>, BrokerError> {
+    let Some(fingerprint) = message.fingerprint else { return Ok(None) };
     let (app, since) = (message.conversation.app(), now_ms.saturating_sub(REPEAT_WINDOW_MS));
-    tables
+    let found = tables
         .prepare_cached(
-            "SELECT offset, epoch, time FROM sent WHERE app = ?1 AND sender = ?2 AND msg_id = ?3 AND time > ?4",
+            "SELECT offset, epoch, time, fingerprint FROM sent
+             WHERE app = ?1 AND sender = ?2 AND msg_id = ?3 AND time > ?4",
         )?
         .query_row(params![app, message.sender.as_str(), message.msg_id.as_str(), since], |row| {
             let epoch = row.get_ref(1)?.as_str()?.into();
-            Ok(Receipt { offset: row.get(0)?, epoch, time: row.get(2)?, duplicate: true })
-        })
-        .optional()
+            let first = Receipt { offset: row.get(0)?, epoch, time: row.get(2)?, duplicate: true };
+            Ok((first, row.get::<_, Option<String>>(3)?))
+        });
+    match found.optional()? {
+        Some((_, Some(known))) if known != fingerprint.to_string() => Err(BrokerError::Used),
+        // Ids that an earlier version of chatd kept have no fingerprint.
+        found => Ok(found.map(|(first, _)| first)),
+    }
 }
 
-/// Keeps the receipt for repeats.
+/// Keeps the receipt for repeats, where one can come.
 pub fn remember(
     tables: &Connection,
     message: &Outgoing,
     receipt: &Receipt,
     now_ms: u64,
 ) -> rusqlite::Result<()> {
+    let Some(fingerprint) = message.fingerprint else { return Ok(()) };
     let (app, sender) = (message.conversation.app(), message.sender.as_str());
     let Receipt { offset, epoch, time, .. } = receipt;
     tables
         .prepare_cached(
-            "INSERT OR REPLACE INTO sent(app, sender, msg_id, offset, epoch, time) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT OR REPLACE INTO sent(app, sender, msg_id, offset, epoch, time, fingerprint)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?
-        .execute(params![app, sender, message.msg_id.as_str(), offset, &**epoch, time])?;
+        .execute(params![
+            app,
+            sender,
+            message.msg_id.as_str(),
+            offset,
+            &**epoch,
+            time,
+            fingerprint.to_string()
+        ])?;
     let expired = now_ms.saturating_sub(REPEAT_WINDOW_MS);
     tables
         .prepare_cached(
@@ -54,7 +71,7 @@ mod tests {
 
     use super::*;
     use crate::broker::embedded::schema;
-    use crate::broker::{Conversation, Skip};
+    use crate::broker::{Conversation, Fingerprint, Skip};
     use crate::embedded::schema::prepare;
 
     #[test]
@@ -69,7 +86,7 @@ mod tests {
                     conversation: Conversation::Pair(1, a.clone(), b),
                     sender: a,
                     msg_id: MsgId::new(&format!("{day}-{number}")).unwrap(),
-                    repeatable: true,
+                    fingerprint: Some(Fingerprint::of(b"")),
                     members: Bytes::new(),
                     skip: Skip::Nobody,
                 };
@@ -80,5 +97,22 @@ mod tests {
         let count = |row: &rusqlite::Row<'_>| row.get::<_, u64>(0);
         let kept = tables.query_row("SELECT count(*) FROM sent", [], count).unwrap();
         assert_eq!(kept, 100, "of the last day only");
+    }
+
+    #[test]
+    fn an_id_kept_by_an_earlier_version_is_still_known() {
+        let mut tables = Connection::open_in_memory().unwrap();
+        prepare(&mut tables, schema::STEPS).unwrap();
+        tables.execute("INSERT INTO sent VALUES (1, 'a', 'm', 7, 'e', 5, NULL)", []).unwrap();
+        let message = Outgoing {
+            conversation: Conversation::World(1),
+            sender: UserId::new("a").unwrap(),
+            msg_id: MsgId::new("m").unwrap(),
+            fingerprint: Some(Fingerprint::of(b"anything")),
+            members: Bytes::new(),
+            skip: Skip::Nobody,
+        };
+        let first = Receipt { offset: 7, epoch: "e".into(), time: 5, duplicate: true };
+        assert_eq!(find(&tables, &message, 6).unwrap(), Some(first));
     }
 }

@@ -1,5 +1,5 @@
--- Puts one message into its log, into the inboxes of a pair, and onto the bus, or finds that it was there before, or
--- that its sender may not send it. Begins with log.lua.
+-- Puts one message into its log, into the inboxes of a pair, and onto the bus, or finds that it was there before, that
+-- its id belongs to another message, or that its sender may not send it. Begins with log.lua.
 --
 -- KEYS  1 log   2 head of the log   3 stubs of the log   4, 5, 6 ids sent in this, the previous and the next period
 --       (the clock of another node may be ahead)   7 what the sender has read
@@ -8,7 +8,7 @@
 -- ARGV  1 msgId, or '' when no repeat can come   2 now ms   3 repeat window ms   4 epoch for a new history
 --       5 messages kept per log   6 messages kept per inbox   7 how long they are kept ms, or 0
 --       8 idle life of an inbox ms   9 body   10 sender   11 conversation as the sender names it
---       12 'world', 'group' or 'pair'
+--       12 'world', 'group' or 'pair'   13 fingerprint of the message
 --       then for world and group: channel; for each inbox: channel, other user
 -- Answer: offset, epoch, time, 1 for a repeat or 0; when refused: 0, why, 0, 0
 
@@ -20,8 +20,12 @@ if ARGV[1] ~= '' then
   for i = 4, 6 do
     local kept = redis.call('HGET', KEYS[i], ARGV[1])
     if kept then
-      local offset, epoch, time = string.match(kept, '^(%d+)\n([^\n]+)\n(%d+)$')
+      local offset, epoch, time, fingerprint = string.match(kept, '^(%d+)\n([^\n]+)\n(%d+)\n?(%x*)$')
       if now - tonumber(time) < window then
+        -- What an earlier version of chatd kept has no fingerprint.
+        if fingerprint ~= '' and fingerprint ~= ARGV[13] then
+          return { 0, 'used', 0, 0 }
+        end
         return { tonumber(offset), epoch, tonumber(time), 1 }
       end
     end
@@ -43,7 +47,7 @@ local offset, epoch, time, born, payload = append(KEYS[1], KEYS[2], KEYS[3], ARG
 read_own(KEYS[7], ARGV[11], born, offset)
 
 if ARGV[1] ~= '' then
-  redis.call('HSET', KEYS[4], ARGV[1], string.format('%d\n%s\n%d', offset, epoch, time))
+  redis.call('HSET', KEYS[4], ARGV[1], string.format('%d\n%s\n%d\n%s', offset, epoch, time, ARGV[13]))
   if redis.call('HLEN', KEYS[4]) == 1 then
     -- Asked for until the end of the next period.
     redis.call('PEXPIRE', KEYS[4], 3 * window)
@@ -51,13 +55,13 @@ if ARGV[1] ~= '' then
 end
 
 if kind ~= 'pair' then
-  redis.call('PUBLISH', ARGV[13], payload)
+  redis.call('PUBLISH', ARGV[14], payload)
   return { offset, epoch, time, 0 }
 end
 
 for inbox = 0, (#KEYS - 8) / 4 - 1 do
   local stream, head, stubs, peers = KEYS[4 * inbox + 9], KEYS[4 * inbox + 10], KEYS[4 * inbox + 11], KEYS[4 * inbox + 12]
-  local channel, other = ARGV[2 * inbox + 13], ARGV[2 * inbox + 14]
+  local channel, other = ARGV[2 * inbox + 14], ARGV[2 * inbox + 15]
   local box, number, _, _, recalled = head_of(stream, head, ARGV[4])
   local copy = string.format('I\n%d\n%s\n%d\n%s\n', number + 1, box, time, other) .. payload
   -- The head stays when the stream expires, so that numbers go on and a quiet inbox never looks like a lost one.

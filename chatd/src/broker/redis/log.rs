@@ -118,13 +118,15 @@ impl Logs {
                 targets.push((if user == a { b } else { a }).to_string());
             }
         }
-        let msg_id = if message.repeatable { message.msg_id.as_str() } else { "" };
+        let fingerprint = message.fingerprint.map(|fingerprint| fingerprint.to_string());
+        let msg_id = if fingerprint.is_some() { message.msg_id.as_str() } else { "" };
         let body = codec::body(&Effect::None, &message.skip, &message.msg_id, &message.members);
         let (kept, age) = self.kept();
         let mut call = self.append.call(&names);
         call.arg(msg_id).arg(now).arg(REPEAT_WINDOW_MS).arg(&*new_epoch()).arg(kept);
         call.arg(INBOX_MESSAGES).arg(age).arg(INBOX_IDLE_MS).arg(body).arg(sender.as_str());
-        call.arg(named_by(sender, conversation).to_string()).arg(kind).arg(targets);
+        call.arg(named_by(sender, conversation).to_string()).arg(kind);
+        call.arg(fingerprint.unwrap_or_default()).arg(targets);
         call
     }
 
@@ -314,6 +316,7 @@ pub(crate) fn refusal(why: &str) -> BrokerError {
         "no such group" => BrokerError::NoSuchGroup,
         "not a member" => BrokerError::NotMember,
         "blocked" => BrokerError::Blocked,
+        "used" => BrokerError::Used,
         _ => BrokerError::Corrupt(format!("an answer {why:?}")),
     }
 }
