@@ -4,7 +4,7 @@
 
 use chat_protocol::Target;
 use chat_protocol::content::Content;
-use chat_protocol::message::RECALLED_KIND;
+use chat_protocol::message::{RECALL_KIND, RECALLED_KIND};
 use chat_protocol::session::Push;
 use serde_json::Value;
 
@@ -63,6 +63,7 @@ pub fn text(content: &Content) -> String {
     }
     match (content.kind.as_str(), &content.url, &content.member) {
         (RECALLED_KIND, ..) => "(recalled)".to_owned(),
+        (RECALL_KIND, ..) => format!("(recalled message {})", content.recalls.unwrap_or_default()),
         (_, Some(url), _) if msg.is_empty() => url.clone(),
         (_, Some(url), _) => format!("{msg} {url}"),
         (kind, None, Some(member)) => format!("({kind} {member})"),
@@ -85,6 +86,7 @@ mod tests {
     fn every_kind_has_words() {
         assert_eq!(shown(json!({"type": "text", "msg": "hi"})), "hi");
         assert_eq!(shown(json!({"type": "recalled"})), "(recalled)");
+        assert_eq!(shown(json!({"type": "recall", "msg": "x", "recalls": 7})), "(recalled message 7)");
         assert_eq!(shown(json!({"type": "img", "url": "http://x/y", "msg": "look"})), "look http://x/y");
         assert_eq!(shown(json!({"type": "audio", "url": "http://x/y"})), "http://x/y");
         assert_eq!(shown(json!({"type": "kick", "member": "马超"})), "(kick 马超)");

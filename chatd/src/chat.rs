@@ -10,7 +10,7 @@ use chat_protocol::{Code, MsgId, PacketId, Refusal, Target, UserId};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::broker::{Broker, Conversation, Fingerprint, Outgoing, Receipt, Skip};
+use crate::broker::{Broker, Conversation, Fingerprint, Outgoing, Receipt, Skip, new_msg_id};
 use crate::counters::Counters;
 use crate::hub::Identity;
 
@@ -109,11 +109,6 @@ impl Chat {
         }
         Ok(Sent { msg_id, receipt })
     }
-}
-
-fn new_msg_id() -> MsgId {
-    let id = uuid::Uuid::now_v7().simple().to_string();
-    MsgId::new(&id).expect("a UUID has 32 hexadecimal digits")
 }
 
 /// JSON members without the braces around them.

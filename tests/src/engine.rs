@@ -259,9 +259,10 @@ impl Node {
 #[must_use]
 pub fn said(sender: &str, target: &str, msg_id: &str) -> Outgoing {
     let to: Target = target.parse().expect("a target");
-    let members = format!(
-        r#""target":"{target}","type":"text","msg":"text {msg_id}","from":"{sender}","msgId":"{msg_id}""#
-    );
+    let text = |text: &str| Value::from(text).to_string();
+    let (to_json, words) = (text(target), text(&format!("text {msg_id}")));
+    let (from, id) = (text(sender), text(msg_id));
+    let members = format!(r#""target":{to_json},"type":"text","msg":{words},"from":{from},"msgId":{id}"#);
     Outgoing { members: Bytes::from(members), ..message(sender, &to, msg_id) }
 }
 

@@ -148,9 +148,9 @@ async fn who_was_cut_off_hears_of_a_recall_all_the_same() {
     let mut heard = Vec::new();
     while heard.len() < 2 {
         let push = reader.next_push(SOON).await.expect("an open connection").expect("a push");
-        if push.cmd == "message/recall" && !heard.contains(&push.data["target"]) {
+        if push.cmd == "msg" && push.data["type"] == "recall" && !heard.contains(&push.data["target"]) {
             let offset = if push.data["target"] == "user:m" { told.offset } else { said.offset };
-            assert_eq!((&push.data["from"], &push.data["offset"]), (&json!("owner"), &json!(offset)));
+            assert_eq!((&push.data["from"], &push.data["recalls"]), (&json!("owner"), &json!(offset)));
             heard.push(push.data["target"].clone());
         }
     }

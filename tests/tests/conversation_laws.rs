@@ -2,8 +2,8 @@
 
 use chat_tests::broker::{APP, HandClock, group, user};
 use chat_tests::engine::{Engine, Node, dismiss, join, kick, leave};
-use chatd::broker::{BrokerError, Conversation};
-use chatd::conversations::State;
+use chatd::broker::{BrokerError, Conversation, Retention};
+use chatd::conversations::{Head, MAX_LOOK, MAX_UNREAD, Place, State, Unread};
 
 const START: u64 = 1_800_000_000_000;
 
@@ -12,7 +12,7 @@ fn pair(a: &str, b: &str) -> Conversation {
 }
 
 async fn list(node: &Node, name: &str) -> Vec<State> {
-    node.conversations.list(APP, &user(name)).await.expect("listed")
+    node.conversations.list(APP, &user(name), None, 1_000).await.expect("listed")
 }
 
 async fn read(node: &Node, name: &str, conversation: &Conversation, offset: u64) -> State {
@@ -21,10 +21,17 @@ async fn read(node: &Node, name: &str, conversation: &Conversation, offset: u64)
 
 /// Newest offset and read offset of a conversation in a user's list; `None` when it is not there.
 async fn place(node: &Node, name: &str, conversation: &Conversation) -> Option<(u64, u64)> {
-    let mut found = list(node, name).await.into_iter().filter(|state| state.conversation == *conversation);
+    let mut found =
+        list(node, name).await.into_iter().filter(|state| state.head.conversation == *conversation);
     let state = found.next();
     assert_eq!(found.next(), None, "listed twice");
-    state.map(|state| (state.last_offset, state.read_offset))
+    state.map(|state| (state.head.last_offset, state.read_offset))
+}
+
+/// A conversation in which nothing was said.
+fn nothing(conversation: Conversation) -> State {
+    let head = Head { conversation, epoch: "".into(), last_offset: 0, last_time: 0 };
+    State { head, read_offset: 0, unread: Unread::default() }
 }
 
 /// Says something at a later time than before.
@@ -35,9 +42,8 @@ async fn say(node: &Node, clock: &HandClock, at: u64, sender: &str, target: &str
 
 async fn the_list_holds_what_is_the_users_the_latest_first(engine: Engine) {
     let (node, clock) = (engine.node().await, &engine.clock);
-    let world =
-        State { conversation: Conversation::World(APP), last_offset: 0, last_time: 0, read_offset: 0 };
-    assert_eq!(list(&node, "a").await, [world], "the world is there before anything was said");
+    let unsaid = list(&node, "a").await;
+    assert_eq!(unsaid, [nothing(Conversation::World(APP))], "the world is there before anything was said");
     clock.set(START);
     node.create("g:{1}", &["o", "a"]).await;
     node.create("not his", &["o"]).await;
@@ -47,27 +53,152 @@ async fn the_list_holds_what_is_the_users_the_latest_first(engine: Engine) {
     say(&node, clock, 4, "b", "user:c").await;
     say(&node, clock, 5, "b", "").await;
     say(&node, clock, 6, "b", "user:a").await;
-    let state = |conversation, last_offset, time, read_offset| State {
-        conversation,
-        last_offset,
-        last_time: START + time,
-        read_offset,
-    };
     let wanted = [
-        state(pair("a", "b"), 2, 6, 0),
-        state(Conversation::World(APP), 1, 5, 0),
-        state(pair("a", "a"), 1, 3, 1),
-        state(pair("a", "\u{5e1d}"), 1, 2, 1),
-        state(group("g:{1}").0, 2, 0, 2),
+        (pair("a", "b"), 2, START + 6, 0, 2),
+        (Conversation::World(APP), 1, START + 5, 0, 1),
+        (pair("a", "a"), 1, START + 3, 1, 0),
+        (pair("a", "\u{5e1d}"), 1, START + 2, 1, 0),
+        (group("g:{1}").0, 2, START, 2, 0),
     ];
-    assert_eq!(list(&node, "a").await, wanted);
-    let of_b: Vec<_> = list(&node, "b").await.into_iter().map(|state| state.conversation).collect();
+    let mut found = Vec::new();
+    for state in list(&node, "a").await {
+        assert_eq!(state.head.epoch, node.log(&state.head.conversation).await.epoch);
+        let Head { conversation, last_offset, last_time, .. } = state.head;
+        found.push((conversation, last_offset, last_time, state.read_offset, state.unread.count));
+    }
+    assert_eq!(found, wanted);
+    let of_b: Vec<_> = list(&node, "b").await.into_iter().map(|state| state.head.conversation).collect();
     assert_eq!(of_b, [pair("a", "b"), Conversation::World(APP), pair("b", "c")]);
-    assert_eq!(
-        node.conversations.list(APP + 1, &user("a")).await.expect("listed").len(),
-        1,
-        "apps are apart"
-    );
+    let elsewhere = node.conversations.list(APP + 1, &user("a"), None, 10).await.expect("listed");
+    assert_eq!(elsewhere.len(), 1, "apps are apart");
+}
+
+async fn pages_tile_the_list(engine: Engine) {
+    let node = engine.node().await;
+    let clock = &engine.clock;
+    // Several of one time, and more than are read from a store at once.
+    for index in 0..600_u64 {
+        clock.set(START + index / 7);
+        node.say(&format!("b{index}"), "user:a", &index.to_string()).await.expect("appended");
+    }
+    node.create("g", &["o", "a"]).await;
+    let whole = node.conversations.heads(APP, &user("a"), None, 10_000).await.expect("listed");
+    assert_eq!(whole.len(), 602, "600 pairs, a group, and the world in which nothing was said");
+    assert!(whole.is_sorted_by(|one, two| one.last_time >= two.last_time));
+    for limit in [1, 7, 250, 601, 602] {
+        let (mut pages, mut after) = (Vec::new(), None);
+        loop {
+            let page =
+                node.conversations.heads(APP, &user("a"), after.as_ref(), limit).await.expect("a page");
+            let Some(last) = page.last() else { break };
+            assert!(page.len() <= limit);
+            after = Some(Place { last_time: last.last_time, conversation: last.conversation.clone() });
+            pages.extend(page);
+            if limit == 1 && pages.len() == 20 {
+                break;
+            }
+        }
+        assert_eq!(pages, whole[..pages.len()], "pages of {limit}");
+        assert!(limit == 1 || pages.len() == whole.len(), "{}", pages.len());
+    }
+    let after = Place { last_time: START + 10, conversation: pair("a", "nobody") };
+    let page = node.conversations.list(APP, &user("a"), Some(&after), 5).await.expect("a page");
+    assert_eq!(page.len(), 5, "whether or not there is such a conversation");
+    assert!(page.iter().all(|state| state.head.last_time <= START + 10));
+    assert!(page.iter().all(|state| state.unread == Unread { count: 1, more: false }));
+}
+
+/// What a user has not read of a conversation, as the list and as marking it say.
+async fn unread(node: &Node, name: &str, conversation: &Conversation) -> (u64, bool) {
+    let listed = list(node, name).await.into_iter().find(|state| state.head.conversation == *conversation);
+    let listed = listed.expect("it is listed");
+    assert_eq!(read(node, name, conversation, 0).await, listed);
+    (listed.unread.count, listed.unread.more)
+}
+
+async fn only_messages_of_others_are_unread(engine: Engine) {
+    let node = engine.node().await;
+    let (log, odd) = (group("g").0, r#""from":"b""#);
+    node.create("g", &["o", "a", odd]).await;
+    read(&node, "a", &log, u64::MAX).await;
+    for visitor in 0..5 {
+        let visitor = format!("x{visitor}");
+        node.change("g", join(&visitor)).await;
+        node.change("g", if visitor == "x4" { kick("o", &visitor) } else { leave(&visitor) }).await;
+    }
+    assert_eq!(unread(&node, "a", &log).await, (0, false), "who comes and goes says nothing");
+    node.say("o", "group:g", "hi").await.expect("appended");
+    for id in ["1", "2", "3"] {
+        node.say("a", "group:g", id).await.expect("appended");
+    }
+    assert_eq!(unread(&node, "a", &log).await, (1, false), "one's own are not unread");
+    // Names and ids may look like anything.
+    node.say(odd, "group:g", r#""from":"a""#).await.expect("appended");
+    node.say(odd, "group:g", r#""type":"recall""#).await.expect("appended");
+    assert_eq!(unread(&node, "a", &log).await, (3, false));
+    assert_eq!(unread(&node, odd, &log).await, (4, false));
+}
+
+async fn what_was_taken_back_is_not_unread(engine: Engine) {
+    let node = engine.node().await;
+    let log = pair("a", "b");
+    for id in ["m1", "m2", "m3"] {
+        node.say("a", "user:b", id).await.expect("appended");
+    }
+    assert_eq!(unread(&node, "b", &log).await, (3, false));
+    node.broker.recall(&log, 2, None).await.expect("recalled");
+    assert_eq!(unread(&node, "b", &log).await, (2, false), "nor is the news of it");
+    node.broker.recall(&log, 1, Some(&user("a"))).await.expect("recalled");
+    node.broker.recall(&log, 3, Some(&user("a"))).await.expect("recalled");
+    assert_eq!(unread(&node, "b", &log).await, (0, false));
+    assert_eq!(place(&node, "b", &log).await, Some((6, 0)));
+}
+
+async fn what_the_history_has_no_more_is_not_unread(engine: Engine) {
+    let node = engine.node_keeping(Retention { max_messages: 1_000, max_age_ms: 60_000 }).await;
+    let log = pair("a", "b");
+    for (index, id) in ["m1", "m2", "m3"].into_iter().enumerate() {
+        engine.clock.set(START + 30_000 * index as u64);
+        node.say("a", "user:b", id).await.expect("appended");
+    }
+    for (passed, kept) in [(60_000, 3), (60_001, 2), (120_000, 1), (120_001, 0)] {
+        engine.clock.set(START + passed);
+        assert_eq!(unread(&node, "b", &log).await, (kept, false), "after {passed} ms");
+    }
+}
+
+async fn what_was_dropped_for_newer_messages_is_not_unread(engine: Engine) {
+    let node = engine.node_keeping(Retention { max_messages: 64, max_age_ms: 0 }).await;
+    let log = pair("a", "b");
+    for index in 0..400 {
+        node.say("a", "user:b", &index.to_string()).await.expect("appended");
+    }
+    let kept = node.log(&log).await.entries.len() as u64;
+    assert!(kept < 300, "{kept}");
+    let counted = if kept > 99 { (99, true) } else { (kept, false) };
+    assert_eq!(unread(&node, "b", &log).await, counted);
+}
+
+async fn more_than_99_are_told_as_more(engine: Engine) {
+    let node = engine.node().await;
+    let (log, world) = (pair("a", "b"), Conversation::World(APP));
+    let mut said = 0;
+    for (until, counted) in [(98, (98, false)), (99, (99, false)), (100, (99, true)), (250, (99, true))] {
+        while said < until {
+            said += 1;
+            node.say("a", "user:b", &said.to_string()).await.expect("appended");
+        }
+        assert_eq!(unread(&node, "b", &log).await, counted);
+    }
+    assert_eq!(MAX_UNREAD, 99);
+    // A message of another behind many of one's own: only so many entries are looked at.
+    node.say("b", "", "first").await.expect("appended");
+    for index in 1..MAX_LOOK {
+        node.say("a", "", &format!("own {index}")).await.expect("appended");
+    }
+    assert_eq!(unread(&node, "a", &world).await, (1, false));
+    node.say("b", "", "last").await.expect("appended");
+    assert_eq!(unread(&node, "a", &world).await, (1, true));
 }
 
 async fn groups_come_and_go_with_the_membership(engine: Engine) {
@@ -109,7 +240,7 @@ async fn only_members_mark_a_group_as_read(engine: Engine) {
     let refused = node.conversations.read(&user("a"), &log, 1).await;
     assert!(matches!(refused, Err(BrokerError::NotMember)), "{refused:?}");
     let state = read(&node, "o", &log, 2).await;
-    assert_eq!((state.conversation, state.last_offset, state.read_offset), (log, 2, 2));
+    assert_eq!((state.head.conversation, state.head.last_offset, state.read_offset), (log, 2, 2));
 }
 
 async fn unread_counts_what_came_at_the_same_moment(engine: Engine) {
@@ -159,14 +290,14 @@ async fn reading_never_goes_back(engine: Engine) {
 async fn reading_never_passes_the_end(engine: Engine) {
     let node = engine.node().await;
     let log = pair("a", "b");
-    let nothing = State { conversation: log.clone(), last_offset: 0, last_time: 0, read_offset: 0 };
-    assert_eq!(read(&node, "b", &log, u64::MAX).await, nothing);
+    assert_eq!(read(&node, "b", &log, u64::MAX).await, nothing(log.clone()));
     assert_eq!(place(&node, "b", &log).await, None, "a pair in which nothing was said is not listed");
     for (offset, id) in [(1, "m1"), (2, "m2")] {
-        let time = node.say("a", "user:b", id).await.expect("appended").time;
+        let receipt = node.say("a", "user:b", id).await.expect("appended");
         assert_eq!(place(&node, "b", &log).await, Some((offset, offset - 1)), "it is unread");
-        let wanted =
-            State { conversation: log.clone(), last_offset: offset, last_time: time, read_offset: offset };
+        let (conversation, epoch) = (log.clone(), receipt.epoch);
+        let head = Head { conversation, epoch, last_offset: offset, last_time: receipt.time };
+        let wanted = State { head, read_offset: offset, unread: Unread::default() };
         assert_eq!(read(&node, "b", &log, u64::MAX).await, wanted);
     }
 }
@@ -212,6 +343,12 @@ async fn read_states_outlive_the_node(engine: Engine) {
 
 chat_tests::engine_laws! {
     the_list_holds_what_is_the_users_the_latest_first,
+    pages_tile_the_list,
+    only_messages_of_others_are_unread,
+    what_was_taken_back_is_not_unread,
+    what_the_history_has_no_more_is_not_unread,
+    what_was_dropped_for_newer_messages_is_not_unread,
+    more_than_99_are_told_as_more,
     groups_come_and_go_with_the_membership,
     what_was_said_before_he_joined_is_not_unread,
     only_members_mark_a_group_as_read,

@@ -1,7 +1,7 @@
-//! Random sends, joins, leaves, recalls, reads, cuts and killed nodes against a simple model of a group.
+//! Random sends, joins, leaves, recalls, reads, cuts, absences and killed nodes against a simple model of a group.
 //!
-//! Invariant: offsets have no gaps, unread is right, a member sees every entry of his time once and in order
-//! whatever is cut, and nobody sees an entry he was no member for.
+//! Invariant: offsets have no gaps, unread is right, a member sees every entry of their time once and in order
+//! whatever is cut, or is told of it when they come back, and nobody sees an entry they were no member for.
 
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ enum Action {
     Kick(usize),
     Recall(u64),
     Read(usize, u64),
+    Away(usize),
     Cut(usize),
     Kill,
 }
@@ -39,6 +40,7 @@ fn action() -> impl Strategy<Value = Action> {
         1 => (1..USERS).prop_map(Action::Kick),
         1 => (0..40_u64).prop_map(Action::Recall),
         2 => (0..USERS, 0..60_u64).prop_map(|(user, offset)| Action::Read(user, offset)),
+        1 => (0..USERS).prop_map(Action::Away),
         2 => (0..USERS).prop_map(Action::Cut),
         1 => Just(Action::Kill),
     ]
@@ -61,8 +63,8 @@ struct World {
     nodes: Vec<Node>,
     redis: Option<RedisServer>,
     epoch: String,
-    /// Kind of each entry; the offset is the index and one.
-    log: Vec<&'static str>,
+    /// Kind and sender of each entry; the offset is the index and one.
+    log: Vec<(&'static str, usize)>,
     /// By entry: who was no member when it was written.
     strangers: Vec<Vec<usize>>,
     users: Vec<User>,
@@ -91,7 +93,7 @@ impl World {
         }
         world.call("/group/create", 0, json!({"groupId": "g", "name": "n"})).await.expect("created");
         world.users[0].member = true;
-        world.wrote("create", 0);
+        world.wrote("create", 0, 0);
         (world.users[0].since, world.users[0].position, world.users[0].read) = (1, 1, 1);
         for user in 0..USERS {
             world.come_back(user).await;
@@ -119,12 +121,22 @@ impl World {
         }
     }
 
-    /// Notes an entry in the model, and who may not see it.
-    fn wrote(&mut self, kind: &'static str, leaving: usize) -> u64 {
-        self.log.push(kind);
+    /// Notes an entry in the model, and who may not see it; its sender has read it if all before it.
+    fn wrote(&mut self, kind: &'static str, from: usize, leaving: usize) -> u64 {
+        self.log.push((kind, from));
+        let offset = self.log.len() as u64;
+        if self.users[from].read + 1 == offset {
+            self.users[from].read = offset;
+        }
         let stranger = |user: &usize| !self.users[*user].member && *user != leaving;
         self.strangers.push((0..USERS).filter(stranger).collect());
-        self.log.len() as u64
+        offset
+    }
+
+    /// Messages of others behind what a user has read.
+    fn unread(&self, user: usize) -> usize {
+        let read = usize::try_from(self.users[user].read).expect("small");
+        self.log[read..].iter().filter(|(kind, from)| *kind == "text" && *from != user).count()
     }
 
     async fn act(&mut self, action: &Action) {
@@ -141,7 +153,11 @@ impl World {
             }
             Action::Recall(offset) => self.recall(offset).await,
             Action::Read(user, offset) => self.read(user, offset).await,
-            Action::Cut(user) => self.cut(user).await,
+            Action::Away(user) => self.go_away(user).await,
+            Action::Cut(user) => {
+                self.go_away(user).await;
+                self.come_back(user).await;
+            }
             Action::Kill => self.kill().await,
         }
     }
@@ -152,11 +168,8 @@ impl World {
             assert_eq!(sent, Err(1009));
             return;
         }
-        let offset = self.wrote("text", user);
+        let offset = self.wrote("text", user, user);
         assert_eq!(sent.expect("a member sends")["offset"], offset);
-        if self.users[user].read == offset - 1 {
-            self.users[user].read = offset;
-        }
     }
 
     async fn join(&mut self, user: usize) {
@@ -166,7 +179,7 @@ impl World {
             return;
         }
         self.users[user].member = true;
-        let offset = self.wrote("join", user);
+        let offset = self.wrote("join", user, user);
         assert_eq!(joined["offset"], offset);
         joined["epoch"].as_str().expect("an epoch").clone_into(&mut self.epoch);
         let user = &mut self.users[user];
@@ -178,11 +191,9 @@ impl World {
         assert_eq!(gone["changed"], self.users[user].member, "{kind} {user}");
         if self.users[user].member {
             self.users[user].member = false;
-            let offset = self.wrote(kind, user);
+            let from = if kind == "kick" { 0 } else { user };
+            let offset = self.wrote(kind, from, user);
             assert_eq!(gone["offset"], offset);
-            if kind == "kick" && self.users[0].read == offset - 1 {
-                self.users[0].read = offset;
-            }
         }
     }
 
@@ -191,9 +202,12 @@ impl World {
         let index = usize::try_from(offset).expect("small").wrapping_sub(1);
         match self.log.get(index).copied() {
             None => assert_eq!(recalled, Err(1005)),
-            Some("text" | "recalled") => {
+            Some((kind @ ("text" | "recalled"), from)) => {
                 assert_eq!(recalled.expect("an operator recalls")["offset"], offset);
-                self.log[index] = "recalled";
+                self.log[index].0 = "recalled";
+                if kind == "text" {
+                    self.wrote("recall", from, 0);
+                }
             }
             Some(_) => assert_eq!(recalled, Err(1009)),
         }
@@ -207,14 +221,13 @@ impl World {
         }
         let head = self.log.len() as u64;
         self.users[user].read = self.users[user].read.max(offset.min(head));
-        assert_eq!(read.expect("a member reads")["unread"], head - self.users[user].read);
+        assert_eq!(read.expect("a member reads")["unread"], self.unread(user));
     }
 
     /// Takes what has arrived and breaks the connection; the user comes back on another node.
-    async fn cut(&mut self, user: usize) {
+    async fn go_away(&mut self, user: usize) {
         self.take_arrived(user).await;
         self.users[user].session = None;
-        self.come_back(user).await;
     }
 
     async fn take_arrived(&mut self, user: usize) {
@@ -247,7 +260,10 @@ impl World {
         self.step += 1;
         let index = self.step % self.nodes.len();
         let mut session = self.nodes[index].connect().await;
-        let recover = match self.users[user].member && !self.epoch.is_empty() {
+        let member = self.users[user].member;
+        // One who does not name the group is told of it.
+        let named = member && !self.epoch.is_empty() && self.step % 3 > 0;
+        let recover = match named {
             true => json!([{"target": GROUP, "epoch": self.epoch, "offset": self.users[user].position}]),
             false => json!([]),
         };
@@ -257,6 +273,22 @@ impl World {
             answer["recovered"].as_array().expect("a list").iter().all(|one| one["complete"] == true);
         assert!(complete, "{answer}");
         self.users[user].session = Some((index, session));
+        let also: Vec<_> = answer["also"].as_array().expect("a list").iter().collect();
+        if named || !member {
+            assert_eq!(also.len(), 0, "{answer}");
+            return;
+        }
+        assert_eq!(
+            (also.len(), &also[0]["target"], &also[0]["lastOffset"]),
+            (1, &json!(GROUP), &json!(self.log.len()))
+        );
+        let missed = json!({"target": GROUP, "after": self.users[user].position, "limit": 200});
+        let missed = self.call("/message/history", user, missed).await.expect("a member reads");
+        assert_eq!(missed["epoch"], also[0]["epoch"]);
+        for message in missed["messages"].as_array().expect("messages") {
+            let message = serde_json::from_value(message.clone()).expect("a message");
+            self.users[user].saw(message);
+        }
     }
 
     /// What is seen in the end, and whether the server's own books agree.
@@ -265,6 +297,9 @@ impl World {
         let last = self.log.len() as u64;
         for index in 0..USERS {
             let member = self.users[index].member;
+            if self.users[index].session.is_none() {
+                self.come_back(index).await;
+            }
             while member && self.users[index].seen.last().is_none_or(|push| push.offset < last) {
                 let (_, session) = self.users[index].session.as_mut().expect("everyone is connected");
                 let message = next_message(session).await;
@@ -273,14 +308,10 @@ impl World {
             self.check_seen(index);
             if member {
                 let list = self.call("/conversation/list", index, json!({})).await.expect("a list");
-                let group =
-                    list.as_array().expect("a list").iter().find(|one| one["target"] == GROUP).cloned();
-                let group = group.expect("the group");
-                let expected = (last, last - self.users[index].read);
-                assert_eq!(
-                    (&group["lastOffset"], &group["unread"]),
-                    (&json!(expected.0), &json!(expected.1))
-                );
+                let list = list["conversations"].as_array().expect("a list");
+                let group = list.iter().find(|one| one["target"] == GROUP).expect("the group");
+                let expected = (&json!(last), &json!(self.unread(index)));
+                assert_eq!((&group["lastOffset"], &group["unread"]), expected);
             }
         }
         let history = json!({"target": GROUP, "after": 0, "limit": 200});
@@ -289,7 +320,7 @@ impl World {
             history["messages"].as_array().expect("messages").iter().map(|m| &m["type"]).collect();
         assert_eq!(
             kinds,
-            self.log.iter().map(|kind| json!(kind)).collect::<Vec<_>>().iter().collect::<Vec<_>>()
+            self.log.iter().map(|(kind, _)| json!(kind)).collect::<Vec<_>>().iter().collect::<Vec<_>>()
         );
     }
 

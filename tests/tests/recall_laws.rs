@@ -1,6 +1,6 @@
 //! The law of recall and of retention by age, run against every adapter: `redis::…` and `embedded::…`.
 
-use chat_protocol::message::{RECALL_PUSH, RECALL_WINDOW_MS, Recalled};
+use chat_protocol::message::{RECALL_WINDOW_MS, Recalled};
 use chat_tests::broker::{APP, group, notice, user};
 use chat_tests::engine::{Engine, Node, group_id, join, leave, members};
 use chatd::broker::{BrokerError, Conversation, Event, Range, Retention, Topic};
@@ -19,14 +19,15 @@ async fn operator_recalls(node: &Node, log: &Conversation, offset: u64) -> Resul
     node.broker.recall(log, offset, None).await
 }
 
-/// Data of the recall notices of a topic.
-fn notices(node: &Node, topic: &Topic) -> Vec<Value> {
-    let data = |event| match event {
-        Event::Notice(notice) if &*notice.cmd == RECALL_PUSH => Some(notice.data),
+/// Offset and members of the entries of a topic that tell of recalls.
+fn news(node: &Node, topic: &Topic) -> Vec<(u64, Value)> {
+    let told = |event| match event {
+        Event::Message { entry, .. } if members(&entry)["type"] == "recall" => {
+            Some((entry.offset, members(&entry)))
+        }
         _ => None,
     };
-    let found = node.seen.events(topic).into_iter().filter_map(data);
-    found.map(|data| serde_json::from_slice(&data).expect("JSON")).collect()
+    node.seen.events(topic).into_iter().filter_map(told).collect()
 }
 
 async fn the_content_is_gone_for_good_and_the_place_stays(engine: Engine) {
@@ -45,18 +46,25 @@ async fn the_content_is_gone_for_good_and_the_place_stays(engine: Engine) {
         }
         for range in [Range::After(0), Range::Before(u64::MAX)] {
             let page = node.broker.read(&log, range, 10).await.expect("read");
-            assert_eq!((page.head, &page.epoch), (3, &before.epoch));
+            assert_eq!((page.head, &page.epoch, page.entries.len()), (4, &before.epoch, 4));
             let entry = &page.entries[1];
             let old = &before.entries[1];
             assert_eq!((entry.offset, entry.time, &entry.msg_id), (old.offset, old.time, &old.msg_id));
             let kept = json!({"target": "user:b", "type": "recalled", "from": "a", "msgId": "m2"});
             assert_eq!(members(entry), kept, "and nothing else");
             assert_eq!((&page.entries[0], &page.entries[2]), (&before.entries[0], &before.entries[2]));
+            assert_eq!(news_of(&members(&page.entries[3])), json!(["user:b", "recall", "a", 2]));
         }
     }
     let repeat = node.say("a", "user:b", "m2").await.expect("answered");
     assert!(repeat.duplicate && repeat.offset == 2);
     assert_eq!(members(&node.log(&log).await.entries[1])["type"], "recalled");
+}
+
+/// Target, kind, sender and `recalls` of an entry that tells of a recall.
+fn news_of(members: &Value) -> Value {
+    assert!(members["msg"].as_str().is_some_and(|words| !words.is_empty()), "an old client can show it");
+    json!([members["target"], members["type"], members["from"], members["recalls"]])
 }
 
 async fn odd_content_leaves_nothing_behind(engine: Engine) {
@@ -99,9 +107,10 @@ async fn readers_are_told_once(engine: Engine) {
             let is_last = |event: &Event| matches!(event, Event::Notice(notice) if &*notice.cmd == "last");
             let done = async || nodes[1].seen.events(topic).iter().any(is_last);
             chat_tests::wait::until("the last notice", chat_tests::wait::SOON, done).await;
-            let epoch = answers[0].epoch.clone();
-            let told = json!({"target": target, "from": "a", "offset": offset, "epoch": epoch});
-            assert_eq!(notices(&nodes[1], topic), [told], "{topic:?}");
+            let told = json!([target, "recall", "a", offset]);
+            let found = news(&nodes[1], topic);
+            assert_eq!(found.len(), 1, "{topic:?}: {found:?}");
+            assert_eq!((found[0].0, news_of(&found[0].1)), (offset + 1, told.clone()), "{topic:?}");
         }
     }
 }
@@ -169,10 +178,10 @@ async fn what_is_no_longer_kept_cannot_be_recalled(engine: Engine) {
     assert!(matches!(found, Err(BrokerError::NoSuchMessage)), "{found:?}");
     recall(&node, &WORLD, 1_000, "a").await.expect("recalled");
     let page = node.log(&WORLD).await;
-    assert_eq!(
-        (page.head, members(&page.entries[page.entries.len() - 1])["type"].clone()),
-        (1_000, json!("recalled"))
-    );
+    assert_eq!(page.head, 1_001);
+    let kinds: Vec<_> =
+        page.entries.iter().rev().take(2).map(|entry| members(entry)["type"].clone()).collect();
+    assert_eq!(kinds, ["recall", "recalled"]);
 }
 
 async fn who_has_left_the_group_still_may(engine: Engine) {
@@ -182,6 +191,10 @@ async fn who_has_left_the_group_still_may(engine: Engine) {
     node.say("a", "group:g", "m").await.expect("appended");
     node.change("g", leave("a")).await;
     recall(&node, &group("g").0, 3, "a").await.expect("recalled");
+    assert_eq!(
+        news_of(&members(&node.log(&group("g").0).await.entries[4])),
+        json!(["group:g", "recall", "a", 3])
+    );
 }
 
 const MINUTE: Retention = Retention { max_messages: 1_000, max_age_ms: 60_000 };
@@ -229,7 +242,8 @@ async fn old_messages_are_not_read_though_no_other_comes(engine: Engine) {
         operator_recalls(&node, &log, offset).await.expect("recalled");
     }
     let epoch = node.log(&log).await.epoch;
-    for (passed, kept) in [(90_000, 4..=10), (90_001, 5..=10), (115_000, 7..=10), (150_000, 10..=10)] {
+    // 11 to 13 tell of it.
+    for (passed, kept) in [(90_000, 4..=13), (90_001, 5..=13), (115_000, 7..=13), (150_000, 10..=13)] {
         engine.clock.set(START + passed);
         for range in [Range::After(0), Range::After(2), Range::Before(u64::MAX)] {
             assert_eq!(offsets(&node, &log, range).await, kept.clone().collect::<Vec<_>>(), "{passed}");
@@ -241,12 +255,12 @@ async fn old_messages_are_not_read_though_no_other_comes(engine: Engine) {
     let page = node.log(&log).await;
     assert_eq!(
         (page.head, &page.epoch, page.entries.len()),
-        (10, &epoch, 0),
+        (13, &epoch, 0),
         "the place of the next is known"
     );
-    assert_eq!(node.say("a", "user:b", "next").await.expect("appended").offset, 11);
+    assert_eq!(node.say("a", "user:b", "next").await.expect("appended").offset, 14);
     let page = node.log(&log).await;
-    assert_eq!((page.head, &page.epoch, page.entries.len()), (11, &epoch, 1), "the same history goes on");
+    assert_eq!((page.head, &page.epoch, page.entries.len()), (14, &epoch, 1), "the same history goes on");
 }
 
 chat_tests::engine_laws! {

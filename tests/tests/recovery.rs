@@ -17,6 +17,9 @@ on_every_engine!(
     a_position_of_another_history_is_not_complete,
     too_much_to_send_again_is_not_complete,
     nothing_is_told_of_a_group_that_was_left,
+    who_comes_back_is_told_of_everything_new_named_or_not,
+    the_latest_200_are_told_and_that_there_are_more,
+    a_recall_while_away_is_recovered_like_any_entry,
     positions_are_checked,
 );
 
@@ -129,6 +132,72 @@ async fn nothing_is_told_of_a_group_that_was_left(site: Site) {
     let (_, answer) = come_back(site.last(), "stranger", &[position("group:g", &said.epoch, 0)]).await;
     let group = &answer.recovered[0];
     assert_eq!((group.complete, group.offset, group.epoch.as_str()), (false, 0, ""));
+}
+
+/// Targets and offsets of what a log-in tells besides.
+fn also(answer: &LoggedIn) -> Vec<(String, u64)> {
+    answer.also.iter().map(|also| (also.target.to_string(), also.last_offset)).collect()
+}
+
+async fn who_comes_back_is_told_of_everything_new_named_or_not(site: Site) {
+    let mut friend = site.first().login(APP, "friend").await;
+    let back = Target::User(UserId::new("back").expect("valid"));
+    friend.request("group/create", &json!({"groupId": "g", "name": "n"})).await.expect("created");
+    let join = json!({"appId": APP, "userId": "back", "groupId": "g"});
+    site.first().http().call_raw("/group/join", &join).await.expect("joined");
+    let (_, nothing) = come_back(site.last(), "nobody", &[]).await;
+    assert_eq!((also(&nothing), nothing.more), (Vec::new(), false));
+    let known = say(&mut friend, &back, 1).await;
+    let in_group = say(&mut friend, &Target::Group(GroupId::new("g").expect("valid")), 1).await;
+    let mut stranger = site.first().login(APP, "stranger").await;
+    let first = say(&mut stranger, &back, 2).await;
+    let world = say(&mut stranger, &Target::World, 3).await;
+    let named = position("user:friend", &known.epoch, known.offset);
+    let (mut session, answer) = come_back(site.last(), "back", std::slice::from_ref(&named)).await;
+    let expected = [("".to_owned(), 3), ("user:stranger".to_owned(), 2), ("group:g".to_owned(), 3)];
+    assert_eq!(also(&answer), expected, "the latest first, without what was named");
+    assert_eq!(answer.recovered.len(), 1);
+    for (also, epoch) in answer.also.iter().zip([&world.epoch, &first.epoch, &in_group.epoch]) {
+        assert_eq!(also.epoch, *epoch, "{also:?}");
+    }
+    say(&mut stranger, &back, 1).await;
+    assert_eq!(next_message(&mut session).await.offset, 3, "what is newer is pushed");
+    let (_, answer) = come_back(site.first(), "back", &[]).await;
+    assert_eq!(also(&answer)[0], ("user:stranger".to_owned(), 3));
+    assert_eq!(also(&answer).len(), 4, "an empty list names nothing");
+    let mut session = site.last().connect().await;
+    let plain = session.request(LOGIN, &json!({"userId": "back", "appId": APP})).await.expect("logged in");
+    assert_eq!(plain, serde_json::Value::Null, "who does not ask is not told");
+}
+
+async fn the_latest_200_are_told_and_that_there_are_more(site: Site) {
+    let http = site.first().http();
+    for customer in 0..203 {
+        let from = format!("c{customer}");
+        let message = json!({"appId": APP, "userId": "support", "from": from, "message": "hi"});
+        http.call_raw("/user/sendMessage", &message).await.expect("sent");
+    }
+    let (_, answer) = come_back(site.last(), "support", &[]).await;
+    assert_eq!((answer.also.len(), answer.more), (200, true));
+    assert_eq!(also(&answer)[0].0, "user:c202");
+    let named: Vec<_> = (0..3).map(|n| position(&format!("user:c{}", 202 - n), "", 0)).collect();
+    let (_, answer) = come_back(site.last(), "support", &named).await;
+    assert_eq!((answer.also.len(), answer.more), (200, false), "203 without the 3 named");
+}
+
+async fn a_recall_while_away_is_recovered_like_any_entry(site: Site) {
+    let mut speaker = site.first().login(APP, "speaker").await;
+    let back = Target::User(UserId::new("back").expect("valid"));
+    let seen = say(&mut speaker, &back, 1).await;
+    let recall = json!({"target": back, "offset": seen.offset});
+    speaker.request("message/recall", &recall).await.expect("recalled");
+    say(&mut speaker, &back, 1).await;
+    let known = position("user:speaker", &seen.epoch, seen.offset);
+    let (mut session, answer) = come_back(site.last(), "back", &[known]).await;
+    assert!(answer.recovered[0].complete);
+    let told = next_message(&mut session).await;
+    assert_eq!((told.content.kind.as_str(), told.content.recalls, told.offset), ("recall", Some(1), 2));
+    assert_eq!(next_message(&mut session).await.offset, 3);
 }
 
 async fn positions_are_checked(site: Site) {

@@ -15,6 +15,7 @@ on_every_engine!(
     reading_moves_forward_only,
     a_recalled_message_keeps_its_place_and_loses_its_content,
     only_its_sender_or_an_operator_recalls,
+    conversations_come_in_pages,
     two_who_ask_each_other_are_friends_once,
     a_friendship_needs_the_other_side,
     a_block_refuses_messages_and_requests,
@@ -43,6 +44,11 @@ async fn pushed(session: &mut Session, cmd: &str) -> Value {
 fn offsets(page: &Value) -> Vec<u64> {
     let messages = page["messages"].as_array().expect("messages");
     messages.iter().map(|message| message["offset"].as_u64().expect("an offset")).collect()
+}
+
+fn listed<'a>(list: &'a Value, target: &str) -> &'a Value {
+    let conversations = list["conversations"].as_array().expect("a list");
+    conversations.iter().find(|found| found["target"] == target).expect("it is listed")
 }
 
 async fn history_pages_tile_while_messages_arrive(site: Site) {
@@ -94,8 +100,7 @@ async fn an_offline_recipient_finds_messages_later(site: Site) {
     }
     let mut later = site.last().login(APP, "later").await;
     let list = ask(&mut later, "conversation/list", json!({})).await;
-    let pair =
-        list.as_array().expect("a list").iter().find(|c| c["target"] == "user:马超").expect("the pair");
+    let pair = listed(&list, "user:马超");
     assert_eq!(
         (&pair["lastOffset"], &pair["readOffset"], &pair["unread"]),
         (&json!(3), &json!(0), &json!(3))
@@ -105,9 +110,7 @@ async fn an_offline_recipient_finds_messages_later(site: Site) {
     assert_eq!(page["messages"][0]["target"], "user:later");
     // The sender has read what he wrote himself.
     let list = ask(&mut sender, "conversation/list", json!({})).await;
-    let pair =
-        list.as_array().expect("a list").iter().find(|c| c["target"] == "user:later").expect("the pair");
-    assert_eq!(pair["unread"], 0);
+    assert_eq!(listed(&list, "user:later")["unread"], 0);
 }
 
 async fn reading_moves_forward_only(site: Site) {
@@ -121,7 +124,7 @@ async fn reading_moves_forward_only(site: Site) {
         assert_eq!((&state["readOffset"], &state["unread"]), (&json!(read), &json!(5 - read)), "{offset}");
     }
     let list = ask(&mut reader, "conversation/list", json!({})).await;
-    assert_eq!(list[0]["readOffset"], 5);
+    assert_eq!(listed(&list, "")["readOffset"], 5);
 }
 
 async fn a_recalled_message_keeps_its_place_and_loses_its_content(site: Site) {
@@ -132,9 +135,17 @@ async fn a_recalled_message_keeps_its_place_and_loses_its_content(site: Site) {
     }
     let recalled = ask(&mut sender, "message/recall", json!({"target": "user:reader", "offset": 2})).await;
     assert_eq!((&recalled["from"], &recalled["offset"]), (&json!("sender"), &json!(2)));
-    assert_eq!(pushed(&mut reader, "message/recall").await, recalled);
+    let told = loop {
+        let push = pushed(&mut reader, "msg").await;
+        if push["type"] == "recall" {
+            break push;
+        }
+    };
+    let said = ["target", "from", "recalls", "offset", "epoch"].map(|member| told[member].clone());
+    assert_eq!(json!(said), json!(["user:reader", "sender", 2, 4, recalled["epoch"]]));
     let page = ask(&mut reader, "message/history", json!({"target": "user:sender"})).await;
-    assert_eq!(offsets(&page), [1, 2, 3]);
+    assert_eq!(offsets(&page), [1, 2, 3, 4]);
+    assert_eq!(page["messages"][3], told, "it is an entry like any other");
     assert_eq!(
         (&page["messages"][1]["type"], &page["messages"][1]["from"]),
         (&json!("recalled"), &json!("sender"))
@@ -154,6 +165,38 @@ async fn only_its_sender_or_an_operator_recalls(site: Site) {
     let first = site.first().http().call_raw("/message/recall", &operator).await.expect("recalled");
     let again = site.last().http().call_raw("/message/recall", &operator).await.expect("recalled again");
     assert_eq!(first, again);
+    let told = json!({"appId": APP, "target": "", "offset": 2});
+    let refusal = refused(site.first().http().call_raw("/message/recall", &told).await);
+    assert_eq!(refusal, 1009, "that it was taken back stays");
+}
+
+async fn conversations_come_in_pages(site: Site) {
+    let mut sender = site.first().login(APP, "sender").await;
+    let mut support = site.last().login(APP, "support").await;
+    for customer in 0..7 {
+        let message =
+            json!({"appId": APP, "userId": "support", "from": format!("c{customer}"), "message": "hi"});
+        site.first().http().call_raw("/user/sendMessage", &message).await.expect("sent");
+    }
+    sender.send(Target::World, "x").await.expect("sent");
+    let (mut found, mut query) = (Vec::new(), json!({"limit": 3}));
+    loop {
+        let page = ask(&mut support, "conversation/list", query).await;
+        found.extend(page["conversations"].as_array().expect("a list").clone());
+        let Some(cursor) = page["cursor"].as_str() else { break };
+        query = json!({"limit": 3, "cursor": cursor});
+    }
+    let whole = ask(&mut support, "conversation/list", json!({})).await;
+    assert_eq!(whole, json!({"conversations": found}));
+    assert_eq!(found.len(), 8);
+    assert!(
+        found.iter().all(|one| one["unread"] == 1 && one["epoch"].as_str().is_some_and(|e| !e.is_empty()))
+    );
+    for wrong in
+        [json!({"limit": 0}), json!({"limit": 201}), json!({"cursor": "x"}), json!({"cursor": "1:x"})]
+    {
+        assert_eq!(refused(support.request("conversation/list", &wrong).await), 1001, "{wrong}");
+    }
 }
 
 async fn two_who_ask_each_other_are_friends_once(site: Site) {

@@ -7,7 +7,7 @@ use chat_client::live::positions::{Admission, Positions};
 use chat_client::live::{Gap, Identity, Item, Options, conversation_of};
 use chat_client::{Error, Http, Live};
 use chat_protocol::code::close;
-use chat_protocol::message::{History, HistoryRequest, MAX_HISTORY_PAGE, RECALL_PUSH, Recalled};
+use chat_protocol::message::{History, HistoryRequest, MAX_HISTORY_PAGE};
 use chat_protocol::session::{Position, Push};
 use chat_protocol::{AppId, Code, Target, UserId};
 
@@ -157,7 +157,6 @@ impl Tail<'_> {
                     console
                         .note(&format!("the history of {} was lost and begins anew", message::name(&target)));
                 }
-                Some(Item::Push(pushed)) if pushed.cmd == RECALL_PUSH => self.note_recall(&pushed.data),
                 Some(Item::Push(_)) => {}
                 Some(Item::Connected { server, .. }) => match std::mem::replace(&mut was_connected, true) {
                     true => console.note(&format!("connected again to {server}")),
@@ -228,17 +227,6 @@ impl Tail<'_> {
     fn note_hole(&self, target: &Target, first: u64, last: u64) {
         let place = message::name(target);
         self.operator.console.note(&format!("messages {first} to {last} of {place} are gone"));
-    }
-
-    fn note_recall(&self, data: &serde_json::Value) {
-        let Ok(Recalled { target, from, offset, .. }) = serde_json::from_value(data.clone()) else { return };
-        // One-to-one messages name their recipient; a conversation has one name whoever speaks.
-        let conversation =
-            if target == Target::User(self.user_id.clone()) { Target::User(from.clone()) } else { target };
-        if self.targets.contains(&conversation) {
-            let place = message::name(&conversation);
-            self.operator.console.note(&format!("message {offset} of {from} in {place} was recalled"));
-        }
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 const STANDING: &str = r#"{"friendId":"黄帝","standing":"friends","blocked":false,"changed":true}"#;
 const MEMBERSHIP: &str = r#"{"changed":true,"memberCount":2,"offset":3,"epoch":"e"}"#;
-const MARKED: &str = r#"{"target":"","lastOffset":9,"lastTime":0,"readOffset":7,"unread":2}"#;
+const MARKED: &str = r#"{"target":"","epoch":"e","lastOffset":9,"lastTime":0,"readOffset":7,"unread":2}"#;
 
 fn reply(json: &str) -> Reply {
     Reply::Success(serde_json::from_str(json).expect("JSON"))
@@ -48,7 +48,7 @@ async fn every_verb_sends_its_operation() {
         "/group/create" => reply(r#"{"groupId":"tea","name":"茶","owner":"me","memberCount":1}"#),
         "/group/list" => reply(r#"{"groups":[{"groupId":"tea","name":"茶","owner":"me","memberCount":1}]}"#),
         "/group/sendMessage" => reply(r#"{"sendResults":true,"msgId":"m","offset":4}"#),
-        "/conversation/list" => Reply::Success(json!([serde_json::from_str::<Value>(MARKED).expect("JSON")])),
+        "/conversation/list" => reply(&format!(r#"{{"conversations":[{MARKED}]}}"#)),
         "/conversation/read" => reply(MARKED),
         "/message/recall" => reply(r#"{"target":"user:黄帝","from":"me","offset":3,"epoch":"e"}"#),
         path if path.starts_with("/friend/") => reply(STANDING),

@@ -32,6 +32,9 @@ pub struct Content {
     /// Who was removed, in a group's message of kind `kick`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub member: Option<UserId>,
+    /// Offset of the message that an entry of type `recall` takes back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recalls: Option<u64>,
     /// The packet that a message of kind `redPacket` offers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub packet_id: Option<PacketId>,
@@ -71,6 +74,7 @@ impl Content {
             url: None,
             secret: None,
             member: None,
+            recalls: None,
             packet_id: None,
             greeting: None,
             size: None,
@@ -87,6 +91,7 @@ impl Content {
         }
         for (name, given) in [
             ("member", self.member.is_some()),
+            ("recalls", self.recalls.is_some()),
             ("packetId", self.packet_id.is_some()),
             ("greeting", self.greeting.is_some()),
         ] {

@@ -8,6 +8,11 @@ use crate::params::{Field, Kind};
 use crate::target::Target;
 
 const APP_ID: Field = Field::required("appId", Kind::AppId, "which world");
+/// Conversations in one page at most.
+pub const MAX_CONVERSATIONS_PAGE: u32 = 200;
+/// Conversations in one page when no limit is given.
+pub const DEFAULT_CONVERSATIONS_PAGE: u32 = 100;
+
 const USER_ID: Field = Field::required("userId", Kind::UserId, "the acting user");
 
 /// A conversation of a user.
@@ -16,14 +21,19 @@ const USER_ID: Field = Field::required("userId", Kind::UserId, "the acting user"
 pub struct Conversation {
     /// The conversation, as the user names it.
     pub target: Target,
-    /// Offset of the newest message.
+    /// Which history the offsets belong to; empty when nothing was ever said.
+    pub epoch: String,
+    /// Offset of the newest entry.
     pub last_offset: u64,
-    /// Time of the newest message, Unix milliseconds; 0 when nothing was said.
+    /// Time of the newest entry, Unix milliseconds; 0 when nothing was said.
     pub last_time: u64,
     /// Offset up to which the user has read.
     pub read_offset: u64,
-    /// Messages after that: `lastOffset − readOffset`.
+    /// Messages of others after that, which the history still has and nobody took back; at most 99.
     pub unread: u64,
+    /// Whether there may be more than `unread`: only 99, and only among the next 500 entries, are counted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unread_more: bool,
 }
 
 /// `/conversation/list`.
@@ -37,16 +47,37 @@ pub struct ListRequest {
     pub app_id: AppId,
     /// Whose conversations.
     pub user_id: UserId,
+    /// At most so many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// Where the page before ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+}
+
+/// Answer of [`List`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListResponse {
+    /// The conversations, the latest first.
+    pub conversations: Vec<Conversation>,
+    /// Give it with the next call for those that follow. Absent at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
 }
 
 impl Operation for List {
     const PATH: &'static str = "/conversation/list";
     const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "A user's conversations with unread counts, the latest first.";
-    const FIELDS: &'static [Field] = &[APP_ID, USER_ID];
+    const FIELDS: &'static [Field] = &[
+        APP_ID,
+        USER_ID,
+        Field::optional("limit", Kind::U32, "at most so many, 1 to 200; 100 when absent"),
+        Field::optional("cursor", Kind::Text, "from the page before"),
+    ];
     const ACTOR: Option<&'static str> = Some("userId");
     type Request = ListRequest;
-    type Response = Vec<Conversation>;
+    type Response = ListResponse;
 }
 
 /// `/conversation/read`.

@@ -82,8 +82,8 @@ impl Operation for History {
 /// `/message/recall`.
 pub struct Recall;
 
-/// Push that tells of a recalled message; its data is a [`Recalled`].
-pub const RECALL_PUSH: &str = "message/recall";
+/// `type` of the entry that tells that the message at `recalls` was taken back.
+pub const RECALL_KIND: &str = "recall";
 /// `type` of a message whose content was taken back.
 pub const RECALLED_KIND: &str = "recalled";
 
@@ -102,7 +102,7 @@ pub struct RecallRequest {
     pub offset: u64,
 }
 
-/// Answer of [`Recall`], and data of the push.
+/// Answer of [`Recall`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recalled {
     /// Where the message was sent to.
@@ -118,8 +118,7 @@ pub struct Recalled {
 impl Operation for Recall {
     const PATH: &'static str = "/message/recall";
     const EFFECT: Effect = Effect::Changes;
-    const ABOUT: &'static str =
-        "Takes a message's content back: its sender within 2 minutes, or an operator.";
+    const ABOUT: &'static str = "Takes a message's content back: its sender within 2 minutes, or an operator. Its place stays, and an entry of type recall tells of it.";
     const FIELDS: &'static [Field] =
         &[APP_ID, ACTING, TARGET, Field::required("offset", Kind::U64, "which message")];
     const ACTOR: Option<&'static str> = Some("userId");

@@ -25,7 +25,7 @@ pub const LOGIN_FIELDS: &[Field] = &[
     Field::required("userId", Kind::UserId, "who is speaking on this connection"),
     Field::required("appId", Kind::AppId, "which world the user enters"),
     Field::optional("token", Kind::Text, "proof of identity (alias serviceToken)"),
-    Field::optional("recover", Kind::Json, "last known position of each conversation"),
+    Field::optional("recover", Kind::Json, "last known position of each conversation; may be an empty list"),
 ];
 
 /// Parameters of [`MSG`].
@@ -68,12 +68,32 @@ pub struct Position {
 
 /// Conversations one log-in may recover at most.
 pub const MAX_RECOVER: usize = 200;
+/// Other conversations one log-in is told of at most.
+pub const MAX_ALSO: usize = 200;
 
 /// Answer of [`LOGIN`] with `recover`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoggedIn {
     /// One for each conversation asked for, in the same order. The missed messages follow as pushes.
     pub recovered: Vec<Recovered>,
+    /// The user's other conversations in which something was said, the latest first; at most [`MAX_ALSO`].
+    #[serde(default)]
+    pub also: Vec<Also>,
+    /// Whether there are more than that: `conversation/list` has the rest.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub more: bool,
+}
+
+/// A conversation that was not asked for. What is pushed after the log-in follows its newest entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Also {
+    /// The conversation, as the user names it.
+    pub target: Target,
+    /// The history the offset belongs to.
+    pub epoch: String,
+    /// Number of the newest entry.
+    pub last_offset: u64,
 }
 
 /// What recovery can give back of one conversation.

@@ -220,6 +220,7 @@ fn edge(
         operations: operations.clone(),
         groups: engine.groups.clone(),
         broker: engine.broker.clone(),
+        conversations: engine.conversations.clone(),
         max_frame_bytes: config.limits.max_frame_bytes,
     };
     let (hub, counters) = (base.hub.clone(), base.counters.clone());

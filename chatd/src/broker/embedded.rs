@@ -38,7 +38,7 @@ pub(crate) type Step<'a> = writer::Step<'a, Log>;
 
 /// What the jobs share.
 pub(crate) struct Log {
-    retention: Retention,
+    pub(crate) retention: Retention,
     /// Tells this life of the store from earlier ones.
     life: Arc<str>,
     dispatch: mpsc::Sender<Published>,
@@ -108,6 +108,11 @@ impl Embedded {
         self.database.change(work).await
     }
 
+    /// Oldest time of what is read now, Unix milliseconds.
+    pub(crate) fn since(&self) -> u64 {
+        self.retention.since(self.clock.now_ms())
+    }
+
     /// Runs `work`, which only reads, on tables of one moment.
     pub(crate) async fn query<T, E, W>(&self, work: W) -> Result<T, E>
     where
@@ -175,7 +180,7 @@ impl Broker for Embedded {
         limit: usize,
     ) -> Result<Page, BrokerError> {
         let conversation = conversation.clone();
-        let since = self.retention.since(self.clock.now_ms());
+        let since = self.since();
         self.query(move |tables| Ok(log::read(tables, &conversation, range, limit, since)?)).await
     }
 

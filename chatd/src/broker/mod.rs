@@ -16,11 +16,13 @@
 //!   store loses nothing, so whoever makes up a position costs the others one new epoch per start at most.
 //! - A message to a group is appended only while its sender is a member, one to a user only while that user does not
 //!   block its sender; both are checked in the step that appends.
-//! - [`Broker::recall`] takes the content of an entry away for good; the entry keeps its place.
+//! - [`Broker::recall`] takes the content of an entry away for good, and appends the entry that tells of it in the same
+//!   step; the recalled entry keeps its place. Repeating it appends nothing.
 
 pub mod embedded;
 mod entry;
 mod fingerprint;
+mod recall;
 pub mod redis;
 
 use std::sync::Arc;
@@ -33,7 +35,7 @@ pub use self::entry::{ConnectionId, Effect, Entry, Skip};
 pub use self::fingerprint::Fingerprint;
 
 /// An ordered log of messages.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Conversation {
     /// The world room of an app.
     World(AppId),
@@ -62,6 +64,16 @@ impl Conversation {
     pub fn app(&self) -> AppId {
         match self {
             Conversation::World(app) | Conversation::Group(app, _) | Conversation::Pair(app, ..) => *app,
+        }
+    }
+
+    /// Its name for one of its users.
+    #[must_use]
+    pub fn named_by(&self, user: &UserId) -> Target {
+        match self {
+            Conversation::World(_) => Target::World,
+            Conversation::Group(_, group) => Target::Group(group.clone()),
+            Conversation::Pair(_, a, b) => Target::User(if user == a { b } else { a }.clone()),
         }
     }
 
@@ -262,6 +274,13 @@ pub fn new_epoch() -> Arc<str> {
     format!("{:016x}", rand::random::<u64>()).into()
 }
 
+/// An id for a message whose sender gave it none.
+#[must_use]
+pub fn new_msg_id() -> MsgId {
+    let id = uuid::Uuid::now_v7().simple().to_string();
+    MsgId::new(&id).expect("a UUID has 32 hexadecimal digits")
+}
+
 /// The port. See the law above.
 #[async_trait]
 pub trait Broker: Send + Sync {
@@ -291,8 +310,8 @@ pub trait Broker: Send + Sync {
 
     /// Takes a message's content away: its members become those of a message of type `recalled` with the same
     /// `target`, `from` and `msgId`. With `by`, only the message's own sender within
-    /// [`chat_protocol::message::RECALL_WINDOW_MS`]; without, an operator. Readers of the conversation get a notice
-    /// `message/recall` with `target`, `from`, `offset`, `epoch` in the same step. Repeating it is harmless.
+    /// [`chat_protocol::message::RECALL_WINDOW_MS`]; without, an operator. In the same step an entry of type `recall` is
+    /// appended, with `recalls` and the `target` and `from` of the message, whether or not its sender may still send.
     async fn recall(
         &self,
         conversation: &Conversation,

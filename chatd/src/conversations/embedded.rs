@@ -2,14 +2,15 @@
 //!
 //! Invariant: a read offset is between 1 and the head of its log; who has read nothing has no row.
 
-use std::cmp::Reverse;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use chat_protocol::message::{RECALL_KIND, RECALLED_KIND};
 use chat_protocol::{AppId, UserId};
 use rusqlite::{Connection, OptionalExtension, params};
+use serde::Deserialize;
 
-use super::{Conversations, State};
+use super::{Conversations, Head, MAX_LOOK, MAX_UNREAD, Place, State, Unread};
 use crate::broker::embedded::{Embedded, Step, log};
 use crate::broker::{BrokerError, Conversation};
 use crate::groups;
@@ -27,7 +28,7 @@ impl EmbeddedConversations {
     }
 }
 
-/// The sender of the entry at `offset` has read it, if he had read everything before it.
+/// The sender of the entry at `offset` has read it, if they had read everything before it.
 pub(crate) fn sent(connection: &Connection, log: i64, sender: &UserId, offset: u64) -> rusqlite::Result<()> {
     if offset == 1 {
         return set(connection, log, sender, offset);
@@ -67,56 +68,141 @@ fn read_offset(connection: &Connection, log: i64, user: &UserId) -> rusqlite::Re
     Ok(found.optional()?.unwrap_or(0))
 }
 
+/// The members of a message that decide whether it counts.
+#[derive(Deserialize)]
+struct Said {
+    #[serde(rename = "type")]
+    kind: String,
+    from: UserId,
+}
+
+fn unread(tables: &Connection, log: i64, user: &UserId, read: u64, since: u64) -> rusqlite::Result<Unread> {
+    let mut statement = tables.prepare_cached(
+        "SELECT members, joined IS NULL AND gone IS NULL FROM entry
+         WHERE conversation = ?1 AND offset > ?2 AND time >= ?3 ORDER BY offset LIMIT ?4",
+    )?;
+    // One more than is looked at tells whether there is more.
+    let mut rows = statement.query(params![log, read, since, MAX_LOOK + 1])?;
+    let (mut count, mut looked) = (0, 0);
+    while let Some(row) = rows.next()? {
+        if looked == MAX_LOOK {
+            return Ok(Unread { count, more: true });
+        }
+        looked += 1;
+        if row.get::<_, bool>(1)? && counts(row.get_ref(0)?.as_blob()?, user) {
+            if count == MAX_UNREAD {
+                return Ok(Unread { count, more: true });
+            }
+            count += 1;
+        }
+    }
+    Ok(Unread { count, more: false })
+}
+
+fn counts(members: &[u8], user: &UserId) -> bool {
+    let said: Option<Said> = serde_json::from_slice(&[b"{", members, b"}"].concat()).ok();
+    said.is_some_and(|said| said.from != *user && said.kind != RECALLED_KIND && said.kind != RECALL_KIND)
+}
+
 fn mark(
-    tables: &Connection,
+    step: &Step<'_>,
     user: &UserId,
     conversation: Conversation,
     offset: u64,
 ) -> Result<State, BrokerError> {
+    let tables = step.connection;
     if let Conversation::Group(app, group) = &conversation {
         groups::embedded::require_member(tables, *app, group, user)?;
     }
     let Some(head) = log::head(tables, &conversation)? else {
-        return Ok(State { conversation, last_offset: 0, last_time: 0, read_offset: 0 });
+        return Ok(State { head: Head::none(conversation), read_offset: 0, unread: Unread::default() });
     };
     let before = read_offset(tables, head.id, user)?;
     let after = before.max(offset.min(head.offset));
     if after > before {
         set(tables, head.id, user, after)?;
     }
-    Ok(State { conversation, last_offset: head.offset, last_time: head.time, read_offset: after })
+    let unread = unread(tables, head.id, user, after, step.scope.retention.since(step.now_ms))?;
+    let head = Head { conversation, epoch: head.epoch, last_offset: head.offset, last_time: head.time };
+    Ok(State { head, read_offset: after, unread })
 }
 
-fn list(tables: &Connection, app: AppId, user: &UserId) -> rusqlite::Result<Vec<State>> {
+/// Each with the row of its log; 0 for a world in which nothing was said.
+fn heads(
+    tables: &Connection,
+    app: AppId,
+    user: &UserId,
+    after: Option<&Place>,
+    limit: usize,
+) -> rusqlite::Result<Vec<(i64, Head)>> {
     let mut statement = tables.prepare_cached(
         "WITH mine AS (
              SELECT id FROM conversation WHERE app = ?1 AND name = 'world'
              UNION ALL SELECT conversation FROM member WHERE app = ?1 AND user = ?2
              UNION ALL SELECT conversation FROM pair WHERE app = ?1 AND user = ?2)
-         SELECT c.name, c.head, c.time, coalesce(r.offset, 0)
+         SELECT c.id, c.name, c.epoch, c.head, c.time
          FROM mine CROSS JOIN conversation AS c ON c.id = mine.id
-         LEFT JOIN read_state AS r ON r.conversation = c.id AND r.user = ?2 ORDER BY c.name",
+         WHERE ?3 IS NULL OR c.time < ?3 OR (c.time = ?3 AND c.name > ?4)
+         ORDER BY c.time DESC, c.name LIMIT ?5",
     )?;
-    let rows = statement.query_map(params![app, user.as_str()], |row| {
-        let conversation = log::named(app, row.get_ref(0)?.as_str()?);
+    let rows = i64::try_from(limit).unwrap_or(i64::MAX);
+    let (time, name) =
+        (after.map(|after| after.last_time), after.map(|after| log::name(&after.conversation)));
+    let rows = statement.query_map(params![app, user.as_str(), time, name, rows], |row| {
+        let conversation = log::named(app, row.get_ref(1)?.as_str()?);
         let conversation = conversation.ok_or(rusqlite::Error::InvalidQuery)?;
-        let (last_offset, last_time, read_offset) = (row.get(1)?, row.get(2)?, row.get(3)?);
-        Ok(State { conversation, last_offset, last_time, read_offset })
+        let epoch = row.get_ref(2)?.as_str()?.into();
+        Ok((row.get(0)?, Head { conversation, epoch, last_offset: row.get(3)?, last_time: row.get(4)? }))
     })?;
-    let mut states = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut heads = rows.collect::<rusqlite::Result<Vec<_>>>()?;
     let world = Conversation::World(app);
-    if states.iter().all(|state| state.conversation != world) {
-        states.push(State { conversation: world, last_offset: 0, last_time: 0, read_offset: 0 });
+    let listed = after.is_some_and(|after| after.last_time == 0 && after.conversation == world);
+    if heads.len() < limit && !listed && log::head(tables, &world)?.is_none() {
+        heads.push((0, Head::none(world)));
     }
-    states.sort_by_key(|state| Reverse(state.last_time));
-    Ok(states)
+    Ok(heads)
+}
+
+fn list(
+    tables: &Connection,
+    app: AppId,
+    user: &UserId,
+    (after, limit): (Option<&Place>, usize),
+    since: u64,
+) -> rusqlite::Result<Vec<State>> {
+    let state = |(log, head): (i64, Head)| {
+        let read_offset = read_offset(tables, log, user)?;
+        let unread = unread(tables, log, user, read_offset, since)?;
+        Ok(State { head, read_offset, unread })
+    };
+    heads(tables, app, user, after, limit)?.into_iter().map(state).collect()
 }
 
 #[async_trait]
 impl Conversations for EmbeddedConversations {
-    async fn list(&self, app: AppId, user: &UserId) -> Result<Vec<State>, BrokerError> {
-        let user = user.clone();
-        self.engine.query(move |tables| Ok(list(tables, app, &user)?)).await
+    async fn heads(
+        &self,
+        app: AppId,
+        user: &UserId,
+        after: Option<&Place>,
+        limit: usize,
+    ) -> Result<Vec<Head>, BrokerError> {
+        let (user, after) = (user.clone(), after.cloned());
+        let found = self
+            .engine
+            .query(move |tables| Ok::<_, BrokerError>(heads(tables, app, &user, after.as_ref(), limit)?));
+        Ok(found.await?.into_iter().map(|(_, head)| head).collect())
+    }
+
+    async fn list(
+        &self,
+        app: AppId,
+        user: &UserId,
+        after: Option<&Place>,
+        limit: usize,
+    ) -> Result<Vec<State>, BrokerError> {
+        let (user, after, since) = (user.clone(), after.cloned(), self.engine.since());
+        self.engine.query(move |tables| Ok(list(tables, app, &user, (after.as_ref(), limit), since)?)).await
     }
 
     async fn read(
@@ -126,7 +212,7 @@ impl Conversations for EmbeddedConversations {
         offset: u64,
     ) -> Result<State, BrokerError> {
         let (user, conversation) = (user.clone(), conversation.clone());
-        let work = move |step: &mut Step<'_>| mark(step.connection, &user, conversation, offset);
+        let work = move |step: &mut Step<'_>| mark(step, &user, conversation, offset);
         self.engine.change(work).await
     }
 }

@@ -1,27 +1,29 @@
--- Marks messages as read: never back, never past the newest.
+-- Marks messages as read: never back, never past the newest. Begins with unread.lua.
 --
--- KEYS  1 head of the log   2 what the user has read   for a group: 3 group, 4 members
--- ARGV  1 conversation as the user names it   2 offset   3 user
--- Answer: offset and time of the newest message, offset read; when refused: 0, 0, 0, why
+-- KEYS  1 log   2 head of the log   3 what the user has read   for a group: 4 group, 5 members
+-- ARGV  1 conversation as the user names it   2 sender's name as it stands in their own messages
+--       3 oldest time kept, Unix ms   4 offset   5 user
+-- Answer: epoch, offset and time of the newest entry, offset read, unread, 1 when there may be more;
+--         when refused: why, 0, 0, 0, 0, 2
 
-if KEYS[3] then
-  if redis.call('EXISTS', KEYS[3]) == 0 then
-    return { 0, 0, 0, 'no such group' }
+if KEYS[4] then
+  if redis.call('EXISTS', KEYS[4]) == 0 then
+    return { 'no such group', 0, 0, 0, 0, 2 }
   end
-  if not redis.call('ZSCORE', KEYS[4], ARGV[3]) then
-    return { 0, 0, 0, 'not a member' }
+  if not redis.call('ZSCORE', KEYS[5], ARGV[5]) then
+    return { 'not a member', 0, 0, 0, 0, 2 }
   end
 end
 
-local head = redis.call('HMGET', KEYS[1], 'epoch', 'number', 'time', 'born')
+local head = redis.call('HMGET', KEYS[2], 'epoch', 'number', 'time', 'born')
 if not head[1] then
-  return { 0, 0, 0, '' }
+  return { '', 0, 0, 0, 0, 0 }
 end
 local born, last = head[4] or head[1], tonumber(head[2])
-local known, offset = string.match(redis.call('HGET', KEYS[2], ARGV[1]) or '', '^([^\n]*)\n(%d+)$')
-local before = known == born and math.min(tonumber(offset), last) or 0
-local after = math.max(before, math.min(tonumber(ARGV[2]), last))
+local before = read_of(KEYS[3], ARGV[1], born, last)
+local after = math.max(before, math.min(tonumber(ARGV[4]), last))
 if after > before then
-  redis.call('HSET', KEYS[2], ARGV[1], string.format('%s\n%d', born, after))
+  redis.call('HSET', KEYS[3], ARGV[1], string.format('%s\n%d', born, after))
 end
-return { last, tonumber(head[3]), after, '' }
+local count, more = unread(KEYS[1], after, last, tonumber(ARGV[3]), ARGV[2])
+return { head[1], last, tonumber(head[3]), after, count, more }

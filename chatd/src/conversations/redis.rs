@@ -7,79 +7,123 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chat_protocol::{AppId, UserId};
+use futures_util::{StreamExt, TryStreamExt};
+use redis::Cmd;
 
-use super::{Conversations, State};
+use super::{Conversations, Head, Place, State, Unread};
 use crate::broker::redis::RedisBroker;
-use crate::broker::redis::link::{LinkError, Script};
-use crate::broker::redis::log::{Logs, named_by, refusal};
+use crate::broker::redis::link::Script;
+use crate::broker::redis::log::{Logs, refusal};
 use crate::broker::{BrokerError, Conversation};
+use crate::clock::Clock;
 use crate::groups::redis::RedisGroups;
 use crate::groups::{GroupError, Groups};
 
-/// Conversations in one transaction.
+/// Heads read in one round trip.
 const CHUNK: usize = 250;
+/// States read at the same time: each is a script, between which others have their turn.
+const AT_ONCE: usize = 16;
 
 /// The port over Redis.
 pub struct RedisConversations {
     logs: Arc<Logs>,
     groups: Arc<RedisGroups>,
+    clock: Arc<dyn Clock>,
+    state: Script,
     read: Script,
 }
 
-/// `epoch`, `number`, `time` and `born` of a head, and what the user has read of it.
-type Answer = ((Option<String>, Option<u64>, Option<u64>, Option<String>), Option<String>);
+/// Epoch, offset and time of the newest entry, offset read, unread, whether there is more.
+type Answer = (String, u64, u64, u64, u64, u8);
 
 impl RedisConversations {
     /// Over the connections of the broker.
     #[must_use]
     pub fn new(broker: &RedisBroker) -> Arc<Self> {
-        let (logs, groups) = (broker.logs.clone(), RedisGroups::new(broker));
-        Arc::new(Self { logs, groups, read: Script::new(include_str!("read.lua")) })
+        Arc::new(Self {
+            logs: broker.logs.clone(),
+            groups: RedisGroups::new(broker),
+            clock: broker.clock.clone(),
+            state: Script::new(concat!(include_str!("unread.lua"), include_str!("state.lua"))),
+            read: Script::new(concat!(include_str!("unread.lua"), include_str!("read.lua"))),
+        })
     }
 
-    /// Each with its head and read offset of one moment.
-    async fn states(&self, user: &UserId, conversations: Vec<Conversation>) -> Result<Vec<State>, LinkError> {
-        let mut states = Vec::with_capacity(conversations.len());
-        for chunk in conversations.chunks(CHUNK) {
-            let mut pipeline = redis::pipe();
-            pipeline.atomic();
-            for conversation in chunk {
-                let head = self.logs.keys.log_head(conversation);
-                pipeline.cmd("HMGET").arg(head).arg("epoch").arg("number").arg("time").arg("born");
-                let reads = self.logs.keys.reads(conversation.app(), user);
-                pipeline.cmd("HGET").arg(reads).arg(named_by(user, conversation).to_string());
-            }
-            let answers: Vec<redis::Value> = self.logs.others.run_all(&pipeline).await?;
-            for (conversation, answer) in chunk.iter().zip(answers.chunks(2)) {
-                let answer = redis::Value::Array(answer.to_vec());
-                let answer = redis::from_redis_value(answer).map_err(redis::RedisError::from)?;
-                states.push(state(conversation.clone(), answer));
-            }
-        }
-        Ok(states)
+    /// A call of one of the scripts, with the keys and arguments that both have.
+    fn call(&self, script: &Script, user: &UserId, conversation: &Conversation, more: Vec<String>) -> Cmd {
+        let keys = &self.logs.keys;
+        let reads = keys.reads(conversation.app(), user);
+        let mut names = vec![keys.log(conversation), keys.log_head(conversation), reads];
+        names.extend(more);
+        let mut call = script.call(&names);
+        // As chatd writes a message's members.
+        let own = format!(r#""from":{}"#, serde_json::Value::from(user.as_str()));
+        call.arg(conversation.named_by(user).to_string()).arg(own).arg(self.logs.since(self.clock.now_ms()));
+        call
+    }
+
+    async fn state(&self, user: &UserId, conversation: Conversation) -> Result<State, BrokerError> {
+        let call = self.call(&self.state, user, &conversation, Vec::new());
+        let answer: Answer = self.logs.others.call(&self.state, &call).await?;
+        Ok(state(conversation, answer))
     }
 }
 
-fn state(conversation: Conversation, ((epoch, number, time, born), read): Answer) -> State {
-    let (last_offset, last_time) = (number.unwrap_or(0), time.unwrap_or(0));
-    let born = born.or(epoch).unwrap_or_default();
-    let read = read.as_deref().and_then(|read| read.split_once('\n'));
-    let read = read.filter(|(known, _)| *known == born).and_then(|(_, offset)| offset.parse().ok());
-    State { conversation, last_offset, last_time, read_offset: read.unwrap_or(0).min(last_offset) }
+fn state(conversation: Conversation, answer: Answer) -> State {
+    let (epoch, last_offset, last_time, read_offset, count, more) = answer;
+    let head = Head { conversation, epoch: epoch.into(), last_offset, last_time };
+    State { head, read_offset, unread: Unread { count, more: more > 0 } }
 }
 
 #[async_trait]
 impl Conversations for RedisConversations {
-    async fn list(&self, app: AppId, user: &UserId) -> Result<Vec<State>, BrokerError> {
+    async fn heads(
+        &self,
+        app: AppId,
+        user: &UserId,
+        after: Option<&Place>,
+        limit: usize,
+    ) -> Result<Vec<Head>, BrokerError> {
         let (groups, pairs) = tokio::join!(self.groups.of_user(app, user), self.logs.pairs(app, user));
         let mut conversations = vec![Conversation::World(app)];
         conversations.extend(groups?.into_iter().map(|joined| Conversation::Group(app, joined.group)));
         conversations.extend(pairs?);
-        let mut states = self.states(user, conversations).await?;
-        // A pair or group whose log is gone, the latter just dismissed, has nothing to show.
-        states.retain(|state| state.last_offset > 0 || matches!(state.conversation, Conversation::World(_)));
-        states.sort_by_key(|state| Reverse(state.last_time));
-        Ok(states)
+        let place = |head: &Head| (Reverse(head.last_time), head.conversation.clone());
+        let after = after.map(|after| (Reverse(after.last_time), after.conversation.clone()));
+        let mut heads = Vec::new();
+        for chunk in conversations.chunks(CHUNK) {
+            for (conversation, found) in chunk.iter().zip(self.logs.ends(chunk).await?) {
+                let conversation = conversation.clone();
+                let (epoch, last_offset, last_time) = (found.epoch, found.number, found.time);
+                let head = Head { conversation, epoch, last_offset, last_time };
+                // A pair or group whose log is gone, the latter just dismissed, has nothing to show.
+                let shown = last_offset > 0 || matches!(head.conversation, Conversation::World(_));
+                if shown && after.as_ref().is_none_or(|after| place(&head) > *after) {
+                    heads.push(head);
+                }
+            }
+            // Only the latest are kept, however many conversations there are.
+            if heads.len() > limit.saturating_add(CHUNK) {
+                heads.sort_by_cached_key(place);
+                heads.truncate(limit);
+            }
+        }
+        heads.sort_by_cached_key(place);
+        heads.truncate(limit);
+        Ok(heads)
+    }
+
+    async fn list(
+        &self,
+        app: AppId,
+        user: &UserId,
+        after: Option<&Place>,
+        limit: usize,
+    ) -> Result<Vec<State>, BrokerError> {
+        let heads = self.heads(app, user, after, limit).await?;
+        let states =
+            futures_util::stream::iter(heads.into_iter().map(|head| self.state(user, head.conversation)));
+        states.buffered(AT_ONCE).try_collect().await
     }
 
     async fn read(
@@ -88,19 +132,19 @@ impl Conversations for RedisConversations {
         conversation: &Conversation,
         offset: u64,
     ) -> Result<State, BrokerError> {
-        let (app, keys) = (conversation.app(), &self.logs.keys);
-        let mut names = vec![keys.log_head(conversation), keys.reads(app, user)];
-        if let Conversation::Group(app, group) = conversation {
-            names.extend([keys.group(*app, group), keys.members(*app, group)]);
+        let more = match conversation {
+            Conversation::Group(app, group) => {
+                vec![self.logs.keys.group(*app, group), self.logs.keys.members(*app, group)]
+            }
+            Conversation::World(_) | Conversation::Pair(..) => Vec::new(),
+        };
+        let mut call = self.call(&self.read, user, conversation, more);
+        call.arg(offset).arg(user.as_str());
+        let answer: Answer = self.logs.others.call(&self.read, &call).await?;
+        if answer.5 == 2 {
+            return Err(refusal(&answer.0));
         }
-        let mut call = self.read.call(&names);
-        call.arg(named_by(user, conversation).to_string()).arg(offset).arg(user.as_str());
-        let (last_offset, last_time, read_offset, refused): (u64, u64, u64, String) =
-            self.logs.others.call(&self.read, &call).await?;
-        if !refused.is_empty() {
-            return Err(refusal(&refused));
-        }
-        Ok(State { conversation: conversation.clone(), last_offset, last_time, read_offset })
+        Ok(state(conversation.clone(), answer))
     }
 }
 

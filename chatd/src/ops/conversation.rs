@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use chat_protocol::conversation::{Conversation, List, ListRequest, Read, ReadRequest};
-use chat_protocol::{Refusal, Target, UserId};
+use chat_protocol::conversation::{
+    Conversation, DEFAULT_CONVERSATIONS_PAGE, List, ListRequest, ListResponse, MAX_CONVERSATIONS_PAGE, Read,
+    ReadRequest,
+};
+use chat_protocol::{AppId, Refusal, Target, UserId};
 
 use super::{Table, on};
 use crate::broker;
-use crate::conversations::{Conversations, State};
+use crate::conversations::{Conversations, Place, State};
 
 /// What the operations need.
 pub struct ConversationOps {
@@ -21,9 +24,27 @@ impl ConversationOps {
         Self { conversations }
     }
 
-    async fn list(&self, request: ListRequest) -> Result<Vec<Conversation>, Refusal> {
-        let states = self.conversations.list(request.app_id, &request.user_id).await?;
-        Ok(states.iter().map(|state| seen_by(&request.user_id, state)).collect())
+    async fn list(&self, request: ListRequest) -> Result<ListResponse, Refusal> {
+        let limit = match request.limit {
+            None => DEFAULT_CONVERSATIONS_PAGE,
+            Some(limit @ 1..=MAX_CONVERSATIONS_PAGE) => limit,
+            Some(_) => {
+                return Err(Refusal::parameter(
+                    "limit",
+                    format_args!("must be 1 to {MAX_CONVERSATIONS_PAGE}"),
+                ));
+            }
+        } as usize;
+        let (app, user) = (request.app_id, &request.user_id);
+        let after = request.cursor.map(|cursor| place(app, user, &cursor)).transpose()?;
+        // One more than asked for tells whether there is a next page.
+        let mut states = self.conversations.list(app, user, after.as_ref(), limit + 1).await?;
+        let more = states.len() > limit;
+        states.truncate(limit);
+        let conversations: Vec<_> = states.iter().map(|state| seen_by(user, state)).collect();
+        let last = conversations.last().filter(|_| more);
+        let cursor = last.map(|last| format!("{}:{}", last.last_time, last.target));
+        Ok(ListResponse { conversations, cursor })
     }
 
     async fn read(&self, request: ReadRequest) -> Result<Conversation, Refusal> {
@@ -33,19 +54,30 @@ impl ConversationOps {
     }
 }
 
+/// What a cursor says: time of the newest entry, colon, target.
+fn place(app: AppId, user: &UserId, cursor: &str) -> Result<Place, Refusal> {
+    let read = || {
+        let (time, target) = cursor.split_once(':')?;
+        let target: Target = target.parse().ok()?;
+        Some(Place {
+            last_time: time.parse().ok()?,
+            conversation: broker::Conversation::of(app, user, &target),
+        })
+    };
+    read().ok_or_else(|| Refusal::parameter("cursor", "must come from the page before"))
+}
+
 /// The state under the name the user has for the conversation.
 fn seen_by(user: &UserId, state: &State) -> Conversation {
-    let target = match &state.conversation {
-        broker::Conversation::World(_) => Target::World,
-        broker::Conversation::Group(_, group) => Target::Group(group.clone()),
-        broker::Conversation::Pair(_, a, b) => Target::User(if a == user { b.clone() } else { a.clone() }),
-    };
+    let head = &state.head;
     Conversation {
-        target,
-        last_offset: state.last_offset,
-        last_time: state.last_time,
+        target: head.conversation.named_by(user),
+        epoch: head.epoch.to_string(),
+        last_offset: head.last_offset,
+        last_time: head.last_time,
         read_offset: state.read_offset,
-        unread: state.last_offset.saturating_sub(state.read_offset),
+        unread: state.unread.count,
+        unread_more: state.unread.more,
     }
 }
 

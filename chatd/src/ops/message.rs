@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use chat_protocol::group::CHANGE_KINDS;
 use chat_protocol::message::{
-    DEFAULT_HISTORY_PAGE, History, HistoryRequest, HistoryResponse, MAX_HISTORY_PAGE, Recall, RecallRequest,
-    Recalled,
+    DEFAULT_HISTORY_PAGE, History, HistoryRequest, HistoryResponse, MAX_HISTORY_PAGE, RECALL_KIND, Recall,
+    RecallRequest, Recalled,
 };
 use chat_protocol::red_packet::PACKET_KIND;
 use chat_protocol::session::Push;
@@ -116,6 +116,7 @@ impl MessageOps {
 fn stays(kind: &str) -> Option<&'static str> {
     match kind {
         PACKET_KIND => Some("the offer of a red packet stays; what nobody takes goes back when it expires"),
+        RECALL_KIND => Some("that a message was taken back stays in the history"),
         kind if CHANGE_KINDS.contains(&kind) => Some("who came and went stays in a group's history"),
         _ => None,
     }

@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chat_protocol::session::{LOGIN_FIELDS, LoggedIn, Login, MAX_RECOVER, Position, Recovered};
+use chat_protocol::session::{
+    Also, LOGIN_FIELDS, LoggedIn, Login, MAX_ALSO, MAX_RECOVER, Position, Recovered,
+};
 use chat_protocol::{Refusal, Target};
 
 use super::missed::{self, Budget, Missed};
@@ -111,6 +113,7 @@ async fn recover_all(
     positions: Vec<Position>,
     entered: &mut Entered,
 ) -> Result<LoggedIn, Refusal> {
+    let (also, more) = others(shared, identity, &positions).await?;
     let mut budget = Budget::within(shared.hub.limits());
     let mut found = Vec::with_capacity(positions.len());
     for position in positions {
@@ -139,7 +142,31 @@ async fn recover_all(
             None => Recovered { target, epoch: String::new(), offset: 0, complete: false },
         });
     }
-    Ok(LoggedIn { recovered })
+    Ok(LoggedIn { recovered, also, more })
+}
+
+/// The user's conversations that are not named, and whether there are more. Read after their topics are followed: what
+/// is newer than this is pushed.
+async fn others(
+    shared: &Sessions,
+    identity: &Identity,
+    named: &[Position],
+) -> Result<(Vec<Also>, bool), Refusal> {
+    // So many more are enough that what is named can be left out.
+    let limit = MAX_ALSO + named.len() + 1;
+    let heads = shared.conversations.heads(identity.app, &identity.user, None, limit).await?;
+    let heads = heads.into_iter().filter(|head| head.last_offset > 0);
+    let mut also: Vec<_> = heads
+        .map(|head| Also {
+            target: head.conversation.named_by(&identity.user),
+            epoch: head.epoch.to_string(),
+            last_offset: head.last_offset,
+        })
+        .filter(|also| named.iter().all(|position| position.target != also.target))
+        .collect();
+    let more = also.len() > MAX_ALSO;
+    also.truncate(MAX_ALSO);
+    Ok((also, more))
 }
 
 /// None for a group the user is no member of.

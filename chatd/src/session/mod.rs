@@ -23,6 +23,7 @@ use tokio::net::TcpStream;
 
 use crate::broker::Broker;
 use crate::chat::Chat;
+use crate::conversations::Conversations;
 use crate::groups::Groups;
 use crate::hub::subscriptions::{Membership, Subscriptions};
 use crate::hub::{Connection, Hub};
@@ -52,6 +53,8 @@ pub struct Sessions {
     pub groups: Arc<dyn Groups>,
     /// For recovery.
     pub broker: Arc<dyn Broker>,
+    /// To tell of what else is new.
+    pub conversations: Arc<dyn Conversations>,
     /// Bytes of one WebSocket message at most.
     pub max_frame_bytes: usize,
 }

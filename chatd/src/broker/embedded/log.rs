@@ -252,7 +252,7 @@ pub(crate) fn id<T, E>(row: &Row<'_>, column: usize, new: fn(&str) -> Result<T, 
 }
 
 /// Ids hold no control characters, so a line feed separates them without doubt.
-fn name(conversation: &Conversation) -> String {
+pub(crate) fn name(conversation: &Conversation) -> String {
     match conversation {
         Conversation::World(_) => "world".to_owned(),
         Conversation::Group(_, group) => format!("group\n{group}"),

@@ -62,20 +62,8 @@ end
 for inbox = 0, (#KEYS - 8) / 4 - 1 do
   local stream, head, stubs, peers = KEYS[4 * inbox + 9], KEYS[4 * inbox + 10], KEYS[4 * inbox + 11], KEYS[4 * inbox + 12]
   local channel, other = ARGV[2 * inbox + 14], ARGV[2 * inbox + 15]
-  local box, number, _, _, recalled = head_of(stream, head, ARGV[4])
-  local copy = string.format('I\n%d\n%s\n%d\n%s\n', number + 1, box, time, other) .. payload
-  -- The head stays when the stream expires, so that numbers go on and a quiet inbox never looks like a lost one.
-  put(stream, head, ARGV[6], box, number + 1, time, copy)
-  redis.call('PEXPIRE', stream, ARGV[8])
-  if age > 0 then
-    expire(stream, stubs, now - age)
-  end
-  if recalled then
-    trim(stream, head, stubs, ARGV[6], number + 1)
-    redis.call('PEXPIRE', stubs, ARGV[8])
-  end
+  deliver(stream, head, stubs, ARGV[6], ARGV[8], age, ARGV[4], now, time, other, payload, channel)
   redis.call('SADD', peers, other)
-  redis.call('PUBLISH', channel, copy)
 end
 
 return { offset, epoch, time, 0 }

@@ -113,3 +113,20 @@ local function read_own(reads, field, born, offset)
     redis.call('HSET', reads, field, string.format('%s\n%d', born, offset))
   end
 end
+
+-- Puts a copy of an entry into an inbox, which expires after `idle` ms, and onto its channel.
+local function deliver(stream, head, stubs, kept, idle, age, fresh, now, time, other, payload, channel)
+  local box, number, _, _, recalled = head_of(stream, head, fresh)
+  local copy = string.format('I\n%d\n%s\n%d\n%s\n', number + 1, box, time, other) .. payload
+  -- The head stays when the stream expires, so that numbers go on and a quiet inbox never looks like a lost one.
+  put(stream, head, kept, box, number + 1, time, copy)
+  redis.call('PEXPIRE', stream, idle)
+  if age > 0 then
+    expire(stream, stubs, now - age)
+  end
+  if recalled then
+    trim(stream, head, stubs, kept, number + 1)
+    redis.call('PEXPIRE', stubs, idle)
+  end
+  redis.call('PUBLISH', channel, copy)
+end

@@ -18,13 +18,13 @@ use crate::broker::{
 use crate::keys::Keys;
 
 /// Messages kept per inbox: what a node may have missed of it during a cut.
-const INBOX_MESSAGES: u64 = 1_000;
+pub(super) const INBOX_MESSAGES: u64 = 1_000;
 /// How long the stream of an inbox stays without a message.
 pub(super) const INBOX_IDLE_MS: u64 = 7 * 24 * 60 * 60 * 1000;
 
 /// How far a stream goes, or how far of it is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Cursor {
+pub(crate) struct Cursor {
     /// Empty when there is nothing yet.
     pub epoch: Arc<str>,
     pub number: u64,
@@ -65,13 +65,18 @@ impl Logs {
         let expire = Script::new(concat!(include_str!("log.lua"), include_str!("expire.lua")));
         let fork = Script::new(concat!(include_str!("log.lua"), include_str!("fork.lua")));
         let doubt = Script::new(concat!(include_str!("log.lua"), include_str!("doubt.lua")));
-        let recall = Script::new(include_str!("recall.lua"));
+        let recall = Script::new(concat!(include_str!("log.lua"), include_str!("recall.lua")));
         Self { keys, appends, others, retention, append, expire, fork, doubt, recall }
     }
 
     /// Messages kept per log, and for how many milliseconds.
     pub(crate) fn kept(&self) -> (u64, u64) {
         (self.retention.max_messages.max(1), self.retention.max_age_ms)
+    }
+
+    /// Oldest time that is kept, Unix milliseconds.
+    pub(crate) fn since(&self, now: u64) -> u64 {
+        self.retention.since(now)
     }
 
     /// Logs and publishes a message.
@@ -109,15 +114,7 @@ impl Logs {
                 "pair"
             }
         };
-        let mut targets = Vec::with_capacity(4);
-        for topic in &conversation.topics() {
-            targets.push(keys.channel(topic));
-            if let (Conversation::Pair(_, a, b), Topic::Inbox(_, user)) = (conversation, topic) {
-                names.extend([keys.topic_log(topic), keys.topic_head(topic), keys.topic_stubs(topic)]);
-                names.push(keys.peers(app, user));
-                targets.push((if user == a { b } else { a }).to_string());
-            }
-        }
+        let targets = self.inboxes(conversation, &mut names);
         let fingerprint = message.fingerprint.map(|fingerprint| fingerprint.to_string());
         let msg_id = if fingerprint.is_some() { message.msg_id.as_str() } else { "" };
         let body = codec::body(&Effect::None, &message.skip, &message.msg_id, &message.members);
@@ -125,9 +122,25 @@ impl Logs {
         let mut call = self.append.call(&names);
         call.arg(msg_id).arg(now).arg(REPEAT_WINDOW_MS).arg(&*new_epoch()).arg(kept);
         call.arg(INBOX_MESSAGES).arg(age).arg(INBOX_IDLE_MS).arg(body).arg(sender.as_str());
-        call.arg(named_by(sender, conversation).to_string()).arg(kind);
+        call.arg(conversation.named_by(sender).to_string()).arg(kind);
         call.arg(fingerprint.unwrap_or_default()).arg(targets);
         call
+    }
+
+    /// Adds the keys of the inboxes of a pair to the names of a call; gives its last arguments: the channel of each
+    /// topic, and behind that of an inbox the other user.
+    pub(super) fn inboxes(&self, conversation: &Conversation, names: &mut Vec<String>) -> Vec<String> {
+        let keys = &self.keys;
+        let mut targets = Vec::with_capacity(4);
+        for topic in &conversation.topics() {
+            targets.push(keys.channel(topic));
+            if let (Conversation::Pair(app, a, b), Topic::Inbox(_, user)) = (conversation, topic) {
+                names.extend([keys.topic_log(topic), keys.topic_head(topic), keys.topic_stubs(topic)]);
+                names.push(keys.peers(*app, user));
+                targets.push((if user == a { b } else { a }).to_string());
+            }
+        }
+        targets
     }
 
     /// Takes out what is too old, so that nobody reads it.
@@ -202,6 +215,16 @@ impl Logs {
         Ok((cursor(head), found.map(|(_, payload)| payload)))
     }
 
+    /// Where logs end, in their order.
+    pub(crate) async fn ends(&self, conversations: &[Conversation]) -> Result<Vec<Cursor>, LinkError> {
+        let mut pipeline = redis::pipe();
+        for conversation in conversations {
+            pipeline.add_command(head_command(&self.keys.log_head(conversation)));
+        }
+        let heads: Vec<HeadAnswer> = self.others.run_all(&pipeline).await?;
+        Ok(heads.into_iter().map(cursor).collect())
+    }
+
     /// Where the streams of the topics end, in the order of the topics.
     pub(super) async fn heads(&self, topics: &[&Topic]) -> Result<Vec<Cursor>, LinkError> {
         let mut pipeline = redis::pipe();
@@ -222,13 +245,6 @@ impl Logs {
         let mut raws = merged(entries, recalled)?;
         raws.truncate(limit);
         Ok(raws)
-    }
-
-    /// What stays of the newest recalled entries of a topic's stream.
-    pub(super) async fn newest_stubs(&self, topic: &Topic, limit: usize) -> Result<Vec<Bytes>, LinkError> {
-        let mut newest = redis::cmd("ZREVRANGE");
-        newest.arg(self.keys.topic_stubs(topic)).arg(0).arg(limit - 1);
-        self.others.run(&newest).await
     }
 
     /// Gives a topic whose stream lost its end a new epoch, unless another node did; answers where it stands.
@@ -298,15 +314,6 @@ impl From<LinkError> for BrokerError {
 impl From<Malformed> for BrokerError {
     fn from(error: Malformed) -> Self {
         BrokerError::Corrupt(error.to_string())
-    }
-}
-
-/// The conversation as one of its users names it.
-pub(crate) fn named_by(user: &UserId, conversation: &Conversation) -> Target {
-    match conversation {
-        Conversation::World(_) => Target::World,
-        Conversation::Group(_, group) => Target::Group(group.clone()),
-        Conversation::Pair(_, a, b) => Target::User(if user == a { b } else { a }.clone()),
     }
 }
 

@@ -1,8 +1,12 @@
--- Takes the content of an entry away, from its log and from the inboxes of a pair, and tells the readers.
--- A stream entry cannot be changed: it is deleted, and what stays of it, the stub, lies beside the stream.
+-- Takes the content of an entry away, from its log and from the inboxes of a pair, and appends the entry that tells of
+-- it. A stream entry cannot be changed: it is deleted, and what stays of it, the stub, lies beside the stream. Begins
+-- with log.lua.
 --
--- KEYS  1 log   2 head of the log   3 stubs of the log   then per inbox: stream, head, stubs
--- ARGV  1 offset   2 the entry's payload   3 its stub   4 notice   5 idle life of an inbox ms
+-- KEYS  1 log   2 head of the log   3 stubs of the log   4 what the sender has read
+--       then per inbox: stream, head, stubs, peers of its owner
+-- ARGV  1 offset   2 the entry's payload   3 its stub   4 now ms   5 epoch for a new history   6 messages kept per log
+--       7 messages kept per inbox   8 how long they are kept ms, or 0   9 idle life of an inbox ms
+--       10 body of the entry that tells of it   11 conversation as the sender names it
 --       then for world and group: channel; for each inbox: channel, other user
 -- Answer: 1, or 0 when the entry is not what it was
 
@@ -10,6 +14,7 @@ local entry = redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1])[1]
 if not entry or entry[2][2] ~= ARGV[2] then
   return 0
 end
+local now, age, fresh, idle = tonumber(ARGV[4]), tonumber(ARGV[8]), ARGV[5], ARGV[9]
 
 local function replace(stream, head, stubs, id, number, stub)
   redis.call('XDEL', stream, id)
@@ -37,18 +42,21 @@ local function copy_in(stream, other)
 end
 
 replace(KEYS[1], KEYS[2], KEYS[3], entry[1], ARGV[1], ARGV[3])
-if #KEYS == 3 then
-  redis.call('PUBLISH', ARGV[6], ARGV[4])
+local offset, _, time, born, payload = append(KEYS[1], KEYS[2], KEYS[3], ARGV[6], age, fresh, now, 'M', ARGV[10])
+read_own(KEYS[4], ARGV[11], born, offset)
+if #KEYS == 4 then
+  redis.call('PUBLISH', ARGV[12], payload)
 end
-for inbox = 0, #KEYS / 3 - 2 do
-  local stream, head, stubs = KEYS[3 * inbox + 4], KEYS[3 * inbox + 5], KEYS[3 * inbox + 6]
-  local channel, other = ARGV[2 * inbox + 6], ARGV[2 * inbox + 7]
+for inbox = 0, #KEYS / 4 - 2 do
+  local stream, head, stubs = KEYS[4 * inbox + 5], KEYS[4 * inbox + 6], KEYS[4 * inbox + 7]
+  local channel, other = ARGV[2 * inbox + 12], ARGV[2 * inbox + 13]
   local id, copy = copy_in(stream, other)
   if id then
     local stub = string.sub(copy, 1, #copy - #ARGV[2]) .. ARGV[3]
     replace(stream, head, stubs, id, string.match(id, '^%d+'), stub)
-    redis.call('PEXPIRE', stubs, ARGV[5])
+    redis.call('PEXPIRE', stubs, idle)
   end
-  redis.call('PUBLISH', channel, ARGV[4])
+  deliver(stream, head, stubs, ARGV[7], idle, age, fresh, now, time, other, payload, channel)
+  redis.call('SADD', KEYS[4 * inbox + 8], other)
 end
 return 1

@@ -14,7 +14,6 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use super::codec;
 use super::link::LinkError;
 use super::log::{Cursor, Logs};
-use super::recall;
 use super::table::{Behind, State, Table};
 use crate::broker::{Sink, Topic};
 use crate::counters::Counters;
@@ -261,18 +260,8 @@ impl Shard {
                 return Ok(());
             }
         }
-        if self.was_interrupted(behind) {
-            for notice in recall::told_again(&outlet.logs, &behind.topic, cursor.time).await? {
-                outlet.sink.deliver(&behind.topic, &notice);
-            }
-        }
         self.settle(behind, cursor, outlet);
         Ok(())
-    }
-
-    /// Whether what is in no log, such as that a message was recalled, may have been missed.
-    fn was_interrupted(&self, behind: &Behind) -> bool {
-        matches!(self.table.lock().state_of(behind), Some(State::Open { interrupted: true, .. }))
     }
 
     async fn lose_forked(&self, behind: &Behind, outlet: &Outlet) -> Result<(), LinkError> {
