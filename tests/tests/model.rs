@@ -262,7 +262,7 @@ impl World {
         let mut session = self.nodes[index].connect().await;
         let member = self.users[user].member;
         // One who does not name the group is told of it.
-        let named = member && !self.epoch.is_empty() && self.step % 3 > 0;
+        let named = member && !self.epoch.is_empty() && !self.step.is_multiple_of(3);
         let recover = match named {
             true => json!([{"target": GROUP, "epoch": self.epoch, "offset": self.users[user].position}]),
             false => json!([]),

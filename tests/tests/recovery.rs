@@ -1,13 +1,16 @@
 //! Coming back: a log-in with `recover` brings what was missed, before anything newer, or says that it cannot.
 
-use chat_client::Session;
+use chat_client::live::{Identity, Item, Options, conversation_of};
+use chat_client::{Live, Session};
 use chat_protocol::session::{LOGIN, LoggedIn, Position, Receipt};
 use chat_protocol::{GroupId, Target, UserId};
+use chat_tests::fault_proxy::FaultProxy;
 use chat_tests::node::Node;
 use chat_tests::on_every_engine;
 use chat_tests::redis_server::RedisServer;
 use chat_tests::site::Site;
 use chat_tests::talk::{next_message, refused, texts};
+use chat_tests::wait::SOON;
 use serde_json::json;
 
 on_every_engine!(
@@ -20,6 +23,7 @@ on_every_engine!(
     who_comes_back_is_told_of_everything_new_named_or_not,
     the_latest_200_are_told_and_that_there_are_more,
     a_recall_while_away_is_recovered_like_any_entry,
+    a_live_session_gets_what_was_said_anywhere_while_it_was_cut_off,
     positions_are_checked,
 );
 
@@ -198,6 +202,49 @@ async fn a_recall_while_away_is_recovered_like_any_entry(site: Site) {
     let told = next_message(&mut session).await;
     assert_eq!((told.content.kind.as_str(), told.content.recalls, told.offset), ("recall", Some(1), 2));
     assert_eq!(next_message(&mut session).await.offset, 3);
+}
+
+async fn a_live_session_gets_what_was_said_anywhere_while_it_was_cut_off(site: Site) {
+    let proxy = FaultProxy::start(site.first().server().authority().parse().expect("an address")).await;
+    let server = proxy.address().to_string().parse().expect("a server");
+    let back = UserId::new("back").expect("valid");
+    let mut friend = site.last().login(APP, "friend").await;
+    say(&mut friend, &Target::User(back.clone()), 1).await;
+    let identity = Identity { app_id: APP, user_id: back.clone(), token: None };
+    let mut live = Live::start(vec![server], identity, Options::default());
+    while !matches!(live.next().await, Some(Item::Connected { .. })) {}
+    proxy.cut();
+    while !matches!(live.next().await, Some(Item::Disconnected { .. })) {}
+    let mut stranger = site.last().login(APP, "stranger").await;
+    let group = Target::Group(GroupId::new("g").expect("valid"));
+    stranger.request("group/create", &json!({"groupId": "g", "name": "n"})).await.expect("created");
+    say(&mut stranger, &group, 2).await;
+    let join = json!({"appId": APP, "userId": "back", "groupId": "g"});
+    site.last().http().call_raw("/group/join", &join).await.expect("joined");
+    say(&mut stranger, &group, 2).await;
+    say(&mut stranger, &Target::User(back.clone()), 250).await;
+    say(&mut stranger, &Target::World, 1).await;
+    say(&mut friend, &Target::User(back.clone()), 1).await;
+    proxy.heal();
+    let mut seen = std::collections::BTreeMap::<String, Vec<u64>>::new();
+    let mut count = 0;
+    while count < 2 + 250 + 1 + 1 {
+        let item = tokio::time::timeout(SOON, live.next()).await.expect("all of it, soon");
+        match item.expect("it goes on") {
+            Item::Message(message) => {
+                let target = conversation_of(&message, &back);
+                seen.entry(target.to_string()).or_default().push(message.offset);
+                count += 1;
+            }
+            Item::Gap(gap) => panic!("{gap:?}"),
+            _ => {}
+        }
+    }
+    let stranger = (1..=250).collect::<Vec<_>>();
+    let expected =
+        [("", vec![1]), ("group:g", vec![5, 6]), ("user:friend", vec![2]), ("user:stranger", stranger)];
+    assert_eq!(seen, expected.map(|(target, offsets)| (target.to_owned(), offsets)).into());
+    live.close().await;
 }
 
 async fn positions_are_checked(site: Site) {

@@ -6,10 +6,9 @@ use std::collections::VecDeque;
 use std::pin::pin;
 use std::time::Duration;
 
+use chat_protocol::Code;
 use chat_protocol::code::close;
-use chat_protocol::conversation::{self, Conversation};
-use chat_protocol::session::{HEARTBEAT, Receipt, Recovered};
-use chat_protocol::{Code, Operation};
+use chat_protocol::session::{HEARTBEAT, LoggedIn, Position, Push, Receipt};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -17,7 +16,8 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::backoff::{Backoff, LONGEST};
 use super::link::{Link, Waiting};
-use super::positions::{Admission, Gap, Positions};
+use super::missed::Missed;
+use super::positions::{Admission, Gap, Positions, unanswered};
 use super::{Ask, Identity, Item, Options, conversation_of};
 use crate::connection::ABNORMAL;
 use crate::error::Error;
@@ -26,7 +26,7 @@ use crate::server::Server;
 use crate::session::Pushed;
 
 /// Items kept for a reader that is late; beyond it nothing is read from the socket.
-const BACKLOG: usize = 256;
+pub(super) const BACKLOG: usize = 256;
 /// Push: the node is going to stop.
 const DRAIN: &str = "system/drain";
 
@@ -40,6 +40,7 @@ pub(super) struct Driver {
     pub(super) asks: mpsc::Receiver<Ask>,
     pub(super) stopped: oneshot::Receiver<()>,
     pub(super) backlog: VecDeque<Item>,
+    pub(super) missed: Missed,
     /// Makes the default message ids of this session differ from those of any other.
     pub(super) name: u64,
     pub(super) next_seq: u64,
@@ -73,7 +74,8 @@ impl Driver {
             let Some(server) = self.servers.get(turn % self.servers.len().max(1)).cloned() else { return };
             let seq = self.seq();
             let (identity, options) = (self.identity.clone(), self.options.clone());
-            let opening = Link::open(&server, &identity, &options, self.positions.to_recover(), &seq);
+            let asked = self.positions.to_recover();
+            let opening = Link::open(&server, &identity, &options, asked.clone(), &seq);
             let pause = match self.meanwhile(opening).await {
                 None => return,
                 Some(Err(error)) if is_final(&error, was_in) => {
@@ -85,9 +87,9 @@ impl Driver {
                     self.backlog.push_back(Item::Retrying { error, pause });
                     pause
                 }
-                Some(Ok((mut link, recovered))) => {
+                Some(Ok((mut link, answer))) => {
                     was_in = true;
-                    let ending = self.attend(&mut link, recovered).await;
+                    let ending = self.attend(&mut link, &asked, answer).await;
                     backoff.lived(link.since.elapsed());
                     match self.part(link, ending, &mut backoff).await {
                         Some(pause) => pause,
@@ -131,20 +133,17 @@ impl Driver {
     }
 
     /// Serves a connection until it ends.
-    async fn attend(&mut self, link: &mut Link, recovered: Vec<Recovered>) -> Ending {
-        let gaps = self.positions.recovered(&recovered);
+    async fn attend(&mut self, link: &mut Link, asked: &[Position], answer: LoggedIn) -> Ending {
+        let mut gaps = self.positions.recovered(&answer.recovered);
+        gaps.extend(unanswered(asked, &answer.recovered));
         let server = link.connection.server().to_owned();
-        self.backlog.push_back(Item::Connected { server, recovered });
+        self.backlog.push_back(Item::Connected { server, recovered: answer.recovered.clone() });
         self.tell(gaps);
-        if self.options.discover {
-            let who = json!({"appId": self.identity.app_id, "userId": self.identity.user_id});
-            let cmd = conversation::List::PATH.trim_start_matches('/');
-            let seq = self.seq();
-            if let Err(error) = link.ask(seq, cmd, &who, Waiting::Conversations).await {
+        self.hear_of(answer);
+        loop {
+            if let Err(error) = self.look(link).await {
                 return error.into();
             }
-        }
-        loop {
             let ended = match self.wait(link).await {
                 Event::Frame(frame) => frame.and_then(|text| self.take(link, &text)),
                 Event::Ask(ask) => self.forward(link, ask).await,
@@ -199,15 +198,8 @@ impl Driver {
                     // A caller that has gone needs no answer.
                     let _ = answer.send(outcome);
                 }
-                Some(Waiting::Conversations) => {
-                    // A server without this list leaves new conversations to be found by other means.
-                    let found: Option<Vec<Conversation>> =
-                        outcome.ok().and_then(|data| serde_json::from_value(data).ok());
-                    if let Some(found) = found {
-                        let gaps = self.positions.discovered(&found);
-                        self.tell(gaps);
-                    }
-                }
+                Some(Waiting::Conversations) => self.take_conversations(outcome),
+                Some(Waiting::History) => self.take_history(outcome),
                 Some(Waiting::Heartbeat) | None => {}
             },
         }
@@ -224,6 +216,14 @@ impl Driver {
             return;
         };
         let target = conversation_of(&message, &self.identity.user_id);
+        if !self.missed.holds(&target, message.offset) {
+            self.message(message);
+        }
+    }
+
+    /// Hands a message over, once.
+    pub(super) fn message(&mut self, message: Push) {
+        let target = conversation_of(&message, &self.identity.user_id);
         match self.positions.admit(&target, &message.epoch, message.offset) {
             Admission::Repeat => return,
             Admission::NewEpoch => {
@@ -234,7 +234,7 @@ impl Driver {
         self.backlog.push_back(Item::Message(message));
     }
 
-    fn tell(&mut self, gaps: Vec<Gap>) {
+    pub(super) fn tell(&mut self, gaps: Vec<Gap>) {
         for gap in gaps {
             if gap.is_other_history() {
                 let (target, epoch) = (gap.target.clone(), gap.epoch.clone());
@@ -288,7 +288,7 @@ impl Driver {
         }
     }
 
-    fn seq(&mut self) -> String {
+    pub(super) fn seq(&mut self) -> String {
         self.next_seq += 1;
         format!("{:016x}-{}", self.name, self.next_seq)
     }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use chat_protocol::Target;
-use chat_protocol::session::{LOGIN, LoggedIn, Login, Position, Recovered};
+use chat_protocol::session::{LOGIN, LoggedIn, Login, Position};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -26,8 +26,10 @@ pub(super) enum Waiting {
     Caller { answer: oneshot::Sender<Result<Value, Error>>, adds_to: Option<Target> },
     /// The driver: a sign of life.
     Heartbeat,
-    /// The driver: the user's conversations.
+    /// The driver: a page of the user's conversations.
     Conversations,
+    /// The driver: a page of the history it reads.
+    History,
 }
 
 /// See the file's head.
@@ -52,13 +54,13 @@ impl Link {
         options: &Options,
         positions: Vec<Position>,
         seq: &str,
-    ) -> Result<(Self, Vec<Recovered>), Error> {
+    ) -> Result<(Self, LoggedIn), Error> {
         let mut connection = Connection::open(server, &options.connection).await?;
         let login = Login {
             user_id: identity.user_id.clone(),
             app_id: identity.app_id,
             token: identity.token.clone(),
-            recover: (!positions.is_empty()).then_some(positions),
+            recover: (options.discover || !positions.is_empty()).then_some(positions),
         };
         let request = json!({"seq": seq, "cmd": LOGIN, "data": login}).to_string();
         let exchange = async {
@@ -88,7 +90,7 @@ impl Link {
             leave_at: None,
             timeout: options.timeout,
         };
-        Ok((link, answer.map(|answer| answer.recovered).unwrap_or_default()))
+        Ok((link, answer.unwrap_or_default()))
     }
 
     /// Sends a request; its answer goes to `waiting`.
@@ -115,7 +117,7 @@ impl Link {
         if self.waiting.len() >= MAX_WAITING {
             self.waiting.retain(|_, waiting| match waiting {
                 Waiting::Caller { answer, .. } => !answer.is_closed(),
-                Waiting::Heartbeat | Waiting::Conversations => true,
+                Waiting::Heartbeat | Waiting::Conversations | Waiting::History => true,
             });
         }
         self.waiting.len() < MAX_WAITING

@@ -21,6 +21,7 @@ use crate::session::Pushed;
 pub mod backoff;
 mod driver;
 mod link;
+mod missed;
 pub mod positions;
 
 use positions::Positions;
@@ -53,7 +54,8 @@ pub struct Options {
     pub heartbeat: Duration,
     /// What the user has seen already; the first log-in recovers from there.
     pub positions: Vec<Position>,
-    /// Ask after each log-in for the user's conversations, to notice those begun while there was no connection.
+    /// Follow all conversations of the user, also those that begin while there is no connection: what was said there is
+    /// read from their histories. Without it, only those of `positions` and those of which something came.
     pub discover: bool,
 }
 
@@ -162,6 +164,7 @@ impl Live {
             asks: from_asks,
             stopped,
             backlog: VecDeque::new(),
+            missed: missed::Missed::default(),
             name: rand::random(),
             next_seq: 1,
         };
