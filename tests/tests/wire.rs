@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use chat_client::Session;
 use chat_protocol::Target;
 use chat_protocol::operation::ALL;
 use chat_tests::money_site::{balance, deposit};
@@ -236,4 +237,66 @@ async fn the_same_frame_sent_twice_is_done_once_whatever_it_sends_or_spends() {
         assert!(unnamed["codeMsg"].as_str().expect("a reason").starts_with("msgId:"), "{unnamed}");
     }
     assert_eq!(balance(&http, APP, "payer").await, 900);
+}
+
+/// The texts of the next pushes of `msg`, as a client shows them that knows nothing else.
+async fn shown(session: &mut Session, count: usize) -> Vec<String> {
+    let mut shown = Vec::new();
+    while shown.len() < count {
+        let push = session.next_push(SOON).await.expect("an open connection").expect("a push");
+        if push.cmd == "msg" {
+            shown.push(push.data["msg"].as_str().unwrap_or_else(|| panic!("{push:?}")).to_owned());
+        }
+    }
+    shown
+}
+
+#[tokio::test]
+async fn every_push_of_a_message_has_a_text_for_clients_that_show_texts_only() {
+    for (language, words) in [
+        (
+            "en",
+            [
+                "a joined the group",
+                "[picture]",
+                "look",
+                "[audio]",
+                "[red packet] 恭喜",
+                "b removed a from the group",
+            ],
+        ),
+        ("zh-CN", ["a 加入了群", "[图片]", "look", "[语音]", "[红包] 恭喜", "b 将 a 移出了群"]),
+    ] {
+        let node = Node::ephemeral(&["--push-language", language]).await;
+        let http = node.http();
+        let call = async |path: &str, data: Value| {
+            http.call_raw(path, &data).await.unwrap_or_else(|error| panic!("{path}: {error}"))
+        };
+        deposit(&http, APP, "b", 1000).await;
+        call("/group/create", json!({"appId": APP, "userId": "b", "name": "g", "groupId": "g"})).await;
+        let (mut sender, mut reader) = (node.login(APP, "a").await, node.login(APP, "b").await);
+        sender.request("group/join", &json!({"groupId": "g"})).await.expect("joined");
+        let picture = json!({"target": "group:g", "type": "img", "url": "http://x/y.png"});
+        sender.request("msg", &picture).await.expect("sent");
+        let captioned = json!({"target": "group:g", "type": "video", "url": "http://x/y", "msg": "look"});
+        sender.request("msg", &captioned).await.expect("sent");
+        let data =
+            json!({"appId": APP, "userId": "a", "groupId": "g", "type": "audio", "message": "http://x/z"});
+        call("/group/sendMessage", data).await;
+        let packet = json!({"target": "group:g", "total": 10, "count": 1, "greeting": "恭喜"});
+        reader.request("redPacket/create", &packet).await.expect("created");
+        call("/group/kick", json!({"appId": APP, "userId": "b", "groupId": "g", "memberId": "a"})).await;
+        assert_eq!(shown(&mut reader, words.len()).await, words);
+        // What is read again is shown in the same words, and the log has what was sent.
+        let since = json!([{"target": "group:g", "epoch": "", "offset": 0}]);
+        let mut again = node.connect().await;
+        again
+            .request("login", &json!({"appId": APP, "userId": "b", "recover": since}))
+            .await
+            .expect("logged in");
+        assert_eq!(shown(&mut again, words.len() + 1).await[1..], words);
+        let history = call("/message/history", json!({"appId": APP, "target": "group:g"})).await;
+        let texts = history["messages"].as_array().expect("messages").iter();
+        assert_eq!(texts.filter(|message| !message["msg"].is_null()).count(), 1, "{history}");
+    }
 }

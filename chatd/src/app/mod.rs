@@ -123,7 +123,7 @@ impl App {
         let max_connections = max_connections(config.limits.max_connections, room);
         let (node, counters) = (rand::random(), Arc::new(Counters::default()));
         let limits = Limits { frames: config.limits.outbox_frames, bytes: config.limits.outbox_bytes };
-        let hub = Arc::new(Hub::new(node, limits, counters.clone()));
+        let hub = Arc::new(Hub::new(node, limits, counters.clone()).speaking(config.serve.push_language));
         let base =
             Base { node, clock: Arc::new(SystemClock), counters, hub: hub.clone(), max_connections, files };
         let engine = engine::open(config, &base).await?;

@@ -12,6 +12,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use crate::broker::embedded::Sync;
+use crate::hub::words::Language;
 use crate::money::split::Method;
 
 pub use self::check::LedgerPlace;
@@ -95,6 +96,9 @@ settings! {
         /// Origins of web pages besides the page's own host that may use it, over HTTP too; * allows all
         #[arg(long, env = "CHATD_ALLOWED_ORIGINS", value_name = "ORIGINS", value_delimiter = ',')]
         allowed_origins: Vec<String> = Vec::new(),
+        /// Language of the words that stand for a picture or a notice where a client shows texts only: en or zh-CN
+        #[arg(long, env = "CHATD_PUSH_LANGUAGE", value_name = "LANGUAGE")]
+        push_language: Language = Language::English,
         /// What to log: error, warn, info, debug, or tracing directives
         #[arg(long, env = "CHATD_LOG", value_name = "FILTER")]
         log: String = "info".to_owned(),

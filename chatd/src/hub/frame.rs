@@ -8,6 +8,7 @@ use chat_protocol::envelope::PUSH_TEXT;
 use chat_protocol::session::MSG;
 use serde::Serialize;
 
+use super::words::Language;
 use crate::broker::{Entry, Notice};
 
 /// Longest header of an unmasked frame.
@@ -42,18 +43,26 @@ pub fn json(value: &impl Serialize) -> Bytes {
     text(&serde_json::to_vec(value).unwrap_or_default())
 }
 
-/// The push of a logged message.
+/// The push of a logged message, with words for whoever shows texts only.
 #[must_use]
-pub fn message(entry: &Entry) -> Bytes {
-    push(&json_text(entry.msg_id.as_str()), MSG, &data(entry))
+pub fn message(entry: &Entry, language: Language) -> Bytes {
+    let words = language.words(&entry.members);
+    push(&json_text(entry.msg_id.as_str()), MSG, &with_words(entry, words.as_deref()))
 }
 
-/// A logged message as it stands in a push: its members with its place in the log.
+/// A logged message as it was sent: its members with its place in the log.
 #[must_use]
 pub fn data(entry: &Entry) -> Vec<u8> {
+    with_words(entry, None)
+}
+
+fn with_words(entry: &Entry, words: Option<&str>) -> Vec<u8> {
     let mut data = Vec::with_capacity(entry.members.len() + 96);
     data.push(b'{');
     data.extend_from_slice(&entry.members);
+    if let Some(words) = words {
+        data.extend_from_slice(format!(r#","msg":{}"#, json_text(words)).as_bytes());
+    }
     let place = format!(r#","offset":{},"epoch":"{}","time":{}}}"#, entry.offset, entry.epoch, entry.time);
     data.extend_from_slice(place.as_bytes());
     data
@@ -110,7 +119,7 @@ mod tests {
             skip: Skip::Nobody,
             effect: Effect::None,
         };
-        let frame = message(&entry);
+        let frame = message(&entry, Language::English);
         let incoming: Incoming<'_> = serde_json::from_slice(&frame[4..]).unwrap();
         assert!(incoming.is_push());
         assert_eq!((&*incoming.seq, &*incoming.cmd), ("m\"1", "msg"));

@@ -12,6 +12,7 @@ pub mod named;
 pub mod outbox;
 mod rooms;
 pub mod subscriptions;
+pub mod words;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -19,16 +20,18 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
+use bytes::Bytes;
 use chat_protocol::code::close;
 use parking_lot::Mutex;
 
-use crate::broker::{ConnectionId, Event, Sink, Skip, Topic};
+use crate::broker::{ConnectionId, Entry, Event, Sink, Skip, Topic};
 use crate::counters::Counters;
 use crate::groups::{JOINED, Joined};
 use comings::Comings;
 use named::Named;
 use outbox::{Close, Delivery, Limits, Outbox, Pushed};
 use rooms::Rooms;
+use words::Language;
 
 pub use connection::{Connection, Identity};
 
@@ -50,6 +53,7 @@ pub struct Hub {
     node: u64,
     started: Instant,
     limits: Limits,
+    language: Language,
     counters: Arc<Counters>,
     next_number: AtomicU64,
     open: [Mutex<HashMap<u64, Arc<Connection>>>; SHARDS],
@@ -69,6 +73,7 @@ impl Hub {
             node,
             started: Instant::now(),
             limits,
+            language: Language::default(),
             counters,
             next_number: AtomicU64::new(1),
             open: Default::default(),
@@ -77,6 +82,12 @@ impl Hub {
             farewell: OnceLock::new(),
             regroup: Named::default(),
         }
+    }
+
+    /// The same, with pushes in this language.
+    #[must_use]
+    pub fn speaking(self, language: Language) -> Self {
+        Self { language, ..self }
     }
 
     /// Takes in a new connection that has not logged in.
@@ -147,6 +158,12 @@ impl Hub {
     #[must_use]
     pub fn limits(&self) -> Limits {
         self.limits
+    }
+
+    /// The push of a logged message.
+    #[must_use]
+    pub fn frame(&self, entry: &Entry) -> Bytes {
+        frame::message(entry, self.language)
     }
 
     /// Tells a connection that it cannot get all it should, so that it comes back and recovers.
@@ -222,8 +239,7 @@ impl Sink for Hub {
     fn deliver(&self, topic: &Topic, event: &Event) {
         match event {
             Event::Message { conversation, entry } => {
-                let delivery =
-                    Delivery { frame: frame::message(entry), message: Some((conversation, entry)) };
+                let delivery = Delivery { frame: self.frame(entry), message: Some((conversation, entry)) };
                 self.fan_out(topic, &delivery, &entry.skip);
                 self.take_effect(topic, conversation, entry);
             }

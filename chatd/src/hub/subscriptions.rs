@@ -272,7 +272,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_log_in_given_up_halfway_leaves_no_subscription() {
-        let hub = Arc::new(Hub::new(1, Limits { frames: 1, bytes: 1 }, Arc::new(Counters::default())));
+        let limits = Limits { frames: 1, bytes: 1 };
+        let hub = Arc::new(Hub::new(1, limits, Arc::new(Counters::default())));
         let broker = Arc::new(Slow::default());
         let subscriptions = Arc::new(Subscriptions::new(hub.clone(), broker.clone()));
         let user = chat_protocol::UserId::new("a").unwrap();

@@ -239,7 +239,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_lost_answer_leaves_nobody_on_or_off_the_roll() {
-        let hub = Arc::new(Hub::new(1, Limits { frames: 10, bytes: 1000 }, Arc::new(Counters::default())));
+        let limits = Limits { frames: 10, bytes: 1000 };
+        let hub = Arc::new(Hub::new(1, limits, Arc::new(Counters::default())));
         let (store, clock) = (Arc::new(Mute::default()), Arc::new(SystemClock));
         let retention = Retention { max_messages: 10, max_age_ms: 0 };
         let log =

@@ -184,6 +184,9 @@ async fn recover_one(
         return Ok(None);
     }
     let conversation = Conversation::of(identity.app, &identity.user, target);
-    let missed = missed::read(&*shared.broker, &conversation, Some(epoch), *offset, budget, |_| true).await?;
+    let missed = missed::read(&*shared.broker, &conversation, Some(epoch), *offset, budget, |entry| {
+        Some(shared.hub.frame(entry))
+    })
+    .await?;
     Ok(Some(missed))
 }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::broker::{Broker, BrokerError, Conversation, Entry, Page, Range};
-use crate::hub::frame;
 use crate::hub::outbox::Limits;
 
 /// Entries read at a time.
@@ -44,8 +43,8 @@ pub struct Missed {
     pub frames: Vec<Bytes>,
 }
 
-/// Reads what came after `after` in the history `epoch` (`None`: whichever it is), as far as the budget allows. Entries
-/// that `gives` denies are read and not given; it sees every entry once, in order.
+/// Reads what came after `after` in the history `epoch` (`None`: whichever it is), as far as the budget allows. `encode`
+/// sees every entry once, in order; one it gives nothing for is read and not given.
 ///
 /// # Errors
 /// What the broker says.
@@ -55,7 +54,7 @@ pub async fn read(
     epoch: Option<&str>,
     after: u64,
     budget: &mut Budget,
-    mut gives: impl FnMut(&Entry) -> bool + Send,
+    mut encode: impl FnMut(&Entry) -> Option<Bytes> + Send,
 ) -> Result<Missed, BrokerError> {
     let first = broker.read(conversation, Range::After(after), PAGE).await?;
     let same = epoch.is_none_or(|epoch| *epoch == *first.epoch || (after == 0 && epoch.is_empty()));
@@ -66,7 +65,7 @@ pub async fn read(
         // Another history, or one that lost its end: all of it is new, as far as it goes.
         let page = broker.read(conversation, Range::Before(u64::MAX), PAGE).await?;
         let mut missed = Missed::nothing(&page);
-        missed.take(page.entries, budget, &mut gives);
+        missed.take(page.entries, budget, &mut encode);
         missed.complete = false;
         return Ok(missed);
     }
@@ -75,7 +74,7 @@ pub async fn read(
     let mut page = first;
     loop {
         let count = page.entries.len();
-        let all = missed.take(page.entries, budget, &mut gives);
+        let all = missed.take(page.entries, budget, &mut encode);
         if count < PAGE || !all {
             // A log whose newest messages are too old to be read ends before its head.
             missed.complete &= missed.last >= missed.head;
@@ -98,10 +97,10 @@ impl Missed {
         &mut self,
         entries: Vec<Entry>,
         budget: &mut Budget,
-        gives: &mut (impl FnMut(&Entry) -> bool + Send),
+        encode: &mut (impl FnMut(&Entry) -> Option<Bytes> + Send),
     ) -> bool {
         for entry in entries {
-            let frame = if gives(&entry) { Some(frame::message(&entry)) } else { None };
+            let frame = encode(&entry);
             let bytes = frame.as_ref().map_or(0, Bytes::len);
             if frame.is_some() && (budget.messages == 0 || budget.bytes < bytes) {
                 self.complete = false;

@@ -114,7 +114,7 @@ impl Regroup {
         let mut budget = Budget::within(self.hub.limits());
         let known = connection.outbox.known(&conversation);
         let mut member = false;
-        let gives = |entry: &Entry| {
+        let encode = |entry: &Entry| {
             let given = match &entry.effect {
                 Effect::Joined(user) if *user == identity.user => {
                     member = true;
@@ -126,9 +126,10 @@ impl Regroup {
             let has = known
                 .as_ref()
                 .is_some_and(|known| known.epoch == entry.epoch && known.offset >= entry.offset);
-            given && !has && !skips(&entry.skip, connection, identity)
+            let skipped = skips(&entry.skip, connection, identity);
+            (given && !has && !skipped).then(|| self.hub.frame(entry))
         };
-        let missed = missed::read(&*self.broker, &conversation, None, due.after, &mut budget, gives).await?;
+        let missed = missed::read(&*self.broker, &conversation, None, due.after, &mut budget, encode).await?;
         if let Some(epoch) = due.only.as_ref().filter(|epoch| **epoch != missed.epoch) {
             // Another group has the name by now.
             connection.comings.forget(&due.group, epoch);
