@@ -12,6 +12,7 @@ pub mod money_books;
 pub mod money_site;
 pub mod node;
 pub mod postgres_server;
+pub mod presence;
 pub mod program;
 pub mod rabbit;
 pub mod rabbitmq_server;

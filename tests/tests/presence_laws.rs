@@ -1,21 +1,19 @@
 //! The law of presence, run against every adapter: `redis::…` and `embedded::…`; then what only several nodes show.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use chat_protocol::{AppId, UserId};
+use chat_tests::presence::{APP, Heard, LIMIT, Listener, Node, embedded, nodes, redis};
 use chat_tests::redis_server::RedisServer;
-use chat_tests::wait::{SOON, pace, until};
-use chatd::keys::Keys;
-use chatd::presence::embedded::EmbeddedPresence;
-use chatd::presence::redis::RedisPresence;
-use chatd::presence::{Change, LEASE_MS, Outcome, Presence, Vanished};
+use chat_tests::wait::{SOON, until};
+use chatd::presence::{Change, LEASE_MS, Outcome};
 
-const APP: AppId = 7;
 /// Short, so that tests may wait for its end.
 const SHORT_LEASE_MS: u64 = 1_500;
 
-type Node = Arc<dyn Presence>;
+fn said(cmd: &str, user: &str) -> (String, String) {
+    (cmd.to_owned(), user.to_owned())
+}
 
 fn user(name: &str) -> UserId {
     UserId::new(name).expect("a valid name")
@@ -58,7 +56,7 @@ async fn everyone(node: &Node, limit: usize) -> Vec<String> {
     }
 }
 
-async fn users_come_and_go(node: Node) {
+async fn users_come_and_go(node: Heard) {
     assert!(!is_online(&node, "a").await);
     let outcomes = apply(&node, &[enter("a"), enter("b"), enter("a"), leave("b"), leave("b")]).await;
     let wanted = [outcome(true, 1), outcome(true, 2), outcome(false, 2), outcome(true, 1), outcome(false, 1)];
@@ -67,7 +65,7 @@ async fn users_come_and_go(node: Node) {
     assert!(!is_online(&node, "b").await);
 }
 
-async fn apps_are_apart(node: Node) {
+async fn apps_are_apart(node: Heard) {
     let outcomes = apply(&node, &[enter("a"), change(8, "a", true), change(8, "b", true), leave("a")]).await;
     assert_eq!(outcomes, [outcome(true, 1), outcome(true, 1), outcome(true, 2), outcome(true, 0)]);
     assert!(!is_online(&node, "a").await);
@@ -75,7 +73,7 @@ async fn apps_are_apart(node: Node) {
     assert_eq!(node.list(APP, None, 10).await.expect("listed").count, 0);
 }
 
-async fn the_list_is_in_byte_order_and_tiles(node: Node) {
+async fn the_list_is_in_byte_order_and_tiles(node: Heard) {
     let names = ["b", "a", "\u{5e1d}", "a:1", "{", "A", "aa", "-", "+", "(", "["];
     let entries: Vec<Change> = names.iter().map(|name| enter(name)).collect();
     apply(&node, &entries).await;
@@ -91,14 +89,14 @@ async fn the_list_is_in_byte_order_and_tiles(node: Node) {
     assert_eq!((none.count, none.users.len(), none.more), (11, 0, true));
 }
 
-async fn many_changes_go_in_one_call(node: Node) {
+async fn many_changes_go_in_one_call(node: Heard) {
     let entries: Vec<Change> = (0..1_234).map(|index| enter(&format!("u{index}"))).collect();
     let outcomes = apply(&node, &entries).await;
     assert!(outcomes.iter().enumerate().all(|(index, o)| *o == outcome(true, index as u64 + 1)));
     assert_eq!(node.list(APP, None, 1).await.expect("listed").count, 1_234);
 }
 
-async fn a_node_that_resigns_takes_its_users_along(node: Node) {
+async fn a_node_that_resigns_takes_its_users_along(node: Heard) {
     assert_eq!(node.live_nodes().await.expect("counted"), 1);
     apply(&node, &[enter("a")]).await;
     node.resign().await.expect("resigned");
@@ -106,19 +104,65 @@ async fn a_node_that_resigns_takes_its_users_along(node: Node) {
     assert_eq!(node.list(APP, None, 10).await.expect("listed"), chatd::presence::Roster::default());
 }
 
+async fn what_is_decisive_is_announced_in_its_order_and_nothing_else(node: Heard) {
+    apply(&node, &[enter("a"), enter("b"), enter("a"), leave("b"), change(8, "x", true), leave("b")]).await;
+    apply(&node, &[leave("a"), enter("b")]).await;
+    apply(&node, &[enter("last")]).await;
+    let wanted =
+        [said("enter", "a"), said("enter", "b"), said("exit", "b"), said("exit", "a"), said("enter", "b")];
+    assert_eq!(node.listener.announced("last").await, [&wanted[..], &[said("enter", "last")]].concat());
+}
+
+async fn a_crowd_is_not_announced(node: Heard) {
+    let crowd: Vec<Change> = (0..LIMIT).map(|index| enter(&format!("u{index}"))).collect();
+    apply(&node, &crowd).await;
+    apply(&node, &[enter("one too many"), leave("one too many"), leave("u0"), enter("last")]).await;
+    let announced = node.listener.announced("last").await;
+    assert_eq!(announced.len() as u64, LIMIT + 3, "all but who was one too many");
+    assert!(!announced.contains(&said("enter", "one too many")));
+}
+
+async fn the_last_word_about_a_user_is_how_it_is(node: Heard) {
+    last_words(&[node.node.clone(), node.node.clone()], &node.listener).await;
+}
+
+/// Users come and go on all nodes at the same time; then each listener was told of each by turns, and last what is so.
+async fn last_words(nodes: &[Node], listener: &Listener) {
+    let mut running = tokio::task::JoinSet::new();
+    for (seed, node) in nodes.iter().cloned().enumerate() {
+        running.spawn(async move {
+            for round in 0..200 {
+                let user = format!("u{}", round % 5);
+                apply(&node, &[change(APP, &user, (round / 5 + seed) % 3 != 0)]).await;
+            }
+        });
+    }
+    running.join_all().await;
+    apply(&nodes[0], &[enter("last")]).await;
+    let announced = listener.announced("last").await;
+    for user in ["u0", "u1", "u2", "u3", "u4"] {
+        let words: Vec<_> =
+            announced.iter().filter(|(_, of)| of == user).map(|(cmd, _)| cmd.as_str()).collect();
+        let by_turns = ["enter", "exit"].into_iter().cycle().take(words.len()).collect::<Vec<_>>();
+        assert_eq!(words, by_turns, "{user}");
+        let online = is_online(&nodes[0], user).await;
+        assert_eq!(words.last(), Some(&if online { "enter" } else { "exit" }), "{user}");
+    }
+}
+
 macro_rules! laws {
     ($($law:ident),+ $(,)?) => {
         mod embedded {
-            $(#[tokio::test]
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $law() {
-                super::$law(std::sync::Arc::new(super::EmbeddedPresence::default())).await;
+                super::$law(super::embedded()).await;
             })+
         }
         mod redis {
-            $(#[tokio::test]
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $law() {
                 let server = super::RedisServer::start().await;
-                super::$law(super::node(&server, 1, super::LEASE_MS).await).await;
+                super::$law(super::redis(&server).await).await;
             })+
         }
     };
@@ -130,18 +174,9 @@ laws! {
     the_list_is_in_byte_order_and_tiles,
     many_changes_go_in_one_call,
     a_node_that_resigns_takes_its_users_along,
-}
-
-async fn node(server: &RedisServer, number: u64, lease_ms: u64) -> Node {
-    RedisPresence::connect_with_lease(&server.url(), Keys::default(), number, lease_ms).await.expect("a node")
-}
-
-async fn nodes<const N: usize>(server: &RedisServer, lease_ms: u64) -> [Node; N] {
-    let mut nodes = Vec::new();
-    for number in 0..N as u64 {
-        nodes.push(node(server, number, lease_ms).await);
-    }
-    nodes.try_into().unwrap_or_else(|_| unreachable!())
+    what_is_decisive_is_announced_in_its_order_and_nothing_else,
+    a_crowd_is_not_announced,
+    the_last_word_about_a_user_is_how_it_is,
 }
 
 #[tokio::test]
@@ -185,38 +220,43 @@ async fn of_nodes_at_the_same_moment_exactly_one_is_first() {
 async fn a_dead_nodes_users_vanish_once_and_it_comes_back_as_another() {
     let server = RedisServer::start().await;
     let [one, two, dead] = nodes(&server, SHORT_LEASE_MS).await;
+    let listener = Listener::on(&server).await;
     let crowd: Vec<Change> = (0..700).map(|index| enter(&format!("u{index:03}"))).collect();
     apply(&dead, &crowd).await;
     apply(&dead, &[change(8, "x", true), enter("both")]).await;
     apply(&one, &[enter("both"), enter("stays")]).await;
-    let mut vanished: Vec<Vanished> = Vec::new();
-    let deadline = tokio::time::Instant::now() + SOON;
-    while vanished.is_empty() {
-        assert!(tokio::time::Instant::now() < deadline, "the dead node is not found");
+    until("the dead node is found", SOON, async || {
         for node in [&one, &two] {
-            let renewal = node.renew().await.expect("renewed");
-            assert!(!renewal.was_dead);
-            vanished.extend(renewal.vanished);
+            assert!(!node.renew().await.expect("renewed"));
         }
-        pace(Duration::from_millis(50)).await;
-    }
-    assert_eq!(vanished.len(), 701);
-    let x = Vanished { app: 8, user: user("x"), room_size: 0 };
-    assert!(vanished.contains(&x));
-    assert!(vanished.iter().all(|gone| *gone == x || gone.room_size == 2));
-    let mut names: Vec<&str> = vanished.iter().map(|gone| gone.user.as_str()).collect();
-    names.sort_unstable();
-    names.dedup();
-    assert!(names.len() == 701 && !names.contains(&"both"), "each once, and only those who are nowhere else");
-    assert!(two.renew().await.expect("renewed").vanished.is_empty(), "told once");
+        listener.told().iter().filter(|(cmd, _)| cmd == "exit").count() >= 700
+    })
+    .await;
+    // Whoever found it, found it once.
+    apply(&one, &[enter("last")]).await;
+    let announced = listener.announced("last").await;
+    let mut gone: Vec<&str> =
+        announced.iter().filter(|(cmd, _)| cmd == "exit").map(|(_, user)| user.as_str()).collect();
+    gone.sort_unstable();
+    gone.dedup();
+    assert_eq!(gone.len(), 700, "each who is nowhere else");
+    assert!(!gone.contains(&"both"));
+    assert_eq!(announced.iter().filter(|(cmd, _)| cmd == "exit").count(), 700, "told once");
+    apply(&one, &[leave("last")]).await;
     assert_eq!(everyone(&two, 10).await, ["both", "stays"]);
     assert_eq!(two.live_nodes().await.expect("counted"), 2);
 
-    assert!(dead.renew().await.expect("renewed").was_dead);
+    assert!(dead.renew().await.expect("renewed"));
     assert_eq!(apply(&dead, &[enter("u000"), enter("both")]).await, [outcome(true, 3), outcome(false, 4)]);
-    assert!(!dead.renew().await.expect("renewed").was_dead);
-    assert!(one.renew().await.expect("renewed").vanished.is_empty());
+    assert!(!dead.renew().await.expect("renewed"));
     assert!(is_online(&one, "u000").await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_several_nodes_the_last_word_about_a_user_is_how_it_is() {
+    let server = RedisServer::start().await;
+    let nodes: [Node; 3] = nodes(&server, LEASE_MS).await;
+    last_words(&nodes, &Listener::on(&server).await).await;
 }
 
 #[tokio::test]
@@ -229,8 +269,7 @@ async fn users_of_a_node_that_stops_renewing_are_offline_before_anyone_clears_th
     until("offline", limit, async || !is_online(&observer, "a").await).await;
     assert_eq!(observer.list(APP, None, 10).await.expect("listed").count, 0);
     // Nobody noticed: it goes on as if it had only been slow, and nobody is told anything.
-    let renewal = dead.renew().await.expect("renewed");
-    assert!(renewal.was_dead && renewal.vanished.is_empty());
+    assert!(dead.renew().await.expect("renewed"));
     assert_eq!(apply(&dead, &[enter("a")]).await, [outcome(false, 1)]);
     assert!(is_online(&observer, "a").await);
 }
@@ -244,7 +283,7 @@ async fn after_a_redis_without_its_data_everyone_is_entered_again() {
     assert!(one.renew().await.is_err());
     server.restart().await;
     for node in [&one, &two] {
-        let renewed = async || node.renew().await.is_ok_and(|renewal| renewal.was_dead);
+        let renewed = async || node.renew().await.is_ok_and(|was_dead| was_dead);
         until("found dead", SOON, renewed).await;
     }
     assert!(!is_online(&two, "a").await);

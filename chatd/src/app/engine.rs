@@ -27,9 +27,9 @@ use crate::money::packets::redis::RedisPackets;
 use crate::money::settlement::Queue;
 use crate::money::settlement::embedded::EmbeddedQueue;
 use crate::money::settlement::redis::{RedisQueue, TAKEN_OVER_AFTER};
-use crate::presence::Presence;
 use crate::presence::embedded::EmbeddedPresence;
 use crate::presence::redis::RedisPresence;
+use crate::presence::{Announcer, Presence};
 
 /// The adapters of one engine.
 pub(super) struct Engine {
@@ -73,7 +73,7 @@ fn embedded(config: &Config, base: &Base) -> anyhow::Result<Engine> {
     Ok(Engine {
         name: "embedded",
         broker: broker.clone(),
-        presence: Arc::new(EmbeddedPresence::default()),
+        presence: Arc::new(EmbeddedPresence::new(broker.clone(), announcer(config, base))),
         groups,
         purse: Some(purse),
         friends: Arc::new(EmbeddedFriends::new(broker.clone())),
@@ -97,7 +97,9 @@ async fn redis(config: &Config, base: &Base) -> anyhow::Result<Engine> {
                 .with_context(unreachable)?,
         }),
     };
-    let presence = RedisPresence::connect(url, keys, base.node).await.with_context(unreachable)?;
+    let presence = RedisPresence::connect(url, keys, base.node, announcer(config, base))
+        .await
+        .with_context(unreachable)?;
     Ok(Engine {
         name: "redis",
         purse,
@@ -123,6 +125,10 @@ pub(super) fn keys(config: &Config) -> anyhow::Result<Keys> {
 pub(super) fn place(config: &Config) -> Place {
     let directory = config.serve.data_dir.clone();
     if config.serve.ephemeral { Place::Memory } else { Place::Directory(directory) }
+}
+
+fn announcer(config: &Config, base: &Base) -> Announcer {
+    Announcer { limit: config.presence.announce_limit, clock: base.clock.clone() }
 }
 
 fn retention(config: &Config) -> Retention {

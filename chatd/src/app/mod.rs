@@ -132,9 +132,7 @@ impl App {
         let (broker, presence) = (engine.broker.clone(), engine.presence.clone());
 
         let subscriptions = Arc::new(Subscriptions::new(hub.clone(), broker.clone()));
-        let limit = config.presence.announce_limit;
-        let roll =
-            Arc::new(Roll::new(hub.clone(), presence.clone(), broker.clone(), base.clock.clone(), limit));
+        let roll = Arc::new(Roll::new(hub.clone(), presence.clone()));
         let regroup = Regroup::new(hub.clone(), subscriptions.clone(), engine.groups.clone(), broker.clone());
         let keep_alive = Duration::from_secs(config.limits.keep_alive.into());
         let refuse = |error: String| anyhow!(error);

@@ -18,6 +18,7 @@ use chat_protocol::UserId;
 use chat_protocol::message::Recalled;
 use rusqlite::Connection;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::PermitIterator;
 
 use super::{
     Broker, BrokerError, Conversation, Event, Notice, Outgoing, Page, Range, Receipt, Retention, Sink, Topic,
@@ -111,6 +112,13 @@ impl Embedded {
     /// Oldest time of what is read now, Unix milliseconds.
     pub(crate) fn since(&self) -> u64 {
         self.retention.since(self.clock.now_ms())
+    }
+
+    /// Room for so many events among those that wait for delivery, at most [`DISPATCH_QUEUE`]; they stand in the order in
+    /// which they are put there.
+    pub(crate) async fn reserve(&self, count: usize) -> Result<PermitIterator<'_, Published>, BrokerError> {
+        let room = self.dispatch.reserve_many(count).await;
+        room.map_err(|_| BrokerError::Unreachable("the dispatcher has stopped".to_owned()))
     }
 
     /// Runs `work`, which only reads, on tables of one moment.

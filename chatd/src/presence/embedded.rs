@@ -1,25 +1,43 @@
 //! Presence of a node that runs alone: a set in memory.
 //!
-//! Invariant: the set of an app that nobody is in is removed.
+//! Invariant: the set of an app that nobody is in is removed. Who came and went is told while the lock is held under
+//! which it was decided, into room that was reserved before.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use chat_protocol::{AppId, UserId};
 use parking_lot::Mutex;
 
-use super::{Change, Outcome, Presence, PresenceError, Renewal, Roster};
+use super::{Announcer, Change, Outcome, Presence, PresenceError, Roster};
+use crate::broker::embedded::Embedded;
+use crate::broker::{Event, Topic};
+
+/// Changes applied under one lock.
+const CHUNK: usize = 256;
 
 /// See the file's head.
-#[derive(Debug, Default)]
 pub struct EmbeddedPresence {
+    engine: Arc<Embedded>,
+    announcer: Announcer,
     online: Mutex<HashMap<AppId, BTreeSet<UserId>>>,
 }
 
-#[async_trait]
-impl Presence for EmbeddedPresence {
-    async fn apply(&self, changes: &[Change]) -> Result<Vec<Outcome>, PresenceError> {
+impl EmbeddedPresence {
+    /// Announces over the bus of `engine`.
+    #[must_use]
+    pub fn new(engine: Arc<Embedded>, announcer: Announcer) -> Self {
+        Self { engine, announcer, online: Mutex::default() }
+    }
+
+    async fn apply_some(&self, changes: &[Change]) -> Result<Vec<Outcome>, PresenceError> {
+        let mut room = self
+            .engine
+            .reserve(changes.len())
+            .await
+            .map_err(|error| PresenceError::Unreachable(error.to_string()))?;
         let mut online = self.online.lock();
         let outcomes = changes.iter().map(|change| {
             let users = online.entry(change.app).or_default();
@@ -29,9 +47,27 @@ impl Presence for EmbeddedPresence {
             if users.is_empty() {
                 online.remove(&change.app);
             }
+            if decisive
+                && room_size <= self.announcer.limit
+                && let Some(room) = room.next()
+            {
+                let notice = self.announcer.notice(&change.user, change.here);
+                room.send((vec![Topic::World(change.app)], Event::Notice(notice)));
+            }
             Outcome { decisive, room_size }
         });
         Ok(outcomes.collect())
+    }
+}
+
+#[async_trait]
+impl Presence for EmbeddedPresence {
+    async fn apply(&self, changes: &[Change]) -> Result<Vec<Outcome>, PresenceError> {
+        let mut outcomes = Vec::with_capacity(changes.len());
+        for some in changes.chunks(CHUNK) {
+            outcomes.extend(self.apply_some(some).await?);
+        }
+        Ok(outcomes)
     }
 
     async fn is_online(&self, app: AppId, user: &UserId) -> Result<bool, PresenceError> {
@@ -51,8 +87,8 @@ impl Presence for EmbeddedPresence {
         Ok(1)
     }
 
-    async fn renew(&self) -> Result<Renewal, PresenceError> {
-        Ok(Renewal::default())
+    async fn renew(&self) -> Result<bool, PresenceError> {
+        Ok(false)
     }
 
     async fn resign(&self) -> Result<(), PresenceError> {

@@ -5,14 +5,23 @@
 //! - A node is live while it renews its lease. A node that stops renewing is dead within [`LEASE_MS`] and its
 //!   users are offline, with no other node doing work for each of them.
 //! - Nothing is sent for a user who neither comes nor goes.
-//! - Of several nodes on which a user arrives at the same moment, exactly one is told `first`.
+//! - Of several nodes on which a user arrives at the same moment, exactly one is told `decisive`.
+//! - What is decisive is announced to the world of the app by the step that decides it, so that everybody hears of one
+//!   user's comings and goings in the order in which they came to be: the last word is how it is.
 
 pub mod embedded;
 pub mod redis;
 pub mod roll;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
-use chat_protocol::{AppId, Code, Refusal, UserId};
+use bytes::Bytes;
+use chat_protocol::session::{ENTER, EXIT, Movement};
+use chat_protocol::{AppId, Code, Refusal, Target, UserId};
+
+use crate::broker::{Notice, Skip};
+use crate::clock::Clock;
 
 /// How long a node counts as live after its last renewal, in milliseconds.
 pub const LEASE_MS: u64 = 9_000;
@@ -28,6 +37,27 @@ pub struct Change {
     pub user: UserId,
     /// Whether this node now holds a connection of the user.
     pub here: bool,
+}
+
+/// How comings and goings are announced.
+#[derive(Clone)]
+pub struct Announcer {
+    /// Users online above which an app announces nobody.
+    pub limit: u64,
+    /// Tells when.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Announcer {
+    /// That the user came, or went. His own connections are not told.
+    #[must_use]
+    pub fn notice(&self, user: &UserId, came: bool) -> Notice {
+        let movement = Movement { target: Target::World, from: user.clone(), time: self.clock.now_ms() };
+        // Cannot fail: the members have text keys and no failing serializer.
+        let data = Bytes::from(serde_json::to_vec(&movement).unwrap_or_default());
+        let cmd = if came { ENTER } else { EXIT };
+        Notice { cmd: cmd.into(), data, skip: Skip::User(user.clone()) }
+    }
 }
 
 /// What a [`Change`] means over all live nodes.
@@ -73,30 +103,11 @@ impl From<PresenceError> for Refusal {
     }
 }
 
-/// What a renewal of the lease found.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Renewal {
-    /// This node had been counted as dead (or the store lost its data): every local user must be entered again.
-    pub was_dead: bool,
-    /// Users who went offline because this call found their node dead, and was the first to find it.
-    pub vanished: Vec<Vanished>,
-}
-
-/// A user who went offline with a dead node.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Vanished {
-    /// Which world.
-    pub app: AppId,
-    /// Who.
-    pub user: UserId,
-    /// Users still online in the app.
-    pub room_size: u64,
-}
-
 /// The port. See the law above.
 #[async_trait]
 pub trait Presence: Send + Sync {
-    /// Applies changes of this node in order; repeating one is harmless. One outcome per change.
+    /// Applies changes of this node in order and announces those that are decisive; repeating one is harmless. One
+    /// outcome per change.
     async fn apply(&self, changes: &[Change]) -> Result<Vec<Outcome>, PresenceError>;
 
     /// Whether the user is online on any live node.
@@ -108,8 +119,10 @@ pub trait Presence: Send + Sync {
     /// How many nodes are live.
     async fn live_nodes(&self) -> Result<u64, PresenceError>;
 
-    /// Renews this node's lease and buries dead nodes. Called every [`RENEW_EVERY_MS`].
-    async fn renew(&self) -> Result<Renewal, PresenceError>;
+    /// Renews this node's lease, buries dead nodes, and announces who went offline with them. Called every
+    /// [`RENEW_EVERY_MS`]. True: this node had been counted as dead, or the store lost its data, and every local user
+    /// must be entered again.
+    async fn renew(&self) -> Result<bool, PresenceError>;
 
     /// Gives the lease back: this node's users are offline at once.
     async fn resign(&self) -> Result<(), PresenceError>;

@@ -14,7 +14,9 @@ use chat_protocol::{AppId, UserId};
 use parking_lot::Mutex;
 use redis::Value;
 
-use super::{Change, LEASE_MS, Outcome, Presence, PresenceError, Renewal, Roster, Vanished};
+use super::{Announcer, Change, LEASE_MS, Outcome, Presence, PresenceError, Roster};
+use crate::broker::Topic;
+use crate::broker::redis::codec;
 use crate::broker::redis::link::{Link, LinkError, Script, client};
 use crate::keys::Keys;
 
@@ -33,6 +35,7 @@ pub struct RedisPresence {
     leases_taken: AtomicU64,
     held: Mutex<Held>,
     counts: Mutex<HashMap<AppId, (Instant, u64)>>,
+    announcer: Announcer,
     scripts: Scripts,
 }
 
@@ -45,8 +48,31 @@ struct Held {
 struct Scripts {
     apply: Script,
     renew: Script,
-    vanish: Script,
     count: Script,
+}
+
+/// What `apply.lua` does about a user.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Act {
+    Enter,
+    Leave,
+    Look,
+}
+
+impl Act {
+    fn name(self) -> &'static str {
+        match self {
+            Act::Enter => "1",
+            Act::Leave => "0",
+            Act::Look => "?",
+        }
+    }
+}
+
+impl From<bool> for Act {
+    fn from(here: bool) -> Self {
+        if here { Act::Enter } else { Act::Leave }
+    }
 }
 
 /// Answer of `renew.lua`.
@@ -60,8 +86,13 @@ impl RedisPresence {
     ///
     /// # Errors
     /// [`PresenceError::Unreachable`] when the URL is unusable or Redis does not answer.
-    pub async fn connect(url: &str, keys: Keys, node: u64) -> Result<Arc<Self>, PresenceError> {
-        Self::connect_with_lease(url, keys, node, LEASE_MS).await
+    pub async fn connect(
+        url: &str,
+        keys: Keys,
+        node: u64,
+        announcer: Announcer,
+    ) -> Result<Arc<Self>, PresenceError> {
+        Self::connect_with_lease(url, keys, node, announcer, LEASE_MS).await
     }
 
     /// As [`RedisPresence::connect`], with leases of another length, for tests that wait for their end.
@@ -72,6 +103,7 @@ impl RedisPresence {
         url: &str,
         keys: Keys,
         node: u64,
+        announcer: Announcer,
         lease_ms: u64,
     ) -> Result<Arc<Self>, PresenceError> {
         let link = Link::open(&client(url)?, Arc::new(|_| ())).await?;
@@ -83,14 +115,14 @@ impl RedisPresence {
             leases_taken: AtomicU64::new(0),
             held: Mutex::new(Held { lease: "".into(), apps: HashSet::new() }),
             counts: Mutex::default(),
+            announcer,
             scripts: Scripts {
                 apply: Script::new(include_str!("apply.lua")),
                 renew: Script::new(include_str!("renew.lua")),
-                vanish: Script::new(include_str!("vanish.lua")),
                 count: Script::new(include_str!("count.lua")),
             },
         };
-        // Graves are left to `renew`, whose caller announces who vanished.
+        // Graves are left to `renew`.
         presence.take_lease(false).await?;
         Ok(Arc::new(presence))
     }
@@ -149,13 +181,42 @@ impl RedisPresence {
     async fn apply_in(&self, app: AppId, changes: &[&Change]) -> Result<Vec<Outcome>, PresenceError> {
         let lease = self.lease();
         self.register(&lease, app).await?;
-        let mut sets = vec![self.keys.here(app, &lease)];
-        sets.extend(self.live_sets(app, Some(&lease)).await?);
+        let others = self.live_sets(app, Some(&lease)).await?;
+        let sets = [vec![self.keys.here(app, &lease)], others.clone()].concat();
+        let changes: Vec<_> = changes.iter().map(|change| (Act::from(change.here), &change.user)).collect();
+        let mut outcomes = self.decide(app, &sets, &changes).await?;
+        let seems_gone =
+            |((act, _), outcome): &(&(Act, _), &mut Outcome)| *act == Act::Leave && outcome.decisive;
+        let mut gone: Vec<_> = changes.iter().zip(&mut outcomes).filter(seems_gone).collect();
+        if gone.is_empty() {
+            return Ok(outcomes);
+        }
+        // A node that began after the nodes were listed may hold some of them: that is the last word then.
+        let mut now = self.live_sets(app, Some(&lease)).await?;
+        now.retain(|set| !others.contains(set));
+        if !now.is_empty() {
+            let look: Vec<_> = gone.iter().map(|((_, user), _)| (Act::Look, *user)).collect();
+            for ((_, outcome), found) in gone.iter_mut().zip(self.decide(app, &now, &look).await?) {
+                outcome.decisive = !found.decisive;
+            }
+        }
+        Ok(outcomes)
+    }
+
+    /// Changes the first of the sets, in view of the others, and announces what that decides.
+    async fn decide(
+        &self,
+        app: AppId,
+        sets: &[String],
+        changes: &[(Act, &UserId)],
+    ) -> Result<Vec<Outcome>, PresenceError> {
         let mut outcomes = Vec::with_capacity(changes.len());
         for chunk in changes.chunks(CHUNK) {
-            let mut call = self.scripts.apply.call(&sets);
-            for change in chunk {
-                call.arg(u8::from(change.here)).arg(change.user.as_str());
+            let mut call = self.scripts.apply.call(sets);
+            call.arg(self.keys.channel(&Topic::World(app))).arg(self.announcer.limit);
+            for (act, user) in chunk {
+                let notice = self.announcer.notice(user, *act != Act::Leave);
+                call.arg(act.name()).arg(user.as_str()).arg(codec::notice(&notice));
             }
             let answer: Vec<u64> = self.link.call(&self.scripts.apply, &call).await?;
             if answer.len() != 2 * chunk.len() {
@@ -167,25 +228,31 @@ impl RedisPresence {
         Ok(outcomes)
     }
 
-    /// Clears away an ended lease; answers who went offline with it.
-    async fn bury(&self, lease: &str, vanished: &mut Vec<Vanished>) -> Result<(), PresenceError> {
+    /// Clears away an ended lease; whoever is on no other node leaves with it.
+    async fn bury(&self, lease: &str) -> Result<(), PresenceError> {
         let mut apps = redis::cmd("SMEMBERS");
         apps.arg(self.keys.lease_apps(lease));
         let apps: Vec<AppId> = self.link.run(&apps).await?;
         for app in apps {
-            let mut sets = vec![self.keys.here(app, lease)];
-            sets.extend(self.live_sets(app, None).await?);
-            let mut taken = CHUNK;
-            while taken == CHUNK {
-                let mut call = self.scripts.vanish.call(&sets);
-                call.arg(CHUNK);
-                let (count, room_size, names): (usize, u64, Vec<String>) =
-                    self.link.call(&self.scripts.vanish, &call).await?;
-                taken = count;
+            let sets = [vec![self.keys.here(app, lease)], self.live_sets(app, None).await?].concat();
+            loop {
+                let mut some = redis::cmd("ZRANGE");
+                some.arg(&sets[0]).arg(0).arg(CHUNK - 1);
+                let some: Vec<String> = self.link.run(&some).await?;
+                if some.is_empty() {
+                    break;
+                }
                 // Only chatd writes names here, and only valid ones.
-                let users = names.iter().filter_map(|name| UserId::new(name).ok());
-                vanished.extend(users.map(|user| Vanished { app, user, room_size }));
+                let users: Vec<_> = some.iter().filter_map(|name| UserId::new(name).ok()).collect();
+                if users.is_empty() {
+                    break;
+                }
+                let leave: Vec<_> = users.iter().map(|user| (Act::Leave, user)).collect();
+                self.decide(app, &sets, &leave).await?;
             }
+            let mut rest = redis::cmd("UNLINK");
+            rest.arg(&sets[0]);
+            self.link.run::<Value>(&rest).await?;
         }
         let mut done = redis::pipe();
         done.cmd("DEL").arg(self.keys.lease_apps(lease)).cmd("ZREM").arg(self.keys.graves()).arg(lease);
@@ -269,7 +336,7 @@ impl Presence for RedisPresence {
         Ok(self.live().await?.len() as u64)
     }
 
-    async fn renew(&self) -> Result<Renewal, PresenceError> {
+    async fn renew(&self) -> Result<bool, PresenceError> {
         let lease = self.lease();
         let (was_dead, graves) = match self.stand(&lease, false, true).await? {
             Standing::Held { had_ended, graves } => (had_ended, graves),
@@ -278,15 +345,14 @@ impl Presence for RedisPresence {
                 Standing::Unknown => (true, Vec::new()),
             },
         };
-        let mut vanished = Vec::new();
         for grave in graves {
-            if let Err(error) = self.bury(&grave, &mut vanished).await {
-                // Those found so far are told; the grave is taken up again when its time is over.
+            if let Err(error) = self.bury(&grave).await {
+                // The grave is taken up again when its time is over.
                 tracing::warn!(%error, "clearing an ended lease");
                 break;
             }
         }
-        Ok(Renewal { was_dead, vanished })
+        Ok(was_dead)
     }
 
     async fn resign(&self) -> Result<(), PresenceError> {

@@ -1,4 +1,4 @@
-//! The roll of users on this node: keeps the store in step with the hub, and tells the room who came and went.
+//! The roll of users on this node: keeps the store, which tells the room who came and went, in step with the hub.
 //!
 //! Invariant: the hub is the truth. Every user named to the roll is compared with it until the store agrees, so
 //! that comings and goings may be named in any order, twice, or while the store is away.
@@ -7,16 +7,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use chat_protocol::session::{ENTER, EXIT, Movement};
-use chat_protocol::{Target, UserId};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::{Change, Outcome, Presence, PresenceError, RENEW_EVERY_MS};
-use crate::broker::{Broker, Notice, Skip, Topic};
-use crate::clock::Clock;
+use super::{Change, Presence, PresenceError, RENEW_EVERY_MS};
 use crate::hub::{Hub, Identity};
 
 /// Changes applied in one call at most.
@@ -34,9 +29,6 @@ type Entered = HashMap<Identity, bool>;
 pub struct Roll {
     hub: Arc<Hub>,
     presence: Arc<dyn Presence>,
-    broker: Arc<dyn Broker>,
-    clock: Arc<dyn Clock>,
-    announce_limit: u64,
     /// Users to compare, with those who wait for it. Bounded by the users of this node.
     named: Mutex<HashMap<Identity, Vec<Waiter>>>,
     changed: Notify,
@@ -44,15 +36,9 @@ pub struct Roll {
 
 impl Roll {
     /// A roll that nobody is on. [`Roll::run`] does the work.
-    pub fn new(
-        hub: Arc<Hub>,
-        presence: Arc<dyn Presence>,
-        broker: Arc<dyn Broker>,
-        clock: Arc<dyn Clock>,
-        announce_limit: u64,
-    ) -> Self {
+    pub fn new(hub: Arc<Hub>, presence: Arc<dyn Presence>) -> Self {
         let (named, changed) = Default::default();
-        Self { hub, presence, broker, clock, announce_limit, named, changed }
+        Self { hub, presence, named, changed }
     }
 
     /// Names a user who may have come or gone, without waiting.
@@ -98,8 +84,8 @@ impl Roll {
             let applied =
                 if changes.is_empty() { Ok(Vec::new()) } else { self.presence.apply(&changes).await };
             match applied {
-                Ok(outcomes) => {
-                    self.applied(&changes, &outcomes, entered).await;
+                Ok(_) => {
+                    remember(changes, entered);
                     for waiter in batch.into_iter().flat_map(|(_, waiters)| waiters) {
                         let _ = waiter.send(Ok(()));
                     }
@@ -124,21 +110,6 @@ impl Roll {
         (!known).then_some(change)
     }
 
-    async fn applied(&self, changes: &[Change], outcomes: &[Outcome], entered: &mut Entered) {
-        for (change, outcome) in changes.iter().zip(outcomes) {
-            let identity = Identity { app: change.app, user: change.user.clone() };
-            if change.here {
-                entered.insert(identity, true);
-            } else {
-                entered.remove(&identity);
-            }
-            if outcome.decisive {
-                let cmd = if change.here { ENTER } else { EXIT };
-                self.announce(cmd, change.app, &change.user, outcome.room_size).await;
-            }
-        }
-    }
-
     /// Whoever waits is told; the users stay named, because the hub may still differ from the store.
     fn failed(&self, batch: Vec<(Identity, Vec<Waiter>)>, error: &PresenceError) {
         tracing::warn!(%error, users = batch.len(), "presence could not be stored; trying again");
@@ -152,31 +123,26 @@ impl Roll {
 
     async fn renew(&self, entered: &mut Entered) {
         match self.presence.renew().await {
-            Ok(renewal) => {
-                if renewal.was_dead {
-                    // The store may have forgotten this node's users.
-                    for (identity, certain) in entered.iter_mut() {
-                        *certain = false;
-                        self.note(identity);
-                    }
-                }
-                for vanished in renewal.vanished {
-                    self.announce(EXIT, vanished.app, &vanished.user, vanished.room_size).await;
+            Ok(false) => {}
+            // The store may have forgotten this node's users.
+            Ok(true) => {
+                for (identity, certain) in entered.iter_mut() {
+                    *certain = false;
+                    self.note(identity);
                 }
             }
             Err(error) => tracing::warn!(%error, "the node's lease could not be renewed"),
         }
     }
+}
 
-    async fn announce(&self, cmd: &str, app: u32, user: &UserId, room_size: u64) {
-        if room_size > self.announce_limit {
-            return;
-        }
-        let movement = Movement { target: Target::World, from: user.clone(), time: self.clock.now_ms() };
-        let data = Bytes::from(serde_json::to_vec(&movement).unwrap_or_default());
-        let notice = Notice { cmd: cmd.into(), data, skip: Skip::User(user.clone()) };
-        if let Err(error) = self.broker.notify(&Topic::World(app), notice).await {
-            tracing::debug!(%error, cmd, "not announced");
+fn remember(changes: Vec<Change>, entered: &mut Entered) {
+    for Change { app, user, here } in changes {
+        let identity = Identity { app, user };
+        if here {
+            entered.insert(identity, true);
+        } else {
+            entered.remove(&identity);
         }
     }
 }
@@ -186,18 +152,18 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
     use async_trait::async_trait;
+    use chat_protocol::UserId;
 
     use super::*;
-    use crate::broker::Retention;
     use crate::broker::embedded::{Embedded, Place, Sync};
+    use crate::broker::{Retention, Topic};
     use crate::clock::SystemClock;
     use crate::counters::Counters;
     use crate::hub::outbox::Limits;
     use crate::presence::embedded::EmbeddedPresence;
-    use crate::presence::{Renewal, Roster};
+    use crate::presence::{Announcer, Outcome, Roster};
 
     /// A store whose answers get lost while it does as told.
-    #[derive(Default)]
     struct Mute {
         store: EmbeddedPresence,
         mute: AtomicBool,
@@ -228,7 +194,7 @@ mod tests {
             self.store.live_nodes().await
         }
 
-        async fn renew(&self) -> Result<Renewal, PresenceError> {
+        async fn renew(&self) -> Result<bool, PresenceError> {
             self.store.renew().await
         }
 
@@ -241,11 +207,13 @@ mod tests {
     async fn a_lost_answer_leaves_nobody_on_or_off_the_roll() {
         let limits = Limits { frames: 10, bytes: 1000 };
         let hub = Arc::new(Hub::new(1, limits, Arc::new(Counters::default())));
-        let (store, clock) = (Arc::new(Mute::default()), Arc::new(SystemClock));
+        let clock = Arc::new(SystemClock);
         let retention = Retention { max_messages: 10, max_age_ms: 0 };
         let log =
             Embedded::open(&Place::Memory, Sync::Normal, retention, clock.clone(), hub.clone()).unwrap();
-        let roll = Arc::new(Roll::new(hub.clone(), store.clone(), log, clock, 10));
+        let store = EmbeddedPresence::new(log, Announcer { limit: 10, clock });
+        let store = Arc::new(Mute { store, mute: AtomicBool::default() });
+        let roll = Arc::new(Roll::new(hub.clone(), store.clone()));
         let running = tokio::spawn(roll.clone().run(CancellationToken::new()));
         let (connection, user) = (hub.open(), UserId::new("a").unwrap());
         let identity = Identity { app: 1, user: user.clone() };
