@@ -8,9 +8,9 @@ use std::sync::{Mutex, PoisonError};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Look;
-use crate::output::escape::escape;
 use crate::settings::{Color, Settings};
 use crate::surroundings::{Environment, Terminals};
+use chat_client::escape::escape;
 
 /// Characters in a line of a terminal that does not say.
 const USUAL_COLUMNS: usize = 80;

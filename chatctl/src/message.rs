@@ -9,8 +9,8 @@ use chat_protocol::session::Push;
 use serde_json::Value;
 
 use crate::calendar::moment;
-use crate::output::escape::escape;
 use crate::report::{Cell, Report};
+use chat_client::escape::escape;
 
 const COLUMNS: [(&str, &str); 5] =
     [("offset", "OFFSET"), ("time", "TIME"), ("from", "FROM"), ("type", "TYPE"), ("text", "TEXT")];

@@ -2,6 +2,7 @@
 //!
 //! Invariant: what comes from outside (names, reasons) cannot break the table or bring markup of its own.
 
+use chat_client::escape::escape;
 use std::fmt::Write;
 
 use crate::gate::comparison::{Change, Comparison};
@@ -52,15 +53,14 @@ fn sign(change: Change) -> &'static str {
     }
 }
 
-/// Text without a meaning in Markdown or HTML.
+/// Text without a meaning in Markdown, HTML or a terminal.
 pub fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
-    for letter in text.chars() {
+    for letter in escape(&text.replace(['\n', '\r', '\t'], " ")).chars() {
         match letter {
             '&' => plain.push_str("&amp;"),
             '<' => plain.push_str("&lt;"),
             '>' => plain.push_str("&gt;"),
-            '\n' | '\r' => plain.push(' '),
             '|' | '*' | '_' | '`' | '[' | ']' | '\\' | '#' | '~' => plain.extend(['\\', letter]),
             '@' => plain.push_str("&#64;"),
             other => plain.push(other),
@@ -79,5 +79,6 @@ mod tests {
             plain("a|b\n<script>`x`[y](z) @all **"),
             "a\\|b &lt;script&gt;\\`x\\`\\[y\\](z) &#64;all \\*\\*"
         );
+        assert_eq!(plain("\u{1b}[2J\u{202e}gnp\0"), "\\\\u{1b}\\[2J\\\\u{202e}gnp\\\\u{0}");
     }
 }

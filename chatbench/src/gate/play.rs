@@ -5,6 +5,7 @@
 use std::ffi::OsString;
 use std::io::{ErrorKind, Write};
 
+use chat_client::escape::escape_lines;
 use clap::Parser;
 
 use crate::args::{Args, Command, Scenario};
@@ -19,7 +20,7 @@ use crate::output::save;
 use crate::report::result::Report;
 use crate::verdict::Verdict;
 
-/// Where a reader looks.
+/// Where a reader looks. What a server says does not reach a terminal as it is.
 pub struct Screen<'a> {
     /// Findings.
     pub out: &'a mut (dyn Write + Send),
@@ -42,7 +43,7 @@ impl Screen<'_> {
     /// Writes a finding. That it cannot be written stops nothing, and is noted; a reader who has seen enough and gone
     /// is no failure.
     pub fn tell(&mut self, text: &str) {
-        let written = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush());
+        let written = self.out.write_all(escape_lines(text).as_bytes()).and_then(|()| self.out.flush());
         if let Err(error) = written
             && error.kind() != ErrorKind::BrokenPipe
         {
@@ -53,7 +54,7 @@ impl Screen<'_> {
 
     /// Notes what happens; nobody needs to see it.
     pub fn note(&mut self, text: &str) {
-        let _ = writeln!(self.err, "chatbench: {text}");
+        let _ = writeln!(self.err, "chatbench: {}", escape_lines(text));
     }
 }
 

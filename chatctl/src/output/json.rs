@@ -6,8 +6,8 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use crate::output::escape::is_dangerous;
 use crate::output::node::Node;
+use chat_client::escape::is_dangerous;
 
 /// An indented document.
 #[must_use]

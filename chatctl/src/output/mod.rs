@@ -10,7 +10,6 @@ use clap::ValueEnum;
 use crate::report::Report;
 
 pub mod delimited;
-pub mod escape;
 pub mod flow;
 pub mod json;
 pub mod node;
@@ -64,7 +63,9 @@ pub fn render(report: &Report, format: Format, look: Look) -> String {
 /// this, which only a program would notice.
 fn for_reader(text: String, format: Format, look: Look) -> String {
     match format {
-        Format::Csv | Format::Tsv | Format::Name if look.columns.is_some() => escape::escape_lines(&text),
+        Format::Csv | Format::Tsv | Format::Name if look.columns.is_some() => {
+            chat_client::escape::escape_lines(&text)
+        }
         _ => text,
     }
 }

@@ -6,10 +6,10 @@ use serde_json::Value;
 use unicode_width::UnicodeWidthStr;
 
 use crate::output::Look;
-use crate::output::escape::escape;
 use crate::output::json::compact;
 use crate::output::wrap;
 use crate::report::{Cell, Report};
+use chat_client::escape::escape;
 
 const BOLD: &str = "\u{1b}[1m";
 const PLAIN: &str = "\u{1b}[0m";
@@ -181,7 +181,7 @@ mod tests {
         let words = record.clone().in_words(vec![evil.to_owned()]);
         for report in [list, record, words] {
             let text = render(&report, Look::default());
-            assert!(!text.contains(|c| c != '\n' && crate::output::escape::is_dangerous(c)), "{text:?}");
+            assert!(!text.contains(|c| c != '\n' && chat_client::escape::is_dangerous(c)), "{text:?}");
         }
     }
 

@@ -6,6 +6,7 @@
 pub mod argument;
 pub mod connection;
 pub mod error;
+pub mod escape;
 pub mod http;
 mod incoming;
 pub mod live;
