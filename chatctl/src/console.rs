@@ -134,14 +134,16 @@ impl Console {
 
     /// What the parser of the command line says: help and version are data, all else is words.
     pub fn usage(&self, refused: &clap::Error) -> Exit {
-        let (stream, colored, exit) = match refused.exit_code() {
-            0 => (&self.stdout, self.colored_data, Exit::Done),
-            _ => (&self.stderr, self.colored_words, Exit::Usage),
-        };
+        let is_help = refused.exit_code() == 0;
+        let colored = if is_help { self.colored_data } else { self.colored_words };
         let text = refused.render();
+        let text = if colored { text.ansi().to_string() } else { text.to_string() };
+        if is_help {
+            return self.data(&text).map_or_else(|failure| self.failure(&failure), |()| Exit::Done);
+        }
         // Nowhere is left to report a failure of this to.
-        let _ = write(stream, &if colored { text.ansi().to_string() } else { text.to_string() });
-        exit
+        let _ = write(&self.stderr, &text);
+        Exit::Usage
     }
 
     fn words(&self, line: &str) {

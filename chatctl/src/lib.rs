@@ -62,7 +62,7 @@ const LONGEST_FAREWELL: Duration = Duration::from_secs(2);
 
 /// Runs one command line, the program's name first, and gives the exit code.
 pub async fn run(args: impl IntoIterator<Item = OsString>, surroundings: Surroundings) -> u8 {
-    let Surroundings { stdin, stdout, stderr, terminals, environment, interrupt } = surroundings;
+    let Surroundings { stdin, stdout, stderr, terminals, environment, interrupt, reader_gone } = surroundings;
     let mut console = Console::new(stdout, stderr, &terminals, &*environment);
     let exit = match Cli::try_parse_from(args) {
         Err(refused) => console.usage(&refused),
@@ -71,23 +71,30 @@ pub async fn run(args: impl IntoIterator<Item = OsString>, surroundings: Surroun
             Ok(settings) => {
                 console.configure(&settings);
                 let operator = Operator::new(settings, console, stdin, terminals.stdin);
-                until_interrupted(cli.command, &operator, interrupt).await
+                until_interrupted(cli.command, &operator, interrupt, reader_gone).await
             }
         },
     };
     exit.code()
 }
 
-/// A command that goes on until it is told to stop ends in order when it is; any other one is cut off.
+/// A command that goes on until it is told to stop ends in order when it is, and when nobody reads any more what comes;
+/// any other one is cut off.
 async fn until_interrupted(
     command: Command,
     operator: &Operator,
     interrupt: impl Future<Output = ()>,
+    reader_gone: impl Future<Output = ()>,
 ) -> Exit {
     let is_endless = command.is_endless();
     let mut work = pin!(command::run(command, operator));
     tokio::select! {
         exit = &mut work => exit,
+        () = reader_gone, if is_endless => {
+            operator.stop.notify_one();
+            let _ = tokio::time::timeout(LONGEST_FAREWELL, work).await;
+            Exit::Done
+        }
         () = interrupt => {
             if is_endless {
                 operator.stop.notify_one();

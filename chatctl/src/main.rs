@@ -4,14 +4,17 @@
 
 use std::process::ExitCode;
 
-use chatctl::surroundings::Surroundings;
+use chatctl::operator::plain;
+use chatctl::surroundings::{Surroundings, room_for_files};
+use tokio::runtime::Builder;
 
 fn main() -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let built = room_for_files().and_then(|()| Builder::new_current_thread().enable_all().build());
+    let runtime = match built {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: cannot start: {error}");
-            eprintln!("  if too many files are open: raise the limit with `ulimit -n 64`");
+            eprintln!("error: cannot start: {}", plain(&error.to_string()));
+            eprintln!("  a run needs a dozen open files: raise the limit with `ulimit -n 64`");
             return ExitCode::FAILURE;
         }
     };

@@ -94,8 +94,11 @@ impl Operator {
         if self.settings.dry_run {
             return self.rehearse(&[self.rehearsed::<O>(request)]);
         }
-        let answer = self.call::<O>(&self.http()?, request).await?;
-        self.print(&report(answer))?;
+        let report = report(self.call::<O>(&self.http()?, request).await?);
+        self.print(&report)?;
+        if report.rows.is_empty() {
+            self.footer("none");
+        }
         Ok(Exit::Done)
     }
 

@@ -5,11 +5,15 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Cursor, IsTerminal, Read, Write};
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 
 /// Looks up a variable of the environment.
 pub type Environment = dyn Fn(&str) -> Option<OsString> + Send + Sync;
@@ -39,6 +43,8 @@ pub struct Surroundings {
     pub terminals: Terminals,
     /// Variables.
     pub environment: Box<Environment>,
+    /// Ends when whoever read standard output has gone, also while nothing is written.
+    pub reader_gone: Pin<Box<dyn Future<Output = ()> + Send>>,
     /// Ends when the run shall stop: Ctrl-C, SIGTERM, SIGHUP.
     pub interrupt: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
@@ -59,6 +65,7 @@ impl Surroundings {
             stderr: Box::new(io::stderr()),
             terminals,
             environment: Box::new(|name| std::env::var_os(name)),
+            reader_gone: Box::pin(reader_gone()),
             interrupt: Box::pin(interrupted()),
         }
     }
@@ -77,24 +84,28 @@ impl Surroundings {
             environment: Box::new(move |name| {
                 variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
             }),
+            reader_gone: Box::pin(std::future::pending()),
             interrupt: Box::pin(std::future::pending()),
         };
         (surroundings, written)
     }
 }
 
-/// Files a run opens at most: signals, sockets, and what looking up a name needs.
-const FILES: usize = 12;
+/// Files a run opens beside its streams: for the runtime and its signals, and a connection.
+const FILES: usize = 8;
+
+/// Whether the process may open the files a run needs; the runtime panics without the first of them.
+///
+/// # Errors
+/// What the system says when it may not.
+pub fn room_for_files() -> io::Result<()> {
+    let opened: io::Result<Vec<File>> = (0..FILES).map(|_| File::open("/dev/null")).collect();
+    opened.map(drop)
+}
 
 /// Ends at Ctrl-C, when the process is asked to end, or when its terminal goes. Never where no handler can be set: the
 /// system's own ends the process there.
 async fn interrupted() {
-    // The handlers take files for themselves and panic without; a shell that allows few needs them for the work.
-    let room: io::Result<Vec<File>> = (0..FILES).map(|_| File::open("/dev/null")).collect();
-    if room.is_err() {
-        return std::future::pending().await;
-    }
-    drop(room);
     let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
     let mut signals: Vec<_> = kinds.into_iter().filter_map(|kind| signal(kind).ok()).collect();
     std::future::poll_fn(|cx| match signals.iter_mut().any(|signal| signal.poll_recv(cx).is_ready()) {
@@ -102,6 +113,25 @@ async fn interrupted() {
         false => Poll::Pending,
     })
     .await;
+}
+
+/// Ends when a pipe or socket that is standard output has no reader any more; nobody leaves a file. A thread waits for
+/// it, which the end of the process ends.
+async fn reader_gone() {
+    let (tell, told) = oneshot::channel();
+    std::thread::spawn(move || {
+        let stdout = io::stdout();
+        // Errors are told whatever is asked for, and nothing else is.
+        let mut watched = [PollFd::new(stdout.as_fd(), PollFlags::empty())];
+        while poll(&mut watched, PollTimeout::NONE) == Err(Errno::EINTR) {}
+        if watched[0].revents().is_some_and(|seen| seen.contains(PollFlags::POLLERR)) {
+            // A run that is over needs not be told.
+            let _ = tell.send(());
+        }
+    });
+    if told.await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// What a run in memory wrote.

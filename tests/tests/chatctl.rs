@@ -5,9 +5,11 @@
 use std::time::Duration;
 
 use chat_tests::node::Node;
+use chat_tests::program::run_until;
 use chat_tests::talk::{next_message, next_text};
 use chat_tests::wait::{SOON, pace, until};
 use chatctl::surroundings::Surroundings;
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 const APP: u32 = 401;
@@ -217,6 +219,63 @@ async fn tail_tells_of_recalls_in_the_conversations_it_shows() {
     let lines: Vec<_> =
         written.stdout().lines().map(|line| line[line.find("  ").unwrap_or(0)..].to_owned()).collect();
     assert_eq!(lines, ["  x: oops", "  x: (recalled message 1)", "  x: the end"]);
+}
+
+/// Runs a line of the shell in which `$0` is chatctl.
+async fn in_shell(node: &Node, script: &'static str) -> Ended {
+    let server = node.server().to_string();
+    let shell = move || {
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", script]).arg(chat_tests::node::program("chatctl"));
+        shell.envs([("CHATCTL_SERVER", server.as_str()), ("CHATCTL_APP", "401"), ("CHATCTL_AS", "u")]);
+        shell.output().expect("a shell")
+    };
+    let output = tokio::task::spawn_blocking(shell).await.expect("no panic");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let exit = output.status.code().and_then(|code| u8::try_from(code).ok());
+    (exit.expect("no signal"), text(&output.stdout), text(&output.stderr))
+}
+
+#[tokio::test]
+async fn too_few_descriptors_are_said_and_no_panic() {
+    let node = Node::ephemeral(&[]).await;
+    for limit in ["ulimit -n 6; exec \"$0\" state", "ulimit -n 8; exec \"$0\" state"] {
+        let (exit, out, err) = in_shell(&node, limit).await;
+        assert_eq!((exit, out.as_str()), (1, ""), "{err}");
+        assert!(err.contains("Too many open files") && err.contains("ulimit -n"), "{err}");
+    }
+    assert_eq!(in_shell(&node, "ulimit -n 32; exec \"$0\" state -o name").await.0, 0);
+}
+
+#[tokio::test]
+async fn a_reader_that_goes_ends_every_command_in_silence() {
+    let node = Node::ephemeral(&[]).await;
+    let _user = node.login(APP, "a").await;
+    for text in ["one", "two", "three"] {
+        assert_eq!(chatctl(&node, &["broadcast", "--from", "b", text]).await.0, 0);
+    }
+    for script in [
+        "(\"$0\" tail --last 3; echo $? >&2) | head -1",
+        "(\"$0\" history; echo $? >&2) | head -1",
+        "(\"$0\" list -q; echo $? >&2) | head -1",
+        "(\"$0\" state; echo $? >&2) | head -1",
+        "(\"$0\" --help; echo $? >&2) | head -1",
+    ] {
+        let (exit, out, err) = in_shell(&node, script).await;
+        assert_eq!((exit, out.lines().count(), err.as_str()), (0, 1, "0\n"), "{script}: {out}");
+    }
+}
+
+#[tokio::test]
+async fn every_signal_to_stop_ends_a_tail_in_order() {
+    let node = Node::ephemeral(&[]).await;
+    let server = node.server().to_string();
+    let variables = [("CHATCTL_SERVER", server.as_str()), ("CHATCTL_APP", "401")];
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        let tail = ["--as", "me", "tail", "-v"];
+        let ended = run_until("chatctl", &tail, &variables, "connected to", signal).await;
+        assert_eq!(ended.code, Some(130), "{signal}: {ended:?}");
+    }
 }
 
 #[tokio::test]

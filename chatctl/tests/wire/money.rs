@@ -265,7 +265,7 @@ async fn dead_letters_are_listed_and_queued_again_after_a_yes() {
     })
     .await;
     let (exit, out, err) = server.run(&["--app", "1", "redpacket", "dead-letters"]).await;
-    assert_eq!((exit, out.as_str(), err.as_str()), (0, "", "no dead letters\n"));
+    assert_eq!((exit, out.as_str(), err.as_str()), (0, "", "none\n"));
     let (_, out, err) = server.run(&["--app", "1", "redpacket", "dead-letters"]).await;
     assert_eq!(
         out,

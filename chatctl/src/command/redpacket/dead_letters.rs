@@ -59,16 +59,8 @@ pub struct ReplayArgs {
 /// Runs `redpacket dead-letters`.
 pub async fn list(args: ListArgs, operator: &Operator) -> Result<Exit, Failure> {
     let request = DeadLettersRequest { app_id: operator.settings.app()?, limit: args.limit };
-    let mut count = 0;
-    let report = |found: DeadLettersResponse| {
-        count = found.dead_letters.len();
-        listed(&found.dead_letters)
-    };
-    let exit = operator.carry_out::<DeadLetters>(&request, report).await?;
-    if count == 0 && !operator.settings.dry_run {
-        operator.footer("no dead letters");
-    }
-    Ok(exit)
+    let report = |found: DeadLettersResponse| listed(&found.dead_letters);
+    operator.carry_out::<DeadLetters>(&request, report).await
 }
 
 /// Runs `redpacket replay`.

@@ -43,7 +43,7 @@ does not hold enough.
 Examples:
   chatctl --app 101 --as 黄帝 redpacket create '' --total 10.00 --count 5
   chatctl --app 101 --as 黄帝 redpacket create group:tea --total 888 --count 8 --mode equal
-  chatctl --app 101 --as 黄帝 redpacket create user:马超 --total 6.66 --count 1 --greeting 'for tea'
+  chatctl --app 101 --as 黄帝 redpacket create user:马超 --total 6.66 --count 1
   chatctl --app 101 --as 黄帝 redpacket create '' --total 10.00 --count 5 --msg-id m-1 -o name";
 
 const GRAB: &str = "\
