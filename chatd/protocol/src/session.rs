@@ -84,7 +84,7 @@ pub struct LoggedIn {
     pub more: bool,
 }
 
-/// A conversation that was not asked for. What is pushed after the log-in follows its newest entry.
+/// A conversation that was not asked for. Everything newer than this is pushed; what was said last may be, too.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Also {
