@@ -19,6 +19,7 @@ pub mod rabbitmq_server;
 pub mod raw_http;
 pub mod raw_socket;
 pub mod redis_server;
+pub mod schema;
 pub mod site;
 pub mod source;
 pub mod stream;

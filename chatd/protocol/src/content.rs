@@ -1,5 +1,6 @@
 //! What a message carries: a text, or the address of a picture, a sound or a film.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -14,7 +15,7 @@ pub const MAX_CONTENT_BYTES: usize = 16 * 1024;
 pub const KINDS: [&str; 4] = ["text", "img", "audio", "video"];
 
 /// Content of a message as it stands in a push.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Content {
     /// One of [`KINDS`].

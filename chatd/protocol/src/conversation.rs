@@ -1,5 +1,6 @@
 //! Operations on a user's conversations: list and read state.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{AppId, UserId};
@@ -16,7 +17,7 @@ pub const DEFAULT_CONVERSATIONS_PAGE: u32 = 100;
 const USER_ID: Field = Field::required("userId", Kind::UserId, "the acting user");
 
 /// A conversation of a user.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Conversation {
     /// The conversation, as the user names it.

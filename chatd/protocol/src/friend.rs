@@ -1,5 +1,6 @@
 //! Operations on friendships: one side asks, the other accepts; blocks.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{AppId, UserId};
@@ -19,7 +20,7 @@ const USER_ID: Field = Field::required("userId", Kind::UserId, "the acting user"
 const FRIEND_ID: Field = Field::required("friendId", Kind::UserId, "the other user");
 
 /// How two users stand, seen by one of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Standing {
     /// Nothing between them.
@@ -33,7 +34,7 @@ pub enum Standing {
 }
 
 /// Answer of operations that change how two users stand.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StandingResponse {
     /// The other user.
@@ -72,7 +73,11 @@ impl Operation for Request {
         APP_ID,
         USER_ID,
         FRIEND_ID,
-        Field::optional("greeting", Kind::Text, "a word to go with it, at most 512 bytes"),
+        Field::optional(
+            "greeting",
+            Kind::UpTo(MAX_GREETING_BYTES),
+            "a word to go with it, at most 512 bytes",
+        ),
     ];
     const ACTOR: Option<&'static str> = Some("userId");
     type Request = RequestRequest;
@@ -153,7 +158,7 @@ pub struct MineRequest {
 pub struct Requests;
 
 /// A request that waits for an answer, and data of the [`REQUEST_PUSH`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Asked {
     /// Who asks.
     pub from: UserId,
@@ -165,7 +170,7 @@ pub struct Asked {
 }
 
 /// Data of the [`ACCEPT_PUSH`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Accepted {
     /// Who accepted.
     pub from: UserId,
@@ -174,7 +179,7 @@ pub struct Accepted {
 }
 
 /// Answer of [`Requests`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RequestsResponse {
     /// Requests of others, the oldest first.
     pub requests: Vec<Asked>,
@@ -194,7 +199,7 @@ impl Operation for Requests {
 pub struct List;
 
 /// Answer of [`List`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ListResponse {
     /// Friends in byte order.
     pub friends: Vec<UserId>,

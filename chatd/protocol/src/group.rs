@@ -1,7 +1,9 @@
 //! Operations on groups: only members read, send or receive; the owner removes members and dismisses.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::content::KINDS;
 use crate::id::{AppId, GroupId, MsgId, UserId};
 use crate::operation::{Effect, Operation};
 use crate::params::{Field, Kind};
@@ -19,7 +21,7 @@ const USER_ID: Field = Field::required("userId", Kind::UserId, "the acting user"
 const GROUP_ID: Field = Field::required("groupId", Kind::GroupId, "which group");
 
 /// A group as its members see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Group {
     /// Which group.
@@ -58,7 +60,7 @@ impl Operation for Create {
     const FIELDS: &'static [Field] = &[
         APP_ID,
         Field::required("userId", Kind::UserId, "the owner"),
-        Field::required("name", Kind::Text, "what to call the group, 1 to 128 bytes"),
+        Field::required("name", Kind::Line(MAX_GROUP_NAME_BYTES), "what to call the group, 1 to 128 bytes"),
         Field::optional("groupId", Kind::GroupId, "the group's id; made up when absent"),
     ];
     const ACTOR: Option<&'static str> = Some("userId");
@@ -79,7 +81,7 @@ pub struct GroupRequest {
 }
 
 /// Answer of operations that change who is in a group.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MembershipResponse {
     /// Whether this call changed anything; false: it was so already.
@@ -182,7 +184,7 @@ pub struct MembersRequest {
 }
 
 /// Answer of [`Members`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MembersResponse {
     /// The group.
@@ -203,7 +205,11 @@ impl Operation for Members {
         APP_ID,
         Field::optional("userId", Kind::UserId, "the acting user, a member; without one an operator asks"),
         GROUP_ID,
-        Field::optional("limit", Kind::U32, "at most so many, 1 to 1000; 1000 when absent"),
+        Field::optional(
+            "limit",
+            Kind::Between(1, MAX_MEMBERS_PAGE as u64),
+            "at most so many, 1 to 1000; 1000 when absent",
+        ),
         Field::optional("cursor", Kind::UserId, "continue after this member"),
     ];
     const ACTOR: Option<&'static str> = Some("userId");
@@ -225,7 +231,7 @@ pub struct ListRequest {
 }
 
 /// Answer of [`List`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ListResponse {
     /// Groups the user is a member of, by id.
     pub groups: Vec<Group>,
@@ -272,9 +278,9 @@ impl Operation for SendMessage {
         APP_ID,
         Field::required("userId", Kind::UserId, "the sender, a member"),
         GROUP_ID,
-        Field::required("message", Kind::Text, "the text, or the address of the file for other types"),
+        Field::required("message", Kind::Content, "the text, or the address of the file for other types"),
         Field::optional("msgId", Kind::MsgId, "the sender's id for it, so that a repeat is not sent twice"),
-        Field::optional("type", Kind::Text, "text (default), img, audio or video"),
+        Field::optional("type", Kind::OneOf(&KINDS), "text (default), img, audio or video"),
     ];
     const ACTOR: Option<&'static str> = Some("userId");
     const KEY: Option<&'static str> = Some("msgId");

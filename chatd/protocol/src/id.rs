@@ -1,6 +1,6 @@
 //! Identifiers with their bounds. A value of these types is valid by construction.
 
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::fmt;
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ pub enum IdError {
     Control,
 }
 
-fn check(text: &str, max_bytes: usize) -> Result<(), IdError> {
+pub(crate) fn check(text: &str, max_bytes: usize) -> Result<(), IdError> {
     if text.is_empty() {
         Err(IdError::Empty)
     } else if text.len() > max_bytes {
@@ -80,6 +80,16 @@ macro_rules! identifier {
             }
         }
 
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({"type": "string", "minLength": 1, "maxLength": $max})
+            }
+        }
+
         impl std::str::FromStr for $name {
             type Err = IdError;
             fn from_str(text: &str) -> Result<Self, IdError> {
@@ -95,7 +105,7 @@ macro_rules! identifier {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-                let text = <std::borrow::Cow<'de, str>>::deserialize(d)?;
+                let text = <Cow<'de, str>>::deserialize(d)?;
                 Self::new(&text).map_err(D::Error::custom)
             }
         }

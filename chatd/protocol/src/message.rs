@@ -1,5 +1,6 @@
 //! Operations on logged messages: history and recall.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{AppId, UserId};
@@ -47,7 +48,7 @@ pub struct HistoryRequest {
 }
 
 /// Answer of [`History`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HistoryResponse {
     /// The messages by ascending offset.
     pub messages: Vec<Push>,
@@ -72,7 +73,11 @@ impl Operation for History {
         TARGET,
         Field::optional("before", Kind::U64, "newest messages with a lesser offset"),
         Field::optional("after", Kind::U64, "oldest messages with a greater offset"),
-        Field::optional("limit", Kind::U32, "at most so many, 1 to 200; 50 when absent"),
+        Field::optional(
+            "limit",
+            Kind::Between(1, MAX_HISTORY_PAGE as u64),
+            "at most so many, 1 to 200; 50 when absent",
+        ),
     ];
     const ACTOR: Option<&'static str> = Some("userId");
     type Request = HistoryRequest;
@@ -103,7 +108,7 @@ pub struct RecallRequest {
 }
 
 /// Answer of [`Recall`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Recalled {
     /// Where the message was sent to.
     pub target: Target,

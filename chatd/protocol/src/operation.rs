@@ -2,7 +2,10 @@
 //!
 //! Invariant: routes, WebSocket commands, chatctl and openapi.json are read from [`ALL`]; nothing lists operations twice.
 
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
 
 use crate::params::Field;
 use crate::{conversation, friend, group, message, red_packet, system, user, wallet};
@@ -53,7 +56,7 @@ pub trait Operation: 'static {
     /// Decoded parameters.
     type Request: Serialize + DeserializeOwned + Send + 'static;
     /// The `data` of a successful answer.
-    type Response: Serialize + DeserializeOwned + Send + 'static;
+    type Response: Serialize + DeserializeOwned + JsonSchema + Send + 'static;
 
     /// The operation as data.
     const DESCRIPTION: Description = Description {
@@ -64,6 +67,7 @@ pub trait Operation: 'static {
         actor: Self::ACTOR,
         key: Self::KEY,
         operator: Self::OPERATOR,
+        answer: schema_of::<Self::Response>,
     };
 }
 
@@ -84,6 +88,14 @@ pub struct Description {
     pub key: Option<&'static str>,
     /// Whether only operators may do it.
     pub operator: bool,
+    /// Makes the JSON Schema (2020-12) of the `data` of a successful answer.
+    pub answer: fn() -> Value,
+}
+
+fn schema_of<T: JsonSchema>() -> Value {
+    let mut settings = SchemaSettings::draft2020_12().for_serialize();
+    (settings.inline_subschemas, settings.meta_schema) = (true, None);
+    settings.into_generator().into_root_schema_for::<T>().into()
 }
 
 /// Every operation, in the order of the documentation.

@@ -11,7 +11,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use crate::code::{Code, Refusal};
-use crate::id::{GroupId, IdError, MsgId, PacketId, TransferId, UserId};
+use crate::content::MAX_CONTENT_BYTES;
+use crate::id::{GroupId, IdError, MsgId, PacketId, TransferId, UserId, check as check_text};
 use crate::target::Target;
 
 /// Type of a parameter.
@@ -33,13 +34,26 @@ pub enum Kind {
     Target,
     /// Any text.
     Text,
+    /// A text of 1 to so many bytes of UTF-8 without control characters.
+    Line(usize),
+    /// Any text of at most so many bytes of UTF-8, which may be none.
+    UpTo(usize),
+    /// What a message says: 1 to [`MAX_CONTENT_BYTES`] bytes of UTF-8.
+    Content,
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+    /// A whole number from one to another, both included.
+    Between(u64, u64),
     /// A whole number, 0 to 4294967295.
     U32,
-    /// A whole number, 0 to 2^53 − 1 (exact in every JSON reader).
+    /// A whole number, 0 to [`MAX_U64`].
     U64,
     /// Any JSON value.
     Json,
 }
+
+/// The largest whole number, 2^53 − 1: exact in every JSON reader.
+pub const MAX_U64: u64 = (1 << 53) - 1;
 
 /// One parameter of an operation.
 #[derive(Debug, Clone, Copy)]
@@ -202,9 +216,22 @@ fn same(a: &Value, b: &Value) -> bool {
 fn check(field: &Field, value: &mut Value) -> Result<(), Refusal> {
     let name = field.name;
     match field.kind {
-        Kind::AppId | Kind::U32 => number(name, value, u64::from(u32::MAX)),
-        Kind::U64 => number(name, value, (1 << 53) - 1),
+        Kind::AppId | Kind::U32 => number(name, value, (0, u64::from(u32::MAX))),
+        Kind::U64 => number(name, value, (0, MAX_U64)),
+        Kind::Between(min, max) => number(name, value, (min, max)),
         Kind::Text => text(name, value).map(|_| ()),
+        Kind::Line(max) => {
+            check_text(text(name, value)?, max).map_err(|error| Refusal::parameter(name, error))
+        }
+        Kind::UpTo(max) if text(name, value)?.len() > max => {
+            Err(Refusal::parameter(name, format_args!("must be at most {max} bytes")))
+        }
+        Kind::UpTo(_) => Ok(()),
+        Kind::Content => content(name, text(name, value)?),
+        Kind::OneOf(words) if words.contains(&text(name, value)?) => Ok(()),
+        Kind::OneOf(words) => {
+            Err(Refusal::parameter(name, format_args!("must be one of {}", words.join(", "))))
+        }
         Kind::UserId => UserId::new(text(name, value)?)
             .map(|_| ())
             .map_err(|e| Refusal::new(Code::BadUserId, format!("{name}: {e}"))),
@@ -227,7 +254,18 @@ fn text<'v>(name: &str, value: &'v Value) -> Result<&'v str, Refusal> {
     value.as_str().ok_or_else(|| Refusal::parameter(name, "must be a text"))
 }
 
-fn number(name: &str, value: &mut Value, max: u64) -> Result<(), Refusal> {
+fn content(name: &str, text: &str) -> Result<(), Refusal> {
+    match text.len() {
+        0 => Err(Refusal::parameter(name, "must not be empty")),
+        1..=MAX_CONTENT_BYTES => Ok(()),
+        _ => {
+            let reason = format!("a message may hold at most {MAX_CONTENT_BYTES} bytes");
+            Err(Refusal::new(Code::TooLarge, reason))
+        }
+    }
+}
+
+fn number(name: &str, value: &mut Value, (min, max): (u64, u64)) -> Result<(), Refusal> {
     let parsed = match value {
         Value::Number(number) => number.as_u64(),
         // `u64::from_str` would also take "+5", which no writer of numbers produces.
@@ -235,11 +273,11 @@ fn number(name: &str, value: &mut Value, max: u64) -> Result<(), Refusal> {
         _ => None,
     };
     match parsed {
-        Some(number) if number <= max => {
+        Some(number) if (min..=max).contains(&number) => {
             *value = number.into();
             Ok(())
         }
-        _ => Err(Refusal::parameter(name, format_args!("must be a whole number from 0 to {max}"))),
+        _ => Err(Refusal::parameter(name, format_args!("must be a whole number from {min} to {max}"))),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Commands and pushes that exist on a WebSocket only: log in, heartbeat, ping, send.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::content::Content;
@@ -145,7 +146,7 @@ pub struct Receipt {
 }
 
 /// Data of the [`MSG`] push, and of an entry in a history.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Push {
     /// Where the message was sent to.

@@ -1,5 +1,6 @@
 //! Operations on the system itself.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::operation::{Effect, Operation};
@@ -13,7 +14,7 @@ pub struct State;
 pub struct StateRequest {}
 
 /// Answer of [`State`]. Counters run from the start of the process.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StateResponse {
     /// Name of the node, new at every start.

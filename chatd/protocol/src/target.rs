@@ -1,5 +1,6 @@
 //! Where a message goes: the world room, a group, or one user.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -57,6 +58,16 @@ impl fmt::Display for Target {
     }
 }
 
+impl schemars::JsonSchema for Target {
+    fn schema_name() -> Cow<'static, str> {
+        "Target".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": "string", "pattern": r"^(?:|(?:group|user):[^\u0000-\u001f]+)$"})
+    }
+}
+
 impl Serialize for Target {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         s.collect_str(self)
@@ -65,7 +76,7 @@ impl Serialize for Target {
 
 impl<'de> Deserialize<'de> for Target {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        <std::borrow::Cow<'de, str>>::deserialize(d)?.parse().map_err(D::Error::custom)
+        <Cow<'de, str>>::deserialize(d)?.parse().map_err(D::Error::custom)
     }
 }
 

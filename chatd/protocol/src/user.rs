@@ -1,7 +1,9 @@
 //! Operations on users: who is here, and messages to one or all of them.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::content::KINDS;
 use crate::id::{AppId, MsgId, UserId};
 use crate::operation::{Effect, Operation};
 use crate::params::{Field, Kind};
@@ -26,7 +28,7 @@ pub struct ListRequest {
 }
 
 /// Answer of [`List`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ListResponse {
     /// How many users are online in the world.
@@ -65,7 +67,7 @@ pub struct OnlineRequest {
 }
 
 /// Answer of [`Online`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OnlineResponse {
     /// Whether a connection of the user lives on any node.
@@ -108,7 +110,7 @@ pub struct SendMessageRequest {
 }
 
 /// Answer of [`SendMessage`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SendMessageResponse {
     /// Whether the recipient was online and the message is on its way; false: kept for later.
@@ -131,10 +133,10 @@ impl Operation for SendMessage {
     const FIELDS: &'static [Field] = &[
         APP_ID,
         Field::required("userId", Kind::UserId, "the recipient"),
-        Field::required("message", Kind::Text, "the text, or the address of the file for other types"),
+        Field::required("message", Kind::Content, "the text, or the address of the file for other types"),
         Field::optional("msgId", Kind::MsgId, "the sender's id for it, so that a repeat is not sent twice"),
         Field::optional("from", Kind::UserId, "the sender; default system"),
-        Field::optional("type", Kind::Text, "text (default), img, audio or video"),
+        Field::optional("type", Kind::OneOf(&KINDS), "text (default), img, audio or video"),
     ];
     const ACTOR: Option<&'static str> = Some("from");
     const KEY: Option<&'static str> = Some("msgId");
@@ -163,7 +165,7 @@ pub struct SendMessageAllRequest {
 }
 
 /// Answer of [`SendMessageAll`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SendMessageAllResponse {
     /// Always true: the message is in the log and on its way.
@@ -185,8 +187,8 @@ impl Operation for SendMessageAll {
         APP_ID,
         Field::required("userId", Kind::UserId, "the sender, who gets no copy"),
         Field::required("msgId", Kind::MsgId, "the sender's id for it, so that a repeat is not sent twice"),
-        Field::required("message", Kind::Text, "the text, or the address of the file for other types"),
-        Field::optional("type", Kind::Text, "text (default), img, audio or video"),
+        Field::required("message", Kind::Content, "the text, or the address of the file for other types"),
+        Field::optional("type", Kind::OneOf(&KINDS), "text (default), img, audio or video"),
     ];
     const ACTOR: Option<&'static str> = Some("userId");
     const KEY: Option<&'static str> = Some("msgId");

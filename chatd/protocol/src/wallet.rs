@@ -1,5 +1,6 @@
 //! Operations on wallets. Amounts are whole cents.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{AppId, PacketId, TransferId, UserId};
@@ -33,7 +34,7 @@ pub struct BalanceRequest {
 }
 
 /// Answer of [`Balance`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BalanceResponse {
     /// Whose wallet.
@@ -72,7 +73,7 @@ pub struct TransfersRequest {
 }
 
 /// What a transfer is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TransferKind {
     /// An operator put money in.
@@ -113,7 +114,7 @@ impl std::str::FromStr for TransferKind {
 }
 
 /// A transfer as the owner of a wallet sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Transfer {
     /// Its number in the ledger; later ones are greater.
@@ -132,7 +133,7 @@ pub struct Transfer {
 }
 
 /// Answer of [`Transfers`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TransfersResponse {
     /// The newest first.
@@ -150,7 +151,11 @@ impl Operation for Transfers {
         APP_ID,
         USER_ID,
         Field::optional("before", Kind::U64, "transfers with a lesser number"),
-        Field::optional("limit", Kind::U32, "at most so many, 1 to 200; 50 when absent"),
+        Field::optional(
+            "limit",
+            Kind::Between(1, MAX_TRANSFERS_PAGE as u64),
+            "at most so many, 1 to 200; 50 when absent",
+        ),
     ];
     const ACTOR: Option<&'static str> = Some("userId");
     type Request = TransfersRequest;
@@ -175,7 +180,7 @@ pub struct DepositRequest {
 }
 
 /// Answer of [`Deposit`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DepositResponse {
     /// Whose wallet.
@@ -193,7 +198,7 @@ impl Operation for Deposit {
     const FIELDS: &'static [Field] = &[
         APP_ID,
         USER_ID,
-        Field::required("amount", Kind::U64, "cents, 1 to 1000000000000"),
+        Field::required("amount", Kind::Between(1, MAX_DEPOSIT), "cents, 1 to 1000000000000"),
         Field::required("transferId", Kind::TransferId, "the operator's id for it, unique in the app"),
     ];
     const OPERATOR: bool = true;

@@ -1,56 +1,104 @@
 //! `/openapi.json`: the table of operations as an OpenAPI 3.1 document.
 //!
-//! Invariant: it is made from `chat_protocol::operation::ALL` alone, so it cannot fall behind.
+//! Invariant: it is made from `chat_protocol::operation::ALL` alone, so it cannot fall behind, and it promises nothing
+//! that is refused: where the server counts bytes of UTF-8, a text is described by what surely fits.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use axum::Json;
 use chat_protocol::Code;
+use chat_protocol::content::MAX_CONTENT_BYTES;
+use chat_protocol::id::{MAX_MSG_ID_BYTES, MAX_NAME_BYTES};
 use chat_protocol::operation::{ALL, Description};
-use chat_protocol::params::{Field, Kind};
+use chat_protocol::params::{Field, Kind, MAX_U64};
 use serde_json::{Map, Value, json};
 
+/// A character of at most four bytes that is no control character, as a class of a pattern.
+const ANY: &str = r"[^\u0000-\u001f\u007f-\u009f]";
+/// One of one byte.
+const ASCII: &str = "[ -~]";
+/// Bytes of a character at most.
+const WIDEST: usize = 4;
+
 /// The document.
-pub async fn document() -> Json<Value> {
+pub async fn document() -> Json<&'static Value> {
+    static DOCUMENT: LazyLock<Value> = LazyLock::new(describe);
+    Json(&DOCUMENT)
+}
+
+fn describe() -> Value {
     let paths: Map<_, _> = ALL.iter().map(|operation| (operation.path.to_owned(), path(operation))).collect();
-    Json(json!({
+    let refusals: Map<_, _> =
+        refusals().into_iter().map(|(status, codes)| (status.to_string(), refusal(&codes))).collect();
+    json!({
         "openapi": "3.1.0",
         "info": {
             "title": "chatd",
             "version": env!("CARGO_PKG_VERSION"),
             "description": "Operations over HTTP. The same operations are WebSocket commands at /acc, \
-                            named like the path without its leading slash.",
+                            named like the path without its leading slash. Texts are counted in bytes of UTF-8. \
+                            Numbers may be written as texts of digits.",
         },
         "paths": paths,
-        "components": {"schemas": {"Answer": {
-            "type": "object",
-            "required": ["code", "msg", "data"],
-            "properties": {
-                "code": {"type": "integer", "enum": Code::ALL.map(Code::number)},
-                "msg": {"type": "string"},
-                "data": {"type": ["object", "null"]},
-            },
-        }}},
-    }))
+        "components": {"responses": refusals},
+    })
+}
+
+/// Which codes an operation may be refused with over HTTP, by status. No user logs in over HTTP, and the methods
+/// described are taken.
+fn refusals() -> BTreeMap<u16, Vec<Code>> {
+    let mut refusals = BTreeMap::<_, Vec<_>>::new();
+    let not_here = [Code::Success, Code::NotLoggedIn, Code::MethodNotAllowed];
+    for code in Code::ALL.into_iter().filter(|code| !not_here.contains(code)) {
+        refusals.entry(code.http_status()).or_default().push(code);
+    }
+    refusals
+}
+
+fn refusal(codes: &[Code]) -> Value {
+    let numbers: Vec<_> = codes.iter().map(|code| code.number()).collect();
+    let texts: Vec<_> = codes.iter().map(|code| format!("{}: {}", code.number(), code.text())).collect();
+    let data = json!({
+        "type": ["object", "null"],
+        "properties": {"retryAfterMs": {"type": "integer", "minimum": 0}},
+    });
+    answer(&texts.join(". "), &json!({"type": "integer", "enum": numbers}), &data)
+}
+
+fn answer(description: &str, code: &Value, data: &Value) -> Value {
+    let schema = json!({
+        "type": "object",
+        "required": ["code", "msg", "data"],
+        "properties": {"code": code, "msg": {"type": "string"}, "data": data},
+    });
+    json!({"description": description, "content": {"application/json": {"schema": schema}}})
 }
 
 fn path(operation: &Description) -> Value {
-    let answer = json!({"application/json": {"schema": {"$ref": "#/components/schemas/Answer"}}});
-    let mut responses =
-        Map::from_iter([("200".to_owned(), json!({"description": "Success", "content": answer}))]);
-    responses
-        .insert("default".to_owned(), json!({"description": "Refused; see code and msg", "content": answer}));
+    let success = answer("Success", &json!({"type": "integer", "const": 200}), &(operation.answer)());
+    let mut responses = Map::from_iter([("200".to_owned(), success)]);
+    let is_money = operation.path.starts_with("/redPacket/") || operation.path.starts_with("/wallet/");
+    for (status, codes) in refusals() {
+        if is_money || codes != [Code::InsufficientBalance] {
+            let place = format!("#/components/responses/{status}");
+            responses.insert(status.to_string(), json!({"$ref": place}));
+        }
+    }
     let name = operation.path.trim_start_matches('/').replace('/', "_");
-    let parameters: Vec<_> = operation.fields.iter().map(parameter).collect();
-    let (get, post) = (format!("get_{name}"), format!("post_{name}"));
-    let mut methods = json!({
-        "get": {"operationId": get, "summary": operation.about, "parameters": parameters, "responses": responses},
-        "post": {"operationId": post, "summary": operation.about, "responses": responses},
-    });
+    let method = |method: &str| json!({"operationId": format!("{method}_{name}"), "summary": operation.about, "responses": responses});
+    let mut methods = json!({"post": method("post")});
     if !operation.fields.is_empty() {
-        let body = body(operation.fields);
+        let (plain, form) = (body(operation.fields, true), body(operation.fields, false));
         methods["post"]["requestBody"] = json!({"required": true, "content": {
-            "application/json": {"schema": body},
-            "application/x-www-form-urlencoded": {"schema": body},
+            "application/json": {"schema": plain},
+            "application/x-www-form-urlencoded": {"schema": form},
+            "multipart/form-data": {"schema": form},
         }});
+    }
+    if operation.effect.takes_get() {
+        methods["get"] = method("get");
+        methods["get"]["parameters"] = operation.fields.iter().map(parameter).collect();
     }
     methods
 }
@@ -62,9 +110,12 @@ fn parameter(field: &Field) -> Value {
     })
 }
 
-fn body(fields: &[Field]) -> Value {
+fn body(fields: &[Field], takes_null: bool) -> Value {
     let property = |field: &Field| {
         let mut schema = schema(field.kind);
+        if takes_null && !field.required {
+            allow_null(&mut schema);
+        }
         schema["description"] = field.about.into();
         (field.name.to_owned(), schema)
     };
@@ -72,18 +123,47 @@ fn body(fields: &[Field]) -> Value {
     json!({"type": "object", "required": required, "properties": fields.iter().map(property).collect::<Map<_, _>>()})
 }
 
+/// In JSON, null stands for a parameter that is left out.
+fn allow_null(schema: &mut Value) {
+    if let Some(kind) = schema.get("type").cloned() {
+        schema["type"] = json!([kind, "null"]);
+    }
+    if let Some(words) = schema.get_mut("enum").and_then(Value::as_array_mut) {
+        words.push(Value::Null);
+    }
+}
+
 fn schema(kind: Kind) -> Value {
+    let whole = |min: u64, max: u64| json!({"type": "integer", "minimum": min, "maximum": max});
     match kind {
-        Kind::AppId | Kind::U32 => json!({"type": "integer", "minimum": 0, "maximum": u32::MAX}),
-        Kind::U64 => json!({"type": "integer", "minimum": 0, "maximum": (1_u64 << 53) - 1}),
-        Kind::UserId | Kind::GroupId | Kind::PacketId => {
-            json!({"type": "string", "minLength": 1, "maxLength": 64})
+        Kind::AppId | Kind::U32 => whole(0, u32::MAX.into()),
+        Kind::U64 => whole(0, MAX_U64),
+        Kind::Between(min, max) => whole(min, max),
+        Kind::UserId | Kind::GroupId | Kind::PacketId => line(MAX_NAME_BYTES),
+        Kind::MsgId | Kind::TransferId => line(MAX_MSG_ID_BYTES),
+        Kind::Line(max) => line(max),
+        Kind::Target => {
+            let id = some(MAX_NAME_BYTES);
+            json!({"type": "string", "pattern": format!("^(?:|(?:group|user):{id})$")})
         }
-        Kind::MsgId | Kind::TransferId => json!({"type": "string", "minLength": 1, "maxLength": 128}),
-        Kind::Target => json!({"type": "string", "pattern": "^(|group:.+|user:.+)$"}),
+        Kind::UpTo(max) => {
+            let pattern = format!(r"^(?:[\u0000-\u007f]{{0,{max}}}|[\s\S]{{0,{}}})$", max / WIDEST);
+            json!({"type": "string", "maxLength": max, "pattern": pattern})
+        }
+        Kind::Content => json!({"type": "string", "minLength": 1, "maxLength": MAX_CONTENT_BYTES}),
+        Kind::OneOf(words) => json!({"type": "string", "enum": words}),
         Kind::Text => json!({"type": "string"}),
         Kind::Json => json!({}),
     }
+}
+
+/// A text of one line with at most so many bytes.
+fn line(max: usize) -> Value {
+    json!({"type": "string", "minLength": 1, "maxLength": max, "pattern": format!("^{}$", some(max))})
+}
+
+fn some(max: usize) -> String {
+    format!("(?:{ASCII}{{1,{max}}}|{ANY}{{1,{}}})", max / WIDEST)
 }
 
 #[cfg(test)]
@@ -95,12 +175,18 @@ mod tests {
         let Json(document) = document().await;
         for operation in ALL {
             let methods = &document["paths"][operation.path];
-            assert_eq!(methods["get"]["parameters"].as_array().unwrap().len(), operation.fields.len());
+            assert_eq!(methods["get"].is_object(), operation.effect.takes_get(), "{}", operation.path);
+            if let Some(parameters) = methods["get"]["parameters"].as_array() {
+                assert_eq!(parameters.len(), operation.fields.len());
+            }
             for field in operation.fields {
                 let properties =
                     &methods["post"]["requestBody"]["content"]["application/json"]["schema"]["properties"];
                 assert!(properties[field.name].is_object(), "{} {}", operation.path, field.name);
             }
+            let data = &methods["post"]["responses"]["200"]["content"]["application/json"]["schema"]["properties"]
+                ["data"];
+            assert!(data["type"].is_string(), "{}: {data}", operation.path);
         }
     }
 }

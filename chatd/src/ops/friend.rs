@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chat_protocol::friend::{
-    ACCEPT_PUSH, Accept, Accepted, Asked, Block, FriendRequest, List, ListResponse, MAX_GREETING_BYTES,
-    MineRequest, REQUEST_PUSH, Reject, Remove, Request, RequestRequest, Requests, RequestsResponse, Standing,
+    ACCEPT_PUSH, Accept, Accepted, Asked, Block, FriendRequest, List, ListResponse, MineRequest,
+    REQUEST_PUSH, Reject, Remove, Request, RequestRequest, Requests, RequestsResponse, Standing,
     StandingResponse, Unblock,
 };
 use chat_protocol::{AppId, Refusal, UserId};
@@ -32,12 +32,6 @@ impl FriendOps {
 
     async fn request(&self, request: RequestRequest) -> Result<StandingResponse, Refusal> {
         let greeting = request.greeting.filter(|greeting| !greeting.is_empty());
-        if greeting.as_ref().is_some_and(|greeting| greeting.len() > MAX_GREETING_BYTES) {
-            return Err(Refusal::parameter(
-                "greeting",
-                format_args!("must be at most {MAX_GREETING_BYTES} bytes"),
-            ));
-        }
         let (app_id, user_id, friend_id) = (request.app_id, request.user_id, request.friend_id);
         let time = self.clock.now_ms();
         let action = Action::Request { greeting: greeting.clone(), time };

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use chat_protocol::group::CHANGE_KINDS;
 use chat_protocol::message::{
-    DEFAULT_HISTORY_PAGE, History, HistoryRequest, HistoryResponse, MAX_HISTORY_PAGE, RECALL_KIND, Recall,
-    RecallRequest, Recalled,
+    DEFAULT_HISTORY_PAGE, History, HistoryRequest, HistoryResponse, RECALL_KIND, Recall, RecallRequest, Recalled,
 };
 use chat_protocol::red_packet::PACKET_KIND;
 use chat_protocol::session::Push;
@@ -30,13 +29,7 @@ impl MessageOps {
     }
 
     async fn history(&self, request: HistoryRequest) -> Result<HistoryResponse, Refusal> {
-        let limit = match request.limit {
-            None => DEFAULT_HISTORY_PAGE,
-            Some(limit @ 1..=MAX_HISTORY_PAGE) => limit,
-            Some(_) => {
-                return Err(Refusal::parameter("limit", format_args!("must be 1 to {MAX_HISTORY_PAGE}")));
-            }
-        } as usize;
+        let limit = request.limit.unwrap_or(DEFAULT_HISTORY_PAGE) as usize;
         let range = match (request.before, request.after) {
             (Some(_), Some(_)) => {
                 return Err(Refusal::parameter("before", "cannot be given together with after"));

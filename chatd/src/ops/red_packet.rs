@@ -5,8 +5,7 @@ use std::sync::Arc;
 use chat_protocol::red_packet::{
     Audit, AuditRequest, AuditResponse, Create, CreateRequest, CreateResponse, DEFAULT_WINNERS_PAGE,
     DeadLetter, DeadLetters, DeadLettersRequest, DeadLettersResponse, Detail, DetailRequest, DetailResponse,
-    Grab, GrabRequest, GrabResponse, MAX_COUNT, MAX_DEAD_LETTERS, MAX_GREETING_BYTES, MAX_TOTAL,
-    MAX_WINNERS_PAGE, Replay, ReplayRequest, ReplayResponse,
+    Grab, GrabRequest, GrabResponse, MAX_TOTAL, Replay, ReplayRequest, ReplayResponse,
 };
 use chat_protocol::wallet::NO_LEDGER;
 use chat_protocol::{Code, Refusal};
@@ -43,9 +42,6 @@ impl RedPacketOps {
 
     async fn create(&self, request: CreateRequest) -> Result<CreateResponse, Refusal> {
         let (total, count) = (request.total, request.count);
-        if !(1..=MAX_COUNT).contains(&count) {
-            return Err(Refusal::parameter("count", format_args!("must be 1 to {MAX_COUNT}")));
-        }
         if !(Cents::from(count)..=MAX_TOTAL).contains(&total) {
             return Err(Refusal::parameter(
                 "total",
@@ -53,10 +49,6 @@ impl RedPacketOps {
             ));
         }
         let greeting = request.greeting.unwrap_or_default();
-        if greeting.len() > MAX_GREETING_BYTES {
-            let reason = format!("must be at most {MAX_GREETING_BYTES} bytes");
-            return Err(Refusal::parameter("greeting", reason));
-        }
         let mode = request.mode.as_deref().map_or(Ok(chat_protocol::red_packet::Mode::Lucky), str::parse);
         let mode = mode.map_err(|reason| Refusal::parameter("mode", reason))?;
         let sender = Identity { app: request.app_id, user: request.user_id };
@@ -81,7 +73,7 @@ impl RedPacketOps {
     }
 
     async fn detail(&self, request: DetailRequest) -> Result<DetailResponse, Refusal> {
-        let limit = page("limit", request.limit, DEFAULT_WINNERS_PAGE, MAX_WINNERS_PAGE)?;
+        let limit = request.limit.unwrap_or(DEFAULT_WINNERS_PAGE);
         let (user, range) = (request.user_id.as_ref(), (request.after.unwrap_or(0), limit));
         self.money()?.red_packets.detail(request.app_id, &request.packet_id, user, range).await
     }
@@ -91,7 +83,7 @@ impl RedPacketOps {
     }
 
     async fn dead_letters(&self, request: DeadLettersRequest) -> Result<DeadLettersResponse, Refusal> {
-        let limit = page("limit", request.limit, DEFAULT_DEAD_LETTERS, MAX_DEAD_LETTERS)? as usize;
+        let limit = request.limit.unwrap_or(DEFAULT_DEAD_LETTERS) as usize;
         let mut dead_letters = Vec::new();
         for queue in &self.money()?.queues {
             let left = limit - dead_letters.len();
@@ -142,15 +134,6 @@ fn shown(dead: Dead) -> DeadLetter {
         packet_id: settlement.as_ref().map(|settlement| settlement.packet.clone()),
         amount: settlement.as_ref().map(|settlement| settlement.amount),
         user_id: settlement.map(|settlement| settlement.user),
-    }
-}
-
-/// How many to list.
-pub(super) fn page(name: &str, asked: Option<u32>, default: u32, max: u32) -> Result<u32, Refusal> {
-    match asked {
-        None => Ok(default),
-        Some(limit) if (1..=max).contains(&limit) => Ok(limit),
-        Some(_) => Err(Refusal::parameter(name, format_args!("must be 1 to {max}"))),
     }
 }
 

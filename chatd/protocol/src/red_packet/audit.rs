@@ -1,5 +1,6 @@
 //! Operations for operators of red packets: the audit, and settlements that were given up.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::APP_ID;
@@ -27,7 +28,7 @@ pub struct AuditRequest {
 }
 
 /// A broken rule.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Violation {
     /// The packet, unless the whole ledger is meant.
@@ -41,7 +42,7 @@ pub struct Violation {
 }
 
 /// Answer of [`Audit`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditResponse {
     /// Whether every rule holds.
@@ -100,7 +101,7 @@ pub struct DeadLettersRequest {
 }
 
 /// A settlement that could not be applied.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeadLetter {
     /// Its name for [`Replay`].
@@ -122,7 +123,7 @@ pub struct DeadLetter {
 }
 
 /// Answer of [`DeadLetters`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeadLettersResponse {
     /// The oldest of them.
@@ -133,8 +134,14 @@ impl Operation for DeadLetters {
     const PATH: &'static str = "/redPacket/deadLetters";
     const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "Settlements that could not be applied and wait for an operator.";
-    const FIELDS: &'static [Field] =
-        &[APP_ID, Field::optional("limit", Kind::U32, "at most so many, 1 to 1000; 100 when absent")];
+    const FIELDS: &'static [Field] = &[
+        APP_ID,
+        Field::optional(
+            "limit",
+            Kind::Between(1, MAX_DEAD_LETTERS as u64),
+            "at most so many, 1 to 1000; 100 when absent",
+        ),
+    ];
     const OPERATOR: bool = true;
     type Request = DeadLettersRequest;
     type Response = DeadLettersResponse;
@@ -158,7 +165,7 @@ pub struct ReplayRequest {
 }
 
 /// Answer of [`Replay`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReplayResponse {
     /// How many settlements were queued again, or, of a packet, applied.

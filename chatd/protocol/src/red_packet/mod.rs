@@ -4,6 +4,7 @@
 
 mod audit;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::audit::*;
@@ -32,7 +33,7 @@ const APP_ID: Field = Field::required("appId", Kind::AppId, "which world");
 const PACKET_ID: Field = Field::required("packetId", Kind::PacketId, "which packet");
 
 /// How a total becomes shares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// By chance; every share is expected to be the same, whenever it is taken.
@@ -93,7 +94,7 @@ pub struct CreateRequest {
 }
 
 /// Answer of [`Create`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CreateResponse {
     /// The packet.
@@ -120,10 +121,22 @@ impl Operation for Create {
         APP_ID,
         Field::required("userId", Kind::UserId, "who gives"),
         Field::required("target", Kind::Target, "the conversation it is for"),
-        Field::required("total", Kind::U64, "cents, at least one a share, at most 20000000"),
-        Field::required("count", Kind::U32, "shares, 1 to 10000"),
-        Field::optional("mode", Kind::Text, "lucky (shares by chance) or equal; lucky when absent"),
-        Field::optional("greeting", Kind::Text, "text that goes with it, at most 256 bytes"),
+        Field::required(
+            "total",
+            Kind::Between(1, MAX_TOTAL),
+            "cents, at least one a share, at most 20000000",
+        ),
+        Field::required("count", Kind::Between(1, MAX_COUNT as u64), "shares, 1 to 10000"),
+        Field::optional(
+            "mode",
+            Kind::OneOf(&["lucky", "equal"]),
+            "lucky (shares by chance) or equal; lucky when absent",
+        ),
+        Field::optional(
+            "greeting",
+            Kind::UpTo(MAX_GREETING_BYTES),
+            "text that goes with it, at most 256 bytes",
+        ),
         Field::required("msgId", Kind::MsgId, "the sender's id for it, so that a repeat is not paid twice"),
     ];
     const ACTOR: Option<&'static str> = Some("userId");
@@ -148,7 +161,7 @@ pub struct GrabRequest {
 }
 
 /// What became of a grab.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// A share is the user's.
@@ -162,7 +175,7 @@ pub enum Outcome {
 }
 
 /// Answer of [`Grab`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GrabResponse {
     /// What became of it.
     pub outcome: Outcome,
@@ -204,7 +217,7 @@ pub struct DetailRequest {
 }
 
 /// Whether there is something to take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// Shares are left.
@@ -216,7 +229,7 @@ pub enum State {
 }
 
 /// Who took a share.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Winner {
     /// 1 for the first who took one.
@@ -230,7 +243,7 @@ pub struct Winner {
 }
 
 /// Answer of [`Detail`]. At every moment `total` = `grabbed` + `refunded` + `open`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DetailResponse {
     /// Which packet.
@@ -280,7 +293,11 @@ impl Operation for Detail {
         Field::optional("userId", Kind::UserId, "the acting user; without one an operator asks"),
         PACKET_ID,
         Field::optional("after", Kind::U32, "winners with a greater number"),
-        Field::optional("limit", Kind::U32, "at most so many winners, 1 to 1000; 100 when absent"),
+        Field::optional(
+            "limit",
+            Kind::Between(1, MAX_WINNERS_PAGE as u64),
+            "at most so many winners, 1 to 1000; 100 when absent",
+        ),
     ];
     const ACTOR: Option<&'static str> = Some("userId");
     type Request = DetailRequest;
@@ -288,7 +305,7 @@ impl Operation for Detail {
 }
 
 /// Data of the [`FINISHED_PUSH`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Finished {
     /// The conversation, as the giver names it.
