@@ -84,7 +84,11 @@ impl Field {
 
 /// Parameters by name, as they were spelt.
 #[derive(Debug, Clone, Default)]
-pub struct Params(Map<String, Value>);
+pub struct Params {
+    values: Map<String, Value>,
+    /// Names given more than once. What no operation knows is passed over, however often it comes.
+    repeated: Vec<String>,
+}
 
 /// Names, and how some clients spell them.
 const SPELLINGS: [(&str, &str); 3] = [("appId", "appID"), ("userId", "userID"), ("msgId", "msgID")];
@@ -105,21 +109,23 @@ fn respelled(name: &str) -> Option<&'static str> {
 }
 
 impl Params {
-    /// Adds one parameter. The two spellings of a name may stand together when they have one value.
+    /// Adds one parameter. The two spellings of a name may stand together when they have one value; a name that comes
+    /// again is refused when the operation knows it.
     ///
     /// # Errors
-    /// [`Code::BadParameter`] when the name is there already, or its other spelling with another value.
+    /// [`Code::BadParameter`] when its other spelling is there with another value.
     pub fn add(&mut self, name: &str, value: Value) -> Result<(), Refusal> {
-        if self.0.contains_key(name) {
-            return Err(Refusal::parameter(canonical_name(name), "given more than once"));
+        if self.values.contains_key(name) {
+            self.repeated.push(name.to_owned());
+            return Ok(());
         }
-        match respelled(name).and_then(|other| self.0.get(other)) {
+        match respelled(name).and_then(|other| self.values.get(other)) {
             Some(known) if same(known, &value) => Ok(()),
             Some(_) => {
                 Err(Refusal::parameter(canonical_name(name), "given in two spellings with two values"))
             }
             None => {
-                self.0.insert(name.to_owned(), value);
+                self.values.insert(name.to_owned(), value);
                 Ok(())
             }
         }
@@ -128,14 +134,14 @@ impl Params {
     /// Puts a value that overrides what the caller gave.
     pub fn set(&mut self, name: &str, value: Value) {
         if let Some(other) = respelled(name) {
-            self.0.remove(other);
+            self.values.remove(other);
         }
-        self.0.insert(name.to_owned(), value);
+        self.values.insert(name.to_owned(), value);
     }
 
     /// Puts a value where the caller gave none.
     pub fn set_default(&mut self, name: &str, value: Value) {
-        let given = self.0.entry(name).or_insert(Value::Null);
+        let given = self.values.entry(name).or_insert(Value::Null);
         if given.is_null() {
             *given = value;
         }
@@ -143,7 +149,8 @@ impl Params {
 
     /// Takes every parameter of `other`, which wins over what is here.
     pub fn override_with(&mut self, other: Params) {
-        for (name, value) in other.0 {
+        self.repeated.extend(other.repeated);
+        for (name, value) in other.values {
             self.set(&name, value);
         }
     }
@@ -154,29 +161,32 @@ impl Params {
     /// [`Code::BadParameter`] or [`Code::BadUserId`], naming the first field that does not fit.
     pub fn conform<T: DeserializeOwned>(mut self, fields: &[Field]) -> Result<T, Refusal> {
         for (canonical, other) in SPELLINGS {
-            if let Some(value) = self.0.remove(other) {
-                self.0.insert(canonical.to_owned(), value);
+            if let Some(value) = self.values.remove(other) {
+                self.values.insert(canonical.to_owned(), value);
             }
         }
         for field in fields {
-            match self.0.get_mut(field.name) {
+            if self.repeated.iter().any(|name| canonical_name(name) == field.name) {
+                return Err(Refusal::parameter(field.name, "given more than once"));
+            }
+            match self.values.get_mut(field.name) {
                 None | Some(Value::Null) if field.required => {
                     return Err(Refusal::parameter(field.name, "missing"));
                 }
                 None => {}
                 Some(Value::Null) => {
-                    self.0.remove(field.name);
+                    self.values.remove(field.name);
                 }
                 Some(value) => check(field, value)?,
             }
         }
-        serde_json::from_value(Value::Object(self.0))
+        serde_json::from_value(Value::Object(self.values))
             .map_err(|error| Refusal::new(Code::BadParameter, error.to_string()))
     }
 }
 
-/// Members of a JSON object, or none from null. A name that stands twice is refused, because whoever looked at the
-/// request on its way here may have read the other value.
+/// Members of a JSON object, or none from null. A known name that stands twice is refused later, because whoever looked
+/// at the request on its way here may have read the other value.
 impl<'de> Deserialize<'de> for Params {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Members;
@@ -265,9 +275,14 @@ fn content(name: &str, text: &str) -> Result<(), Refusal> {
     }
 }
 
+/// The number that some writers of JSON give a needless fraction, as in 5.0.
+fn whole(number: f64) -> Option<u64> {
+    (number.fract() == 0.0 && (0.0..=MAX_U64 as f64).contains(&number)).then_some(number as u64)
+}
+
 fn number(name: &str, value: &mut Value, (min, max): (u64, u64)) -> Result<(), Refusal> {
     let parsed = match value {
-        Value::Number(number) => number.as_u64(),
+        Value::Number(number) => number.as_u64().or_else(|| whole(number.as_f64()?)),
         // `u64::from_str` would also take "+5", which no writer of numbers produces.
         Value::String(text) if text.bytes().all(|b| b.is_ascii_digit()) => text.parse().ok(),
         _ => None,
@@ -301,6 +316,12 @@ mod tests {
         limit: Option<u32>,
     }
 
+    impl Params {
+        fn conform_here(self) -> Result<Request, Refusal> {
+            self.conform(FIELDS)
+        }
+    }
+
     fn conform(value: Value) -> Result<Request, Refusal> {
         read(&value.to_string())?.conform(FIELDS)
     }
@@ -311,6 +332,7 @@ mod tests {
 
     #[test]
     fn both_spellings_and_number_texts_are_taken() {
+        assert_eq!(conform(json!({"appId": 101.0, "userId": "a"})).unwrap().app_id, 101);
         let request = conform(json!({"appID": "101", "userID": "黄帝", "limit": null})).unwrap();
         assert_eq!((request.app_id, request.user_id.as_str(), request.limit), (101, "黄帝", None));
     }
@@ -366,16 +388,18 @@ mod tests {
 
     #[test]
     fn a_name_stands_once() {
+        let rest = r#""appId":1,"userId":"a","#;
         for twice in [
-            r#"{"limit":1,"limit":2}"#,
-            r#"{"limit":1,"x":{},"limit":1}"#,
-            r#"{"appId":1,"appId":1}"#,
-            r#"{"appID":1,"appID":1}"#,
+            format!(r#"{{{rest}"limit":1,"limit":2}}"#),
+            format!(r#"{{{rest}"limit":1,"x":{{}},"limit":1}}"#),
+            r#"{"userId":"a","appId":1,"appId":1}"#.to_owned(),
+            r#"{"userId":"a","appID":1,"appID":1}"#.to_owned(),
         ] {
-            let refusal = read(twice).unwrap_err();
+            let refusal = read(&twice).and_then(Params::conform_here).unwrap_err();
             assert!(refusal.reason.contains(": given more than once"), "{twice}: {}", refusal.reason);
         }
-        assert!(read(r#"{"x":{"a":1},"y":{"a":1}}"#).is_ok());
-        assert!(read("null").unwrap().0.is_empty());
+        let unknown = format!(r#"{{{rest}"x":1,"x":2,"x":[]}}"#);
+        assert!(read(&unknown).and_then(Params::conform_here).is_ok());
+        assert!(read("null").unwrap().values.is_empty());
     }
 }

@@ -98,6 +98,8 @@ fn path(operation: &Description) -> Value {
     }
     if operation.effect.takes_get() {
         methods["get"] = method("get");
+        let too_long = "The query does not fit into a request's head of 16 KiB; use POST";
+        methods["get"]["responses"]["431"] = json!({"description": too_long});
         methods["get"]["parameters"] = operation.fields.iter().map(parameter).collect();
     }
     methods

@@ -8,7 +8,7 @@ use chat_protocol::friend::{
     REQUEST_PUSH, Reject, Remove, Request, RequestRequest, Requests, RequestsResponse, Standing,
     StandingResponse, Unblock,
 };
-use chat_protocol::{AppId, Refusal, UserId};
+use chat_protocol::{AppId, Code, Refusal, UserId};
 use serde::Serialize;
 
 use super::{Table, on};
@@ -46,7 +46,7 @@ impl FriendOps {
     async fn act(&self, request: FriendRequest, action: Action) -> Result<StandingResponse, Refusal> {
         let FriendRequest { app_id, user_id, friend_id } = request;
         if user_id == friend_id {
-            return Err(Refusal::parameter("friendId", "is the acting user"));
+            return Err(Refusal::new(Code::RefusedByRule, "friendId is the acting user"));
         }
         let outcome = self.friends.act(app_id, &user_id, &friend_id, &action).await?;
         if outcome.changed && outcome.standing == Standing::Friends {
