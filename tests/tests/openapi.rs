@@ -28,6 +28,7 @@ fn good(field: &Field) -> Value {
         (_, Kind::Between(min, _)) => json!(min),
         (_, Kind::AppId | Kind::U32 | Kind::U64) => json!(1),
         (_, Kind::Text | Kind::Line(_) | Kind::UpTo(_) | Kind::Content) => json!("text"),
+        (_, Kind::Cursor) => json!("1:"),
         (_, Kind::Json) => json!({}),
     }
 }

@@ -57,7 +57,7 @@ pub struct ListRequest {
 }
 
 /// Answer of [`List`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ListResponse {
     /// The conversations, the latest first.
     pub conversations: Vec<Conversation>,
@@ -73,8 +73,12 @@ impl Operation for List {
     const FIELDS: &'static [Field] = &[
         APP_ID,
         USER_ID,
-        Field::optional("limit", Kind::U32, "at most so many, 1 to 200; 100 when absent"),
-        Field::optional("cursor", Kind::Text, "from the page before"),
+        Field::optional(
+            "limit",
+            Kind::Between(1, MAX_CONVERSATIONS_PAGE as u64),
+            "at most so many, 1 to 200; 100 when absent",
+        ),
+        Field::optional("cursor", Kind::Cursor, "from the page before"),
     ];
     const ACTOR: Option<&'static str> = Some("userId");
     type Request = ListRequest;

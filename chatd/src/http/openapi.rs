@@ -144,10 +144,8 @@ fn schema(kind: Kind) -> Value {
         Kind::UserId | Kind::GroupId | Kind::PacketId => line(MAX_NAME_BYTES),
         Kind::MsgId | Kind::TransferId => line(MAX_MSG_ID_BYTES),
         Kind::Line(max) => line(max),
-        Kind::Target => {
-            let id = some(MAX_NAME_BYTES);
-            json!({"type": "string", "pattern": format!("^(?:|(?:group|user):{id})$")})
-        }
+        Kind::Target => json!({"type": "string", "pattern": format!("^{}$", target())}),
+        Kind::Cursor => json!({"type": "string", "pattern": format!("^[0-9]{{1,15}}:{}$", target())}),
         Kind::UpTo(max) => {
             let pattern = format!(r"^(?:[\u0000-\u007f]{{0,{max}}}|[\s\S]{{0,{}}})$", max / WIDEST);
             json!({"type": "string", "maxLength": max, "pattern": pattern})
@@ -162,6 +160,10 @@ fn schema(kind: Kind) -> Value {
 /// A text of one line with at most so many bytes.
 fn line(max: usize) -> Value {
     json!({"type": "string", "minLength": 1, "maxLength": max, "pattern": format!("^{}$", some(max))})
+}
+
+fn target() -> String {
+    format!("(?:|(?:group|user):{})", some(MAX_NAME_BYTES))
 }
 
 fn some(max: usize) -> String {

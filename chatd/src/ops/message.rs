@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use chat_protocol::group::CHANGE_KINDS;
 use chat_protocol::message::{
-    DEFAULT_HISTORY_PAGE, History, HistoryRequest, HistoryResponse, RECALL_KIND, Recall, RecallRequest, Recalled,
+    DEFAULT_HISTORY_PAGE, History, HistoryRequest, HistoryResponse, RECALL_KIND, Recall, RecallRequest,
+    Recalled,
 };
 use chat_protocol::red_packet::PACKET_KIND;
 use chat_protocol::session::Push;
