@@ -93,6 +93,10 @@ impl Stage {
                 let next = error.remedy().unwrap_or_default();
                 return Err(Failure::could_not_run(error, next));
             }
+            Err(error @ Error::Refused { code: 1000 | 1003, .. }) => {
+                let next = "the server refuses this host or caller: the reason names what it asks for";
+                return Err(Failure::could_not_run(error, next));
+            }
             // Without its counters the server can be measured all the same.
             Err(_) => None,
         };

@@ -109,7 +109,9 @@ fn after_refusal(code: Code) -> Option<String> {
     let step = match code {
         Code::Success => return None,
         Code::NotLoggedIn => "the server is closed to unnamed callers; ask who runs it for access",
-        Code::NotAuthorised => "act as someone who may with --as, or ask who runs the server for access",
+        Code::NotAuthorised => {
+            "the reason says what is missing: another --as, access, or a setting of the server"
+        }
         Code::BadParameter | Code::BadUserId => "`chatctl COMMAND --help` says what it takes",
         Code::ServerError => "the reason is in the server's log",
         Code::NotFound => "check the name, and whether --app is the right one",

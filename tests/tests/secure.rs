@@ -132,3 +132,18 @@ async fn user_and_password_of_the_url_are_in_no_output() {
         assert!(!format!("{ended:?}").contains("s3cret"), "{words:?}: {ended:?}");
     }
 }
+
+#[tokio::test]
+async fn a_refused_name_of_the_server_is_told_in_the_words_of_the_server() {
+    let node = Node::ephemeral(&[]).await;
+    let port = node.server().authority().rsplit_once(':').expect("a port").1.to_owned();
+    // It leads to the node, and is none of the names a node on loopback answers to.
+    let server = format!("http://[::ffff:127.0.0.1]:{port}");
+    let load = ["connect", "--clients", "2", "--server", &server];
+    let [bench, ctl] =
+        [run("chatbench", &load, &[]).await, run("chatctl", &["state", "--server", &server], &[]).await];
+    assert_eq!([bench.code, ctl.code], [Some(1), Some(4)], "{bench:?} {ctl:?}");
+    for ended in [bench, ctl] {
+        assert!(ended.stderr.contains("allowed_hosts"), "{ended:?}");
+    }
+}
