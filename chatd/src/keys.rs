@@ -186,6 +186,12 @@ impl Keys {
         self.of_nodes("outboxes")
     }
 
+    /// What is written to see whether something can be.
+    #[must_use]
+    pub fn probe(&self) -> String {
+        self.of_nodes("probe")
+    }
+
     /// Channel on which a node hears itself.
     #[must_use]
     pub fn echo(&self, node: u64) -> String {

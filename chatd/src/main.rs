@@ -99,7 +99,14 @@ fn serve(config: &Config) -> ExitCode {
 
 async fn run(config: &Config) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
-    let app = App::start(config).await?;
+    let app = tokio::select! {
+        app = App::start(config) => app?,
+        // While it waits for a store.
+        signal = signals.next() => {
+            tracing::info!(signal, "stopping before it began");
+            return Ok(());
+        }
+    };
     chatd::log::say(&format!("listening on http://{}", app.address));
     let signal = signals.next().await;
     tracing::info!(signal, "stopping");

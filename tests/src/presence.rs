@@ -116,7 +116,11 @@ pub async fn redis(server: &RedisServer) -> Heard {
     Heard { node: node(server, 1, LEASE_MS).await, listener: Listener::on(server).await }
 }
 
-async fn node(server: &RedisServer, number: u64, lease_ms: u64) -> Node {
+/// One node more, whose number no other has.
+///
+/// # Panics
+/// When it does not come up.
+pub async fn node(server: &RedisServer, number: u64, lease_ms: u64) -> Node {
     let url = server.url();
     let presence = RedisPresence::connect_with_lease(&url, Keys::default(), number, announcer(), lease_ms);
     presence.await.expect("a node")

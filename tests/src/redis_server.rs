@@ -19,6 +19,7 @@ pub struct RedisServer {
     port: u16,
     directory: TempDir,
     with_aof: bool,
+    settings: Vec<String>,
     child: Option<Child>,
 }
 
@@ -28,7 +29,7 @@ impl RedisServer {
     /// # Panics
     /// When redis-server is not installed or does not start.
     pub async fn start() -> Self {
-        Self::start_as(false).await
+        Self::start_as(false, &[]).await
     }
 
     /// A server that keeps over a restart whatever it answered.
@@ -36,14 +37,24 @@ impl RedisServer {
     /// # Panics
     /// When redis-server is not installed or does not start.
     pub async fn start_with_aof() -> Self {
-        Self::start_as(true).await
+        Self::start_as(true, &[]).await
     }
 
-    async fn start_as(with_aof: bool) -> Self {
+    /// A server that keeps nothing over a restart, with further settings.
+    ///
+    /// # Panics
+    /// When redis-server is not installed or does not start.
+    pub async fn start_with(settings: &[&str]) -> Self {
+        Self::start_as(false, settings).await
+    }
+
+    async fn start_as(with_aof: bool, settings: &[&str]) -> Self {
+        let settings: Vec<_> = settings.iter().map(ToString::to_string).collect();
         // Another process may take a port between its choice and the start of the server.
         for _ in 0..10 {
             let directory = tempfile::tempdir().expect("a temporary directory");
-            let mut server = Self { port: free_port(), directory, with_aof, child: None };
+            let mut server =
+                Self { port: free_port(), directory, with_aof, settings: settings.clone(), child: None };
             server.spawn();
             if server.answers().await {
                 return server;
@@ -97,6 +108,18 @@ impl RedisServer {
         assert!(self.answers().await, "redis-server does not come back");
     }
 
+    /// Lets it do a command.
+    ///
+    /// # Panics
+    /// When it refuses.
+    pub async fn command(&self, words: &[&str]) -> redis::Value {
+        let client = redis::Client::open(self.url()).expect("a URL");
+        let mut connection = client.get_multiplexed_async_connection().await.expect("connected");
+        let mut command = redis::cmd(words[0]);
+        command.arg(&words[1..]);
+        command.query_async(&mut connection).await.unwrap_or_else(|error| panic!("{words:?}: {error}"))
+    }
+
     fn spawn(&mut self) {
         let port = self.port.to_string();
         let mut command = Command::new("redis-server");
@@ -108,7 +131,12 @@ impl RedisServer {
         } else {
             &["--appendonly", "no"]
         };
-        command.args(aof).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+            .args(aof)
+            .args(&self.settings)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         let child = command.spawn();
         self.child = Some(child.expect("redis-server is missing: run scripts/services install redis"));
     }

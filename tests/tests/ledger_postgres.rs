@@ -10,7 +10,7 @@ use chatd::money::ledger::postgres::{PostgresLedger, check_url};
 use tokio::task::JoinSet;
 
 async fn connect(url: &str) -> Result<Arc<PostgresLedger>, String> {
-    PostgresLedger::connect(url, Arc::<HandClock>::default()).await
+    PostgresLedger::connect(url, Arc::<HandClock>::default()).await.map_err(|refused| refused.reason)
 }
 
 async fn refusal(url: &str) -> String {

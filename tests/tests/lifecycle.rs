@@ -113,7 +113,7 @@ async fn an_unusable_data_directory_ends_with_1() {
 async fn a_redis_that_is_not_there_ends_with_1_and_its_address_but_not_its_password() {
     let gone = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("an address");
     let url = format!("redis://user:secret@{gone}");
-    let ended = chatd(&["--listen", "127.0.0.1:0", "--redis", &url]).await;
+    let ended = chatd(&["--listen", "127.0.0.1:0", "--redis", &url, "--store-wait", "0"]).await;
     assert_eq!(ended.code, Some(1));
     let address = gone.to_string();
     assert!(ended.stderr.contains(&address) && ended.stderr.contains("Redis"), "{ended:?}");

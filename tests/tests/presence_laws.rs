@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chat_protocol::{AppId, UserId};
-use chat_tests::presence::{APP, Heard, LIMIT, Listener, Node, embedded, nodes, redis};
+use chat_tests::presence::{APP, Heard, LIMIT, Listener, Node, embedded, node, nodes, redis};
 use chat_tests::redis_server::RedisServer;
 use chat_tests::wait::{SOON, until};
 use chatd::presence::{Change, LEASE_MS, Outcome};
@@ -262,11 +262,14 @@ async fn over_several_nodes_the_last_word_about_a_user_is_how_it_is() {
 #[tokio::test]
 async fn users_of_a_node_that_stops_renewing_are_offline_before_anyone_clears_them() {
     let server = RedisServer::start().await;
-    let [dead, observer] = nodes(&server, SHORT_LEASE_MS).await;
+    let [dead] = nodes(&server, SHORT_LEASE_MS).await;
     apply(&dead, &[enter("a")]).await;
-    assert!(is_online(&observer, "a").await);
+    // A node that renews would clear them; one that does not soon knows nothing.
+    let observer = async || node(&server, rand::random(), LEASE_MS).await;
+    assert!(is_online(&observer().await, "a").await);
     let limit = Duration::from_millis(SHORT_LEASE_MS) + Duration::from_secs(1);
-    until("offline", limit, async || !is_online(&observer, "a").await).await;
+    until("offline", limit, async || !is_online(&observer().await, "a").await).await;
+    let observer = observer().await;
     assert_eq!(observer.list(APP, None, 10).await.expect("listed").count, 0);
     // Nobody noticed: it goes on as if it had only been slow, and nobody is told anything.
     assert!(dead.renew().await.expect("renewed"));

@@ -36,12 +36,17 @@ pub async fn run(_: Args, operator: &Operator) -> Result<Exit, Failure> {
 }
 
 fn report(state: StateResponse) -> Report {
+    let exact = serde_json::to_value(&state).unwrap_or_default();
+    let ready = match state.unready.as_slice() {
+        [] => Cell::from(state.ready),
+        stores => Cell::from(state.ready).shown_as(format!("no: {}", stores.join(", "))),
+    };
     let up_for = Cell::from(state.uptime_ms).shown_as(rough(state.uptime_ms));
     Report::record([
         ("nodeId", "node", state.node_id.into()),
         ("version", "version", state.version.into()),
         ("engine", "engine", state.engine.into()),
-        ("ready", "ready", state.ready.into()),
+        ("ready", "ready", ready),
         ("pid", "pid", state.pid.into()),
         ("uptimeMs", "up for", up_for),
         ("nodes", "live nodes", state.nodes.into()),
@@ -54,6 +59,7 @@ fn report(state: StateResponse) -> Report {
         ("slowClosesTotal", "closed as too slow", state.slow_closes_total.into()),
         ("gapFillsTotal", "gaps filled", state.gap_fills_total.into()),
     ])
+    .exactly(exact)
 }
 
 #[cfg(test)]
@@ -66,7 +72,8 @@ mod tests {
             node_id: "n".to_owned(),
             version: "1".to_owned(),
             engine: "redis".to_owned(),
-            ready: true,
+            ready: false,
+            unready: vec!["ledger".to_owned()],
             pid: 1,
             uptime_ms: 2,
             nodes: 3,

@@ -125,6 +125,13 @@ impl Refusal {
         Self { code, reason: reason.into(), retry_after_ms: None }
     }
 
+    /// A [`Code::StoreUnreachable`] that names the store by what it holds.
+    #[must_use]
+    pub fn unreachable(store: &str) -> Self {
+        let text = Code::StoreUnreachable.text().replacen("a store", &format!("a store ({store})"), 1);
+        Self::new(Code::StoreUnreachable, text)
+    }
+
     /// A [`Code::BadParameter`] that names the parameter.
     pub fn parameter(name: &str, problem: impl fmt::Display) -> Self {
         Self::new(Code::BadParameter, format!("{name}: {problem}"))
@@ -186,6 +193,13 @@ mod tests {
             assert_eq!(Code::from_number(code.number()), Some(code));
         }
         assert_eq!(Code::from_number(1006), None);
+    }
+
+    #[test]
+    fn an_unreachable_store_is_named() {
+        let refusal = Refusal::unreachable("ledger");
+        let reason = "a store (ledger) is unreachable; safe to retry with the same msgId";
+        assert_eq!((refusal.code, refusal.reason.as_str()), (Code::StoreUnreachable, reason));
     }
 
     #[test]

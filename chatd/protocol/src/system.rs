@@ -25,6 +25,9 @@ pub struct StateResponse {
     pub engine: String,
     /// Whether the node can serve (what `/readyz` says).
     pub ready: bool,
+    /// The stores that take nothing at the moment, by what they hold: `messages`, `ledger`. Absent when all do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unready: Vec<String>,
     /// Process id.
     pub pid: u32,
     /// Milliseconds since the start.

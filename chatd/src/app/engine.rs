@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
+use tokio::task::JoinHandle;
 
 use super::Base;
 use crate::broker::embedded::Embedded;
 use crate::broker::redis::{RedisBroker, link};
-use crate::broker::{Broker, Retention};
+use crate::broker::{Broker, BrokerError, Retention};
 use crate::config::{Config, LedgerPlace};
 use crate::conversations::Conversations;
 use crate::conversations::embedded::EmbeddedConversations;
@@ -41,6 +42,8 @@ pub(super) struct Engine {
     pub(super) conversations: Arc<dyn Conversations>,
     /// None without a ledger.
     pub(super) purse: Option<Purse>,
+    /// Looks at the server behind it.
+    pub(super) watch: Option<JoinHandle<()>>,
 }
 
 /// The part of an engine that is about money.
@@ -78,28 +81,50 @@ fn embedded(config: &Config, base: &Base) -> anyhow::Result<Engine> {
         purse: Some(purse),
         friends: Arc::new(EmbeddedFriends::new(broker.clone())),
         conversations: Arc::new(EmbeddedConversations::new(broker)),
+        watch: None,
     })
 }
 
 async fn redis(config: &Config, base: &Base) -> anyhow::Result<Engine> {
-    let url = config.serve.redis.expose();
-    let unreachable = || format!("cannot use Redis at {}; is it running?", config.serve.redis);
+    let (url, waiting) = (config.serve.redis.expose(), base.waiting);
+    let place = format!("Redis at {}", config.serve.redis);
+    let unreachable = || format!("cannot use {place}; is it running?");
     let keys = keys(config)?;
     let (clock, counters, sink) = (base.clock.clone(), base.counters.clone(), base.hub.clone());
-    let broker = RedisBroker::connect(url, keys.clone(), base.node, retention(config), clock, counters, sink);
-    let broker = broker.await.with_context(unreachable)?;
+    let connect = async || {
+        let (clock, counters, sink) = (clock.clone(), counters.clone(), sink.clone());
+        let broker =
+            RedisBroker::connect(url, keys.clone(), base.node, retention(config), clock, counters, sink);
+        let broker = broker.await?;
+        let manner = broker.manner().await?;
+        Ok((broker, manner))
+    };
+    let passes = |error: &BrokerError| matches!(error, BrokerError::Unreachable(why) if link::passes(why));
+    let (broker, manner) = waiting.open(&place, connect, passes).await.with_context(unreachable)?;
+    if let Some(policy) = manner.drops().filter(|_| !config.serve.allow_eviction) {
+        return Err(anyhow!(
+            "{place} drops keys when it is full (maxmemory-policy {policy}): messages would go without a word; \
+             set maxmemory-policy noeviction, or say --allow-eviction if that is meant"
+        ));
+    }
+    manner.warn();
     let purse = match config.ledger().map_err(|error| anyhow!(error))? {
         LedgerPlace::None => None,
         _ => Some(Purse {
             packets: RedisPackets::new(&broker),
-            outbox: RedisQueue::connect(url, keys.clone(), TAKEN_OVER_AFTER)
+            outbox: waiting
+                .open(
+                    &place,
+                    async || RedisQueue::connect(url, keys.clone(), TAKEN_OVER_AFTER).await,
+                    |_| true,
+                )
                 .await
                 .with_context(unreachable)?,
         }),
     };
-    let presence = RedisPresence::connect(url, keys, base.node, announcer(config, base))
-        .await
-        .with_context(unreachable)?;
+    let present =
+        async || RedisPresence::connect(url, keys.clone(), base.node, announcer(config, base)).await;
+    let presence = waiting.open(&place, present, |_| true).await.with_context(unreachable)?;
     Ok(Engine {
         name: "redis",
         purse,
@@ -107,6 +132,7 @@ async fn redis(config: &Config, base: &Base) -> anyhow::Result<Engine> {
         groups: RedisGroups::new(&broker),
         friends: RedisFriends::new(&broker),
         conversations: RedisConversations::new(&broker),
+        watch: Some(broker.watch_manner(manner)),
         broker,
     })
 }

@@ -3,6 +3,7 @@
 mod engine;
 mod money;
 pub mod signals;
+mod waiting;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use self::engine::Engine;
 use self::money::Treasury;
+use self::waiting::Waiting;
 use crate::chat::Chat;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Role};
@@ -34,7 +36,11 @@ use crate::ops::group::GroupOps;
 use crate::ops::message::MessageOps;
 use crate::ops::red_packet::RedPacketOps;
 use crate::ops::wallet::WalletOps;
-use crate::ops::{Services, Table, system::System, user::User};
+use crate::ops::{
+    Services, Table,
+    system::{Stores, System},
+    user::User,
+};
 use crate::presence::Presence;
 use crate::presence::roll::Roll;
 use crate::session::Sessions;
@@ -78,6 +84,7 @@ struct Base {
     hub: Arc<Hub>,
     max_connections: usize,
     files: Files,
+    waiting: Waiting,
 }
 
 /// Databases to close at the end, in the order they were opened.
@@ -124,8 +131,8 @@ impl App {
         let (node, counters) = (rand::random(), Arc::new(Counters::default()));
         let limits = Limits { frames: config.limits.outbox_frames, bytes: config.limits.outbox_bytes };
         let hub = Arc::new(Hub::new(node, limits, counters.clone()).speaking(config.serve.push_language));
-        let base =
-            Base { node, clock: Arc::new(SystemClock), counters, hub: hub.clone(), max_connections, files };
+        let (clock, waiting) = (Arc::new(SystemClock), Waiting::for_seconds(config.serve.store_wait));
+        let base = Base { node, clock, counters, hub: hub.clone(), max_connections, files, waiting };
         let engine = engine::open(config, &base).await?;
         let chat = Arc::new(Chat::new(engine.broker.clone(), base.counters.clone()));
         let treasury = Treasury::open(config, &base, &engine, &chat).await?;
@@ -147,10 +154,11 @@ impl App {
         let accepting = tokio::spawn(serving);
         let all_gone = CancellationToken::new();
         let roll = tokio::spawn(roll.run(all_gone.clone()));
-        let background = vec![
+        let mut background = vec![
             tokio::spawn(Arc::new(regroup).run()),
             tokio::spawn(sweep(hub.clone(), subscriptions, deadlines(config))),
         ];
+        background.extend(engine.watch);
         let (requests, tasks) = (tasks, connections);
         Ok(Self {
             address,
@@ -244,8 +252,11 @@ fn services(base: &Base, engine: &Engine, chat: &Arc<Chat>, treasury: &Treasury)
         engine.name,
         base.max_connections,
         base.hub.clone(),
-        broker.clone(),
-        engine.presence.clone(),
+        Stores {
+            broker: broker.clone(),
+            presence: engine.presence.clone(),
+            ledger: treasury.money.as_ref().map(|money| money.ledger.clone()),
+        },
         base.counters.clone(),
     );
     Services {

@@ -19,7 +19,8 @@ use crate::money::ledger::Ledger;
 use crate::money::ledger::embedded::EmbeddedLedger;
 use crate::money::ledger::postgres::PostgresLedger;
 use crate::money::red_packet::RedPackets;
-use crate::money::settlement::rabbitmq::RabbitQueue;
+use crate::money::settlement::QueueError;
+use crate::money::settlement::rabbitmq::{self, RabbitQueue};
 use crate::money::settlement::relay::Relay;
 use crate::money::settlement::worker::Worker;
 
@@ -56,7 +57,7 @@ impl Treasury {
         let mut queues = vec![outbox.clone()];
         let mut queue = outbox.clone();
         if !config.serve.amqp.is_empty() {
-            let rabbit = rabbit(config).await?;
+            let rabbit = rabbit(config, base).await?;
             let relay = Relay::new(outbox.clone(), rabbit.clone());
             let stop = treasury.stop.clone();
             treasury.tasks.push(tokio::spawn(async move { relay.run(stop).await }));
@@ -104,7 +105,12 @@ async fn ledger(config: &Config, base: &Base) -> anyhow::Result<Option<Arc<dyn L
         LedgerPlace::None => return Ok(None),
         LedgerPlace::Own => kept(base, EmbeddedLedger::open(&engine::place(config), clock).map_err(refuse)?),
         LedgerPlace::File(file) => kept(base, EmbeddedLedger::open_file(&file, clock).map_err(refuse)?),
-        LedgerPlace::Postgres(url) => PostgresLedger::connect(url.expose(), clock).await.map_err(refuse)?,
+        LedgerPlace::Postgres(url) => {
+            let place = format!("the ledger {}", config.serve.ledger);
+            let connect = async || PostgresLedger::connect(url.expose(), clock.clone()).await;
+            let opened = base.waiting.open(&place, connect, |refused| refused.passes).await;
+            opened.map_err(|refused| refuse(refused.reason))?
+        }
     }))
 }
 
@@ -113,9 +119,11 @@ fn kept(base: &Base, ledger: Arc<EmbeddedLedger>) -> Arc<EmbeddedLedger> {
     ledger
 }
 
-async fn rabbit(config: &Config) -> anyhow::Result<Arc<RabbitQueue>> {
-    let url = &config.serve.amqp;
-    let rabbit = RabbitQueue::open(url.expose(), &engine::keys(config)?).await;
-    let rabbit = rabbit.with_context(|| format!("cannot use RabbitMQ at {url}"))?;
+async fn rabbit(config: &Config, base: &Base) -> anyhow::Result<Arc<RabbitQueue>> {
+    let url = config.serve.amqp.expose();
+    let (keys, place) = (engine::keys(config)?, format!("RabbitMQ at {}", config.serve.amqp));
+    let passes = |error: &QueueError| rabbitmq::passes(&error.to_string());
+    let rabbit = base.waiting.open(&place, async || RabbitQueue::open(url, &keys).await, passes).await;
+    let rabbit = rabbit.with_context(|| format!("cannot use {place}"))?;
     Ok(Arc::new(rabbit))
 }

@@ -58,6 +58,10 @@ impl Fault for BrokerError {
     fn unreachable(reason: &dyn Display) -> Self {
         BrokerError::Unreachable(reason.to_string())
     }
+
+    fn is_unreachable(&self) -> bool {
+        matches!(self, BrokerError::Unreachable(_))
+    }
 }
 
 impl From<rusqlite::Error> for BrokerError {
@@ -208,6 +212,6 @@ impl Broker for Embedded {
     }
 
     async fn ready(&self) -> Result<(), BrokerError> {
-        self.database.ready()
+        self.database.ready().await
     }
 }

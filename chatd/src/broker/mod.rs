@@ -238,8 +238,12 @@ impl BrokerError {
 impl From<BrokerError> for Refusal {
     fn from(error: BrokerError) -> Self {
         match error {
-            BrokerError::Unreachable(_) | BrokerError::Corrupt(_) => {
+            BrokerError::Unreachable(_) => {
                 tracing::warn!(%error, "broker");
+                Refusal::unreachable("messages")
+            }
+            BrokerError::Corrupt(_) => {
+                tracing::error!(%error, "broker");
                 error.code().into()
             }
             rule => Refusal::new(rule.code(), rule.to_string()),

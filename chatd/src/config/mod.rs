@@ -81,6 +81,12 @@ settings! {
         /// First part of every Redis key
         #[arg(long, env = "CHATD_REDIS_PREFIX", value_name = "TEXT")]
         redis_prefix: String = "chat".to_owned(),
+        /// Use a Redis that drops keys when it is full, although messages go with them
+        #[arg(long, env = "CHATD_ALLOW_EVICTION", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+        allow_eviction: bool = false,
+        /// Seconds a start waits for stores that are away; 0 ends it at once
+        #[arg(long, env = "CHATD_STORE_WAIT", value_name = "SECONDS")]
+        store_wait: u32 = 60,
         /// Where wallets are kept: sqlite:FILE, or postgres://…, which nodes share; alone, a node has a file of its own
         #[arg(long, env = "CHATD_LEDGER", hide_env_values = true, value_name = "URL")]
         ledger: StoreUrl = StoreUrl::default(),

@@ -153,6 +153,7 @@ impl From<GroupError> for BrokerError {
         match error {
             GroupError::NoSuchGroup => BrokerError::NoSuchGroup,
             GroupError::NotMember => BrokerError::NotMember,
+            GroupError::Corrupt(detail) => BrokerError::Corrupt(detail),
             other => BrokerError::Unreachable(other.to_string()),
         }
     }

@@ -3,6 +3,7 @@
 //! Invariant: a change is answered after its commit. Only what lies here opens a file, and only its owner can read it.
 //! A database that was closed is whole in its one file.
 
+mod last_write;
 pub(crate) mod private;
 pub(crate) mod schema;
 mod store;
@@ -19,6 +20,7 @@ use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::sync::mpsc;
 
+use self::last_write::LastWrite;
 use self::schema::Steps;
 use self::store::Readers;
 use self::writer::{Job, Scope, Step};
@@ -50,6 +52,8 @@ pub enum Sync {
 pub(crate) trait Fault: From<rusqlite::Error> + Send + 'static {
     /// The store did not answer for this reason.
     fn unreachable(reason: &dyn Display) -> Self;
+    /// Whether this says so, and is no refusal by a rule.
+    fn is_unreachable(&self) -> bool;
 }
 
 /// What can be closed in order.
@@ -67,6 +71,7 @@ pub(crate) struct Database<S: Scope> {
     closing: Arc<AtomicBool>,
     /// None in memory, where the writer's connection is the only one.
     readers: Option<Readers>,
+    last_write: Arc<LastWrite>,
 }
 
 impl<S: Scope> Database<S> {
@@ -93,13 +98,13 @@ impl<S: Scope> Database<S> {
         };
         let connection = connection.map_err(|error| format!("cannot open {file} in {place:?}: {error}"))?;
         let (writer, jobs) = mpsc::channel(WRITER_QUEUE);
-        let closing = Arc::<AtomicBool>::default();
-        let until = closing.clone();
+        let (closing, last_write) = (Arc::<AtomicBool>::default(), Arc::<LastWrite>::default());
+        let (until, met) = (closing.clone(), last_write.clone());
         let thread = std::thread::Builder::new()
             .name(file.to_owned())
-            .spawn(move || writer::run(connection, jobs, &until, &scope, &*clock))
+            .spawn(move || writer::run(connection, jobs, &until, &scope, &*clock, &met))
             .map_err(|error| format!("cannot start the writer thread: {error}"))?;
-        Ok(Self { writer, thread: Mutex::new(Some(thread)), closing, readers })
+        Ok(Self { writer, thread: Mutex::new(Some(thread)), closing, readers, last_write })
     }
 
     /// Runs `work` in the writer's transaction and gives its answer after the commit. An error undoes what it did.
@@ -127,9 +132,16 @@ impl<S: Scope> Database<S> {
         }
     }
 
-    /// Whether the writer still runs.
-    pub(crate) fn ready<E: Fault>(&self) -> Result<(), E> {
-        if self.writer.is_closed() { Err(gone()) } else { Ok(()) }
+    /// Whether the writer still runs and can write: when the last write failed, it tries another one.
+    pub(crate) async fn ready<E: Fault>(&self) -> Result<(), E> {
+        if self.writer.is_closed() {
+            return Err(gone());
+        }
+        if self.last_write.failed() {
+            self.change(last_write::probe::<S, E>).await?;
+            self.change(last_write::forget::<S, E>).await?;
+        }
+        Ok(())
     }
 }
 

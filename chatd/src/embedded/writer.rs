@@ -9,6 +9,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Fault;
+use super::last_write::LastWrite;
 use crate::clock::Clock;
 
 /// Jobs committed together at most.
@@ -53,6 +54,8 @@ impl<S: Scope> Step<'_, S> {
 pub(crate) trait Job<S: Scope>: Send {
     /// Does it. False: nothing of it may stay.
     fn run(&mut self, step: &mut Step<'_, S>) -> bool;
+    /// Whether the store failed it; a refusal by a rule is none.
+    fn failed(&self) -> bool;
     /// Tells the caller, after the commit or with the reason why there was none.
     fn answer(self: Box<Self>, failed: Option<&str>);
 }
@@ -87,6 +90,10 @@ where
         self.result.insert(work(step)).is_ok()
     }
 
+    fn failed(&self) -> bool {
+        self.result.as_ref().is_some_and(|result| result.as_ref().is_err_and(Fault::is_unreachable))
+    }
+
     fn answer(self: Box<Self>, failed: Option<&str>) {
         let result = match (self.result, failed) {
             (Some(Ok(_)) | None, Some(reason)) => Err(E::unreachable(&reason)),
@@ -106,6 +113,10 @@ impl<S: Scope> Job<S> for Last {
         true
     }
 
+    fn failed(&self) -> bool {
+        false
+    }
+
     fn answer(self: Box<Self>, _: Option<&str>) {}
 }
 
@@ -117,11 +128,13 @@ pub(crate) fn run<S: Scope>(
     closing: &AtomicBool,
     scope: &S,
     clock: &dyn Clock,
+    last_write: &LastWrite,
 ) {
     let mut batch = Vec::with_capacity(GROUP_COMMIT);
     while jobs.blocking_recv_many(&mut batch, GROUP_COMMIT) > 0 {
         match commit(&mut connection, &mut batch, scope, clock.now_ms()) {
             Ok(events) => {
+                last_write.met(batch.iter().any(|job| job.failed()));
                 for (job, events) in batch.drain(..).zip(events) {
                     events.into_iter().for_each(|event| scope.publish(event));
                     job.answer(None);
@@ -130,6 +143,7 @@ pub(crate) fn run<S: Scope>(
             Err(error) => {
                 tracing::error!(%error, "a transaction could not be committed");
                 let reason = error.to_string();
+                last_write.met(true);
                 batch.drain(..).for_each(|job| job.answer(Some(&reason)));
             }
         }
@@ -191,6 +205,10 @@ mod tests {
     impl Fault for Refused {
         fn unreachable(_: &dyn Display) -> Self {
             Refused
+        }
+
+        fn is_unreachable(&self) -> bool {
+            true
         }
     }
 

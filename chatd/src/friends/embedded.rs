@@ -31,6 +31,10 @@ impl Fault for FriendError {
     fn unreachable(reason: &dyn std::fmt::Display) -> Self {
         FriendError::Unreachable(reason.to_string())
     }
+
+    fn is_unreachable(&self) -> bool {
+        matches!(self, FriendError::Unreachable(_))
+    }
 }
 
 impl From<rusqlite::Error> for FriendError {

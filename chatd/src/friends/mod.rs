@@ -74,6 +74,9 @@ pub enum FriendError {
     /// The store did not answer.
     #[error("the store is unreachable: {0}")]
     Unreachable(String),
+    /// The store holds something that cannot be.
+    #[error("the store is corrupt: {0}")]
+    Corrupt(String),
 }
 
 impl FriendError {
@@ -84,17 +87,24 @@ impl FriendError {
             FriendError::NoRequest => Code::NotFound,
             FriendError::Blocking | FriendError::Blocked => Code::RefusedByRule,
             FriendError::Unreachable(_) => Code::StoreUnreachable,
+            FriendError::Corrupt(_) => Code::ServerError,
         }
     }
 }
 
 impl From<FriendError> for Refusal {
     fn from(error: FriendError) -> Self {
-        if matches!(error, FriendError::Unreachable(_)) {
-            tracing::warn!(%error, "friends");
-            return error.code().into();
+        match error {
+            FriendError::Unreachable(_) => {
+                tracing::warn!(%error, "friends");
+                Refusal::unreachable("friends")
+            }
+            FriendError::Corrupt(_) => {
+                tracing::error!(%error, "friends");
+                error.code().into()
+            }
+            rule => Refusal::new(rule.code(), rule.to_string()),
         }
-        Refusal::new(error.code(), error.to_string())
     }
 }
 

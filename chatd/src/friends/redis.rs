@@ -122,12 +122,15 @@ fn name(action: &Action) -> &'static str {
 }
 
 fn foreign(answer: &str) -> FriendError {
-    FriendError::Unreachable(format!("an answer {answer:?}"))
+    FriendError::Corrupt(format!("an answer {answer:?}"))
 }
 
 impl From<LinkError> for FriendError {
     fn from(error: LinkError) -> Self {
-        FriendError::Unreachable(error.to_string())
+        match error {
+            LinkError::Unreachable(detail) => FriendError::Unreachable(detail),
+            LinkError::Corrupt(detail) => FriendError::Corrupt(detail),
+        }
     }
 }
 

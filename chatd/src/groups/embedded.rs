@@ -33,6 +33,10 @@ impl Fault for GroupError {
     fn unreachable(reason: &dyn std::fmt::Display) -> Self {
         GroupError::Unreachable(reason.to_string())
     }
+
+    fn is_unreachable(&self) -> bool {
+        matches!(self, GroupError::Unreachable(_))
+    }
 }
 
 impl From<rusqlite::Error> for GroupError {

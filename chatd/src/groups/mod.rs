@@ -160,6 +160,9 @@ pub enum GroupError {
     /// The store did not answer.
     #[error("the store is unreachable: {0}")]
     Unreachable(String),
+    /// The store holds something that cannot be.
+    #[error("the store is corrupt: {0}")]
+    Corrupt(String),
 }
 
 impl GroupError {
@@ -171,17 +174,24 @@ impl GroupError {
             GroupError::NotOwner => Code::NotAuthorised,
             GroupError::Taken | GroupError::NotMember | GroupError::Owner => Code::RefusedByRule,
             GroupError::Unreachable(_) => Code::StoreUnreachable,
+            GroupError::Corrupt(_) => Code::ServerError,
         }
     }
 }
 
 impl From<GroupError> for Refusal {
     fn from(error: GroupError) -> Self {
-        if matches!(error, GroupError::Unreachable(_)) {
-            tracing::warn!(%error, "groups");
-            return error.code().into();
+        match error {
+            GroupError::Unreachable(_) => {
+                tracing::warn!(%error, "groups");
+                Refusal::unreachable("groups")
+            }
+            GroupError::Corrupt(_) => {
+                tracing::error!(%error, "groups");
+                error.code().into()
+            }
+            rule => Refusal::new(rule.code(), rule.to_string()),
         }
-        Refusal::new(error.code(), error.to_string())
     }
 }
 

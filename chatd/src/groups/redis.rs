@@ -53,7 +53,7 @@ impl RedisGroups {
             "taken" => return Err(GroupError::Taken),
             "not the owner" => return Err(GroupError::NotOwner),
             "owner" => return Err(GroupError::Owner),
-            other => return Err(GroupError::Unreachable(format!("an answer {other:?}"))),
+            other => return Err(GroupError::Corrupt(format!("an answer {other:?}"))),
         };
         Ok(Changed { changed, member_count, offset, epoch: epoch.into() })
     }
@@ -251,7 +251,10 @@ impl Groups for RedisGroups {
 
 impl From<LinkError> for GroupError {
     fn from(error: LinkError) -> Self {
-        GroupError::Unreachable(error.to_string())
+        match error {
+            LinkError::Unreachable(detail) => GroupError::Unreachable(detail),
+            LinkError::Corrupt(detail) => GroupError::Corrupt(detail),
+        }
     }
 }
 

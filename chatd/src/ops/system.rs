@@ -1,16 +1,32 @@
 //! Operations on the system: state.
 
+use std::fmt::Display;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chat_protocol::Refusal;
 use chat_protocol::system::{State, StateRequest, StateResponse};
+use tokio::time::timeout;
 
 use super::{Table, on};
 use crate::broker::Broker;
 use crate::counters::Counters;
 use crate::hub::Hub;
+use crate::money::ledger::Ledger;
 use crate::presence::Presence;
+
+/// How long a store may take to say that it can be written.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The stores whose state is told.
+pub struct Stores {
+    /// The messages.
+    pub broker: Arc<dyn Broker>,
+    /// Who is online.
+    pub presence: Arc<dyn Presence>,
+    /// The money; none without a ledger.
+    pub ledger: Option<Arc<dyn Ledger>>,
+}
 
 /// What the operations need.
 pub struct System {
@@ -19,8 +35,7 @@ pub struct System {
     max_connections: usize,
     started: Instant,
     hub: Arc<Hub>,
-    broker: Arc<dyn Broker>,
-    presence: Arc<dyn Presence>,
+    stores: Stores,
     counters: Arc<Counters>,
 }
 
@@ -32,12 +47,11 @@ impl System {
         engine: &'static str,
         max_connections: usize,
         hub: Arc<Hub>,
-        broker: Arc<dyn Broker>,
-        presence: Arc<dyn Presence>,
+        stores: Stores,
         counters: Arc<Counters>,
     ) -> Self {
         let started = Instant::now();
-        Self { node_id, engine, max_connections, started, hub, broker, presence, counters }
+        Self { node_id, engine, max_connections, started, hub, stores, counters }
     }
 
     /// Whether the node can serve.
@@ -45,20 +59,30 @@ impl System {
     /// # Errors
     /// The reason why not.
     pub async fn ready(&self) -> Result<(), Refusal> {
-        Ok(self.broker.ready().await?)
+        let unready = self.unready().await;
+        if unready.is_empty() { Ok(()) } else { Err(Refusal::unreachable(&unready.join(", "))) }
+    }
+
+    /// The stores that cannot be written right now.
+    async fn unready(&self) -> Vec<String> {
+        let messages = unready("messages", self.stores.broker.ready());
+        let ledger = async { unready("ledger", self.stores.ledger.as_ref()?.ready()).await };
+        let (messages, ledger) = tokio::join!(messages, ledger);
+        messages.into_iter().chain(ledger).collect()
     }
 
     async fn state(&self) -> StateResponse {
-        let counters = &self.counters;
+        let (counters, unready) = (&self.counters, self.unready().await);
         StateResponse {
             node_id: self.node_id.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             engine: self.engine.to_owned(),
-            ready: self.broker.ready().await.is_ok(),
+            ready: unready.is_empty(),
+            unready,
             pid: std::process::id(),
             uptime_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             // The state is asked for when something is wrong; a store that does not answer must not hide the rest.
-            nodes: self.presence.live_nodes().await.unwrap_or(0),
+            nodes: self.stores.presence.live_nodes().await.unwrap_or(0),
             connections: self.hub.connections() as u64,
             sessions: self.hub.sessions() as u64,
             max_connections: self.max_connections as u64,
@@ -69,6 +93,16 @@ impl System {
             gap_fills_total: counters.gap_fills.get(),
         }
     }
+}
+
+/// The store, unless it says in time that it can be written.
+async fn unready<E: Display>(store: &str, ready: impl Future<Output = Result<(), E>>) -> Option<String> {
+    match timeout(PATIENCE, ready).await {
+        Ok(Ok(())) => return None,
+        Ok(Err(error)) => tracing::warn!(store, %error, "not ready"),
+        Err(_) => tracing::warn!(store, "not ready: no answer in time"),
+    }
+    Some(store.to_owned())
 }
 
 /// Puts the operations into the table.

@@ -12,6 +12,7 @@
 pub mod embedded;
 pub mod redis;
 pub mod roll;
+mod standing;
 
 use std::sync::Arc;
 
@@ -86,20 +87,29 @@ pub enum PresenceError {
     /// The store did not answer.
     #[error("the store is unreachable: {0}")]
     Unreachable(String),
+    /// The store holds something that cannot be.
+    #[error("the store is corrupt: {0}")]
+    Corrupt(String),
 }
 
 impl PresenceError {
     /// The code for the caller.
     #[must_use]
     pub fn code(&self) -> Code {
-        Code::StoreUnreachable
+        match self {
+            PresenceError::Unreachable(_) => Code::StoreUnreachable,
+            PresenceError::Corrupt(_) => Code::ServerError,
+        }
     }
 }
 
 impl From<PresenceError> for Refusal {
     fn from(error: PresenceError) -> Self {
         tracing::warn!(%error, "presence");
-        error.code().into()
+        match error {
+            PresenceError::Unreachable(_) => Refusal::unreachable("presence"),
+            PresenceError::Corrupt(_) => error.code().into(),
+        }
     }
 }
 

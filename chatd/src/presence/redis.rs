@@ -2,7 +2,8 @@
 //!
 //! Invariant: the sets of a lease count exactly as long as the lease lives, so a dead node's users are offline
 //! without a word about any of them, and an idle node costs one script call per renewal. A lease that was cleared
-//! away is never taken again: its holder gets a new one, whose sets nobody is clearing.
+//! away is never taken again: its holder gets a new one, whose sets nobody is clearing. While leases cannot be renewed,
+//! that somebody is in none of the live ones says nothing, and is not told as if he were away.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use chat_protocol::{AppId, UserId};
 use parking_lot::Mutex;
 use redis::Value;
 
+use super::standing::{Held, Live, Standing};
 use super::{Announcer, Change, LEASE_MS, Outcome, Presence, PresenceError, Roster};
 use crate::broker::Topic;
 use crate::broker::redis::codec;
@@ -37,12 +39,6 @@ pub struct RedisPresence {
     counts: Mutex<HashMap<AppId, (Instant, u64)>>,
     announcer: Announcer,
     scripts: Scripts,
-}
-
-struct Held {
-    lease: Arc<str>,
-    /// Apps whose clearing is provided for should this node die.
-    apps: HashSet<AppId>,
 }
 
 struct Scripts {
@@ -73,12 +69,6 @@ impl From<bool> for Act {
     fn from(here: bool) -> Self {
         if here { Act::Enter } else { Act::Leave }
     }
-}
-
-/// Answer of `renew.lua`.
-enum Standing {
-    Held { had_ended: bool, graves: Vec<String> },
-    Unknown,
 }
 
 impl RedisPresence {
@@ -147,20 +137,29 @@ impl RedisPresence {
     }
 
     /// The leases that have not ended, read anew: a node that has just started counts at once.
-    async fn live(&self) -> Result<Vec<String>, PresenceError> {
+    async fn live(&self) -> Result<Live, PresenceError> {
         let mut pipeline = redis::pipe();
         pipeline.cmd("TIME").cmd("ZRANGE").arg(self.keys.leases()).arg(0).arg(-1).arg("WITHSCORES");
         let ((seconds, micros), leases): ((u64, u64), Vec<(String, f64)>) =
             self.link.run_all(&pipeline).await?;
         let now = (seconds * 1000 + micros / 1000) as f64;
-        Ok(leases.into_iter().filter(|(_, ends)| *ends > now).map(|(lease, _)| lease).collect())
+        let own = self.lease();
+        // Another lease may have been renewed as long before this one as lies between two renewals.
+        let least = now + self.lease_ms as f64 / 3.0;
+        let renewed = own.is_empty() || leases.iter().any(|(lease, ends)| **lease == *own && *ends > least);
+        let live = leases.into_iter().filter(|(_, ends)| *ends > now).map(|(lease, _)| lease);
+        Ok(Live { leases: live.collect(), renewed })
     }
 
     /// Sets of an app on live nodes other than `except`.
     async fn live_sets(&self, app: AppId, except: Option<&str>) -> Result<Vec<String>, PresenceError> {
-        let mut live = self.live().await?;
+        let mut live = self.live().await?.leases;
         live.retain(|lease| except != Some(lease));
-        Ok(live.iter().map(|lease| self.keys.here(app, lease)).collect())
+        Ok(self.sets(app, &live))
+    }
+
+    fn sets(&self, app: AppId, leases: &[String]) -> Vec<String> {
+        leases.iter().map(|lease| self.keys.here(app, lease)).collect()
     }
 
     /// Sees to it that whoever finds this lease ended knows that it has users in the app.
@@ -220,7 +219,7 @@ impl RedisPresence {
             }
             let answer: Vec<u64> = self.link.call(&self.scripts.apply, &call).await?;
             if answer.len() != 2 * chunk.len() {
-                return Err(PresenceError::Unreachable("an answer of another length".to_owned()));
+                return Err(PresenceError::Corrupt("an answer of another length".to_owned()));
             }
             let outcome = |pair: &[u64]| Outcome { decisive: pair[0] == 1, room_size: pair[1] };
             outcomes.extend(answer.chunks(2).map(outcome));
@@ -296,20 +295,22 @@ impl Presence for RedisPresence {
     }
 
     async fn is_online(&self, app: AppId, user: &UserId) -> Result<bool, PresenceError> {
-        let sets = self.live_sets(app, None).await?;
-        if sets.is_empty() {
-            return Ok(false);
+        let live = self.live().await?;
+        if live.leases.is_empty() {
+            return live.known(false);
         }
         let mut pipeline = redis::pipe();
-        for set in sets {
+        for set in self.sets(app, &live.leases) {
             pipeline.cmd("ZSCORE").arg(set).arg(user.as_str());
         }
         let scores: Vec<Option<f64>> = self.link.run_all(&pipeline).await?;
-        Ok(scores.iter().any(Option::is_some))
+        if scores.iter().any(Option::is_some) { Ok(true) } else { live.known(false) }
     }
 
     async fn list(&self, app: AppId, after: Option<&UserId>, limit: usize) -> Result<Roster, PresenceError> {
-        let sets = self.live_sets(app, None).await?;
+        let live = self.live().await?;
+        live.known(())?;
+        let sets = self.sets(app, &live.leases);
         if sets.is_empty() {
             return Ok(Roster::default());
         }
@@ -333,7 +334,7 @@ impl Presence for RedisPresence {
     }
 
     async fn live_nodes(&self) -> Result<u64, PresenceError> {
-        Ok(self.live().await?.len() as u64)
+        Ok(self.live().await?.leases.len() as u64)
     }
 
     async fn renew(&self) -> Result<bool, PresenceError> {
@@ -357,8 +358,8 @@ impl Presence for RedisPresence {
 
     async fn resign(&self) -> Result<(), PresenceError> {
         let (lease, apps) = {
-            let held = self.held.lock();
-            (held.lease.clone(), held.apps.clone())
+            let mut held = self.held.lock();
+            (std::mem::replace(&mut held.lease, "".into()), std::mem::take(&mut held.apps))
         };
         let mut gone = redis::cmd("ZREM");
         gone.arg(self.keys.leases()).arg(&*lease);
@@ -375,12 +376,15 @@ impl Presence for RedisPresence {
 
 impl From<LinkError> for PresenceError {
     fn from(error: LinkError) -> Self {
-        PresenceError::Unreachable(error.to_string())
+        match error {
+            LinkError::Unreachable(detail) => PresenceError::Unreachable(detail),
+            LinkError::Corrupt(detail) => PresenceError::Corrupt(detail),
+        }
     }
 }
 
 fn malformed(error: redis::ParsingError) -> PresenceError {
-    PresenceError::Unreachable(error.to_string())
+    PresenceError::Corrupt(error.to_string())
 }
 
 fn next<T: redis::FromRedisValue>(values: &mut impl Iterator<Item = Value>) -> Result<T, PresenceError> {

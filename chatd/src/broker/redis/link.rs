@@ -4,13 +4,13 @@
 //! watched by a PING every second; when it ends or does not answer it is dropped and dialled anew, at most
 //! [`MAX_PAUSE`] apart. A command waits [`DIAL_PATIENCE`] for the link and [`ANSWER_TIMEOUT`] for its answer.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, FromRedisValue, IntoConnectionInfo,
+    Arg, AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, FromRedisValue, IntoConnectionInfo,
     Pipeline, ProtocolVersion, PushInfo, PushKind, RedisError, ServerErrorKind, Value,
 };
 use tokio::sync::{Notify, watch};
@@ -31,8 +31,15 @@ const SETTLED: Duration = Duration::from_secs(1);
 /// Commands that may wait to be written; more make their callers wait.
 const PIPELINE_BUFFER: usize = 4096;
 
+/// Does the commands of a transaction in one step.
+static READS: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("reads.lua")));
+
 /// What a push of the kind `message` carries: channel and payload. Called on the connection's own task: no waiting.
 pub(crate) type OnMessage = Arc<dyn Fn(Vec<Value>) + Send + Sync>;
+
+/// Errors of Redis that are over some time: it is full, starting, a replica, or cannot write its files.
+const PASSING: [&str; 8] =
+    ["OOM", "LOADING", "READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN", "BUSY", "max number of clients"];
 
 /// Why a command has no usable answer.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -115,6 +122,13 @@ pub(crate) fn address(client: &Client) -> &ConnectionAddr {
     client.get_connection_info().addr()
 }
 
+/// Whether a server that refuses like this may take the same connection later.
+pub(crate) fn passes(refused: &str) -> bool {
+    !["WRONGPASS", "NOAUTH", "NOPERM", "AuthenticationFailed", "authentication failed", "invalid password"]
+        .iter()
+        .any(|text| refused.contains(text))
+}
+
 /// Number of the database that a client uses.
 pub(crate) fn database(client: &Client) -> i64 {
     client.get_connection_info().redis_settings().db()
@@ -143,8 +157,11 @@ impl Link {
         live.judge(answer)
     }
 
-    /// Sends several commands at once.
+    /// Sends several commands at once. Those that are to be done together have one key each.
     pub(crate) async fn run_all<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, LinkError> {
+        if pipeline.is_transaction() {
+            return self.call(&READS, &together(pipeline)).await;
+        }
         let mut live = self.live().await?;
         let answer = timeout(ANSWER_TIMEOUT, pipeline.query_async(&mut live.connection)).await;
         live.judge(answer)
@@ -198,11 +215,32 @@ impl Live {
     }
 }
 
+/// A call of the script that does the commands of a pipeline.
+fn together(pipeline: &Pipeline) -> Cmd {
+    let (mut keys, mut rest) = (Vec::new(), Vec::new());
+    for command in pipeline.cmd_iter() {
+        let mut words = command.args_iter().filter_map(|word| match word {
+            Arg::Simple(word) => Some(word),
+            _ => None,
+        });
+        let (name, key) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let others: Vec<&[u8]> = words.collect();
+        keys.push(key);
+        rest.extend([name.to_vec(), others.len().to_string().into_bytes()]);
+        rest.extend(others.into_iter().map(<[u8]>::to_vec));
+    }
+    let mut call = redis::cmd("EVALSHA");
+    call.arg(&READS.hash).arg(keys.len()).arg(keys).arg(rest);
+    call
+}
+
 impl From<RedisError> for LinkError {
     fn from(error: RedisError) -> Self {
-        let corrupt = matches!(error.kind(), ErrorKind::UnexpectedReturnType | ErrorKind::Parse)
-            || error.code() == Some("WRONGTYPE");
         let detail = error.to_string();
+        let malformed = matches!(error.kind(), ErrorKind::UnexpectedReturnType | ErrorKind::Parse);
+        // Redis 6 puts what a command in a script met behind an ERR of the script's own.
+        let refused = error.code() == Some("ERR") && !PASSING.iter().any(|code| detail.contains(code));
+        let corrupt = malformed || refused || error.code() == Some("WRONGTYPE");
         if corrupt { LinkError::Corrupt(detail) } else { LinkError::Unreachable(detail) }
     }
 }

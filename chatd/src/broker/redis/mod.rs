@@ -6,6 +6,7 @@
 pub(crate) mod codec;
 pub(crate) mod link;
 pub(crate) mod log;
+pub mod manner;
 mod recall;
 mod shard;
 mod subscriber;
@@ -18,10 +19,12 @@ use bytes::Bytes;
 use chat_protocol::UserId;
 use chat_protocol::message::Recalled;
 use redis::Value;
+use tokio::task::JoinHandle;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::link::Link;
 use self::log::Logs;
+use self::manner::Manner;
 use self::shard::Outlet;
 use self::subscriber::Subscriptions;
 use super::{
@@ -30,6 +33,9 @@ use super::{
 use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::keys::Keys;
+
+/// How long what the readiness probe wrote stays.
+const PROBE_LIFE_MS: u64 = 60_000;
 
 /// The port over Redis. Its tasks end when it is dropped.
 pub struct RedisBroker {
@@ -70,6 +76,19 @@ impl RedisBroker {
         }
         let tasks = tasks.into_iter().map(AbortOnDropHandle::new).collect();
         Ok(Arc::new(Self { logs, subscriptions, clock, _tasks: tasks }))
+    }
+
+    /// How the server treats what it is given.
+    ///
+    /// # Errors
+    /// [`BrokerError::Unreachable`] when it does not answer or is not yet done loading.
+    pub async fn manner(&self) -> Result<Manner, BrokerError> {
+        Ok(Manner::of(&self.logs.others).await?)
+    }
+
+    /// Looks at the server from time to time, and says when it is no longer what it is `known` to be.
+    pub fn watch_manner(&self, known: Manner) -> JoinHandle<()> {
+        tokio::spawn(manner::watch(self.logs.others.clone(), known))
     }
 
     fn channel(&self, topic: &Topic) -> Bytes {
@@ -123,7 +142,9 @@ impl Broker for RedisBroker {
     }
 
     async fn ready(&self) -> Result<(), BrokerError> {
-        self.logs.appends.run::<Value>(&redis::cmd("PING")).await?;
+        let mut probe = redis::cmd("SET");
+        probe.arg(self.logs.keys.probe()).arg(1).arg("PX").arg(PROBE_LIFE_MS);
+        self.logs.appends.run::<Value>(&probe).await?;
         if self.subscriptions.receiving() {
             return Ok(());
         }

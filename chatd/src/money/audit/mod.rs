@@ -286,6 +286,6 @@ struct Unsettled {
 impl From<QueueError> for Refusal {
     fn from(error: QueueError) -> Self {
         tracing::warn!(%error, "settlements");
-        chat_protocol::Code::StoreUnreachable.into()
+        Refusal::unreachable("settlements")
     }
 }

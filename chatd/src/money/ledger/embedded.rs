@@ -34,6 +34,10 @@ impl Fault for LedgerError {
     fn unreachable(reason: &dyn Display) -> Self {
         LedgerError::Unreachable(reason.to_string())
     }
+
+    fn is_unreachable(&self) -> bool {
+        matches!(self, LedgerError::Unreachable(_))
+    }
 }
 
 impl From<rusqlite::Error> for LedgerError {
@@ -222,7 +226,8 @@ impl Ledger for EmbeddedLedger {
     }
 
     async fn ready(&self) -> Result<(), LedgerError> {
-        // The writer runs and nobody else holds the file.
-        self.database.change(|_| Ok(())).await
+        // Nobody else holds the file.
+        self.database.change(|_| Ok::<_, LedgerError>(())).await?;
+        self.database.ready().await
     }
 }

@@ -147,8 +147,12 @@ impl LedgerError {
 impl From<LedgerError> for Refusal {
     fn from(error: LedgerError) -> Self {
         match error {
-            LedgerError::Unreachable(_) | LedgerError::Corrupt(_) => {
+            LedgerError::Unreachable(_) => {
                 tracing::warn!(%error, "ledger");
+                Refusal::unreachable("ledger")
+            }
+            LedgerError::Corrupt(_) => {
+                tracing::error!(%error, "ledger");
                 error.code().into()
             }
             rule => Refusal::new(rule.code(), rule.to_string()),

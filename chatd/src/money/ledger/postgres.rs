@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
+pub use self::pool::Refused;
 use self::pool::{Lease, Pool};
 use self::posting::{Batch, Done};
 use super::book::{self, Posting};
@@ -66,15 +67,19 @@ impl PostgresLedger {
     /// `?options=-csearch_path%3DNAME`.
     ///
     /// # Errors
-    /// A text for the operator, without the password, when the server cannot be used.
-    pub async fn connect(url: &str, clock: Arc<dyn Clock>) -> Result<Arc<Self>, String> {
-        let config = pool::config(url)?;
+    /// When the server cannot be used.
+    pub async fn connect(url: &str, clock: Arc<dyn Clock>) -> Result<Arc<Self>, Refused> {
+        let config = pool::config(url).map_err(|reason| Refused { reason, passes: false })?;
         let place = pool::place(&config);
         let ledger = Self { pool: Pool::new(config), clock };
+        ledger.pool.greet().await?;
         let prepared =
             timeout(START_PATIENCE, async { schema::prepare(&mut *ledger.pool.lease().await?).await });
         let prepared = prepared.await.unwrap_or_else(|_| Err("it did not answer in time".to_owned()));
-        prepared.map_err(|reason| format!("cannot use PostgreSQL at {place} as a ledger: {reason}"))?;
+        prepared.map_err(|reason| Refused {
+            reason: format!("cannot use PostgreSQL at {place} as a ledger: {reason}"),
+            passes: false,
+        })?;
         Ok(Arc::new(ledger))
     }
 

@@ -53,6 +53,10 @@ impl Fault for PacketError {
     fn unreachable(reason: &dyn std::fmt::Display) -> Self {
         PacketError::Unreachable(reason.to_string())
     }
+
+    fn is_unreachable(&self) -> bool {
+        matches!(self, PacketError::Unreachable(_))
+    }
 }
 
 impl From<rusqlite::Error> for PacketError {

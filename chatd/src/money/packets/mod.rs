@@ -168,8 +168,12 @@ impl PacketError {
 impl From<PacketError> for Refusal {
     fn from(error: PacketError) -> Self {
         match error {
-            PacketError::Unreachable(_) | PacketError::Corrupt(_) => {
+            PacketError::Unreachable(_) => {
                 tracing::warn!(%error, "packets");
+                Refusal::unreachable("red packets")
+            }
+            PacketError::Corrupt(_) => {
+                tracing::error!(%error, "packets");
                 error.code().into()
             }
             rule => Refusal::new(rule.code(), rule.to_string()),

@@ -77,6 +77,10 @@ impl Fault for QueueError {
     fn unreachable(reason: &dyn Display) -> Self {
         QueueError::Unreachable(reason.to_string())
     }
+
+    fn is_unreachable(&self) -> bool {
+        matches!(self, QueueError::Unreachable(_))
+    }
 }
 
 impl From<rusqlite::Error> for QueueError {

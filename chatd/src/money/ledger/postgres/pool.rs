@@ -11,7 +11,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Config, Error, NoTls, Row, Statement};
@@ -207,6 +207,16 @@ impl Link {
     }
 }
 
+/// Why a server cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Refused {
+    /// For the operator, without the password.
+    pub reason: String,
+    /// Whether it may be used later without anybody doing anything about it here.
+    pub passes: bool,
+}
+
 /// See the file's head.
 pub struct Pool {
     config: Config,
@@ -225,6 +235,25 @@ impl Pool {
     /// Dials nothing yet.
     pub fn new(config: Config) -> Self {
         Self { config, permits: Semaphore::new(LINKS), idle: Mutex::default() }
+    }
+
+    /// Whether the server takes a connection.
+    ///
+    /// # Errors
+    /// Why not, and whether that passes.
+    pub async fn greet(&self) -> Result<(), Refused> {
+        let refused = |reason: &str, passes| {
+            let place = place(&self.config);
+            Refused { reason: format!("cannot use PostgreSQL at {place} as a ledger: {reason}"), passes }
+        };
+        match timeout(PATIENCE, Link::dial(&self.config)).await {
+            Ok(Ok(link)) => {
+                self.idle.lock().push(link);
+                Ok(())
+            }
+            Ok(Err(error)) => Err(refused(&described(&error), !is_final(&error))),
+            Err(_) => Err(refused("it did not answer in time", true)),
+        }
     }
 
     /// A connection, within [`PATIENCE`].

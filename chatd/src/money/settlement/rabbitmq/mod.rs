@@ -28,6 +28,15 @@ pub use self::url::check_url;
 use super::{Dead, Delivery, Depth, Publish, Queue, QueueError, Tag};
 use crate::keys::Keys;
 
+/// Whether a server that refuses like this may take the same connection later: not when it knows better who may, or
+/// holds a queue of this name with other arguments.
+#[must_use]
+pub fn passes(refused: &str) -> bool {
+    !["ACCESS_REFUSED", "ACCESS-REFUSED", "NOT_ALLOWED", "NOT-ALLOWED", "PRECONDITION"]
+        .iter()
+        .any(|text| refused.contains(text))
+}
+
 /// See the module.
 pub struct RabbitQueue {
     server: Arc<Server>,
