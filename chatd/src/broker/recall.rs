@@ -27,7 +27,6 @@ struct Record<'a> {
     target: &'a Target,
     #[serde(rename = "type")]
     kind: &'a str,
-    msg: &'a str,
     from: &'a UserId,
     recalls: u64,
     msg_id: &'a MsgId,
@@ -71,7 +70,6 @@ impl Remains {
         let record = Record {
             target: &self.target,
             kind: RECALL_KIND,
-            msg: "took a message back",
             from: &self.from,
             recalls: offset,
             msg_id: &msg_id,

@@ -100,14 +100,14 @@ mod tests {
     use super::*;
     use chat_protocol::content::KINDS;
     use chat_protocol::group::CHANGE_KINDS;
-    use chat_protocol::message::RECALLED_KIND;
+    use chat_protocol::message::{RECALL_KIND, RECALLED_KIND};
     use chat_protocol::red_packet::PACKET_KIND;
 
     const BOTH: [Language; 2] = [Language::English, Language::Chinese];
 
     #[test]
     fn every_kind_but_text_has_words_of_its_own_in_every_language() {
-        let kinds = KINDS.iter().chain(&CHANGE_KINDS).chain([&PACKET_KIND, &RECALLED_KIND]);
+        let kinds = KINDS.iter().chain(&CHANGE_KINDS).chain([&PACKET_KIND, &RECALLED_KIND, &RECALL_KIND]);
         for kind in kinds.filter(|kind| **kind != "text") {
             let members = format!(r#""target":"group:g","type":"{kind}","from":"a","member":"b""#);
             let [english, chinese] = BOTH.map(|language| language.words(members.as_bytes()).unwrap());
