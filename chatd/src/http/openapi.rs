@@ -90,10 +90,13 @@ fn path(operation: &Description) -> Value {
     let mut methods = json!({"post": method("post")});
     if !operation.fields.is_empty() {
         let (plain, form) = (body(operation.fields, true), body(operation.fields, false));
+        // A name stands in a header there.
+        let mut parts = form.clone();
+        parts["propertyNames"] = json!({"pattern": r"^[^\u0000-\u001f\u007f]*$"});
         methods["post"]["requestBody"] = json!({"required": true, "content": {
             "application/json": {"schema": plain},
             "application/x-www-form-urlencoded": {"schema": form},
-            "multipart/form-data": {"schema": form},
+            "multipart/form-data": {"schema": parts},
         }});
     }
     if operation.effect.takes_get() {
