@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use chat_protocol::red_packet::Mode;
 use chat_protocol::wallet::Transfer;
-use chat_protocol::{MsgId, PacketId, Target, TransferId};
+use chat_protocol::{AppId, MsgId, PacketId, Target, TransferId};
 use chatd::money::Terms;
 use chatd::money::ledger::embedded::EmbeddedLedger;
 use chatd::money::ledger::postgres::PostgresLedger;
-use chatd::money::ledger::{Check, Escrow, Funded, Ledger, LedgerError, Posted};
+use chatd::money::ledger::{Escrow, Funded, Ledger, LedgerError, Posted};
 use chatd::money::settlement::{Kind, Settlement};
 use tempfile::TempDir;
 
@@ -182,7 +182,37 @@ pub async fn balance(ledger: &dyn Ledger, name: &str) -> u64 {
 /// # Panics
 /// When one is.
 pub async fn holds(ledger: &dyn Ledger) {
-    assert_eq!(ledger.check(APP).await, Ok(Check::default()));
+    assert_eq!(check(ledger, APP).await, (0, vec![]));
+}
+
+/// The sum of all balances of an app, and the accounts whose balance is not what their transfers say, with how many
+/// cents it is off.
+///
+/// # Panics
+/// When the ledger does not answer.
+pub async fn check(ledger: &dyn Ledger, app: AppId) -> (i64, Vec<(String, i64)>) {
+    let (mut wrong, mut after) = (Vec::new(), String::new());
+    loop {
+        let page = ledger.accounts(app, &after, 100).await.expect("accounts");
+        let Some(last) = page.last() else { break };
+        after.clone_from(&last.name);
+        let off = page.into_iter().map(|row| (row.name, row.balance - row.moved));
+        wrong.extend(off.filter(|(_, off)| *off != 0));
+    }
+    (ledger.sum(app).await.expect("a sum"), wrong)
+}
+
+/// Every packet of an app, in the order of their creation.
+///
+/// # Panics
+/// When the ledger does not answer.
+pub async fn escrows(ledger: &dyn Ledger, app: AppId) -> Vec<Escrow> {
+    let rows = ledger.packets(app, 0, None, 1000).await.expect("listed");
+    let mut escrows = Vec::new();
+    for row in rows {
+        escrows.push(ledger.escrow(app, &packet(&row.packet)).await.expect("a packet"));
+    }
+    escrows
 }
 
 /// A packet of the tests' app.

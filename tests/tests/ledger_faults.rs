@@ -121,7 +121,7 @@ async fn without_a_server_every_call_says_so() {
     assert!(is_unreachable(&ends(ledger.settle(&[share(0)])).await));
     assert!(is_unreachable(&ends(ledger.fund(&terms("q", "s", 1))).await));
     assert!(is_unreachable(&ends(ledger.announced(APP, &p)).await));
-    let refused = ends(ledger.check(APP)).await.expect_err("no server").to_string();
+    let refused = ends(ledger.sum(APP)).await.expect_err("no server").to_string();
     assert!(!refused.contains("gehe"), "the password in {refused}");
     server.restart().await;
     assert_eq!(ends(ledger.ready()).await, Ok(()));

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use chat_protocol::Target;
 use chat_protocol::wallet::{Transfer, TransferKind};
+use chat_protocol::{Target, TransferId};
 use chat_tests::broker::{APP, user};
 use chat_tests::ledger::{
-    BEFORE, NOW, Vault, all_transfers, balance, endow, escrow, grab, holds, packet, refund, terms,
+    BEFORE, NOW, Vault, all_transfers, balance, check, endow, escrow, grab, holds, packet, refund, terms,
     with_packet,
 };
 use chatd::money::Terms;
-use chatd::money::ledger::{FIRST_LOOK_MS, Funded, Ledger, LedgerError, Paid};
+use chatd::money::ledger::records::{AccountRow, PacketRow, Place, Placed};
+use chatd::money::ledger::{FIRST_LOOK_MS, Funded, Ledger, LedgerError, Paid, Posted};
 use chatd::money::settlement::Kind;
 
 /// Id, kind, cents and time of transfers.
@@ -158,6 +159,7 @@ async fn packets_of_the_version_before_are_looked_after(vault: Vault) {
         "DROP TABLE #secret",
         "ALTER TABLE #escrow DROP COLUMN target",
         "DROP INDEX #escrow_look",
+        "DROP INDEX #escrow_created",
         "ALTER TABLE #escrow DROP COLUMN look",
         "ALTER TABLE #escrow ADD COLUMN closed INT NOT NULL DEFAULT 1",
         "CREATE INDEX #escrow_open ON #escrow(expires)",
@@ -181,6 +183,30 @@ async fn packets_of_the_version_before_are_looked_after(vault: Vault) {
     assert_eq!(ledger.take_due(0, u64::MAX, 10).await, Ok(vec![(APP, packet("x"))]));
 }
 
+async fn transfers_of_the_version_before_are_kept(vault: Vault) {
+    let ledger = with_packet(&vault, 100).await;
+    ledger.settle(&[grab("p", "a", 40)]).await.expect("settled");
+    let before = all_transfers(&*ledger, "a", 7).await;
+    drop(ledger);
+    vault.tamper("DROP INDEX #escrow_created").await.expect("changed");
+    let versions =
+        [vault.tamper("PRAGMA user_version = 3").await, vault.tamper("UPDATE #ledger SET version = 3").await];
+    assert_eq!(versions.iter().flatten().count(), 1, "{versions:?}");
+    let ledger = vault.ledger().await;
+    assert_eq!(all_transfers(&*ledger, "a", 7).await, before);
+    let id = TransferId::new("out").expect("a valid id");
+    assert_eq!(ledger.withdraw(APP, &user("a"), 15, &id).await, Ok((Posted::Now, 25)));
+    let numbers: Vec<_> =
+        all_transfers(&*ledger, "a", 7).await.iter().map(|transfer| transfer.number).collect();
+    assert!(numbers.is_sorted_by(|a, b| a > b) && numbers.len() == 2, "{numbers:?}");
+    holds(&*ledger).await;
+    for forbidden in
+        ["UPDATE #transfer SET amount = 1 WHERE id = 'out'", "DELETE FROM #transfer WHERE id = 'out'"]
+    {
+        assert!(vault.tamper(forbidden).await.is_err(), "{forbidden}");
+    }
+}
+
 async fn a_packet_without_a_name_hides_no_other(vault: Vault) {
     let ledger = with_packet(&vault, 100).await;
     vault.tamper("UPDATE #escrow SET packet = '' WHERE packet = 'p'").await.expect("changed");
@@ -200,25 +226,104 @@ async fn what_is_not_there_is_no_packet(vault: Vault) {
     assert_eq!(ledger.ready().await, Ok(()));
 }
 
-async fn pages_of_packets_tile_in_byte_order(vault: Vault) {
+/// Everything, page by page.
+async fn walked<T, P: Clone>(
+    limit: usize,
+    page: impl AsyncFn(Option<P>) -> Vec<T>,
+    place: impl Fn(&T) -> P,
+) -> Vec<T> {
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let more = page(after.clone()).await;
+        assert!(more.len() <= limit);
+        let Some(last) = more.last() else { return found };
+        after = Some(place(last));
+        found.extend(more);
+    }
+}
+
+async fn pages_of_packets_tile_by_age(vault: Vault) {
     let ledger = vault.ledger().await;
     endow(&*ledger, "s", 100).await;
-    let mut ids = ["b", "a", "\u{5e1d}", "a:1", "{", "A", "aa", "-", "é", "~", "'", "%", "_"];
-    for id in ids {
-        ledger.fund(&terms(id, "s", 1)).await.expect("funded");
+    let ids = ["b", "a", "\u{5e1d}", "a:1", "{", "A", "aa", "-", "é", "~", "'", "%", "_"];
+    for (number, id) in (0..).zip(ids) {
+        // Three of each moment.
+        let given = Terms { created_ms: 1000 + number / 3, ..terms(id, "s", 1) };
+        ledger.fund(&given).await.expect("funded");
     }
-    ids.sort_unstable();
+    let mut wanted: Vec<_> = (0..).zip(ids).map(|(number, id)| (1000 + number / 3, id.to_owned())).collect();
+    wanted.sort_unstable();
+    let place = |row: &PacketRow| row.place();
+    let listed =
+        |rows: Vec<PacketRow>| rows.into_iter().map(|row| (row.created, row.packet)).collect::<Vec<_>>();
     for limit in [1, 4, 13, 14] {
-        let (mut found, mut after) = (Vec::new(), None);
-        loop {
-            let page = ledger.escrows(APP, after.as_ref(), limit).await.expect("listed");
-            assert!(page.len() <= limit as usize);
-            let Some(last) = page.last() else { break };
-            after = Some(last.terms.packet.clone());
-            found.extend(page.into_iter().map(|escrow| escrow.terms.packet.to_string()));
-        }
-        assert_eq!(found, ids, "pages of {limit}");
+        let page = async |after: Option<Place>| {
+            ledger.packets(APP, 1001, after.as_ref(), limit).await.expect("listed")
+        };
+        assert_eq!(listed(walked(limit as usize, page, place).await), wanted[3..], "pages of {limit}");
+        let page =
+            async |before: Option<Place>| ledger.latest(APP, before.as_ref(), limit).await.expect("listed");
+        let mut newest = listed(walked(limit as usize, page, place).await);
+        newest.reverse();
+        assert_eq!(newest, wanted, "pages of {limit}");
     }
+    assert_eq!(ledger.packets(APP + 1, 0, None, 10).await, Ok(vec![]));
+    let asked = ["a", "nothing", "A"].map(str::to_owned);
+    let mut known = ledger.known(APP, &asked).await.expect("known");
+    known.sort_unstable();
+    assert_eq!(known, ["A", "a"]);
+}
+
+async fn rows_are_given_as_they_are(vault: Vault) {
+    vault.clock.set(70);
+    let ledger = with_packet(&vault, 100).await;
+    vault.clock.set(80);
+    ledger.settle(&[grab("p", "a", 20), refund("p", "s", 70)]).await.expect("settled");
+    for odd in [
+        "UPDATE #escrow SET terms = '{}', created = -5",
+        "INSERT INTO #transfer(app, id, debit, credit, amount, kind, time)
+         VALUES (7, 'odd', 'escrow:q', 'nobody', 3, 'deposit', 90)",
+        "INSERT INTO #account(app, name, balance) VALUES (7, 'escrow:q', 5)",
+    ] {
+        vault.tamper(odd).await.expect("changed");
+    }
+    let row = ledger.packet(APP, "p").await.expect("read").expect("a row");
+    assert_eq!((row.terms.as_str(), row.created, row.expires, row.announced), ("{}", -5, 2000, false));
+    assert_eq!(ledger.packet(APP, "q").await, Ok(None));
+    let books = ledger.books(APP, &["escrow:p".to_owned(), "escrow:x".to_owned()]).await.expect("books");
+    assert_eq!(books.balances, [("escrow:p".to_owned(), 10)]);
+    let ids: Vec<_> = books.transfers.iter().map(|transfer| transfer.id.as_str()).collect();
+    assert_eq!(ids, ["packet:p", "grab:1:p:a", "refund:p"], "in the order of posting");
+    for (since, wanted) in [
+        (0, &["grab:1:p:a", "odd", "packet:p", "refund:p", "to s"][..]),
+        (80, &["grab:1:p:a", "odd", "refund:p"]),
+    ] {
+        let page = async |after: Option<String>| {
+            ledger.postings(APP, since, after.as_deref().unwrap_or_default(), 2).await.expect("listed")
+        };
+        let found = walked(2, page, |placed: &Placed| placed.transfer.id.clone()).await;
+        let ids: Vec<_> = found.iter().map(|placed| placed.transfer.id.as_str()).collect();
+        assert_eq!(ids, wanted);
+        for Placed { transfer, has_accounts, is_of_packet } in &found {
+            let of_packet = transfer.packet.is_some();
+            assert_eq!((*has_accounts, *is_of_packet), (transfer.id != "odd", of_packet), "{transfer:?}");
+        }
+    }
+    let page = async |after: Option<String>| {
+        ledger.accounts(APP, after.as_deref().unwrap_or_default(), 2).await.expect("listed")
+    };
+    let found = walked(2, page, |row: &AccountRow| row.name.clone()).await;
+    let found: Vec<_> =
+        found.iter().map(|row| (row.name.as_str(), row.balance, row.moved, row.is_of_packet)).collect();
+    let wanted = [
+        ("bank", -100, -100, false),
+        ("escrow:p", 10, 10, true),
+        ("escrow:q", 5, -3, false),
+        ("wallet:a", 20, 20, false),
+        ("wallet:s", 70, 70, false),
+    ];
+    assert_eq!(found, wanted);
+    assert_eq!(ledger.sum(APP).await, Ok(5));
 }
 
 async fn the_check_finds_what_was_tampered_with(vault: Vault) {
@@ -226,12 +331,10 @@ async fn the_check_finds_what_was_tampered_with(vault: Vault) {
     holds(&*ledger).await;
     vault.tamper("UPDATE #account SET balance = balance + 5 WHERE name = 'wallet:s'").await.expect("changed");
     vault.tamper("UPDATE #account SET balance = balance - 3 WHERE name = 'escrow:p'").await.expect("changed");
-    let found = ledger.check(APP).await.expect("checked");
     let wrong = [("escrow:p".to_owned(), -3), ("wallet:s".to_owned(), 5)];
-    assert_eq!((found.sum, &found.wrong[..]), (2, &wrong[..]));
+    assert_eq!(check(&*ledger, APP).await, (2, wrong.to_vec()));
     vault.tamper("DELETE FROM #account WHERE name = 'bank'").await.expect("deleted");
-    let found = ledger.check(APP).await.expect("checked");
-    assert_eq!((found.sum, &found.wrong[0]), (102, &("bank".to_owned(), 100)));
+    assert_eq!(check(&*ledger, APP).await, (102, wrong.to_vec()));
 }
 
 async fn the_database_guards_transfers_and_balances(vault: Vault) {
@@ -273,9 +376,11 @@ chat_tests::ledger_laws!(
     all_who_use_a_ledger_share_its_secret,
     an_empty_escrow_is_looked_at_no_more,
     packets_of_the_version_before_are_looked_after,
+    transfers_of_the_version_before_are_kept,
     a_packet_without_a_name_hides_no_other,
     what_is_not_there_is_no_packet,
-    pages_of_packets_tile_in_byte_order,
+    pages_of_packets_tile_by_age,
+    rows_are_given_as_they_are,
     the_check_finds_what_was_tampered_with,
     the_database_guards_transfers_and_balances,
     everything_is_there_again,

@@ -21,6 +21,7 @@ with_money!(
     a_packet_its_room_does_not_take_is_refunded,
     what_a_dismissed_group_left_returns_at_once,
     deposits_are_made_once,
+    withdrawals_are_made_once_and_never_below_zero,
     wallets_list_their_transfers,
     wrong_values_move_no_money,
 );
@@ -285,6 +286,44 @@ async fn deposits_are_made_once(site: MoneySite) {
         assert_eq!(refused(other.call_raw("/wallet/deposit", &data).await), 1009);
     }
     assert_eq!(balance(&other, APP, "b").await, 0);
+}
+
+async fn withdrawals_are_made_once_and_never_below_zero(site: MoneySite) {
+    let (http, other) = (site.first().http(), site.last().http());
+    deposit(&http, APP, "a", 500).await;
+    let ask_for =
+        |amount: u64, id: &str| json!({"appId": APP, "userId": "a", "amount": amount, "transferId": id});
+    let first = ask(&http, "/wallet/withdraw", ask_for(300, "w")).await;
+    assert_eq!(first, json!({"userId": "a", "balance": 200, "duplicate": false}));
+    let again = ask(&other, "/wallet/withdraw", ask_for(300, "w")).await;
+    assert_eq!(again, json!({"userId": "a", "balance": 200, "duplicate": true}));
+    for (path, data, code) in [
+        ("/wallet/withdraw", ask_for(301, "w"), 1009),
+        ("/wallet/deposit", ask_for(300, "w"), 1009),
+        ("/wallet/withdraw", ask_for(201, "more"), 1014),
+        ("/wallet/withdraw", ask_for(5, "grab:1:p:a"), 1009),
+        ("/wallet/withdraw", ask_for(0, "nothing"), 1001),
+        ("/wallet/withdraw", json!({"appId": APP, "userId": "poor", "amount": 1, "transferId": "p"}), 1014),
+    ] {
+        assert_eq!(refused(other.call_raw(path, &data).await), code, "{data}");
+    }
+    // All at once: as many as there is money for.
+    let all = (0..8).map(|number| {
+        let (way, data) = (if number % 2 == 0 { &http } else { &other }, ask_for(60, &format!("w{number}")));
+        async move { way.call_raw("/wallet/withdraw", &data).await.is_ok() }
+    });
+    let done = futures_util::future::join_all(all).await;
+    assert_eq!(done.iter().filter(|done| **done).count(), 3);
+    assert_eq!(balance(&http, APP, "a").await, 20);
+    let page = json!({"appId": APP, "userId": "a", "limit": 4});
+    let listed = ask(&http, "/wallet/transfers", page).await;
+    for (transfer, amount) in
+        listed["transfers"].as_array().expect("a list").iter().zip([-60, -60, -60, -300])
+    {
+        assert_eq!((&transfer["kind"], &transfer["amount"]), (&json!("withdrawal"), &json!(amount)));
+        assert_eq!(transfer["packetId"], Value::Null);
+    }
+    audited(&http, APP).await;
 }
 
 async fn wallets_list_their_transfers(site: MoneySite) {

@@ -1,12 +1,13 @@
 //! `chatctl wallet`: what users own, and how it came and went.
 //!
-//! Invariants: a deposit always carries the operator's own id, so that repeating the command never pays twice; one
-//! page of transfers is held at a time.
+//! Invariants: a deposit and a withdrawal always carry the operator's own id, so that repeating the command never pays
+//! twice; one page of transfers is held at a time.
 
 use chat_client::{Error, Http};
 use chat_protocol::wallet::{
     Balance, BalanceRequest, BalanceResponse, DEFAULT_TRANSFERS_PAGE, Deposit, DepositRequest,
-    DepositResponse, MAX_DEPOSIT, MAX_TRANSFERS_PAGE, Transfer, Transfers, TransfersRequest,
+    DepositResponse, MAX_DEPOSIT, MAX_TRANSFERS_PAGE, Transfer, Transfers, TransfersRequest, Withdraw,
+    WithdrawRequest, WithdrawResponse,
 };
 use chat_protocol::{TransferId, UserId};
 use clap::Subcommand;
@@ -28,6 +29,7 @@ pub const EXAMPLES: &str = "\
 Examples:
   chatctl --app 101 wallet balance 黄帝 马超
   chatctl --app 101 wallet deposit 黄帝 100.00 --transfer-id pay-1
+  chatctl --app 101 wallet withdraw 马超 10.00 --transfer-id out-1
   chatctl --app 101 wallet transfers 马超";
 
 const BALANCE: &str = "\
@@ -47,6 +49,16 @@ Examples:
   chatctl --app 101 wallet deposit 黄帝 100.00 --transfer-id pay-1
   chatctl --app 101 wallet deposit 黄帝 10000 --transfer-id pay-1";
 
+const WITHDRAW: &str = "\
+An AMOUNT without a dot is whole cents, with one it has exactly two digits behind
+it: 1000 and 10.00 are the same. Repeating a transfer id takes nothing again; the
+same id with another user or amount is refused.
+Exit code: 6 when the wallet holds less.
+
+Examples:
+  chatctl --app 101 wallet withdraw 马超 10.00 --transfer-id out-1
+  chatctl --app 101 wallet withdraw 马超 1000 --transfer-id out-1";
+
 const TRANSFERS: &str = "\
 The newest first; negative when money left the wallet.
 
@@ -55,10 +67,9 @@ Examples:
   chatctl --app 101 wallet transfers 马超 --limit 500
   chatctl --app 101 wallet transfers 马超 --all -o csv > transfers.csv";
 
-/// What to put in.
+/// What to put in, or to take out.
 #[derive(Debug, clap::Args)]
-#[command(after_help = DEPOSIT)]
-pub struct DepositArgs {
+pub struct CashArgs {
     /// Whose wallet
     #[arg(value_name = "USER")]
     user: UserId,
@@ -99,7 +110,11 @@ pub enum Verb {
         users: Vec<UserId>,
     },
     /// Put money into a wallet
-    Deposit(DepositArgs),
+    #[command(after_help = DEPOSIT)]
+    Deposit(CashArgs),
+    /// Take money out of a wallet
+    #[command(after_help = WITHDRAW)]
+    Withdraw(CashArgs),
     /// What went into a wallet and out of it
     Transfers(TransfersArgs),
 }
@@ -109,6 +124,7 @@ pub async fn run(verb: Verb, operator: &Operator) -> Result<Exit, Failure> {
     match verb {
         Verb::Balance { users } => balances(users, operator).await,
         Verb::Deposit(args) => deposit(args, operator).await,
+        Verb::Withdraw(args) => withdraw(args, operator).await,
         Verb::Transfers(args) => transfers(args, operator).await,
     }
 }
@@ -147,33 +163,56 @@ async fn balances(users: Vec<UserId>, operator: &Operator) -> Result<Exit, Failu
     Ok(if failures.is_empty() { Exit::Done } else { Exit::Partly })
 }
 
-async fn deposit(args: DepositArgs, operator: &Operator) -> Result<Exit, Failure> {
-    let app_id = operator.settings.app()?;
-    let amount = args.amount;
-    if amount.cents() > MAX_DEPOSIT {
-        return Err(Failure::usage(
-            format!("{amount} is too much"),
-            format!("at most {}", units(MAX_DEPOSIT)),
-        ));
-    }
-    let cents = amount.cents();
-    // The same line is recognised as it stands.
-    operator.doubt.repeatable_with(format!("--transfer-id {}", args.transfer_id));
-    let request = DepositRequest { app_id, user_id: args.user, amount: cents, transfer_id: args.transfer_id };
+async fn deposit(args: CashArgs, operator: &Operator) -> Result<Exit, Failure> {
+    let (app_id, amount) = (operator.settings.app()?, args.bounded(operator)?);
+    let CashArgs { user: user_id, transfer_id, .. } = args;
+    let request = DepositRequest { app_id, user_id, amount: amount.cents(), transfer_id };
     let report = |done: DepositResponse| {
-        let (user, holds) = (&done.user_id, units(done.balance));
         let words = match done.duplicate {
-            true => format!("deposited before; nothing was added: {user} has {holds}"),
-            false => format!("{amount} deposited: {user} has {holds}"),
+            true => "deposited before; nothing was added".to_owned(),
+            false => format!("{amount} deposited"),
         };
-        Report::record([
-            ("userId", "user", user.as_str().into()),
-            ("balance", "balance", money::cell(done.balance)),
-            ("duplicate", "duplicate", done.duplicate.into()),
-        ])
-        .in_words(vec![words])
+        moved(&done.user_id, done.balance, done.duplicate, &words)
     };
     operator.carry_out::<Deposit>(&request, report).await
+}
+
+async fn withdraw(args: CashArgs, operator: &Operator) -> Result<Exit, Failure> {
+    let (app_id, amount) = (operator.settings.app()?, args.bounded(operator)?);
+    let CashArgs { user: user_id, transfer_id, .. } = args;
+    let request = WithdrawRequest { app_id, user_id, amount: amount.cents(), transfer_id };
+    let report = |done: WithdrawResponse| {
+        let words = match done.duplicate {
+            true => "withdrawn before; nothing was taken again".to_owned(),
+            false => format!("{amount} withdrawn"),
+        };
+        moved(&done.user_id, done.balance, done.duplicate, &words)
+    };
+    operator.carry_out::<Withdraw>(&request, report).await
+}
+
+impl CashArgs {
+    /// The amount, if it is not too much; the same line is recognised as it stands.
+    fn bounded(&self, operator: &Operator) -> Result<Amount, Failure> {
+        let amount = self.amount;
+        if amount.cents() > MAX_DEPOSIT {
+            return Err(Failure::usage(
+                format!("{amount} is too much"),
+                format!("at most {}", units(MAX_DEPOSIT)),
+            ));
+        }
+        operator.doubt.repeatable_with(format!("--transfer-id {}", self.transfer_id));
+        Ok(amount)
+    }
+}
+
+fn moved(user: &UserId, balance: u64, duplicate: bool, words: &str) -> Report {
+    Report::record([
+        ("userId", "user", user.as_str().into()),
+        ("balance", "balance", money::cell(balance)),
+        ("duplicate", "duplicate", duplicate.into()),
+    ])
+    .in_words(vec![format!("{words}: {user} has {}", units(balance))])
 }
 
 async fn transfers(args: TransfersArgs, operator: &Operator) -> Result<Exit, Failure> {

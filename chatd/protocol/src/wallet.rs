@@ -10,7 +10,7 @@ use crate::params::{Field, Kind};
 /// Reason of the refusal of every money operation at a node that has no ledger: repeating cannot help.
 pub const NO_LEDGER: &str = "this node has no ledger: it was started without --ledger";
 
-/// Largest deposit, in cents: 10,000,000,000.00.
+/// Largest deposit, and largest withdrawal, in cents: 10,000,000,000.00.
 pub const MAX_DEPOSIT: u64 = 1_000_000_000_000;
 /// Transfers in one page at most.
 pub const MAX_TRANSFERS_PAGE: u32 = 200;
@@ -78,6 +78,8 @@ pub struct TransfersRequest {
 pub enum TransferKind {
     /// An operator put money in.
     Deposit,
+    /// An operator took money out.
+    Withdrawal,
     /// Money went into a packet.
     Packet,
     /// A share of a packet.
@@ -92,6 +94,7 @@ impl TransferKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             TransferKind::Deposit => "deposit",
+            TransferKind::Withdrawal => "withdrawal",
             TransferKind::Packet => "packet",
             TransferKind::Grab => "grab",
             TransferKind::Refund => "refund",
@@ -105,6 +108,7 @@ impl std::str::FromStr for TransferKind {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "deposit" => Ok(TransferKind::Deposit),
+            "withdrawal" => Ok(TransferKind::Withdrawal),
             "packet" => Ok(TransferKind::Packet),
             "grab" => Ok(TransferKind::Grab),
             "refund" => Ok(TransferKind::Refund),
@@ -119,13 +123,13 @@ impl std::str::FromStr for TransferKind {
 pub struct Transfer {
     /// Its number in the ledger; later ones are greater.
     pub number: u64,
-    /// Its id: a deposit's as the operator chose it, the others' as chatd names them.
+    /// Its id: a deposit's or withdrawal's as the operator chose it, the others' as chatd names them.
     pub transfer_id: String,
     /// What it is for.
     pub kind: TransferKind,
     /// Cents; negative when they left the wallet.
     pub amount: i64,
-    /// The packet it belongs to; none for a deposit.
+    /// The packet it belongs to; none for a deposit or withdrawal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub packet_id: Option<PacketId>,
     /// When it was posted, Unix milliseconds.
@@ -204,4 +208,53 @@ impl Operation for Deposit {
     const OPERATOR: bool = true;
     type Request = DepositRequest;
     type Response = DepositResponse;
+}
+
+/// `/wallet/withdraw`.
+pub struct Withdraw;
+
+/// Parameters of [`Withdraw`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WithdrawRequest {
+    /// Which world.
+    pub app_id: AppId,
+    /// Whose wallet.
+    pub user_id: UserId,
+    /// Cents.
+    pub amount: u64,
+    /// The operator's id for it, unique in the app.
+    pub transfer_id: TransferId,
+}
+
+/// Answer of [`Withdraw`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WithdrawResponse {
+    /// Whose wallet.
+    pub user_id: UserId,
+    /// Cents in it now.
+    pub balance: u64,
+    /// The same withdrawal was made before; nothing was taken again.
+    pub duplicate: bool,
+}
+
+impl Operation for Withdraw {
+    const PATH: &'static str = "/wallet/withdraw";
+    const EFFECT: Effect = Effect::Changes;
+    const ABOUT: &'static str =
+        "Takes money out of a wallet, never more than it holds; repeating a transferId is harmless.";
+    const FIELDS: &'static [Field] = &[
+        APP_ID,
+        USER_ID,
+        Field::required(
+            "amount",
+            Kind::Between(1, MAX_DEPOSIT),
+            "cents, 1 to 1000000000000, at most what the wallet holds",
+        ),
+        Field::required("transferId", Kind::TransferId, "the operator's id for it, unique in the app"),
+    ];
+    const OPERATOR: bool = true;
+    type Request = WithdrawRequest;
+    type Response = WithdrawResponse;
 }

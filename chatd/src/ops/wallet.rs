@@ -5,7 +5,8 @@ use std::sync::Arc;
 use chat_protocol::Refusal;
 use chat_protocol::wallet::{
     Balance, BalanceRequest, BalanceResponse, DEFAULT_TRANSFERS_PAGE, Deposit, DepositRequest,
-    DepositResponse, Transfers, TransfersRequest, TransfersResponse,
+    DepositResponse, Transfers, TransfersRequest, TransfersResponse, Withdraw, WithdrawRequest,
+    WithdrawResponse,
 };
 
 use super::red_packet::present;
@@ -49,6 +50,13 @@ impl WalletOps {
         let (posted, balance) = ledger.deposit(app_id, &user_id, amount, &transfer_id).await?;
         Ok(DepositResponse { user_id, balance, duplicate: posted == Posted::Before })
     }
+
+    async fn withdraw(&self, request: WithdrawRequest) -> Result<WithdrawResponse, Refusal> {
+        let WithdrawRequest { app_id, user_id, amount, transfer_id } = request;
+        let ledger = &present(self.money.as_ref())?.ledger;
+        let (posted, balance) = ledger.withdraw(app_id, &user_id, amount, &transfer_id).await?;
+        Ok(WithdrawResponse { user_id, balance, duplicate: posted == Posted::Before })
+    }
 }
 
 /// Puts the operations into the table.
@@ -56,4 +64,5 @@ pub fn bind(table: &mut Table, ops: &Arc<WalletOps>) {
     table.bind::<Balance, _>(on(ops, |ops, request| async move { ops.balance(request).await }));
     table.bind::<Transfers, _>(on(ops, |ops, request| async move { ops.transfers(request).await }));
     table.bind::<Deposit, _>(on(ops, |ops, request| async move { ops.deposit(request).await }));
+    table.bind::<Withdraw, _>(on(ops, |ops, request| async move { ops.withdraw(request).await }));
 }

@@ -11,10 +11,10 @@ use chat_protocol::{AppId, PacketId, TransferId, UserId};
 use super::{Cents, LedgerError, Posted, Terms, funding_id};
 use crate::money::settlement::{Kind, Settlement};
 
-/// Name of the account where deposits come from; the only one that may be overdrawn.
+/// Name of the account where deposits come from and withdrawals go; the only one that may be overdrawn.
 pub const BANK: &str = "bank";
 const WALLET: &str = "wallet:";
-const ESCROW: &str = "escrow:";
+pub const ESCROW: &str = "escrow:";
 /// How ids begin that are not for operators: [`funding_id`] and [`Settlement::transfer_id`].
 const OWN_IDS: [&str; 4] = ["packet:", "grab:", "refund:", "rest:"];
 
@@ -31,6 +31,16 @@ pub fn escrow(packet: &PacketId) -> String {
 /// Whose wallet an account is; none when it is no wallet.
 pub fn owner(account: &str) -> Option<&str> {
     account.strip_prefix(WALLET)
+}
+
+/// Whose escrow an account is; none when it is no escrow.
+pub fn packet_of(account: &str) -> Option<&str> {
+    account.strip_prefix(ESCROW)
+}
+
+/// Whether an id is like those that chatd makes up.
+pub fn is_own_id(id: &str) -> bool {
+    OWN_IDS.iter().any(|own| id.starts_with(own))
 }
 
 /// An account: its app and its name.
@@ -80,18 +90,24 @@ impl Posting {
     }
 
     pub fn deposit(app: AppId, user: &UserId, cents: Cents, id: &TransferId) -> Result<Self, LedgerError> {
-        if OWN_IDS.iter().any(|own| id.as_str().starts_with(own)) {
+        Self::cash(app, (BANK.to_owned(), wallet(user)), cents, (id, TransferKind::Deposit))
+    }
+
+    pub fn withdraw(app: AppId, user: &UserId, cents: Cents, id: &TransferId) -> Result<Self, LedgerError> {
+        Self::cash(app, (wallet(user), BANK.to_owned()), cents, (id, TransferKind::Withdrawal))
+    }
+
+    /// Between the bank and a wallet, under an operator's id.
+    fn cash(
+        app: AppId,
+        (debit, credit): (String, String),
+        cents: Cents,
+        (id, kind): (&TransferId, TransferKind),
+    ) -> Result<Self, LedgerError> {
+        if is_own_id(id.as_str()) {
             return Err(LedgerError::IdTaken);
         }
-        Ok(Self {
-            app,
-            id: id.to_string(),
-            debit: BANK.to_owned(),
-            credit: wallet(user),
-            amount: amount(cents)?,
-            kind: TransferKind::Deposit,
-            packet: None,
-        })
+        Ok(Self { app, id: id.to_string(), debit, credit, amount: amount(cents)?, kind, packet: None })
     }
 
     /// The account it takes from.
@@ -170,7 +186,7 @@ impl Book {
     /// Packets whose escrow is empty now and was not before, with their apps.
     pub fn emptied(&self) -> impl Iterator<Item = (AppId, &str)> {
         let empty = self.changes().filter(|(_, balance)| *balance == 0);
-        empty.filter_map(|((app, name), _)| Some((*app, name.strip_prefix(ESCROW)?)))
+        empty.filter_map(|((app, name), _)| Some((*app, packet_of(name)?)))
     }
 
     /// Accounts that changed, and what they hold now.

@@ -2,6 +2,7 @@
 //!
 //! Invariant: a call is answered after its commit is on the disk, whatever the other databases of the node do.
 
+mod records;
 mod schema;
 mod tables;
 
@@ -14,8 +15,8 @@ use chat_protocol::wallet::Transfer;
 use chat_protocol::{AppId, PacketId, Target, TransferId, UserId};
 use rusqlite::{Connection, ErrorCode};
 
-use super::book::{self, Book, Posting};
-use super::{Check, Escrow, Funded, Ledger, LedgerError, Paid, Posted, Secret, rows};
+use super::book::{self, Account, Book, Posting};
+use super::{Escrow, Funded, Ledger, LedgerError, Paid, Posted, Secret, rows};
 use crate::clock::Clock;
 use crate::embedded::writer::Step;
 use crate::embedded::{Close, Database, Fault, Place, Sync};
@@ -120,11 +121,12 @@ fn settle(
     Ok(results)
 }
 
-fn deposit(step: &Step<'_, ()>, posting: &Posting) -> Result<(Posted, Cents), LedgerError> {
+/// Posts one transfer; what is in the wallet after it.
+fn cash(step: &Step<'_, ()>, posting: &Posting, wallet: &Account) -> Result<(Posted, Cents), LedgerError> {
     let mut book: Book = tables::open_book(step.connection, [posting].into_iter())?;
     let posted = book.post(posting)?;
     tables::write(step.connection, &book, step.now_ms)?;
-    Ok((posted, rows::count(book.balance(&posting.to()))?))
+    Ok((posted, rows::count(book.balance(wallet))?))
 }
 
 #[async_trait]
@@ -150,7 +152,18 @@ impl Ledger for EmbeddedLedger {
         id: &TransferId,
     ) -> Result<(Posted, Cents), LedgerError> {
         let posting = Posting::deposit(app, user, amount, id)?;
-        self.database.change(move |step| deposit(step, &posting)).await
+        self.database.change(move |step| cash(step, &posting, &posting.to())).await
+    }
+
+    async fn withdraw(
+        &self,
+        app: AppId,
+        user: &UserId,
+        amount: Cents,
+        id: &TransferId,
+    ) -> Result<(Posted, Cents), LedgerError> {
+        let posting = Posting::withdraw(app, user, amount, id)?;
+        self.database.change(move |step| cash(step, &posting, &posting.from())).await
     }
 
     async fn balance(&self, app: AppId, user: &UserId) -> Result<Cents, LedgerError> {
@@ -202,23 +215,9 @@ impl Ledger for EmbeddedLedger {
         found.ok_or(LedgerError::NoSuchPacket)
     }
 
-    async fn escrows(
-        &self,
-        app: AppId,
-        after: Option<&PacketId>,
-        limit: u32,
-    ) -> Result<Vec<Escrow>, LedgerError> {
-        let after = after.cloned();
-        self.database.query(move |tables| tables::escrows(tables, app, after.as_ref(), limit)).await
-    }
-
     async fn paid(&self, app: AppId, packet: &PacketId) -> Result<Vec<Paid>, LedgerError> {
         let packet = packet.clone();
         self.database.query(move |tables| tables::paid(tables, app, &packet)).await
-    }
-
-    async fn check(&self, app: AppId) -> Result<Check, LedgerError> {
-        self.database.query(move |tables| Ok(tables::check(tables, app)?)).await
     }
 
     async fn secret(&self) -> Result<Secret, LedgerError> {

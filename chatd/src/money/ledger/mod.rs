@@ -1,13 +1,13 @@
 //! Who owns what: the port.
 //!
 //! Double entry: every transfer takes from one account and gives to another, so all balances of an app sum to zero.
-//! Accounts are the bank of an app (where deposits come from; its balance is negative), a wallet for each user, and an
-//! escrow for each packet. Only the bank may be overdrawn.
+//! Accounts are the bank of an app (where deposits come from and withdrawals go; its balance is negative), a wallet for
+//! each user, and an escrow for each packet. Only the bank may be overdrawn.
 //!
 //! The law, which every adapter obeys (`tests/tests/ledger_laws.rs`, `ledger_reading_laws.rs`):
 //! - A transfer, once posted, never changes. Its id is unique in the app, by a constraint of the database.
 //! - Posting the same id again changes nothing and says so; the same id for something else is refused. An operator's
-//!   id for a deposit may not begin like the ids that chatd makes up.
+//!   id for a deposit or a withdrawal may not begin like the ids that chatd makes up.
 //! - When a call returns, what it did survives a power cut.
 //! - A packet whose escrow holds money has a time at which somebody must look at it: [`FIRST_LOOK_MS`] after its
 //!   creation, once it is announced at its end, then whenever [`Ledger::postpone`] says. An empty escrow has none.
@@ -15,7 +15,9 @@
 
 mod book;
 pub mod embedded;
+pub mod moves;
 pub mod postgres;
+pub mod records;
 mod rows;
 
 use async_trait::async_trait;
@@ -91,15 +93,6 @@ impl std::fmt::Debug for Secret {
     }
 }
 
-/// What [`Ledger::check`] found in an app.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Check {
-    /// Sum of all balances: 0.
-    pub sum: i64,
-    /// Accounts, by name, whose balance is not what their transfers say, and by how many cents; at most 100.
-    pub wrong: Vec<(String, i64)>,
-}
-
 /// Why the ledger did not do as asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LedgerError {
@@ -160,9 +153,9 @@ impl From<LedgerError> for Refusal {
     }
 }
 
-/// The port. See the law above.
+/// The port. See the law above. Whoever keeps the books shows them too.
 #[async_trait]
-pub trait Ledger: Send + Sync {
+pub trait Ledger: records::Records {
     /// Moves a packet's total from its sender's wallet to its escrow and keeps its terms, in one step.
     async fn fund(&self, terms: &Terms) -> Result<Funded, LedgerError>;
 
@@ -175,6 +168,15 @@ pub trait Ledger: Send + Sync {
 
     /// Moves money from the bank to a wallet; answers the balance after it.
     async fn deposit(
+        &self,
+        app: AppId,
+        user: &UserId,
+        amount: Cents,
+        id: &TransferId,
+    ) -> Result<(Posted, Cents), LedgerError>;
+
+    /// Moves money from a wallet, which must hold it, to the bank; answers the balance after it.
+    async fn withdraw(
         &self,
         app: AppId,
         user: &UserId,
@@ -215,19 +217,8 @@ pub trait Ledger: Send + Sync {
     /// One packet.
     async fn escrow(&self, app: AppId, packet: &PacketId) -> Result<Escrow, LedgerError>;
 
-    /// Packets of an app by ascending id, those after `after`, at most `limit`.
-    async fn escrows(
-        &self,
-        app: AppId,
-        after: Option<&PacketId>,
-        limit: u32,
-    ) -> Result<Vec<Escrow>, LedgerError>;
-
     /// What left a packet's escrow, shares and refund, in the order of posting.
     async fn paid(&self, app: AppId, packet: &PacketId) -> Result<Vec<Paid>, LedgerError>;
-
-    /// Compares every balance of an app with its transfers.
-    async fn check(&self, app: AppId) -> Result<Check, LedgerError>;
 
     /// The same for all who use this ledger, for as long as it is kept.
     async fn secret(&self) -> Result<Secret, LedgerError>;

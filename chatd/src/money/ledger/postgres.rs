@@ -6,6 +6,7 @@
 mod pool;
 mod posting;
 mod reading;
+mod records;
 mod schema;
 
 use std::sync::Arc;
@@ -21,16 +22,14 @@ use tokio_postgres::types::ToSql;
 pub use self::pool::Refused;
 use self::pool::{Lease, Pool};
 use self::posting::{Batch, Done};
-use super::book::{self, Posting};
-use super::{Check, Escrow, Funded, Ledger, LedgerError, Paid, Posted, Secret, rows};
+use super::book::{self, Account, Posting};
+use super::{Escrow, Funded, Ledger, LedgerError, Paid, Posted, Secret, rows};
 use crate::clock::Clock;
 use crate::money::settlement::Settlement;
 use crate::money::{Cents, Terms};
 
 /// How long a call may take, the wait for a connection included.
 const PATIENCE: Duration = Duration::from_secs(8);
-/// How long a check of all transfers may take.
-const CHECK_PATIENCE: Duration = Duration::from_secs(120);
 /// How long making the tables may take, the wait for another chatd that makes them included.
 const START_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -90,6 +89,14 @@ impl PostgresLedger {
     async fn post(&self, postings: &[&Posting], terms: Option<&Terms>) -> Result<Done, LedgerError> {
         let batch = Batch { postings, terms, now_ms: self.clock.now_ms() };
         bounded(async { posting::post(&mut self.lease().await?, &batch).await }).await
+    }
+
+    /// Posts one transfer; what is in the wallet after it.
+    async fn cash(&self, posting: &Posting, wallet: &Account) -> Result<(Posted, Cents), LedgerError> {
+        let (results, book) = self.post(&[posting], None).await?;
+        let posted = results.into_iter().next();
+        let posted = posted.unwrap_or_else(|| Err(rows::corrupt(&"a posting without a result")))?;
+        Ok((posted, rows::count(book.balance(wallet))?))
     }
 
     async fn change(
@@ -159,10 +166,18 @@ impl Ledger for PostgresLedger {
         id: &TransferId,
     ) -> Result<(Posted, Cents), LedgerError> {
         let posting = Posting::deposit(app, user, amount, id)?;
-        let (results, book) = self.post(&[&posting], None).await?;
-        let posted = results.into_iter().next();
-        let posted = posted.unwrap_or_else(|| Err(rows::corrupt(&"a posting without a result")))?;
-        Ok((posted, rows::count(book.balance(&posting.to()))?))
+        self.cash(&posting, &posting.to()).await
+    }
+
+    async fn withdraw(
+        &self,
+        app: AppId,
+        user: &UserId,
+        amount: Cents,
+        id: &TransferId,
+    ) -> Result<(Posted, Cents), LedgerError> {
+        let posting = Posting::withdraw(app, user, amount, id)?;
+        self.cash(&posting, &posting.from()).await
     }
 
     async fn balance(&self, app: AppId, user: &UserId) -> Result<Cents, LedgerError> {
@@ -211,23 +226,8 @@ impl Ledger for PostgresLedger {
         self.find(app, packet).await?.ok_or(LedgerError::NoSuchPacket)
     }
 
-    async fn escrows(
-        &self,
-        app: AppId,
-        after: Option<&PacketId>,
-        limit: u32,
-    ) -> Result<Vec<Escrow>, LedgerError> {
-        bounded(async { reading::escrows(&mut *self.lease().await?, app, after, limit).await }).await
-    }
-
     async fn paid(&self, app: AppId, packet: &PacketId) -> Result<Vec<Paid>, LedgerError> {
         bounded(async { reading::paid(&mut *self.lease().await?, app, packet).await }).await
-    }
-
-    async fn check(&self, app: AppId) -> Result<Check, LedgerError> {
-        let call = async { reading::check(&mut *self.lease().await?, app).await };
-        let late = |_| Err(LedgerError::Unreachable("the check took too long".to_owned()));
-        timeout(CHECK_PATIENCE, call).await.unwrap_or_else(late)
     }
 
     async fn secret(&self) -> Result<Secret, LedgerError> {

@@ -118,6 +118,11 @@ pub fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
+/// Within the bounds of the type.
+pub fn clamped(cents: i128) -> i64 {
+    i64::try_from(cents).unwrap_or(if cents < 0 { i64::MIN } else { i64::MAX })
+}
+
 /// Something is there that cannot be.
 pub fn corrupt(what: &dyn Display) -> LedgerError {
     LedgerError::Corrupt(what.to_string())

@@ -18,7 +18,8 @@ use super::worker::{Counts, Worker};
 use super::{Dead, Delivery, Depth, Kind, Publish, Queue, QueueError, Settlement, Tag};
 use crate::money::Cents;
 use crate::money::Terms;
-use crate::money::ledger::{Check, Escrow, Funded, Ledger, LedgerError, Paid, Posted, Secret};
+use crate::money::ledger::records::{AccountRow, Books, PacketRow, Place, Placed, Records};
+use crate::money::ledger::{Escrow, Funded, Ledger, LedgerError, Paid, Posted, Secret};
 
 /// What becomes of the next call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,6 +125,15 @@ impl Queue for FakeQueue {
         self.weather.pass(bury).map_err(QueueError::Unreachable)
     }
 
+    async fn waiting(
+        &self,
+        _: AppId,
+        _: Option<&str>,
+        _: usize,
+    ) -> Result<Option<Vec<(String, Bytes)>>, QueueError> {
+        unreachable!("not asked by worker and relay")
+    }
+
     async fn depth(&self) -> Result<Depth, QueueError> {
         unreachable!("not asked by worker and relay")
     }
@@ -170,7 +180,14 @@ impl FakeLedger {
 }
 
 macro_rules! not_asked {
-    ($($name:ident($($argument:ty),*) -> $answer:ty;)*) => {
+    ($($name:ident($($argument:ty),*) -> $answer:ty;)* + $($row:ident($($value:ty),*) -> $rows:ty;)*) => {
+        #[async_trait]
+        impl Records for FakeLedger {
+            $(async fn $row(&self, $(_: $value),*) -> Result<$rows, LedgerError> {
+                unreachable!("not asked by the worker")
+            })*
+        }
+
         #[async_trait]
         impl Ledger for FakeLedger {
             async fn settle(
@@ -191,6 +208,7 @@ macro_rules! not_asked {
 not_asked! {
     fund(&Terms) -> Funded;
     deposit(AppId, &UserId, Cents, &TransferId) -> (Posted, Cents);
+    withdraw(AppId, &UserId, Cents, &TransferId) -> (Posted, Cents);
     balance(AppId, &UserId) -> Cents;
     transfers(AppId, &UserId, u64, u32) -> Vec<Transfer>;
     announced(AppId, &PacketId) -> ();
@@ -198,11 +216,18 @@ not_asked! {
     postpone(AppId, &PacketId, u64) -> ();
     hasten(AppId, &Target) -> ();
     escrow(AppId, &PacketId) -> Escrow;
-    escrows(AppId, Option<&PacketId>, u32) -> Vec<Escrow>;
     paid(AppId, &PacketId) -> Vec<Paid>;
-    check(AppId) -> Check;
     secret() -> Secret;
     ready() -> ();
+    +
+    packets(AppId, u64, Option<&Place>, u32) -> Vec<PacketRow>;
+    latest(AppId, Option<&Place>, u32) -> Vec<PacketRow>;
+    packet(AppId, &str) -> Option<PacketRow>;
+    known(AppId, &[String]) -> Vec<String>;
+    books(AppId, &[String]) -> Books;
+    postings(AppId, u64, &str, u32) -> Vec<Placed>;
+    accounts(AppId, &str, u32) -> Vec<AccountRow>;
+    sum(AppId) -> i64;
 }
 
 const QUICK: Pauses = Pauses { first: Duration::from_micros(1), longest: Duration::from_micros(20) };

@@ -50,4 +50,21 @@ pub const STEPS: &Steps = &[
     CREATE TABLE discard(
         number INTEGER PRIMARY KEY AUTOINCREMENT, app INTEGER NOT NULL, letter TEXT NOT NULL,
         reason TEXT NOT NULL, cause TEXT NOT NULL, body BLOB NOT NULL, time INTEGER NOT NULL) STRICT;",
+    // SQLite changes no constraint of a table that is there.
+    "CREATE TABLE transfer_of_five_kinds(
+        number INTEGER PRIMARY KEY AUTOINCREMENT, app INTEGER NOT NULL, id TEXT NOT NULL,
+        debit TEXT NOT NULL, credit TEXT NOT NULL CHECK(credit <> debit),
+        amount INTEGER NOT NULL CHECK(amount > 0),
+        kind TEXT NOT NULL CHECK(kind IN ('deposit', 'withdrawal', 'packet', 'grab', 'refund')),
+        packet TEXT, time INTEGER NOT NULL, UNIQUE(app, id)) STRICT;
+    INSERT INTO transfer_of_five_kinds SELECT number, app, id, debit, credit, amount, kind, packet, time FROM transfer;
+    DROP TABLE transfer;
+    ALTER TABLE transfer_of_five_kinds RENAME TO transfer;
+    CREATE INDEX transfer_from ON transfer(app, debit);
+    CREATE INDEX transfer_to ON transfer(app, credit);
+    CREATE TRIGGER transfer_stays_as_it_is BEFORE UPDATE ON transfer
+        BEGIN SELECT RAISE(ABORT, 'a transfer never changes'); END;
+    CREATE TRIGGER transfer_stays BEFORE DELETE ON transfer
+        BEGIN SELECT RAISE(ABORT, 'a transfer is never removed'); END;
+    CREATE INDEX escrow_created ON escrow(app, created, packet);",
 ];

@@ -2,8 +2,6 @@
 //!
 //! Invariant: balances change only together with the transfers that say so.
 
-use std::collections::HashMap;
-
 use chat_protocol::wallet::Transfer;
 use chat_protocol::{AppId, PacketId, UserId};
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -11,10 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use crate::money::Terms;
 use crate::money::ledger::book::{self, Account, Book, Posting};
 use crate::money::ledger::rows::{self, EscrowRow, PaidRow, PostingRow, TransferRow, corrupt, signed};
-use crate::money::ledger::{Check, Escrow, FIRST_LOOK_MS, LedgerError, Paid, Secret};
-
-/// Wrong accounts that a check names at most.
-const MAX_WRONG: usize = 100;
+use crate::money::ledger::{Escrow, FIRST_LOOK_MS, LedgerError, Paid, Secret};
 
 /// What the postings touch.
 pub fn open_book<'a>(
@@ -184,40 +179,16 @@ pub fn transfers(
     rows::all(found.collect::<Result<_, _>>()?, TransferRow::read)
 }
 
-/// Columns of an [`EscrowRow`] for the rows of `escrow`, here called `e`.
-macro_rules! escrow_sql {
-    ($rest:literal) => {
-        concat!(
-            "SELECT e.terms, a.balance, e.announced FROM escrow AS e
-             JOIN account AS a ON a.app = e.app AND a.name = 'escrow:' || e.packet ",
-            $rest
-        )
-    };
-}
-
-fn escrow_row(row: &Row<'_>) -> rusqlite::Result<EscrowRow> {
-    Ok(EscrowRow { terms: row.get(0)?, balance: row.get(1)?, announced: row.get(2)? })
-}
-
 /// One packet.
 pub fn escrow(tables: &Connection, app: AppId, packet: &PacketId) -> Result<Option<Escrow>, LedgerError> {
-    let mut statement = tables.prepare_cached(escrow_sql!("WHERE e.app = ?1 AND e.packet = ?2"))?;
-    let found = statement.query_row(params![app, packet.as_str()], escrow_row).optional()?;
+    let mut statement = tables.prepare_cached(
+        "SELECT e.terms, a.balance, e.announced FROM escrow AS e
+         JOIN account AS a ON a.app = e.app AND a.name = 'escrow:' || e.packet WHERE e.app = ?1 AND e.packet = ?2",
+    )?;
+    let row =
+        |row: &Row<'_>| Ok(EscrowRow { terms: row.get(0)?, balance: row.get(1)?, announced: row.get(2)? });
+    let found = statement.query_row(params![app, packet.as_str()], row).optional()?;
     found.map(EscrowRow::read).transpose()
-}
-
-/// Packets by ascending id.
-pub fn escrows(
-    tables: &Connection,
-    app: AppId,
-    after: Option<&PacketId>,
-    limit: u32,
-) -> Result<Vec<Escrow>, LedgerError> {
-    let mut statement = tables
-        .prepare_cached(escrow_sql!("WHERE e.app = ?1 AND e.packet > ?2 ORDER BY e.packet LIMIT ?3"))?;
-    let after = after.map_or("", PacketId::as_str);
-    let found = statement.query_map(params![app, after, limit], escrow_row)?;
-    rows::all(found.collect::<Result<_, _>>()?, EscrowRow::read)
 }
 
 /// What left an escrow.
@@ -229,33 +200,4 @@ pub fn paid(tables: &Connection, app: AppId, packet: &PacketId) -> Result<Vec<Pa
         Ok(PaidRow { kind: row.get(0)?, credit: row.get(1)?, amount: row.get(2)?, time: row.get(3)? })
     })?;
     rows::all(found.collect::<Result<_, _>>()?, PaidRow::read)
-}
-
-/// Compares all balances of an app with all its transfers.
-pub fn check(tables: &Connection, app: AppId) -> rusqlite::Result<Check> {
-    let mut off: HashMap<String, i128> = HashMap::new();
-    let mut sum = 0_i128;
-    let mut accounts = tables.prepare_cached("SELECT name, balance FROM account WHERE app = ?1")?;
-    let mut found = accounts.query([app])?;
-    while let Some(row) = found.next()? {
-        let balance = i128::from(row.get::<_, i64>(1)?);
-        sum += balance;
-        off.insert(row.get(0)?, balance);
-    }
-    let mut transfers = tables.prepare_cached("SELECT debit, credit, amount FROM transfer WHERE app = ?1")?;
-    let mut found = transfers.query([app])?;
-    while let Some(row) = found.next()? {
-        let amount = i128::from(row.get::<_, i64>(2)?);
-        *off.entry(row.get(0)?).or_default() += amount;
-        *off.entry(row.get(1)?).or_default() -= amount;
-    }
-    let mut wrong: Vec<_> = off.into_iter().filter(|(_, off)| *off != 0).collect();
-    wrong.sort_unstable();
-    wrong.truncate(MAX_WRONG);
-    let wrong = wrong.into_iter().map(|(name, off)| (name, clamped(off))).collect();
-    Ok(Check { sum: clamped(sum), wrong })
-}
-
-fn clamped(cents: i128) -> i64 {
-    i64::try_from(cents).unwrap_or(if cents < 0 { i64::MIN } else { i64::MAX })
 }

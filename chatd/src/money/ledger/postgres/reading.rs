@@ -11,7 +11,7 @@ use super::pool::Link;
 use super::posting::refusal;
 use crate::money::Cents;
 use crate::money::ledger::rows::{self, EscrowRow, PaidRow, TransferRow, signed};
-use crate::money::ledger::{Check, Escrow, LedgerError, Paid, Secret, book};
+use crate::money::ledger::{Escrow, LedgerError, Paid, Secret, book};
 
 const BALANCE: &str = "SELECT balance FROM chat_account WHERE app = $1 AND name = $2";
 const SECRET: &str = "SELECT secret, made FROM chat_secret";
@@ -24,34 +24,8 @@ const TRANSFERS: &str = "(SELECT number, id, kind, -amount, packet, time FROM ch
 const PAID: &str =
     "SELECT kind, credit, amount, time FROM chat_transfer WHERE app = $1 AND debit = $2 ORDER BY number";
 
-/// Columns of an [`EscrowRow`] for the rows of `chat_escrow`, here called `e`.
-macro_rules! escrow_sql {
-    ($rest:literal) => {
-        concat!(
-            "SELECT e.terms::text, a.balance, e.announced FROM chat_escrow AS e
-             JOIN chat_account AS a ON a.app = e.app AND a.name = 'escrow:' || e.packet ",
-            $rest
-        )
-    };
-}
-
-const ESCROW: &str = escrow_sql!("WHERE e.app = $1 AND e.packet = $2");
-const ESCROWS: &str = escrow_sql!("WHERE e.app = $1 AND e.packet > $2 ORDER BY e.packet LIMIT $3");
-/// The sum, beside each account that is wrong, or once with nothing beside it.
-const CHECK: &str = "WITH moved AS (
-        SELECT name, sum(amount) AS amount FROM (
-            SELECT credit AS name, amount FROM chat_transfer WHERE app = $1
-            UNION ALL SELECT debit, -amount FROM chat_transfer WHERE app = $1) AS side
-        GROUP BY name),
-    compared AS (
-        SELECT coalesce(a.name, m.name) AS name, coalesce(a.balance, 0) AS balance,
-            coalesce(a.balance, 0) - coalesce(m.amount, 0) AS off
-        FROM (SELECT name, balance FROM chat_account WHERE app = $1) AS a FULL JOIN moved AS m USING (name))
-    SELECT greatest(least(total.cents, 9223372036854775807), -9223372036854775808)::bigint, wrong.name,
-        greatest(least(wrong.off, 9223372036854775807), -9223372036854775808)::bigint
-    FROM (SELECT coalesce(sum(balance), 0) AS cents FROM compared) AS total
-    LEFT JOIN (SELECT name, off FROM compared WHERE off <> 0 ORDER BY name LIMIT 100) AS wrong ON TRUE
-    ORDER BY wrong.name";
+const ESCROW: &str = "SELECT e.terms::text, a.balance, e.announced FROM chat_escrow AS e
+    JOIN chat_account AS a ON a.app = e.app AND a.name = 'escrow:' || e.packet WHERE e.app = $1 AND e.packet = $2";
 
 /// The rows of a statement, each as `read` takes it.
 async fn list<R, T>(
@@ -112,17 +86,6 @@ pub async fn escrow(link: &mut Link, app: AppId, packet: &PacketId) -> Result<Op
     Ok(list(link, ESCROW, &values, take_escrow, EscrowRow::read).await?.pop())
 }
 
-/// Packets by ascending id.
-pub async fn escrows(
-    link: &mut Link,
-    app: AppId,
-    after: Option<&PacketId>,
-    limit: u32,
-) -> Result<Vec<Escrow>, LedgerError> {
-    let (app, after, limit) = (i64::from(app), after.map_or("", PacketId::as_str), i64::from(limit));
-    list(link, ESCROWS, &[&app, &after, &limit], take_escrow, EscrowRow::read).await
-}
-
 /// What left an escrow.
 pub async fn paid(link: &mut Link, app: AppId, packet: &PacketId) -> Result<Vec<Paid>, LedgerError> {
     let take = |row: &Row| {
@@ -134,18 +97,4 @@ pub async fn paid(link: &mut Link, app: AppId, packet: &PacketId) -> Result<Vec<
         })
     };
     list(link, PAID, &[&i64::from(app), &book::escrow(packet)], take, PaidRow::read).await
-}
-
-/// Compares all balances of an app with all its transfers.
-pub async fn check(link: &mut Link, app: AppId) -> Result<Check, LedgerError> {
-    link.beginning();
-    let begun = link.batch("BEGIN READ ONLY; SET LOCAL statement_timeout = '120s'").await;
-    begun.map_err(|error| refusal(&error))?;
-    let take = |row: &Row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
-    let found: Vec<(i64, Option<String>, Option<i64>)> =
-        list(link, CHECK, &[&i64::from(app)], take, Ok).await?;
-    link.commit().await.map_err(|error| refusal(&error))?;
-    let sum = found.first().map_or(0, |(sum, ..)| *sum);
-    let wrong = found.into_iter().filter_map(|(_, name, off)| name.zip(off)).collect();
-    Ok(Check { sum, wrong })
 }

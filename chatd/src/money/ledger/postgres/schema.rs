@@ -56,6 +56,9 @@ const STEPS: &[&str] = &[
     CREATE TABLE chat_discard(
         number BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, app BIGINT NOT NULL, letter TEXT NOT NULL,
         reason TEXT NOT NULL, cause TEXT NOT NULL, body BYTEA NOT NULL, time BIGINT NOT NULL)"#,
+    "ALTER TABLE chat_transfer DROP CONSTRAINT chat_transfer_kind_check, ADD CONSTRAINT chat_transfer_kind_check
+        CHECK(kind IN ('deposit', 'withdrawal', 'packet', 'grab', 'refund'));
+    CREATE INDEX chat_escrow_created ON chat_escrow(app, created, packet)",
 ];
 
 /// Lock of the database that is held while the tables are made.

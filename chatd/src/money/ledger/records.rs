@@ -1,0 +1,157 @@
+//! The rows of a ledger as they are, for the audit: the port.
+//!
+//! Invariant: nothing is read into anything here. What a row says is given as the database has it, right or wrong, so
+//! that one row that cannot be hides no other.
+//!
+//! The law, which every adapter obeys (`tests/tests/ledger_reading_laws.rs`): pages tile, whatever is posted meanwhile;
+//! each answer is of one moment.
+
+use std::fmt;
+use std::str::FromStr;
+
+use async_trait::async_trait;
+use chat_protocol::AppId;
+
+use super::LedgerError;
+
+/// Where in the order of creation a packet stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// When it was created, Unix milliseconds.
+    pub created: i64,
+    /// Its id, for those of one moment.
+    pub packet: String,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.created, self.packet)
+    }
+}
+
+impl FromStr for Place {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (created, packet) = text.split_once('.').ok_or(())?;
+        Ok(Self { created: created.parse().map_err(|_| ())?, packet: packet.to_owned() })
+    }
+}
+
+/// A packet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PacketRow {
+    /// Its id.
+    pub packet: String,
+    /// JSON.
+    pub terms: String,
+    /// Unix milliseconds.
+    pub created: i64,
+    /// Unix milliseconds.
+    pub expires: i64,
+    /// Whether the message that offers it is known to be in its log.
+    pub announced: bool,
+}
+
+impl PacketRow {
+    /// Where it stands.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        Place { created: self.created, packet: self.packet.clone() }
+    }
+}
+
+/// A transfer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransferRecord {
+    /// Its id.
+    pub id: String,
+    /// The account it takes from.
+    pub debit: String,
+    /// The account it gives to.
+    pub credit: String,
+    /// Cents.
+    pub amount: i64,
+    /// One word.
+    pub kind: String,
+    /// The packet it belongs to.
+    pub packet: Option<String>,
+}
+
+/// A transfer beside what the other tables say of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placed {
+    /// The transfer.
+    pub transfer: TransferRecord,
+    /// Both of its accounts are there.
+    pub has_accounts: bool,
+    /// One of its accounts is the escrow of a packet that is there; then it is among that packet's.
+    pub is_of_packet: bool,
+}
+
+/// An account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountRow {
+    /// Its name.
+    pub name: String,
+    /// Cents it holds.
+    pub balance: i64,
+    /// Cents that its transfers gave it less those they took, within the bounds of the type.
+    pub moved: i64,
+    /// It is the escrow of a packet that is there.
+    pub is_of_packet: bool,
+}
+
+/// What packets hold, and all transfers that say so, at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Books {
+    /// By name, the accounts that are there, and the cents in them.
+    pub balances: Vec<(String, i64)>,
+    /// In the order of posting.
+    pub transfers: Vec<TransferRecord>,
+}
+
+/// The port. See the law above.
+#[async_trait]
+pub trait Records: Send + Sync {
+    /// Packets created at `since_ms` or later and behind `after`, the oldest first, at most `limit`.
+    async fn packets(
+        &self,
+        app: AppId,
+        since_ms: u64,
+        after: Option<&Place>,
+        limit: u32,
+    ) -> Result<Vec<PacketRow>, LedgerError>;
+
+    /// Packets before `before`, the newest first, at most `limit`.
+    async fn latest(
+        &self,
+        app: AppId,
+        before: Option<&Place>,
+        limit: u32,
+    ) -> Result<Vec<PacketRow>, LedgerError>;
+
+    /// One packet; none when there is none.
+    async fn packet(&self, app: AppId, packet: &str) -> Result<Option<PacketRow>, LedgerError>;
+
+    /// Which of these packets there are.
+    async fn known(&self, app: AppId, packets: &[String]) -> Result<Vec<String>, LedgerError>;
+
+    /// The accounts of these names, and every transfer that touches one of them.
+    async fn books(&self, app: AppId, accounts: &[String]) -> Result<Books, LedgerError>;
+
+    /// Transfers posted at `since_ms` or later with an id behind `after`, by ascending id, at most `limit`.
+    async fn postings(
+        &self,
+        app: AppId,
+        since_ms: u64,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<Placed>, LedgerError>;
+
+    /// Accounts with a name behind `after`, by ascending name, at most `limit`.
+    async fn accounts(&self, app: AppId, after: &str, limit: u32) -> Result<Vec<AccountRow>, LedgerError>;
+
+    /// Cents in all accounts together, within the bounds of the type: 0.
+    async fn sum(&self, app: AppId) -> Result<i64, LedgerError>;
+}
