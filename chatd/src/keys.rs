@@ -241,6 +241,25 @@ impl Keys {
         format!("{}.turn", self.amqp_dead_settlements())
     }
 
+    /// Pattern of SCAN for every key of an app.
+    #[must_use]
+    pub fn all_of_app(&self, app: AppId) -> String {
+        // Nothing before the star means anything to SCAN.
+        self.of_app(app, "*")
+    }
+
+    /// The packet whose key this is; none when it is another kind of key.
+    #[must_use]
+    pub fn packet_named_by<'a>(&self, app: AppId, key: &'a str) -> Option<&'a str> {
+        key.strip_prefix(&self.of_app(app, "packet:"))
+    }
+
+    /// The packet whose shares or winners this key names; none when it is another kind of key.
+    #[must_use]
+    pub fn part_named_by<'a>(&self, app: AppId, key: &'a str) -> Option<&'a str> {
+        ["shares:", "winners:"].iter().find_map(|part| key.strip_prefix(&self.of_app(app, part)))
+    }
+
     fn of_conversation(&self, kind: &str, conversation: &Conversation) -> String {
         match conversation {
             Conversation::World(app) => self.of_app(*app, &format!("{kind}:world")),
@@ -351,6 +370,22 @@ mod tests {
         assert_ne!(first.amqp_dead_settlements(), other.amqp_dead_settlements());
         assert_ne!(first.amqp_dead_turn(), other.amqp_dead_turn());
         assert_eq!(first.topic_log(&topic), other.topic_log(&topic));
+    }
+
+    #[test]
+    fn a_packet_is_known_by_each_of_its_keys() {
+        let keys = Keys::default();
+        for hostile in ["p", "shares:p", "a:b", "帝"] {
+            let packet = PacketId::new(hostile).unwrap();
+            assert_eq!(keys.packet_named_by(7, &keys.packet(7, &packet)), Some(hostile));
+            assert_eq!(keys.packet_named_by(77, &keys.packet(7, &packet)), None);
+            for part in [keys.shares(7, &packet), keys.winners(7, &packet)] {
+                assert_eq!(keys.part_named_by(7, &part), Some(hostile));
+                assert_eq!(keys.packet_named_by(7, &part), None);
+            }
+        }
+        assert_eq!(keys.packet_named_by(7, &keys.outbox(7)), None);
+        assert_eq!(keys.all_of_app(7), "{chat:7}:*");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Invariant: a test owns its world: free ports, private processes and directories, nothing left behind.
 
+pub mod audit_bench;
 pub mod broker;
 pub mod engine;
 pub mod fault_proxy;

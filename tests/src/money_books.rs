@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::broker::user;
-use crate::money_site::{audit, audited};
+use crate::money_site::{audit, audit_pages, audited};
 use crate::wait::{pace, until};
 
 /// Longest wait for an answer or a settlement, faults and their end included.
@@ -217,8 +217,7 @@ impl Books {
     /// When a cent is missing, or settling takes too long.
     pub async fn agree(&self, http: &Http) -> AuditResponse {
         until("all is settled", PATIENCE, async || {
-            let request = chat_protocol::red_packet::AuditRequest { app_id: self.app, packet_id: None };
-            let audit = http.call::<chat_protocol::red_packet::Audit>(&request).await;
+            let audit = audit_pages(http, self.app, None).await;
             audit.is_ok_and(|audit| audit.unsettled == 0 && audit.queued == 0)
         })
         .await;

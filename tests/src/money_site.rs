@@ -2,7 +2,7 @@
 //!
 //! Invariant: a site is one world with one ledger; nothing of it is shared with another test.
 
-use chat_client::Http;
+use chat_client::{Error, Http};
 use chat_protocol::red_packet::{Audit, AuditRequest, AuditResponse};
 use chat_protocol::wallet::{Balance, BalanceRequest, Deposit, DepositRequest};
 use chat_protocol::{AppId, TransferId, UserId};
@@ -90,7 +90,21 @@ pub async fn balance(http: &Http, app: AppId, user: &str) -> u64 {
 /// # Panics
 /// When it cannot be asked.
 pub async fn audit(http: &Http, app: AppId) -> AuditResponse {
-    http.call::<Audit>(&AuditRequest { app_id: app, packet_id: None }).await.expect("an audit")
+    audit_pages(http, app, None).await.expect("an audit")
+}
+
+/// What the audit of an app says, in pages of at most `limit`.
+///
+/// # Errors
+/// Why a page was not to be had.
+pub async fn audit_pages(http: &Http, app: AppId, limit: Option<u32>) -> Result<AuditResponse, Error> {
+    let mut request = AuditRequest { limit, ..AuditRequest::all(app) };
+    let mut found = http.call::<Audit>(&request).await?;
+    while let Some(cursor) = found.cursor.take() {
+        request.cursor = Some(cursor);
+        found.add(http.call::<Audit>(&request).await?);
+    }
+    Ok(found)
 }
 
 /// The audit of an app, which holds.
@@ -109,8 +123,7 @@ pub async fn audited(http: &Http, app: AppId) -> AuditResponse {
 /// When it is not soon.
 pub async fn settled(http: &Http, app: AppId) {
     until("all is settled", SOON, async || {
-        let request = AuditRequest { app_id: app, packet_id: None };
-        http.call::<Audit>(&request).await.is_ok_and(|audit| audit.unsettled == 0)
+        audit_pages(http, app, None).await.is_ok_and(|audit| audit.unsettled == 0)
     })
     .await;
 }

@@ -5,8 +5,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chat_protocol::red_packet::AuditResponse;
+use chat_protocol::{AppId, PacketId};
 use chatd::chat::Chat;
-use chatd::money::audit::Auditor;
+use chatd::money::audit::{Ask, Auditor};
 use chatd::money::claims::Claims;
 use chatd::money::keeper::Keeper;
 use chatd::money::ledger::Ledger;
@@ -54,7 +56,7 @@ impl Works {
         ));
         let claims = Arc::new(Claims::new(packets.clone(), ledger.clone(), clock.clone()));
         let keeper = Keeper::new(stores(), red_packets.clone(), claims.clone());
-        let auditor = Auditor::new(stores(), claims.clone(), vec![queue.clone()], clock);
+        let auditor = Auditor::new(stores(), vec![queue.clone()], clock);
         Self { node, ledger, red_packets, claims, keeper, auditor, queue, idle }
     }
 
@@ -81,4 +83,27 @@ impl Works {
     pub async fn settle_all(&self, engine: &Engine) {
         self.settle(engine, async |worker| worker.run(Default::default()).await).await;
     }
+}
+
+/// What an auditor says of one packet, or of all of an app, in as many pages as it takes.
+///
+/// # Panics
+/// When a store does not answer.
+pub async fn audit(auditor: &Auditor, app: AppId, packet: Option<&PacketId>) -> AuditResponse {
+    let Some(packet) = packet else { return audit_since(auditor, app, 0, None).await };
+    auditor.packet(app, packet).await.expect("an audit")
+}
+
+/// What an auditor says of an app since then, in pages of at most `limit`.
+///
+/// # Panics
+/// When a store does not answer.
+pub async fn audit_since(auditor: &Auditor, app: AppId, since_ms: u64, limit: Option<u32>) -> AuditResponse {
+    let mut ask = Ask { since_ms, cursor: None, limit };
+    let mut found = auditor.page(app, &ask).await.expect("an audit");
+    while let Some(cursor) = found.cursor.take() {
+        ask.cursor = Some(cursor);
+        found.add(auditor.page(app, &ask).await.expect("a page"));
+    }
+    found
 }

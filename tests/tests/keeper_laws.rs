@@ -8,7 +8,7 @@ use chat_tests::broker::{APP, user};
 use chat_tests::engine::{Engine, dismiss, group_id, join, members};
 use chat_tests::ledger::{NOW, Vault, balance, endow, holds};
 use chat_tests::money::{CREATED_MS, receive, refund_of, share_of};
-use chat_tests::works::Works;
+use chat_tests::works::{self, Works};
 use chatd::broker::{Conversation, REPEAT_WINDOW_MS};
 use chatd::hub::Identity;
 use chatd::money::Terms;
@@ -113,7 +113,7 @@ impl Bench {
     /// Money is where it belongs.
     async fn sound(&self) {
         holds(&*self.works.ledger).await;
-        let audit = self.works.auditor.audit(APP, None).await.expect("an audit");
+        let audit = works::audit(&self.works.auditor, APP, None).await;
         assert!(audit.holds, "{audit:#?}");
     }
 }

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chat_protocol::Target;
-use chat_tests::money_site::deposit;
+use chat_tests::money_site::{audit_pages, deposit};
 use chat_tests::node::Node;
 use chat_tests::raw_http::{get, request};
 use chat_tests::raw_socket::RawSocket;
@@ -62,6 +62,21 @@ async fn scrape(node: &Node) -> Samples {
 #[track_caller]
 fn assert_rose(before: &Samples, after: &Samples, name: &str, by: f64) {
     assert_eq!((after[name] - before[name], name), (by, name), "from {} to {}", before[name], after[name]);
+}
+
+#[tokio::test]
+async fn audits_are_counted_by_how_they_ended() {
+    let node = Node::ephemeral(QUIET).await;
+    let before = scrape(&node).await;
+    assert!(!before.contains_key("chatd_audit_end_time_seconds"), "there was none");
+    deposit(&node.http(), APP, "a", 5).await;
+    // Only the last page of many ends an audit.
+    audit_pages(&node.http(), APP, Some(1)).await.expect("an audit");
+    let after = scrape(&node).await;
+    assert_rose(&before, &after, r#"chatd_audits_total{outcome="held"}"#, 1.0);
+    assert_rose(&before, &after, r#"chatd_audits_total{outcome="broken"}"#, 0.0);
+    assert_eq!(after["chatd_audit_broken_rules"], 0.0);
+    assert!(after["chatd_audit_end_time_seconds"] > 1e9 && after["chatd_audit_duration_seconds"] >= 0.0);
 }
 
 #[tokio::test]

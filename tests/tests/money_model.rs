@@ -13,9 +13,9 @@ use chat_protocol::red_packet::{GrabResponse, Mode, Outcome};
 use chat_protocol::{Code, MsgId, PacketId, Refusal, Target};
 use chat_tests::broker::{APP, user};
 use chat_tests::engine::{Engine, Node, members};
-use chat_tests::ledger::{Vault, balance, endow};
+use chat_tests::ledger::{Vault, balance, endow, escrows};
 use chat_tests::money::CREATED_MS;
-use chat_tests::works::Works;
+use chat_tests::works::{self, Works};
 use chatd::broker::Conversation;
 use chatd::hub::Identity;
 use chatd::money::Terms;
@@ -220,7 +220,7 @@ impl Model {
 
     /// Every packet there is money for.
     async fn funded(&mut self, works: &Works) -> Vec<Escrow> {
-        let funded = works.ledger.escrows(APP, None, 1000).await.expect("listed");
+        let funded = escrows(&*works.ledger, APP).await;
         for escrow in &funded {
             self.known.entry(escrow.terms.packet.clone()).or_default();
         }
@@ -261,7 +261,7 @@ impl Model {
         for escrow in self.funded(works).await {
             self.look(works, &escrow).await;
         }
-        let audit = works.auditor.audit(APP, None).await.expect("an audit");
+        let audit = works::audit(&works.auditor, APP, None).await;
         assert!(audit.holds, "{audit:#?}");
         assert_eq!(audit.grabbed + audit.refunded + audit.open, audit.total);
     }
@@ -279,7 +279,7 @@ impl Model {
             self.advance(LATE_MS);
         }
         self.check(&works).await;
-        let audit = works.auditor.audit(APP, None).await.expect("an audit");
+        let audit = works::audit(&works.auditor, APP, None).await;
         assert_eq!((audit.open, audit.unsettled, audit.queued, audit.dead_letters), (0, 0, 0, 0));
         let mut wallets = BTreeMap::from(USERS.map(|name| (name.to_owned(), RICH)));
         for escrow in self.funded(&works).await {

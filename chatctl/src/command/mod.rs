@@ -129,12 +129,14 @@ pub fn coverage() -> Vec<(&'static str, &'static str)> {
         (red_packet::Create::PATH, "redpacket create"),
         (red_packet::Grab::PATH, "redpacket grab"),
         (red_packet::Detail::PATH, "redpacket show"),
+        (red_packet::List::PATH, "redpacket list"),
         (red_packet::Audit::PATH, "redpacket audit"),
         (red_packet::DeadLetters::PATH, "redpacket dead-letters"),
         (red_packet::Replay::PATH, "redpacket replay"),
         (wallets::Balance::PATH, "wallet balance"),
         (wallets::Transfers::PATH, "wallet transfers"),
         (wallets::Deposit::PATH, "wallet deposit"),
+        (wallets::Withdraw::PATH, "wallet withdraw"),
         (system::State::PATH, "state"),
     ]
 }

@@ -2,11 +2,13 @@
 //!
 //! Invariant: the script sees every request, so that "nothing was sent" and "sent once" are facts.
 
+mod audits;
 mod doubt;
 mod money;
 mod nouns;
 mod scripted;
 mod tail;
+mod wallets;
 
 use std::io::{self, Write};
 use std::time::Duration;

@@ -127,12 +127,14 @@ pub const ALL: &[Description] = &[
     red_packet::Create::DESCRIPTION,
     red_packet::Grab::DESCRIPTION,
     red_packet::Detail::DESCRIPTION,
+    red_packet::List::DESCRIPTION,
     red_packet::Audit::DESCRIPTION,
     red_packet::DeadLetters::DESCRIPTION,
     red_packet::Replay::DESCRIPTION,
     wallet::Balance::DESCRIPTION,
     wallet::Transfers::DESCRIPTION,
     wallet::Deposit::DESCRIPTION,
+    wallet::Withdraw::DESCRIPTION,
     system::State::DESCRIPTION,
 ];
 
@@ -160,6 +162,7 @@ mod tests {
                 "/friend/requests",
                 "/friend/list",
                 "/redPacket/detail",
+                "/redPacket/list",
                 "/redPacket/audit",
                 "/redPacket/deadLetters",
                 "/wallet/balance",

@@ -228,7 +228,7 @@ pub struct WithdrawRequest {
 }
 
 /// Answer of [`Withdraw`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct WithdrawResponse {
     /// Whose wallet.

@@ -233,7 +233,12 @@ fn edge(
     Edge {
         operations,
         system: services.system,
-        metrics: Arc::new(Metrics::new(engine.name, hub, counters, treasury.worker.clone())),
+        metrics: Arc::new(Metrics::new(
+            engine.name,
+            hub,
+            counters,
+            (treasury.worker.clone(), treasury.audits.clone()),
+        )),
         sessions: Arc::new(sessions),
         tasks: TaskTracker::new(),
         max_connections: match config.serve.role {

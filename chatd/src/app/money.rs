@@ -12,13 +12,14 @@ use super::engine::{self, Engine, Purse};
 use crate::chat::Chat;
 use crate::config::{Config, LedgerPlace};
 use crate::money::Money;
-use crate::money::audit::Auditor;
+use crate::money::audit::{Auditor, Results};
 use crate::money::claims::Claims;
 use crate::money::keeper::Keeper;
 use crate::money::ledger::Ledger;
 use crate::money::ledger::embedded::EmbeddedLedger;
 use crate::money::ledger::postgres::PostgresLedger;
 use crate::money::red_packet::RedPackets;
+use crate::money::register::Register;
 use crate::money::settlement::QueueError;
 use crate::money::settlement::rabbitmq::{self, RabbitQueue};
 use crate::money::settlement::relay::Relay;
@@ -34,6 +35,8 @@ pub(super) struct Treasury {
     pub(super) money: Option<Arc<Money>>,
     /// None where another node settles.
     pub(super) worker: Option<Arc<Worker>>,
+    /// How audits went; none without a ledger.
+    pub(super) audits: Option<Arc<Results>>,
     stop: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -73,7 +76,7 @@ impl Treasury {
             (config.money.packet_split, config.money.packet_expiry.saturating_mul(1000)),
         ));
         let claims = Arc::new(Claims::new(packets.clone(), ledger.clone(), base.clock.clone()));
-        let keeper = Arc::new(Keeper::new(stores(), red_packets.clone(), claims.clone()));
+        let keeper = Arc::new(Keeper::new(stores(), red_packets.clone(), claims));
         if config.money.settle {
             let worker = Arc::new(Worker::new(queue, ledger.clone()));
             treasury.worker = Some(worker.clone());
@@ -81,8 +84,10 @@ impl Treasury {
             treasury.tasks.push(tokio::spawn(async move { worker.run(stop).await }));
             treasury.tasks.push(tokio::spawn(async move { keeps.run(keep_until).await }));
         }
-        let auditor = Auditor::new(stores(), claims, queues.clone(), base.clock.clone());
-        treasury.money = Some(Arc::new(Money { red_packets, ledger, keeper, auditor, queues }));
+        let auditor = Auditor::new(stores(), queues.clone(), base.clock.clone());
+        let register = Register::new(stores());
+        treasury.audits = Some(auditor.results());
+        treasury.money = Some(Arc::new(Money { red_packets, ledger, keeper, auditor, register, queues }));
         Ok(treasury)
     }
 

@@ -19,6 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::counters::Counters;
 use crate::hub::Hub;
 use crate::log;
+use crate::money::audit::Results;
 use crate::money::settlement::worker::{Counts, Worker};
 
 /// Media type of the text.
@@ -40,6 +41,8 @@ struct Node {
     counters: Arc<Counters>,
     /// None where nothing is settled.
     worker: Option<Arc<Worker>>,
+    /// None without a ledger.
+    audits: Option<Arc<Results>>,
     #[cfg(target_os = "linux")]
     process: process::Process,
 }
@@ -51,7 +54,7 @@ impl Metrics {
         engine: &'static str,
         hub: Arc<Hub>,
         counters: Arc<Counters>,
-        worker: Option<Arc<Worker>>,
+        (worker, audits): (Option<Arc<Worker>>, Option<Arc<Results>>),
     ) -> Self {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Node {
@@ -59,6 +62,7 @@ impl Metrics {
             hub,
             counters,
             worker,
+            audits,
             #[cfg(target_os = "linux")]
             process: process::Process::default(),
         }));
@@ -109,6 +113,9 @@ impl Collector for Node {
         page.log()?;
         if let Some(worker) = &self.worker {
             page.settlements(&worker.counts())?;
+        }
+        if let Some(audits) = &self.audits {
+            page.audits(audits)?;
         }
         #[cfg(target_os = "linux")]
         page.process(&self.process)?;
@@ -175,6 +182,24 @@ impl Page<'_> {
             "Sum over the applied settlements of the time from the grab, or the close, to the ledger.",
             lag_sum_ms as f64 / 1e3,
         )
+    }
+
+    fn audits(&mut self, audits: &Results) -> fmt::Result {
+        self.family(
+            "chatd_audits_total",
+            "Audits of whole apps that ended on this node: all held, a rule was broken; and pages of one that failed.",
+            MetricType::Counter,
+            audits.counts().map(|(outcome, count)| ([("outcome", outcome)], count)),
+        )?;
+        let Some(last) = audits.last() else { return Ok(()) };
+        self.gauge("chatd_audit_broken_rules", "Broken rules that the last audit found.", last.found)?;
+        let (took_s, ended_s) = (last.took_ms as f64 / 1e3, last.ended_ms as f64 / 1e3);
+        self.gauge(
+            "chatd_audit_duration_seconds",
+            "From the first page of the last audit to its end.",
+            took_s,
+        )?;
+        self.gauge("chatd_audit_end_time_seconds", "When the last audit ended, Unix time.", ended_s)
     }
 
     #[cfg(target_os = "linux")]

@@ -20,6 +20,7 @@ pub mod keeper;
 pub mod ledger;
 pub mod packets;
 pub mod red_packet;
+pub mod register;
 pub mod settlement;
 pub mod split;
 
@@ -83,6 +84,8 @@ pub struct Money {
     pub keeper: Arc<keeper::Keeper>,
     /// The proof.
     pub auditor: audit::Auditor,
+    /// The list of packets.
+    pub register: register::Register,
     /// What settlements travel over: the engine's own queue, and the one behind it if there is one.
     pub queues: Vec<Arc<dyn settlement::Queue>>,
 }

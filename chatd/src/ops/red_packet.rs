@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use chat_protocol::red_packet::{
-    Audit, AuditRequest, AuditResponse, Create, CreateRequest, CreateResponse, DEFAULT_WINNERS_PAGE,
-    DeadLetter, DeadLetters, DeadLettersRequest, DeadLettersResponse, Detail, DetailRequest, DetailResponse,
-    Grab, GrabRequest, GrabResponse, MAX_TOTAL, Replay, ReplayRequest, ReplayResponse,
+    Audit, AuditRequest, AuditResponse, Create, CreateRequest, CreateResponse, DEFAULT_PACKETS_PAGE,
+    DEFAULT_WINNERS_PAGE, DeadLetter, DeadLetters, DeadLettersRequest, DeadLettersResponse, Detail,
+    DetailRequest, DetailResponse, Grab, GrabRequest, GrabResponse, List, ListRequest, ListResponse,
+    MAX_TOTAL, Replay, ReplayRequest, ReplayResponse,
 };
 use chat_protocol::wallet::NO_LEDGER;
 use chat_protocol::{Code, Refusal};
 
 use super::{Table, on};
 use crate::hub::Identity;
+use crate::money::audit::Ask;
 use crate::money::red_packet::Offer;
 use crate::money::settlement::{Dead, Settlement};
 use crate::money::{Cents, Money};
@@ -79,7 +81,28 @@ impl RedPacketOps {
     }
 
     async fn audit(&self, request: AuditRequest) -> Result<AuditResponse, Refusal> {
-        self.money()?.auditor.audit(request.app_id, request.packet_id.as_ref()).await
+        let AuditRequest { app_id, packet_id, since, cursor, limit } = request;
+        let auditor = &self.money()?.auditor;
+        if let Some(packet) = packet_id {
+            if since.is_some() || cursor.is_some() || limit.is_some() {
+                let reason = "cannot be given together with since, cursor or limit";
+                return Err(Refusal::parameter("packetId", reason));
+            }
+            return auditor.packet(app_id, &packet).await;
+        }
+        if since.is_some() && cursor.is_some() {
+            return Err(Refusal::parameter("since", "cannot be given together with cursor, which knows it"));
+        }
+        auditor.page(app_id, &Ask { since_ms: since.unwrap_or_default(), cursor, limit }).await
+    }
+
+    async fn list(&self, request: ListRequest) -> Result<ListResponse, Refusal> {
+        let limit = request.limit.unwrap_or(DEFAULT_PACKETS_PAGE);
+        let state = request.state.as_deref().map(str::parse).transpose();
+        let state = state.map_err(|reason| Refusal::parameter("state", reason))?;
+        let before = request.cursor.as_deref().map(str::parse).transpose();
+        let before = before.map_err(|()| Refusal::parameter("cursor", "is none that a list gave"))?;
+        self.money()?.register.list(request.app_id, state, before, limit).await
     }
 
     async fn dead_letters(&self, request: DeadLettersRequest) -> Result<DeadLettersResponse, Refusal> {
@@ -142,6 +165,7 @@ pub fn bind(table: &mut Table, ops: &Arc<RedPacketOps>) {
     table.bind::<Create, _>(on(ops, |ops, request| async move { ops.create(request).await }));
     table.bind::<Grab, _>(on(ops, |ops, request| async move { ops.grab(request).await }));
     table.bind::<Detail, _>(on(ops, |ops, request| async move { ops.detail(request).await }));
+    table.bind::<List, _>(on(ops, |ops, request| async move { ops.list(request).await }));
     table.bind::<Audit, _>(on(ops, |ops, request| async move { ops.audit(request).await }));
     table.bind::<DeadLetters, _>(on(ops, |ops, request| async move { ops.dead_letters(request).await }));
     table.bind::<Replay, _>(on(ops, |ops, request| async move { ops.replay(request).await }));

@@ -219,8 +219,14 @@ impl<'a> Bank<'a> {
     }
 
     async fn audit(&self) -> Result<AuditResponse, Failure> {
-        let request = AuditRequest { app_id: self.stage.flow.plan.app, packet_id: None };
-        self.call::<Audit>(&request).await.map_err(|error| failed("the audit", &error))
+        let mut request = AuditRequest::all(self.stage.flow.plan.app);
+        let refused = |error: Error| failed("the audit", &error);
+        let mut found = self.call::<Audit>(&request).await.map_err(refused)?;
+        while let Some(cursor) = found.cursor.take() {
+            request.cursor = Some(cursor);
+            found.add(self.call::<Audit>(&request).await.map_err(refused)?);
+        }
+        Ok(found)
     }
 
     async fn detail(&self, id: &PacketId) -> Result<DetailResponse, Failure> {

@@ -1,13 +1,16 @@
 //! `chatctl redpacket audit`: the proof that no cent is lost, or what is wrong.
 //!
-//! Invariant: a proof that does not hold ends with the exit code of a broken rule and names the packets on stderr,
-//! whatever the format.
+//! Invariants: a proof that does not hold ends with the exit code of a broken rule and names the packets on stderr,
+//! whatever the format; the cursor changes with every page, so that the command ends whatever the server answers.
 
 use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use chat_client::{Error, Http};
 use chat_protocol::PacketId;
 use chat_protocol::red_packet::{Audit, AuditRequest, AuditResponse, Violation};
 
+use crate::duration::Span;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::money;
@@ -16,14 +19,17 @@ use crate::output::Format;
 use crate::report::{Cell, Report};
 
 const EXAMPLES: &str = "\
-Looks at every packet of the app, or at one, and at the ledger. Shares on their
-way to the ledger (unsettled) break no rule.
+Looks at every packet of the app, at every transfer and at every account, page by
+page, or at one packet. Shares on their way to the ledger (unsettled) break no rule.
+With --since only packets created and transfers made since then are looked at, and
+no balances of wallets.
 Exit code: 0 when every rule holds, 6 when one is broken; stderr names the packets
 and their broken rules, and -o name prints only the packets.
 
 Examples:
   chatctl --app 101 redpacket audit
   chatctl --app 101 redpacket audit PACKET
+  chatctl --app 101 redpacket audit --since 2h
   chatctl --app 101 redpacket audit -q -o json | jq .violations";
 
 /// Arguments of `redpacket audit`.
@@ -33,15 +39,20 @@ pub struct Args {
     /// Only this packet
     #[arg(value_name = "PACKET")]
     packet: Option<PacketId>,
+    /// Only what is younger, for example 90m or 2h
+    #[arg(long, value_name = "AGE", conflicts_with = "packet")]
+    since: Option<Span>,
 }
 
 /// Runs the command.
 pub async fn run(args: Args, operator: &Operator) -> Result<Exit, Failure> {
-    let request = AuditRequest { app_id: operator.settings.app()?, packet_id: args.packet };
+    let since = args.since.map(|age| now_ms().saturating_sub(age.get().as_millis())).map(millis);
+    let request =
+        AuditRequest { packet_id: args.packet, since, ..AuditRequest::all(operator.settings.app()?) };
     if operator.settings.dry_run {
         return operator.rehearse(&[operator.rehearsed::<Audit>(&request)]);
     }
-    let found = operator.call::<Audit>(&operator.http()?, &request).await?;
+    let found = all_pages(request, operator, &operator.http()?).await?;
     match operator.settings.format {
         Format::Name => operator.print(&broken(&found.violations))?,
         Format::Table => {
@@ -61,12 +72,44 @@ pub async fn run(args: Args, operator: &Operator) -> Result<Exit, Failure> {
     Ok(Exit::RuleBroken)
 }
 
+async fn all_pages(
+    mut request: AuditRequest,
+    operator: &Operator,
+    http: &Http,
+) -> Result<AuditResponse, Failure> {
+    let mut found = operator.call::<Audit>(http, &request).await?;
+    while let Some(cursor) = found.cursor.take() {
+        if request.cursor.as_ref() == Some(&cursor) {
+            let cause = "its audit does not come to an end".to_owned();
+            return Err(Error::NotChatd { server: http.server().to_string(), cause }.into());
+        }
+        operator.console.note(&format!(
+            "looked at {} packets, {} transfers and {} accounts; broken rules so far: {}",
+            found.packets, found.transfers, found.accounts, found.violation_count
+        ));
+        // The cursor knows since when.
+        request = AuditRequest { since: None, cursor: Some(cursor), ..request };
+        found.add(operator.call::<Audit>(http, &request).await?);
+    }
+    Ok(found)
+}
+
+fn now_ms() -> u128 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis())
+}
+
+fn millis(ms: u128) -> u64 {
+    u64::try_from(ms).unwrap_or(u64::MAX)
+}
+
 fn sums(found: &AuditResponse) -> Report {
     // Plain data with text keys: there is nothing in it that JSON cannot hold.
     let exact = serde_json::to_value(found).unwrap_or_default();
     Report::record([
         ("holds", "holds", found.holds.into()),
         ("packets", "packets", found.packets.into()),
+        ("transfers", "transfers", found.transfers.into()),
+        ("accounts", "accounts", found.accounts.into()),
         ("total", "put in", money::cell(found.total)),
         ("grabbed", "taken", money::cell(found.grabbed)),
         ("refunded", "given back", money::cell(found.refunded)),

@@ -21,6 +21,7 @@ use crate::report::{Cell, Report};
 
 mod audit;
 mod dead_letters;
+mod list;
 mod show;
 
 /// Shown below the help of the noun.
@@ -31,6 +32,7 @@ Examples:
   chatctl --app 101 --as 黄帝 redpacket create '' --total 10.00 --count 5
   chatctl --app 101 --as 马超 redpacket grab PACKET
   chatctl --app 101 redpacket show PACKET
+  chatctl --app 101 redpacket list --state open
   chatctl --app 101 redpacket audit";
 
 const CREATE: &str = "\
@@ -93,6 +95,8 @@ pub enum Verb {
     },
     /// What became of a packet, and who took how much
     Show(show::Args),
+    /// The packets of the app, the newest first
+    List(list::Args),
     /// Prove that no cent is lost
     Audit(audit::Args),
     /// Settlements that could not be applied
@@ -107,6 +111,7 @@ pub async fn run(verb: Verb, operator: &Operator) -> Result<Exit, Failure> {
         Verb::Create(args) => create(args, operator).await,
         Verb::Grab { packet } => grab(packet, operator).await,
         Verb::Show(args) => show::run(args, operator).await,
+        Verb::List(args) => list::run(args, operator).await,
         Verb::Audit(args) => audit::run(args, operator).await,
         Verb::DeadLetters(args) => dead_letters::list(args, operator).await,
         Verb::Replay(args) => dead_letters::replay(args, operator).await,

@@ -10,8 +10,10 @@ use crate::params::{Field, Kind};
 
 /// Dead letters in one list at most.
 pub const MAX_DEAD_LETTERS: u32 = 1000;
-/// Broken rules an audit names at most; it counts all.
+/// Broken rules a page of an audit names at most; it counts all.
 pub const MAX_VIOLATIONS: usize = 100;
+/// Packets, transfers and accounts that one page of an audit looks at, at most.
+pub const MAX_AUDIT_PAGE: u32 = 100_000;
 
 /// `/redPacket/audit`.
 pub struct Audit;
@@ -25,6 +27,29 @@ pub struct AuditRequest {
     /// Only this packet; all of the app when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub packet_id: Option<PacketId>,
+    /// Only packets created, and transfers posted, at this time or later, Unix milliseconds; no balances of wallets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<u64>,
+    /// The `cursor` of the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+    /// Packets, transfers and accounts to look at, at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+}
+
+impl AuditRequest {
+    /// For the first page of an audit of all of an app.
+    #[must_use]
+    pub fn all(app_id: AppId) -> Self {
+        Self { app_id, packet_id: None, since: None, cursor: None, limit: None }
+    }
+
+    /// For an audit of one packet.
+    #[must_use]
+    pub fn packet(app_id: AppId, packet_id: PacketId) -> Self {
+        Self { packet_id: Some(packet_id), ..Self::all(app_id) }
+    }
 }
 
 /// A broken rule.
@@ -34,14 +59,19 @@ pub struct Violation {
     /// The packet, unless the whole ledger is meant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub packet_id: Option<PacketId>,
-    /// Which rule, in one word of this list: `total`, `winner`, `settlement`, `refund`, `escrow`, `lost`, `ledger`,
-    /// `deadLetter`.
+    /// Which rule, in one word of this list:
+    /// `total` (taken, refunded and left are what was put in), `share` (each has one owner or is left),
+    /// `winner` (nobody wins twice), `settlement` (a win has one payment of its amount, or it is on its way),
+    /// `refund` (what was left went to the sender), `overdue` (on its way for too long), `terms` (both stores tell of
+    /// the same packet), `escrow` (a packet has one, which holds what its transfers say), `transfer` (a kind that
+    /// chatd posts), `lost` (a packet that holds money is known), `unknown` (the ledger has every packet), `unreadable`,
+    /// `ledger` (accounts hold what their transfers say), `deadLetter` (nothing was given up).
     pub rule: String,
     /// What was found, with names and amounts.
     pub detail: String,
 }
 
-/// Answer of [`Audit`].
+/// Answer of [`Audit`]: what was found in what this page looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditResponse {
@@ -49,6 +79,12 @@ pub struct AuditResponse {
     pub holds: bool,
     /// Packets looked at.
     pub packets: u64,
+    /// Transfers looked at, one by one.
+    #[serde(default)]
+    pub transfers: u64,
+    /// Accounts looked at.
+    #[serde(default)]
+    pub accounts: u64,
     /// Cents put into them.
     pub total: u64,
     /// Cents taken out by winners.
@@ -65,21 +101,82 @@ pub struct AuditResponse {
     pub queued: u64,
     /// Settlements that were given up, of all apps.
     pub dead_letters: u64,
-    /// Sum of all balances of the ledger in this app: 0.
+    /// Sum of all balances of the ledger in this app: 0. Looked at on the last page.
     pub ledger_sum: i64,
     /// How many rules are broken.
     pub violation_count: u64,
     /// The first of them.
     pub violations: Vec<Violation>,
+    /// Give it as `cursor` for the next page; absent at the end, and only then everything was looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+}
+
+/// Of nothing: it holds.
+impl Default for AuditResponse {
+    fn default() -> Self {
+        Self {
+            holds: true,
+            packets: 0,
+            transfers: 0,
+            accounts: 0,
+            total: 0,
+            grabbed: 0,
+            refunded: 0,
+            open: 0,
+            unsettled: 0,
+            unsettled_amount: 0,
+            queued: 0,
+            dead_letters: 0,
+            ledger_sum: 0,
+            violation_count: 0,
+            violations: Vec::new(),
+            cursor: None,
+        }
+    }
+}
+
+impl AuditResponse {
+    /// Adds the next page, so that this is the answer of both.
+    pub fn add(&mut self, next: AuditResponse) {
+        self.holds &= next.holds;
+        self.packets += next.packets;
+        self.transfers += next.transfers;
+        self.accounts += next.accounts;
+        self.total += next.total;
+        self.grabbed += next.grabbed;
+        self.refunded += next.refunded;
+        self.open += next.open;
+        self.unsettled += next.unsettled;
+        self.unsettled_amount += next.unsettled_amount;
+        (self.queued, self.dead_letters) = (next.queued, next.dead_letters);
+        self.ledger_sum += next.ledger_sum;
+        self.violation_count += next.violation_count;
+        self.violations.extend(next.violations);
+        self.violations.truncate(MAX_VIOLATIONS);
+        self.cursor = next.cursor;
+    }
 }
 
 impl Operation for Audit {
     const PATH: &'static str = "/redPacket/audit";
     const EFFECT: Effect = Effect::Reads;
-    const ABOUT: &'static str = "Proves that no cent is lost, packet by packet, or names what is wrong.";
+    const ABOUT: &'static str =
+        "Proves that no cent is lost, name by name and page by page, or names what is wrong.";
     const FIELDS: &'static [Field] = &[
         APP_ID,
         Field::optional("packetId", Kind::PacketId, "only this packet; all of the app when absent"),
+        Field::optional(
+            "since",
+            Kind::U64,
+            "only packets created and transfers posted at this time or later, Unix milliseconds",
+        ),
+        Field::optional("cursor", Kind::Text, "the cursor of the page before"),
+        Field::optional(
+            "limit",
+            Kind::Between(1, MAX_AUDIT_PAGE as u64),
+            "packets, transfers and accounts to look at, 1 to 100000; as many as two seconds allow when absent",
+        ),
     ];
     const OPERATOR: bool = true;
     type Request = AuditRequest;

@@ -3,11 +3,13 @@
 //! Amounts are whole cents.
 
 mod audit;
+mod list;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::audit::*;
+pub use self::list::*;
 use crate::id::{AppId, MsgId, PacketId, UserId};
 use crate::operation::{Effect, Operation};
 use crate::params::{Field, Kind};
@@ -226,6 +228,35 @@ pub enum State {
     Empty,
     /// Its time is over; what was left goes back within seconds.
     Expired,
+}
+
+impl State {
+    /// All of them, as they stand on the wire.
+    pub const WORDS: [&'static str; 3] =
+        [State::Open.as_str(), State::Empty.as_str(), State::Expired.as_str()];
+
+    /// As it stands on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            State::Open => "open",
+            State::Empty => "empty",
+            State::Expired => "expired",
+        }
+    }
+}
+
+impl std::str::FromStr for State {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "open" => Ok(State::Open),
+            "empty" => Ok(State::Empty),
+            "expired" => Ok(State::Expired),
+            _ => Err("must be open, empty or expired"),
+        }
+    }
 }
 
 /// Who took a share.

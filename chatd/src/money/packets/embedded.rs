@@ -4,6 +4,8 @@
 //! user and queues the settlement. Who belongs to a group is asked before it, for groups are in another file: a grab
 //! counts for a member at the moment it began.
 
+mod record;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -11,6 +13,7 @@ use chat_protocol::{AppId, PacketId, Target, UserId};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::record::{Names, Record};
 use super::{Closed, Grab, PacketError, Packets, Standing, Tally, Winner, check_shares};
 use crate::embedded::Fault;
 use crate::groups::{GroupError, Groups};
@@ -287,5 +290,15 @@ impl Packets for EmbeddedPackets {
             Ok(winners(tables, found.ok_or(PacketError::NoSuchPacket)?.id, after, limit)?)
         };
         self.file.database.query(work).await
+    }
+
+    async fn record(&self, app: AppId, packet: &PacketId) -> Result<Record, PacketError> {
+        let packet = packet.clone();
+        self.file.database.query(move |tables| record::record(tables, app, &packet)).await
+    }
+
+    async fn names(&self, app: AppId, after: Option<&str>, limit: u32) -> Result<Names, PacketError> {
+        let after = after.unwrap_or_default().to_owned();
+        self.file.database.query(move |tables| Ok(record::names(tables, app, &after, limit)?)).await
     }
 }

@@ -20,12 +20,14 @@
 //! - A packet that was closed before it was known is none to all but [`Packets::open`] and [`Packets::close`].
 
 pub mod embedded;
+pub mod record;
 pub mod redis;
 
 use async_trait::async_trait;
 use chat_protocol::red_packet::State;
 use chat_protocol::{AppId, Code, PacketId, Refusal, UserId};
 
+use self::record::{Names, Record};
 use super::{Cents, Terms};
 
 /// What became of a grab.
@@ -208,4 +210,11 @@ pub trait Packets: Send + Sync {
         after: u32,
         limit: u32,
     ) -> Result<Vec<Winner>, PacketError>;
+
+    /// All that is kept of a packet, at one moment, for the audit.
+    async fn record(&self, app: AppId, packet: &PacketId) -> Result<Record, PacketError>;
+
+    /// About `limit` of the packets of an app, from where another call told to go on, for the audit. Every packet that is
+    /// there all the while comes at least once.
+    async fn names(&self, app: AppId, after: Option<&str>, limit: u32) -> Result<Names, PacketError>;
 }

@@ -4,12 +4,15 @@
 //! Invariant: one script takes a share, names its winner and queues the settlement. All keys of an app are in one
 //! slot, so the script also sees who is a member of a group at that moment.
 
+mod record;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use chat_protocol::{AppId, PacketId, Target, UserId};
 use redis::Value;
 
+use super::record::{Names, Record};
 use super::{Closed, Grab, PacketError, Packets, Standing, Tally, Winner, check_shares};
 use crate::broker::redis::RedisBroker;
 use crate::broker::redis::link::{LinkError, Script};
@@ -29,6 +32,7 @@ pub struct RedisPackets {
     open: Script,
     grab: Script,
     close: Script,
+    record: Script,
 }
 
 type StandingAnswer = (Option<String>, Option<u32>, Option<Cents>, Option<Cents>, Option<String>);
@@ -43,6 +47,7 @@ impl RedisPackets {
             open: Script::new(include_str!("open.lua")),
             grab: Script::new(concat!(include_str!("time.lua"), include_str!("grab.lua"))),
             close: Script::new(concat!(include_str!("time.lua"), include_str!("close.lua"))),
+            record: Script::new(include_str!("record.lua")),
         })
     }
 
@@ -176,6 +181,14 @@ impl Packets for RedisPackets {
         }
         let read = |(text, number): (&String, u32)| winner(number, text).ok_or_else(|| corrupt(text));
         found.iter().take(limit as usize).zip(after.saturating_add(1)..).map(read).collect()
+    }
+
+    async fn record(&self, app: AppId, packet: &PacketId) -> Result<Record, PacketError> {
+        self.read_record(app, packet).await
+    }
+
+    async fn names(&self, app: AppId, after: Option<&str>, limit: u32) -> Result<Names, PacketError> {
+        self.scan(app, after, limit).await
     }
 }
 

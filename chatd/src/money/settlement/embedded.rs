@@ -193,6 +193,25 @@ impl Queue for EmbeddedQueue {
         buried
     }
 
+    async fn waiting(
+        &self,
+        app: AppId,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Option<Vec<(String, Bytes)>>, QueueError> {
+        let after: i64 = after.and_then(|after| after.parse().ok()).unwrap_or_default();
+        let work = move |tables: &Connection| {
+            let sql = "SELECT id, body FROM outbox WHERE app = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let mut statement = tables.prepare_cached(sql)?;
+            let rows = statement.query_map(params![app, after, limit], |row| {
+                Ok((row.get::<_, i64>(0)?.to_string(), Bytes::from(row.get::<_, Vec<u8>>(1)?)))
+            })?;
+            Ok(Some(rows.collect::<rusqlite::Result<_>>()?))
+        };
+        self.file.database.query(work).await
+    }
+
     async fn depth(&self) -> Result<Depth, QueueError> {
         let work = |tables: &Connection| {
             let sql = "SELECT (SELECT count(*) FROM outbox), (SELECT count(*) FROM dead_letter)";

@@ -141,6 +141,15 @@ pub trait Queue: Send + Sync {
     /// This one can never be applied, for this reason; it becomes a dead letter.
     async fn bury(&self, delivery: &Delivery, reason: &str) -> Result<(), QueueError>;
 
+    /// Settlements of an app that are not done, received or not, behind the place `after`, at most `limit`, each with its
+    /// place. What is there all the while comes. None when this queue cannot tell what it holds.
+    async fn waiting(
+        &self,
+        app: AppId,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Option<Vec<(String, Bytes)>>, QueueError>;
+
     /// How much it holds.
     async fn depth(&self) -> Result<Depth, QueueError>;
 

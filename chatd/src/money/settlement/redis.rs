@@ -290,6 +290,19 @@ impl Queue for RedisQueue {
         Ok(desk.others.call::<Value>(&desk.bury, &call).await.map(drop)?)
     }
 
+    async fn waiting(
+        &self,
+        app: AppId,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Option<Vec<(String, Bytes)>>, QueueError> {
+        let mut read = redis::cmd("XRANGE");
+        let first = after.map_or_else(|| "-".to_owned(), |after| format!("({after}"));
+        read.arg(self.desk.keys.outbox(app)).arg(first).arg("+").arg("COUNT").arg(limit.max(1));
+        let entries: Vec<Entry> = self.desk.others.run(&read).await?;
+        Ok(Some(entries.into_iter().map(|(id, fields)| (id, field(&fields, b"body"))).collect()))
+    }
+
     async fn depth(&self) -> Result<Depth, QueueError> {
         let apps = self.desk.apps().await?;
         if apps.is_empty() {

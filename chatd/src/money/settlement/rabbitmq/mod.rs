@@ -99,6 +99,16 @@ impl Queue for RabbitQueue {
         receiving.acknowledge(std::slice::from_ref(&delivery.tag)).await
     }
 
+    /// RabbitMQ shows nothing without handing it out.
+    async fn waiting(
+        &self,
+        _: AppId,
+        _: Option<&str>,
+        _: usize,
+    ) -> Result<Option<Vec<(String, Bytes)>>, QueueError> {
+        Ok(None)
+    }
+
     /// Received ones are counted where this process received them; dead letters, when nobody looks at them.
     async fn depth(&self) -> Result<Depth, QueueError> {
         let reading = self.reading().await?;

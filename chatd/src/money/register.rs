@@ -1,0 +1,96 @@
+//! The list of an app's packets, for operators.
+//!
+//! Invariant: one call looks at a bounded number of packets, however few of them it is asked for.
+
+use std::sync::Arc;
+
+use chat_protocol::red_packet::{ListResponse, Listed, State};
+use chat_protocol::{AppId, Refusal};
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::Terms;
+use super::ledger::Ledger;
+use super::ledger::records::{PacketRow, Place};
+use super::packets::{PacketError, Packets, Standing};
+
+/// Packets that one call looks at, at most.
+const MAX_LOOKS: u32 = 1000;
+/// Packets that are read at the same time.
+const AT_ONCE: usize = 32;
+
+/// See the file's head.
+pub struct Register {
+    packets: Arc<dyn Packets>,
+    ledger: Arc<dyn Ledger>,
+}
+
+impl Register {
+    /// Of the packets of this ledger.
+    #[must_use]
+    pub fn new((packets, ledger): (Arc<dyn Packets>, Arc<dyn Ledger>)) -> Self {
+        Self { packets, ledger }
+    }
+
+    /// At most `limit` packets before `before`, the newest first; only those that stand so, if a state is given.
+    ///
+    /// # Errors
+    /// When a store does not answer. A packet that cannot be read is the audit's.
+    pub async fn list(
+        &self,
+        app: AppId,
+        state: Option<State>,
+        mut before: Option<Place>,
+        limit: u32,
+    ) -> Result<ListResponse, Refusal> {
+        let (mut found, mut left) = (Vec::new(), MAX_LOOKS);
+        loop {
+            let part = left.min(limit);
+            let rows = self.ledger.latest(app, before.as_ref(), part).await?;
+            let is_last = rows.len() < part as usize;
+            let listed = rows.into_iter().map(|row| async move {
+                let listed = self.listed(app, &row).await?;
+                Ok::<_, Refusal>((row.place(), listed))
+            });
+            let listed: Vec<_> = stream::iter(listed).buffered(AT_ONCE).try_collect().await?;
+            for (place, packet) in listed {
+                before = Some(place);
+                found.extend(packet.filter(|packet| state.is_none() || packet.state == state));
+                if found.len() == limit as usize {
+                    break;
+                }
+            }
+            left -= part;
+            let is_full = found.len() == limit as usize;
+            if is_last && !is_full {
+                return Ok(ListResponse { packets: found, cursor: None });
+            }
+            if is_full || left == 0 {
+                return Ok(ListResponse { packets: found, cursor: before.map(|place| place.to_string()) });
+            }
+        }
+    }
+
+    async fn listed(&self, app: AppId, row: &PacketRow) -> Result<Option<Listed>, Refusal> {
+        let Ok(terms) = serde_json::from_str::<Terms>(&row.terms) else { return Ok(None) };
+        let standing = match self.packets.standing(app, &terms.packet).await {
+            Ok(standing) => Some(standing),
+            Err(PacketError::NoSuchPacket | PacketError::Corrupt(_)) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let sum = |of: fn(&Standing) -> u64| standing.as_ref().map_or(0, of);
+        Ok(Some(Listed {
+            state: standing.as_ref().map(|standing| standing.state),
+            grabbed: sum(|standing| standing.grabbed),
+            grabbed_count: standing.as_ref().map_or(0, |standing| standing.grabbed_count),
+            refunded: sum(|standing| standing.refunded),
+            packet_id: terms.packet,
+            from: terms.sender,
+            target: terms.target,
+            mode: terms.mode,
+            total: terms.total,
+            count: terms.count,
+            created: terms.created_ms,
+            expires: terms.expires_ms,
+        }))
+    }
+}
