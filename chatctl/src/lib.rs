@@ -13,6 +13,7 @@
 //! | [`money`] | amounts, without rounding |
 //! | [`message`] | how a logged message looks |
 //! | [`pages`] | the messages of a conversation, page by page |
+//! | [`roster`] | a list in the order of its names, page by page |
 //! | [`operator`] | calls with retries, and their rehearsal for `--dry-run` |
 //! | [`doubt`] | whether what was asked may have been done all the same |
 //! | [`text`] | where a message's text comes from |
@@ -51,6 +52,7 @@ pub mod operator;
 pub mod output;
 pub mod pages;
 pub mod report;
+pub mod roster;
 pub mod settings;
 pub mod surroundings;
 pub mod text;

@@ -15,9 +15,9 @@ use chatd::broker::{
 use chatd::conversations::Conversations;
 use chatd::conversations::embedded::EmbeddedConversations;
 use chatd::conversations::redis::RedisConversations;
-use chatd::friends::Friends;
 use chatd::friends::embedded::EmbeddedFriends;
 use chatd::friends::redis::RedisFriends;
+use chatd::friends::{Friends, Limits};
 use chatd::groups::embedded::EmbeddedGroups;
 use chatd::groups::redis::RedisGroups;
 use chatd::groups::{Change, Changed, GroupError, Groups};
@@ -38,6 +38,11 @@ use crate::redis_server::RedisServer;
 
 /// Everything is kept.
 pub const ALL: Retention = Retention { max_messages: 1_000_000, max_age_ms: 0 };
+
+/// Groups a user may be in on these nodes.
+pub const GROUPS_PER_USER: u64 = 300;
+/// How many users may have to do with one on these nodes.
+pub const FRIENDS: Limits = Limits { requests: 20, friends: 30 };
 
 /// Runs each law against each adapter: `redis::…` and `embedded::…`.
 #[macro_export]
@@ -168,14 +173,14 @@ fn embedded_node(directory: &TempDir, retention: Retention, clock: Arc<HandClock
     let (place, seen) = (Place::Directory(directory.path().to_owned()), Arc::<Recorder>::default());
     let engine =
         Embedded::open(&place, Sync::Normal, retention, clock.clone(), seen.clone()).expect("an engine");
-    let groups = Arc::new(EmbeddedGroups::new(engine.clone()));
+    let groups = Arc::new(EmbeddedGroups::new(engine.clone(), GROUPS_PER_USER));
     let money = MoneyFile::open(&place, clock).expect("a file for money");
     Node {
         packets: Arc::new(EmbeddedPackets::new(money.clone(), groups.clone())),
         money: Some(money),
         broker: engine.clone(),
         groups,
-        friends: Arc::new(EmbeddedFriends::new(engine.clone())),
+        friends: Arc::new(EmbeddedFriends::new(engine.clone(), FRIENDS)),
         conversations: Arc::new(EmbeddedConversations::new(engine)),
         seen,
     }
@@ -187,8 +192,8 @@ async fn redis_node(url: &str, retention: Retention, clock: Arc<HandClock>) -> N
     let broker = RedisBroker::connect(url, Keys::default(), rand::random(), retention, clock, counters, sink);
     let broker = broker.await.expect("a broker");
     Node {
-        groups: RedisGroups::new(&broker),
-        friends: RedisFriends::new(&broker),
+        groups: RedisGroups::new(&broker, GROUPS_PER_USER),
+        friends: RedisFriends::new(&broker, FRIENDS),
         conversations: RedisConversations::new(&broker),
         packets: RedisPackets::new(&broker),
         money: None,

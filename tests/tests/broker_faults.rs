@@ -254,7 +254,7 @@ async fn groups_over(url: &str) -> Arc<RedisGroups> {
     let (seen, counters, clock) = <(Arc<Recorder>, Arc<Counters>, Arc<HandClock>)>::default();
     let retention = Retention { max_messages: 100_000, max_age_ms: 0 };
     let broker = RedisBroker::connect(url, Keys::default(), rand::random(), retention, clock, counters, seen);
-    RedisGroups::new(&broker.await.expect("a broker"))
+    RedisGroups::new(&broker.await.expect("a broker"), u64::MAX)
 }
 
 /// Every fault in turn on the links of both nodes, while twenty lanes write to groups, a pair and the world.

@@ -2,9 +2,9 @@
 
 use chat_protocol::friend::{Asked, Standing};
 use chat_tests::broker::{APP, user};
-use chat_tests::engine::{Engine, Node, names};
+use chat_tests::engine::{Engine, FRIENDS, Node, names};
 use chatd::broker::{BrokerError, Conversation};
-use chatd::friends::{Action, Circle, FriendError, Outcome};
+use chatd::friends::{Action, Circle, FriendError, Full, Outcome, Part};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -20,8 +20,10 @@ async fn act(node: &Node, name: &str, other: &str, action: Action) -> Outcome {
     try_act(node, name, other, &action).await.expect("done")
 }
 
+/// All there is about a user.
 async fn circle(node: &Node, name: &str) -> Circle {
-    node.friends.circle(APP, &user(name)).await.expect("read")
+    let part = async |part| node.friends.circle(APP, &user(name), part, None, 1000).await.expect("read");
+    Circle { asked: part(Part::Asked).await.asked, ..part(Part::Others).await }
 }
 
 fn outcome(standing: Standing, changed: bool) -> Outcome {
@@ -153,7 +155,7 @@ async fn one_of_many_same_answers_changes_something(engine: Engine) {
     assert_eq!(outcomes.iter().filter(|outcome| outcome.changed).count(), 1);
 }
 
-async fn a_request_waits_with_its_greeting_and_the_oldest_is_first(engine: Engine) {
+async fn a_request_waits_with_its_greeting(engine: Engine) {
     let node = engine.node().await;
     let asks = [("z", Some("hi \"\n{} 帝"), 3), ("a", None, 9), ("m", Some(""), 6)];
     for (name, greeting, time) in asks {
@@ -167,11 +169,11 @@ async fn a_request_waits_with_its_greeting_and_the_oldest_is_first(engine: Engin
         greeting: greeting.map(str::to_owned),
         time,
     };
-    let wanted = [asked("z", asks[0].1, 3), asked("m", asks[2].1, 6), asked("a", None, 9)];
+    let wanted = [asked("a", None, 9), asked("m", asks[2].1, 6), asked("z", asks[0].1, 3)];
     assert_eq!(circle(&node, "me").await.asked, wanted);
     act(&node, "me", "m", Action::Reject).await;
     act(&node, "me", "a", Action::Accept).await;
-    assert_eq!(circle(&node, "me").await.asked, wanted[..1]);
+    assert_eq!(circle(&node, "me").await.asked, wanted[2..]);
     assert_eq!(circle(&node, "m").await, Circle::default());
 }
 
@@ -189,7 +191,97 @@ async fn a_circle_lists_in_byte_order_and_apps_are_apart(engine: Engine) {
     for (list, letter) in [(&mine.friends, "f"), (&mine.requested, "r"), (&mine.blocked, "b")] {
         assert_eq!(names(list), all.map(|name| format!("{letter}{name}")));
     }
-    assert_eq!(node.friends.circle(APP + 1, &user("me")).await, Ok(Circle::default()));
+    let elsewhere = node.friends.circle(APP + 1, &user("me"), Part::Others, None, 10).await;
+    assert_eq!(elsewhere, Ok(Circle::default()));
+}
+
+async fn pages_of_a_circle_tile_in_byte_order(engine: Engine) {
+    let node = engine.node().await;
+    for name in 0..15 {
+        act(&node, &format!("u{name:02}"), "me", request()).await;
+    }
+    for name in 0..5 {
+        act(&node, "me", &format!("u{name:02}"), Action::Accept).await;
+        act(&node, "me", &format!("u{:02}", name + 5), Action::Block).await;
+        act(&node, "me", &format!("v{name}"), request()).await;
+    }
+    let whole = circle(&node, "me").await;
+    assert_eq!(
+        (whole.friends.len(), whole.blocked.len(), whole.requested.len(), whole.asked.len()),
+        (5, 5, 5, 5)
+    );
+    for (part, limit) in [(Part::Others, 1), (Part::Others, 4), (Part::Others, 15), (Part::Asked, 2)] {
+        let (mut found, mut after, mut pages) = (Circle::default(), None, 0);
+        loop {
+            let page =
+                node.friends.circle(APP, &user("me"), part, after.as_ref(), limit).await.expect("read");
+            let users = page.friends.len() + page.requested.len() + page.blocked.len() + page.asked.len();
+            assert!(users == limit || page.more.is_none(), "{users} of {limit}");
+            found.friends.extend(page.friends);
+            found.requested.extend(page.requested);
+            found.blocked.extend(page.blocked);
+            found.asked.extend(page.asked);
+            (after, pages) = (page.more, pages + 1);
+            if after.is_none() {
+                break;
+            }
+        }
+        let wanted = match part {
+            Part::Asked => Circle { asked: whole.asked.clone(), ..Circle::default() },
+            Part::Others => Circle { asked: Vec::new(), ..whole.clone() },
+        };
+        assert_eq!(found, wanted, "{part:?} by {limit}");
+        assert_eq!(pages, if part == Part::Asked { 3 } else { 15_usize.div_ceil(limit) });
+    }
+}
+
+/// Of more attempts at the same moment than there is room for exactly those succeed that there is room for.
+async fn only(nodes: &[Node], room: u64, attempts: Vec<(String, String, Action)>, full: (Full, u64)) {
+    let mut running = tokio::task::JoinSet::new();
+    for (index, (one, other, action)) in attempts.into_iter().enumerate() {
+        let node = nodes[index % nodes.len()].clone();
+        running.spawn(async move { try_act(&node, &one, &other, &action).await });
+    }
+    let (done, refused): (Vec<_>, Vec<_>) = running.join_all().await.into_iter().partition(Result::is_ok);
+    assert_eq!(done.len() as u64, room);
+    assert!(
+        refused.iter().all(|refusal| *refusal == Err(FriendError::TooMany(full.0, full.1))),
+        "{refused:?}"
+    );
+}
+
+async fn what_others_can_fill_is_bounded_both_ways(engine: Engine) {
+    let nodes = [engine.node().await, engine.node().await];
+    let numbered = |letter: &str, number: u64| format!("{letter}{number}");
+    let ask = |number| (numbered("a", number), "popular".to_owned(), request());
+    let attempts = (0..FRIENDS.requests + 10).map(ask).collect();
+    only(&nodes, FRIENDS.requests, attempts, (Full::TheirRequests, FRIENDS.requests)).await;
+    let beg = |number| ("beggar".to_owned(), numbered("b", number), request());
+    let attempts = (0..FRIENDS.requests + 10).map(beg).collect();
+    only(&nodes, FRIENDS.requests, attempts, (Full::MyRequests, FRIENDS.requests)).await;
+    let block = |number| ("hermit".to_owned(), numbered("h", number), Action::Block);
+    let attempts = (0..FRIENDS.friends + 10).map(block).collect();
+    only(&nodes, FRIENDS.friends, attempts, (Full::MyBlocks, FRIENDS.friends)).await;
+    // Whoever answers has room again.
+    let waiting = circle(&nodes[0], "popular").await.asked;
+    act(&nodes[0], "popular", waiting[0].from.as_str(), Action::Reject).await;
+    act(&nodes[0], "late", "popular", request()).await;
+}
+
+async fn friends_are_so_many_at_most_on_either_side(engine: Engine) {
+    let node = engine.node().await;
+    for number in 0..FRIENDS.friends {
+        act(&node, "a", &format!("f{number}"), request()).await;
+        act(&node, &format!("f{number}"), "a", Action::Accept).await;
+    }
+    act(&node, "b", "a", request()).await;
+    let refused = |full| Err(FriendError::TooMany(full, FRIENDS.friends));
+    assert_eq!(try_act(&node, "a", "b", &Action::Accept).await, refused(Full::MyFriends));
+    assert_eq!(view(&node, "a", "b").await.0, Standing::Asked, "nothing is lost by it");
+    act(&node, "a", "c", request()).await;
+    assert_eq!(try_act(&node, "c", "a", &Action::Accept).await, refused(Full::TheirFriends));
+    act(&node, "a", "f0", Action::Remove).await;
+    assert_eq!(act(&node, "a", "b", Action::Accept).await, outcome(Standing::Friends, true));
 }
 
 async fn a_block_refuses_messages_and_requests_one_way(engine: Engine) {
@@ -251,8 +343,11 @@ chat_tests::engine_laws! {
     every_order_of_actions_ends_the_same_for_both,
     two_who_ask_at_the_same_moment_are_friends_once,
     one_of_many_same_answers_changes_something,
-    a_request_waits_with_its_greeting_and_the_oldest_is_first,
+    a_request_waits_with_its_greeting,
     a_circle_lists_in_byte_order_and_apps_are_apart,
+    pages_of_a_circle_tile_in_byte_order,
+    what_others_can_fill_is_bounded_both_ways,
+    friends_are_so_many_at_most_on_either_side,
     a_block_refuses_messages_and_requests_one_way,
     nothing_of_the_blocked_comes_after_the_block,
     friends_outlive_the_node,

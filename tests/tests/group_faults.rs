@@ -50,7 +50,7 @@ async fn node_keeping(url: &str, retention: Retention, clock: Arc<HandClock>) ->
     let ear = Arc::<Ear>::default();
     let broker = RedisBroker::connect(url, Keys::default(), 7, retention, clock, Arc::default(), ear.clone());
     let broker = broker.await.expect("a broker");
-    Node { groups: RedisGroups::new(&broker), broker, ear }
+    Node { groups: RedisGroups::new(&broker, u64::MAX), broker, ear }
 }
 
 impl Node {

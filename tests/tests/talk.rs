@@ -16,6 +16,7 @@ on_every_engine!(
     a_recalled_message_keeps_its_place_and_loses_its_content,
     only_its_sender_or_an_operator_recalls,
     conversations_come_in_pages,
+    lists_that_others_can_fill_come_in_pages,
     two_who_ask_each_other_are_friends_once,
     a_friendship_needs_the_other_side,
     a_block_refuses_messages_and_requests,
@@ -199,6 +200,47 @@ async fn conversations_come_in_pages(site: Site) {
         [json!({"limit": 0}), json!({"limit": 201}), json!({"cursor": "x"}), json!({"cursor": "1:x"})]
     {
         assert_eq!(refused(support.request("conversation/list", &wrong).await), 1001, "{wrong}");
+    }
+}
+
+/// Reads a list page by page and gives the pages.
+async fn pages(session: &mut Session, cmd: &str, limit: u32) -> Vec<Value> {
+    let (mut pages, mut query) = (Vec::new(), json!({"limit": limit}));
+    loop {
+        let page = ask(session, cmd, query).await;
+        let cursor = page["cursor"].clone();
+        pages.push(page);
+        if cursor.is_null() {
+            return pages;
+        }
+        query = json!({"limit": limit, "cursor": cursor});
+    }
+}
+
+async fn lists_that_others_can_fill_come_in_pages(site: Site) {
+    let mut user = site.first().login(APP, "user").await;
+    let http = site.last().http();
+    for number in 0..7 {
+        let name = format!("u{number}");
+        let request = json!({"appId": APP, "userId": &name, "friendId": "user"});
+        http.call_raw("/friend/request", &request).await.expect("asked");
+        ask(&mut user, "friend/request", json!({"friendId": format!("v{number}")})).await;
+        ask(&mut user, "group/create", json!({"name": "n", "groupId": format!("g{number}")})).await;
+    }
+    for (cmd, list, most) in [
+        ("friend/requests", "requests", 200),
+        ("friend/list", "requested", 1000),
+        ("group/list", "groups", 500),
+    ] {
+        let found = pages(&mut user, cmd, 3).await;
+        let items: Vec<Value> =
+            found.iter().flat_map(|page| page[list].as_array().expect("a list").clone()).collect();
+        assert_eq!((found.len(), items.len()), (3, 7), "{cmd}");
+        assert_eq!(ask(&mut user, cmd, json!({})).await[list], json!(items), "{cmd}");
+        for wrong in [json!({"limit": 0}), json!({"limit": most + 1}), json!({"cursor": "\n"})] {
+            let code = refused(user.request(cmd, &wrong).await);
+            assert!([1001, 1002].contains(&code), "{cmd} {wrong}: {code}");
+        }
     }
 }
 

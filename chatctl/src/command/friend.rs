@@ -1,12 +1,14 @@
 //! `chatctl friend`: friendships, requests and blocks of a user.
 //!
-//! Invariant: what is printed is how the two stand after the call, as the server says.
+//! Invariant: what is printed is how the two stand after the call, as the server says; a list is whole, however many
+//! pages that takes.
 
-use chat_protocol::UserId;
 use chat_protocol::friend::{
-    Accept, Block, FriendRequest, List, ListResponse, MineRequest, Reject, Remove, Request, RequestRequest,
-    Requests, RequestsResponse, Standing, StandingResponse, Unblock,
+    Accept, Asked, Block, FriendRequest, List, ListResponse, MAX_FRIENDS_PAGE, MAX_REQUESTS_PAGE,
+    MineRequest, Reject, Remove, Request, RequestRequest, Requests, RequestsResponse, Standing,
+    StandingResponse, Unblock,
 };
+use chat_protocol::{AppId, UserId};
 use clap::Subcommand;
 
 use crate::calendar::moment;
@@ -14,6 +16,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::operator::Operator;
 use crate::report::{Cell, Report};
+use crate::roster::{Roster, walk};
 
 /// Shown below the help of the noun.
 pub const EXAMPLES: &str = "\
@@ -47,7 +50,11 @@ pub enum Verb {
     },
     /// Requests that wait for an answer
     #[command(after_help = "Examples:\n  chatctl --app 101 --as 黄帝 friend requests")]
-    Requests,
+    Requests {
+        /// Show at most so many requests
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        limit: Option<u32>,
+    },
     /// Accept a request
     #[command(after_help = "Examples:\n  chatctl --app 101 --as 黄帝 friend accept 马超")]
     Accept(Other),
@@ -59,7 +66,11 @@ pub enum Verb {
     Remove(Other),
     /// Friends, own requests and blocked users
     #[command(after_help = "Examples:\n  chatctl --app 101 --as 黄帝 friend list -o csv")]
-    List,
+    List {
+        /// Show at most so many users
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        limit: Option<u32>,
+    },
     /// Refuse a user's messages and requests; ends a friendship
     #[command(after_help = "Examples:\n  chatctl --app 101 --as 黄帝 friend block 蚩尤")]
     Block(Other),
@@ -71,15 +82,31 @@ pub enum Verb {
 /// Runs the command.
 pub async fn run(verb: Verb, operator: &Operator) -> Result<Exit, Failure> {
     let (app_id, user_id) = (operator.settings.app()?, operator.settings.acting()?);
-    let mine = MineRequest { app_id, user_id: user_id.clone() };
+    let mine = (app_id, user_id.clone());
     let with = |other: Other| FriendRequest { app_id, user_id: user_id.clone(), friend_id: other.friend };
     match verb {
         Verb::Request { friend, greeting } => {
             let request = RequestRequest { app_id, user_id, friend_id: friend, greeting };
             operator.carry_out::<Request>(&request, |s| standing(&s)).await
         }
-        Verb::Requests => operator.carry_out::<Requests>(&mine, |found| asked(&found)).await,
-        Verb::List => operator.carry_out::<List>(&mine, |found| listed(&found)).await,
+        Verb::Requests { limit } => {
+            let mut waiting = Waiting { mine, found: Vec::new() };
+            if operator.settings.dry_run {
+                return operator.rehearse(&[operator.rehearsed::<Requests>(&waiting.first(limit))]);
+            }
+            walk(&mut waiting, limit, operator, &operator.http()?).await?;
+            operator.print(&asked(&waiting.found))?;
+            Ok(Exit::Done)
+        }
+        Verb::List { limit } => {
+            let mut circle = Circle { mine, found: Vec::new() };
+            if operator.settings.dry_run {
+                return operator.rehearse(&[operator.rehearsed::<List>(&circle.first(limit))]);
+            }
+            walk(&mut circle, limit, operator, &operator.http()?).await?;
+            operator.print(&listed(circle.found))?;
+            Ok(Exit::Done)
+        }
         Verb::Accept(other) => operator.carry_out::<Accept>(&with(other), |s| standing(&s)).await,
         Verb::Reject(other) => operator.carry_out::<Reject>(&with(other), |s| standing(&s)).await,
         Verb::Remove(other) => operator.carry_out::<Remove>(&with(other), |s| standing(&s)).await,
@@ -112,24 +139,71 @@ fn standing(found: &StandingResponse) -> Report {
     .in_words(vec![words])
 }
 
-fn asked(found: &RequestsResponse) -> Report {
-    let rows = found.requests.iter().map(|asked| {
+fn page((app_id, user_id): &(AppId, UserId), limit: u32, after: Option<UserId>) -> MineRequest {
+    MineRequest { app_id: *app_id, user_id: user_id.clone(), limit: Some(limit), cursor: after }
+}
+
+/// Requests that wait for an answer.
+struct Waiting {
+    mine: (AppId, UserId),
+    found: Vec<Asked>,
+}
+
+impl Roster for Waiting {
+    type Of = Requests;
+    type Cursor = UserId;
+    const MOST: u32 = MAX_REQUESTS_PAGE;
+
+    fn request(&self, limit: u32, after: Option<UserId>) -> MineRequest {
+        page(&self.mine, limit, after)
+    }
+
+    fn take(&mut self, page: RequestsResponse) -> (usize, Option<UserId>) {
+        let got = page.requests.len();
+        self.found.extend(page.requests);
+        (got, page.cursor)
+    }
+}
+
+/// Users of a circle with how they stand.
+struct Circle {
+    mine: (AppId, UserId),
+    found: Vec<(&'static str, UserId)>,
+}
+
+impl Roster for Circle {
+    type Of = List;
+    type Cursor = UserId;
+    const MOST: u32 = MAX_FRIENDS_PAGE;
+
+    fn request(&self, limit: u32, after: Option<UserId>) -> MineRequest {
+        page(&self.mine, limit, after)
+    }
+
+    fn take(&mut self, page: ListResponse) -> (usize, Option<UserId>) {
+        let before = self.found.len();
+        let ListResponse { friends, requested, blocked, cursor } = page;
+        for (standing, users) in [("friends", friends), ("requested", requested), ("blocked", blocked)] {
+            self.found.extend(users.into_iter().map(|user| (standing, user)));
+        }
+        (self.found.len() - before, cursor)
+    }
+}
+
+fn asked(found: &[Asked]) -> Report {
+    let rows = found.iter().map(|asked| {
         let greeting = asked.greeting.as_deref().map_or(Cell::from(serde_json::Value::Null), Cell::from);
         vec![asked.from.as_str().into(), Cell::from(asked.time).shown_as(moment(asked.time)), greeting]
     });
     Report::list(&[("from", "FROM"), ("time", "TIME"), ("greeting", "GREETING")], rows.collect())
 }
 
-fn listed(found: &ListResponse) -> Report {
-    let with = |users: &[UserId], standing: &'static str| -> Vec<Vec<Cell>> {
-        users.iter().map(|user| vec![user.as_str().into(), standing.into()]).collect()
-    };
-    let rows = [
-        with(&found.friends, "friends"),
-        with(&found.requested, "requested"),
-        with(&found.blocked, "blocked"),
-    ];
-    Report::list(&[("userId", "USER"), ("standing", "STANDING")], rows.concat())
+fn listed(mut found: Vec<(&'static str, UserId)>) -> Report {
+    // Friends first, then own requests, then blocked users; of each kind by name, as they came.
+    let rank = |standing: &str| ["friends", "requested", "blocked"].iter().position(|kind| *kind == standing);
+    found.sort_by_key(|(standing, _)| rank(standing));
+    let rows = found.iter().map(|(standing, user)| vec![user.as_str().into(), (*standing).into()]);
+    Report::list(&[("userId", "USER"), ("standing", "STANDING")], rows.collect())
 }
 
 #[cfg(test)]

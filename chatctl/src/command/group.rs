@@ -8,9 +8,10 @@ use std::ffi::OsString;
 use chat_client::Error;
 use chat_protocol::group::{
     Create, CreateRequest, Dismiss, Group, GroupRequest, Join, Kick, KickRequest, Leave, List, ListRequest,
-    MAX_MEMBERS_PAGE, Members, MembersRequest, MembershipResponse, SendMessage, SendMessageRequest,
+    ListResponse, MAX_GROUPS_PAGE, MAX_MEMBERS_PAGE, Members, MembersRequest, MembershipResponse,
+    SendMessage, SendMessageRequest,
 };
-use chat_protocol::{GroupId, MsgId, UserId};
+use chat_protocol::{AppId, GroupId, MsgId, UserId};
 use clap::Subcommand;
 
 use crate::command::message_id;
@@ -18,6 +19,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::operator::Operator;
 use crate::report::{Cell, Report};
+use crate::roster::{Roster, walk};
 
 /// Shown below the help of the noun.
 pub const EXAMPLES: &str = "\
@@ -100,7 +102,11 @@ pub enum Verb {
     },
     /// Groups you are a member of
     #[command(after_help = "Examples:\n  chatctl --app 101 --as 马超 group list")]
-    List,
+    List {
+        /// Show at most so many groups
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        limit: Option<u32>,
+    },
     /// Send a message to a group
     Send(SendArgs),
     /// Remove a member; owner only
@@ -138,11 +144,14 @@ pub async fn run(verb: Verb, operator: &Operator) -> Result<Exit, Failure> {
         }
         Verb::Join(which) => operator.carry_out::<Join>(&on(which), |c| change("joined", &c)).await,
         Verb::Leave(which) => operator.carry_out::<Leave>(&on(which), |c| change("left", &c)).await,
-        Verb::List => {
-            let report = |found: chat_protocol::group::ListResponse| {
-                Report::list(&COLUMNS, found.groups.iter().map(row).collect())
-            };
-            operator.carry_out::<List>(&ListRequest { app_id, user_id }, report).await
+        Verb::List { limit } => {
+            let mut mine = Mine { app_id, user_id, found: Vec::new() };
+            if operator.settings.dry_run {
+                return operator.rehearse(&[operator.rehearsed::<List>(&mine.first(limit))]);
+            }
+            walk(&mut mine, limit, operator, &operator.http()?).await?;
+            operator.print(&Report::list(&COLUMNS, mine.found.iter().map(row).collect()))?;
+            Ok(Exit::Done)
         }
         Verb::Send(args) => send(args, user_id, operator).await,
         Verb::Kick { group, member } => {
@@ -212,6 +221,29 @@ async fn members(
     let (count, of) = (found.len(), group.member_count);
     operator.footer(&format!("{count} of {of} in group {} ({})", group.group_id, group.name));
     Ok(Exit::Done)
+}
+
+/// Groups of a user.
+struct Mine {
+    app_id: AppId,
+    user_id: UserId,
+    found: Vec<Group>,
+}
+
+impl Roster for Mine {
+    type Of = List;
+    type Cursor = GroupId;
+    const MOST: u32 = MAX_GROUPS_PAGE;
+
+    fn request(&self, limit: u32, after: Option<GroupId>) -> ListRequest {
+        ListRequest { app_id: self.app_id, user_id: self.user_id.clone(), limit: Some(limit), cursor: after }
+    }
+
+    fn take(&mut self, page: ListResponse) -> (usize, Option<GroupId>) {
+        let got = page.groups.len();
+        self.found.extend(page.groups);
+        (got, page.cursor)
+    }
 }
 
 const COLUMNS: [(&str, &str); 4] =

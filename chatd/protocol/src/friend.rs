@@ -9,6 +9,10 @@ use crate::params::{Field, Kind};
 
 /// Longest greeting of a request, in bytes of UTF-8.
 pub const MAX_GREETING_BYTES: usize = 512;
+/// Users in one page of [`List`] at most.
+pub const MAX_FRIENDS_PAGE: u32 = 1000;
+/// Requests in one page of [`Requests`] at most: with their greetings they fit one WebSocket message.
+pub const MAX_REQUESTS_PAGE: u32 = 200;
 
 /// Push: someone asks to be a friend; its data is an [`Asked`].
 pub const REQUEST_PUSH: &str = "friend/request";
@@ -152,6 +156,12 @@ pub struct MineRequest {
     pub app_id: AppId,
     /// The acting user.
     pub user_id: UserId,
+    /// At most so many users; the most there may be when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// Continue after this user: the `cursor` of the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<UserId>,
 }
 
 /// `/friend/requests`.
@@ -181,15 +191,27 @@ pub struct Accepted {
 /// Answer of [`Requests`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RequestsResponse {
-    /// Requests of others, the oldest first.
+    /// Requests of others, by name in byte order.
     pub requests: Vec<Asked>,
+    /// Present when there are more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<UserId>,
 }
 
 impl Operation for Requests {
     const PATH: &'static str = "/friend/requests";
     const EFFECT: Effect = Effect::Reads;
-    const ABOUT: &'static str = "Requests that wait for the acting user's answer.";
-    const FIELDS: &'static [Field] = &[APP_ID, USER_ID];
+    const ABOUT: &'static str = "Requests that wait for the acting user's answer, by name, in pages.";
+    const FIELDS: &'static [Field] = &[
+        APP_ID,
+        USER_ID,
+        Field::optional(
+            "limit",
+            Kind::Between(1, MAX_REQUESTS_PAGE as u64),
+            "at most so many, 1 to 200; 200 when absent",
+        ),
+        Field::optional("cursor", Kind::UserId, "continue after this user"),
+    ];
     const ACTOR: Option<&'static str> = Some("userId");
     type Request = MineRequest;
     type Response = RequestsResponse;
@@ -207,13 +229,25 @@ pub struct ListResponse {
     pub requested: Vec<UserId>,
     /// Users the acting user blocks.
     pub blocked: Vec<UserId>,
+    /// Present when there are more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<UserId>,
 }
 
 impl Operation for List {
     const PATH: &'static str = "/friend/list";
     const EFFECT: Effect = Effect::Reads;
-    const ABOUT: &'static str = "Friends, own requests, and blocked users.";
-    const FIELDS: &'static [Field] = &[APP_ID, USER_ID];
+    const ABOUT: &'static str = "Friends, own requests, and blocked users, by name, in pages over all three.";
+    const FIELDS: &'static [Field] = &[
+        APP_ID,
+        USER_ID,
+        Field::optional(
+            "limit",
+            Kind::Between(1, MAX_FRIENDS_PAGE as u64),
+            "at most so many users, 1 to 1000; 1000 when absent",
+        ),
+        Field::optional("cursor", Kind::UserId, "continue after this user"),
+    ];
     const ACTOR: Option<&'static str> = Some("userId");
     type Request = MineRequest;
     type Response = ListResponse;

@@ -12,6 +12,8 @@ use crate::params::{Field, Kind};
 pub const MAX_GROUP_NAME_BYTES: usize = 128;
 /// Members in one page at most.
 pub const MAX_MEMBERS_PAGE: u32 = 1000;
+/// Groups in one page at most.
+pub const MAX_GROUPS_PAGE: u32 = 500;
 
 /// `type` of the entries of a group's history that tell of changes; chatd itself writes them.
 pub const CHANGE_KINDS: [&str; 5] = ["create", "join", "leave", "kick", "dismiss"];
@@ -228,20 +230,38 @@ pub struct ListRequest {
     pub app_id: AppId,
     /// Whose groups.
     pub user_id: UserId,
+    /// At most so many, 500 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// Continue after this group: the `cursor` of the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<GroupId>,
 }
 
 /// Answer of [`List`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ListResponse {
-    /// Groups the user is a member of, by id.
+    /// Groups the user is a member of, by id in byte order.
     pub groups: Vec<Group>,
+    /// Present when there are more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<GroupId>,
 }
 
 impl Operation for List {
     const PATH: &'static str = "/group/list";
     const EFFECT: Effect = Effect::Reads;
-    const ABOUT: &'static str = "Groups a user is a member of.";
-    const FIELDS: &'static [Field] = &[APP_ID, USER_ID];
+    const ABOUT: &'static str = "Groups a user is a member of, by id, in pages.";
+    const FIELDS: &'static [Field] = &[
+        APP_ID,
+        USER_ID,
+        Field::optional(
+            "limit",
+            Kind::Between(1, MAX_GROUPS_PAGE as u64),
+            "at most so many, 1 to 500; 500 when absent",
+        ),
+        Field::optional("cursor", Kind::GroupId, "continue after this group"),
+    ];
     const ACTOR: Option<&'static str> = Some("userId");
     type Request = ListRequest;
     type Response = ListResponse;

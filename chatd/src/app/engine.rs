@@ -14,9 +14,9 @@ use crate::conversations::Conversations;
 use crate::conversations::embedded::EmbeddedConversations;
 use crate::conversations::redis::RedisConversations;
 use crate::embedded::Place;
-use crate::friends::Friends;
 use crate::friends::embedded::EmbeddedFriends;
 use crate::friends::redis::RedisFriends;
+use crate::friends::{self, Friends};
 use crate::groups::Groups;
 use crate::groups::embedded::EmbeddedGroups;
 use crate::groups::redis::RedisGroups;
@@ -66,7 +66,8 @@ fn embedded(config: &Config, base: &Base) -> anyhow::Result<Engine> {
     let broker = Embedded::open(&place, config.storage.sync, retention(config), clock, sink);
     let broker = broker.map_err(|error| anyhow!(error))?;
     base.files.add(broker.clone());
-    let groups: Arc<dyn Groups> = Arc::new(EmbeddedGroups::new(broker.clone()));
+    let groups: Arc<dyn Groups> =
+        Arc::new(EmbeddedGroups::new(broker.clone(), config.limits.groups_per_user));
     let file = MoneyFile::open(&place, base.clock.clone()).map_err(|error| anyhow!(error))?;
     base.files.add(file.clone());
     let purse = Purse {
@@ -79,7 +80,7 @@ fn embedded(config: &Config, base: &Base) -> anyhow::Result<Engine> {
         presence: Arc::new(EmbeddedPresence::new(broker.clone(), announcer(config, base))),
         groups,
         purse: Some(purse),
-        friends: Arc::new(EmbeddedFriends::new(broker.clone())),
+        friends: Arc::new(EmbeddedFriends::new(broker.clone(), friends(config))),
         conversations: Arc::new(EmbeddedConversations::new(broker)),
         watch: None,
     })
@@ -129,8 +130,8 @@ async fn redis(config: &Config, base: &Base) -> anyhow::Result<Engine> {
         name: "redis",
         purse,
         presence,
-        groups: RedisGroups::new(&broker),
-        friends: RedisFriends::new(&broker),
+        groups: RedisGroups::new(&broker, config.limits.groups_per_user),
+        friends: RedisFriends::new(&broker, friends(config)),
         conversations: RedisConversations::new(&broker),
         watch: Some(broker.watch_manner(manner)),
         broker,
@@ -151,6 +152,10 @@ pub(super) fn keys(config: &Config) -> anyhow::Result<Keys> {
 pub(super) fn place(config: &Config) -> Place {
     let directory = config.serve.data_dir.clone();
     if config.serve.ephemeral { Place::Memory } else { Place::Directory(directory) }
+}
+
+fn friends(config: &Config) -> friends::Limits {
+    friends::Limits { requests: config.limits.requests_per_user, friends: config.limits.friends_per_user }
 }
 
 fn announcer(config: &Config, base: &Base) -> Announcer {

@@ -51,7 +51,7 @@ impl Config {
                 .map_err(|error| format!("redis = {:?}: {error}", self.serve.redis))?;
         }
         self.check_money()?;
-        let positive: [(&str, u64); 8] = [
+        let positive: [(&str, u64); 11] = [
             ("history.max_messages", self.history.max_messages),
             ("money.packet_expiry", self.money.packet_expiry),
             ("limits.keep_alive", self.limits.keep_alive.into()),
@@ -60,6 +60,9 @@ impl Config {
             ("limits.login_timeout", self.limits.login_timeout.into()),
             ("limits.outbox_frames", self.limits.outbox_frames as u64),
             ("limits.outbox_bytes", self.limits.outbox_bytes as u64),
+            ("limits.groups_per_user", self.limits.groups_per_user),
+            ("limits.requests_per_user", self.limits.requests_per_user),
+            ("limits.friends_per_user", self.limits.friends_per_user),
         ];
         match positive.into_iter().find(|(_, value)| *value == 0) {
             Some((name, _)) => Err(format!("{name} must be at least 1")),

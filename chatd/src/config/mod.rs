@@ -180,6 +180,15 @@ settings! {
         /// Bytes that may wait for one slow reader
         #[arg(long, env = "CHATD_OUTBOX_BYTES", value_name = "N")]
         outbox_bytes: usize = 1024 * 1024,
+        /// Groups a user may be in
+        #[arg(long, env = "CHATD_GROUPS_PER_USER", value_name = "N")]
+        groups_per_user: u64 = 2_000,
+        /// Friend requests of a user that may wait for an answer, and as many of others to the user
+        #[arg(long, env = "CHATD_REQUESTS_PER_USER", value_name = "N")]
+        requests_per_user: u64 = 500,
+        /// Friends a user may have, and as many blocked users
+        #[arg(long, env = "CHATD_FRIENDS_PER_USER", value_name = "N")]
+        friends_per_user: u64 = 5_000,
     }
 }
 

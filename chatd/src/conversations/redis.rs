@@ -42,7 +42,7 @@ impl RedisConversations {
     pub fn new(broker: &RedisBroker) -> Arc<Self> {
         Arc::new(Self {
             logs: broker.logs.clone(),
-            groups: RedisGroups::new(broker),
+            groups: RedisGroups::new(broker, u64::MAX),
             clock: broker.clock.clone(),
             state: Script::new(concat!(include_str!("unread.lua"), include_str!("state.lua"))),
             read: Script::new(concat!(include_str!("unread.lua"), include_str!("read.lua"))),

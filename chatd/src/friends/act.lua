@@ -2,11 +2,12 @@
 --
 -- KEYS  1 how the user stands to others   2 how the other does   3 whom the user blocks   4 whom the other blocks
 -- ARGV  1 'request', 'accept', 'reject', 'remove', 'block' or 'unblock'   2 user   3 other
---       4 for a request: what the other keeps of it
+--       4 for a request: what the other keeps of it   5 requests each way that may wait   6 friends, or blocks, at most
 -- A standing is 'requested', 'friends', or 'asked' followed by a line feed and what is kept of the request.
 -- Answer: outcome, standing, 1 when the user blocks the other or 0
 
 local action, user, other = ARGV[1], ARGV[2], ARGV[3]
+local requests, friends = tonumber(ARGV[5]), tonumber(ARGV[6])
 local standing = string.match(redis.call('HGET', KEYS[1], other) or 'none', '^%l+')
 local blocked = redis.call('SISMEMBER', KEYS[3], other)
 
@@ -14,7 +15,26 @@ local function answer(outcome)
   return { outcome, standing, blocked }
 end
 
+-- Whether somebody has as many standings of a kind as are allowed.
+local function full(standings, kind, most)
+  if redis.call('HLEN', standings) < most then
+    return false
+  end
+  local count = 0
+  for _, kept in ipairs(redis.call('HVALS', standings)) do
+    if string.match(kept, '^%l+') == kind then
+      count = count + 1
+    end
+  end
+  return count >= most
+end
+
 local function befriend()
+  if full(KEYS[1], 'friends', friends) then
+    return answer('full: my friends')
+  elseif full(KEYS[2], 'friends', friends) then
+    return answer('full: their friends')
+  end
   redis.call('HSET', KEYS[1], other, 'friends')
   redis.call('HSET', KEYS[2], user, 'friends')
   standing = 'friends'
@@ -36,6 +56,11 @@ if action == 'request' then
   elseif standing == 'asked' then
     return befriend()
   elseif standing == 'none' then
+    if full(KEYS[1], 'requested', requests) then
+      return answer('full: my requests')
+    elseif full(KEYS[2], 'asked', requests) then
+      return answer('full: their requests')
+    end
     redis.call('HSET', KEYS[1], other, 'requested')
     redis.call('HSET', KEYS[2], user, 'asked\n' .. ARGV[4])
     standing = 'requested'
@@ -57,6 +82,9 @@ elseif action == 'remove' then
     return part()
   end
 elseif action == 'block' then
+  if blocked == 0 and redis.call('SCARD', KEYS[3]) >= friends then
+    return answer('full: my blocks')
+  end
   local added = redis.call('SADD', KEYS[3], other)
   blocked = 1
   if standing ~= 'none' then

@@ -10,20 +10,21 @@ use chat_protocol::friend::{Asked, Standing};
 use chat_protocol::{AppId, UserId};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{Action, Circle, FriendError, Friends, Outcome};
+use super::{Action, Circle, FriendError, Friends, Full, Limits, Outcome, Part};
 use crate::broker::embedded::{Embedded, Step, log};
 use crate::embedded::Fault;
 
 /// See the file's head.
 pub struct EmbeddedFriends {
     engine: Arc<Embedded>,
+    limits: Limits,
 }
 
 impl EmbeddedFriends {
     /// In the tables of `engine`.
     #[must_use]
-    pub fn new(engine: Arc<Embedded>) -> Self {
-        Self { engine }
+    pub fn new(engine: Arc<Embedded>, limits: Limits) -> Self {
+        Self { engine, limits }
     }
 }
 
@@ -160,27 +161,89 @@ fn act(mine: &mut View, theirs: &mut View, action: &Action) -> Result<(), Friend
     Ok(())
 }
 
-fn circle(tables: &Connection, app: AppId, user: &UserId) -> rusqlite::Result<Circle> {
-    let mut statement = tables.prepare_cached(
-        "SELECT other, standing, blocked, greeting, time FROM relation WHERE app = ?1 AND user = ?2 ORDER BY other",
-    )?;
-    let mut rows = statement.query(params![app, user.as_str()])?;
-    let mut circle = Circle::default();
+/// One side of a relation, before and after.
+struct Side<'a> {
+    user: &'a UserId,
+    mine: bool,
+    before: &'a View,
+    after: &'a View,
+}
+
+impl Side<'_> {
+    /// Refuses a list that would be longer than is allowed.
+    fn require_room(&self, tables: &Connection, app: AppId, limits: Limits) -> Result<(), FriendError> {
+        let Self { user, mine, before, after } = *self;
+        if after.blocked && !before.blocked {
+            let count = count(tables, app, user, "blocked", limits.friends)?;
+            within(count, limits.friends, Full::MyBlocks)?;
+        }
+        if after.standing == before.standing {
+            return Ok(());
+        }
+        let (of, limit, full) = match (after.standing, mine) {
+            (Standing::None, _) => return Ok(()),
+            (Standing::Requested, _) => ("standing = 1", limits.requests, Full::MyRequests),
+            (Standing::Asked, _) => ("standing = 2", limits.requests, Full::TheirRequests),
+            (Standing::Friends, true) => ("standing = 3", limits.friends, Full::MyFriends),
+            (Standing::Friends, false) => ("standing = 3", limits.friends, Full::TheirFriends),
+        };
+        within(count(tables, app, user, of, limit)?, limit, full)
+    }
+}
+
+fn within(count: u64, limit: u64, full: Full) -> Result<(), FriendError> {
+    if count < limit { Ok(()) } else { Err(FriendError::TooMany(full, limit)) }
+}
+
+/// Relations of a user of this kind, counted up to `most`.
+fn count(tables: &Connection, app: AppId, user: &UserId, of: &str, most: u64) -> rusqlite::Result<u64> {
+    let rows = format!("SELECT 1 FROM relation WHERE app = ?1 AND user = ?2 AND {of} LIMIT ?3");
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    tables
+        .prepare_cached(&format!("SELECT count(*) FROM ({rows})"))?
+        .query_row(params![app, user.as_str(), most], |row| row.get(0))
+}
+
+fn circle(
+    tables: &Connection,
+    (app, user): (AppId, &UserId),
+    part: Part,
+    after: Option<&UserId>,
+    limit: usize,
+) -> rusqlite::Result<Circle> {
+    let of = match part {
+        Part::Asked => "standing = 2",
+        Part::Others => "(standing IN (1, 3) OR blocked)",
+    };
+    let mut statement = tables.prepare_cached(&format!(
+        "SELECT other, standing, blocked, greeting, time FROM relation
+         WHERE app = ?1 AND user = ?2 AND other > ?3 AND {of} ORDER BY other LIMIT ?4"
+    ))?;
+    // One more than asked for tells whether there is more.
+    let most = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
+    let mut rows = statement.query(params![app, user.as_str(), after.map_or("", UserId::as_str), most])?;
+    let (mut circle, mut last, mut left) = (Circle::default(), None, limit);
     while let Some(row) = rows.next()? {
+        if left == 0 {
+            circle.more = last;
+            break;
+        }
+        left -= 1;
         let other = log::id(row, 0, UserId::new)?;
+        last = Some(other.clone());
+        if part == Part::Asked {
+            circle.asked.push(Asked { from: other, greeting: row.get(3)?, time: row.get(4)? });
+            continue;
+        }
         if row.get(2)? {
             circle.blocked.push(other.clone());
         }
         match standing(row.get(1)?)? {
-            Standing::None => {}
             Standing::Requested => circle.requested.push(other),
             Standing::Friends => circle.friends.push(other),
-            Standing::Asked => {
-                circle.asked.push(Asked { from: other, greeting: row.get(3)?, time: row.get(4)? });
-            }
+            Standing::None | Standing::Asked => {}
         }
     }
-    circle.asked.sort_by_key(|asked| asked.time);
     Ok(circle)
 }
 
@@ -193,7 +256,7 @@ impl Friends for EmbeddedFriends {
         other: &UserId,
         action: &Action,
     ) -> Result<Outcome, FriendError> {
-        let (user, other, action) = (user.clone(), other.clone(), action.clone());
+        let (user, other, action, limits) = (user.clone(), other.clone(), action.clone(), self.limits);
         let work = move |step: &mut Step<'_>| {
             let tables = step.connection;
             let before = (View::read(tables, app, &user, &other)?, View::read(tables, app, &other, &user)?);
@@ -201,6 +264,10 @@ impl Friends for EmbeddedFriends {
             act(&mut mine, &mut theirs, &action)?;
             let changed = before.0 != mine || before.1 != theirs;
             if changed {
+                let own = Side { user: &user, mine: true, before: &before.0, after: &mine };
+                let their = Side { user: &other, mine: false, before: &before.1, after: &theirs };
+                own.require_room(tables, app, limits)?;
+                their.require_room(tables, app, limits)?;
                 mine.write(tables, app, &user, &other)?;
                 theirs.write(tables, app, &other, &user)?;
             }
@@ -209,8 +276,16 @@ impl Friends for EmbeddedFriends {
         self.engine.change(work).await
     }
 
-    async fn circle(&self, app: AppId, user: &UserId) -> Result<Circle, FriendError> {
-        let user = user.clone();
-        self.engine.query(move |tables| Ok(circle(tables, app, &user)?)).await
+    async fn circle(
+        &self,
+        app: AppId,
+        user: &UserId,
+        part: Part,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> Result<Circle, FriendError> {
+        let (user, after) = (user.clone(), after.cloned());
+        let read = move |tables: &Connection| Ok(circle(tables, (app, &user), part, after.as_ref(), limit)?);
+        self.engine.query(read).await
     }
 }

@@ -5,6 +5,8 @@
 //! - Two who ask each other at the same moment are friends once.
 //! - A block is one-sided. It ends a friendship and requests both ways; while it stands, the blocked user's requests
 //!   and one-to-one messages are refused ([`crate::broker::Broker::append`] checks it in the same step).
+//! - What others can fill is bounded by [`Limits`], checked in the step that would exceed them; who has more already
+//!   keeps them.
 
 pub mod embedded;
 pub mod redis;
@@ -46,17 +48,64 @@ pub struct Outcome {
     pub changed: bool,
 }
 
-/// Everything about one user.
+/// How many users may have to do with one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Own requests that wait for an answer, and as many of others.
+    pub requests: u64,
+    /// Friends, and as many blocked users.
+    pub friends: u64,
+}
+
+/// Which of the lists of a [`Circle`] are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Who has asked the user.
+    Asked,
+    /// All others: friends, own requests, blocked users.
+    Others,
+}
+
+/// Users who have to do with one, or a page of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Circle {
     /// Friends in byte order.
     pub friends: Vec<UserId>,
     /// Whom the user has asked, in byte order.
     pub requested: Vec<UserId>,
-    /// Who has asked the user, the oldest first.
+    /// Who has asked the user, in byte order.
     pub asked: Vec<Asked>,
     /// Whom the user blocks, in byte order.
     pub blocked: Vec<UserId>,
+    /// The last user of the page, when there are more after him.
+    pub more: Option<UserId>,
+}
+
+/// What there is no room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Full {
+    /// The acting user's own requests.
+    MyRequests,
+    /// Requests to the other user.
+    TheirRequests,
+    /// The acting user's friends.
+    MyFriends,
+    /// The other user's friends.
+    TheirFriends,
+    /// Users the acting user blocks.
+    MyBlocks,
+}
+
+impl std::fmt::Display for Full {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Full::MyRequests => "you have too many requests waiting; take one back first (the setting limits.requests_per_user",
+            Full::TheirRequests => "this user has too many requests waiting (the setting limits.requests_per_user",
+            Full::MyFriends => "you have too many friends; remove one first (the setting limits.friends_per_user",
+            Full::TheirFriends => "this user has too many friends (the setting limits.friends_per_user",
+            Full::MyBlocks => "you block too many users; unblock one first (the setting limits.friends_per_user",
+        })
+    }
 }
 
 /// Why nothing was done.
@@ -71,6 +120,9 @@ pub enum FriendError {
     /// The other blocks the acting user.
     #[error("this user does not take requests from you")]
     Blocked,
+    /// There are as many as are allowed.
+    #[error("{0}, {1})")]
+    TooMany(Full, u64),
     /// The store did not answer.
     #[error("the store is unreachable: {0}")]
     Unreachable(String),
@@ -85,7 +137,7 @@ impl FriendError {
     pub fn code(&self) -> Code {
         match self {
             FriendError::NoRequest => Code::NotFound,
-            FriendError::Blocking | FriendError::Blocked => Code::RefusedByRule,
+            FriendError::Blocking | FriendError::Blocked | FriendError::TooMany(..) => Code::RefusedByRule,
             FriendError::Unreachable(_) => Code::StoreUnreachable,
             FriendError::Corrupt(_) => Code::ServerError,
         }
@@ -121,6 +173,13 @@ pub trait Friends: Send + Sync {
         action: &Action,
     ) -> Result<Outcome, FriendError>;
 
-    /// Everything about one user.
-    async fn circle(&self, app: AppId, user: &UserId) -> Result<Circle, FriendError>;
+    /// Part of what there is about one user: at most `limit` others, at least one, after `after` in byte order.
+    async fn circle(
+        &self,
+        app: AppId,
+        user: &UserId,
+        part: Part,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> Result<Circle, FriendError>;
 }

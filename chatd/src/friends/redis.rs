@@ -2,13 +2,14 @@
 //!
 //! Invariant: one script changes both sides, so the two hashes mirror each other.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use chat_protocol::friend::{Asked, Standing};
 use chat_protocol::{AppId, UserId};
 
-use super::{Action, Circle, FriendError, Friends, Outcome};
+use super::{Action, Circle, FriendError, Friends, Full, Limits, Outcome, Part};
 use crate::broker::redis::RedisBroker;
 use crate::broker::redis::link::{LinkError, Script};
 use crate::broker::redis::log::Logs;
@@ -16,14 +17,15 @@ use crate::broker::redis::log::Logs;
 /// The port over Redis.
 pub struct RedisFriends {
     logs: Arc<Logs>,
+    limits: Limits,
     act: Script,
 }
 
 impl RedisFriends {
     /// Over the connections of the broker.
     #[must_use]
-    pub fn new(broker: &RedisBroker) -> Arc<Self> {
-        Arc::new(Self { logs: broker.logs.clone(), act: Script::new(include_str!("act.lua")) })
+    pub fn new(broker: &RedisBroker, limits: Limits) -> Arc<Self> {
+        Arc::new(Self { logs: broker.logs.clone(), limits, act: Script::new(include_str!("act.lua")) })
     }
 }
 
@@ -43,10 +45,12 @@ impl Friends for RedisFriends {
             keys.blocked(app, user),
             keys.blocked(app, other),
         ]);
-        call.arg(name(action)).arg(user.as_str()).arg(other.as_str());
-        if let Action::Request { greeting, time } = action {
-            call.arg(request(greeting.as_deref(), *time));
-        }
+        let kept = match action {
+            Action::Request { greeting, time } => request(greeting.as_deref(), *time),
+            _ => String::new(),
+        };
+        call.arg(name(action)).arg(user.as_str()).arg(other.as_str()).arg(kept);
+        call.arg(self.limits.requests).arg(self.limits.friends);
         let (outcome, standing, blocked): (String, String, bool) =
             self.logs.others.call(&self.act, &call).await?;
         let changed = match outcome.as_str() {
@@ -55,6 +59,7 @@ impl Friends for RedisFriends {
             "no request" => return Err(FriendError::NoRequest),
             "blocking" => return Err(FriendError::Blocking),
             "blocked" => return Err(FriendError::Blocked),
+            full if full.starts_with("full") => return Err(self.full(full)),
             other => return Err(foreign(other)),
         };
         let standing = match standing.as_str() {
@@ -67,33 +72,79 @@ impl Friends for RedisFriends {
         Ok(Outcome { standing, blocked, changed })
     }
 
-    async fn circle(&self, app: AppId, user: &UserId) -> Result<Circle, FriendError> {
+    async fn circle(
+        &self,
+        app: AppId,
+        user: &UserId,
+        part: Part,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> Result<Circle, FriendError> {
         let mut pipeline = redis::pipe();
-        pipeline.atomic().cmd("HGETALL").arg(self.logs.keys.standings(app, user));
+        pipeline.cmd("HGETALL").arg(self.logs.keys.standings(app, user));
         pipeline.cmd("SMEMBERS").arg(self.logs.keys.blocked(app, user));
+        // Both are bounded by the limits, and of no order, so a page needs them whole.
         let (standings, blocked): (Vec<(String, String)>, Vec<String>) =
             self.logs.others.run_all(&pipeline).await?;
-        Ok(circle(&standings, &blocked))
+        let mut whole = circle(&standings, &blocked, part);
+        whole.cut(after, limit);
+        Ok(whole)
+    }
+}
+
+impl RedisFriends {
+    fn full(&self, outcome: &str) -> FriendError {
+        let Limits { requests, friends } = self.limits;
+        match outcome {
+            "full: my requests" => FriendError::TooMany(Full::MyRequests, requests),
+            "full: their requests" => FriendError::TooMany(Full::TheirRequests, requests),
+            "full: my friends" => FriendError::TooMany(Full::MyFriends, friends),
+            "full: their friends" => FriendError::TooMany(Full::TheirFriends, friends),
+            "full: my blocks" => FriendError::TooMany(Full::MyBlocks, friends),
+            other => foreign(other),
+        }
     }
 }
 
 /// Only chatd writes here; what it cannot have written is left out.
-fn circle(standings: &[(String, String)], blocked: &[String]) -> Circle {
+fn circle(standings: &[(String, String)], blocked: &[String], part: Part) -> Circle {
     let id = |name: &String| UserId::new(name).ok();
-    let mut circle = Circle { blocked: blocked.iter().filter_map(id).collect(), ..Circle::default() };
+    let mut circle = Circle::default();
     for (name, standing) in standings {
         let Some(user) = id(name) else { continue };
-        match standing.as_str() {
-            "friends" => circle.friends.push(user),
-            "requested" => circle.requested.push(user),
-            other => circle.asked.extend(asked(user, other)),
+        match (part, standing.as_str()) {
+            (Part::Others, "friends") => circle.friends.push(user),
+            (Part::Others, "requested") => circle.requested.push(user),
+            (Part::Asked, other) => circle.asked.extend(asked(user, other)),
+            (Part::Others, _) => {}
         }
     }
-    circle.friends.sort();
-    circle.requested.sort();
-    circle.blocked.sort();
-    circle.asked.sort_by(|a, b| (a.time, &a.from).cmp(&(b.time, &b.from)));
+    if part == Part::Others {
+        circle.blocked.extend(blocked.iter().filter_map(id));
+    }
     circle
+}
+
+impl Circle {
+    /// Sorts a whole circle and leaves the page of it that begins after `after`.
+    fn cut(&mut self, after: Option<&UserId>, limit: usize) {
+        self.asked.sort_by(|a, b| a.from.cmp(&b.from));
+        let lists = [&mut self.friends, &mut self.requested, &mut self.blocked];
+        let names: BTreeSet<UserId> = lists.iter().flat_map(|list| list.iter().cloned()).collect();
+        let names = names.into_iter().chain(self.asked.iter().map(|asked| asked.from.clone()));
+        let mut names =
+            names.filter(|name| after.is_none_or(|after| name > after)).skip(limit.saturating_sub(1));
+        let last = names.next();
+        self.more = last.clone().filter(|_| names.next().is_some());
+        let within = |name: &UserId| {
+            after.is_none_or(|after| name > after) && last.as_ref().is_none_or(|last| name <= last)
+        };
+        for list in lists {
+            list.sort();
+            list.retain(|name| within(name));
+        }
+        self.asked.retain(|asked| within(&asked.from));
+    }
 }
 
 /// What the asked side keeps: time, then the greeting behind a line feed if there is one.
@@ -165,12 +216,25 @@ mod tests {
             pair("bad", ""),
             pair("", "friends"),
         ];
-        let circle = circle(&standings, &["q".to_owned(), "p".to_owned(), "\n".to_owned()]);
+        let read = |part, after: Option<&str>, limit| {
+            let mut circle = circle(&standings, &["q".to_owned(), "p".to_owned(), "\n".to_owned()], part);
+            circle.cut(after.map(|name| UserId::new(name).unwrap()).as_ref(), limit);
+            circle
+        };
+        let circle = read(Part::Others, None, 9);
         let names = |users: &[UserId]| users.iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(names(&circle.friends), ["y", "z"]);
         assert_eq!(names(&circle.requested), ["x"]);
         assert_eq!(names(&circle.blocked), ["p", "q"]);
-        let asked: Vec<_> = circle.asked.iter().map(|asked| (asked.from.as_str(), asked.time)).collect();
-        assert_eq!(asked, [("b", 5), ("a", 9)]);
+        let asked = read(Part::Asked, None, 9).asked;
+        let asked: Vec<_> = asked.iter().map(|asked| (asked.from.as_str(), asked.time)).collect();
+        assert_eq!(asked, [("a", 9), ("b", 5)]);
+        let page = read(Part::Others, Some("p"), 2);
+        assert_eq!(
+            (names(&page.requested), names(&page.blocked)),
+            (vec!["x".to_owned()], vec!["q".to_owned()])
+        );
+        assert_eq!(page.more.as_ref().map(UserId::as_str), Some("x"));
+        assert_eq!(read(Part::Others, Some("x"), 2).more, None);
     }
 }

@@ -6,6 +6,7 @@
 --       5 epoch for a new history   6 messages kept per log   7 how long ms, or 0   8 group id
 --       9 the group as its members name it   10 channel   11 first line of the entry   12 its body
 --       13 name of a new group   14 channel of the user's inbox   15 notice that he is a member
+--       16 groups a user may be in
 -- Answer: outcome, members after the change, offset and epoch of the newest entry
 
 local action, actor, user = ARGV[1], ARGV[2], ARGV[3]
@@ -16,10 +17,17 @@ local function answer(outcome)
   return { outcome, redis.call('ZCARD', members), tonumber(known[1] or 0), known[2] or '' }
 end
 
+-- Whether the user is in as many groups as are allowed; groups that are gone may still be counted.
+local function full()
+  return redis.call('HLEN', groups) >= tonumber(ARGV[16])
+end
+
 local owner = redis.call('HGET', group, 'owner')
 if action == 'create' then
   if owner then
     return answer(owner == actor and 'unchanged' or 'taken')
+  elseif full() then
+    return answer('too many')
   end
   -- A log written before there were groups: its epoch must not live on.
   redis.call('UNLINK', log, head, stubs)
@@ -35,6 +43,8 @@ end
 local member = redis.call('ZSCORE', members, user) and true or false
 if member == (action == 'create' or action == 'join') then
   return answer('unchanged')
+elseif action == 'join' and full() then
+  return answer('too many')
 end
 
 local offset, epoch, _, born, payload = 

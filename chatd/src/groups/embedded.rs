@@ -19,13 +19,14 @@ use crate::embedded::Fault;
 /// See the file's head.
 pub struct EmbeddedGroups {
     engine: Arc<Embedded>,
+    per_user: u64,
 }
 
 impl EmbeddedGroups {
-    /// In the tables of `engine`.
+    /// In the tables of `engine`; a user is in at most `per_user` groups.
     #[must_use]
-    pub fn new(engine: Arc<Embedded>) -> Self {
-        Self { engine }
+    pub fn new(engine: Arc<Embedded>, per_user: u64) -> Self {
+        Self { engine, per_user }
     }
 }
 
@@ -114,6 +115,8 @@ struct Scene<'a, 'b> {
     step: &'a mut Step<'b>,
     app: AppId,
     group: &'a GroupId,
+    /// Groups a user may be in.
+    per_user: u64,
 }
 
 impl Scene<'_, '_> {
@@ -151,6 +154,7 @@ impl Scene<'_, '_> {
         if let Some(found) = find(self.step.connection, self.app, self.group)? {
             return if found.group.owner == *owner { Ok(false) } else { Err(GroupError::Taken) };
         }
+        self.require_room(owner)?;
         let tables = self.step.connection;
         if let Some(ownerless) = log::head(tables, &self.conversation())? {
             // Written before there were groups. Its epoch must not live on.
@@ -167,6 +171,19 @@ impl Scene<'_, '_> {
         let receipt = self.tell("create", owner, None, Effect::Joined(owner.clone()))?;
         self.admit(log, owner, &receipt)?;
         Ok(true)
+    }
+
+    /// Refuses who is in as many groups as are allowed.
+    fn require_room(&self, user: &UserId) -> Result<(), GroupError> {
+        let limit = i64::try_from(self.per_user).unwrap_or(i64::MAX);
+        let count = self
+            .step
+            .connection
+            .prepare_cached(
+                "SELECT count(*) FROM (SELECT 1 FROM member WHERE app = ?1 AND user = ?2 LIMIT ?3)",
+            )?
+            .query_row(params![self.app, user.as_str(), limit], |row| row.get::<_, i64>(0))?;
+        if count < limit { Ok(()) } else { Err(GroupError::TooMany(self.per_user)) }
     }
 
     fn admit(&mut self, log: i64, user: &UserId, receipt: &Receipt) -> rusqlite::Result<()> {
@@ -218,6 +235,7 @@ impl Scene<'_, '_> {
         }
         let (receipt, member_count) = match change {
             Change::Join(user) => {
+                self.require_room(user)?;
                 let receipt = self.tell("join", user, None, Effect::Joined(user.clone()))?;
                 self.admit(log, user, &receipt)?;
                 (receipt, group.member_count + 1)
@@ -294,14 +312,15 @@ impl Groups for EmbeddedGroups {
         owner: &UserId,
         name: &str,
     ) -> Result<bool, GroupError> {
-        let (group, owner, name) = (group.clone(), owner.clone(), name.to_owned());
-        let work = move |step: &mut Step<'_>| Scene { step, app, group: &group }.create(&owner, &name);
+        let (group, owner, name, per_user) = (group.clone(), owner.clone(), name.to_owned(), self.per_user);
+        let work =
+            move |step: &mut Step<'_>| Scene { step, app, group: &group, per_user }.create(&owner, &name);
         self.engine.change(work).await
     }
 
     async fn change(&self, app: AppId, group: &GroupId, change: &Change) -> Result<Changed, GroupError> {
-        let (group, change) = (group.clone(), change.clone());
-        let work = move |step: &mut Step<'_>| Scene { step, app, group: &group }.change(&change);
+        let (group, change, per_user) = (group.clone(), change.clone(), self.per_user);
+        let work = move |step: &mut Step<'_>| Scene { step, app, group: &group, per_user }.change(&change);
         self.engine.change(work).await
     }
 

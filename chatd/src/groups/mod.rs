@@ -4,6 +4,8 @@
 //! - A change of membership and the entry in the group's log that tells of it are one atomic step. The entry's
 //!   offset is the change's place among the messages: whoever left gets nothing that stands after it.
 //! - Whoever joins is told by a notice to his inbox ([`JOINED`]) in the same step: notices come in the order of joining.
+//! - A user is in at most so many groups as the adapter was told; whoever would be in more is refused in the step that
+//!   admits, and who is in more already stays.
 //! - Only a member's message is appended; [`crate::broker::Broker::append`] checks it in the same step.
 //! - Repeating a change is harmless: it says that nothing changed and appends nothing.
 //! - A dismissed group is gone with its log; a group created anew under its id has another epoch and is another
@@ -157,6 +159,9 @@ pub enum GroupError {
     /// The owner cannot leave or be removed.
     #[error("the owner cannot leave; dismiss the group instead")]
     Owner,
+    /// The user is in as many groups as are allowed.
+    #[error("a user is in at most {0} groups (the setting limits.groups_per_user); leave one first")]
+    TooMany(u64),
     /// The store did not answer.
     #[error("the store is unreachable: {0}")]
     Unreachable(String),
@@ -172,7 +177,9 @@ impl GroupError {
         match self {
             GroupError::NoSuchGroup => Code::NotFound,
             GroupError::NotOwner => Code::NotAuthorised,
-            GroupError::Taken | GroupError::NotMember | GroupError::Owner => Code::RefusedByRule,
+            GroupError::Taken | GroupError::NotMember | GroupError::Owner | GroupError::TooMany(_) => {
+                Code::RefusedByRule
+            }
             GroupError::Unreachable(_) => Code::StoreUnreachable,
             GroupError::Corrupt(_) => Code::ServerError,
         }

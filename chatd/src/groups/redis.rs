@@ -25,24 +25,36 @@ const CHUNK: usize = 500;
 pub struct RedisGroups {
     logs: Arc<Logs>,
     clock: Arc<dyn Clock>,
+    per_user: u64,
     change: Script,
     forget: Script,
 }
 
 impl RedisGroups {
-    /// Over the connections of the broker.
+    /// Over the connections of the broker; a user is in at most `per_user` groups.
     #[must_use]
-    pub fn new(broker: &RedisBroker) -> Arc<Self> {
+    pub fn new(broker: &RedisBroker, per_user: u64) -> Arc<Self> {
         let change = concat!(include_str!("../broker/redis/log.lua"), include_str!("change.lua"));
         Arc::new(Self {
             logs: broker.logs.clone(),
             clock: broker.clock.clone(),
+            per_user,
             change: Script::new(change),
             forget: Script::new(include_str!("forget.lua")),
         })
     }
 
     async fn run(&self, app: AppId, group: &GroupId, act: &Act<'_>) -> Result<Changed, GroupError> {
+        match self.try_run(app, group, act).await {
+            Err(GroupError::TooMany(_)) => {}
+            done => return done,
+        }
+        // His list may name groups that are gone; reading it forgets them.
+        self.of_user(app, act.user).await?;
+        self.try_run(app, group, act).await
+    }
+
+    async fn try_run(&self, app: AppId, group: &GroupId, act: &Act<'_>) -> Result<Changed, GroupError> {
         let call = self.change_call(app, group, act)?;
         let (outcome, member_count, offset, epoch): (String, u64, u64, String) =
             self.logs.appends.call(&self.change, &call).await?;
@@ -53,6 +65,7 @@ impl RedisGroups {
             "taken" => return Err(GroupError::Taken),
             "not the owner" => return Err(GroupError::NotOwner),
             "owner" => return Err(GroupError::Owner),
+            "too many" => return Err(GroupError::TooMany(self.per_user)),
             other => return Err(GroupError::Corrupt(format!("an answer {other:?}"))),
         };
         Ok(Changed { changed, member_count, offset, epoch: epoch.into() })
@@ -83,7 +96,7 @@ impl RedisGroups {
         call.arg(keys.channel(&Topic::Group(app, group.clone()))).arg(codec::kind(effect));
         call.arg(codec::body(effect, &Skip::Nobody, &msg_id, members)).arg(*name);
         call.arg(keys.channel(&Topic::Inbox(app, (*user).clone())));
-        call.arg(codec::notice(&super::notice(group, user)));
+        call.arg(codec::notice(&super::notice(group, user))).arg(self.per_user);
         Ok(call)
     }
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chat_protocol::friend::{
-    ACCEPT_PUSH, Accept, Accepted, Asked, Block, FriendRequest, List, ListResponse, MineRequest,
-    REQUEST_PUSH, Reject, Remove, Request, RequestRequest, Requests, RequestsResponse, Standing,
-    StandingResponse, Unblock,
+    ACCEPT_PUSH, Accept, Accepted, Asked, Block, FriendRequest, List, ListResponse, MAX_FRIENDS_PAGE,
+    MAX_REQUESTS_PAGE, MineRequest, REQUEST_PUSH, Reject, Remove, Request, RequestRequest, Requests,
+    RequestsResponse, Standing, StandingResponse, Unblock,
 };
 use chat_protocol::{AppId, Code, Refusal, UserId};
 use serde::Serialize;
@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::{Table, on};
 use crate::broker::{Broker, Notice, Skip, Topic};
 use crate::clock::Clock;
-use crate::friends::{Action, Friends};
+use crate::friends::{Action, Circle, Friends, Part};
 
 /// What the operations need.
 pub struct FriendOps {
@@ -67,13 +67,18 @@ impl FriendOps {
     }
 
     async fn requests(&self, request: MineRequest) -> Result<RequestsResponse, Refusal> {
-        let circle = self.friends.circle(request.app_id, &request.user_id).await?;
-        Ok(RequestsResponse { requests: circle.asked })
+        let MineRequest { app_id, user_id, limit, cursor } = request;
+        let limit = limit.unwrap_or(MAX_REQUESTS_PAGE) as usize;
+        let page = self.friends.circle(app_id, &user_id, Part::Asked, cursor.as_ref(), limit).await?;
+        Ok(RequestsResponse { requests: page.asked, cursor: page.more })
     }
 
     async fn list(&self, request: MineRequest) -> Result<ListResponse, Refusal> {
-        let circle = self.friends.circle(request.app_id, &request.user_id).await?;
-        Ok(ListResponse { friends: circle.friends, requested: circle.requested, blocked: circle.blocked })
+        let MineRequest { app_id, user_id, limit, cursor } = request;
+        let limit = limit.unwrap_or(MAX_FRIENDS_PAGE) as usize;
+        let page = self.friends.circle(app_id, &user_id, Part::Others, cursor.as_ref(), limit).await?;
+        let Circle { friends, requested, blocked, more, .. } = page;
+        Ok(ListResponse { friends, requested, blocked, cursor: more })
     }
 }
 

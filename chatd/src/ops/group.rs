@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use chat_protocol::group::{
     Create, CreateRequest, Dismiss, Group, GroupRequest, Join, Kick, KickRequest, Leave, List, ListRequest,
-    ListResponse, MAX_MEMBERS_PAGE, Members, MembersRequest, MembersResponse, MembershipResponse,
-    SendMessage, SendMessageRequest,
+    ListResponse, MAX_GROUPS_PAGE, MAX_MEMBERS_PAGE, Members, MembersRequest, MembersResponse,
+    MembershipResponse, SendMessage, SendMessageRequest,
 };
 use chat_protocol::user::SendMessageAllResponse;
 use chat_protocol::{AppId, GroupId, Refusal, Target};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::{Table, on};
 use crate::broker::{Broker, Skip, Topic};
@@ -16,6 +17,9 @@ use crate::chat::Chat;
 use crate::groups::{self, Change, Changed, GroupError, Groups};
 use crate::hub::{Hub, Identity};
 use crate::money::Money;
+
+/// Groups of a list looked up at the same time.
+const AT_ONCE: usize = 16;
 
 /// What the operations need.
 pub struct GroupOps {
@@ -103,7 +107,7 @@ impl GroupOps {
     }
 
     async fn members(&self, request: MembersRequest) -> Result<MembersResponse, Refusal> {
-        let limit = request.limit.unwrap_or(MAX_MEMBERS_PAGE);
+        let limit = request.limit.unwrap_or(MAX_MEMBERS_PAGE) as usize;
         let (app, group_id) = (request.app_id, request.group_id);
         let group = self.describe(app, group_id.clone()).await?;
         if let Some(user) = &request.user_id
@@ -111,22 +115,26 @@ impl GroupOps {
         {
             return Err(GroupError::NotMember.into());
         }
-        let page = self.groups.members(app, &group_id, request.cursor.as_ref(), limit as usize).await?;
+        let page = self.groups.members(app, &group_id, request.cursor.as_ref(), limit).await?;
         let cursor = if page.more { page.users.last().cloned() } else { None };
         Ok(MembersResponse { group, members: page.users, cursor })
     }
 
     async fn list(&self, request: ListRequest) -> Result<ListResponse, Refusal> {
-        let mut groups = Vec::new();
-        for joined in self.groups.of_user(request.app_id, &request.user_id).await? {
-            match self.describe(request.app_id, joined.group).await {
-                Ok(group) => groups.push(group),
-                // Dismissed between the two questions.
-                Err(refusal) if refusal.code == GroupError::NoSuchGroup.code() => {}
-                Err(refusal) => return Err(refusal),
-            }
-        }
-        Ok(ListResponse { groups })
+        let limit = request.limit.unwrap_or(MAX_GROUPS_PAGE) as usize;
+        let (app, after) = (request.app_id, request.cursor);
+        let mut joined = self.groups.of_user(app, &request.user_id).await?;
+        joined.retain(|joined| after.as_ref().is_none_or(|after| joined.group > *after));
+        let more = joined.len() > limit;
+        joined.truncate(limit);
+        let cursor = joined.last().filter(|_| more).map(|joined| joined.group.clone());
+        let described = stream::iter(joined).map(|joined| self.describe(app, joined.group)).buffered(AT_ONCE);
+        let exists = |outcome: Result<Group, Refusal>| {
+            // Dismissed between the two questions.
+            let gone = outcome.as_ref().is_err_and(|refusal| refusal.code == GroupError::NoSuchGroup.code());
+            std::future::ready(if gone { None } else { Some(outcome) })
+        };
+        Ok(ListResponse { groups: described.filter_map(exists).try_collect().await?, cursor })
     }
 
     async fn send_message(&self, request: SendMessageRequest) -> Result<SendMessageAllResponse, Refusal> {
