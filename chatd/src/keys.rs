@@ -7,6 +7,22 @@
 //! script may change a log, the index of repeats and two inboxes in one step. Atomicity is worth more here than
 //! spreading one app over shards; apps still spread. Keys about nodes belong to no app and have their own tag.
 //!
+//! Every key ends by itself, or is owned by something that ends:
+//!
+//! | keys | end |
+//! |---|---|
+//! | `log`, `head`, `stubs` of a group; `group`, `members` | with the group, when it is dismissed |
+//! | `log`, `head`, `stubs` of a world | none: one of each per app; what is in them by `history` |
+//! | `log`, `head`, `stubs` of a pair; `peers`, `reads` | none: they are the history the operator keeps |
+//! | `log` of an inbox | an hour after a message nobody listened for, else a week |
+//! | `head`, `stubs` of an inbox | four weeks, and a week, after the last message or recall |
+//! | `groups`, `standings`, `blocked` | when their user leaves, parts or unblocks |
+//! | `sent` | three days after the first message of a period |
+//! | `packet`, `shares`, `winners` | some time after the packet is finished |
+//! | `outbox`, `dead` | none: one of each per app; their entries when they are settled or replayed |
+//! | `leases`, `graves`, `apps`, `here` | with the node, or when another clears it away |
+//! | `probe` | a minute after it was written |
+//!
 //! Redis keeps keys apart by database, but neither its channels nor RabbitMQ know of databases: their names carry it.
 
 use std::sync::Arc;

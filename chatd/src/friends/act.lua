@@ -10,6 +10,9 @@ local action, user, other = ARGV[1], ARGV[2], ARGV[3]
 local requests, friends = tonumber(ARGV[5]), tonumber(ARGV[6])
 local standing = string.match(redis.call('HGET', KEYS[1], other) or 'none', '^%l+')
 local blocked = redis.call('SISMEMBER', KEYS[3], other)
+-- Whatever is wrong with a key is found out before the first change.
+redis.call('HLEN', KEYS[2])
+local refused = redis.call('SISMEMBER', KEYS[4], user) == 1
 
 local function answer(outcome)
   return { outcome, standing, blocked }
@@ -51,7 +54,7 @@ end
 if action == 'request' then
   if blocked == 1 then
     return answer('blocking')
-  elseif redis.call('SISMEMBER', KEYS[4], user) == 1 then
+  elseif refused then
     return answer('blocked')
   elseif standing == 'asked' then
     return befriend()

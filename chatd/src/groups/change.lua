@@ -29,9 +29,6 @@ if action == 'create' then
   elseif full() then
     return answer('too many')
   end
-  -- A log written before there were groups: its epoch must not live on.
-  redis.call('UNLINK', log, head, stubs)
-  redis.call('HSET', group, 'name', ARGV[13], 'owner', actor, 'epoch', ARGV[5])
 elseif not owner then
   return answer('no such group')
 elseif (action == 'kick' or action == 'dismiss') and actor ~= owner then
@@ -40,19 +37,32 @@ elseif (action == 'kick' or action == 'leave') and user == owner then
   return answer('owner')
 end
 
-local member = redis.call('ZSCORE', members, user) and true or false
-if member == (action == 'create' or action == 'join') then
+-- A member is among the members and has the group in his list. Where one of the two was lost, joining or leaving mends it.
+local incarnation = owner and redis.call('HGET', group, 'epoch') or ARGV[5]
+local listed = string.match(redis.call('HGET', groups, ARGV[8]) or '', '^[^\n]*') == incarnation
+local counted = redis.call('ZSCORE', members, user) and true or false
+local comes = action == 'create' or action == 'join'
+if owner and action ~= 'dismiss' and ((comes and listed and counted) or not (comes or listed or counted)) then
   return answer('unchanged')
 elseif action == 'join' and full() then
   return answer('too many')
 end
+-- Whatever is wrong with a key is found out before the first change.
+redis.call('HLEN', reads)
+local read = redis.call('HGET', KEYS[8], ARGV[9])
+
+if action == 'create' then
+  redis.call('HSET', group, 'name', ARGV[13], 'owner', actor, 'epoch', incarnation)
+  -- A log written before there were groups, or what is left of a group that was lost: its epoch must not live on.
+  redis.call('UNLINK', log, head, stubs, members)
+end
 
 local offset, epoch, _, born, payload = 
   append(log, head, stubs, ARGV[6], tonumber(ARGV[7]), ARGV[5], tonumber(ARGV[4]), ARGV[11], ARGV[12])
-if action == 'create' or action == 'join' then
+if comes then
   redis.call('ZADD', members, 0, user)
   -- With the epoch of the group, so that it does not count for another group that has the id later.
-  redis.call('HSET', groups, ARGV[8], string.format('%s\n%d', redis.call('HGET', group, 'epoch'), offset))
+  redis.call('HSET', groups, ARGV[8], string.format('%s\n%d', incarnation, offset))
   -- What was said before he joined counts as read.
   redis.call('HSET', reads, ARGV[9], string.format('%s\n%d', born, offset))
 else
@@ -60,11 +70,11 @@ else
   redis.call('HDEL', groups, ARGV[8])
   redis.call('HDEL', reads, ARGV[9])
   if action == 'kick' then
-    read_own(KEYS[8], ARGV[9], born, offset)
+    read_own(KEYS[8], ARGV[9], read, born, offset)
   end
 end
 redis.call('PUBLISH', ARGV[10], payload)
-if action == 'create' or action == 'join' then
+if comes then
   local place = string.format(',"offset":%d,"epoch":"%s"}', offset, epoch)
   redis.call('PUBLISH', ARGV[14], string.sub(ARGV[15], 1, -2) .. place)
 end

@@ -3,7 +3,7 @@
 --
 -- KEYS  1 log   2 head of the log   3 stubs of the log   4, 5, 6 ids sent in this, the previous and the next period
 --       (the clock of another node may be ahead)   7 what the sender has read
---       group: 8 group, 9 members
+--       group: 8 group, 9 members, 10 groups of the sender
 --       pair: 8 users the recipient blocks   then per inbox: stream, head, stubs, peers of its owner
 -- ARGV  1 msgId, or '' when no repeat can come   2 now ms   3 repeat window ms   4 epoch for a new history
 --       5 messages kept per log   6 messages kept per inbox   7 how long they are kept ms, or 0
@@ -33,18 +33,30 @@ if ARGV[1] ~= '' then
 end
 
 if kind == 'group' then
-  if redis.call('EXISTS', KEYS[8]) == 0 then
+  local incarnation = redis.call('HGET', KEYS[8], 'epoch')
+  if not incarnation then
     return { 0, 'no such group', 0, 0 }
   end
-  if not redis.call('ZSCORE', KEYS[9], sender) then
+  -- Whoever lost the list of his groups is served none: he is told, and joins anew.
+  local listed = redis.call('HGET', KEYS[10], string.sub(ARGV[11], #'group:' + 1))
+  if not listed or string.match(listed, '^[^\n]*') ~= incarnation or not redis.call('ZSCORE', KEYS[9], sender) then
     return { 0, 'not a member', 0, 0 }
   end
 elseif kind == 'pair' and redis.call('SISMEMBER', KEYS[8], sender) == 1 then
   return { 0, 'blocked', 0, 0 }
 end
 
+local inboxes, met = {}, {}
+if kind == 'pair' then
+  for inbox = 0, (#KEYS - 8) / 4 - 1 do
+    inboxes[inbox] = look(KEYS[4 * inbox + 9], KEYS[4 * inbox + 10], KEYS[4 * inbox + 11], ARGV[4])
+    met[inbox] = redis.call('SISMEMBER', KEYS[4 * inbox + 12], ARGV[2 * inbox + 15]) == 1
+  end
+end
+local read = redis.call('HGET', KEYS[7], ARGV[11])
+
 local offset, epoch, time, born, payload = append(KEYS[1], KEYS[2], KEYS[3], ARGV[5], age, ARGV[4], now, 'M', ARGV[9])
-read_own(KEYS[7], ARGV[11], born, offset)
+read_own(KEYS[7], ARGV[11], read, born, offset)
 
 if ARGV[1] ~= '' then
   redis.call('HSET', KEYS[4], ARGV[1], string.format('%d\n%s\n%d\n%s', offset, epoch, time, ARGV[13]))
@@ -60,10 +72,11 @@ if kind ~= 'pair' then
 end
 
 for inbox = 0, (#KEYS - 8) / 4 - 1 do
-  local stream, head, stubs, peers = KEYS[4 * inbox + 9], KEYS[4 * inbox + 10], KEYS[4 * inbox + 11], KEYS[4 * inbox + 12]
   local channel, other = ARGV[2 * inbox + 14], ARGV[2 * inbox + 15]
-  deliver(stream, head, stubs, ARGV[6], ARGV[8], age, ARGV[4], now, time, other, payload, channel)
-  redis.call('SADD', peers, other)
+  deliver(inboxes[inbox], ARGV[6], ARGV[8], age, ARGV[4], now, time, other, payload, channel)
+  if not met[inbox] then
+    redis.call('SADD', KEYS[4 * inbox + 12], other)
+  end
 end
 
 return { offset, epoch, time, 0 }

@@ -1,4 +1,10 @@
 -- What every script that writes into a log, or takes something out of it, begins with.
+--
+-- A script that is refused halfway is not undone. So whatever may hold something else than it should is read before the
+-- first write, which is also where Redis looks for memory.
+
+-- How long an inbox that nobody listens to stays, ms: a node that serves its user has mostly lost the link for less.
+local UNHEARD = 60 * 60 * 1000
 
 -- What tells one life of Redis from the next: another process, or another master. Empty where INFO is not permitted.
 local function life()
@@ -16,20 +22,49 @@ local function fork(head, epoch, number, fresh)
   redis.call('HSET', head, 'epoch', fresh, 'life', life(), 'past', epoch .. '\n' .. number)
 end
 
+-- Number of the newest entry that a stream ever had; it may have been taken out since.
+local function last_number(stream)
+  if redis.call('EXISTS', stream) == 0 then
+    return 0
+  end
+  local about = redis.call('XINFO', 'STREAM', stream)
+  for i = 1, #about, 2 do
+    if about[i] == 'last-generated-id' then
+      return tonumber(string.match(about[i + 1], '^%d+'))
+    end
+  end
+end
+
 -- Epoch, last number and last time of a stream, the epoch its history began with, and whether it has stubs. Without a
--- head nothing is known about what came before: the epoch `fresh` begins, above the numbers still in the stream.
+-- head nothing is known about what came before: the epoch `fresh` begins, above all numbers the stream ever had.
 local function head_of(stream, head, fresh)
   local known = redis.call('HMGET', head, 'epoch', 'number', 'time', 'born', 'stubs')
   if known[1] then
     return known[1], tonumber(known[2]), tonumber(known[3]), known[4] or known[1], known[5]
   end
-  local last = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
-  return fresh, last and tonumber(string.match(last[1], '^%d+')) or 0, 0, fresh, false
+  return fresh, last_number(stream), 0, fresh, false
 end
 
-local function put(stream, head, kept, epoch, number, time, payload)
-  redis.call('XADD', stream, 'MAXLEN', '~', kept, string.format('%d-0', number), 'm', payload)
+-- Adds an entry after `number`, which `write` makes of epoch and number. Where the stream went further than its head,
+-- which was set back, the epoch `fresh` begins above it. Answers epoch, number and the entry.
+local function put(stream, head, kept, epoch, number, fresh, time, write)
+  number = number + 1
+  local payload = write(epoch, number)
+  local function add(by)
+    return by('XADD', stream, 'MAXLEN', '~', kept, string.format('%d-0', number), 'm', payload)
+  end
+  local added = add(redis.pcall)
+  if type(added) == 'table' then
+    if string.find(added.err, 'equal or smaller', 1, true) then
+      epoch, number = fresh, last_number(stream) + 1
+      payload = write(epoch, number)
+      redis.call('HDEL', head, 'born', 'past')
+    end
+    -- Whatever else it was, it is met again and ends the script.
+    add(redis.call)
+  end
   redis.call('HSET', head, 'epoch', epoch, 'number', string.format('%d', number), 'time', string.format('%d', time))
+  return epoch, number, payload
 end
 
 -- Stubs go with the entries around them: those below the first entry and below the part that must stay.
@@ -45,7 +80,8 @@ end
 -- Takes out what was written before `since`. Times rise with numbers, so a search finds where that ends.
 local function expire(stream, stubs, since)
   local function is_old(payload)
-    return tonumber(string.match(payload, '^%a\n%d+\n[^\n]*\n(%d+)\n')) < since
+    local time = string.match(payload, '^%a\n%d+\n[^\n]*\n(%d+)\n')
+    return time and tonumber(time) < since
   end
   -- Number of the first entry from `from` on, if it is old.
   local function old(from)
@@ -85,17 +121,21 @@ end
 -- began with, and the payload.
 local function append(log, head, stubs, kept, age, fresh, now, kind, body)
   local epoch, offset, last, born, recalled = head_of(log, head, fresh)
+  if recalled or age > 0 then
+    redis.call('ZCARD', stubs)
+  end
   if offset > 0 and redis.call('EXISTS', log) == 0 then
     -- The entries are gone: what follows is another history.
     redis.call('HDEL', head, 'born', 'past', 'stubs')
     redis.call('DEL', stubs)
     epoch, offset, born, recalled = fresh, 0, fresh, false
   end
-  offset = offset + 1
-  local time = math.max(now, last)
-  local payload = string.format('%s\n%d\n%s\n%d\n', kind, offset, epoch, time) .. body
-  put(log, head, kept, epoch, offset, time, payload)
+  local time, payload = math.max(now, last), nil
+  epoch, offset, payload = put(log, head, kept, epoch, offset, fresh, time, function(epoch, offset)
+    return string.format('%s\n%d\n%s\n%d\n', kind, offset, epoch, time) .. body
+  end)
   if epoch == fresh then
+    born = fresh
     redis.call('HSET', head, 'life', life())
   end
   if age > 0 then
@@ -107,26 +147,36 @@ local function append(log, head, stubs, kept, age, fresh, now, kind, body)
   return offset, epoch, time, born, payload
 end
 
--- Who sends has read his message, if he had read everything before it.
-local function read_own(reads, field, born, offset)
-  if offset == 1 or redis.call('HGET', reads, field) == string.format('%s\n%d', born, offset - 1) then
+-- Who sends has read his message, if he had read everything before it; `read` is what was written of that before.
+local function read_own(reads, field, read, born, offset)
+  if offset == 1 or read == string.format('%s\n%d', born, offset - 1) then
     redis.call('HSET', reads, field, string.format('%s\n%d', born, offset))
   end
 end
 
--- Puts a copy of an entry into an inbox, which expires after `idle` ms, and onto its channel.
-local function deliver(stream, head, stubs, kept, idle, age, fresh, now, time, other, payload, channel)
-  local box, number, _, _, recalled = head_of(stream, head, fresh)
-  local copy = string.format('I\n%d\n%s\n%d\n%s\n', number + 1, box, time, other) .. payload
-  -- The head stays when the stream expires, so that numbers go on and a quiet inbox never looks like a lost one.
-  put(stream, head, kept, box, number + 1, time, copy)
-  redis.call('PEXPIRE', stream, idle)
+-- How an inbox stands, before anything is written.
+local function look(stream, head, stubs, fresh)
+  redis.call('XLEN', stream)
+  redis.call('ZCARD', stubs)
+  local epoch, number, _, _, recalled = head_of(stream, head, fresh)
+  return { stream = stream, head = head, stubs = stubs, epoch = epoch, number = number, recalled = recalled }
+end
+
+-- Puts a copy of an entry into an inbox that was looked at, and onto its channel. Its stream goes after `idle` ms without
+-- another. The head stays four times as long, so that a quiet inbox does not look like a lost one.
+local function deliver(inbox, kept, idle, age, fresh, now, time, other, payload, channel)
+  local stream, head, stubs = inbox.stream, inbox.head, inbox.stubs
+  local _, number, copy = put(stream, head, kept, inbox.epoch, inbox.number, fresh, time, function(epoch, number)
+    return string.format('I\n%d\n%s\n%d\n%s\n', number, epoch, time, other) .. payload
+  end)
   if age > 0 then
     expire(stream, stubs, now - age)
   end
-  if recalled then
-    trim(stream, head, stubs, kept, number + 1)
+  if inbox.recalled then
+    trim(stream, head, stubs, kept, number)
     redis.call('PEXPIRE', stubs, idle)
   end
-  redis.call('PUBLISH', channel, copy)
+  local heard = redis.call('PUBLISH', channel, copy) > 0
+  redis.call('PEXPIRE', stream, heard and idle or math.min(idle, UNHEARD))
+  redis.call('PEXPIRE', head, 4 * idle)
 end

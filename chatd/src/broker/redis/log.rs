@@ -106,7 +106,7 @@ impl Logs {
         let kind = match conversation {
             Conversation::World(_) => "world",
             Conversation::Group(_, group) => {
-                names.extend([keys.group(app, group), keys.members(app, group)]);
+                names.extend([keys.group(app, group), keys.members(app, group), keys.groups_of(app, sender)]);
                 "group"
             }
             Conversation::Pair(_, a, b) => {

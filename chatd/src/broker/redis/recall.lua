@@ -14,11 +14,18 @@ local entry = redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1])[1]
 if not entry or entry[2][2] ~= ARGV[2] then
   return 0
 end
+-- Also what is written only later: nothing may be done by halves.
+redis.call('ZCARD', KEYS[3])
+local read, inboxes = redis.call('HGET', KEYS[4], ARGV[11]), {}
+for inbox = 0, #KEYS / 4 - 2 do
+  inboxes[inbox] = look(KEYS[4 * inbox + 5], KEYS[4 * inbox + 6], KEYS[4 * inbox + 7], ARGV[5])
+  redis.call('SCARD', KEYS[4 * inbox + 8])
+end
 local now, age, fresh, idle = tonumber(ARGV[4]), tonumber(ARGV[8]), ARGV[5], ARGV[9]
 
 local function replace(stream, head, stubs, id, number, stub)
-  redis.call('XDEL', stream, id)
   redis.call('ZADD', stubs, number, stub)
+  redis.call('XDEL', stream, id)
   -- Those who append look for stubs only where this says so.
   redis.call('HSET', head, 'stubs', 1)
 end
@@ -43,7 +50,7 @@ end
 
 replace(KEYS[1], KEYS[2], KEYS[3], entry[1], ARGV[1], ARGV[3])
 local offset, _, time, born, payload = append(KEYS[1], KEYS[2], KEYS[3], ARGV[6], age, fresh, now, 'M', ARGV[10])
-read_own(KEYS[4], ARGV[11], born, offset)
+read_own(KEYS[4], ARGV[11], read, born, offset)
 if #KEYS == 4 then
   redis.call('PUBLISH', ARGV[12], payload)
 end
@@ -55,8 +62,9 @@ for inbox = 0, #KEYS / 4 - 2 do
     local stub = string.sub(copy, 1, #copy - #ARGV[2]) .. ARGV[3]
     replace(stream, head, stubs, id, string.match(id, '^%d+'), stub)
     redis.call('PEXPIRE', stubs, idle)
+    inboxes[inbox].recalled = true
   end
-  deliver(stream, head, stubs, ARGV[7], idle, age, fresh, now, time, other, payload, channel)
+  deliver(inboxes[inbox], ARGV[7], idle, age, fresh, now, time, other, payload, channel)
   redis.call('SADD', KEYS[4 * inbox + 8], other)
 end
 return 1
