@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use chat_protocol::{GroupId, Target, UserId};
+use chat_protocol::{AppId, GroupId, Target, UserId};
 use chatd::broker::embedded::{Embedded, Place, Sync};
 use chatd::broker::redis::RedisBroker;
 use chatd::broker::{
@@ -150,6 +150,63 @@ impl Engine {
         }
     }
 
+    /// Puts a text into the queue of settlements as if a packet had.
+    ///
+    /// # Panics
+    /// When it cannot.
+    pub async fn queue(&self, app: AppId, body: &[u8]) {
+        match &self.store {
+            Store::Redis(server) => {
+                let mut connection = connection(server).await;
+                let (mut pipeline, keys) = (redis::pipe(), Keys::default());
+                pipeline.sadd(keys.outboxes(), app).ignore().xadd(keys.outbox(app), "*", &[("body", body)]);
+                pipeline.exec_async(&mut connection).await.expect("put");
+            }
+            Store::Embedded { directory, .. } => {
+                let put = "INSERT INTO outbox(app, body) VALUES (?1, ?2)";
+                money_file(directory).execute(put, (app, body)).expect("put");
+            }
+        }
+    }
+
+    /// Remembers what the store holds of money now.
+    ///
+    /// # Panics
+    /// When it cannot.
+    pub async fn remember(&self) {
+        match &self.store {
+            Store::Redis(server) => {
+                redis::cmd("SAVE").exec_async(&mut connection(server).await).await.expect("saved");
+            }
+            Store::Embedded { directory, .. } => {
+                let copy = directory.path().join("remembered");
+                let _ = std::fs::remove_file(&copy);
+                let name = copy.to_str().expect("a plain name");
+                money_file(directory).execute("VACUUM INTO ?1", [name]).expect("copied");
+            }
+        }
+    }
+
+    /// Ends a node, which must be the only one, and its store, and starts both again with what was remembered last.
+    ///
+    /// # Panics
+    /// When the store does not come back.
+    pub async fn go_back(&mut self, node: Node) -> Node {
+        drop(node);
+        match &mut self.store {
+            Store::Redis(server) => server.restart().await,
+            Store::Embedded { directory, open } => {
+                open.lock().take();
+                let file = directory.path().join("money.sqlite3");
+                for beside in ["money.sqlite3-wal", "money.sqlite3-shm"] {
+                    let _ = std::fs::remove_file(directory.path().join(beside));
+                }
+                std::fs::copy(directory.path().join("remembered"), file).expect("copied back");
+            }
+        }
+        self.node().await
+    }
+
     /// The Redis of the nodes, if they are on one.
     #[must_use]
     pub fn redis_server(&mut self) -> Option<&mut RedisServer> {
@@ -167,6 +224,17 @@ impl Engine {
         }
         self.node().await
     }
+}
+
+async fn connection(server: &RedisServer) -> redis::aio::MultiplexedConnection {
+    let client = redis::Client::open(server.url()).expect("a URL");
+    client.get_multiplexed_async_connection().await.expect("connected")
+}
+
+fn money_file(directory: &TempDir) -> rusqlite::Connection {
+    let file = rusqlite::Connection::open(directory.path().join("money.sqlite3")).expect("the file");
+    file.busy_timeout(crate::wait::SOON).expect("a time");
+    file
 }
 
 fn embedded_node(directory: &TempDir, retention: Retention, clock: Arc<HandClock>) -> Node {

@@ -83,6 +83,15 @@ impl Vault {
         }
     }
 
+    /// A connection to the database, which must be a PostgreSQL.
+    ///
+    /// # Panics
+    /// When it is none, or does not take one.
+    pub async fn client(&self) -> tokio_postgres::Client {
+        let Store::Postgres(database) = &self.store else { panic!("no PostgreSQL") };
+        PostgresServer::shared().await.client(database).await.expect("a connection")
+    }
+
     /// Runs SQL on the database behind the ledgers' backs; `#` in it begins the name of a table. How many rows it
     /// changed, or why the database refused.
     ///

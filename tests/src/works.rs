@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chat_protocol::red_packet::AuditResponse;
-use chat_protocol::{AppId, PacketId};
+use chat_protocol::{AppId, PacketId, Refusal};
 use chatd::chat::Chat;
 use chatd::money::audit::{Ask, Auditor};
 use chatd::money::claims::Claims;
@@ -14,6 +14,7 @@ use chatd::money::keeper::Keeper;
 use chatd::money::ledger::Ledger;
 use chatd::money::red_packet::RedPackets;
 use chatd::money::settlement::Queue;
+use chatd::money::settlement::giving_up::discard;
 use chatd::money::settlement::worker::Worker;
 use chatd::money::split::Method;
 use tokio::time::Instant;
@@ -60,12 +61,24 @@ impl Works {
         Self { node, ledger, red_packets, claims, keeper, auditor, queue, idle }
     }
 
+    /// An operator gives a dead letter up; how many letters were.
+    ///
+    /// # Errors
+    /// Of the queue and the ledger.
+    pub async fn discard(&self, app: AppId, id: &str, reason: &str) -> Result<u64, Refusal> {
+        discard(&[self.queue.clone()], &*self.ledger, app, id, reason).await
+    }
+
     /// A worker of its own works until nothing is queued, or `killed` comes.
     ///
     /// # Panics
     /// When a settlement stays in the queue.
     pub async fn settle(&self, engine: &Engine, killed: impl AsyncFnOnce(&Worker)) {
-        let worker = Worker::new(engine.receiver(&self.node, self.idle).await, self.ledger.clone());
+        let worker = Worker::new(
+            engine.receiver(&self.node, self.idle).await,
+            self.node.packets.clone(),
+            self.ledger.clone(),
+        );
         let done = async {
             let deadline = Instant::now() + SOON;
             while self.queue.depth().await.expect("its depth").waiting > 0 {

@@ -13,8 +13,9 @@ use chat_tests::engine::{Engine, Node, join, kick};
 use chat_tests::money::{CREATED_MS, EXPIRES_MS, packet_id, receive, refund_of, share_of, terms};
 use chat_tests::redis_server::RedisServer;
 use chat_tests::wait::{SOON, until};
+use chatd::money::ledger::Paid;
 use chatd::money::packets::{Closed, Grab, PacketError, Winner};
-use chatd::money::settlement::{Delivery, Queue, Settlement};
+use chatd::money::settlement::{Delivery, Kind, Queue, Settlement};
 use chatd::money::{Cents, Terms};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -164,7 +165,20 @@ impl World {
     }
 
     async fn grab(&mut self, number: usize, who: usize) {
-        let outcome = self.node().packets.grab(APP, &packet_id(&number.to_string()), &user(&name(who))).await;
+        let (packets, id, user_id) = (&self.node().packets, packet_id(&number.to_string()), user(&name(who)));
+        let mut outcome = packets.grab(APP, &id, &user_id).await;
+        if outcome == Err(PacketError::Doubtful) {
+            // The store was started anew, and has forgotten nothing.
+            let packet = &self.packets[&number];
+            let paid = packet.winners.iter().map(|won| Paid {
+                kind: Kind::Grab,
+                user: won.user.clone(),
+                amount: won.amount,
+                time_ms: won.time_ms + 1,
+            });
+            assert_eq!(packets.restore(&packet.terms, &paid.collect::<Vec<_>>()).await, Ok(false));
+            outcome = packets.grab(APP, &id, &user_id).await;
+        }
         let Some(packet) = self.packets.get_mut(&number).filter(|packet| !packet.lost) else {
             return assert_eq!(outcome, Err(PacketError::NoSuchPacket));
         };

@@ -133,6 +133,7 @@ pub fn coverage() -> Vec<(&'static str, &'static str)> {
         (red_packet::Audit::PATH, "redpacket audit"),
         (red_packet::DeadLetters::PATH, "redpacket dead-letters"),
         (red_packet::Replay::PATH, "redpacket replay"),
+        (red_packet::Discard::PATH, "redpacket dead-letters discard"),
         (wallets::Balance::PATH, "wallet balance"),
         (wallets::Transfers::PATH, "wallet transfers"),
         (wallets::Deposit::PATH, "wallet deposit"),

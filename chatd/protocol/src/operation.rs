@@ -131,6 +131,7 @@ pub const ALL: &[Description] = &[
     red_packet::Audit::DESCRIPTION,
     red_packet::DeadLetters::DESCRIPTION,
     red_packet::Replay::DESCRIPTION,
+    red_packet::Discard::DESCRIPTION,
     wallet::Balance::DESCRIPTION,
     wallet::Transfers::DESCRIPTION,
     wallet::Deposit::DESCRIPTION,

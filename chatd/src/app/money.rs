@@ -78,7 +78,7 @@ impl Treasury {
         let claims = Arc::new(Claims::new(packets.clone(), ledger.clone(), base.clock.clone()));
         let keeper = Arc::new(Keeper::new(stores(), red_packets.clone(), claims));
         if config.money.settle {
-            let worker = Arc::new(Worker::new(queue, ledger.clone()));
+            let worker = Arc::new(Worker::new(queue, packets.clone(), ledger.clone()));
             treasury.worker = Some(worker.clone());
             let (stop, keep_until, keeps) = (treasury.stop.clone(), treasury.stop.clone(), keeper.clone());
             treasury.tasks.push(tokio::spawn(async move { worker.run(stop).await }));

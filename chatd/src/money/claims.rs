@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use chat_protocol::{AppId, PacketId, Refusal, UserId};
 
+use super::Terms;
 use super::ledger::{Ledger, Paid, Posted};
 use super::packets::{PacketError, Packets, Standing, Winner};
 use super::settlement::{BATCH, Kind, Settlement};
@@ -56,6 +57,16 @@ impl Claims {
             winners.extend(page);
         }
         Ok(winners)
+    }
+
+    /// Makes a packet agree with what the ledger paid of it, where its store went back to an older state. Whether it
+    /// did not agree; false for a packet that the store does not know.
+    ///
+    /// # Errors
+    /// Of the ports.
+    pub async fn restore(&self, terms: &Terms) -> Result<bool, Refusal> {
+        let paid = self.ledger.paid(terms.app, &terms.packet).await?;
+        Ok(self.packets.restore(terms, &paid).await?)
     }
 
     /// What a packet owes and the ledger has not posted.
@@ -133,7 +144,7 @@ mod tests {
     use chat_protocol::{MsgId, Target};
 
     use super::*;
-    use crate::money::{Cents, Terms};
+    use crate::money::Cents;
 
     fn user(name: &str) -> UserId {
         UserId::new(name).unwrap()

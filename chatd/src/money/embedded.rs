@@ -34,6 +34,8 @@ pub struct MoneyFile {
     pub(super) clock: Arc<dyn Clock>,
     /// Something came into the outbox.
     pub(super) queued: Arc<Notify>,
+    /// Name of the time since the file was opened; before it may lie an older state.
+    pub(super) era: i64,
     /// Settlements that a receiver has, and which one.
     pub(super) held: Arc<Mutex<HashMap<i64, u64>>>,
 }
@@ -48,7 +50,8 @@ impl MoneyFile {
         let queued = Arc::<Notify>::default();
         let wake = Wake(queued.clone());
         let database = Database::open(place, "money.sqlite3", Sync::Full, STEPS, wake, clock.clone())?;
-        Ok(Arc::new(Self { database, clock, queued, held: Arc::default() }))
+        let era = rand::random_range(1..=i64::MAX);
+        Ok(Arc::new(Self { database, clock, queued, era, held: Arc::default() }))
     }
 }
 
@@ -60,7 +63,8 @@ impl Close for MoneyFile {
 }
 
 /// The way of the tables from one version to the next.
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[
+    "
     -- Without terms: closed before it was known. Refunded: NULL until it is closed.
     CREATE TABLE packet(
         id INTEGER PRIMARY KEY,
@@ -95,4 +99,9 @@ const STEPS: &[&str] = &["
         reason TEXT NOT NULL,
         body BLOB NOT NULL);
     CREATE INDEX dead_letter_by_app ON dead_letter(app, id);
-"];
+",
+    "
+    -- In which life of the file the packet was last compared with the ledger.
+    ALTER TABLE packet ADD COLUMN era INTEGER NOT NULL DEFAULT 0;
+",
+];

@@ -143,6 +143,7 @@ impl Keeper {
     /// Of the ports; [`Code::NotFound`] when nobody knows the packet, or the packets forgot it before its end.
     pub async fn mend(&self, app: AppId, packet: &PacketId) -> Result<Applied, Refusal> {
         let (escrow, now_ms) = (self.ledger.escrow(app, packet).await?, self.packets.now_ms().await?);
+        self.claims.restore(&escrow.terms).await?;
         if escrow.terms.expires_ms <= now_ms {
             self.pay(&escrow, now_ms).await
         } else {
@@ -152,6 +153,8 @@ impl Keeper {
 
     /// Nobody takes from the packet any more, and its refund is on its way.
     async fn close(&self, terms: &Terms) -> Result<Closed, Refusal> {
+        // What a store that went back would refund may be more than there is.
+        self.claims.restore(terms).await?;
         let closed = self.packets.close(terms).await?;
         if closed.now && closed.refunded > 0 {
             self.red_packets.tell_finished(terms.app, &terms.packet).await;

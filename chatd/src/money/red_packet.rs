@@ -287,7 +287,13 @@ impl RedPackets {
     /// # Errors
     /// Of [`Packets::grab`].
     pub async fn grab(&self, app: AppId, packet: &PacketId, user: &UserId) -> Result<GrabResponse, Refusal> {
-        let (outcome, amount) = match self.packets.grab(app, packet, user).await? {
+        let mut grabbed = self.packets.grab(app, packet, user).await;
+        if grabbed == Err(PacketError::Doubtful) {
+            let terms = self.ledger.escrow(app, packet).await?.terms;
+            self.packets.restore(&terms, &self.ledger.paid(app, packet).await?).await?;
+            grabbed = self.packets.grab(app, packet, user).await;
+        }
+        let (outcome, amount) = match grabbed? {
             Grab::Won { amount, last, .. } => {
                 if last {
                     self.tell_finished(app, packet).await;

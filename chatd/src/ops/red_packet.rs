@@ -5,8 +5,8 @@ use std::sync::Arc;
 use chat_protocol::red_packet::{
     Audit, AuditRequest, AuditResponse, Create, CreateRequest, CreateResponse, DEFAULT_PACKETS_PAGE,
     DEFAULT_WINNERS_PAGE, DeadLetter, DeadLetters, DeadLettersRequest, DeadLettersResponse, Detail,
-    DetailRequest, DetailResponse, Grab, GrabRequest, GrabResponse, List, ListRequest, ListResponse,
-    MAX_TOTAL, Replay, ReplayRequest, ReplayResponse,
+    DetailRequest, DetailResponse, Discard, DiscardRequest, DiscardResponse, Grab, GrabRequest, GrabResponse,
+    List, ListRequest, ListResponse, MAX_TOTAL, Replay, ReplayRequest, ReplayResponse,
 };
 use chat_protocol::wallet::NO_LEDGER;
 use chat_protocol::{Code, Refusal};
@@ -15,7 +15,7 @@ use super::{Table, on};
 use crate::hub::Identity;
 use crate::money::audit::Ask;
 use crate::money::red_packet::Offer;
-use crate::money::settlement::{Dead, Settlement};
+use crate::money::settlement::{Dead, Settlement, giving_up};
 use crate::money::{Cents, Money};
 
 /// Dead letters in one list when no limit is given.
@@ -146,6 +146,14 @@ impl RedPacketOps {
             _ => Ok(ReplayResponse { replayed }),
         }
     }
+
+    async fn discard(&self, request: DiscardRequest) -> Result<DiscardResponse, Refusal> {
+        let (money, DiscardRequest { app_id, id, reason }) = (self.money()?, request);
+        match giving_up::discard(&money.queues, &*money.ledger, app_id, &id, &reason).await? {
+            0 => Err(Refusal::new(Code::NotFound, "no such dead letter")),
+            discarded => Ok(DiscardResponse { discarded }),
+        }
+    }
 }
 
 fn shown(dead: Dead) -> DeadLetter {
@@ -168,5 +176,6 @@ pub fn bind(table: &mut Table, ops: &Arc<RedPacketOps>) {
     table.bind::<List, _>(on(ops, |ops, request| async move { ops.list(request).await }));
     table.bind::<Audit, _>(on(ops, |ops, request| async move { ops.audit(request).await }));
     table.bind::<DeadLetters, _>(on(ops, |ops, request| async move { ops.dead_letters(request).await }));
+    table.bind::<Discard, _>(on(ops, |ops, request| async move { ops.discard(request).await }));
     table.bind::<Replay, _>(on(ops, |ops, request| async move { ops.replay(request).await }));
 }

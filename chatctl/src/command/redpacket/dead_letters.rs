@@ -1,11 +1,11 @@
 //! `chatctl redpacket dead-letters` and `replay`: settlements that were given up.
 //!
-//! Invariant: nothing is queued again before somebody said yes.
+//! Invariant: nothing is queued again, or forgotten, before somebody said yes.
 
 use chat_protocol::PacketId;
 use chat_protocol::red_packet::{
-    DeadLetter, DeadLetters, DeadLettersRequest, DeadLettersResponse, MAX_DEAD_LETTERS, Replay,
-    ReplayRequest, ReplayResponse,
+    DeadLetter, DeadLetters, DeadLettersRequest, DeadLettersResponse, Discard, DiscardRequest,
+    DiscardResponse, MAX_DEAD_LETTERS, Replay, ReplayRequest, ReplayResponse,
 };
 use serde_json::Value;
 
@@ -17,7 +17,8 @@ use crate::report::{Cell, Report};
 
 const LIST: &str = "\
 A settlement brings a share or a refund to its wallet. One that cannot be applied
-waits here; `chatctl redpacket replay` queues it again.
+waits here; `chatctl redpacket replay` queues it again, and `dead-letters discard`
+gives it up for good.
 
 Examples:
   chatctl --app 101 redpacket dead-letters
@@ -34,10 +35,45 @@ Examples:
   chatctl --app 101 redpacket replay --packet PACKET
   chatctl --app 101 redpacket replay -y";
 
+const DISCARD: &str = "\
+For a settlement that can never be applied, such as a share that nobody won. The
+ledger keeps it with the reason. What the packet still owes it owes all the same.
+
+Examples:
+  chatctl --app 101 redpacket dead-letters discard ID --reason 'the packet never owed it'";
+
 /// Arguments of `redpacket dead-letters`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = LIST)]
-pub struct ListArgs {
+#[command(after_help = LIST, args_conflicts_with_subcommands = true)]
+pub struct Args {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    #[command(flatten)]
+    list: ListArgs,
+}
+
+/// What to do with a dead letter.
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// Give one up for good
+    Discard(DiscardArgs),
+}
+
+/// Arguments of `redpacket dead-letters discard`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = DISCARD)]
+struct DiscardArgs {
+    /// Which dead letter
+    #[arg(value_name = "ID")]
+    id: String,
+    /// Why; the ledger keeps it
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+}
+
+/// How to list them.
+#[derive(Debug, clap::Args)]
+struct ListArgs {
     /// Show at most so many, the oldest first [default: 100]
     #[arg(long, value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_DEAD_LETTERS)))]
@@ -57,7 +93,26 @@ pub struct ReplayArgs {
 }
 
 /// Runs `redpacket dead-letters`.
-pub async fn list(args: ListArgs, operator: &Operator) -> Result<Exit, Failure> {
+pub async fn run(args: Args, operator: &Operator) -> Result<Exit, Failure> {
+    match args.verb {
+        None => list(args.list, operator).await,
+        Some(Verb::Discard(args)) => discard(args, operator).await,
+    }
+}
+
+async fn discard(args: DiscardArgs, operator: &Operator) -> Result<Exit, Failure> {
+    let (app_id, DiscardArgs { id, reason }) = (operator.settings.app()?, args);
+    if !operator.settings.dry_run {
+        operator.confirm(&format!("give up dead letter {id} for good?")).await?;
+    }
+    let report = |answer: DiscardResponse| {
+        let words = format!("{} given up", answer.discarded);
+        Report::record([("discarded", "given up", answer.discarded.into())]).in_words(vec![words])
+    };
+    operator.carry_out::<Discard>(&DiscardRequest { app_id, id, reason }, report).await
+}
+
+async fn list(args: ListArgs, operator: &Operator) -> Result<Exit, Failure> {
     let request = DeadLettersRequest { app_id: operator.settings.app()?, limit: args.limit };
     let report = |found: DeadLettersResponse| listed(&found.dead_letters);
     operator.carry_out::<DeadLetters>(&request, report).await

@@ -100,7 +100,7 @@ pub enum Verb {
     /// Prove that no cent is lost
     Audit(audit::Args),
     /// Settlements that could not be applied
-    DeadLetters(dead_letters::ListArgs),
+    DeadLetters(dead_letters::Args),
     /// Queue settlements that could not be applied again
     Replay(dead_letters::ReplayArgs),
 }
@@ -113,7 +113,7 @@ pub async fn run(verb: Verb, operator: &Operator) -> Result<Exit, Failure> {
         Verb::Show(args) => show::run(args, operator).await,
         Verb::List(args) => list::run(args, operator).await,
         Verb::Audit(args) => audit::run(args, operator).await,
-        Verb::DeadLetters(args) => dead_letters::list(args, operator).await,
+        Verb::DeadLetters(args) => dead_letters::run(args, operator).await,
         Verb::Replay(args) => dead_letters::replay(args, operator).await,
     }
 }

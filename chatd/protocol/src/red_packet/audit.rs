@@ -10,6 +10,8 @@ use crate::params::{Field, Kind};
 
 /// Dead letters in one list at most.
 pub const MAX_DEAD_LETTERS: u32 = 1000;
+/// Longest reason for giving up a dead letter, in bytes of UTF-8.
+pub const MAX_REASON_BYTES: usize = 1024;
 /// Broken rules a page of an audit names at most; it counts all.
 pub const MAX_VIOLATIONS: usize = 100;
 /// Packets, transfers and accounts that one page of an audit looks at, at most.
@@ -281,4 +283,46 @@ impl Operation for Replay {
     const OPERATOR: bool = true;
     type Request = ReplayRequest;
     type Response = ReplayResponse;
+}
+
+/// `/redPacket/discard`.
+pub struct Discard;
+
+/// Parameters of [`Discard`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DiscardRequest {
+    /// Which world.
+    pub app_id: AppId,
+    /// Which dead letter.
+    pub id: String,
+    /// Why it is given up; the ledger keeps it.
+    pub reason: String,
+}
+
+/// Answer of [`Discard`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DiscardResponse {
+    /// How many dead letters of this id there were; copies of one settlement share theirs.
+    pub discarded: u64,
+}
+
+impl Operation for Discard {
+    const PATH: &'static str = "/redPacket/discard";
+    const EFFECT: Effect = Effect::Changes;
+    const ABOUT: &'static str =
+        "Gives up a dead letter that can never be applied; the ledger keeps it with the reason.";
+    const FIELDS: &'static [Field] = &[
+        APP_ID,
+        Field::required("id", Kind::Text, "which dead letter"),
+        Field::required(
+            "reason",
+            Kind::Line(MAX_REASON_BYTES),
+            "why, 1 to 1024 bytes without control characters; the ledger keeps it",
+        ),
+    ];
+    const OPERATOR: bool = true;
+    type Request = DiscardRequest;
+    type Response = DiscardResponse;
 }

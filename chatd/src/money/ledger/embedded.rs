@@ -20,7 +20,7 @@ use super::{Escrow, Funded, Ledger, LedgerError, Paid, Posted, Secret, rows};
 use crate::clock::Clock;
 use crate::embedded::writer::Step;
 use crate::embedded::{Close, Database, Fault, Place, Sync};
-use crate::money::settlement::Settlement;
+use crate::money::settlement::{Dead, Settlement};
 use crate::money::{Cents, Terms};
 
 /// Its name in a data directory.
@@ -218,6 +218,14 @@ impl Ledger for EmbeddedLedger {
     async fn paid(&self, app: AppId, packet: &PacketId) -> Result<Vec<Paid>, LedgerError> {
         let packet = packet.clone();
         self.database.query(move |tables| tables::paid(tables, app, &packet)).await
+    }
+
+    async fn give_up(&self, app: AppId, letter: &Dead, reason: &str) -> Result<(), LedgerError> {
+        let (letter, reason) = (letter.clone(), reason.to_owned());
+        let work = move |step: &mut Step<'_, ()>| {
+            Ok(tables::give_up(step.connection, app, &letter, &reason, step.now_ms)?)
+        };
+        self.database.change(work).await
     }
 
     async fn secret(&self) -> Result<Secret, LedgerError> {

@@ -24,11 +24,14 @@ use async_trait::async_trait;
 use chat_protocol::wallet::Transfer;
 use chat_protocol::{AppId, Code, PacketId, Refusal, Target, TransferId, UserId};
 
-use super::settlement::{Kind, Settlement};
+use super::settlement::{Dead, Kind, Settlement};
 use super::{Cents, Terms};
 
 /// When a packet is looked at whose creation nobody finished: so long after it was created, in milliseconds.
 pub const FIRST_LOOK_MS: u64 = 10_000;
+
+/// Bytes that are kept of a dead letter; a settlement has far less.
+pub const KEPT_OF_A_LETTER: usize = 4096;
 
 /// Id of the transfer that funds a packet.
 #[must_use]
@@ -160,7 +163,7 @@ pub trait Ledger: records::Records {
     async fn fund(&self, terms: &Terms) -> Result<Funded, LedgerError>;
 
     /// Applies settlements: from the escrow to a wallet, under [`Settlement::transfer_id`]. One result for each, in
-    /// order; one that is refused does not hinder the others.
+    /// order; one that is refused, or has to wait for somebody who holds an account, does not hinder the others.
     async fn settle(
         &self,
         settlements: &[Settlement],
@@ -219,6 +222,9 @@ pub trait Ledger: records::Records {
 
     /// What left a packet's escrow, shares and refund, in the order of posting.
     async fn paid(&self, app: AppId, packet: &PacketId) -> Result<Vec<Paid>, LedgerError>;
+
+    /// Keeps why an operator gave a dead letter up, with the first [`KEPT_OF_A_LETTER`] bytes of it.
+    async fn give_up(&self, app: AppId, letter: &Dead, reason: &str) -> Result<(), LedgerError>;
 
     /// The same for all who use this ledger, for as long as it is kept.
     async fn secret(&self) -> Result<Secret, LedgerError>;

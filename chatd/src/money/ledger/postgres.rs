@@ -23,9 +23,9 @@ pub use self::pool::Refused;
 use self::pool::{Lease, Pool};
 use self::posting::{Batch, Done};
 use super::book::{self, Account, Posting};
-use super::{Escrow, Funded, Ledger, LedgerError, Paid, Posted, Secret, rows};
+use super::{Escrow, Funded, KEPT_OF_A_LETTER, Ledger, LedgerError, Paid, Posted, Secret, rows};
 use crate::clock::Clock;
-use crate::money::settlement::Settlement;
+use crate::money::settlement::{Dead, Settlement};
 use crate::money::{Cents, Terms};
 
 /// How long a call may take, the wait for a connection included.
@@ -43,6 +43,9 @@ const TAKE_DUE: &str = "WITH due AS (
 const POSTPONE: &str = "UPDATE chat_escrow AS e SET look = CASE WHEN a.balance > 0 THEN $3::bigint END FROM chat_account AS a
     WHERE e.app = $1 AND e.packet = $2 AND look IS NOT NULL AND a.app = e.app AND a.name = 'escrow:' || e.packet
     RETURNING packet";
+const GIVE_UP: &str = "INSERT INTO chat_discard(app, letter, reason, cause, body, time)
+    VALUES ($1, $2, $3, $4, $5, coalesce($6::bigint, (extract(epoch FROM clock_timestamp()) * 1000)::bigint))
+    RETURNING number";
 const HASTEN: &str = "UPDATE chat_escrow SET look = 0
     WHERE app = $1 AND look IS NOT NULL AND target = $2 RETURNING packet";
 const WRITABLE: &str = "SELECT current_setting('transaction_read_only') = 'off' FROM chat_ledger";
@@ -87,7 +90,8 @@ impl PostgresLedger {
     }
 
     async fn post(&self, postings: &[&Posting], terms: Option<&Terms>) -> Result<Done, LedgerError> {
-        let batch = Batch { postings, terms, now_ms: self.clock.now_ms() };
+        let (now_ms, divisible) = (self.clock.by_hand(), terms.is_none());
+        let batch = Batch { postings, terms, now_ms, divisible };
         bounded(async { posting::post(&mut self.lease().await?, &batch).await }).await
     }
 
@@ -228,6 +232,14 @@ impl Ledger for PostgresLedger {
 
     async fn paid(&self, app: AppId, packet: &PacketId) -> Result<Vec<Paid>, LedgerError> {
         bounded(async { reading::paid(&mut *self.lease().await?, app, packet).await }).await
+    }
+
+    async fn give_up(&self, app: AppId, letter: &Dead, reason: &str) -> Result<(), LedgerError> {
+        // PostgreSQL has no text with a zero in it.
+        let cause = letter.reason.replace('\0', " ");
+        let body = &letter.body[..letter.body.len().min(KEPT_OF_A_LETTER)];
+        let (app, now) = (i64::from(app), self.clock.by_hand().map(rows::signed));
+        self.change(GIVE_UP, &[&app, &letter.id, &reason, &cause, &body, &now]).await.map(drop)
     }
 
     async fn secret(&self) -> Result<Secret, LedgerError> {

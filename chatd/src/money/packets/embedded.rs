@@ -4,6 +4,7 @@
 //! user and queues the settlement. Who belongs to a group is asked before it, for groups are in another file: a grab
 //! counts for a member at the moment it began.
 
+mod mending;
 mod record;
 
 use std::sync::Arc;
@@ -13,8 +14,9 @@ use chat_protocol::{AppId, PacketId, Target, UserId};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use self::mending::{owed, restore};
 use super::record::{Names, Record};
-use super::{Closed, Grab, PacketError, Packets, Standing, Tally, Winner, check_shares};
+use super::{Closed, Grab, PacketError, Packets, Paid, Standing, Tally, Winner, check_shares};
 use crate::embedded::Fault;
 use crate::groups::{GroupError, Groups};
 use crate::money::embedded::{MoneyFile, Step};
@@ -103,12 +105,13 @@ struct Found {
     taken: u32,
     grabbed: Cents,
     refunded: Option<Cents>,
+    era: i64,
 }
 
 fn find(tables: &Connection, app: AppId, packet: &PacketId) -> rusqlite::Result<Option<Found>> {
     tables
         .prepare_cached(
-            "SELECT id, terms IS NOT NULL, total, count, expires_ms, taken, grabbed, refunded
+            "SELECT id, terms IS NOT NULL, total, count, expires_ms, taken, grabbed, refunded, era
              FROM packet WHERE app = ?1 AND packet = ?2",
         )?
         .query_row(params![app, packet.as_str()], |row| {
@@ -121,26 +124,36 @@ fn find(tables: &Connection, app: AppId, packet: &PacketId) -> rusqlite::Result<
                 taken: row.get(5)?,
                 grabbed: row.get(6)?,
                 refunded: row.get(7)?,
+                era: row.get(8)?,
             })
         })
         .optional()
 }
 
-fn insert(tables: &Connection, terms: &Terms, known: bool) -> Result<i64, PacketError> {
+fn insert(tables: &Connection, terms: &Terms, era: i64, known: bool) -> Result<i64, PacketError> {
     let text = known.then(|| json(terms)).transpose()?;
     tables
         .prepare_cached(
-            "INSERT INTO packet(app, packet, terms, total, count, expires_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO packet(app, packet, terms, total, count, expires_ms, era)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?
-        .execute(params![terms.app, terms.packet.as_str(), text, terms.total, terms.count, terms.expires_ms])?;
+        .execute(params![
+            terms.app,
+            terms.packet.as_str(),
+            text,
+            terms.total,
+            terms.count,
+            terms.expires_ms,
+            era
+        ])?;
     Ok(tables.last_insert_rowid())
 }
 
-fn open(tables: &Connection, terms: &Terms, shares: &[Cents]) -> Result<(), PacketError> {
+fn open(tables: &Connection, terms: &Terms, era: i64, shares: &[Cents]) -> Result<(), PacketError> {
     if find(tables, terms.app, &terms.packet)?.is_some() {
         return Ok(());
     }
-    let id = insert(tables, terms, true)?;
+    let id = insert(tables, terms, era, true)?;
     let mut share = tables.prepare_cached("INSERT INTO share(packet, number, amount) VALUES (?1, ?2, ?3)")?;
     for (number, amount) in (1_u32..).zip(shares) {
         share.execute(params![id, number, amount])?;
@@ -155,10 +168,12 @@ struct Taker {
     user: UserId,
     /// Whether the packet is for him.
     admitted: bool,
+    /// What the file's life is called now.
+    era: i64,
 }
 
 fn grab(step: &mut Step<'_>, taker: Taker) -> Result<Grab, PacketError> {
-    let Taker { app, packet, user, admitted } = taker;
+    let Taker { app, packet, user, admitted, era } = taker;
     let (tables, now) = (step.connection, step.now_ms);
     let found = find(tables, app, &packet)?.filter(|found| found.known).ok_or(PacketError::NoSuchPacket)?;
     let had = tables
@@ -176,6 +191,9 @@ fn grab(step: &mut Step<'_>, taker: Taker) -> Result<Grab, PacketError> {
     }
     if found.refunded.is_some() || now >= found.expires_ms {
         return Ok(Grab::Expired);
+    }
+    if found.era != era {
+        return Err(PacketError::Doubtful);
     }
     let number = found.taken + 1;
     let amount: Cents = tables
@@ -199,7 +217,7 @@ fn grab(step: &mut Step<'_>, taker: Taker) -> Result<Grab, PacketError> {
 fn close(step: &mut Step<'_>, terms: Terms) -> Result<Closed, PacketError> {
     let (tables, now) = (step.connection, step.now_ms);
     let Some(found) = find(tables, terms.app, &terms.packet)? else {
-        insert(tables, &terms, false)?;
+        insert(tables, &terms, 0, false)?;
         return Ok(Closed { now: true, refunded: 0, known: false });
     };
     if let Found { known: false, .. } | Found { refunded: Some(_), .. } = found {
@@ -247,6 +265,17 @@ fn winners(tables: &Connection, id: i64, after: u32, limit: u32) -> rusqlite::Re
 
 #[async_trait]
 impl Packets for EmbeddedPackets {
+    async fn owed(&self, settlements: &[Settlement]) -> Result<Vec<Option<Cents>>, PacketError> {
+        let settlements = settlements.to_vec();
+        let work = move |tables: &Connection| settlements.iter().map(|asked| owed(tables, asked)).collect();
+        self.file.database.query(work).await
+    }
+
+    async fn restore(&self, terms: &Terms, paid: &[Paid]) -> Result<bool, PacketError> {
+        let (terms, paid, era) = (terms.clone(), paid.to_vec(), self.file.era);
+        self.file.database.change(move |step| restore(step, &terms, &paid, era)).await
+    }
+
     async fn now_ms(&self) -> Result<u64, PacketError> {
         Ok(self.file.clock.now_ms())
     }
@@ -254,12 +283,14 @@ impl Packets for EmbeddedPackets {
     async fn open(&self, terms: &Terms, shares: &[Cents]) -> Result<(), PacketError> {
         check_shares(terms, shares)?;
         let (terms, shares) = (terms.clone(), shares.to_vec());
-        self.file.database.change(move |step| open(step.connection, &terms, &shares)).await
+        let era = self.file.era;
+        self.file.database.change(move |step| open(step.connection, &terms, era, &shares)).await
     }
 
     async fn grab(&self, app: AppId, packet: &PacketId, user: &UserId) -> Result<Grab, PacketError> {
         let admitted = self.is_for(app, packet, user).await?;
-        let taker = Taker { app, packet: packet.clone(), user: user.clone(), admitted };
+        let (packet, user, era) = (packet.clone(), user.clone(), self.file.era);
+        let taker = Taker { app, packet, user, admitted, era };
         self.file.database.change(move |step| grab(step, taker)).await
     }
 

@@ -1,4 +1,5 @@
--- Takes a share of a packet for a user, names him its winner, and queues the settlement. Begins with time.lua.
+-- Takes a share of a packet for a user, names him its winner, and queues the settlement. Begins with era.lua
+-- and time.lua.
 --
 -- KEYS  1 packet   2 its shares   3 its winners   4 outbox of the app
 -- ARGV  1 user   2 the time ms, or '' for that of this Redis   3 the settlement before its amount
@@ -11,7 +12,8 @@
 
 local packet, shares, winners, outbox, user = KEYS[1], KEYS[2], KEYS[3], KEYS[4], ARGV[1]
 local mine = 'u:' .. user
-local known = redis.call('HMGET', packet, mine, 'left', 'until', 'for', 'grabbed', 'best', 'group', 'incarnation')
+local known = redis.call('HMGET', packet, mine, 'left', 'until', 'for', 'grabbed', 'best', 'group', 'incarnation',
+  'era')
 local had, left, whom, group = known[1], tonumber(known[2]), known[4], known[7]
 if not left then
   return { 'no such packet', 0, 0, 0 }
@@ -29,6 +31,12 @@ if left == 0 then
   return { 'empty', 0, 0, 0 }
 elseif tonumber(now) >= tonumber(known[3]) then
   return { 'expired', 0, 0, 0 }
+end
+
+-- After a start of Redis, perhaps from an older state, the books are compared with the ledger's before they count.
+local life = era()
+if life and life ~= known[9] then
+  return { 'doubtful', 0, 0, 0 }
 end
 
 -- Whatever is wrong with a key is found out before the first change.

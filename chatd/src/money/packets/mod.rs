@@ -17,8 +17,12 @@
 //! - [`Packets::close`] is one atomic step: nobody takes any more, and the refund of what is left, if anything is, is
 //!   in the queue. A repeat answers the same and queues nothing. A grab and a close at the same moment come one after
 //!   the other: total = grabbed + refunded + open in between, and always.
+//! - A store that was started anew may have been restored from an older state: it gives no share of a packet before
+//!   [`Packets::restore`] compared it with what the ledger paid. From then on whoever was paid has won, and nobody wins
+//!   what others were paid.
 //! - A packet that was closed before it was known is none to all but [`Packets::open`] and [`Packets::close`].
 
+mod books;
 pub mod embedded;
 pub mod record;
 pub mod redis;
@@ -28,6 +32,8 @@ use chat_protocol::red_packet::State;
 use chat_protocol::{AppId, Code, PacketId, Refusal, UserId};
 
 use self::record::{Names, Record};
+use super::ledger::Paid;
+use super::settlement::Settlement;
 use super::{Cents, Terms};
 
 /// What became of a grab.
@@ -137,6 +143,15 @@ pub struct Closed {
     pub known: bool,
 }
 
+/// Says that the books of a packet were not what the ledger paid.
+fn tell_mended(terms: &Terms, annulled: &[UserId]) {
+    let Terms { app, packet, .. } = terms;
+    tracing::warn!(app, %packet, "the state of a red packet went back; who was paid is its winner again");
+    for user in annulled {
+        tracing::error!(app, %packet, %user, "nothing is left of a red packet for one of its winners");
+    }
+}
+
 /// Why a packet was not opened, taken from, or read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PacketError {
@@ -146,6 +161,10 @@ pub enum PacketError {
     /// The user does not belong to its target.
     #[error("this red packet is not for you")]
     NotForYou,
+    /// The store was started since the packet was last compared with the ledger, perhaps from an older state: see
+    /// [`Packets::restore`].
+    #[error("the red packet must be compared with the ledger first")]
+    Doubtful,
     /// The store did not answer; whether it did as asked is unknown.
     #[error("the store is unreachable: {0}")]
     Unreachable(String),
@@ -161,7 +180,7 @@ impl PacketError {
         match self {
             PacketError::NoSuchPacket => Code::NotFound,
             PacketError::NotForYou => Code::RefusedByRule,
-            PacketError::Unreachable(_) => Code::StoreUnreachable,
+            PacketError::Doubtful | PacketError::Unreachable(_) => Code::StoreUnreachable,
             PacketError::Corrupt(_) => Code::ServerError,
         }
     }
@@ -170,7 +189,7 @@ impl PacketError {
 impl From<PacketError> for Refusal {
     fn from(error: PacketError) -> Self {
         match error {
-            PacketError::Unreachable(_) => {
+            PacketError::Doubtful | PacketError::Unreachable(_) => {
                 tracing::warn!(%error, "packets");
                 Refusal::unreachable("red packets")
             }
@@ -198,6 +217,14 @@ pub trait Packets: Send + Sync {
 
     /// Ends a packet and queues the refund of what is left.
     async fn close(&self, terms: &Terms) -> Result<Closed, PacketError>;
+
+    /// What the packets themselves owe, for each settlement: the share of its user, or what goes back to its user, if
+    /// they are the sender. None where nothing is owed.
+    async fn owed(&self, settlements: &[Settlement]) -> Result<Vec<Option<Cents>>, PacketError>;
+
+    /// Compares a packet with everything that the ledger paid of it, and enters what the packet forgot. Whether
+    /// anything was; false for an unknown packet.
+    async fn restore(&self, terms: &Terms, paid: &[Paid]) -> Result<bool, PacketError>;
 
     /// How a packet stands.
     async fn standing(&self, app: AppId, packet: &PacketId) -> Result<Standing, PacketError>;

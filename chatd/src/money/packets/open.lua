@@ -1,4 +1,4 @@
--- Makes a packet, unless it is known.
+-- Makes a packet, unless it is known. Begins with era.lua.
 --
 -- KEYS  1 packet   2 its shares   3 its winners
 -- ARGV  1 how many of the arguments after it are fields and values of the packet   then these
@@ -10,7 +10,7 @@ if redis.call('EXISTS', packet) == 1 then
   return 0
 end
 local fields = tonumber(ARGV[1])
-redis.call('HSET', packet, unpack(ARGV, 2, fields + 1))
+redis.call('HSET', packet, 'era', era() or '', unpack(ARGV, 2, fields + 1))
 redis.call('DEL', shares, KEYS[3])
 -- The stack of Lua does not hold 10,000 values.
 for first = fields + 2, #ARGV, 1000 do

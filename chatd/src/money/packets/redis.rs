@@ -4,6 +4,7 @@
 //! Invariant: one script takes a share, names its winner and queues the settlement. All keys of an app are in one
 //! slot, so the script also sees who is a member of a group at that moment.
 
+mod mending;
 mod record;
 
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use chat_protocol::{AppId, PacketId, Target, UserId};
 use redis::Value;
 
 use super::record::{Names, Record};
-use super::{Closed, Grab, PacketError, Packets, Standing, Tally, Winner, check_shares};
+use super::{Closed, Grab, PacketError, Packets, Paid, Standing, Tally, Winner, check_shares};
 use crate::broker::redis::RedisBroker;
 use crate::broker::redis::link::{LinkError, Script};
 use crate::broker::redis::log::Logs;
@@ -33,6 +34,8 @@ pub struct RedisPackets {
     grab: Script,
     close: Script,
     record: Script,
+    books: Script,
+    rewrite: Script,
 }
 
 type StandingAnswer = (Option<String>, Option<u32>, Option<Cents>, Option<Cents>, Option<String>);
@@ -44,10 +47,20 @@ impl RedisPackets {
         Arc::new(Self {
             logs: broker.logs.clone(),
             clock: broker.clock.clone(),
-            open: Script::new(include_str!("open.lua")),
-            grab: Script::new(concat!(include_str!("time.lua"), include_str!("grab.lua"))),
+            open: Script::new(concat!(include_str!("era.lua"), include_str!("open.lua"))),
+            grab: Script::new(concat!(
+                include_str!("era.lua"),
+                include_str!("time.lua"),
+                include_str!("grab.lua")
+            )),
             close: Script::new(concat!(include_str!("time.lua"), include_str!("close.lua"))),
             record: Script::new(include_str!("record.lua")),
+            books: Script::new(concat!(include_str!("era.lua"), include_str!("redis/books.lua"))),
+            rewrite: Script::new(concat!(
+                include_str!("era.lua"),
+                include_str!("time.lua"),
+                include_str!("redis/rewrite.lua")
+            )),
         })
     }
 
@@ -127,6 +140,7 @@ impl Packets for RedisPackets {
             "expired" => Ok(Grab::Expired),
             "no such packet" => Err(PacketError::NoSuchPacket),
             "not for you" => Err(PacketError::NotForYou),
+            "doubtful" => Err(PacketError::Doubtful),
             other => Err(PacketError::Corrupt(other.to_owned())),
         }
     }
@@ -137,6 +151,14 @@ impl Packets for RedisPackets {
         call.arg(begun(*app, packet, Kind::Refund, sender)?).arg(self.given_time()).arg(KEPT_SECONDS);
         let (now, refunded, known) = self.logs.appends.call(&self.close, &call).await?;
         Ok(Closed { now, refunded, known })
+    }
+
+    async fn owed(&self, settlements: &[Settlement]) -> Result<Vec<Option<Cents>>, PacketError> {
+        self.debts(settlements).await
+    }
+
+    async fn restore(&self, terms: &Terms, paid: &[Paid]) -> Result<bool, PacketError> {
+        self.compare(terms, paid).await
     }
 
     async fn now_ms(&self) -> Result<u64, PacketError> {

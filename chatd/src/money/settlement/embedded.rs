@@ -12,7 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chat_protocol::AppId;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 
 use super::{Dead, Delivery, Depth, Queue, QueueError, Tag};
 use crate::embedded::Fault;
@@ -140,6 +140,11 @@ fn oldest(tables: &Connection, limit: usize) -> rusqlite::Result<Vec<Queued>> {
     rows.collect()
 }
 
+fn dead(row: &Row<'_>) -> rusqlite::Result<Dead> {
+    let body = Bytes::from(row.get::<_, Vec<u8>>(2)?);
+    Ok(Dead { id: row.get::<_, i64>(0)?.to_string(), reason: row.get(1)?, body })
+}
+
 /// A name that no row can have is no error: there is nothing of that name.
 fn ids<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<i64> {
     names.into_iter().filter_map(|name| name.parse().ok()).collect()
@@ -228,13 +233,30 @@ impl Queue for EmbeddedQueue {
             let sql = "SELECT id, reason, body FROM dead_letter WHERE app = ?1 ORDER BY id LIMIT ?2";
             let mut statement = tables.prepare_cached(sql)?;
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            let rows = statement.query_map(params![app, limit], |row| {
-                let body = Bytes::from(row.get::<_, Vec<u8>>(2)?);
-                Ok(Dead { id: row.get::<_, i64>(0)?.to_string(), reason: row.get(1)?, body })
-            })?;
+            let rows = statement.query_map(params![app, limit], dead)?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         };
         self.file.database.query(work).await
+    }
+
+    async fn letters(&self, app: AppId, id: &str) -> Result<Vec<Dead>, QueueError> {
+        let Ok(id) = id.parse::<i64>() else { return Ok(Vec::new()) };
+        let work = move |tables: &Connection| {
+            let sql = "SELECT id, reason, body FROM dead_letter WHERE app = ?1 AND id = ?2";
+            let mut statement = tables.prepare_cached(sql)?;
+            let rows = statement.query_map(params![app, id], dead)?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        };
+        self.file.database.query(work).await
+    }
+
+    async fn discard(&self, app: AppId, id: &str) -> Result<u64, QueueError> {
+        let Ok(id) = id.parse::<i64>() else { return Ok(0) };
+        let work = move |step: &mut Step<'_>| {
+            let sql = "DELETE FROM dead_letter WHERE app = ?1 AND id = ?2";
+            Ok(step.connection.prepare_cached(sql)?.execute(params![app, id])? as u64)
+        };
+        self.file.database.change(work).await
     }
 
     async fn replay(&self, app: AppId, id: Option<&str>) -> Result<u64, QueueError> {

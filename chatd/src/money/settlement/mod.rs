@@ -5,10 +5,12 @@
 //!   that ends or loses its link without saying so has not had it.
 //! - Nothing is done twice by harm: whoever receives applies a settlement under its own transfer id.
 //! - [`Queue::bury`] takes a settlement that can never be applied out of the way of the others; it stays as a dead
-//!   letter until an operator replays it.
+//!   letter until an operator replays or discards it.
 //! - After an error of [`Queue::done`] or [`Queue::bury`] a delivery may be received again.
 
+mod aside;
 pub mod embedded;
+pub mod giving_up;
 pub mod rabbitmq;
 pub mod redis;
 pub mod relay;
@@ -155,6 +157,12 @@ pub trait Queue: Send + Sync {
 
     /// The oldest dead letters of an app, and those that cannot be read.
     async fn dead(&self, app: AppId, limit: usize) -> Result<Vec<Dead>, QueueError>;
+
+    /// The dead letters of an app, or that cannot be read, which have this id.
+    async fn letters(&self, app: AppId, id: &str) -> Result<Vec<Dead>, QueueError>;
+
+    /// Forgets those. How many there were.
+    async fn discard(&self, app: AppId, id: &str) -> Result<u64, QueueError>;
 
     /// Queues dead letters again: one by its id, or all of an app. How many were.
     async fn replay(&self, app: AppId, id: Option<&str>) -> Result<u64, QueueError>;

@@ -238,6 +238,11 @@ fn field(fields: &[Bytes], name: &[u8]) -> Bytes {
     found.map(|pair| pair[1].clone()).unwrap_or_default()
 }
 
+fn dead((id, fields): Entry) -> Dead {
+    let reason = String::from_utf8_lossy(&field(&fields, b"reason")).into_owned();
+    Dead { id, reason, body: field(&fields, b"body") }
+}
+
 /// Whether Redis takes it for the id of an entry.
 fn is_entry_id(text: &str) -> bool {
     let parts = text.split_once('-');
@@ -324,11 +329,25 @@ impl Queue for RedisQueue {
         let mut read = redis::cmd("XRANGE");
         read.arg(letters).arg("-").arg("+").arg("COUNT").arg(count);
         let letters: Vec<Entry> = self.desk.others.run(&read).await?;
-        let dead = |(id, fields): Entry| {
-            let reason = String::from_utf8_lossy(&field(&fields, b"reason")).into_owned();
-            Dead { id, reason, body: field(&fields, b"body") }
-        };
         Ok(letters.into_iter().take(limit).map(dead).collect())
+    }
+
+    async fn letters(&self, app: AppId, id: &str) -> Result<Vec<Dead>, QueueError> {
+        if !is_entry_id(id) {
+            return Ok(Vec::new());
+        }
+        let mut read = redis::cmd("XRANGE");
+        read.arg(self.desk.keys.dead_letters(app)).arg(id).arg(id);
+        let letters: Vec<Entry> = self.desk.others.run(&read).await?;
+        Ok(letters.into_iter().map(dead).collect())
+    }
+
+    async fn discard(&self, app: AppId, id: &str) -> Result<u64, QueueError> {
+        if !is_entry_id(id) {
+            return Ok(0);
+        }
+        let mut forget = redis::cmd("XDEL");
+        Ok(self.desk.others.run(forget.arg(self.desk.keys.dead_letters(app)).arg(id)).await?)
     }
 
     async fn replay(&self, app: AppId, id: Option<&str>) -> Result<u64, QueueError> {

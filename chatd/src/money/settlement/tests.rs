@@ -1,5 +1,7 @@
 //! Worker and relay between a queue and a ledger that fail at any step, before or after having done it.
 
+mod packets;
+
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +14,7 @@ use parking_lot::Mutex;
 use proptest::prelude::*;
 use tokio_util::sync::CancellationToken;
 
+use self::packets::FakePackets;
 use super::relay::Relay;
 use super::retry::Pauses;
 use super::worker::{Counts, Worker};
@@ -142,6 +145,14 @@ impl Queue for FakeQueue {
         unreachable!("not asked by worker and relay")
     }
 
+    async fn letters(&self, _: AppId, _: &str) -> Result<Vec<Dead>, QueueError> {
+        unreachable!("not asked by worker and relay")
+    }
+
+    async fn discard(&self, _: AppId, _: &str) -> Result<u64, QueueError> {
+        unreachable!("not asked by worker and relay")
+    }
+
     async fn replay(&self, _: AppId, _: Option<&str>) -> Result<u64, QueueError> {
         unreachable!("not asked by worker and relay")
     }
@@ -198,6 +209,15 @@ macro_rules! not_asked {
                 self.weather.pass(post).map_err(LedgerError::Unreachable)
             }
 
+            async fn escrow(&self, _: AppId, _: &PacketId) -> Result<Escrow, LedgerError> {
+                Err(LedgerError::NoSuchPacket)
+            }
+
+            /// What fails here fails as a whole.
+            async fn ready(&self) -> Result<(), LedgerError> {
+                Err(LedgerError::Unreachable("it failed just now".to_owned()))
+            }
+
             $(async fn $name(&self, $(_: $argument),*) -> Result<$answer, LedgerError> {
                 unreachable!("not asked by the worker")
             })*
@@ -215,10 +235,9 @@ not_asked! {
     take_due(u64, u64, u32) -> Vec<(AppId, PacketId)>;
     postpone(AppId, &PacketId, u64) -> ();
     hasten(AppId, &Target) -> ();
-    escrow(AppId, &PacketId) -> Escrow;
     paid(AppId, &PacketId) -> Vec<Paid>;
     secret() -> Secret;
-    ready() -> ();
+    give_up(AppId, &Dead, &str) -> ();
     +
     packets(AppId, u64, Option<&Place>, u32) -> Vec<PacketRow>;
     latest(AppId, Option<&Place>, u32) -> Vec<PacketRow>;
@@ -260,7 +279,7 @@ fn travel(fates: Vec<Fate>, bodies: &[Bytes], escrow: Cents) -> (Arc<FakeQueue>,
             *weather.program.lock() = stop.clone();
             let mut relay = Relay::new(near.clone(), far.clone());
             relay.pauses = QUICK;
-            let mut worker = Worker::new(far.clone(), ledger.clone());
+            let mut worker = Worker::new(far.clone(), Arc::new(FakePackets(weather.clone())), ledger.clone());
             worker.pauses = QUICK;
             let finished = async {
                 while !(near.is_empty() && far.is_empty()) {
@@ -320,9 +339,10 @@ async fn a_worker_that_can_reach_nothing_ends_at_once_when_told() {
     let weather =
         Arc::new(Weather { fates: Mutex::new([Fate::FailsBefore; 9].into()), ..Weather::default() });
     let queue = FakeQueue::new(&weather, &[body(&share(1, 1))]);
+    let packets = Arc::new(FakePackets(weather.clone()));
     let ledger = FakeLedger { weather, escrow: Mutex::new(1), applied: Mutex::default() };
     let never = Pauses { first: Duration::from_secs(3600), longest: Duration::from_secs(3600) };
-    let mut worker = Worker::new(queue.clone(), Arc::new(ledger));
+    let mut worker = Worker::new(queue.clone(), packets, Arc::new(ledger));
     worker.pauses = never;
     let worker = Arc::new(worker);
     let stop = CancellationToken::new();

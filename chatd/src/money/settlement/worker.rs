@@ -1,19 +1,27 @@
 //! Applies settlements to the ledger.
 //!
 //! Invariant: a settlement leaves the queue only after the ledger has committed it, or after it became a dead letter
-//! because it can never be applied. While the ledger or the queue cannot be reached the worker keeps what it has and
-//! tries again; a settlement that is applied twice moves money once, by its transfer id.
+//! because it can never be applied. While the ledger, the packets or the queue cannot be reached the worker keeps what
+//! it has and tries again; a settlement that is applied twice moves money once, by its transfer id. What is queued is
+//! no order to pay: the packet says what it owes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use chat_protocol::Refusal;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::aside::Aside;
 use super::retry::Pauses;
-use super::{BATCH, Delivery, Queue, Settlement};
+use super::{BATCH, Delivery, Kind, Queue, Settlement};
 use crate::clock::{Clock, SystemClock};
 use crate::counters::Counter;
 use crate::money::ledger::{Ledger, LedgerError, Posted};
+use crate::money::packets::Packets;
+
+/// Of one batch; a ledger that refuses more is taken for one that does nothing.
+const MOST_FAILURES: u32 = 64;
 
 /// What a worker has done since its start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -33,6 +41,7 @@ pub struct Counts {
 /// See the module.
 pub struct Worker {
     queue: Arc<dyn Queue>,
+    packets: Arc<dyn Packets>,
     ledger: Arc<dyn Ledger>,
     pub(super) pauses: Pauses,
     settled: Counter,
@@ -43,11 +52,12 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Applies what is in `queue` to `ledger`.
+    /// Applies what is in `queue` and the packets owe to `ledger`.
     #[must_use]
-    pub fn new(queue: Arc<dyn Queue>, ledger: Arc<dyn Ledger>) -> Self {
+    pub fn new(queue: Arc<dyn Queue>, packets: Arc<dyn Packets>, ledger: Arc<dyn Ledger>) -> Self {
         Self {
             queue,
+            packets,
             ledger,
             pauses: Pauses::default(),
             settled: Counter::default(),
@@ -60,7 +70,8 @@ impl Worker {
 
     /// Works until `stop`. What it has in its hands then is received again by the next worker.
     pub async fn run(&self, stop: CancellationToken) {
-        while self.step(&stop).await.is_some() {}
+        let mut aside = Aside::default();
+        while self.step(&stop, &mut aside).await.is_some() {}
     }
 
     /// What it has done so far.
@@ -75,26 +86,34 @@ impl Worker {
         }
     }
 
-    async fn step(&self, stop: &CancellationToken) -> Option<()> {
-        let batch = self.pauses.until_done("reading the queue", stop, || self.queue.receive(BATCH)).await?;
-        let (mut known, mut settlements, mut dead) = (Vec::new(), Vec::new(), Vec::new());
+    async fn step(&self, stop: &CancellationToken, aside: &mut Aside) -> Option<()> {
+        let batch = if aside.is_full() {
+            stop.run_until_cancelled(sleep_until(aside.again().unwrap_or_else(Instant::now))).await?;
+            Vec::new()
+        } else {
+            self.pauses.until_done("reading the queue", stop, || self.queue.receive(BATCH)).await?
+        };
+        let (mut work, mut dead) = (aside.due(), Vec::new());
         for delivery in batch {
             match delivery.settlement() {
-                Ok(settlement) => {
-                    known.push(delivery);
-                    settlements.push(settlement);
-                }
+                Ok(settlement) => work.push((delivery, settlement)),
                 Err(reason) => dead.push((delivery, reason)),
             }
         }
-        let mut done = Vec::with_capacity(known.len());
-        if !settlements.is_empty() {
+        let work = self.owed(work, &mut dead, stop).await?;
+        let (mut done, mut later, mut why) = (Vec::with_capacity(work.len()), Vec::new(), String::new());
+        for some in work.chunks(BATCH) {
+            let settlements: Vec<_> = some.iter().map(|(_, settlement)| settlement.clone()).collect();
             let posted = self.pauses.until_done("posting", stop, || self.post(&settlements)).await?;
-            for ((delivery, settlement), result) in known.into_iter().zip(&settlements).zip(posted) {
+            for ((delivery, settlement), result) in some.iter().cloned().zip(posted) {
                 match result {
                     Ok(posted) => {
-                        self.count(settlement, posted);
+                        self.count(&settlement, posted);
                         done.push(delivery.tag);
+                    }
+                    Err(error) if error.is_passing() || self.is_mended(&settlement).await => {
+                        why = error.to_string();
+                        later.push((delivery, settlement));
                     }
                     Err(error) => dead.push((delivery, format!("{}: {error}", settlement.transfer_id()))),
                 }
@@ -106,23 +125,83 @@ impl Worker {
         for (delivery, reason) in dead {
             self.bury(&delivery, &reason, stop).await?;
         }
+        aside.keep(later, &why);
         Some(())
     }
 
-    /// Every result is final: the whole batch fails when one of it may succeed later.
+    /// Only what the packets themselves owe is paid, whoever put something else into the queue.
+    async fn owed(
+        &self,
+        work: Vec<(Delivery, Settlement)>,
+        dead: &mut Vec<(Delivery, String)>,
+        stop: &CancellationToken,
+    ) -> Option<Vec<(Delivery, Settlement)>> {
+        let asked: Vec<_> = work.iter().map(|(_, settlement)| settlement.clone()).collect();
+        let owed = self.pauses.until_done("asking the packets", stop, || self.packets.owed(&asked)).await?;
+        let mut due = Vec::with_capacity(work.len());
+        for ((delivery, settlement), owed) in work.into_iter().zip(owed) {
+            match (settlement.kind, owed) {
+                // What goes back may have become less since it was queued.
+                (Kind::Refund, Some(amount)) => due.push((delivery, Settlement { amount, ..settlement })),
+                (_, Some(amount)) if amount == settlement.amount => due.push((delivery, settlement)),
+                (_, owed) => {
+                    let (id, owed) = (settlement.transfer_id(), owed.unwrap_or_default());
+                    dead.push((
+                        delivery,
+                        format!("{id}: its packet owes {owed} cents, not {}", settlement.amount),
+                    ));
+                }
+            }
+        }
+        Some(due)
+    }
+
+    /// One result for each: final, or one that may pass while others do not wait for it. Fails when the ledger does
+    /// nothing at all.
     async fn post(
         &self,
         settlements: &[Settlement],
     ) -> Result<Vec<Result<Posted, LedgerError>>, LedgerError> {
-        let posted = self.ledger.settle(settlements).await?;
-        if posted.len() != settlements.len() {
-            let detail = format!("{} results for {} settlements", posted.len(), settlements.len());
-            return Err(LedgerError::Corrupt(detail));
-        }
-        let passing = |result: &Result<Posted, LedgerError>| {
-            result.as_ref().err().filter(|error| error.is_passing()).cloned()
+        let mut failures = 0;
+        self.post_some(settlements, &mut failures).await
+    }
+
+    /// What fails as a whole is split, to find out what makes it fail.
+    async fn post_some(
+        &self,
+        settlements: &[Settlement],
+        failures: &mut u32,
+    ) -> Result<Vec<Result<Posted, LedgerError>>, LedgerError> {
+        let error = match self.ledger.settle(settlements).await {
+            Ok(posted) if posted.len() == settlements.len() => return Ok(posted),
+            Ok(posted) => {
+                let detail = format!("{} results for {} settlements", posted.len(), settlements.len());
+                return Err(LedgerError::Corrupt(detail));
+            }
+            Err(error) => error,
         };
-        posted.iter().find_map(passing).map_or(Ok(posted), Err)
+        *failures += 1;
+        if *failures > MOST_FAILURES || self.ledger.ready().await.is_err() {
+            return Err(error);
+        }
+        if settlements.len() == 1 {
+            return Ok(vec![Err(error)]);
+        }
+        let (some, others) = settlements.split_at(settlements.len() / 2);
+        let mut posted = Box::pin(self.post_some(some, failures)).await?;
+        posted.extend(Box::pin(self.post_some(others, failures)).await?);
+        Ok(posted)
+    }
+
+    /// Whether a settlement that the ledger refuses for good showed that its packet had forgotten what was paid.
+    async fn is_mended(&self, settlement: &Settlement) -> bool {
+        let mend = async {
+            let terms = self.ledger.escrow(settlement.app, &settlement.packet).await?.terms;
+            let paid = self.ledger.paid(settlement.app, &settlement.packet).await?;
+            Ok::<bool, Refusal>(self.packets.restore(&terms, &paid).await?)
+        };
+        // Where it cannot be found out, the dead letter is replayed by an operator.
+        mend.await.unwrap_or(false)
     }
 
     async fn bury(&self, delivery: &Delivery, reason: &str, stop: &CancellationToken) -> Option<()> {

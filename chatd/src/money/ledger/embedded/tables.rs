@@ -9,7 +9,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use crate::money::Terms;
 use crate::money::ledger::book::{self, Account, Book, Posting};
 use crate::money::ledger::rows::{self, EscrowRow, PaidRow, PostingRow, TransferRow, corrupt, signed};
-use crate::money::ledger::{Escrow, FIRST_LOOK_MS, LedgerError, Paid, Secret};
+use crate::money::ledger::{Escrow, FIRST_LOOK_MS, KEPT_OF_A_LETTER, LedgerError, Paid, Secret};
+use crate::money::settlement::Dead;
 
 /// What the postings touch.
 pub fn open_book<'a>(
@@ -141,6 +142,20 @@ pub fn postpone(tables: &Connection, app: AppId, packet: &PacketId, at_ms: u64) 
 pub fn hasten(tables: &Connection, app: AppId, target: &str) -> rusqlite::Result<()> {
     let sql = "UPDATE escrow SET look = 0 WHERE app = ?1 AND look IS NOT NULL AND target = ?2";
     tables.prepare_cached(sql)?.execute(params![app, target]).map(drop)
+}
+
+/// Keeps why a dead letter was given up.
+pub fn give_up(
+    tables: &Connection,
+    app: AppId,
+    letter: &Dead,
+    reason: &str,
+    now_ms: u64,
+) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO discard(app, letter, reason, cause, body, time) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let body = &letter.body[..letter.body.len().min(KEPT_OF_A_LETTER)];
+    let row = params![app, letter.id, reason, letter.reason, body, signed(now_ms)];
+    tables.prepare_cached(sql)?.execute(row).map(drop)
 }
 
 /// What the names of packets are made with, and since when, Unix milliseconds.

@@ -36,6 +36,7 @@ const SETTINGS: &str = "
         WHERE current_setting('synchronous_commit') <> 'remote_apply';
     SET plan_cache_mode = force_custom_plan;
     SET statement_timeout = '5s';
+    SET lock_timeout = '2s';
     SET idle_in_transaction_session_timeout = '5s';
     SET tcp_keepalives_idle = 10;
     SET tcp_keepalives_interval = 5;

@@ -29,11 +29,18 @@ const CREATE: &str = "INSERT INTO chat_account(app, name, balance)
 const LOCK: &str = "SELECT app, name, balance FROM chat_account
     JOIN unnest($1::bigint[], $2::text[]) AS wanted(app, name) USING (app, name)
     ORDER BY app, name FOR UPDATE OF chat_account";
+/// Those that nobody holds, of those that there are.
+const LOCK_FREE: &str = "SELECT app, name, balance FROM chat_account
+    JOIN unnest($1::bigint[], $2::text[]) AS wanted(app, name) USING (app, name)
+    ORDER BY app, name FOR UPDATE OF chat_account SKIP LOCKED";
+const PRESENT: &str = "SELECT app, name FROM chat_account
+    JOIN unnest($1::bigint[], $2::text[]) AS wanted(app, name) USING (app, name)";
 const POSTED: &str = "SELECT app, id, debit, credit, amount, kind, packet FROM chat_transfer
     JOIN unnest($1::bigint[], $2::text[]) AS wanted(app, id) USING (app, id)";
 const WRITE: &str = "WITH posted AS (
         INSERT INTO chat_transfer(app, id, debit, credit, amount, kind, packet, time)
-        SELECT app, id, debit, credit, amount, kind, packet, $1::bigint
+        SELECT app, id, debit, credit, amount, kind, packet,
+            coalesce($1::bigint, (extract(epoch FROM clock_timestamp()) * 1000)::bigint)
         FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::text[])
             WITH ORDINALITY AS new(app, id, debit, credit, amount, kind, packet, place)
         ORDER BY place RETURNING 1),
@@ -53,7 +60,10 @@ pub struct Batch<'a> {
     pub postings: &'a [&'a Posting],
     /// To be kept with the first of them.
     pub terms: Option<&'a Terms>,
-    pub now_ms: u64,
+    /// Nothing: by the clock of the database.
+    pub now_ms: Option<u64>,
+    /// Whether it would rather be done in part than wait for others that hold an account.
+    pub divisible: bool,
 }
 
 /// What became of each posting, and the book after them.
@@ -83,6 +93,11 @@ fn is_conflict(error: &Error) -> bool {
     error.code().is_some_and(|code| conflicts.contains(code))
 }
 
+/// Whether others hold a row for longer than one waits.
+fn is_held(error: &Error) -> bool {
+    error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE)
+}
+
 /// An error of the database in the words of the port.
 pub fn refusal(error: &Error) -> LedgerError {
     // Classes 22 and 23: a value or a constraint.
@@ -96,8 +111,9 @@ pub fn refusal(error: &Error) -> LedgerError {
 
 /// Posts what may be posted; the rest is refused one by one.
 pub async fn post(link: &mut Lease<'_>, batch: &Batch<'_>) -> Result<Done, LedgerError> {
+    let mut wait = true;
     for attempt in 1.. {
-        let failure = match try_post(link, batch).await {
+        let failure = match try_post(link, batch, wait).await {
             Ok(done) => return Ok(done),
             Err(failure) => failure,
         };
@@ -107,6 +123,10 @@ pub async fn post(link: &mut Lease<'_>, batch: &Batch<'_>) -> Result<Done, Ledge
             Failure::Ledger(error) => return Err(error),
             Failure::Database(error) => error,
         };
+        if is_held(&error) && batch.divisible && wait && undone.is_ok() {
+            wait = false;
+            continue;
+        }
         if !is_conflict(&error) || attempt == TRIES || undone.is_err() {
             return Err(refusal(&error));
         }
@@ -115,9 +135,16 @@ pub async fn post(link: &mut Lease<'_>, batch: &Batch<'_>) -> Result<Done, Ledge
     unreachable!("the last try ends the loop")
 }
 
-async fn try_post(link: &mut Lease<'_>, batch: &Batch<'_>) -> Result<Done, Failure> {
-    let mut book = open_book(link, batch.postings).await?;
-    let results: Vec<_> = batch.postings.iter().map(|posting| book.post(posting)).collect();
+async fn try_post(link: &mut Lease<'_>, batch: &Batch<'_>, wait: bool) -> Result<Done, Failure> {
+    let mut book = open_book(link, batch.postings, wait).await?;
+    let held = if wait { BTreeSet::new() } else { held(link, &book, batch.postings).await? };
+    let post = |posting: &&Posting| {
+        if held.contains(&posting.from()) || held.contains(&posting.to()) {
+            return Err(LedgerError::Unreachable("somebody holds an account".to_owned()));
+        }
+        book.post(posting)
+    };
+    let results: Vec<_> = batch.postings.iter().map(post).collect();
     if book.new_postings().is_empty() {
         link.rollback().await?;
         return Ok((results, book));
@@ -131,13 +158,27 @@ async fn try_post(link: &mut Lease<'_>, batch: &Batch<'_>) -> Result<Done, Failu
     Ok((results, book))
 }
 
+/// Accounts that are there and were not locked.
+async fn held(
+    link: &mut Lease<'_>,
+    book: &Book,
+    postings: &[&Posting],
+) -> Result<BTreeSet<Account>, Failure> {
+    let touched: BTreeSet<_> = postings.iter().flat_map(|posting| [posting.from(), posting.to()]).collect();
+    let touched = columns(&touched);
+    let present = link.query(PRESENT, &[&touched.0, &touched.1]).await?;
+    let present = present.iter().map(|row| Ok((app(row)?, row.try_get(1)?)));
+    let present = present.collect::<Result<Vec<Account>, Failure>>()?;
+    Ok(present.into_iter().filter(|account| !book.knows(account)).collect())
+}
+
 /// Apps and names side by side, as arrays for a statement.
 fn columns(accounts: &BTreeSet<Account>) -> (Vec<i64>, Vec<&str>) {
     accounts.iter().map(|(app, name)| (i64::from(*app), name.as_str())).unzip()
 }
 
 /// Begins the transaction and locks what the postings touch: one journey to the server.
-async fn open_book(link: &mut Lease<'_>, postings: &[&Posting]) -> Result<Book, Failure> {
+async fn open_book(link: &mut Lease<'_>, postings: &[&Posting], wait: bool) -> Result<Book, Failure> {
     // Packets' accounts are made only when they are funded; a wallet that gives nothing need not exist.
     let new: BTreeSet<_> = postings
         .iter()
@@ -148,7 +189,7 @@ async fn open_book(link: &mut Lease<'_>, postings: &[&Posting]) -> Result<Book, 
     let ids: BTreeSet<_> = postings.iter().map(|posting| (posting.app, posting.id.clone())).collect();
     let (new, touched, ids) = (columns(&new), columns(&touched), columns(&ids));
     let create = link.prepared(CREATE).await?;
-    let lock = link.prepared(LOCK).await?;
+    let lock = link.prepared(if wait { LOCK } else { LOCK_FREE }).await?;
     let posted = link.prepared(POSTED).await?;
     link.beginning();
     let client = link.client();
@@ -186,7 +227,7 @@ fn app(row: &Row) -> Result<u32, LedgerError> {
     u32::try_from(app).map_err(|_| corrupt(&format!("{app} is no app")))
 }
 
-async fn write(link: &mut Lease<'_>, book: &Book, now_ms: u64) -> Result<(), Failure> {
+async fn write(link: &mut Lease<'_>, book: &Book, now_ms: Option<u64>) -> Result<(), Failure> {
     let new = book.new_postings();
     let apps: Vec<_> = new.iter().map(|posting| i64::from(posting.app)).collect();
     let texts = |text: fn(&Posting) -> &str| new.iter().map(text).collect::<Vec<_>>();
@@ -198,7 +239,7 @@ async fn write(link: &mut Lease<'_>, book: &Book, now_ms: u64) -> Result<(), Fai
     let changed_apps: Vec<_> = changes.iter().map(|((app, _), _)| i64::from(*app)).collect();
     let names: Vec<_> = changes.iter().map(|((_, name), _)| name.as_str()).collect();
     let balances: Vec<_> = changes.iter().map(|(_, balance)| *balance).collect();
-    let time = signed(now_ms);
+    let time = now_ms.map(signed);
     let values: [&(dyn ToSql + Sync); 11] =
         [&time, &apps, &ids, &debits, &credits, &amounts, &kinds, &packets, &changed_apps, &names, &balances];
     let written = link.query(WRITE, &values).await?;

@@ -121,6 +121,14 @@ impl Queue for RabbitQueue {
         dead::list(&self.server, app, limit).await
     }
 
+    async fn letters(&self, app: AppId, id: &str) -> Result<Vec<Dead>, QueueError> {
+        dead::letters(&self.server, app, id).await
+    }
+
+    async fn discard(&self, app: AppId, id: &str) -> Result<u64, QueueError> {
+        dead::discard(&self.server, app, id).await
+    }
+
     async fn replay(&self, app: AppId, id: Option<&str>) -> Result<u64, QueueError> {
         let publishing = self.publishing.live().await?;
         dead::replay(&self.server, &publishing, app, id).await

@@ -1,0 +1,7 @@
+-- What the scripts begin with that must know whether Redis was started since.
+
+-- Name of this life of Redis; nothing where chatd may not ask for it.
+local function era()
+  local about = redis.pcall('INFO', 'server')
+  return type(about) == 'string' and string.match(about, 'run_id:(%w+)') or nil
+end

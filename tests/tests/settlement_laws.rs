@@ -1,0 +1,253 @@
+//! What is settled and what is not, whatever the queue says, whoever holds a wallet, and whatever the packets' store
+//! forgot: `redis::…` and `embedded::…`.
+
+use std::time::Duration;
+
+use chat_protocol::red_packet::{AuditResponse, Mode, Outcome};
+use chat_protocol::{MsgId, PacketId};
+use chat_tests::broker::{APP, user};
+use chat_tests::engine::Engine;
+use chat_tests::ledger::{Vault, balance, endow, holds};
+use chat_tests::money::{CREATED_MS, refund_of, share_of};
+use chat_tests::wait::{SOON, until};
+use chat_tests::works::Works;
+use chatd::hub::Identity;
+use chatd::money::Terms;
+use chatd::money::keeper::LATE_MS;
+use chatd::money::red_packet::Offer;
+use chatd::money::settlement::Settlement;
+use chatd::money::settlement::worker::Worker;
+
+chat_tests::engine_laws!(
+    what_no_packet_owes_is_not_paid,
+    whoever_was_paid_stays_a_winner_when_the_packets_forget,
+    a_share_that_was_paid_is_given_to_nobody_else,
+    an_operator_gives_up_what_can_never_be_paid,
+);
+
+const EXPIRY_MS: u64 = 100_000;
+/// After how long a receiver that was dropped is taken for dead.
+const IDLE: Duration = Duration::from_millis(200);
+
+struct Bench {
+    engine: Engine,
+    vault: Vault,
+    works: Works,
+}
+
+impl Bench {
+    async fn new(engine: Engine, vault: Vault) -> Self {
+        let node = engine.node().await;
+        let works = Works::new(&engine, &vault, node, EXPIRY_MS, IDLE).await;
+        let bench = Self { engine, vault, works };
+        bench.at(CREATED_MS);
+        endow(&*bench.works.ledger, "s", 1000).await;
+        bench
+    }
+
+    fn at(&self, ms: u64) {
+        self.engine.clock.set(ms);
+        self.vault.clock.set(ms);
+    }
+
+    async fn packet(&self, id: &str, total: u64, count: u32) -> Terms {
+        let offer = Offer {
+            sender: Identity { app: APP, user: user("s") },
+            target: "".parse().expect("a target"),
+            total,
+            count,
+            mode: Mode::Equal,
+            greeting: String::new(),
+            msg_id: MsgId::new(id).expect("an id"),
+        };
+        self.works.red_packets.create(offer).await.expect("created").terms
+    }
+
+    async fn grab(&self, packet: &PacketId, who: &str) -> Outcome {
+        self.works.red_packets.grab(APP, packet, &user(who)).await.expect("an answer").outcome
+    }
+
+    async fn queue(&self, settlement: &Settlement) {
+        self.engine.queue(APP, &serde_json::to_vec(settlement).expect("JSON")).await;
+    }
+
+    async fn settle(&self) {
+        self.works.settle_all(&self.engine).await;
+    }
+
+    /// The store of the packets is restored from what it remembered last.
+    async fn go_back(self) -> Self {
+        let Self { mut engine, vault, works } = self;
+        let node = works.node.clone();
+        drop(works);
+        let node = engine.go_back(node).await;
+        let works = Works::new(&engine, &vault, node, EXPIRY_MS, IDLE).await;
+        Self { engine, vault, works }
+    }
+
+    async fn audit(&self) -> AuditResponse {
+        self.works.auditor.audit(APP, None).await.expect("an audit")
+    }
+
+    async fn has(&self, name: &str, cents: u64) {
+        assert_eq!(balance(&*self.works.ledger, name).await, cents, "{name}");
+    }
+
+    /// The packet ends, and all that is owed is paid.
+    async fn end(&self, given: &Terms) {
+        self.at(given.expires_ms);
+        self.works.keeper.round().await.expect("a round");
+        self.settle().await;
+        self.at(given.expires_ms + LATE_MS);
+        self.works.keeper.round().await.expect("a round");
+        holds(&*self.works.ledger).await;
+        assert_eq!(self.works.ledger.escrow(APP, &given.packet).await.expect("a packet").balance, 0);
+    }
+}
+
+async fn what_no_packet_owes_is_not_paid(engine: Engine) {
+    let bench = Bench::new(engine, Vault::embedded()).await;
+    let given = bench.packet("p", 6, 3).await;
+    let id = given.packet.as_str();
+    for forged in [
+        share_of(id, "m", 2, CREATED_MS),
+        share_of(id, "a", 3, CREATED_MS),
+        refund_of(id, 6, CREATED_MS),
+        share_of("unknown", "m", 2, CREATED_MS),
+    ] {
+        bench.queue(&forged).await;
+    }
+    assert_eq!(bench.grab(&given.packet, "a").await, Outcome::Won);
+    bench.settle().await;
+    bench.has("m", 0).await;
+    bench.has("a", 2).await;
+    let dead = bench.works.queue.dead(APP, 10).await.expect("listed");
+    assert_eq!(dead.len(), 4, "{dead:?}");
+    assert!(dead.iter().all(|dead| dead.reason.contains("its packet owes")), "{dead:?}");
+    bench.at(given.expires_ms);
+    bench.works.keeper.round().await.expect("a round");
+    bench.queue(&Settlement { user: user("m"), ..refund_of(id, 4, CREATED_MS) }).await;
+    bench.settle().await;
+    bench.has("s", 998).await;
+    bench.has("m", 0).await;
+    assert_eq!(bench.works.queue.dead(APP, 10).await.expect("listed").len(), 5);
+}
+
+async fn whoever_was_paid_stays_a_winner_when_the_packets_forget(engine: Engine) {
+    let bench = Bench::new(engine, Vault::embedded()).await;
+    let given = bench.packet("p", 10, 5).await;
+    assert_eq!(bench.grab(&given.packet, "a").await, Outcome::Won);
+    bench.engine.remember().await;
+    for who in ["b", "c"] {
+        assert_eq!(bench.grab(&given.packet, who).await, Outcome::Won);
+    }
+    bench.settle().await;
+    let bench = bench.go_back().await;
+    for (who, outcome) in
+        [("d", Outcome::Won), ("b", Outcome::Already), ("e", Outcome::Won), ("f", Outcome::Empty)]
+    {
+        assert_eq!(bench.grab(&given.packet, who).await, outcome, "{who}");
+    }
+    bench.settle().await;
+    for who in ["a", "b", "c", "d", "e"] {
+        bench.has(who, 2).await;
+    }
+    let audit = bench.audit().await;
+    assert!(audit.holds && audit.dead_letters == 0, "{audit:#?}");
+}
+
+async fn a_share_that_was_paid_is_given_to_nobody_else(engine: Engine) {
+    let bench = Bench::new(engine, Vault::embedded()).await;
+    let given = bench.packet("p", 8, 4).await;
+    assert_eq!(bench.grab(&given.packet, "a").await, Outcome::Won);
+    bench.engine.remember().await;
+    for who in ["b", "c"] {
+        assert_eq!(bench.grab(&given.packet, who).await, Outcome::Won);
+    }
+    bench.settle().await;
+    let bench = bench.go_back().await;
+    // Nobody asks before its end: what was forgotten is not refunded either.
+    bench.end(&given).await;
+    for (who, cents) in [("a", 2), ("b", 2), ("c", 2), ("s", 994)] {
+        bench.has(who, cents).await;
+    }
+    let standing = bench.works.node.packets.standing(APP, &given.packet).await.expect("known");
+    assert_eq!((standing.grabbed, standing.refunded, standing.open), (6, 2, 0));
+    let audit = bench.audit().await;
+    assert!(audit.holds && audit.dead_letters == 0, "{audit:#?}");
+}
+
+async fn an_operator_gives_up_what_can_never_be_paid(engine: Engine) {
+    let bench = Bench::new(engine, Vault::embedded()).await;
+    bench.queue(&share_of("unknown", "m", 2, CREATED_MS)).await;
+    bench.engine.queue(APP, b"\xff no settlement").await;
+    bench.settle().await;
+    let dead = bench.works.queue.dead(APP, 10).await.expect("listed");
+    assert_eq!((dead.len(), bench.audit().await.holds), (2, false));
+    for letter in &dead {
+        for known in [true, false] {
+            let gone = bench.works.discard(APP, &letter.id, "nobody is owed this").await;
+            assert_eq!(gone.expect("an answer"), u64::from(known), "{letter:?}");
+        }
+    }
+    let audit = bench.audit().await;
+    assert!(audit.holds && audit.dead_letters == 0, "{audit:#?}");
+    let kept = "UPDATE #discard SET time = time WHERE reason = 'nobody is owed this'";
+    assert_eq!(bench.vault.tamper(kept).await, Ok(2), "the ledger keeps why");
+}
+
+/// Three win, one of whom has this much already and cannot be paid before `free`.
+async fn others_are_paid_meanwhile(bench: &Bench, had: u64, free: impl AsyncFnOnce()) {
+    let given = bench.packet("p", 6, 3).await;
+    for who in ["a", "held", "c"] {
+        assert_eq!(bench.grab(&given.packet, who).await, Outcome::Won);
+    }
+    let others = async {
+        let ledger = &*bench.works.ledger;
+        until("the others are paid", SOON, async || {
+            balance(ledger, "a").await == 2 && balance(ledger, "c").await == 2
+        })
+        .await;
+    };
+    let some = async |worker: &Worker| {
+        tokio::select! {
+            () = others => {}
+            () = worker.run(Default::default()) => {}
+        }
+    };
+    bench.works.settle(&bench.engine, some).await;
+    bench.has("held", had).await;
+    free().await;
+    bench.settle().await;
+    bench.has("held", had + 2).await;
+    assert!(bench.works.queue.dead(APP, 1).await.expect("listed").is_empty());
+    holds(&*bench.works.ledger).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wallet_that_somebody_holds_keeps_nobody_else_waiting() {
+    let bench = Bench::new(Engine::embedded(), Vault::postgres().await).await;
+    endow(&*bench.works.ledger, "held", 1).await;
+    let client = bench.vault.client().await;
+    let hold = "BEGIN; SELECT * FROM chat_account WHERE name = 'wallet:held' FOR UPDATE";
+    client.batch_execute(hold).await.expect("held");
+    let free = async || client.batch_execute("ROLLBACK").await.expect("free");
+    others_are_paid_meanwhile(&bench, 1, free).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_settlement_that_fails_whatever_it_comes_with_is_found_out() {
+    let bench = Bench::new(Engine::embedded(), Vault::postgres().await).await;
+    let client = bench.vault.client().await;
+    client
+        .batch_execute(
+            "CREATE FUNCTION fails() RETURNS trigger LANGUAGE plpgsql AS
+                 $$ BEGIN RAISE EXCEPTION 'not now'; END $$;
+             CREATE TRIGGER fails BEFORE INSERT ON chat_transfer
+                 FOR EACH ROW WHEN (NEW.credit = 'wallet:held') EXECUTE FUNCTION fails()",
+        )
+        .await
+        .expect("made");
+    let free = async || client.batch_execute("DROP TRIGGER fails ON chat_transfer").await.expect("dropped");
+    others_are_paid_meanwhile(&bench, 0, free).await;
+}
