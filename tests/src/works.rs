@@ -66,7 +66,7 @@ impl Works {
     /// # Errors
     /// Of the queue and the ledger.
     pub async fn discard(&self, app: AppId, id: &str, reason: &str) -> Result<u64, Refusal> {
-        discard(&[self.queue.clone()], &*self.ledger, app, id, reason).await
+        discard(std::slice::from_ref(&self.queue), &*self.ledger, app, id, reason).await
     }
 
     /// A worker of its own works until nothing is queued, or `killed` comes.

@@ -14,6 +14,7 @@ use chat_tests::money_books::{Books, PATIENCE, audit_until, detail, ways};
 use chat_tests::money_site::{MoneySite, audit, audited, balance, deposit};
 use chat_tests::node::Node;
 use chat_tests::program;
+use chat_tests::raw_http::get;
 use chat_tests::redis_server::RedisServer;
 use chat_tests::talk::refused;
 use chat_tests::wait::{pace, until};
@@ -245,4 +246,39 @@ async fn what_redis_forgets_is_named_and_goes_back_to_the_sender() {
     fresh.crowd(std::slice::from_ref(&packet), 6).await.expect("no panic");
     let settled = audit_until(&http, APP, "settled", |audit| audit.unsettled == 0).await;
     assert_eq!((settled.holds, settled.grabbed), (true, before.grabbed + 500));
+}
+
+#[tokio::test]
+async fn a_settler_answers_for_itself_only_and_a_gateway_says_when_there_is_none() {
+    let mut site = FaultSite::shared(1, &["--settle", "false"]).await;
+    let books = Books::new(APP, site.ways());
+    let packets = opened(&site.http(0), &books).await;
+    books.crowd(&packets[..1], 3).await.expect("no panic");
+    let gateway = site.http(0).server().clone();
+    let value = async |name: &str| {
+        let page = get(&gateway, "/metrics").await.body;
+        let line = page.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
+        line.unwrap_or_else(|| panic!("no {name} in {page}"))
+    };
+    until("the gateway counts them", PATIENCE, async || value("chatd_settlements_waiting ").await == 3.0)
+        .await;
+    until("their age is known", PATIENCE, async || value("chatd_settlement_oldest_seconds ").await > 0.0)
+        .await;
+    until("it says so", PATIENCE, async || site.node(0).log().contains("nobody settles them")).await;
+    site.join(&["--role", "settler"]).await;
+    until("they are settled", PATIENCE, async || value("chatd_settlements_waiting ").await == 0.0).await;
+    let settler = site.http(1).server().clone();
+    for (path, status) in [
+        ("/livez", 200),
+        ("/readyz", 200),
+        ("/metrics", 200),
+        ("/system/state", 200),
+        ("/acc", 404),
+        ("/home/index?appId=1", 404),
+        ("/user/list?appId=1", 404),
+        ("/wallet/balance?appId=1&userId=s", 404),
+    ] {
+        assert_eq!(get(&settler, path).await.status, status, "{path}");
+    }
+    books.agree(&site.http(0)).await;
 }

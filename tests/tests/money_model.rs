@@ -12,7 +12,7 @@ use std::time::Duration;
 use chat_protocol::red_packet::{GrabResponse, Mode, Outcome};
 use chat_protocol::{Code, MsgId, PacketId, Refusal, Target};
 use chat_tests::broker::{APP, user};
-use chat_tests::engine::{Engine, Node, members};
+use chat_tests::engine::{Engine, Node, dismiss, group_id, members};
 use chat_tests::ledger::{Vault, balance, endow, escrows};
 use chat_tests::money::CREATED_MS;
 use chat_tests::works::{self, Works};
@@ -47,6 +47,8 @@ enum Action {
     Advance(u64),
     Settle(Patience),
     Keep(Patience),
+    /// The group is dismissed, perhaps without a word to its packets, and founded anew by the same people.
+    Refound(bool),
     Reopen,
 }
 
@@ -65,6 +67,7 @@ fn action() -> impl Strategy<Value = Action> {
         2 => (0..8000_u64).prop_map(Action::Advance),
         2 => patience().prop_map(Action::Settle),
         2 => patience().prop_map(Action::Keep),
+        1 => any::<bool>().prop_map(Action::Refound),
         1 => Just(Action::Reopen),
     ]
 }
@@ -103,17 +106,30 @@ struct Model {
     vault: Vault,
     now_ms: u64,
     known: BTreeMap<PacketId, Known>,
-}
-
-fn is_for(terms: &Terms, who: &str) -> bool {
-    match &terms.target {
-        Target::World => true,
-        Target::Group(_) => USERS[..2].contains(&who),
-        Target::User(only) => only.as_str() == who,
-    }
+    /// Which of the groups `g` there is now.
+    incarnation: Option<String>,
 }
 
 impl Model {
+    fn is_for(&self, terms: &Terms, who: &str) -> bool {
+        match &terms.target {
+            Target::World => true,
+            Target::Group(_) => !self.is_orphan(terms) && USERS[..2].contains(&who),
+            Target::User(only) => only.as_str() == who,
+        }
+    }
+
+    /// Whether it was offered to a former group.
+    fn is_orphan(&self, terms: &Terms) -> bool {
+        matches!(terms.target, Target::Group(_)) && terms.incarnation != self.incarnation
+    }
+
+    async fn found(&mut self, node: &Node) {
+        node.create("g", &USERS[..2]).await;
+        let membership = node.groups.membership(APP, &group_id("g"), &user(USERS[0])).await;
+        self.incarnation = Some(membership.expect("a group").incarnation.to_string());
+    }
+
     fn advance(&mut self, ms: u64) {
         self.now_ms += ms;
         self.engine.clock.set(self.now_ms);
@@ -124,6 +140,7 @@ impl Model {
         let is_same = before.is_some_and(|before| {
             let Terms { target, total, count, .. } = &before.terms;
             (target, *total, *count) == (&offer.target, offer.total, offer.count)
+                && !self.is_orphan(&before.terms)
         });
         match answer {
             None => {}
@@ -145,12 +162,13 @@ impl Model {
 
     fn grabbed(&mut self, escrow: &Escrow, who: &str, answer: Option<Result<GrabResponse, Refusal>>) {
         let terms = &escrow.terms;
+        let is_for = self.is_for(terms, who);
         let known = self.known.get_mut(&terms.packet).expect("a known packet");
         let had = known.answered.get(who).copied();
         match answer {
             None => _ = known.asked.insert(who.to_owned()),
             Some(Ok(GrabResponse { outcome: Outcome::Won, amount })) => {
-                assert!(had.is_none() && amount > 0 && is_for(terms, who) && self.now_ms < terms.expires_ms);
+                assert!(had.is_none() && amount > 0 && is_for && self.now_ms < terms.expires_ms);
                 known.answered.insert(who.to_owned(), amount);
             }
             Some(Ok(GrabResponse { outcome: Outcome::Already, amount })) => {
@@ -162,7 +180,7 @@ impl Model {
             }
             Some(Ok(GrabResponse { outcome: Outcome::Empty, .. })) => assert_eq!(had, None),
             Some(Err(refusal)) => match refusal.code {
-                Code::RefusedByRule => assert!(!is_for(terms, who)),
+                Code::RefusedByRule => assert!(!is_for),
                 Code::NotFound => assert!(!known.created),
                 _ => panic!("{refusal:?}"),
             },
@@ -207,6 +225,13 @@ impl Model {
                 if let Some(kept) = within(*patience, works.keeper.round()).await {
                     kept.expect("a round");
                 }
+            }
+            Action::Refound(told) => {
+                works.node.change("g", dismiss(USERS[0])).await;
+                if *told {
+                    works.red_packets.dismissed(APP, &group_id("g")).await;
+                }
+                self.found(&works.node).await;
             }
             Action::Reopen => {
                 let node = works.node.clone();
@@ -292,7 +317,8 @@ impl Model {
                 .for_each(|(who, amount)| *wallets.get_mut(&who).expect("one of the users") += amount);
             let log = works.node.log(&Conversation::of(APP, sender, target)).await;
             let offers = log.entries.iter().filter(|entry| members(entry)["packetId"] == packet.as_str());
-            let (offers, created) = (offers.count(), self.known[packet].created);
+            let (offers, created) =
+                (offers.count(), self.known[packet].created && !self.is_orphan(&escrow.terms));
             assert!(offers == 1 || (offers == 0 && !created), "{packet} is offered {offers} times");
         }
         for (name, holds) in wallets {
@@ -302,10 +328,10 @@ impl Model {
 }
 
 async fn run(engine: Engine, vault: Vault, actions: Vec<Action>) {
-    let mut model = Model { engine, vault, now_ms: CREATED_MS, known: BTreeMap::new() };
+    let mut model = Model { engine, vault, now_ms: CREATED_MS, known: BTreeMap::new(), incarnation: None };
     model.advance(0);
     let node = model.engine.node().await;
-    node.create("g", &USERS[..2]).await;
+    model.found(&node).await;
     let mut works = works(&model.engine, &model.vault, node).await;
     for name in USERS {
         endow(&*works.ledger, name, RICH).await;

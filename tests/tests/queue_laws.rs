@@ -205,6 +205,29 @@ async fn a_dead_letter_is_out_of_the_way_until_it_is_replayed(bench: impl Bench)
     depth(&queue, 3, 0).await;
 }
 
+async fn a_dead_letter_that_is_discarded_is_gone(bench: impl Bench) {
+    let queue = bench.receiver().await;
+    bench.put(APP, &settlements(3)).await;
+    for delivery in receive(&queue, 3).await {
+        queue.bury(&delivery, "no packet owes it").await.expect("buried");
+    }
+    let dead = queue.dead(APP, 10).await.expect("listed");
+    for id in ["", "-", "0-0", "帝", "999999-0", "+"] {
+        assert_eq!(queue.letters(APP, id).await, Ok(vec![]), "{id:?}");
+        assert_eq!(queue.discard(APP, id).await, Ok(0), "{id:?}");
+    }
+    let chosen = &dead[1];
+    assert_eq!(queue.letters(APP + 1, &chosen.id).await, Ok(vec![]), "of another app");
+    assert_eq!(queue.discard(APP + 1, &chosen.id).await, Ok(0));
+    assert_eq!(queue.letters(APP, &chosen.id).await, Ok(vec![chosen.clone()]));
+    for gone in [1, 0] {
+        assert_eq!(queue.discard(APP, &chosen.id).await, Ok(gone));
+    }
+    assert_eq!(queue.dead(APP, 10).await, Ok(vec![dead[0].clone(), dead[2].clone()]), "the others stay");
+    depth(&queue, 0, 2).await;
+    nothing_comes(&queue).await;
+}
+
 async fn a_thousand_dead_letters_are_replayed(bench: impl Bench) {
     const COUNT: usize = 1100;
     let queue = bench.receiver().await;
@@ -287,6 +310,7 @@ queue_laws! {
         a_receiver_that_gives_up_waiting_has_received_nothing,
         doing_again_or_what_is_not_there_is_harmless,
         a_dead_letter_is_out_of_the_way_until_it_is_replayed,
+        a_dead_letter_that_is_discarded_is_gone,
         a_thousand_dead_letters_are_replayed,
         whatever_was_put_in_is_received,
         every_app_is_served,
@@ -305,6 +329,7 @@ queue_laws! {
         a_receiver_that_gives_up_waiting_has_received_nothing,
         doing_again_or_what_is_not_there_is_harmless,
         a_dead_letter_is_out_of_the_way_until_it_is_replayed,
+        a_dead_letter_that_is_discarded_is_gone,
         a_thousand_dead_letters_are_replayed,
         whatever_was_put_in_is_received,
         every_app_is_served,

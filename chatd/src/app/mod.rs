@@ -217,7 +217,10 @@ fn edge(
     (subscriptions, roll): (&Arc<Subscriptions>, &Arc<Roll>),
 ) -> Edge {
     let services = services(base, engine, &chat, treasury);
-    let operations = Arc::new(Table::new(&services));
+    let operations = Arc::new(match config.serve.role {
+        Role::All => Table::new(&services),
+        Role::Settler => Table::of_settler(&services),
+    });
     let sessions = Sessions {
         hub: base.hub.clone(),
         subscriptions: subscriptions.clone(),
@@ -237,7 +240,7 @@ fn edge(
             engine.name,
             hub,
             counters,
-            (treasury.worker.clone(), treasury.audits.clone()),
+            (treasury.worker.clone(), treasury.audits.clone(), treasury.watch.clone()),
         )),
         sessions: Arc::new(sessions),
         tasks: TaskTracker::new(),

@@ -24,6 +24,7 @@ use crate::money::settlement::QueueError;
 use crate::money::settlement::rabbitmq::{self, RabbitQueue};
 use crate::money::settlement::relay::Relay;
 use crate::money::settlement::worker::Worker;
+use crate::money::watch::Watch;
 
 /// How long a stop waits for settlements in hand; whatever is left is settled later.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -37,6 +38,8 @@ pub(super) struct Treasury {
     pub(super) worker: Option<Arc<Worker>>,
     /// How audits went; none without a ledger.
     pub(super) audits: Option<Arc<Results>>,
+    /// Sees whether anybody settles; none without a ledger.
+    pub(super) watch: Option<Arc<Watch>>,
     stop: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -84,6 +87,10 @@ impl Treasury {
             treasury.tasks.push(tokio::spawn(async move { worker.run(stop).await }));
             treasury.tasks.push(tokio::spawn(async move { keeps.run(keep_until).await }));
         }
+        let watch = Arc::new(Watch::new(queues.clone(), stores(), base.clock.clone()));
+        let (stop, watches) = (treasury.stop.clone(), watch.clone());
+        treasury.tasks.push(tokio::spawn(async move { watches.run(stop).await }));
+        treasury.watch = Some(watch);
         let auditor = Auditor::new(stores(), queues.clone(), base.clock.clone());
         let register = Register::new(stores());
         treasury.audits = Some(auditor.results());

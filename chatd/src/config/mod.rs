@@ -93,7 +93,7 @@ settings! {
         /// RabbitMQ that settlements travel over, such as amqp://127.0.0.1:5672; without it, the engine's own queue
         #[arg(long, env = "CHATD_AMQP", hide_env_values = true, value_name = "URL")]
         amqp: StoreUrl = StoreUrl::default(),
-        /// What the node does: all, or settler (applies settlements over Redis and takes no clients)
+        /// What the node does: all, or settler (applies settlements over Redis, takes no clients and answers health, metrics and state only)
         #[arg(long, env = "CHATD_ROLE", value_parser = parse_role, value_name = "ROLE")]
         role: Role = Role::All,
         /// Names a proxy passes on as Host; on loopback, others than localhost are refused; * allows all

@@ -42,7 +42,7 @@ pub struct Edge {
     pub sessions: Arc<Sessions>,
     /// Counts upgraded connections, so that a stop can wait for them.
     pub tasks: TaskTracker,
-    /// Upgraded connections at most.
+    /// Upgraded connections at most; 0 on a node that takes no clients.
     pub max_connections: usize,
     /// Which hosts and origins requests may come with.
     pub door: Arc<Door>,
@@ -59,11 +59,16 @@ const ALL_METHODS: &str = "GET, HEAD, POST, OPTIONS";
 
 /// The routes.
 pub fn router(edge: Edge) -> Router {
-    Router::new()
-        .route("/acc", reads(upgrade::accept))
-        .route("/", reads(page::lead))
-        .route("/home/index", reads(page::index))
-        .route("/home/{asset}", any(page::asset))
+    let router = if edge.max_connections == 0 {
+        Router::new()
+    } else {
+        Router::new()
+            .route("/acc", reads(upgrade::accept))
+            .route("/", reads(page::lead))
+            .route("/home/index", reads(page::index))
+            .route("/home/{asset}", any(page::asset))
+    };
+    router
         .route("/livez", reads(async || "ok\n"))
         .route("/readyz", reads(ready))
         .route("/metrics", reads(scrape))

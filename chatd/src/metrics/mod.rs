@@ -8,6 +8,7 @@ mod process;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode_registry;
@@ -21,6 +22,7 @@ use crate::hub::Hub;
 use crate::log;
 use crate::money::audit::Results;
 use crate::money::settlement::worker::{Counts, Worker};
+use crate::money::watch::{Seen, Watch};
 
 /// Media type of the text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -43,6 +45,8 @@ struct Node {
     worker: Option<Arc<Worker>>,
     /// None without a ledger.
     audits: Option<Arc<Results>>,
+    /// None without a ledger.
+    watch: Option<Arc<Watch>>,
     #[cfg(target_os = "linux")]
     process: process::Process,
 }
@@ -54,7 +58,7 @@ impl Metrics {
         engine: &'static str,
         hub: Arc<Hub>,
         counters: Arc<Counters>,
-        (worker, audits): (Option<Arc<Worker>>, Option<Arc<Results>>),
+        (worker, audits, watch): (Option<Arc<Worker>>, Option<Arc<Results>>, Option<Arc<Watch>>),
     ) -> Self {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Node {
@@ -63,6 +67,7 @@ impl Metrics {
             counters,
             worker,
             audits,
+            watch,
             #[cfg(target_os = "linux")]
             process: process::Process::default(),
         }));
@@ -117,6 +122,9 @@ impl Collector for Node {
         if let Some(audits) = &self.audits {
             page.audits(audits)?;
         }
+        if let Some(watch) = &self.watch {
+            page.road(watch.seen())?;
+        }
         #[cfg(target_os = "linux")]
         page.process(&self.process)?;
         Ok(())
@@ -166,6 +174,26 @@ impl Page<'_> {
         self.counter("chatd_log_lines_dropped_total", dropped, log::dropped())?;
         let gathered = "Repeated lines of the log that were counted instead of written.";
         self.counter("chatd_log_lines_gathered_total", gathered, log::gathered())
+    }
+
+    fn road(&mut self, seen: &Seen) -> fmt::Result {
+        let waiting = seen.waiting.load(Relaxed);
+        self.gauge("chatd_settlements_waiting", "Settlements that are not done, of all nodes.", waiting)?;
+        let dead = seen.dead.load(Relaxed);
+        self.gauge("chatd_dead_letters", "Settlements that were given up, of all nodes.", dead)?;
+        self.gauge(
+            "chatd_settlement_oldest_seconds",
+            "Age of the oldest settlement that is not done, as far as a queue can tell.",
+            seen.oldest_ms.load(Relaxed) as f64 / 1e3,
+        )?;
+        let stores = [("packets", &seen.packets_ahead_ms), ("ledger", &seen.ledger_ahead_ms)];
+        self.family(
+            "chatd_clock_error_seconds",
+            "By how much the clock of this node is off from that of a store.",
+            MetricType::Gauge,
+            stores
+                .map(|(store, ahead)| ([("store", store)], ahead.load(Relaxed).unsigned_abs() as f64 / 1e3)),
+        )
     }
 
     fn settlements(&mut self, counts: &Counts) -> fmt::Result {

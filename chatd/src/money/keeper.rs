@@ -119,13 +119,16 @@ impl Keeper {
                 Err(_) => {}
             }
         }
-        let ended_ms = match (over, self.close(terms).await?.now) {
+        let closed = self.close(terms).await?;
+        let ended_ms = match (over, closed.now) {
             (true, _) => terms.expires_ms,
             (false, true) => now_ms,
             (false, false) => terms.created_ms,
         };
         let late_ms = ended_ms.saturating_add(LATE_MS);
-        if now_ms < late_ms {
+        // What was never opened has nothing on its way.
+        let is_unopened = !closed.known && !escrow.announced && escrow.balance == terms.total;
+        if now_ms < late_ms && !is_unopened {
             return Ok(self.ledger.postpone(app, packet, late_ms).await?);
         }
         let applied = self.pay(&escrow, now_ms).await?;

@@ -23,6 +23,7 @@ pub mod red_packet;
 pub mod register;
 pub mod settlement;
 pub mod split;
+pub mod watch;
 
 use std::sync::Arc;
 

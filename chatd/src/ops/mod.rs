@@ -96,6 +96,14 @@ impl Table {
         table
     }
 
+    /// The operations of a node that takes no clients: what it is asked about itself.
+    #[must_use]
+    pub fn of_settler(services: &Services) -> Self {
+        let mut table = Self::default();
+        system::bind(&mut table, &services.system);
+        table
+    }
+
     /// Adds the operation `O`, done by `run`.
     pub fn bind<O, F>(&mut self, run: impl Fn(Caller, O::Request) -> F + Send + Sync + 'static)
     where

@@ -228,6 +228,10 @@ impl Ledger for EmbeddedLedger {
         self.database.change(work).await
     }
 
+    async fn now_ms(&self) -> Result<u64, LedgerError> {
+        self.database.change(|step| Ok(step.now_ms)).await
+    }
+
     async fn secret(&self) -> Result<Secret, LedgerError> {
         self.database.query(tables::secret).await
     }

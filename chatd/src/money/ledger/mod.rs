@@ -226,6 +226,9 @@ pub trait Ledger: records::Records {
     /// Keeps why an operator gave a dead letter up, with the first [`KEPT_OF_A_LETTER`] bytes of it.
     async fn give_up(&self, app: AppId, letter: &Dead, reason: &str) -> Result<(), LedgerError>;
 
+    /// The time that its transfers go by, Unix milliseconds.
+    async fn now_ms(&self) -> Result<u64, LedgerError>;
+
     /// The same for all who use this ledger, for as long as it is kept.
     async fn secret(&self) -> Result<Secret, LedgerError>;
 

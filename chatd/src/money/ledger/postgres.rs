@@ -242,6 +242,13 @@ impl Ledger for PostgresLedger {
         self.change(GIVE_UP, &[&app, &letter.id, &reason, &cause, &body, &now]).await.map(drop)
     }
 
+    async fn now_ms(&self) -> Result<u64, LedgerError> {
+        match self.clock.by_hand() {
+            Some(now_ms) => Ok(now_ms),
+            None => bounded(async { reading::now_ms(&mut *self.lease().await?).await }).await,
+        }
+    }
+
     async fn secret(&self) -> Result<Secret, LedgerError> {
         bounded(async { reading::secret(&mut *self.lease().await?).await }).await
     }

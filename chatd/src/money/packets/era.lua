@@ -2,6 +2,7 @@
 
 -- Name of this life of Redis; nothing where chatd may not ask for it.
 local function era()
-  local about = redis.pcall('INFO', 'server')
+  local section = 'server'
+  local about = redis.pcall('INFO', section)
   return type(about) == 'string' and string.match(about, 'run_id:(%w+)') or nil
 end

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use chat_protocol::AppId;
 use rusqlite::{Connection, Row, params};
 
-use super::{Dead, Delivery, Depth, Queue, QueueError, Tag};
+use super::{Dead, Delivery, Depth, Queue, QueueError, Settlement, Tag};
 use crate::embedded::Fault;
 use crate::money::embedded::{MoneyFile, Step};
 
@@ -226,6 +226,13 @@ impl Queue for EmbeddedQueue {
             Ok(depth)
         };
         self.file.database.query(work).await
+    }
+
+    async fn oldest_ms(&self) -> Result<Option<u64>, QueueError> {
+        let oldest = self.file.database.query(|tables| Ok::<_, QueueError>(oldest(tables, 1)?)).await?;
+        let settlement = oldest.first().and_then(|row| serde_json::from_slice::<Settlement>(&row.body).ok());
+        let now_ms = self.file.clock.now_ms();
+        Ok(settlement.map(|settlement| now_ms.saturating_sub(settlement.time_ms)))
     }
 
     async fn dead(&self, app: AppId, limit: usize) -> Result<Vec<Dead>, QueueError> {

@@ -155,6 +155,11 @@ pub trait Queue: Send + Sync {
     /// How much it holds.
     async fn depth(&self) -> Result<Depth, QueueError>;
 
+    /// Age of the oldest settlement that is not done, in milliseconds; none where there is none or nobody can tell.
+    async fn oldest_ms(&self) -> Result<Option<u64>, QueueError> {
+        Ok(None)
+    }
+
     /// The oldest dead letters of an app, and those that cannot be read.
     async fn dead(&self, app: AppId, limit: usize) -> Result<Vec<Dead>, QueueError>;
 

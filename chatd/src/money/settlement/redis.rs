@@ -323,6 +323,22 @@ impl Queue for RedisQueue {
         Ok(Depth { waiting: sum(0), dead: sum(1) })
     }
 
+    async fn oldest_ms(&self) -> Result<Option<u64>, QueueError> {
+        let apps = self.desk.apps().await?;
+        if apps.is_empty() {
+            return Ok(None);
+        }
+        let mut pipeline = redis::pipe();
+        for app in apps {
+            pipeline.cmd("XRANGE").arg(self.desk.keys.outbox(app)).arg("-").arg("+").arg("COUNT").arg(1);
+        }
+        let firsts: Vec<Vec<Entry>> = self.desk.others.run_all(&pipeline).await?;
+        let (seconds, micros): (u64, u64) = self.desk.others.run(&redis::cmd("TIME")).await?;
+        let born = |(id, _): &Entry| id.split_once('-')?.0.parse::<u64>().ok();
+        let oldest = firsts.iter().filter_map(|entries| entries.first().and_then(born)).min();
+        Ok(oldest.map(|born| (seconds * 1000 + micros / 1000).saturating_sub(born)))
+    }
+
     async fn dead(&self, app: AppId, limit: usize) -> Result<Vec<Dead>, QueueError> {
         // A count of zero is answered with nothing at all, which is no list.
         let (letters, count) = (self.desk.keys.dead_letters(app), limit.clamp(1, i64::MAX as usize));

@@ -237,6 +237,7 @@ not_asked! {
     hasten(AppId, &Target) -> ();
     paid(AppId, &PacketId) -> Vec<Paid>;
     secret() -> Secret;
+    now_ms() -> u64;
     give_up(AppId, &Dead, &str) -> ();
     +
     packets(AppId, u64, Option<&Place>, u32) -> Vec<PacketRow>;

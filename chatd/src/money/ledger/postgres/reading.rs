@@ -14,6 +14,7 @@ use crate::money::ledger::rows::{self, EscrowRow, PaidRow, TransferRow, signed};
 use crate::money::ledger::{Escrow, LedgerError, Paid, Secret, book};
 
 const BALANCE: &str = "SELECT balance FROM chat_account WHERE app = $1 AND name = $2";
+const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 const SECRET: &str = "SELECT secret, made FROM chat_secret";
 const TRANSFERS: &str = "(SELECT number, id, kind, -amount, packet, time FROM chat_transfer
         WHERE app = $1 AND debit = $2 AND number < $3 ORDER BY number DESC LIMIT $4)
@@ -42,6 +43,12 @@ async fn list<R, T>(
 
 fn take_escrow(row: &Row) -> Result<EscrowRow, Error> {
     Ok(EscrowRow { terms: row.try_get(0)?, balance: row.try_get(1)?, announced: row.try_get(2)? })
+}
+
+/// What the clock of the database shows, Unix milliseconds.
+pub async fn now_ms(link: &mut Link) -> Result<u64, LedgerError> {
+    let found = list(link, NOW, &[], |row| row.try_get(0), rows::count).await?;
+    found.first().copied().ok_or_else(|| rows::corrupt(&"the database has no time"))
 }
 
 /// What the names of packets are made with.
