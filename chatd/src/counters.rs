@@ -30,6 +30,14 @@ pub struct Counters {
     pub deliveries: Counter,
     /// Connections closed because they read too slowly.
     pub slow_closes: Counter,
+    /// Those of them whose socket took nothing for a while; HTTP connections too.
+    pub stalled: Counter,
+    /// Those of them for whom most waited when too much waited in all; HTTP connections too.
+    pub shed: Counter,
+    /// Pings sent to quiet connections.
+    pub pings: Counter,
+    /// Connections refused or ended because their descriptors were needed.
+    pub crowded_out: Counter,
     /// Messages fetched from the log because the bus had lost them.
     pub gap_fills: Counter,
 }

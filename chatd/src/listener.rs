@@ -2,11 +2,14 @@
 //!
 //! Invariant: a client that stops halfway into a request loses its socket soon after [`HEADER_TIMEOUT`], and one that
 //! asks nothing more soon after the time it may be idle, whichever version of HTTP it speaks or has yet to choose. An
-//! answer is never lost with what was not read of its request.
+//! answer is never lost with what was not read of its request, and a slow reader gets all of it.
 
+mod answer;
 mod course;
+pub mod places;
 mod stream;
 
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -24,11 +27,13 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::answer::Answer;
 use self::course::Course;
+pub use self::course::Patience;
+use self::places::{Place, Places};
 pub use self::stream::Stream;
 
 /// Time for the request line and headers from their first byte, and for a new connection's first byte.
@@ -37,6 +42,10 @@ pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 const FAREWELL: Duration = Duration::from_secs(5);
 /// Bytes of a request's head at most.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
+/// Requests that one connection of HTTP/2 may have under way.
+const MAX_STREAMS: u32 = 16;
+/// Bytes the HTTP library may hold of each of their answers.
+const STREAM_BUFFER: usize = 64 * 1024;
 /// Connections the kernel keeps ready for us.
 const BACKLOG: i32 = 4096;
 /// Pause when the process has no file left for another connection.
@@ -70,29 +79,29 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Accepts until `stop`, at most `max_open` connections at a time (upgraded ones do not count any more), each of
-/// which may be idle for `keep_alive` between two requests.
+/// Accepts until `stop` as many connections as there are places.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
-    (max_open, keep_alive): (usize, Duration),
+    (places, patience): (Arc<Places>, Patience),
     tasks: TaskTracker,
     stop: CancellationToken,
 ) {
-    let open = Arc::new(Semaphore::new(max_open));
     loop {
-        let Ok(permit) = open.clone().acquire_owned().await else { return };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = stop.cancelled() => return,
         };
         match accepted {
             Ok((tcp, _)) => {
-                let (router, stop) = (router.clone(), stop.clone());
-                tasks.spawn(async move {
-                    serve_one(tcp, router, keep_alive, stop).await;
-                    drop(permit);
-                });
+                let course = Arc::new(Course::new(patience));
+                match places.admit(&course) {
+                    Some(place) => {
+                        let guest = Guest { course, place, places: places.clone() };
+                        drop(tasks.spawn(serve_one(tcp, router.clone(), guest, stop.clone())));
+                    }
+                    None => places.refuse(tcp),
+                }
             }
             Err(error) => {
                 // EMFILE and its like pass when a connection ends; anything else belongs to one client.
@@ -103,13 +112,26 @@ pub async fn serve(
     }
 }
 
-async fn serve_one(tcp: TcpStream, router: Router, keep_alive: Duration, stop: CancellationToken) {
+/// A connection that speaks HTTP.
+struct Guest {
+    course: Arc<Course>,
+    /// Handed on to what the connection becomes.
+    place: Arc<Place>,
+    places: Arc<Places>,
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.place.leaves_http();
+    }
+}
+
+async fn serve_one(tcp: TcpStream, router: Router, guest: Guest, stop: CancellationToken) {
     if tcp.set_nodelay(true).is_err() {
         return;
     }
-    let course = Arc::new(Course::new(keep_alive));
-    speak(Stream::new(tcp, course.clone()), router, &course, &stop).await;
-    if let Some(tcp) = course.left() {
+    speak(Stream::new(tcp, guest.course.clone()), router, &guest, &stop).await;
+    if let Some(tcp) = guest.course.left() {
         tokio::select! {
             () = stream::part(tcp) => {}
             () = stop.cancelled() => {}
@@ -118,18 +140,27 @@ async fn serve_one(tcp: TcpStream, router: Router, keep_alive: Duration, stop: C
 }
 
 /// Speaks HTTP until either side has had enough.
-async fn speak(stream: Stream, router: Router, course: &Arc<Course>, stop: &CancellationToken) {
+async fn speak(stream: Stream, router: Router, guest: &Guest, stop: &CancellationToken) {
+    let Guest { course, place, places } = guest;
     let mut builder = Builder::new(TokioExecutor::new());
     // The library's own time-out for a head would run while nothing is asked, too.
     builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(MAX_HEAD_BYTES);
-    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(256);
-    let (watched, router) = (course.clone(), TowerToHyperService::new(router));
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_send_buf_size(STREAM_BUFFER);
+    let (watched, place, router) = (course.clone(), place.clone(), TowerToHyperService::new(router));
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let running = watched.run(request.version() == hyper::Version::HTTP_2);
-        let answer = router.call(request.map(|body| Watched::new(body, watched.clone())));
+        let mut request = request.map(|body| Watched::new(body, watched.clone()));
+        request.extensions_mut().insert(place.clone());
+        let (answer, course) = (router.call(request), watched.clone());
         async move {
-            let _running = running;
-            answer.await
+            let turn = course.turn().await;
+            let answer = answer.await?.map(|body| Answer::new(body, course.clone(), running));
+            drop(turn);
+            Ok::<_, Infallible>(answer)
         }
     });
     let served = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
@@ -151,8 +182,15 @@ async fn speak(stream: Stream, router: Router, course: &Arc<Course>, stop: &Canc
             return;
         }
         if course.has_ceased() {
+            if course.is_sending() && !course.is_dismissed() {
+                places.note_stalled();
+                return;
+            }
             break;
         }
+    }
+    if course.is_dismissed() {
+        return;
     }
     served.as_mut().graceful_shutdown();
     let _ = tokio::time::timeout(FAREWELL, served).await;

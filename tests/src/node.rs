@@ -86,13 +86,27 @@ impl Node {
     /// As [`Node::start_on`].
     pub async fn start_unread(listen: &'static str, arguments: &[&str]) -> Self {
         let arguments: Vec<_> = arguments.iter().map(|text| (*text).to_owned()).collect();
-        tokio::task::spawn_blocking(move || Self::start_blocking(&program("chatd"), listen, &arguments))
-            .await
-            .expect("chatd starts")
+        let start = move || Self::start_blocking(Command::new(program("chatd")), listen, &arguments);
+        tokio::task::spawn_blocking(start).await.expect("chatd starts")
     }
 
-    fn start_blocking(program: &PathBuf, listen: &str, arguments: &[String]) -> Self {
-        let mut command = Command::new(program);
+    /// Starts chatd in a process that may open so many files.
+    ///
+    /// # Panics
+    /// As [`Node::start_on`].
+    pub async fn with_files(files: u32, arguments: &[&str]) -> Self {
+        let arguments: Vec<_> = arguments.iter().map(|text| (*text).to_owned()).collect();
+        let start = move || {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &format!("ulimit -n {files} && exec \"$0\" \"$@\"")]).arg(program("chatd"));
+            Self::start_blocking(shell, "127.0.0.1:0", &arguments)
+        };
+        let mut node = tokio::task::spawn_blocking(start).await.expect("chatd starts");
+        node.read_log();
+        node
+    }
+
+    fn start_blocking(mut command: Command, listen: &str, arguments: &[String]) -> Self {
         let own = std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CHATD_"));
         for (name, _) in own {
             command.env_remove(name);
@@ -104,7 +118,7 @@ impl Node {
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
-            .unwrap_or_else(|error| panic!("cannot start {}: {error}", program.display()));
+            .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
         let mut unread = BufReader::new(child.stderr.take().expect("piped"));
         let log = Arc::new(Mutex::new(String::new()));
         let address = unread.by_ref().lines().map_while(Result::ok).find_map(|line| {

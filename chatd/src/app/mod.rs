@@ -28,7 +28,8 @@ use crate::http::{self, Edge};
 use crate::hub::outbox::{self, Limits};
 use crate::hub::subscriptions::Subscriptions;
 use crate::hub::{Deadlines, Hub};
-use crate::listener;
+use crate::listener::places::Places;
+use crate::listener::{self, Patience};
 use crate::metrics::Metrics;
 use crate::ops::conversation::ConversationOps;
 use crate::ops::friend::FriendOps;
@@ -45,9 +46,14 @@ use crate::presence::Presence;
 use crate::presence::roll::Roll;
 use crate::session::Sessions;
 use crate::session::regroup::Regroup;
+use crate::transport::queued;
 
 /// Files that are not client connections: stores, listeners, the log.
 const RESERVED_FILES: u64 = 256;
+/// Places that WebSockets do not take.
+const KEPT_PLACES: usize = 32;
+/// Pause after readers were given up, until what waited for them is gone.
+const RELIEF: Duration = Duration::from_millis(20);
 /// Bytes of an HTTP request body at most.
 const MAX_BODY_BYTES: usize = 64 * 1024;
 /// How long a stop waits for connections to take their leave.
@@ -147,16 +153,26 @@ impl App {
             (config.allowed_origins().map_err(refuse)?, config.allowed_hosts().map_err(refuse)?);
         let door = Arc::new(Door::new(origins, hosts, address.ip().is_loopback(), keep_alive));
         let edge = edge(config, &base, &engine, door, (chat, &treasury), (&subscriptions, &roll));
+        let patience =
+            Patience { idle: keep_alive, stalled: Duration::from_secs(config.limits.stall_timeout.into()) };
+        let places = Places::new(room, base.counters.clone());
+        queued::limit_to(config.limits.queued_bytes);
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let connections = edge.tasks.clone();
-        let serving =
-            listener::serve(listener, http::router(edge), (room, keep_alive), tasks.clone(), stop.clone());
+        let serving = listener::serve(
+            listener,
+            http::router(edge),
+            (places.clone(), patience),
+            tasks.clone(),
+            stop.clone(),
+        );
         let accepting = tokio::spawn(serving);
         let all_gone = CancellationToken::new();
         let roll = tokio::spawn(roll.run(all_gone.clone()));
         let mut background = vec![
             tokio::spawn(Arc::new(regroup).run()),
             tokio::spawn(sweep(hub.clone(), subscriptions, deadlines(config))),
+            tokio::spawn(relieve(hub.clone(), places)),
         ];
         background.extend(engine.watch);
         let (requests, tasks) = (tasks, connections);
@@ -294,21 +310,32 @@ fn room_for_connections() -> usize {
             1024
         }
     };
-    usize::try_from(files.saturating_sub(RESERVED_FILES)).unwrap_or(usize::MAX).max(1)
+    let reserved = RESERVED_FILES.min(files / 2);
+    usize::try_from(files - reserved).unwrap_or(usize::MAX).max(1)
 }
 
-/// As many as asked for, or all there is room for.
+/// As many as asked for, or all there is room for: some places stay for operators and health checks.
 fn max_connections(asked: usize, room: usize) -> usize {
-    let max = if asked == 0 { room } else { asked };
-    if max > room {
-        tracing::warn!(room, max_connections = max, "more connections allowed than the limit of open files");
+    let most = (room - KEPT_PLACES.min(room / 4)).max(1);
+    let max = if asked == 0 { most } else { asked.min(most) };
+    if asked > max {
+        tracing::warn!(
+            asked,
+            max_connections = max,
+            "the limit of open files has no room for more connections"
+        );
     }
     tracing::info!(room, max_connections = max, "limits");
     max
 }
 
 fn deadlines(config: &Config) -> Deadlines {
-    Deadlines { heartbeat_s: config.limits.heartbeat_timeout, login_s: config.limits.login_timeout }
+    Deadlines {
+        heartbeat_s: config.limits.heartbeat_timeout,
+        login_s: config.limits.login_timeout,
+        ping_s: config.limits.ping_interval,
+        stall_s: config.limits.stall_timeout,
+    }
 }
 
 async fn sweep(hub: Arc<Hub>, subscriptions: Arc<Subscriptions>, deadlines: Deadlines) {
@@ -318,5 +345,19 @@ async fn sweep(hub: Arc<Hub>, subscriptions: Arc<Subscriptions>, deadlines: Dead
         tick.tick().await;
         hub.sweep(deadlines);
         subscriptions.sweep().await;
+    }
+}
+
+/// Gives up the readers for whom most waits whenever too much waits in all.
+async fn relieve(hub: Arc<Hub>, places: Arc<Places>) {
+    loop {
+        queued::exceeded().await;
+        let bytes = queued::excess();
+        if places.most_held() > hub.most_waiting() {
+            places.shed(bytes);
+        } else {
+            hub.shed(bytes);
+        }
+        tokio::time::sleep(RELIEF).await;
     }
 }

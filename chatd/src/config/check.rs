@@ -51,7 +51,7 @@ impl Config {
                 .map_err(|error| format!("redis = {:?}: {error}", self.serve.redis))?;
         }
         self.check_money()?;
-        let positive: [(&str, u64); 11] = [
+        let positive: [(&str, u64); 13] = [
             ("history.max_messages", self.history.max_messages),
             ("money.packet_expiry", self.money.packet_expiry),
             ("limits.keep_alive", self.limits.keep_alive.into()),
@@ -59,6 +59,8 @@ impl Config {
             ("limits.heartbeat_timeout", self.limits.heartbeat_timeout.into()),
             ("limits.login_timeout", self.limits.login_timeout.into()),
             ("limits.outbox_frames", self.limits.outbox_frames as u64),
+            ("limits.stall_timeout", self.limits.stall_timeout.into()),
+            ("limits.queued_bytes", self.limits.queued_bytes as u64),
             ("limits.outbox_bytes", self.limits.outbox_bytes as u64),
             ("limits.groups_per_user", self.limits.groups_per_user),
             ("limits.requests_per_user", self.limits.requests_per_user),

@@ -174,6 +174,15 @@ settings! {
         /// Seconds within which a new connection must log in
         #[arg(long, env = "CHATD_LOGIN_TIMEOUT", value_name = "SECONDS")]
         login_timeout: u32 = 10,
+        /// Seconds without anything sent after which a WebSocket gets a ping; 0 for never
+        #[arg(long, env = "CHATD_PING_INTERVAL", value_name = "SECONDS")]
+        ping_interval: u32 = 45,
+        /// Seconds after which a reader is given up whose socket takes nothing although something waits for it
+        #[arg(long, env = "CHATD_STALL_TIMEOUT", value_name = "SECONDS")]
+        stall_timeout: u32 = 20,
+        /// Bytes that may wait for all slow readers together, before the slowest are closed
+        #[arg(long, env = "CHATD_QUEUED_BYTES", value_name = "N")]
+        queued_bytes: usize = 512 * 1024 * 1024,
         /// Frames that may wait for one slow reader
         #[arg(long, env = "CHATD_OUTBOX_FRAMES", value_name = "N")]
         outbox_frames: usize = 4096,

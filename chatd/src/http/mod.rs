@@ -28,6 +28,7 @@ use crate::metrics::{self, Metrics};
 use crate::ops::system::System;
 use crate::ops::{Caller, Table};
 use crate::session::Sessions;
+use crate::transport::queued;
 
 /// What the edge leads to.
 #[derive(Clone)]
@@ -172,7 +173,8 @@ fn refuse(refusal: &Refusal) -> Response {
 
 fn answer(status: StatusCode, body: &impl Serialize) -> Response {
     // Cannot fail: the types of the wire have text keys and no failing serializer.
-    let body = serde_json::to_vec(body).unwrap_or_default();
+    let mut body = serde_json::to_vec(body).unwrap_or_default();
+    body.shrink_to_fit();
     let headers = [(CONTENT_TYPE, "application/json; charset=utf-8"), (CACHE_CONTROL, "no-store")];
-    (status, headers, Body::from(body)).into_response()
+    (status, headers, Body::from(queued::counted(body))).into_response()
 }

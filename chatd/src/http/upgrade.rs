@@ -2,6 +2,8 @@
 //!
 //! Invariant: nothing of HTTP remains on an upgraded connection.
 
+use std::sync::Arc;
+
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use chat_protocol::{Code, Refusal};
@@ -15,6 +17,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::{Edge, names, refuse};
 use crate::listener::Stream;
+use crate::listener::places::Place;
 
 /// Length of 16 bytes in base64, without the two signs that fill it up.
 const KEY_LENGTH: usize = 22;
@@ -36,7 +39,9 @@ pub async fn accept(State(edge): State<Edge>, mut request: Request) -> Response 
     }
     let speaks_ours = names(request.headers(), &SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL);
     let upgrade = hyper::upgrade::on(&mut request);
+    let place = request.extensions().get::<Arc<Place>>().cloned();
     edge.tasks.spawn(async move {
+        let _place = place;
         let Ok(upgraded) = upgrade.await else { return };
         match hyper_util::server::conn::auto::upgrade::downcast::<TokioIo<Stream>>(upgraded) {
             Ok(parts) => match parts.io.into_inner().into_tcp() {

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a connection without a session is in no room.
 
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicBool, AtomicU32};
 
 use chat_protocol::{AppId, UserId};
 use parking_lot::Mutex;
@@ -22,6 +22,10 @@ pub struct Connection {
     pub comings: Comings,
     pub(super) opened_s: u32,
     pub(super) heard_s: AtomicU32,
+    /// When its socket last took something.
+    pub(super) sent_s: AtomicU32,
+    /// Whether its socket takes nothing more for now.
+    pub(super) is_blocked: AtomicBool,
     pub(super) session: Mutex<Option<Session>>,
 }
 

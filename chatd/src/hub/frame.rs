@@ -2,7 +2,7 @@
 //!
 //! Invariant: a frame is a whole, unmasked, unfragmented text frame (RFC 6455 §5.2).
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use chat_protocol::code::Code;
 use chat_protocol::envelope::PUSH_TEXT;
 use chat_protocol::session::MSG;
@@ -10,37 +10,53 @@ use serde::Serialize;
 
 use super::words::Language;
 use crate::broker::{Entry, Notice};
+use crate::transport::queued;
 
 /// Longest header of an unmasked frame.
 const MAX_HEADER: usize = 10;
 const FIN_TEXT: u8 = 0x81;
+/// A ping without content; whoever is there answers with a pong.
+pub const PING: &[u8] = &[0x89, 0];
 
 /// The frame of any text.
 #[must_use]
 pub fn text(text: &[u8]) -> Bytes {
-    let mut frame = BytesMut::with_capacity(text.len() + MAX_HEADER);
-    frame.put_u8(FIN_TEXT);
-    #[expect(clippy::cast_possible_truncation, reason = "each arm's pattern bounds the length")]
-    match text.len() {
-        length @ 0..=125 => frame.put_u8(length as u8),
-        length @ 126..=65_535 => {
-            frame.put_u8(126);
-            frame.put_u16(length as u16);
-        }
-        length => {
-            frame.put_u8(127);
-            frame.put_u64(length as u64);
-        }
-    }
-    frame.put_slice(text);
-    frame.freeze()
+    framed(text.len(), |frame| frame.extend_from_slice(text))
 }
 
 /// The frame of a value that serializes to JSON.
 #[must_use]
 pub fn json(value: &impl Serialize) -> Bytes {
     // Cannot fail: the types of the wire have text keys and no failing serializer.
-    text(&serde_json::to_vec(value).unwrap_or_default())
+    framed(0, |frame| serde_json::to_writer(frame, value).unwrap_or_default())
+}
+
+/// The frame of what `write` appends, of which `expected` bytes are expected. It is written where it stays.
+fn framed(expected: usize, write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
+    let mut frame = Vec::with_capacity(MAX_HEADER + expected);
+    frame.resize(MAX_HEADER, 0);
+    write(&mut frame);
+    frame.shrink_to_fit();
+    let (header, text) = frame.split_at_mut(MAX_HEADER);
+    let length = text.len();
+    // It ends where the text begins.
+    header[MAX_HEADER - 8..].copy_from_slice(&(length as u64).to_be_bytes());
+    #[expect(clippy::cast_possible_truncation, reason = "each arm's pattern bounds the length")]
+    let start = match length {
+        0..=125 => {
+            header[MAX_HEADER - 2..].copy_from_slice(&[FIN_TEXT, length as u8]);
+            MAX_HEADER - 2
+        }
+        126..=65_535 => {
+            header[MAX_HEADER - 4..MAX_HEADER - 2].copy_from_slice(&[FIN_TEXT, 126]);
+            MAX_HEADER - 4
+        }
+        _ => {
+            header[..2].copy_from_slice(&[FIN_TEXT, 127]);
+            0
+        }
+    };
+    queued::counted(frame).slice(start..)
 }
 
 /// The push of a logged message, with words for whoever shows texts only.
@@ -77,14 +93,11 @@ pub fn notice(notice: &Notice) -> Bytes {
 /// `data` must be JSON; `seq` a JSON text with its quotes; `cmd` needs no escaping.
 fn push(seq: &str, cmd: &str, data: &[u8]) -> Bytes {
     let code = Code::Success.number();
-    let mut body = Vec::with_capacity(data.len() + seq.len() + 96);
-    body.extend_from_slice(
-        format!(r#"{{"seq":{seq},"cmd":"{cmd}","response":{{"code":{code},"codeMsg":"{PUSH_TEXT}","data":"#)
-            .as_bytes(),
-    );
-    body.extend_from_slice(data);
-    body.extend_from_slice(b"}}");
-    text(&body)
+    let head =
+        format!(r#"{{"seq":{seq},"cmd":"{cmd}","response":{{"code":{code},"codeMsg":"{PUSH_TEXT}","data":"#);
+    framed(head.len() + data.len() + 2, |frame| {
+        [head.as_bytes(), data, b"}}"].iter().for_each(|part| frame.extend_from_slice(part));
+    })
 }
 
 fn json_text(text: &str) -> String {
@@ -102,7 +115,15 @@ mod tests {
     #[test]
     fn header_length_follows_the_payload() {
         for (length, header) in [(0, 2), (125, 2), (126, 4), (65_535, 4), (65_536, 10)] {
-            assert_eq!(text(&vec![b'x'; length]).len(), length + header);
+            let frame = text(&vec![b'x'; length]);
+            assert_eq!(frame.len(), length + header);
+            assert!(frame[0] == FIN_TEXT && frame[header..].iter().all(|byte| *byte == b'x'));
+            let told = match frame[1] {
+                126 => u64::from(u16::from_be_bytes([frame[2], frame[3]])),
+                127 => u64::from_be_bytes(frame[2..10].try_into().unwrap()),
+                short => u64::from(short),
+            };
+            assert_eq!(told, length as u64);
         }
     }
 

@@ -12,11 +12,12 @@ pub mod named;
 pub mod outbox;
 mod rooms;
 pub mod subscriptions;
+mod sweep;
 pub mod words;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -34,18 +35,10 @@ use rooms::Rooms;
 use words::Language;
 
 pub use connection::{Connection, Identity};
+pub use sweep::Deadlines;
 
 /// Log-ins and fan-outs lock one of these at a time.
 const SHARDS: usize = 16;
-
-/// Deadlines the sweep enforces, in seconds.
-#[derive(Debug, Clone, Copy)]
-pub struct Deadlines {
-    /// Silence after which a logged-in connection is closed.
-    pub heartbeat_s: u32,
-    /// Time from the opening within which a connection must log in.
-    pub login_s: u32,
-}
 
 /// See the file's head.
 #[derive(Debug)]
@@ -100,6 +93,8 @@ impl Hub {
             comings: Comings::default(),
             opened_s: now_s,
             heard_s: AtomicU32::new(now_s),
+            sent_s: AtomicU32::new(now_s),
+            is_blocked: AtomicBool::new(false),
             session: Mutex::new(None),
         });
         self.open_shard(number).lock().insert(number, connection.clone());
@@ -181,23 +176,6 @@ impl Hub {
     #[must_use]
     pub fn sessions(&self) -> usize {
         self.rooms.iter().map(|shard| shard.lock().sessions()).sum()
-    }
-
-    /// Closes connections that were silent too long or never logged in. Called every second or so.
-    pub fn sweep(&self, deadlines: Deadlines) {
-        let now_s = self.now_s();
-        for shard in &self.open {
-            for connection in shard.lock().values() {
-                let silent_s = now_s.saturating_sub(connection.heard_s.load(Ordering::Relaxed));
-                if silent_s > deadlines.heartbeat_s {
-                    connection.outbox.close(Close::new(close::HEARTBEAT_TIMEOUT, "heartbeat timeout"));
-                } else if now_s.saturating_sub(connection.opened_s) > deadlines.login_s
-                    && connection.session.lock().is_none()
-                {
-                    connection.outbox.close(Close::new(close::LOGIN_TIMEOUT, "no log-in in time"));
-                }
-            }
-        }
     }
 
     /// Closes every connection, and every one that is opened from now on.

@@ -14,6 +14,9 @@ use super::catching_up::CatchingUp;
 pub use super::catching_up::Place;
 use crate::broker::{Conversation, Entry};
 
+/// Bytes given to the socket at a time, unless a single frame has more.
+const MAX_TAKEN: usize = 64 * 1024;
+
 /// Bounds of an [`Outbox`]. As much again may be on its way to the socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -74,6 +77,8 @@ pub struct Outbox {
 struct State {
     queue: VecDeque<Bytes>,
     bytes: usize,
+    /// Bytes on their way to the socket, of which some may have arrived.
+    taken: usize,
     /// Live pushes that wait until the log-in is answered and recovery is done.
     catching_up: Option<Box<CatchingUp>>,
     closing: Option<Close>,
@@ -122,7 +127,9 @@ impl Outbox {
         if state.closing.is_some() {
             return Pushed::Closing;
         }
-        let room = state.make_room(frame.len(), self.limits);
+        // An answer may be as large as the whole queue: it was asked for when there was room.
+        let limits = Limits { bytes: self.limits.bytes.max(self.mark() + frame.len()), ..self.limits };
+        let room = state.make_room(frame.len(), limits);
         if room {
             state.queue.push_back(frame);
         }
@@ -216,16 +223,53 @@ impl Outbox {
         self.changed.notify_one();
     }
 
-    /// Moves up to `max_frames` frames to `writing`.
+    /// Whether the reader is near enough to be asked for more: of a client that does not read its answers nothing
+    /// more is done than it has room for.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        let state = self.state.lock();
+        state.bytes + state.taken <= self.mark() && state.queue.len() <= self.limits.frames / 2
+    }
+
+    fn mark(&self) -> usize {
+        self.limits.bytes / 4
+    }
+
+    /// Bytes that wait for the reader, those on their way to the socket included.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        let state = self.state.lock();
+        state.bytes + state.taken
+    }
+
+    /// Gives the reader up and forgets what waits for it; says how many bytes that were.
+    pub fn shed(&self) -> usize {
+        let mut state = self.state.lock();
+        let bytes = state.bytes + std::mem::take(&mut state.taken);
+        state.give_up();
+        drop(state);
+        self.changed.notify_one();
+        bytes
+    }
+
+    /// Moves up to `max_frames` frames to `writing`, of which all before were written, and no more than the socket may
+    /// take soon.
     pub fn take(&self, writing: &mut VecDeque<Bytes>, max_frames: usize) {
         let mut state = self.state.lock();
-        let count = state.queue.len().min(max_frames);
+        let (mut count, mut bytes) = (0, 0);
+        for frame in state.queue.iter().take(max_frames) {
+            if count > 0 && bytes + frame.len() > MAX_TAKEN {
+                break;
+            }
+            (count, bytes) = (count + 1, bytes + frame.len());
+        }
+        state.bytes -= bytes;
+        state.taken = bytes;
         if count == state.queue.len() && writing.is_empty() {
             std::mem::swap(writing, &mut state.queue);
         } else {
             writing.extend(state.queue.drain(..count));
         }
-        state.bytes -= writing.iter().rev().take(count).map(Bytes::len).sum::<usize>();
     }
 
     /// Why the connection ends, when it does. What was queued before may still be taken.
@@ -255,146 +299,18 @@ impl State {
             self.bytes += bytes;
             return true;
         }
+        self.give_up();
+        false
+    }
+
+    fn give_up(&mut self) {
         self.queue = VecDeque::new();
         self.catching_up = None;
         self.bytes = 0;
-        self.closing = Some(Close::new(close::SLOW_CONSUMER, "read too slowly; reconnect and recover"));
-        false
+        let slow = Close::new(close::SLOW_CONSUMER, "read too slowly; reconnect and recover");
+        self.closing.get_or_insert(slow);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn outbox(frames: usize, bytes: usize) -> Outbox {
-        Outbox::new(Limits { frames, bytes })
-    }
-
-    fn delivery(text: &'static str) -> Delivery<'static> {
-        Delivery { frame: Bytes::from_static(text.as_bytes()), message: None }
-    }
-
-    fn entry(epoch: &str, offset: u64) -> Entry {
-        let (msg_id, members) = (chat_protocol::MsgId::new("m").unwrap(), Bytes::new());
-        let (skip, effect) = (crate::broker::Skip::Nobody, crate::broker::Effect::None);
-        Entry { offset, epoch: epoch.into(), time: 0, msg_id, members, skip, effect }
-    }
-
-    fn at(offset: u64) -> Place {
-        Place { epoch: "e".into(), offset }
-    }
-
-    fn taken(outbox: &Outbox) -> Vec<Bytes> {
-        let mut writing = VecDeque::new();
-        outbox.take(&mut writing, 100);
-        writing.into()
-    }
-
-    #[test]
-    fn frames_leave_in_the_order_they_came() {
-        let outbox = outbox(10, 100);
-        for text in ["a", "b", "c"] {
-            assert_eq!(outbox.push(&delivery(text)), Pushed::Queued);
-        }
-        let mut writing = VecDeque::new();
-        outbox.take(&mut writing, 2);
-        assert_eq!(writing, ["a", "b"]);
-        outbox.take(&mut writing, 2);
-        assert_eq!(writing, ["a", "b", "c"]);
-        assert_eq!(outbox.state.lock().bytes, 0);
-    }
-
-    #[test]
-    fn a_full_queue_closes_once_with_4001() {
-        for outbox in [outbox(2, 100), outbox(100, 2)] {
-            outbox.push(&delivery("a"));
-            outbox.push(&delivery("b"));
-            assert_eq!(outbox.push(&delivery("c")), Pushed::TooSlow);
-            assert_eq!(outbox.push(&delivery("d")), Pushed::Closing);
-            assert!(taken(&outbox).is_empty());
-            assert_eq!(outbox.closing().unwrap().code, 4001);
-        }
-    }
-
-    #[test]
-    fn held_pushes_follow_the_answer_and_known_ones_are_dropped() {
-        let outbox = outbox(10, 100);
-        let world = Conversation::World(1);
-        outbox.hold();
-        for (offset, text) in [(4, "4"), (5, "5")] {
-            let frame = Bytes::from_static(text.as_bytes());
-            outbox.push(&Delivery { frame, message: Some((&world, &entry("e", offset))) });
-        }
-        outbox.push(&delivery("notice"));
-        outbox.answer(Bytes::from_static(b"answer"));
-        outbox.release([(world, at(4))]);
-        assert_eq!(taken(&outbox), ["answer", "5", "notice"]);
-        assert_eq!(outbox.state.lock().bytes, 0);
-        assert!(outbox.state.lock().catching_up.is_none());
-    }
-
-    #[test]
-    fn a_live_message_behind_the_log_is_dropped_after_the_release_too() {
-        let outbox = outbox(10, 100);
-        let world = Conversation::World(1);
-        outbox.hold();
-        outbox.release([(world.clone(), at(4))]);
-        for (offset, pushed) in
-            [(3, Pushed::Known), (4, Pushed::Known), (5, Pushed::Queued), (6, Pushed::Queued)]
-        {
-            let frame = Bytes::from_static(b"m");
-            let entry = entry("e", offset);
-            assert_eq!(outbox.push(&Delivery { frame, message: Some((&world, &entry)) }), pushed);
-        }
-        assert!(outbox.state.lock().catching_up.is_none());
-        assert_eq!(taken(&outbox).len(), 2);
-    }
-
-    #[test]
-    fn the_last_of_several_holders_releases() {
-        let outbox = outbox(10, 100);
-        outbox.hold();
-        outbox.hold();
-        outbox.push(&delivery("a"));
-        outbox.release([]);
-        assert!(taken(&outbox).is_empty());
-        outbox.release([]);
-        assert_eq!(taken(&outbox), ["a"]);
-    }
-
-    #[test]
-    fn what_was_held_for_a_refused_log_in_is_forgotten() {
-        let outbox = outbox(1, 100);
-        outbox.hold();
-        outbox.push(&delivery("for the one refused"));
-        outbox.abandon();
-        assert_eq!(outbox.answer(Bytes::from_static(b"refused")), Pushed::Queued);
-        assert_eq!(taken(&outbox), ["refused"]);
-        outbox.hold();
-        outbox.release([]);
-        assert!(taken(&outbox).is_empty());
-        assert_eq!(outbox.state.lock().bytes, 0);
-    }
-
-    #[test]
-    fn who_gives_up_holding_leaves_the_others_theirs() {
-        let outbox = outbox(10, 100);
-        (0..2).for_each(|_| outbox.hold());
-        outbox.abandon();
-        outbox.push(&delivery("a"));
-        assert!(taken(&outbox).is_empty());
-        outbox.release([]);
-        assert_eq!(taken(&outbox), ["a"]);
-    }
-
-    #[test]
-    fn a_close_comes_after_what_was_queued() {
-        let outbox = outbox(10, 100);
-        outbox.push(&delivery("a"));
-        outbox.close(Close::new(4500, "kicked"));
-        assert_eq!(outbox.push(&delivery("late")), Pushed::Closing);
-        assert_eq!(taken(&outbox), ["a"]);
-        assert_eq!(outbox.closing().unwrap().code, 4500);
-    }
-}
+mod tests;

@@ -1,13 +1,14 @@
 //! How one HTTP connection goes: whether a request runs, has begun to arrive, or is waited for.
 //!
-//! Invariant: a connection is given up only when no request runs and none has begun to arrive, or when one that began
-//! did not become whole in its time.
+//! Invariant: a connection is given up only when no request runs and none has begun to arrive, when one that began did
+//! not become whole in its time, when a client takes nothing of its answers for a while, or when its place is needed.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::net::TcpStream;
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use super::HEADER_TIMEOUT;
@@ -15,9 +16,26 @@ use super::HEADER_TIMEOUT;
 /// A client that keeps to the time it was told does not meet the end of it.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// Requests of one connection that are worked on at a time.
+const TURNS: usize = 4;
+/// Bytes of answers that a client may leave waiting before nothing more is done for it.
+const MARK: usize = 1024 * 1024;
+
+/// How long a client is waited for.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// Between two requests.
+    pub idle: Duration,
+    /// For any of an answer to be taken. How long the whole of it takes does not matter.
+    pub stalled: Duration,
+}
+
 /// See the module.
 pub struct Course {
-    keep_alive: Duration,
+    patience: Patience,
+    dismissed: Notify,
+    turns: Semaphore,
+    freed: Notify,
     state: Mutex<State>,
 }
 
@@ -35,6 +53,16 @@ struct State {
     look: bool,
     /// Whether the last request had more to say than was read.
     unread: bool,
+    /// Answers on their way.
+    sending: usize,
+    /// Their bytes.
+    held: usize,
+    /// When some of an answer was last taken.
+    taken: Instant,
+    /// Whether there was a request since somebody asked.
+    used: bool,
+    /// Whether the place is needed.
+    is_dismissed: bool,
     /// The socket, when the HTTP library is done with it.
     left: Option<TcpStream>,
 }
@@ -49,13 +77,18 @@ impl State {
             multiplexed: false,
             look: false,
             unread: false,
+            sending: 0,
+            held: 0,
+            taken: now,
+            used: false,
+            is_dismissed: false,
             left: None,
         }
     }
 
     fn run(&mut self, multiplexed: bool) {
         self.running += 1;
-        (self.asked, self.begun, self.unread) = (true, None, false);
+        (self.asked, self.begun, self.unread, self.used) = (true, None, false, true);
         self.multiplexed |= multiplexed;
     }
 
@@ -71,11 +104,13 @@ impl State {
     }
 
     /// When the wait for a request ends; `None` while one runs.
-    fn end(&self, keep_alive: Duration) -> Option<Instant> {
+    fn end(&self, patience: Patience) -> Option<Instant> {
         match self.begun {
+            _ if self.is_dismissed => Some(self.quiet_since),
+            _ if self.sending > 0 => Some(self.taken + patience.stalled),
             _ if self.running > 0 => None,
             Some(begun) if !self.multiplexed => Some(begun + HEADER_TIMEOUT),
-            _ if self.asked => Some(self.quiet_since + keep_alive),
+            _ if self.asked => Some(self.quiet_since + patience.idle),
             _ => Some(self.quiet_since + HEADER_TIMEOUT),
         }
     }
@@ -85,9 +120,12 @@ impl State {
 pub struct Running(Arc<Course>);
 
 impl Course {
-    /// The course of a new connection that may be idle for `keep_alive` between two requests.
-    pub fn new(keep_alive: Duration) -> Self {
-        Self { keep_alive: keep_alive + GRACE, state: Mutex::new(State::new(Instant::now())) }
+    /// The course of a new connection.
+    pub fn new(patience: Patience) -> Self {
+        let state = Mutex::new(State::new(Instant::now()));
+        let patience = Patience { idle: patience.idle + GRACE, ..patience };
+        let (dismissed, freed) = (Notify::new(), Notify::new());
+        Self { patience, dismissed, turns: Semaphore::new(TURNS), freed, state }
     }
 
     /// A request begins to run.
@@ -129,8 +167,11 @@ impl Course {
                 return;
             }
             // What begins meanwhile has an end of its own, which lies no nearer than this.
-            let next = now + self.keep_alive.min(HEADER_TIMEOUT);
-            tokio::time::sleep_until(end.map_or(next, |end| end.min(next))).await;
+            let next = now + self.patience.idle.min(self.patience.stalled).min(HEADER_TIMEOUT);
+            tokio::select! {
+                () = tokio::time::sleep_until(end.map_or(next, |end| end.min(next))) => {}
+                () = self.dismissed.notified() => {}
+            }
         }
     }
 
@@ -150,7 +191,68 @@ impl Course {
     }
 
     fn end(&self) -> Option<Instant> {
-        self.state.lock().end(self.keep_alive)
+        self.state.lock().end(self.patience)
+    }
+
+    /// The right to work on a request, once the client has taken most of the answers before it.
+    pub async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        let turn = self.turns.acquire().await.ok()?;
+        loop {
+            let freed = self.freed.notified();
+            if self.held() <= MARK {
+                return Some(turn);
+            }
+            freed.await;
+        }
+    }
+
+    /// So many bytes of an answer begin to go.
+    pub fn sends(&self, bytes: usize) {
+        let mut state = self.state.lock();
+        state.sending += 1;
+        state.held += bytes;
+        state.taken = Instant::now();
+    }
+
+    /// Some of an answer was taken.
+    pub fn took(&self) {
+        self.state.lock().taken = Instant::now();
+    }
+
+    /// An answer of so many bytes is gone, or given up.
+    pub fn sent(&self, bytes: usize) {
+        let mut state = self.state.lock();
+        state.sending -= 1;
+        state.held -= bytes;
+        drop(state);
+        self.freed.notify_waiters();
+    }
+
+    /// Bytes of answers that are not wholly taken.
+    pub fn held(&self) -> usize {
+        self.state.lock().held
+    }
+
+    /// Whether an answer is on its way.
+    pub fn is_sending(&self) -> bool {
+        self.state.lock().sending > 0
+    }
+
+    /// Whether the connection is idle and was since the last call.
+    pub fn may_go(&self) -> bool {
+        let mut state = self.state.lock();
+        !std::mem::take(&mut state.used) && state.running == 0
+    }
+
+    /// Ends the connection at once: its place is needed.
+    pub fn dismiss(&self) {
+        self.state.lock().is_dismissed = true;
+        self.dismissed.notify_one();
+    }
+
+    /// Whether the place is needed.
+    pub fn is_dismissed(&self) -> bool {
+        self.state.lock().is_dismissed
     }
 }
 
@@ -162,12 +264,14 @@ impl Drop for Running {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
 
-    const IDLE: Duration = Duration::from_secs(75);
+    const PATIENCE: Patience = Patience { idle: Duration::from_secs(75), stalled: Duration::from_secs(20) };
 
     fn seconds_to_end(state: &State, start: Instant) -> Option<u64> {
-        state.end(IDLE).map(|end| (end - start).as_secs())
+        state.end(PATIENCE).map(|end| (end - start).as_secs())
     }
 
     #[test]
@@ -193,6 +297,49 @@ mod tests {
             state.heard(start + Duration::from_secs(second));
             assert_eq!(seconds_to_end(&state, start), Some(84));
         }
+    }
+
+    #[test]
+    fn an_answer_has_twenty_seconds_from_the_last_of_it_that_was_taken() {
+        let start = Instant::now();
+        let mut state = State::new(start);
+        state.run(false);
+        state.sending = 1;
+        for second in [0, 19, 1000] {
+            state.taken = start + Duration::from_secs(second);
+            assert_eq!(seconds_to_end(&state, start), Some(second + 20));
+        }
+        state.sending = 0;
+        assert_eq!(seconds_to_end(&state, start), None, "the request runs");
+    }
+
+    #[tokio::test]
+    async fn nothing_more_is_done_for_who_leaves_its_answers_waiting() {
+        let course = Course::new(PATIENCE);
+        let mut turns = Vec::new();
+        for _ in 0..TURNS {
+            turns.push(course.turn().now_or_never().expect("a turn"));
+        }
+        assert!(course.turn().now_or_never().is_none(), "enough are worked on");
+        course.sends(MARK + 1);
+        turns.clear();
+        let waiting = course.turn();
+        tokio::pin!(waiting);
+        assert!(futures_util::poll!(waiting.as_mut()).is_pending());
+        course.sent(MARK + 1);
+        assert!(waiting.now_or_never().flatten().is_some());
+    }
+
+    #[test]
+    fn a_connection_may_go_once_it_was_idle_for_a_while() {
+        let course = Arc::new(Course::new(PATIENCE));
+        let running = course.run(false);
+        assert!(!course.may_go() && !course.may_go());
+        drop(running);
+        assert!(course.may_go());
+        drop(course.run(false));
+        assert!(!course.may_go(), "it was used since");
+        assert!(course.may_go());
     }
 
     #[test]

@@ -23,6 +23,7 @@ use crate::log;
 use crate::money::audit::Results;
 use crate::money::settlement::worker::{Counts, Worker};
 use crate::money::watch::{Seen, Watch};
+use crate::transport::queued;
 
 /// Media type of the text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -97,6 +98,7 @@ impl Collector for Node {
         page.family("chatd_build_info", "Which chatd this is.", MetricType::Gauge, [(build, 1_u64)])?;
         page.gauge("chatd_connections", "WebSocket connections open.", self.hub.connections())?;
         page.gauge("chatd_sessions", "Connections logged in.", self.hub.sessions())?;
+        page.gauge("chatd_queued_bytes", "Bytes that wait for readers to take them.", queued::bytes())?;
         let counted = &self.counters;
         for (name, help, counter) in [
             ("chatd_connections_total", "WebSocket connections accepted.", &counted.connections),
@@ -107,6 +109,22 @@ impl Collector for Node {
                 "Connections closed because they read too slowly.",
                 &counted.slow_closes,
             ),
+            (
+                "chatd_stalled_closes_total",
+                "Connections closed because their socket took nothing of what waited; HTTP too.",
+                &counted.stalled,
+            ),
+            (
+                "chatd_shed_closes_total",
+                "Connections closed because most waited for them when too much waited in all; HTTP too.",
+                &counted.shed,
+            ),
+            (
+                "chatd_crowded_out_total",
+                "Connections refused, or ended while idle, because their descriptors were needed.",
+                &counted.crowded_out,
+            ),
+            ("chatd_pings_total", "Pings sent to quiet connections.", &counted.pings),
             (
                 "chatd_gap_fills_total",
                 "Messages fetched from the log because the bus had lost them.",

@@ -33,6 +33,8 @@ use crate::transport::websocket::{Flushed, Received, Socket};
 
 /// How long a connection that is being closed may take nothing of what is left for it.
 const FAREWELL: Duration = Duration::from_secs(5);
+/// The same for one that was waited for already.
+const SHORT_FAREWELL: Duration = Duration::from_secs(2);
 
 /// Requests answered at once before the answers are written and other connections get their turn.
 const REQUESTS_PER_TURN: u32 = 16;
@@ -73,6 +75,17 @@ enum Done {
     Login(Bytes, Option<Entered>),
 }
 
+/// How much of what a client sent was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Heard {
+    /// All of it.
+    All,
+    /// Perhaps not all.
+    Some,
+    /// All, and nothing more comes.
+    End,
+}
+
 type Pending = BoxFuture<'static, Done>;
 
 impl Sessions {
@@ -96,13 +109,17 @@ impl Session {
             return;
         }
         drop(self);
+        let mut patience = FAREWELL;
         if let Some(reason) = connection.outbox.closing() {
             match reason.code {
-                close::SLOW_CONSUMER => socket.close_early(reason.code, reason.reason),
+                close::SLOW_CONSUMER => {
+                    socket.close_early(reason.code, reason.reason);
+                    patience = SHORT_FAREWELL;
+                }
                 code => socket.close(code, reason.reason),
             }
         }
-        Box::pin(socket.finish(refill, FAREWELL)).await;
+        Box::pin(socket.finish(refill, patience)).await;
     }
 
     /// Requests in, answers and pushes out, until one side wants to end. An error: the connection is gone.
@@ -113,32 +130,29 @@ impl Session {
     ) -> std::io::Result<()> {
         let connection = self.connection.clone();
         let mut pending: Option<Pending> = None;
+        let mut was_blocked = false;
         while !connection.outbox.is_closing() {
-            let mut unread = REQUESTS_PER_TURN;
-            while pending.is_none() && unread > 0 {
-                unread -= 1;
-                match socket.receive() {
-                    Received::Text(text) => pending = self.take(&text),
-                    Received::Binary(bytes) => match str::from_utf8(&bytes) {
-                        Ok(text) => pending = self.take(text),
-                        Err(_) => self.refuse_binary(),
-                    },
-                    Received::Control => self.shared.hub.heard(&self.connection),
-                    Received::Nothing => break,
-                    Received::End => return Ok(()),
-                }
+            let heard = self.listen(socket, &mut pending);
+            if heard == Heard::End {
+                return Ok(());
             }
             let flushed = socket.flush(&mut refill)?;
-            if pending.is_none() && unread == 0 {
+            let is_blocked = flushed == Flushed::Blocked;
+            if socket.has_moved() || is_blocked != was_blocked {
+                self.shared.hub.wrote(&connection, is_blocked);
+                was_blocked = is_blocked;
+            }
+            let listens = pending.is_none() && connection.outbox.has_room();
+            if listens && heard == Heard::Some {
                 // More may be waiting that the socket does not announce again.
                 tokio::task::yield_now().await;
                 continue;
             }
-            let interest = match (&pending, flushed) {
-                (None, Flushed::All) => Some(Interest::READABLE),
-                (None, Flushed::Blocked) => Some(Interest::READABLE | Interest::WRITABLE),
-                (Some(_), Flushed::Blocked) => Some(Interest::WRITABLE),
-                (Some(_), Flushed::All) => None,
+            let interest = match (listens, flushed) {
+                (true, Flushed::All) => Some(Interest::READABLE),
+                (true, Flushed::Blocked) => Some(Interest::READABLE | Interest::WRITABLE),
+                (false, Flushed::Blocked) => Some(Interest::WRITABLE),
+                (false, Flushed::All) => None,
             };
             tokio::select! {
                 () = connection.outbox.changed() => {}
@@ -150,6 +164,26 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// Takes requests until one has to wait. Of a client that does not read its answers nothing more is taken.
+    fn listen(&mut self, socket: &mut Socket, pending: &mut Option<Pending>) -> Heard {
+        for _ in 0..REQUESTS_PER_TURN {
+            if pending.is_some() || !self.connection.outbox.has_room() {
+                break;
+            }
+            match socket.receive() {
+                Received::Text(text) => *pending = self.take(&text),
+                Received::Binary(bytes) => match str::from_utf8(&bytes) {
+                    Ok(text) => *pending = self.take(text),
+                    Err(_) => self.refuse_binary(),
+                },
+                Received::Control => self.shared.hub.heard(&self.connection),
+                Received::Nothing => return Heard::All,
+                Received::End => return Heard::End,
+            }
+        }
+        Heard::Some
     }
 
     /// Starts on a request; answers at once what needs no waiting.

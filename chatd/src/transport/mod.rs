@@ -1,3 +1,4 @@
 //! Bytes to frames and back.
 
+pub mod queued;
 pub mod websocket;

@@ -76,6 +76,8 @@ pub struct Socket {
     begun: bool,
     /// Whether the close frame is written or being written.
     closed: bool,
+    /// Whether the kernel took something since somebody asked.
+    moved: bool,
     ended: bool,
 }
 
@@ -134,6 +136,7 @@ impl Socket {
             farewell: None,
             begun: false,
             closed: false,
+            moved: false,
             ended: false,
         }
     }
@@ -215,6 +218,11 @@ impl Socket {
         }
     }
 
+    /// Whether the kernel took something since the last call.
+    pub fn has_moved(&mut self) -> bool {
+        std::mem::take(&mut self.moved)
+    }
+
     /// Fills the empty queue: pongs, then data, then the close. Says whether there is anything to write.
     fn gather(&mut self, refill: &mut impl FnMut(&mut VecDeque<Bytes>, usize)) -> bool {
         let closing = self.control.back().is_some_and(|frame| begins(frame, FIN_CLOSE));
@@ -279,6 +287,7 @@ impl Socket {
         if written == 0 {
             return Err(ErrorKind::WriteZero.into());
         }
+        self.moved = true;
         while written > 0 {
             let frame = &mut self.writing[0];
             if written < frame.len() {

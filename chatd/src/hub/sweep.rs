@@ -1,0 +1,151 @@
+//! What happens to connections as time goes by: the silent and the stalled are closed, the quiet get a ping.
+//!
+//! Invariant: no connection has a timer of its own, and one pass does little for each.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use chat_protocol::code::close;
+use parking_lot::Mutex;
+
+use super::outbox::Close;
+use super::{Connection, Hub, frame};
+use crate::transport::queued;
+
+/// Deadlines the sweep enforces, in seconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadlines {
+    /// Silence after which a logged-in connection is closed.
+    pub heartbeat_s: u32,
+    /// Time from the opening within which a connection must log in.
+    pub login_s: u32,
+    /// Quiet after which a connection gets a ping, so that proxies on the way keep it; 0 for never.
+    pub ping_s: u32,
+    /// Time in which the socket of a reader takes nothing of what waits, after which the reader is given up.
+    pub stall_s: u32,
+}
+
+impl Hub {
+    /// Notes that the socket of a connection took something, or does not take all.
+    pub fn wrote(&self, connection: &Connection, is_blocked: bool) {
+        connection.sent_s.store(self.now_s(), Ordering::Relaxed);
+        connection.is_blocked.store(is_blocked, Ordering::Relaxed);
+    }
+
+    /// Looks at every connection once. Called every second or so.
+    pub fn sweep(&self, deadlines: Deadlines) {
+        let now_s = self.now_s();
+        for shard in &self.open {
+            for connection in shard.lock().values() {
+                self.look_at(connection, deadlines, now_s);
+            }
+        }
+    }
+
+    fn look_at(&self, connection: &Connection, deadlines: Deadlines, now_s: u32) {
+        let since = |then_s: u32| now_s.saturating_sub(then_s);
+        let quiet_s = since(connection.sent_s.load(Ordering::Relaxed));
+        let is_blocked = connection.is_blocked.load(Ordering::Relaxed);
+        if since(connection.heard_s.load(Ordering::Relaxed)) > deadlines.heartbeat_s {
+            connection.outbox.close(Close::new(close::HEARTBEAT_TIMEOUT, "heartbeat timeout"));
+        } else if since(connection.opened_s) > deadlines.login_s && connection.session.lock().is_none() {
+            connection.outbox.close(Close::new(close::LOGIN_TIMEOUT, "no log-in in time"));
+        } else if is_blocked && quiet_s > deadlines.stall_s {
+            if !connection.outbox.is_closing() {
+                self.counters.stalled.add(1);
+                self.counters.slow_closes.add(1);
+            }
+            connection.outbox.shed();
+        } else if deadlines.ping_s > 0 && !is_blocked && quiet_s >= deadlines.ping_s {
+            // Counts as sent at once, so that the next pass does not send another.
+            connection.sent_s.store(now_s, Ordering::Relaxed);
+            connection.outbox.answer(Bytes::from_static(frame::PING));
+            self.counters.pings.add(1);
+        }
+    }
+
+    /// The bytes that wait for the reader for whom most waits.
+    #[must_use]
+    pub fn most_waiting(&self) -> usize {
+        let most = |shard: &Mutex<HashMap<_, Arc<Connection>>>| {
+            shard.lock().values().map(|connection| connection.outbox.waiting()).max()
+        };
+        self.open.iter().filter_map(most).max().unwrap_or(0)
+    }
+
+    /// Gives up the readers for whom most waits, until about so many bytes are free.
+    pub fn shed(&self, bytes: usize) {
+        let mut behind = Vec::new();
+        for shard in &self.open {
+            let open = shard.lock();
+            let waiting = open.values().map(|connection| (connection.outbox.waiting(), connection.clone()));
+            behind.extend(waiting.filter(|(waiting, _)| *waiting > 0));
+        }
+        behind.sort_unstable_by_key(|(waiting, _)| std::cmp::Reverse(*waiting));
+        let mut freed = 0;
+        for (_, connection) in behind {
+            if freed >= bytes || queued::excess() == 0 {
+                return;
+            }
+            if !connection.outbox.is_closing() {
+                self.counters.shed.add(1);
+                self.counters.slow_closes.add(1);
+            }
+            freed += connection.outbox.shed();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counters::Counters;
+    use crate::hub::outbox::Limits;
+
+    const DEADLINES: Deadlines = Deadlines { heartbeat_s: 360, login_s: 1000, ping_s: 45, stall_s: 20 };
+
+    fn hub() -> (Hub, Arc<Counters>) {
+        let counters = Arc::new(Counters::default());
+        (Hub::new(1, Limits { frames: 10, bytes: 1000 }, counters.clone()), counters)
+    }
+
+    fn taken(connection: &Connection) -> Vec<Bytes> {
+        let mut writing = std::collections::VecDeque::new();
+        connection.outbox.take(&mut writing, 10);
+        writing.into()
+    }
+
+    #[test]
+    fn a_connection_that_is_sent_nothing_gets_a_ping_after_its_time_and_not_before() {
+        let (hub, counters) = hub();
+        let connection = hub.open();
+        for (now_s, pings) in [(44, 0), (45, 1), (46, 0), (89, 0), (90, 1)] {
+            hub.look_at(&connection, DEADLINES, now_s);
+            assert_eq!(taken(&connection), vec![Bytes::from_static(frame::PING); pings], "second {now_s}");
+        }
+        assert_eq!(counters.pings.get(), 2);
+        hub.look_at(&connection, Deadlines { ping_s: 0, ..DEADLINES }, 300);
+        assert!(taken(&connection).is_empty(), "0 is never");
+    }
+
+    #[test]
+    fn a_reader_whose_socket_takes_nothing_is_given_up_and_one_that_takes_a_little_is_not() {
+        let (hub, counters) = hub();
+        let (stuck, slow) = (hub.open(), hub.open());
+        for connection in [&stuck, &slow] {
+            connection.outbox.answer(Bytes::from_static(b"waits"));
+            hub.wrote(connection, true);
+        }
+        for now_s in (0..300).step_by(10) {
+            slow.sent_s.store(now_s, Ordering::Relaxed);
+            hub.look_at(&stuck, DEADLINES, now_s);
+            hub.look_at(&slow, DEADLINES, now_s);
+            let closing = stuck.outbox.closing().map(|close| close.code);
+            assert_eq!(closing, (now_s > 20).then_some(close::SLOW_CONSUMER), "second {now_s}");
+        }
+        assert!(!slow.outbox.is_closing());
+        assert_eq!((counters.stalled.get(), counters.slow_closes.get()), (1, 1));
+    }
+}

@@ -1,0 +1,104 @@
+//! The body of an answer on its way: given out in pieces, so that it is known whether its reader takes any.
+//!
+//! Invariant: the request runs until its answer is taken or given up.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use axum::body::{Body as AxumBody, Bytes};
+use hyper::body::{Body, Frame, SizeHint};
+
+use super::course::{Course, Running};
+
+/// Bytes given to the HTTP library at a time.
+const PIECE: usize = 16 * 1024;
+
+/// See the module.
+pub struct Answer {
+    body: AxumBody,
+    /// What is not yet given of a piece of the body.
+    rest: Bytes,
+    size: usize,
+    course: Arc<Course>,
+    _running: Running,
+}
+
+impl Answer {
+    /// The answer to a request that runs.
+    pub fn new(body: AxumBody, course: Arc<Course>, running: Running) -> Self {
+        let size = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+        course.sends(size);
+        Self { body, rest: Bytes::new(), size, course, _running: running }
+    }
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        while self.rest.is_empty() {
+            match ready!(Pin::new(&mut self.body).poll_frame(cx)).map(|frame| frame.map(Frame::into_data)) {
+                Some(Ok(Ok(data))) => self.rest = data,
+                Some(Ok(Err(other))) => return Poll::Ready(Some(Ok(other))),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
+        self.course.took();
+        let length = self.rest.len().min(PIECE);
+        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(length)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let (mut hint, rest) = (self.body.size_hint(), self.rest.len() as u64);
+        if let Some(upper) = hint.upper() {
+            hint.set_upper(upper + rest);
+        }
+        hint.set_lower(hint.lower() + rest);
+        hint
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.course.sent(self.size);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::listener::Patience;
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn an_answer_comes_whole_and_counts_until_it_is_gone() {
+        let course = Arc::new(Course::new(Patience {
+            idle: Duration::from_secs(75),
+            stalled: Duration::from_secs(20),
+        }));
+        let sent: Vec<u8> = (0..100_000_u32).map(|number| number.to_le_bytes()[0]).collect();
+        let mut answer = Answer::new(AxumBody::from(sent.clone()), course.clone(), course.run(false));
+        let mut received = Vec::new();
+        while !answer.is_end_stream() {
+            assert_eq!(answer.size_hint().exact(), Some((sent.len() - received.len()) as u64));
+            assert_eq!((course.held(), course.is_sending(), course.may_go()), (sent.len(), true, false));
+            let frame = std::future::poll_fn(|cx| Pin::new(&mut answer).poll_frame(cx)).await;
+            let piece = frame.unwrap().unwrap().into_data().unwrap();
+            assert!(piece.len() <= PIECE);
+            received.extend_from_slice(&piece);
+        }
+        assert!(received == sent);
+        drop(answer);
+        assert_eq!((course.held(), course.is_sending()), (0, false));
+    }
+}

@@ -1,0 +1,213 @@
+//! The places for connections that the limit of open files leaves, one pool for HTTP and WebSocket.
+//!
+//! Invariant: connections never hold more descriptors than there are places and [`SLACK`]; the rest is for stores and
+//! files. When all are taken, the HTTP connection that was idle the longest, about, makes room for whoever comes.
+
+use std::collections::BTreeMap;
+use std::ops::Bound::{Excluded, Unbounded};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+
+use super::course::Course;
+use super::stream;
+use crate::counters::Counters;
+
+/// Connections beyond the places: those on their way out whose successors are in, and those that are being refused.
+const SLACK: usize = 64;
+/// Refusals told at a time; further ones are only shut.
+const REFUSALS: usize = SLACK / 2;
+/// Connections looked at for one that may go.
+const LOOKS: usize = 256;
+/// What a connection without a place is told.
+const FULL: &str = r#"{"code":1013,"msg":"this node has no place for another connection; try another or later","data":null}"#;
+
+/// See the module.
+pub struct Places {
+    room: usize,
+    counters: Arc<Counters>,
+    guests: Mutex<Guests>,
+    refusals: Arc<Semaphore>,
+}
+
+#[derive(Default)]
+struct Guests {
+    taken: usize,
+    /// Those that speak HTTP, in the order they came.
+    http: BTreeMap<u64, Arc<Course>>,
+    last: u64,
+    /// The one looked at last.
+    hand: u64,
+}
+
+/// A connection's place, until dropped.
+pub struct Place {
+    places: Arc<Places>,
+    number: u64,
+}
+
+impl Places {
+    /// So many places.
+    #[must_use]
+    pub fn new(room: usize, counters: Arc<Counters>) -> Arc<Self> {
+        let refusals = Arc::new(Semaphore::new(REFUSALS));
+        Arc::new(Self { room, counters, guests: Mutex::default(), refusals })
+    }
+
+    /// A place for a new connection, which speaks HTTP at first.
+    pub(super) fn admit(self: &Arc<Self>, course: &Arc<Course>) -> Option<Arc<Place>> {
+        let mut guests = self.guests.lock();
+        if guests.taken >= self.room {
+            self.counters.crowded_out.add(1);
+            let has_slack = guests.taken < self.room + SLACK - REFUSALS;
+            let leaver = if has_slack { guests.idle_one() } else { None };
+            leaver?.dismiss();
+        }
+        guests.taken += 1;
+        guests.last += 1;
+        let number = guests.last;
+        guests.http.insert(number, course.clone());
+        Some(Arc::new(Place { places: self.clone(), number }))
+    }
+
+    /// Tells a connection that there is no place for it.
+    pub(super) fn refuse(&self, mut tcp: TcpStream) {
+        let Ok(turn) = self.refusals.clone().try_acquire_owned() else { return };
+        tokio::spawn(async move {
+            let head = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json; charset=utf-8";
+            let length = FULL.len();
+            let answer = format!(
+                "{head}\r\nContent-Length: {length}\r\nRetry-After: 1\r\nConnection: close\r\n\r\n{FULL}"
+            );
+            if tcp.write_all(answer.as_bytes()).await.is_ok() {
+                stream::part(tcp).await;
+            }
+            drop(turn);
+        });
+    }
+
+    /// A client took nothing of its answers for a while.
+    pub(super) fn note_stalled(&self) {
+        self.counters.stalled.add(1);
+    }
+
+    /// The bytes of answers that the HTTP connection holds which holds most.
+    #[must_use]
+    pub fn most_held(&self) -> usize {
+        self.guests.lock().http.values().map(|course| course.held()).max().unwrap_or(0)
+    }
+
+    /// Ends the HTTP connections that hold most bytes of answers, until about so many are free.
+    pub fn shed(&self, bytes: usize) {
+        let guests = self.guests.lock();
+        let mut holders: Vec<_> = guests.http.values().map(|course| (course.held(), course)).collect();
+        holders.sort_unstable_by_key(|(held, _)| std::cmp::Reverse(*held));
+        let mut freed = 0;
+        for (held, course) in holders.into_iter().take_while(|(held, _)| *held > 0) {
+            if freed >= bytes {
+                return;
+            }
+            if !course.is_dismissed() {
+                self.counters.shed.add(1);
+                course.dismiss();
+            }
+            freed += held;
+        }
+    }
+}
+
+impl Guests {
+    /// Takes out an idle connection; each that was used since the hand passed it is spared once.
+    fn idle_one(&mut self) -> Option<Arc<Course>> {
+        for _ in 0..LOOKS.min(2 * self.http.len()) {
+            let next = self.http.range((Excluded(self.hand), Unbounded)).next();
+            let (number, course) = next.or_else(|| self.http.first_key_value())?;
+            self.hand = *number;
+            if course.may_go() {
+                return self.http.remove(&self.hand);
+            }
+        }
+        None
+    }
+}
+
+impl Place {
+    /// The connection speaks HTTP no more.
+    pub(super) fn leaves_http(&self) {
+        self.places.guests.lock().http.remove(&self.number);
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.places.guests.lock().taken -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::listener::Patience;
+
+    fn course() -> Arc<Course> {
+        Arc::new(Course::new(Patience { idle: Duration::from_secs(75), stalled: Duration::from_secs(20) }))
+    }
+
+    #[test]
+    fn who_comes_to_a_full_node_takes_the_place_of_the_longest_idle() {
+        let places = Places::new(3, Arc::default());
+        let courses: Vec<_> = (0..5).map(|_| course()).collect();
+        let admitted: Vec<_> = courses[..3].iter().map(|course| places.admit(course).unwrap()).collect();
+        let busy = courses[0].run(false);
+        assert!(courses.iter().all(|course| !course.is_dismissed()));
+        let _fourth = places.admit(&courses[3]).unwrap();
+        assert!(courses[1].is_dismissed() && !courses[0].is_dismissed());
+        // One that has become a WebSocket stays, whatever it does.
+        admitted[2].leaves_http();
+        drop(busy);
+        let _fifth = places.admit(&courses[4]).unwrap();
+        assert!(!courses[2].is_dismissed());
+        assert_eq!([0, 3].map(|at| courses[at].is_dismissed()), [false, true], "the first was used just now");
+    }
+
+    #[test]
+    fn there_is_no_place_where_everyone_is_busy_until_one_goes() {
+        let places = Places::new(2, Arc::default());
+        let courses = [course(), course(), course()];
+        let mut admitted: Vec<_> = courses[..2].iter().map(|course| places.admit(course).unwrap()).collect();
+        let _busy = [courses[0].run(false), courses[1].run(true)];
+        assert!(places.admit(&courses[2]).is_none());
+        admitted.pop();
+        assert!(places.admit(&courses[2]).is_some());
+    }
+
+    #[test]
+    fn who_leaves_late_does_not_let_in_more_and_more() {
+        let places = Places::new(1, Arc::default());
+        let mut admitted = Vec::new();
+        while let Some(place) = places.admit(&course()) {
+            admitted.push(place);
+            assert!(admitted.len() <= 1 + SLACK);
+        }
+    }
+
+    #[test]
+    fn those_who_hold_most_go_first() {
+        let places = Places::new(9, Arc::default());
+        let courses = [course(), course(), course(), course()];
+        let _admitted = courses.each_ref().map(|course| places.admit(course).unwrap());
+        for (course, bytes) in courses.iter().zip([10, 1000, 0, 500]) {
+            course.sends(bytes);
+        }
+        assert_eq!(places.most_held(), 1000);
+        places.shed(1200);
+        assert_eq!(courses.each_ref().map(|course| course.is_dismissed()), [false, true, false, true]);
+        places.shed(usize::MAX);
+        assert_eq!(courses.each_ref().map(|course| course.is_dismissed()), [true, true, false, true]);
+    }
+}
