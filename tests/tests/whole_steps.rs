@@ -11,7 +11,7 @@ use chat_tests::redis_server::RedisServer;
 use chatd::broker::redis::RedisBroker;
 use chatd::broker::{Broker, BrokerError, Conversation, Outgoing, Range, Retention, Topic};
 use chatd::friends::redis::RedisFriends;
-use chatd::friends::{Action, Friends};
+use chatd::friends::{Action, Friends, Limits};
 use chatd::groups::redis::RedisGroups;
 use chatd::groups::{Change, Groups};
 use chatd::keys::Keys;
@@ -123,7 +123,7 @@ async fn a_message_is_recalled_whole_or_not_at_all() {
 #[tokio::test]
 async fn a_group_is_changed_whole_or_not_at_all() {
     let mut bench = Bench::new().await;
-    let (groups, group) = (RedisGroups::new(&bench.broker), GroupId::new("g").expect("an id"));
+    let (groups, group) = (RedisGroups::new(&bench.broker, u64::MAX), GroupId::new("g").expect("an id"));
     groups.create(APP, &group, &user("a"), "name").await.expect("created");
     let (keys, log) = (bench.keys.clone(), Conversation::Group(APP, group.clone()));
     let names = [
@@ -143,7 +143,8 @@ async fn a_group_is_changed_whole_or_not_at_all() {
 #[tokio::test]
 async fn a_friendship_is_changed_whole_or_not_at_all() {
     let mut bench = Bench::new().await;
-    let (friends, keys) = (RedisFriends::new(&bench.broker), bench.keys.clone());
+    let (friends, keys) =
+        (RedisFriends::new(&bench.broker, Limits { requests: 10, friends: 10 }), bench.keys.clone());
     let (a, b) = (user("a"), user("b"));
     let names =
         [keys.standings(APP, &a), keys.standings(APP, &b), keys.blocked(APP, &a), keys.blocked(APP, &b)];
@@ -185,7 +186,7 @@ async fn a_log_whose_head_was_lost_or_set_back_goes_on_as_another_history() {
 #[tokio::test]
 async fn whoever_lost_the_list_of_his_groups_is_told_and_may_join_anew() {
     let mut bench = Bench::new().await;
-    let (groups, group) = (RedisGroups::new(&bench.broker), GroupId::new("g").expect("an id"));
+    let (groups, group) = (RedisGroups::new(&bench.broker, u64::MAX), GroupId::new("g").expect("an id"));
     groups.create(APP, &group, &user("a"), "name").await.expect("created");
     let join = Change::Join(user("b"));
     groups.change(APP, &group, &join).await.expect("joined");
@@ -204,7 +205,7 @@ async fn whoever_lost_the_list_of_his_groups_is_told_and_may_join_anew() {
 #[tokio::test]
 async fn a_group_made_anew_after_it_was_lost_has_no_members_of_before() {
     let mut bench = Bench::new().await;
-    let (groups, group) = (RedisGroups::new(&bench.broker), GroupId::new("g").expect("an id"));
+    let (groups, group) = (RedisGroups::new(&bench.broker, u64::MAX), GroupId::new("g").expect("an id"));
     groups.create(APP, &group, &user("a"), "name").await.expect("created");
     groups.change(APP, &group, &Change::Join(user("b"))).await.expect("joined");
     let key = bench.keys.group(APP, &group);
