@@ -374,7 +374,8 @@ async fn the_name_of_a_packet_is_known_to_nobody_before(engine: Engine) {
 async fn what_was_created_before_there_was_a_secret_is_not_paid_again(engine: Engine) {
     let bench = Bench::new(engine).await;
     bench.vault.tamper(&format!("UPDATE #secret SET made = {CREATED_MS}")).await.expect("changed");
-    let before = Terms { packet: former_name("p"), mode: Mode::Equal, ..terms("p", "") };
+    let before =
+        Terms { packet: former_name("p"), mode: Mode::Equal, greeting: String::new(), ..terms("p", "") };
     bench.works.ledger.fund(&before).await.expect("funded");
     let again = bench.create("p", 7, 2).await.expect("the same again");
     assert!(again.duplicate && again.terms.packet == before.packet, "{again:?}");
