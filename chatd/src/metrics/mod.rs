@@ -59,7 +59,9 @@ impl Metrics {
         engine: &'static str,
         hub: Arc<Hub>,
         counters: Arc<Counters>,
-        (worker, audits, watch): (Option<Arc<Worker>>, Option<Arc<Results>>, Option<Arc<Watch>>),
+        worker: Option<Arc<Worker>>,
+        audits: Option<Arc<Results>>,
+        watch: Option<Arc<Watch>>,
     ) -> Self {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Node {
