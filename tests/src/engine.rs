@@ -15,6 +15,7 @@ use chatd::broker::{
 use chatd::conversations::Conversations;
 use chatd::conversations::embedded::EmbeddedConversations;
 use chatd::conversations::redis::RedisConversations;
+use chatd::embedded::Close;
 use chatd::friends::embedded::EmbeddedFriends;
 use chatd::friends::redis::RedisFriends;
 use chatd::friends::{Friends, Limits};
@@ -192,6 +193,10 @@ impl Engine {
     /// # Panics
     /// When the store does not come back.
     pub async fn go_back(&mut self, node: Node) -> Node {
+        if let Some(file) = &node.money {
+            // What its thread writes at its end must not meet what is copied back.
+            file.close().await;
+        }
         drop(node);
         match &mut self.store {
             Store::Redis(server) => server.restart().await,

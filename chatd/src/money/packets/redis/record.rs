@@ -14,7 +14,7 @@ use crate::money::packets::{PacketError, Winner};
 use crate::money::{Cents, Terms};
 
 /// Fields of a packet that change; those beside them stay as they were when it was opened.
-const CHANGING: [&str; 7] = ["terms", "left", "until", "grabbed", "best", "luckiest", "refunded"];
+const CHANGING: [&str; 8] = ["terms", "left", "until", "grabbed", "best", "luckiest", "refunded", "era"];
 /// How the field of a winner begins, which has the amount that they are answered.
 const WINNER: &str = "u:";
 
