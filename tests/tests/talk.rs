@@ -266,7 +266,7 @@ async fn a_friendship_needs_the_other_side(site: Site) {
     let mut a = site.first().login(APP, "a").await;
     let mut b = site.last().login(APP, "b").await;
     assert_eq!(refused(b.request("friend/accept", &json!({"friendId": "a"})).await), 1005);
-    assert_eq!(refused(a.request("friend/request", &json!({"friendId": "a"})).await), 1001);
+    assert_eq!(refused(a.request("friend/request", &json!({"friendId": "a"})).await), 1009);
     let asked = ask(&mut a, "friend/request", json!({"friendId": "b", "greeting": "你好"})).await;
     assert_eq!((&asked["standing"], &asked["changed"]), (&json!("requested"), &json!(true)));
     let push = pushed(&mut b, "friend/request").await;
