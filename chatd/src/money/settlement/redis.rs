@@ -245,8 +245,7 @@ fn dead((id, fields): Entry) -> Dead {
 
 /// Whether Redis takes it for the id of an entry.
 fn is_entry_id(text: &str) -> bool {
-    let parts = text.split_once('-');
-    parts.is_some_and(|(time, number)| [time, number].iter().all(|part| part.parse::<u64>().is_ok()))
+    text.matches('-').count() == 1 && text.split('-').all(|part| part.parse::<u64>().is_ok())
 }
 
 #[async_trait]
