@@ -86,7 +86,12 @@ impl Node {
     /// As [`Node::start_on`].
     pub async fn start_unread(listen: &'static str, arguments: &[&str]) -> Self {
         let arguments: Vec<_> = arguments.iter().map(|text| (*text).to_owned()).collect();
-        let start = move || Self::start_blocking(Command::new(program("chatd")), listen, &arguments);
+        let start = move || {
+            // Who was started to outlive its terminal does not hear when that ends; these tests may have been.
+            let mut command = Command::new("env");
+            command.arg("--default-signal=HUP").arg(program("chatd"));
+            Self::start_blocking(command, listen, &arguments)
+        };
         tokio::task::spawn_blocking(start).await.expect("chatd starts")
     }
 
