@@ -29,6 +29,7 @@ fn good(field: &Field) -> Value {
         (_, Kind::AppId | Kind::U32 | Kind::U64) => json!(1),
         (_, Kind::Text | Kind::Line(_) | Kind::UpTo(_) | Kind::Content) => json!("text"),
         (_, Kind::Cursor) => json!("1:"),
+        (_, Kind::Opaque(_, one)) => json!(one),
         (_, Kind::Json) => json!({}),
     }
 }

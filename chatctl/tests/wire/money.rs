@@ -100,7 +100,7 @@ async fn a_lost_answer_names_what_makes_the_repeat_safe() {
         ("wallet withdraw 马超 1.00 --transfer-id t-7", "--transfer-id t-7"),
     ] {
         let before = server.requests().len();
-        let words: Vec<_> = words.split(' ').chain(["--timeout", "50ms"]).collect();
+        let words: Vec<_> = words.split(' ').chain(["--timeout", "1s"]).collect();
         let (exit, _, err) = run(&server, &words).await;
         assert_eq!((exit, server.requests().len()), (8, before + 1));
         assert!(err.contains(again), "{err}");

@@ -35,6 +35,8 @@ pub enum Kind {
     Text,
     /// Where a list of conversations goes on: time of the last one, colon, target.
     Cursor,
+    /// A text that an answer gave and that is given back as it was: a pattern (ECMA-262) of all such, and one of them.
+    Opaque(&'static str, &'static str),
     /// A text of 1 to so many bytes of UTF-8 without control characters.
     Line(usize),
     /// Any text of at most so many bytes of UTF-8, which may be none.

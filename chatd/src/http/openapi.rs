@@ -149,6 +149,7 @@ fn schema(kind: Kind) -> Value {
         Kind::Line(max) => line(max),
         Kind::Target => json!({"type": "string", "pattern": format!("^{}$", target())}),
         Kind::Cursor => json!({"type": "string", "pattern": format!("^[0-9]{{1,15}}:{}$", target())}),
+        Kind::Opaque(pattern, _) => json!({"type": "string", "pattern": pattern}),
         Kind::UpTo(max) => {
             let pattern = format!(r"^(?:[\u0000-\u007f]{{0,{max}}}|[\s\S]{{0,{}}})$", max / WIDEST);
             json!({"type": "string", "maxLength": max, "pattern": pattern})

@@ -160,6 +160,9 @@ impl AuditResponse {
     }
 }
 
+/// Where an audit goes on: since when, when it began, what it found, and what is next.
+const PLACE: &str = r"^[0-9]{1,19}\.[0-9]{1,19}\.[0-9]{1,19}\.(?:packets|stored|whole|packets\.[0-9]{1,19}\.[\s\S]*|(?:stored|transfers|accounts)\.[\s\S]*)$";
+
 impl Operation for Audit {
     const PATH: &'static str = "/redPacket/audit";
     const EFFECT: Effect = Effect::Reads;
@@ -173,7 +176,7 @@ impl Operation for Audit {
             Kind::U64,
             "only packets created and transfers posted at this time or later, Unix milliseconds",
         ),
-        Field::optional("cursor", Kind::Text, "the cursor of the page before"),
+        Field::optional("cursor", Kind::Opaque(PLACE, "0.1.0.whole"), "the cursor of the page before"),
         Field::optional(
             "limit",
             Kind::Between(1, MAX_AUDIT_PAGE as u64),

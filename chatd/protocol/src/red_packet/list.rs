@@ -76,6 +76,9 @@ pub struct ListResponse {
     pub cursor: Option<String>,
 }
 
+/// Where a list of packets goes on: when the last one was created, and its id.
+const PLACE: &str = r"^[0-9]{1,19}\.[\s\S]*$";
+
 impl Operation for List {
     const PATH: &'static str = "/redPacket/list";
     const EFFECT: Effect = Effect::Reads;
@@ -88,7 +91,7 @@ impl Operation for List {
             Kind::Between(1, MAX_PACKETS_PAGE as u64),
             "at most so many, 1 to 200; 50 when absent",
         ),
-        Field::optional("cursor", Kind::Text, "the cursor of the page before"),
+        Field::optional("cursor", Kind::Opaque(PLACE, "1.p"), "the cursor of the page before"),
     ];
     const OPERATOR: bool = true;
     type Request = ListRequest;
