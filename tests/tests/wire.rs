@@ -76,7 +76,7 @@ async fn what_was_asked_before_the_client_shut_its_side_is_answered() {
 
 #[tokio::test]
 async fn a_client_that_closes_and_reads_nothing_does_not_stay() {
-    let node = Node::ephemeral(&[]).await;
+    let node = Node::ephemeral(&["--stall-timeout", "2"]).await;
     let mut socket = RawSocket::open(node.server()).await;
     socket.login(APP, "deaf").await;
     let large = "x".repeat(16_000);
