@@ -126,16 +126,24 @@ pub async fn post_json(server: &Server, target: &str, body: impl AsRef<[u8]>) ->
 /// # Panics
 /// When there is no answer.
 pub async fn status(server: &Server, target: &str, headers: &[(&str, &str)]) -> u16 {
+    try_status(server, target, headers).await.expect("an open connection")
+}
+
+/// The same; none when the connection ends before the answer.
+///
+/// # Panics
+/// When there is no answer in time.
+pub async fn try_status(server: &Server, target: &str, headers: &[(&str, &str)]) -> Option<u16> {
     let mut tcp = TcpStream::connect(server.authority()).await.expect("the server listens");
     let mut head = format!("GET {target} HTTP/1.1\r\nHost: {}\r\n", server.authority());
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
-    tcp.write_all((head + "\r\n").as_bytes()).await.expect("an open connection");
+    tcp.write_all((head + "\r\n").as_bytes()).await.ok()?;
     let mut start = [0; "HTTP/1.1 200".len()];
-    timeout(SOON, tcp.read_exact(&mut start)).await.expect("an answer").expect("an open connection");
+    timeout(SOON, tcp.read_exact(&mut start)).await.expect("an answer").ok()?;
     let status = String::from_utf8_lossy(&start[start.len() - 3..]).parse();
-    status.unwrap_or_else(|_| panic!("no HTTP status: {}", String::from_utf8_lossy(&start)))
+    Some(status.unwrap_or_else(|_| panic!("no HTTP status: {}", String::from_utf8_lossy(&start))))
 }
 
 fn parse(received: &[u8]) -> Answer {

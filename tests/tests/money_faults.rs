@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chat_client::Http;
 use chat_protocol::PacketId;
@@ -102,7 +103,8 @@ async fn what_a_killed_node_funded_is_opened_and_offered_by_another() {
     let http = site.http(0);
     deposit(&http, APP, "s", RICH).await;
     let books = Books::new(APP, ways(std::slice::from_ref(&http)));
-    proxy.stall();
+    // Redis says what time it is before anything is funded; opening takes a second after that.
+    proxy.delay(Duration::from_millis(500));
     let creators: Vec<_> = (0..6)
         .map(|number| {
             let (http, text) = (site.http(1), format!("m{number}"));
