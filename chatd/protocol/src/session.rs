@@ -20,6 +20,13 @@ pub const MSG: &str = "msg";
 pub const ENTER: &str = "enter";
 /// Push: a user went offline.
 pub const EXIT: &str = "exit";
+/// Push: who came and went in a room in which more did than [`MAX_SINGLE`] a second.
+pub const PRESENCE: &str = "presence";
+
+/// [`ENTER`] and [`EXIT`] pushes of one room in one second at most.
+pub const MAX_SINGLE: usize = 20;
+/// Names of each kind in a [`PRESENCE`] push at most.
+pub const MAX_NAMED: usize = 20;
 
 /// Parameters of [`LOGIN`].
 pub const LOGIN_FIELDS: &[Field] = &[
@@ -175,6 +182,20 @@ pub struct Movement {
     pub from: UserId,
     /// When, Unix milliseconds.
     pub time: u64,
+}
+
+/// Data of the [`PRESENCE`] push: of those who came and went since the last one, and were not told singly, some names
+/// as they ended, and how many users that makes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Presence {
+    /// The room: always the world.
+    pub target: Target,
+    /// Users online in the room.
+    pub count: u64,
+    /// Who came online, at most [`MAX_NAMED`].
+    pub entered: Vec<UserId>,
+    /// Who went offline, at most [`MAX_NAMED`].
+    pub exited: Vec<UserId>,
 }
 
 #[cfg(test)]

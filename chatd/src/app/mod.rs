@@ -43,6 +43,7 @@ use crate::ops::{
     user::User,
 };
 use crate::presence::Presence;
+use crate::presence::crowds;
 use crate::presence::roll::Roll;
 use crate::session::Sessions;
 use crate::session::regroup::Regroup;
@@ -173,6 +174,7 @@ impl App {
             tokio::spawn(Arc::new(regroup).run()),
             tokio::spawn(sweep(hub.clone(), subscriptions, deadlines(config))),
             tokio::spawn(relieve(hub.clone(), places)),
+            tokio::spawn(crowds::tell(hub.clone(), presence.clone())),
         ];
         background.extend(engine.watch);
         let (requests, tasks) = (tasks, connections);

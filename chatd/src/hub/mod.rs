@@ -6,6 +6,7 @@
 mod catching_up;
 pub mod comings;
 mod connection;
+mod crowd;
 mod effects;
 pub mod frame;
 pub mod named;
@@ -52,6 +53,7 @@ pub struct Hub {
     open: [Mutex<HashMap<u64, Arc<Connection>>>; SHARDS],
     rooms: [Mutex<Rooms>; SHARDS],
     hasher: RandomState,
+    crowds: crowd::Crowds,
     /// What everyone is told once the node stops.
     farewell: OnceLock<Close>,
     /// Users whose groups may differ from the rooms their connections are in.
@@ -72,6 +74,7 @@ impl Hub {
             open: Default::default(),
             rooms: Default::default(),
             hasher: RandomState::new(),
+            crowds: crowd::Crowds::default(),
             farewell: OnceLock::new(),
             regroup: Named::default(),
         }
@@ -221,6 +224,7 @@ impl Sink for Hub {
                 self.fan_out(topic, &delivery, &entry.skip);
                 self.take_effect(topic, conversation, entry);
             }
+            Event::Notice(notice) if self.thin(topic, notice) => {}
             Event::Notice(notice) => {
                 if let Topic::Inbox(app, user) = topic
                     && &*notice.cmd == JOINED

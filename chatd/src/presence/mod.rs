@@ -9,6 +9,7 @@
 //! - What is decisive is announced to the world of the app by the step that decides it, so that everybody hears of one
 //!   user's comings and goings in the order in which they came to be: the last word is how it is.
 
+pub mod crowds;
 pub mod embedded;
 pub mod redis;
 pub mod roll;

@@ -1,0 +1,26 @@
+//! Tells crowded rooms once a second who came and went, with how many are online then.
+//!
+//! Invariant: one timer for the node; the store is asked about rooms only in which more came and went than is told
+//! singly.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Presence;
+use crate::hub::Hub;
+
+/// Until the task is ended.
+pub async fn tell(hub: Arc<Hub>, presence: Arc<dyn Presence>) {
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        for (app, movements) in hub.crowded() {
+            match presence.list(app, None, 0).await {
+                Ok(online) => hub.tell_crowd(app, online.count, movements),
+                // What waits is bounded, and told when the store is back.
+                Err(error) => tracing::debug!(%error, app, "how many are online is not known"),
+            }
+        }
+    }
+}

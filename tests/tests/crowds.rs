@@ -1,0 +1,148 @@
+//! Comings and goings in a crowd: a few are told singly, the others together, and nothing false is said last.
+//!
+//! Invariant: what is expected follows from who is online, not from how fast the machine is.
+
+use std::collections::{HashMap, HashSet};
+
+use chat_client::Session;
+use chat_protocol::session::Presence;
+use chat_tests::node::Node;
+use chat_tests::redis_server::RedisServer;
+use chat_tests::wait::SOON;
+use serde_json::json;
+use tokio::task::JoinSet;
+
+const APP: u32 = 611;
+
+/// What a witness has heard of the comings and goings of others.
+#[derive(Default)]
+struct Heard {
+    singly: usize,
+    together: usize,
+    /// The last count, and how many came singly since.
+    count: Option<u64>,
+    /// Whether who was named came, the last time he was.
+    last: HashMap<String, bool>,
+}
+
+impl Heard {
+    async fn next(&mut self, witness: &mut Session) {
+        let push = witness.next_push(SOON).await.expect("open").expect("there is more to hear");
+        if push.cmd == "presence" {
+            let told: Presence = serde_json::from_value(push.data).expect("as documented");
+            assert!(told.entered.len() <= 20 && told.exited.len() <= 20);
+            self.together += 1;
+            self.count = Some(told.count);
+            self.last.extend(told.entered.iter().map(|user| (user.to_string(), true)));
+            self.last.extend(told.exited.iter().map(|user| (user.to_string(), false)));
+        } else {
+            assert!(push.cmd == "enter" || push.cmd == "exit", "{push:?}");
+            self.singly += 1;
+            let user = push.data["from"].as_str().expect("a name").to_owned();
+            self.last.insert(user, push.cmd == "enter");
+        }
+        assert!(self.singly <= 20 * (self.together + 1), "20 singly between two that tell of the others");
+    }
+}
+
+/// So many users log in at once, spread over the nodes.
+async fn crowd(nodes: &[&Node], count: usize) -> Vec<Session> {
+    let mut coming = JoinSet::new();
+    for number in 0..count {
+        let server = nodes[number % nodes.len()].server().clone();
+        let user = chat_protocol::UserId::new(&format!("u{number:03}")).expect("a valid name");
+        coming.spawn(async move { Session::login(&server, APP, &user).await.expect("logged in") });
+    }
+    coming.join_all().await
+}
+
+async fn a_crowd_is_told_together(nodes: &[&Node]) {
+    const CROWD: usize = 200;
+    let (mut witness, mut heard) = (nodes[0].login(APP, "witness").await, Heard::default());
+    let mut others = crowd(nodes, CROWD).await;
+    while heard.count != Some(CROWD as u64 + 1) {
+        heard.next(&mut witness).await;
+    }
+    // The first of the twenty is the witness himself, who is not told.
+    assert!(heard.singly >= 19 && heard.last.len() >= 39, "{} and {}", heard.singly, heard.last.len());
+    assert!(heard.last.iter().all(|(user, came)| *came && (user.starts_with('u') || user == "witness")));
+    let list = nodes[0].http().call_raw("/user/list", &json!({"appId": APP})).await.expect("answered");
+    assert_eq!(list["userCount"], CROWD + 1);
+    for other in others.drain(10..) {
+        other.close().await;
+    }
+    while heard.count != Some(11) {
+        heard.next(&mut witness).await;
+    }
+    // Then all is as before: one who goes is told singly.
+    others.pop().expect("one is left").close().await;
+    let before = heard.singly;
+    while heard.singly == before {
+        heard.next(&mut witness).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_crowd_twenty_are_told_singly_and_the_others_together_on_a_node_alone() {
+    a_crowd_is_told_together(&[&Node::ephemeral(&[]).await]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_crowd_twenty_are_told_singly_and_the_others_together_over_two_nodes() {
+    let redis = RedisServer::start().await;
+    let arguments = ["--redis", &redis.url()];
+    let (one, two) = tokio::join!(Node::start(&arguments), Node::start(&arguments));
+    a_crowd_is_told_together(&[&one, &two]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn up_to_twenty_a_second_are_told_singly_with_their_names() {
+    let node = Node::ephemeral(&[]).await;
+    let (mut witness, mut heard) = (node.login(APP, "witness").await, Heard::default());
+    let _others = crowd(&[&node], 19).await;
+    while heard.singly < 19 {
+        heard.next(&mut witness).await;
+    }
+    assert_eq!((heard.together, heard.last.len()), (0, 19));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_exit_is_never_the_last_word_about_somebody_online() {
+    const USERS: usize = 30;
+    let redis = RedisServer::start().await;
+    let arguments = ["--redis", &redis.url()];
+    let (one, two) = tokio::join!(Node::start(&arguments), Node::start(&arguments));
+    let mut witnesses = [one.login(APP, "witness-1").await, two.login(APP, "witness-2").await];
+    let mut coming = JoinSet::new();
+    for number in 0..USERS {
+        let servers = [one.server().clone(), two.server().clone()];
+        let user = chat_protocol::UserId::new(&format!("u{number:03}")).expect("a valid name");
+        coming.spawn(async move {
+            // From node to node and back, now and then on both at once, and online at the end.
+            let mut here = Session::login(&servers[0], APP, &user).await.expect("logged in");
+            for turn in 1..8 {
+                let server = &servers[(turn + number) % 2];
+                if (turn + number) % 3 == 0 {
+                    let there = Session::login(server, APP, &user).await.expect("logged in");
+                    std::mem::replace(&mut here, there).close().await;
+                } else {
+                    here.close().await;
+                    here = Session::login(server, APP, &user).await.expect("logged in");
+                }
+            }
+            here
+        });
+    }
+    let _online = coming.join_all().await;
+    let list = one.http().call_raw("/user/list", &json!({"appId": APP})).await.expect("answered");
+    assert_eq!(list["userCount"], USERS + 2);
+    for witness in &mut witnesses {
+        let mut heard = Heard::default();
+        let gone = |heard: &Heard| -> HashSet<String> {
+            heard.last.iter().filter(|(_, came)| !**came).map(|(user, _)| user.clone()).collect()
+        };
+        while heard.count != Some(USERS as u64 + 2) || !gone(&heard).is_empty() {
+            heard.next(witness).await;
+        }
+    }
+}
