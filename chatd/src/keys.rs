@@ -251,6 +251,12 @@ impl Keys {
         format!("{}.dead", self.amqp_settlements())
     }
 
+    /// Queue of the settlements that wait before they come again in [`Keys::amqp_settlements`].
+    #[must_use]
+    pub fn amqp_later_settlements(&self) -> String {
+        format!("{}.later", self.amqp_settlements())
+    }
+
     /// Queue that exists while somebody looks at the dead letters, and belongs to him.
     #[must_use]
     pub fn amqp_dead_turn(&self) -> String {

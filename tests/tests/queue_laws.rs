@@ -228,6 +228,23 @@ async fn a_dead_letter_that_is_discarded_is_gone(bench: impl Bench) {
     nothing_comes(&queue).await;
 }
 
+async fn what_is_put_off_comes_again_to_whoever_receives(bench: impl Bench) {
+    let (one, other) = (bench.receiver().await, bench.receiver().await);
+    bench.put(APP, &settlements(3)).await;
+    let received = receive(&one, 3).await;
+    one.later(&received[..2]).await.expect("put off");
+    one.later(&received[..2]).await.expect("it was before");
+    one.later(&[]).await.expect("nothing to do");
+    depth(&one, 3, 0).await;
+    one.done(&tags(&received[2..])).await.expect("done");
+    one.later(&received[2..]).await.expect("it is done");
+    drop(one);
+    let again = receive(&other, 2).await;
+    assert_eq!(bodies(&again), bodies(&received[..2]));
+    other.done(&tags(&again)).await.expect("done");
+    depth(&other, 0, 0).await;
+}
+
 async fn a_thousand_dead_letters_are_replayed(bench: impl Bench) {
     const COUNT: usize = 1100;
     let queue = bench.receiver().await;
@@ -312,6 +329,7 @@ queue_laws! {
         a_dead_letter_is_out_of_the_way_until_it_is_replayed,
         a_dead_letter_that_is_discarded_is_gone,
         a_thousand_dead_letters_are_replayed,
+        what_is_put_off_comes_again_to_whoever_receives,
         whatever_was_put_in_is_received,
         every_app_is_served,
     }
@@ -331,6 +349,7 @@ queue_laws! {
         a_dead_letter_is_out_of_the_way_until_it_is_replayed,
         a_dead_letter_that_is_discarded_is_gone,
         a_thousand_dead_letters_are_replayed,
+        what_is_put_off_comes_again_to_whoever_receives,
         whatever_was_put_in_is_received,
         every_app_is_served,
     }

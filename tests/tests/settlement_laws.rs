@@ -1,5 +1,4 @@
-//! What is settled and what is not, whatever the queue says, whoever holds a wallet, and whatever the packets' store
-//! forgot: `redis::…` and `embedded::…`.
+//! What is settled and what is not, whatever the queue says and whatever the packets' store forgot: `redis::…` and `embedded::…`.
 
 use std::time::Duration;
 
@@ -9,14 +8,12 @@ use chat_tests::broker::{APP, user};
 use chat_tests::engine::Engine;
 use chat_tests::ledger::{Vault, balance, endow, holds};
 use chat_tests::money::{CREATED_MS, refund_of, share_of};
-use chat_tests::wait::{SOON, until};
 use chat_tests::works::{self, Works};
 use chatd::hub::Identity;
 use chatd::money::Terms;
 use chatd::money::keeper::LATE_MS;
 use chatd::money::red_packet::Offer;
 use chatd::money::settlement::Settlement;
-use chatd::money::settlement::worker::Worker;
 
 chat_tests::engine_laws!(
     what_no_packet_owes_is_not_paid,
@@ -85,6 +82,19 @@ impl Bench {
         Self { engine, vault, works }
     }
 
+    /// Three took two cents each of a packet of so many shares and were paid; the packets forgot two of them.
+    async fn paid_and_forgotten(engine: Engine, count: u32) -> (Self, Terms) {
+        let bench = Self::new(engine, Vault::embedded()).await;
+        let given = bench.packet("p", 2 * u64::from(count), count).await;
+        assert_eq!(bench.grab(&given.packet, "a").await, Outcome::Won);
+        bench.engine.remember().await;
+        for who in ["b", "c"] {
+            assert_eq!(bench.grab(&given.packet, who).await, Outcome::Won);
+        }
+        bench.settle().await;
+        (bench.go_back().await, given)
+    }
+
     async fn audit(&self) -> AuditResponse {
         works::audit(&self.works.auditor, APP, None).await
     }
@@ -134,15 +144,7 @@ async fn what_no_packet_owes_is_not_paid(engine: Engine) {
 }
 
 async fn whoever_was_paid_stays_a_winner_when_the_packets_forget(engine: Engine) {
-    let bench = Bench::new(engine, Vault::embedded()).await;
-    let given = bench.packet("p", 10, 5).await;
-    assert_eq!(bench.grab(&given.packet, "a").await, Outcome::Won);
-    bench.engine.remember().await;
-    for who in ["b", "c"] {
-        assert_eq!(bench.grab(&given.packet, who).await, Outcome::Won);
-    }
-    bench.settle().await;
-    let bench = bench.go_back().await;
+    let (bench, given) = Bench::paid_and_forgotten(engine, 5).await;
     for (who, outcome) in
         [("d", Outcome::Won), ("b", Outcome::Already), ("e", Outcome::Won), ("f", Outcome::Empty)]
     {
@@ -157,15 +159,7 @@ async fn whoever_was_paid_stays_a_winner_when_the_packets_forget(engine: Engine)
 }
 
 async fn a_share_that_was_paid_is_given_to_nobody_else(engine: Engine) {
-    let bench = Bench::new(engine, Vault::embedded()).await;
-    let given = bench.packet("p", 8, 4).await;
-    assert_eq!(bench.grab(&given.packet, "a").await, Outcome::Won);
-    bench.engine.remember().await;
-    for who in ["b", "c"] {
-        assert_eq!(bench.grab(&given.packet, who).await, Outcome::Won);
-    }
-    bench.settle().await;
-    let bench = bench.go_back().await;
+    let (bench, given) = Bench::paid_and_forgotten(engine, 4).await;
     // Nobody asks before its end: what was forgotten is not refunded either.
     bench.end(&given).await;
     for (who, cents) in [("a", 2), ("b", 2), ("c", 2), ("s", 994)] {
@@ -194,60 +188,4 @@ async fn an_operator_gives_up_what_can_never_be_paid(engine: Engine) {
     assert!(audit.holds && audit.dead_letters == 0, "{audit:#?}");
     let kept = "UPDATE #discard SET time = time WHERE reason = 'nobody is owed this'";
     assert_eq!(bench.vault.tamper(kept).await, Ok(2), "the ledger keeps why");
-}
-
-/// Three win, one of whom has this much already and cannot be paid before `free`.
-async fn others_are_paid_meanwhile(bench: &Bench, had: u64, free: impl AsyncFnOnce()) {
-    let given = bench.packet("p", 6, 3).await;
-    for who in ["a", "held", "c"] {
-        assert_eq!(bench.grab(&given.packet, who).await, Outcome::Won);
-    }
-    let others = async {
-        let ledger = &*bench.works.ledger;
-        until("the others are paid", SOON, async || {
-            balance(ledger, "a").await == 2 && balance(ledger, "c").await == 2
-        })
-        .await;
-    };
-    let some = async |worker: &Worker| {
-        tokio::select! {
-            () = others => {}
-            () = worker.run(Default::default()) => {}
-        }
-    };
-    bench.works.settle(&bench.engine, some).await;
-    bench.has("held", had).await;
-    free().await;
-    bench.settle().await;
-    bench.has("held", had + 2).await;
-    assert!(bench.works.queue.dead(APP, 1).await.expect("listed").is_empty());
-    holds(&*bench.works.ledger).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_wallet_that_somebody_holds_keeps_nobody_else_waiting() {
-    let bench = Bench::new(Engine::embedded(), Vault::postgres().await).await;
-    endow(&*bench.works.ledger, "held", 1).await;
-    let client = bench.vault.client().await;
-    let hold = "BEGIN; SELECT * FROM chat_account WHERE name = 'wallet:held' FOR UPDATE";
-    client.batch_execute(hold).await.expect("held");
-    let free = async || client.batch_execute("ROLLBACK").await.expect("free");
-    others_are_paid_meanwhile(&bench, 1, free).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_settlement_that_fails_whatever_it_comes_with_is_found_out() {
-    let bench = Bench::new(Engine::embedded(), Vault::postgres().await).await;
-    let client = bench.vault.client().await;
-    client
-        .batch_execute(
-            "CREATE FUNCTION fails() RETURNS trigger LANGUAGE plpgsql AS
-                 $$ BEGIN RAISE EXCEPTION 'not now'; END $$;
-             CREATE TRIGGER fails BEFORE INSERT ON chat_transfer
-                 FOR EACH ROW WHEN (NEW.credit = 'wallet:held') EXECUTE FUNCTION fails()",
-        )
-        .await
-        .expect("made");
-    let free = async || client.batch_execute("DROP TRIGGER fails ON chat_transfer").await.expect("dropped");
-    others_are_paid_meanwhile(&bench, 0, free).await;
 }

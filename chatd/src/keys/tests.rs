@@ -79,6 +79,7 @@ fn what_knows_no_databases_is_named_by_them() {
     assert_ne!(first.echo(1), other.echo(1));
     assert_ne!(first.amqp_settlements(), other.amqp_settlements());
     assert_ne!(first.amqp_dead_settlements(), other.amqp_dead_settlements());
+    assert_ne!(first.amqp_later_settlements(), other.amqp_later_settlements());
     assert_ne!(first.amqp_dead_turn(), other.amqp_dead_turn());
     assert_eq!(first.topic_log(&topic), other.topic_log(&topic));
 }

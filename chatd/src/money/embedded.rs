@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::settlement::embedded::Hold;
 use crate::clock::Clock;
 use crate::embedded::writer::{self, Scope};
 use crate::embedded::{Close, Database, Place, Sync};
@@ -36,8 +37,8 @@ pub struct MoneyFile {
     pub(super) queued: Arc<Notify>,
     /// Name of the time since the file was opened; before it may lie an older state.
     pub(super) era: i64,
-    /// Settlements that a receiver has, and which one.
-    pub(super) held: Arc<Mutex<HashMap<i64, u64>>>,
+    /// Settlements that a receiver has, or that wait before one may have them again.
+    pub(super) held: Arc<Mutex<HashMap<i64, Hold>>>,
 }
 
 impl MoneyFile {

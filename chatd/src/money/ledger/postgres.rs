@@ -21,7 +21,7 @@ use tokio_postgres::types::ToSql;
 
 pub use self::pool::Refused;
 use self::pool::{Lease, Pool};
-use self::posting::{Batch, Done};
+use self::posting::{Batch, Done, Holders};
 use super::book::{self, Account, Posting};
 use super::{Escrow, Funded, KEPT_OF_A_LETTER, Ledger, LedgerError, Paid, Posted, Secret, rows};
 use crate::clock::Clock;
@@ -62,6 +62,7 @@ pub fn check_url(url: &str) -> Result<(), String> {
 pub struct PostgresLedger {
     pool: Pool,
     clock: Arc<dyn Clock>,
+    holders: Holders,
 }
 
 impl PostgresLedger {
@@ -73,7 +74,7 @@ impl PostgresLedger {
     pub async fn connect(url: &str, clock: Arc<dyn Clock>) -> Result<Arc<Self>, Refused> {
         let config = pool::config(url).map_err(|reason| Refused { reason, passes: false })?;
         let place = pool::place(&config);
-        let ledger = Self { pool: Pool::new(config), clock };
+        let ledger = Self { pool: Pool::new(config), clock, holders: Holders::default() };
         ledger.pool.greet().await?;
         let prepared =
             timeout(START_PATIENCE, async { schema::prepare(&mut *ledger.pool.lease().await?).await });
@@ -89,15 +90,20 @@ impl PostgresLedger {
         self.pool.lease().await.map_err(LedgerError::Unreachable)
     }
 
-    async fn post(&self, postings: &[&Posting], terms: Option<&Terms>) -> Result<Done, LedgerError> {
+    async fn post(
+        &self,
+        postings: &[&Posting],
+        terms: Option<&Terms>,
+        holders: Option<&Holders>,
+    ) -> Result<Done, LedgerError> {
         let (now_ms, divisible) = (self.clock.by_hand(), terms.is_none());
-        let batch = Batch { postings, terms, now_ms, divisible };
+        let batch = Batch { postings, terms, now_ms, divisible, holders };
         bounded(async { posting::post(&mut self.lease().await?, &batch).await }).await
     }
 
     /// Posts one transfer; what is in the wallet after it.
     async fn cash(&self, posting: &Posting, wallet: &Account) -> Result<(Posted, Cents), LedgerError> {
-        let (results, book) = self.post(&[posting], None).await?;
+        let (results, book) = self.post(&[posting], None, None).await?;
         let posted = results.into_iter().next();
         let posted = posted.unwrap_or_else(|| Err(rows::corrupt(&"a posting without a result")))?;
         Ok((posted, rows::count(book.balance(wallet))?))
@@ -132,7 +138,7 @@ impl Ledger for PostgresLedger {
             return Ok(Funded::Before(earlier.terms));
         }
         let posting = Posting::fund(terms)?;
-        let (results, _) = self.post(&[&posting], Some(terms)).await?;
+        let (results, _) = self.post(&[&posting], Some(terms), None).await?;
         match results.into_iter().next() {
             Some(Ok(Posted::Now)) => return Ok(Funded::Now),
             // By another call at the same time.
@@ -154,7 +160,7 @@ impl Ledger for PostgresLedger {
         if possible.is_empty() {
             return Ok(postings.into_iter().map(|posting| posting.map(|_| Posted::Before)).collect());
         }
-        let (results, _) = self.post(&possible, None).await?;
+        let (results, _) = self.post(&possible, None, Some(&self.holders)).await?;
         let mut results = results.into_iter();
         let missing = || Err(rows::corrupt(&"a posting without a result"));
         let result =

@@ -3,7 +3,6 @@
 //! Invariant: a settlement is a row of the outbox until it is done or buried. Who has received it is remembered in
 //! memory only: what a receiver had is everyone's again when the receiver, or the process, ends.
 
-use std::collections::hash_map::Entry;
 use std::fmt::Display;
 use std::pin::pin;
 use std::sync::Arc;
@@ -13,8 +12,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chat_protocol::AppId;
 use rusqlite::{Connection, Row, params};
+use tokio::time::Instant;
 
-use super::{Dead, Delivery, Depth, Queue, QueueError, Settlement, Tag};
+use super::{Dead, Delivery, Depth, LATER, Queue, QueueError, Settlement, Tag};
 use crate::embedded::Fault;
 use crate::money::embedded::{MoneyFile, Step};
 
@@ -41,16 +41,20 @@ impl EmbeddedQueue {
             // it is still his.
             let mut held = file.held.lock();
             let rows = oldest(tables, max.saturating_add(held.len()))?;
-            let mut taken = Taken { file: file.clone(), rows: Vec::new() };
+            let (mut new, mut due) = (Vec::new(), Vec::new());
             for row in rows {
-                if taken.rows.len() < max
-                    && let Entry::Vacant(free) = held.entry(row.id)
-                {
-                    free.insert(receiver);
-                    taken.rows.push(row);
+                match held.get(&row.id) {
+                    None => new.push(row),
+                    Some(Hold::Until(end)) if *end <= Instant::now() => due.push(row),
+                    Some(_) => {}
                 }
             }
-            Ok::<_, QueueError>(taken)
+            // What had to wait, and may have to again, leaves half of the room to what is new.
+            due.truncate((max / 2).max(max.saturating_sub(new.len())));
+            new.truncate(max - due.len());
+            due.append(&mut new);
+            held.extend(due.iter().map(|row| (row.id, Hold::By(receiver))));
+            Ok::<_, QueueError>(Taken { file: file.clone(), rows: due })
         };
         Ok(self.file.database.query(work).await?.deliveries())
     }
@@ -59,16 +63,25 @@ impl EmbeddedQueue {
     fn release(&self, ids: &[i64]) {
         let mut held = self.file.held.lock();
         for id in ids {
-            if held.get(id) == Some(&self.receiver) {
+            if held.get(id) == Some(&Hold::By(self.receiver)) {
                 held.remove(id);
             }
         }
     }
 }
 
+/// Why a settlement of the outbox is nobody else's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// This receiver has it.
+    By(u64),
+    /// It could not be applied, and waits until then.
+    Until(Instant),
+}
+
 impl Drop for EmbeddedQueue {
     fn drop(&mut self) {
-        self.file.held.lock().retain(|_, receiver| *receiver != self.receiver);
+        self.file.held.lock().retain(|_, hold| *hold != Hold::By(self.receiver));
         self.file.queued.notify_waiters();
     }
 }
@@ -196,6 +209,16 @@ impl Queue for EmbeddedQueue {
         let buried = self.file.database.change(work).await;
         self.release(&ids);
         buried
+    }
+
+    async fn later(&self, deliveries: &[Delivery]) -> Result<(), QueueError> {
+        let (mut held, end) = (self.file.held.lock(), Instant::now() + LATER);
+        for id in ids(deliveries.iter().map(|delivery| delivery.tag.id.as_str())) {
+            if let Some(hold) = held.get_mut(&id).filter(|hold| **hold == Hold::By(self.receiver)) {
+                *hold = Hold::Until(end);
+            }
+        }
+        Ok(())
     }
 
     async fn waiting(

@@ -6,9 +6,10 @@
 //! - Nothing is done twice by harm: whoever receives applies a settlement under its own transfer id.
 //! - [`Queue::bury`] takes a settlement that can never be applied out of the way of the others; it stays as a dead
 //!   letter until an operator replays or discards it.
-//! - After an error of [`Queue::done`] or [`Queue::bury`] a delivery may be received again.
+//! - [`Queue::later`] takes a settlement that cannot be applied now out of the way of the others for a few seconds; then
+//!   somebody receives it again. However many wait like that, what else is put in is received meanwhile.
+//! - After an error of [`Queue::done`], [`Queue::bury`] or [`Queue::later`] a delivery may be received again.
 
-mod aside;
 pub mod embedded;
 pub mod giving_up;
 pub mod rabbitmq;
@@ -19,6 +20,8 @@ mod retry;
 mod tests;
 pub mod worker;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use chat_protocol::{AppId, PacketId, UserId};
@@ -28,6 +31,9 @@ use super::Cents;
 
 /// Settlements that are carried or applied at once.
 pub(super) const BATCH: usize = 1000;
+
+/// How long a settlement that cannot be applied now is nobody's.
+const LATER: Duration = Duration::from_secs(2);
 
 /// What a settlement is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -142,6 +148,10 @@ pub trait Queue: Send + Sync {
 
     /// This one can never be applied, for this reason; it becomes a dead letter.
     async fn bury(&self, delivery: &Delivery, reason: &str) -> Result<(), QueueError>;
+
+    /// These cannot be applied now: they are in the hands of this receiver no more, stay in the queue, and come again
+    /// to whoever receives in a few seconds. Of what this receiver has no more, nothing is done.
+    async fn later(&self, deliveries: &[Delivery]) -> Result<(), QueueError>;
 
     /// Settlements of an app that are not done, received or not, behind the place `after`, at most `limit`, each with its
     /// place. What is there all the while comes. None when this queue cannot tell what it holds.

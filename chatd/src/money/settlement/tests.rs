@@ -1,6 +1,7 @@
 //! Worker and relay between a queue and a ledger that fail at any step, before or after having done it.
 
 mod packets;
+mod queue;
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -15,10 +16,11 @@ use proptest::prelude::*;
 use tokio_util::sync::CancellationToken;
 
 use self::packets::FakePackets;
+use self::queue::FakeQueue;
 use super::relay::Relay;
 use super::retry::Pauses;
 use super::worker::{Counts, Worker};
-use super::{Dead, Delivery, Depth, Kind, Publish, Queue, QueueError, Settlement, Tag};
+use super::{Dead, Kind, Settlement};
 use crate::money::Cents;
 use crate::money::Terms;
 use crate::money::ledger::records::{AccountRow, Books, PacketRow, Place, Placed, Records};
@@ -52,117 +54,6 @@ impl Weather {
             self.program.lock().cancel();
         }
         if fate == Fate::Works { Ok(value) } else { Err("after".to_owned()) }
-    }
-}
-
-#[derive(Default)]
-struct Held {
-    waiting: VecDeque<Bytes>,
-    received: BTreeMap<u64, Bytes>,
-    dead: Vec<(String, Bytes)>,
-    last: u64,
-}
-
-#[derive(Default)]
-struct FakeQueue {
-    weather: Arc<Weather>,
-    held: Mutex<Held>,
-}
-
-impl FakeQueue {
-    fn new(weather: &Arc<Weather>, bodies: &[Bytes]) -> Arc<Self> {
-        let held = Held { waiting: bodies.iter().cloned().collect(), ..Held::default() };
-        Arc::new(Self { weather: weather.clone(), held: Mutex::new(held) })
-    }
-
-    /// The receiver is gone: what it held waits again.
-    fn give_back(&self) {
-        let mut held = self.held.lock();
-        let received = std::mem::take(&mut held.received);
-        held.waiting.extend(received.into_values());
-    }
-
-    fn is_empty(&self) -> bool {
-        let held = self.held.lock();
-        held.waiting.is_empty() && held.received.is_empty()
-    }
-}
-
-#[async_trait]
-impl Queue for FakeQueue {
-    async fn receive(&self, max: usize) -> Result<Vec<Delivery>, QueueError> {
-        tokio::task::yield_now().await;
-        let receive = || {
-            let mut held = self.held.lock();
-            // Fewer at once than a real queue gives, so that there are many steps to fail between.
-            let number = held.waiting.len().min(max).min(3);
-            let bodies: Vec<Bytes> = held.waiting.drain(..number).collect();
-            let mut hand_out = |body: Bytes| {
-                held.last += 1;
-                let (id, tag) = (held.last, Tag { lane: 1, id: held.last.to_string() });
-                held.received.insert(id, body.clone());
-                Delivery { tag, body }
-            };
-            bodies.into_iter().map(&mut hand_out).collect()
-        };
-        let received = self.weather.pass(receive);
-        if received.is_err() {
-            self.give_back();
-        }
-        received.map_err(QueueError::Unreachable)
-    }
-
-    async fn done(&self, tags: &[Tag]) -> Result<(), QueueError> {
-        let forget =
-            || tags.iter().for_each(|tag| drop(self.held.lock().received.remove(&tag.id.parse().unwrap())));
-        self.weather.pass(forget).map_err(QueueError::Unreachable)
-    }
-
-    async fn bury(&self, delivery: &Delivery, reason: &str) -> Result<(), QueueError> {
-        let bury = || {
-            let mut held = self.held.lock();
-            if held.received.remove(&delivery.tag.id.parse().unwrap()).is_some() {
-                held.dead.push((reason.to_owned(), delivery.body.clone()));
-            }
-        };
-        self.weather.pass(bury).map_err(QueueError::Unreachable)
-    }
-
-    async fn waiting(
-        &self,
-        _: AppId,
-        _: Option<&str>,
-        _: usize,
-    ) -> Result<Option<Vec<(String, Bytes)>>, QueueError> {
-        unreachable!("not asked by worker and relay")
-    }
-
-    async fn depth(&self) -> Result<Depth, QueueError> {
-        unreachable!("not asked by worker and relay")
-    }
-
-    async fn dead(&self, _: AppId, _: usize) -> Result<Vec<Dead>, QueueError> {
-        unreachable!("not asked by worker and relay")
-    }
-
-    async fn letters(&self, _: AppId, _: &str) -> Result<Vec<Dead>, QueueError> {
-        unreachable!("not asked by worker and relay")
-    }
-
-    async fn discard(&self, _: AppId, _: &str) -> Result<u64, QueueError> {
-        unreachable!("not asked by worker and relay")
-    }
-
-    async fn replay(&self, _: AppId, _: Option<&str>) -> Result<u64, QueueError> {
-        unreachable!("not asked by worker and relay")
-    }
-}
-
-#[async_trait]
-impl Publish for FakeQueue {
-    async fn publish(&self, bodies: &[Bytes]) -> Result<(), QueueError> {
-        let put = || self.held.lock().waiting.extend(bodies.iter().cloned());
-        self.weather.pass(put).map_err(QueueError::Unreachable)
     }
 }
 

@@ -1,26 +1,26 @@
 //! Applies settlements to the ledger.
 //!
 //! Invariant: a settlement leaves the queue only after the ledger has committed it, or after it became a dead letter
-//! because it can never be applied. While the ledger, the packets or the queue cannot be reached the worker keeps what
-//! it has and tries again; a settlement that is applied twice moves money once, by its transfer id. What is queued is
+//! because it can never be applied. What cannot be applied now although others can, because somebody holds its wallet
+//! or its packet, goes back to the queue for a while. While the ledger, the packets or the queue cannot be reached the
+//! worker keeps what it has and tries again; a settlement that is applied twice moves money once, by its transfer id. What is queued is
 //! no order to pay: the packet says what it owes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use chat_protocol::Refusal;
-use tokio::time::{Instant, sleep_until};
+use chat_protocol::{AppId, Refusal, UserId};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::aside::Aside;
-use super::retry::Pauses;
+use super::retry::{Pauses, SAID_AGAIN};
 use super::{BATCH, Delivery, Kind, Queue, Settlement};
 use crate::clock::{Clock, SystemClock};
 use crate::counters::Counter;
 use crate::money::ledger::{Ledger, LedgerError, Posted};
 use crate::money::packets::Packets;
 
-/// Of one batch; a ledger that refuses more is taken for one that does nothing.
+/// Of one batch; what is left then is tried later.
 const MOST_FAILURES: u32 = 64;
 
 /// What a worker has done since its start.
@@ -70,8 +70,8 @@ impl Worker {
 
     /// Works until `stop`. What it has in its hands then is received again by the next worker.
     pub async fn run(&self, stop: CancellationToken) {
-        let mut aside = Aside::default();
-        while self.step(&stop, &mut aside).await.is_some() {}
+        let mut said = None;
+        while self.step(&stop, &mut said).await.is_some() {}
     }
 
     /// What it has done so far.
@@ -86,21 +86,19 @@ impl Worker {
         }
     }
 
-    async fn step(&self, stop: &CancellationToken, aside: &mut Aside) -> Option<()> {
-        let batch = if aside.is_full() {
-            stop.run_until_cancelled(sleep_until(aside.again().unwrap_or_else(Instant::now))).await?;
-            Vec::new()
-        } else {
-            self.pauses.until_done("reading the queue", stop, || self.queue.receive(BATCH)).await?
-        };
-        let (mut work, mut dead) = (aside.due(), Vec::new());
+    /// `said`: when it was said last that some have to wait.
+    async fn step(&self, stop: &CancellationToken, said: &mut Option<Instant>) -> Option<()> {
+        let batch = self.pauses.until_done("reading the queue", stop, || self.queue.receive(BATCH)).await?;
+        let (mut work, mut dead) = (Vec::with_capacity(batch.len()), Vec::new());
         for delivery in batch {
             match delivery.settlement() {
                 Ok(settlement) => work.push((delivery, settlement)),
                 Err(reason) => dead.push((delivery, reason)),
             }
         }
-        let work = self.owed(work, &mut dead, stop).await?;
+        let mut work = self.owed(work, &mut dead, stop).await?;
+        // What fails for the sake of one wallet fails together.
+        work.sort_by(|(_, one), (_, other)| wallet(one).cmp(&wallet(other)));
         let (mut done, mut later, mut why) = (Vec::with_capacity(work.len()), Vec::new(), String::new());
         for some in work.chunks(BATCH) {
             let settlements: Vec<_> = some.iter().map(|(_, settlement)| settlement.clone()).collect();
@@ -113,7 +111,7 @@ impl Worker {
                     }
                     Err(error) if error.is_passing() || self.is_mended(&settlement).await => {
                         why = error.to_string();
-                        later.push((delivery, settlement));
+                        later.push(delivery);
                     }
                     Err(error) => dead.push((delivery, format!("{}: {error}", settlement.transfer_id()))),
                 }
@@ -125,8 +123,28 @@ impl Worker {
         for (delivery, reason) in dead {
             self.bury(&delivery, &reason, stop).await?;
         }
-        aside.keep(later, &why);
-        Some(())
+        self.put_off(&later, &why, stop, said).await
+    }
+
+    async fn put_off(
+        &self,
+        later: &[Delivery],
+        reason: &str,
+        stop: &CancellationToken,
+        said: &mut Option<Instant>,
+    ) -> Option<()> {
+        if later.is_empty() {
+            return Some(());
+        }
+        if said.is_none_or(|said| said.elapsed() >= SAID_AGAIN) {
+            *said = Some(Instant::now());
+            tracing::warn!(
+                waiting = later.len(),
+                reason,
+                "settlements have to wait while others are applied"
+            );
+        }
+        self.pauses.until_done("putting off", stop, || self.queue.later(later)).await
     }
 
     /// Only what the packets themselves owe is paid, whoever put something else into the queue.
@@ -181,11 +199,16 @@ impl Worker {
             Err(error) => error,
         };
         *failures += 1;
-        if *failures > MOST_FAILURES || self.ledger.ready().await.is_err() {
+        if self.ledger.ready().await.is_err() {
             return Err(error);
         }
-        if settlements.len() == 1 {
-            return Ok(vec![Err(error)]);
+        let together = settlements.windows(2).all(|pair| wallet(&pair[0]) == wallet(&pair[1]));
+        if settlements.len() == 1 || (together && error.is_passing()) {
+            return Ok(vec![Err(error); settlements.len()]);
+        }
+        if *failures >= MOST_FAILURES {
+            // Which of them it was is not known.
+            return Ok(vec![Err(LedgerError::Unreachable(error.to_string())); settlements.len()]);
         }
         let (some, others) = settlements.split_at(settlements.len() / 2);
         let mut posted = Box::pin(self.post_some(some, failures)).await?;
@@ -222,4 +245,8 @@ impl Worker {
             Posted::Before => self.repeated.add(1),
         }
     }
+}
+
+fn wallet(settlement: &Settlement) -> (AppId, &UserId) {
+    (settlement.app, &settlement.user)
 }

@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::future::join4;
+use parking_lot::Mutex;
+use tokio::time::Instant;
 use tokio_postgres::Row;
 use tokio_postgres::error::{Error, SqlState};
 use tokio_postgres::types::ToSql;
@@ -23,6 +25,9 @@ const TRIES: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(5);
 
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+/// Somebody was found to hold an account; it is not worth a long wait to see whether he still does.
+const BEGIN_BRIEFLY: &str =
+    "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = '100ms'";
 const CREATE: &str = "INSERT INTO chat_account(app, name, balance)
     SELECT app, name, 0 FROM unnest($1::bigint[], $2::text[]) AS wanted(app, name)
     ON CONFLICT DO NOTHING";
@@ -64,6 +69,26 @@ pub struct Batch<'a> {
     pub now_ms: Option<u64>,
     /// Whether it would rather be done in part than wait for others that hold an account.
     pub divisible: bool,
+    /// Where it is remembered that others held one.
+    pub holders: Option<&'a Holders>,
+}
+
+/// Whether somebody held an account lately for longer than one waits. Not every batch that needs the account waits for
+/// him again: that would keep those that need others.
+#[derive(Default)]
+pub struct Holders(Mutex<Option<Instant>>);
+
+/// How long it is remembered.
+const LATELY: Duration = Duration::from_secs(15);
+
+impl Holders {
+    fn are_there(&self) -> bool {
+        self.0.lock().is_some_and(|found| found.elapsed() < LATELY)
+    }
+
+    fn found(&self) {
+        *self.0.lock() = Some(Instant::now());
+    }
 }
 
 /// What became of each posting, and the book after them.
@@ -124,6 +149,9 @@ pub async fn post(link: &mut Lease<'_>, batch: &Batch<'_>) -> Result<Done, Ledge
             Failure::Database(error) => error,
         };
         if is_held(&error) && batch.divisible && wait && undone.is_ok() {
+            if let Some(holders) = batch.holders {
+                holders.found();
+            }
             wait = false;
             continue;
         }
@@ -136,7 +164,8 @@ pub async fn post(link: &mut Lease<'_>, batch: &Batch<'_>) -> Result<Done, Ledge
 }
 
 async fn try_post(link: &mut Lease<'_>, batch: &Batch<'_>, wait: bool) -> Result<Done, Failure> {
-    let mut book = open_book(link, batch.postings, wait).await?;
+    let begin = if batch.holders.is_some_and(Holders::are_there) { BEGIN_BRIEFLY } else { BEGIN };
+    let mut book = open_book(link, batch.postings, (begin, wait)).await?;
     let held = if wait { BTreeSet::new() } else { held(link, &book, batch.postings).await? };
     let post = |posting: &&Posting| {
         if held.contains(&posting.from()) || held.contains(&posting.to()) {
@@ -178,7 +207,11 @@ fn columns(accounts: &BTreeSet<Account>) -> (Vec<i64>, Vec<&str>) {
 }
 
 /// Begins the transaction and locks what the postings touch: one journey to the server.
-async fn open_book(link: &mut Lease<'_>, postings: &[&Posting], wait: bool) -> Result<Book, Failure> {
+async fn open_book(
+    link: &mut Lease<'_>,
+    postings: &[&Posting],
+    (begin, wait): (&str, bool),
+) -> Result<Book, Failure> {
     // Packets' accounts are made only when they are funded; a wallet that gives nothing need not exist.
     let new: BTreeSet<_> = postings
         .iter()
@@ -194,7 +227,7 @@ async fn open_book(link: &mut Lease<'_>, postings: &[&Posting], wait: bool) -> R
     link.beginning();
     let client = link.client();
     let (begun, created, locked, found) = join4(
-        client.batch_execute(BEGIN),
+        client.batch_execute(begin),
         client.execute(&create, &[&new.0, &new.1]),
         client.query(&lock, &[&touched.0, &touched.1]),
         client.query(&posted, &[&ids.0, &ids.1]),

@@ -99,6 +99,16 @@ impl Queue for RabbitQueue {
         receiving.acknowledge(std::slice::from_ref(&delivery.tag)).await
     }
 
+    /// What came by a channel that has ended is delivered again anyway.
+    async fn later(&self, deliveries: &[Delivery]) -> Result<(), QueueError> {
+        let Some(receiving) = self.receiving() else { return Ok(()) };
+        let held: Vec<_> = deliveries.iter().filter(|delivery| receiving.holds(&delivery.tag)).collect();
+        let letters: Vec<_> = held.iter().map(|delivery| Letter::new(delivery.body.clone())).collect();
+        self.publishing.live().await?.put(&self.server.names.later, &letters).await?;
+        let tags: Vec<_> = held.into_iter().map(|delivery| delivery.tag.clone()).collect();
+        receiving.acknowledge(&tags).await
+    }
+
     /// RabbitMQ shows nothing without handing it out.
     async fn waiting(
         &self,
@@ -113,8 +123,10 @@ impl Queue for RabbitQueue {
     async fn depth(&self) -> Result<Depth, QueueError> {
         let reading = self.reading().await?;
         let dead = looking::untouched(&reading, &self.server.names.dead).await?;
+        // In the order of their way: what goes on meanwhile is not missed.
+        let later = reading.ready(&self.server.names.later).await?;
         let ready = reading.ready(&self.server.names.queue).await?;
-        Ok(Depth { waiting: ready + reading.unacknowledged(), dead })
+        Ok(Depth { waiting: later + ready + reading.unacknowledged(), dead })
     }
 
     async fn dead(&self, app: AppId, limit: usize) -> Result<Vec<Dead>, QueueError> {

@@ -1,6 +1,7 @@
-//! What chatd declares in RabbitMQ: a queue of settlements, and one of dead letters behind an exchange.
+//! What chatd declares in RabbitMQ: a queue of settlements, one of those that wait a few seconds before they come into
+//! it again, and one of dead letters behind an exchange.
 //!
-//! Invariant: both queues survive a restart, are replicated where RabbitMQ is a cluster, drop nothing on their own, and
+//! Invariant: the queues survive a restart, are replicated where RabbitMQ is a cluster, drop nothing on their own, and
 //! are refused rather than used when they exist with other arguments.
 //!
 //! RabbitMQ before 3.13.3 writes down that a new queue exists only half a second after it said so; killed before that, it
@@ -12,6 +13,7 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, ErrorKind, ExchangeKind};
 
 use crate::keys::Keys;
+use crate::money::settlement::LATER;
 
 /// Deliveries of one message after which RabbitMQ takes it for poison: in effect never. Its default, 20 from version
 /// 4 on, would drop a dead letter that an operator looked at twenty times.
@@ -20,6 +22,7 @@ const DELIVERY_LIMIT: i32 = 1_000_000_000;
 /// Names of the queues.
 pub(super) struct Names {
     pub(super) queue: String,
+    pub(super) later: String,
     /// Of the exchange as well.
     pub(super) dead: String,
     turn: String,
@@ -28,7 +31,7 @@ pub(super) struct Names {
 impl Names {
     pub(super) fn new(keys: &Keys) -> Self {
         let (queue, dead) = (keys.amqp_settlements(), keys.amqp_dead_settlements());
-        Self { queue, dead, turn: keys.amqp_dead_turn() }
+        Self { queue, dead, later: keys.amqp_later_settlements(), turn: keys.amqp_dead_turn() }
     }
 
     /// Whether there is a queue of settlements. After a no the channel is closed.
@@ -55,6 +58,15 @@ impl Names {
             ("x-overflow", "reject-publish"),
         ]);
         channel.queue_declare(queue.into(), QueueDeclareOptions::durable(), arguments).await?;
+        let mut arguments = self::arguments(&[
+            ("x-dead-letter-exchange", ""),
+            ("x-dead-letter-routing-key", queue),
+            ("x-dead-letter-strategy", "at-least-once"),
+            ("x-overflow", "reject-publish"),
+        ]);
+        let wait_ms = i32::try_from(LATER.as_millis()).unwrap_or(i32::MAX);
+        arguments.insert("x-message-ttl".into(), AMQPValue::LongInt(wait_ms));
+        channel.queue_declare(self.later.as_str().into(), QueueDeclareOptions::durable(), arguments).await?;
         Ok(())
     }
 
@@ -75,8 +87,9 @@ impl Names {
     pub(super) fn explain(&self, error: &lapin::Error) -> String {
         match refusal(error, AMQPSoftError::PRECONDITIONFAILED) {
             Some(refusal) => format!(
-                "{} or {} exists with other arguments than this version of chatd declares: {}",
+                "{}, {} or {} exists with other arguments than this version of chatd declares: {}",
                 self.queue,
+                self.later,
                 self.dead,
                 refusal.get_message()
             ),
