@@ -357,10 +357,12 @@ async fn relieve(hub: Arc<Hub>, places: Arc<Places>) {
     loop {
         queued::exceeded().await;
         let bytes = queued::excess();
+        // Who holds less than half an equal share of the limit is not the cause, whatever the moment looks like.
+        let least = queued::limit() / (2 * places.taken().max(1));
         if places.most_held() > hub.most_waiting() {
-            places.shed(bytes);
+            places.shed(bytes, least);
         } else {
-            hub.shed(bytes);
+            hub.shed(bytes, least);
         }
         tokio::time::sleep(RELIEF).await;
     }

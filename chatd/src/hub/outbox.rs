@@ -242,10 +242,11 @@ impl Outbox {
         state.bytes + state.taken
     }
 
-    /// Gives the reader up and forgets what waits for it; says how many bytes that were.
+    /// Gives the reader up and forgets what waits for it; says how many bytes will be free by that, those included that
+    /// wait until the socket ends.
     pub fn shed(&self) -> usize {
         let mut state = self.state.lock();
-        let bytes = state.bytes + std::mem::take(&mut state.taken);
+        let bytes = state.bytes + state.taken;
         state.give_up();
         drop(state);
         self.changed.notify_one();

@@ -12,7 +12,6 @@ use parking_lot::Mutex;
 
 use super::outbox::Close;
 use super::{Connection, Hub, frame};
-use crate::transport::queued;
 
 /// Deadlines the sweep enforces, in seconds.
 #[derive(Debug, Clone, Copy)]
@@ -75,18 +74,19 @@ impl Hub {
         self.open.iter().filter_map(most).max().unwrap_or(0)
     }
 
-    /// Gives up the readers for whom most waits, until about so many bytes are free.
-    pub fn shed(&self, bytes: usize) {
+    /// Gives up the readers for whom most waits, and at least so many bytes, until about so many are free. What those
+    /// hold who have been given up already counts as free: their sockets let go of it soon.
+    pub fn shed(&self, bytes: usize, least: usize) {
         let mut behind = Vec::new();
         for shard in &self.open {
             let open = shard.lock();
             let waiting = open.values().map(|connection| (connection.outbox.waiting(), connection.clone()));
-            behind.extend(waiting.filter(|(waiting, _)| *waiting > 0));
+            behind.extend(waiting.filter(|(waiting, _)| *waiting >= least.max(1)));
         }
         behind.sort_unstable_by_key(|(waiting, _)| std::cmp::Reverse(*waiting));
         let mut freed = 0;
         for (_, connection) in behind {
-            if freed >= bytes || queued::excess() == 0 {
+            if freed >= bytes {
                 return;
             }
             if !connection.outbox.is_closing() {
@@ -147,5 +147,26 @@ mod tests {
         }
         assert!(!slow.outbox.is_closing());
         assert_eq!((counters.stalled.get(), counters.slow_closes.get()), (1, 1));
+    }
+
+    #[test]
+    fn those_for_whom_most_waits_are_given_up_once_and_nobody_for_little() {
+        let (hub, counters) = hub();
+        let readers = [(); 4].map(|()| hub.open());
+        for (reader, bytes) in readers.iter().zip([100, 900, 5, 500]) {
+            reader.outbox.answer(Bytes::from(vec![0; bytes]));
+            // On its way to a socket that takes nothing.
+            taken(reader);
+            reader.outbox.answer(Bytes::from_static(b"+"));
+        }
+        let given_up = || readers.each_ref().map(|reader| reader.outbox.is_closing());
+        hub.shed(800, 50);
+        assert_eq!(given_up(), [false, true, false, false]);
+        // As long as its socket has not ended, nobody else goes for it.
+        hub.shed(800, 50);
+        assert_eq!(given_up(), [false, true, false, false]);
+        hub.shed(usize::MAX, 50);
+        assert_eq!(given_up(), [true, true, false, true]);
+        assert_eq!(counters.shed.get(), 3);
     }
 }

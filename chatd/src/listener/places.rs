@@ -100,13 +100,19 @@ impl Places {
         self.guests.lock().http.values().map(|course| course.held()).max().unwrap_or(0)
     }
 
-    /// Ends the HTTP connections that hold most bytes of answers, until about so many are free.
-    pub fn shed(&self, bytes: usize) {
+    /// Connections of both kinds that have a place.
+    #[must_use]
+    pub fn taken(&self) -> usize {
+        self.guests.lock().taken
+    }
+
+    /// Ends the HTTP connections that hold most bytes of answers, and at least so many, until about so many are free.
+    pub fn shed(&self, bytes: usize, least: usize) {
         let guests = self.guests.lock();
         let mut holders: Vec<_> = guests.http.values().map(|course| (course.held(), course)).collect();
         holders.sort_unstable_by_key(|(held, _)| std::cmp::Reverse(*held));
         let mut freed = 0;
-        for (held, course) in holders.into_iter().take_while(|(held, _)| *held > 0) {
+        for (held, course) in holders.into_iter().take_while(|(held, _)| *held >= least.max(1)) {
             if freed >= bytes {
                 return;
             }
@@ -205,9 +211,11 @@ mod tests {
             course.sends(bytes);
         }
         assert_eq!(places.most_held(), 1000);
-        places.shed(1200);
+        places.shed(1200, 0);
         assert_eq!(courses.each_ref().map(|course| course.is_dismissed()), [false, true, false, true]);
-        places.shed(usize::MAX);
+        places.shed(usize::MAX, 11);
+        assert_eq!(courses[0].is_dismissed(), false, "it holds too little to be the cause");
+        places.shed(usize::MAX, 0);
         assert_eq!(courses.each_ref().map(|course| course.is_dismissed()), [true, true, false, true]);
     }
 }

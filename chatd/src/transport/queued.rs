@@ -55,6 +55,12 @@ pub fn limit_to(bytes: usize) {
     LIMIT.store(bytes, Ordering::Relaxed);
 }
 
+/// Bytes that should wait at most.
+#[must_use]
+pub fn limit() -> usize {
+    LIMIT.load(Ordering::Relaxed)
+}
+
 /// Bytes above the limit.
 #[must_use]
 pub fn excess() -> usize {
