@@ -404,8 +404,8 @@ function start() {
   $('menu').onclick = () => toggleMenu(!$('chat').classList.contains('menu-open'));
   $('composer').onsubmit = (event) => { event.preventDefault(); submit(); };
   $('text').onkeydown = (event) => {
-    // While an input method is composing, Enter belongs to it.
-    if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
+    // While an input method is composing, Enter belongs to it; Safari tells of the one that ends it afterwards, as 229.
+    if (event.key !== 'Enter' || event.shiftKey || event.isComposing || event.keyCode === 229) return;
     event.preventDefault();
     submit();
   };
@@ -414,7 +414,8 @@ function start() {
     conversationFor(current).atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
   };
   $('log').onclick = () => toggleMenu(false);
-  document.onkeydown = (event) => event.key === 'Escape' && toggleMenu(false);
+  // A handler set as a property that returns false cancels the event, and with it the typed character.
+  document.addEventListener('keydown', (event) => { if (event.key === 'Escape') toggleMenu(false); });
   document.onvisibilitychange = () => {
     if (document.hidden) return;
     conversationFor(current).unread = 0;

@@ -4,6 +4,7 @@
 
 pub mod audit_bench;
 pub mod broker;
+pub mod browser;
 pub mod engine;
 pub mod fault_proxy;
 pub mod fault_site;
