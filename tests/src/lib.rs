@@ -9,6 +9,7 @@ pub mod engine;
 pub mod fault_proxy;
 pub mod fault_site;
 pub mod ledger;
+pub mod manual;
 pub mod money;
 pub mod money_books;
 pub mod money_site;
