@@ -17,6 +17,11 @@ fn every_command_of_chatds_document_works_as_printed() {
 }
 
 #[test]
+fn every_command_of_the_chinese_document_works_as_printed() {
+    follow("chatd/README.zh-CN.md");
+}
+
+#[test]
 fn every_command_of_chatctls_document_works_as_printed() {
     follow("chatctl/README.md");
 }

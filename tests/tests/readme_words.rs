@@ -1,0 +1,136 @@
+//! What chatd's document says in tables and examples is what chatd does: pushes, codes, settings.
+//!
+//! Invariant: the judge is the running program; a shape it sends and the document lacks is as wrong as the reverse.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use chat_client::{Http, Session};
+use chat_protocol::Code;
+use chat_tests::manual::{blocks, text_of};
+use chat_tests::node::Node;
+use chat_tests::program::run;
+use chat_tests::wait::{SOON, until};
+use regex::Regex;
+use serde_json::{Value, json};
+
+const APP: u32 = 1101;
+const DOCUMENT: &str = "chatd/README.md";
+/// Users of a crowd that comes too quickly to be told singly.
+const CROWD: usize = 40;
+
+/// What a push is and which members it has: `cmd`, `type` and the names, in order.
+type Shape = (String, String, Vec<String>);
+
+fn shape(cmd: &str, data: &Value) -> Shape {
+    let mut names: Vec<_> = data.as_object().expect("an object").keys().cloned().collect();
+    names.sort();
+    (cmd.to_owned(), data["type"].as_str().unwrap_or_default().to_owned(), names)
+}
+
+fn documented(document: &str) -> BTreeSet<Shape> {
+    let blocks = blocks(&text_of(document));
+    let block = blocks.iter().find(|block| block.mark("pushes").is_some()).expect("the block of pushes");
+    let read = |line: &str| -> Value { serde_json::from_str(line).unwrap_or_else(|e| panic!("{line}: {e}")) };
+    let pushes = block.text.lines().map(read);
+    pushes.map(|push| shape(push["cmd"].as_str().expect("a cmd"), &push["data"])).collect()
+}
+
+async fn call(http: &Http, path: &str, data: Value) -> Value {
+    let mut data = data;
+    data["appId"] = json!(APP);
+    http.call_raw(path, &data).await.unwrap_or_else(|error| panic!("{path} {data}: {error}"))
+}
+
+/// Everything that makes a push, by 马远 to 马超 where it matters.
+async fn everything_happens(node: &Node, giver: &mut Session) {
+    let http = node.http();
+    for message in [
+        json!({"msg": "hello"}),
+        json!({"target": "user:马超", "type": "img", "url": "u", "secret": "s", "size": {"width": 1, "height": 1}}),
+        json!({"type": "audio", "url": "u"}),
+        json!({"type": "video", "url": "u"}),
+    ] {
+        giver.request("msg", &message).await.expect("it is taken");
+    }
+    call(&http, "/message/recall", json!({"target": "", "offset": 1, "userId": "马远"})).await;
+    call(&http, "/wallet/deposit", json!({"userId": "马远", "amount": 100, "transferId": "t"})).await;
+    let packet =
+        json!({"userId": "马远", "target": "", "total": 10, "count": 1, "greeting": "恭喜", "msgId": "p"});
+    let packet = call(&http, "/redPacket/create", packet).await["packetId"].clone();
+    call(&http, "/redPacket/grab", json!({"userId": "马超", "packetId": packet})).await;
+
+    call(&http, "/group/create", json!({"userId": "马远", "groupId": "changan", "name": "长安"})).await;
+    for (path, user) in [("join", "马超"), ("join", "黄帝"), ("join", "曹操"), ("leave", "曹操")] {
+        call(&http, &format!("/group/{path}"), json!({"userId": user, "groupId": "changan"})).await;
+    }
+    call(&http, "/group/kick", json!({"userId": "马远", "groupId": "changan", "memberId": "黄帝"})).await;
+    call(&http, "/group/dismiss", json!({"userId": "马远", "groupId": "changan"})).await;
+
+    let asked = json!({"userId": "马超", "friendId": "马远", "greeting": "we met at the gate"});
+    call(&http, "/friend/request", asked).await;
+    call(&http, "/friend/accept", json!({"userId": "马远", "friendId": "马超"})).await;
+}
+
+#[tokio::test]
+async fn every_push_has_the_documented_members_and_there_are_no_others() {
+    let documented = documented(DOCUMENT);
+    let node = Node::ephemeral(&[]).await;
+    let mut reader = node.login(APP, "马超").await;
+    let mut giver = node.login(APP, "马远").await;
+    node.login(APP, "passer-by").await.close().await;
+    everything_happens(&node, &mut giver).await;
+    let names: Vec<_> = (0..CROWD).map(|number| format!("crowd-{number}")).collect();
+    let _crowd = futures_util::future::join_all(names.iter().map(|name| node.login(APP, name))).await;
+
+    let mut seen = BTreeSet::new();
+    until("every documented push comes", SOON, async || {
+        for session in [&mut reader, &mut giver] {
+            while let Ok(Some(push)) = session.next_push(Duration::from_millis(50)).await {
+                seen.insert(shape(&push.cmd, &push.data));
+            }
+        }
+        let missing: Vec<_> = documented.difference(&seen).collect();
+        if !missing.is_empty() {
+            eprintln!("not yet: {missing:?}");
+        }
+        missing.is_empty()
+    })
+    .await;
+    let more: Vec<_> = seen.difference(&documented).collect();
+    assert!(more.is_empty(), "not documented: {more:?}");
+}
+
+#[test]
+fn every_code_stands_in_the_table_with_its_status() {
+    for document in [DOCUMENT, "chatd/README.zh-CN.md"] {
+        let text = text_of(document);
+        for code in Code::ALL {
+            let cell = format!("| {} | {} |", code.number(), code.http_status());
+            assert!(text.contains(&cell), "{document}: {cell}");
+        }
+    }
+}
+
+#[test]
+fn the_chinese_document_has_the_same_pushes() {
+    assert_eq!(documented(DOCUMENT), documented("chatd/README.zh-CN.md"));
+}
+
+#[tokio::test]
+async fn every_setting_the_documents_name_is_one() {
+    let help = run("chatd", &["--help"], &[]).await.stdout;
+    let flag = Regex::new("--[a-z][a-z-]*").expect("a pattern");
+    let variable = Regex::new("CHATD_[A-Z_]+").expect("a pattern");
+    let quoted = Regex::new("`--[a-z][a-z-]*").expect("a pattern");
+    for document in [DOCUMENT, "chatd/README.zh-CN.md"] {
+        let text = text_of(document);
+        let found = |pattern: &Regex, text: &str| -> BTreeSet<_> {
+            pattern.find_iter(text).map(|found| found.as_str().trim_start_matches('`').to_owned()).collect()
+        };
+        let known: BTreeSet<_> = found(&flag, &help).union(&found(&variable, &help)).cloned().collect();
+        let named: BTreeSet<_> = found(&quoted, &text).union(&found(&variable, &text)).cloned().collect();
+        let unknown: Vec<_> = named.difference(&known).collect();
+        assert!(unknown.is_empty(), "{document}: {unknown:?}");
+    }
+}
