@@ -5,7 +5,7 @@
 //!   and publishes it in one atomic step. When it returns, the message is in the log.
 //! - The same message id from the same sender in the same app within 24 hours is not appended again. When the
 //!   fingerprints agree, the first receipt comes back, marked as a duplicate; when they do not, the id was used for
-//!   another message and this one is refused.
+//!   another message and this one is refused. So is what was sent to a former group of the id that a group has now.
 //! - After [`Broker::subscribe`] returned, every later message of the topic reaches the [`Sink`] exactly once and
 //!   in the order of offsets, or the sink is told that some were lost. A cut link or a restarted store is no
 //!   excuse: what was missed is read from the log before anything newer is delivered.

@@ -4,7 +4,7 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::broker::{BrokerError, Outgoing, REPEAT_WINDOW_MS, Receipt};
+use crate::broker::{BrokerError, Conversation, Outgoing, REPEAT_WINDOW_MS, Receipt};
 
 /// Expired ids forgotten with each new one: more than one, so that there are never many.
 const FORGET_STEP: u32 = 2;
@@ -25,9 +25,22 @@ pub fn find(tables: &Connection, message: &Outgoing, now_ms: u64) -> Result<Opti
         });
     match found.optional()? {
         Some((_, Some(known))) if known != fingerprint.to_string() => Err(BrokerError::Used),
+        Some((first, _)) if is_of_another(tables, message, &first)? => Err(BrokerError::Used),
         // Ids that an earlier version of chatd kept have no fingerprint.
         found => Ok(found.map(|(first, _)| first)),
     }
+}
+
+/// Whether the group that has the id now is not the one that got the message. What an epoch ended that came after it is
+/// taken for another group's.
+fn is_of_another(tables: &Connection, message: &Outgoing, first: &Receipt) -> rusqlite::Result<bool> {
+    let Conversation::Group(app, group) = &message.conversation else { return Ok(false) };
+    tables
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM chat_group AS g JOIN conversation AS c ON c.id = g.conversation
+                WHERE g.app = ?1 AND g.group_id = ?2 AND ?3 NOT IN (g.incarnation, c.epoch))",
+        )?
+        .query_row(params![app, group.as_str(), &*first.epoch], |row| row.get(0))
 }
 
 /// Keeps the receipt for repeats, where one can come.
@@ -71,7 +84,7 @@ mod tests {
 
     use super::*;
     use crate::broker::embedded::schema;
-    use crate::broker::{Conversation, Fingerprint, Skip};
+    use crate::broker::{Fingerprint, Skip};
     use crate::embedded::schema::prepare;
 
     #[test]

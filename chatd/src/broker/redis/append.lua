@@ -26,6 +26,11 @@ if ARGV[1] ~= '' then
         if fingerprint ~= '' and fingerprint ~= ARGV[13] then
           return { 0, 'used', 0, 0 }
         end
+        -- A group of this id that was founded since is another one, and has not got the message.
+        local founded = kind == 'group' and redis.call('HGET', KEYS[8], 'epoch')
+        if founded and epoch ~= founded and epoch ~= redis.call('HGET', KEYS[2], 'epoch') then
+          return { 0, 'used', 0, 0 }
+        end
         return { tonumber(offset), epoch, tonumber(time), 1 }
       end
     end
