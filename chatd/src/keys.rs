@@ -202,6 +202,12 @@ impl Keys {
         self.of_nodes("outboxes")
     }
 
+    /// Sorted set of the groups that were dismissed, by the time from which on their red packets are to be looked at.
+    #[must_use]
+    pub fn dismissed(&self) -> String {
+        self.of_nodes("dismissed")
+    }
+
     /// What is written to see whether something can be.
     #[must_use]
     pub fn probe(&self) -> String {

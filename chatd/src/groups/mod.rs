@@ -7,11 +7,13 @@
 //! - A user is in at most so many groups as the adapter was told; whoever would be in more is refused in the step that
 //!   admits, and who is in more already stays.
 //! - Only a member's message is appended; [`crate::broker::Broker::append`] checks it in the same step.
+//! - That a group was dismissed is noted where every node can see it ([`Groups::dismissed`]), whatever ends meanwhile.
 //! - Repeating a change is harmless: it says that nothing changed and appends nothing.
 //! - A dismissed group is gone with its log; a group created anew under its id has another epoch and is another
 //!   incarnation: what belonged to the former belongs to nobody. An incarnation keeps its name while the group lives,
 //!   whatever becomes of the epoch of its log.
 
+mod dismissed;
 pub mod embedded;
 pub mod redis;
 
@@ -132,6 +134,17 @@ impl Joined {
     }
 }
 
+/// A group that was dismissed, mostly.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dismissed {
+    /// The world it was in.
+    pub app: AppId,
+    /// Its id; it may be another group's by now.
+    pub group: GroupId,
+    /// When that was noted, as the store writes it.
+    pub noted: String,
+}
+
 /// Part of the members of a group.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Members {
@@ -240,4 +253,17 @@ pub trait Groups: Send + Sync {
 
     /// Groups of a user, in byte order.
     async fn of_user(&self, app: AppId, user: &UserId) -> Result<Vec<Joined>, GroupError>;
+
+    /// Groups that some node dismissed and whose red packets nobody has looked at since, as far as one can tell: some may
+    /// live. At most `limit`, those that wait longest. An engine of one node has none: it looks itself.
+    async fn dismissed(&self, limit: usize) -> Result<Vec<Dismissed>, GroupError> {
+        let _ = limit;
+        Ok(Vec::new())
+    }
+
+    /// Their red packets are looked at. What was dismissed again meanwhile stays.
+    async fn looked_after(&self, dismissed: &[Dismissed]) -> Result<(), GroupError> {
+        let _ = dismissed;
+        Ok(())
+    }
 }

@@ -10,7 +10,8 @@ use chat_protocol::{AppId, GroupId, MsgId, Target, UserId};
 use redis::{Cmd, Value};
 use serde::Serialize;
 
-use super::{Change, Changed, Group, GroupError, Groups, Joined, Members, Membership};
+use super::dismissed::Notes;
+use super::{Change, Changed, Dismissed, Group, GroupError, Groups, Joined, Members, Membership};
 use crate::broker::redis::RedisBroker;
 use crate::broker::redis::codec;
 use crate::broker::redis::link::{LinkError, Script};
@@ -28,6 +29,7 @@ pub struct RedisGroups {
     per_user: u64,
     change: Script,
     forget: Script,
+    notes: Notes,
 }
 
 impl RedisGroups {
@@ -41,6 +43,7 @@ impl RedisGroups {
             per_user,
             change: Script::new(change),
             forget: Script::new(include_str!("forget.lua")),
+            notes: Notes::new(),
         })
     }
 
@@ -189,7 +192,23 @@ impl Groups for RedisGroups {
     }
 
     async fn change(&self, app: AppId, group: &GroupId, change: &Change) -> Result<Changed, GroupError> {
-        self.run(app, group, &change.into()).await
+        let ends = matches!(change, Change::Dismiss(_));
+        if ends {
+            self.notes.put(&self.logs, (app, group), false).await?;
+        }
+        let changed = self.run(app, group, &change.into()).await?;
+        if ends && let Err(error) = self.notes.put(&self.logs, (app, group), true).await {
+            tracing::debug!(%error, "a dismissed group is looked after a little later");
+        }
+        Ok(changed)
+    }
+
+    async fn dismissed(&self, limit: usize) -> Result<Vec<Dismissed>, GroupError> {
+        Ok(self.notes.due(&self.logs, limit).await?)
+    }
+
+    async fn looked_after(&self, dismissed: &[Dismissed]) -> Result<(), GroupError> {
+        Ok(self.notes.forget(&self.logs, dismissed).await?)
     }
 
     async fn group(&self, app: AppId, group: &GroupId) -> Result<Group, GroupError> {

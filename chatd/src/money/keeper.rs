@@ -81,6 +81,9 @@ impl Keeper {
     /// # Errors
     /// One of the refusals that may pass; the other packets of the round were looked at all the same.
     pub async fn round(&self) -> Result<usize, Refusal> {
+        if let Err(refusal) = self.red_packets.hasten_dismissed().await {
+            tracing::debug!(refusal.reason, "dismissed groups are looked after in the next round");
+        }
         let now_ms = self.packets.now_ms().await?;
         let due = self.ledger.take_due(now_ms, now_ms.saturating_add(AGAIN_MS), BATCH).await?;
         let count = due.len();

@@ -21,8 +21,11 @@ use super::split::{Method, split};
 use super::{Cents, Terms};
 use crate::broker::{Broker, Conversation, REPEAT_WINDOW_MS, Range, Skip};
 use crate::chat::{Chat, Sent};
-use crate::groups::{GroupError, Groups};
+use crate::groups::{Dismissed, GroupError, Groups};
 use crate::hub::Identity;
+
+/// Dismissed groups in one go.
+const DISMISSED: usize = 200;
 
 /// What a sender wants to give.
 #[derive(Debug, Clone)]
@@ -183,6 +186,21 @@ impl RedPackets {
         if let Err(error) = self.ledger.hasten(app, &Target::Group(group.clone())).await {
             tracing::warn!(app, %group, %error, "red packets of a dismissed group go back at their end only");
         }
+    }
+
+    /// The same for groups that any node dismissed, with a ledger or without.
+    ///
+    /// # Errors
+    /// Of the ports; what was not looked at is the next time.
+    pub async fn hasten_dismissed(&self) -> Result<(), Refusal> {
+        let dismissed = self.groups.dismissed(DISMISSED).await?;
+        for Dismissed { app, group, .. } in &dismissed {
+            self.ledger.hasten(*app, &Target::Group(group.clone())).await?;
+        }
+        if !dismissed.is_empty() {
+            self.groups.looked_after(&dismissed).await?;
+        }
+        Ok(())
     }
 
     /// Brings the creation of a packet that is funded to its end, or tells how it ended.
