@@ -46,7 +46,7 @@ impl Works {
     /// Packets expire after `expiry_ms`; a receiver that was silent for `idle` is taken for dead.
     pub async fn new(engine: &Engine, vault: &Vault, node: Node, expiry_ms: u64, idle: Duration) -> Self {
         let (ledger, queue) = (vault.ledger().await, engine.receiver(&node, idle).await);
-        let (packets, clock) = (node.packets.clone(), engine.clock.clone());
+        let packets = node.packets.clone();
         let stores = || (packets.clone(), ledger.clone());
         let red_packets = Arc::new(RedPackets::new(
             stores(),
@@ -55,9 +55,9 @@ impl Works {
             node.groups.clone(),
             (Method::LineCutting, expiry_ms),
         ));
-        let claims = Arc::new(Claims::new(packets.clone(), ledger.clone(), clock.clone()));
+        let claims = Arc::new(Claims::new(packets.clone(), ledger.clone()));
         let keeper = Keeper::new(stores(), red_packets.clone(), claims.clone());
-        let auditor = Auditor::new(stores(), vec![queue.clone()], clock);
+        let auditor = Auditor::new(stores(), vec![queue.clone()]);
         Self { node, ledger, red_packets, claims, keeper, auditor, queue, idle }
     }
 

@@ -144,8 +144,7 @@ async fn what_rabbitmq_cannot_name_is_on_its_way_for_a_while() {
     let settlements: Vec<_> = settlements.iter().map(|of| of.settlement().expect("one")).collect();
     engine.clock.set(CREATED_MS + 60_000);
     let queues: Vec<Arc<dyn Queue>> = vec![outbox, looker];
-    let (stores, clock) = ((node.packets.clone(), ledger.clone()), engine.clock.clone());
-    let auditor = Auditor::new(stores, queues, clock);
+    let auditor = Auditor::new((node.packets.clone(), ledger.clone()), queues);
     let on_its_way = works::audit(&auditor, broker::APP, None).await;
     assert_eq!(
         (on_its_way.holds, on_its_way.unsettled),

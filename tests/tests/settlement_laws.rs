@@ -7,7 +7,7 @@ use chat_protocol::{MsgId, PacketId};
 use chat_tests::broker::{APP, user};
 use chat_tests::engine::Engine;
 use chat_tests::ledger::{Vault, balance, endow, holds};
-use chat_tests::money::{CREATED_MS, refund_of, share_of};
+use chat_tests::money::{CREATED_MS, receive, refund_of, share_of};
 use chat_tests::works::{self, Works};
 use chatd::hub::Identity;
 use chatd::money::Terms;
@@ -20,6 +20,8 @@ chat_tests::engine_laws!(
     whoever_was_paid_stays_a_winner_when_the_packets_forget,
     a_share_that_was_paid_is_given_to_nobody_else,
     an_operator_gives_up_what_can_never_be_paid,
+    what_was_given_up_is_kept_as_it_was,
+    who_is_owed_what_was_given_up_is_named_until_he_is_paid,
 );
 
 const EXPIRY_MS: u64 = 100_000;
@@ -188,4 +190,58 @@ async fn an_operator_gives_up_what_can_never_be_paid(engine: Engine) {
     assert!(audit.holds && audit.dead_letters == 0, "{audit:#?}");
     let kept = "UPDATE #discard SET time = time WHERE reason = 'nobody is owed this'";
     assert_eq!(bench.vault.tamper(kept).await, Ok(2), "the ledger keeps why");
+}
+
+fn rules(audit: &AuditResponse) -> Vec<(&str, bool)> {
+    let found = audit.violations.iter();
+    found.map(|violation| (violation.rule.as_str(), violation.packet_id.is_some())).collect()
+}
+
+async fn what_was_given_up_is_kept_as_it_was(mut engine: Engine) {
+    let is_shared = engine.redis_server().is_some();
+    let vault = if is_shared { Vault::postgres().await } else { Vault::embedded() };
+    let bench = Bench::new(engine, vault).await;
+    for number in 0..4 {
+        bench.queue(&share_of("unknown", &format!("u{number}"), 2, CREATED_MS)).await;
+    }
+    bench.settle().await;
+    for letter in bench.works.queue.dead(APP, 10).await.expect("listed") {
+        bench.works.discard(APP, &letter.id, "nobody is owed this").await.expect("given up");
+    }
+    assert!(bench.audit().await.holds);
+    for (tampering, mending, wanted) in [
+        (
+            "SET reason = 'x' WHERE place = 2",
+            "SET reason = 'nobody is owed this' WHERE place = 2",
+            "discard 2 ",
+        ),
+        ("SET time = time + 1 WHERE place = 3", "SET time = time - 1 WHERE place = 3", "discard 3 "),
+        ("SET place = -1 WHERE place = 1", "SET place = 1 WHERE place = -1", "1 to 1 are gone"),
+        ("SET app = 99 WHERE place > 2", "SET app = 7 WHERE place > 2", "3 to 4 are gone"),
+        ("SET digest = NULL WHERE place = 4", "SET time = time WHERE place = 4", "discard 4 "),
+    ] {
+        bench.vault.tamper(&format!("UPDATE #discard {tampering}")).await.expect("changed");
+        let found = bench.audit().await;
+        assert_eq!(rules(&found), [("discard", false)], "{tampering}: {found:#?}");
+        assert!(found.violations[0].detail.contains(wanted), "{tampering}: {found:#?}");
+        bench.vault.tamper(&format!("UPDATE #discard {mending}")).await.expect("changed");
+    }
+}
+
+async fn who_is_owed_what_was_given_up_is_named_until_he_is_paid(engine: Engine) {
+    let bench = Bench::new(engine, Vault::embedded()).await;
+    let given = bench.packet("p", 6, 3).await;
+    assert_eq!(bench.grab(&given.packet, "a").await, Outcome::Won);
+    for delivery in receive(&bench.works.queue, 1).await {
+        bench.works.queue.bury(&delivery, "somebody erred").await.expect("buried");
+    }
+    let dead = bench.works.queue.dead(APP, 10).await.expect("listed");
+    bench.works.discard(APP, &dead[0].id, "he erred again").await.expect("given up");
+    let found = bench.audit().await;
+    assert_eq!(rules(&found), [("discard", true), ("settlement", true)], "{found:#?}");
+    let applied = bench.works.keeper.mend(APP, &given.packet).await.expect("mended");
+    assert_eq!(applied.now, 1);
+    bench.has("a", 2).await;
+    let audit = bench.audit().await;
+    assert!(audit.holds, "{audit:#?}");
 }

@@ -25,7 +25,7 @@ const HELD: usize = 3000;
 
 /// Packets of an engine whose outbox nobody reads, and a ledger in PostgreSQL.
 struct Site {
-    engine: Engine,
+    _engine: Engine,
     vault: Vault,
     node: Node,
     ledger: Arc<dyn Ledger>,
@@ -39,7 +39,7 @@ impl Site {
         }
         let (node, ledger) = (engine.node().await, vault.ledger().await);
         endow(&*ledger, "s", 1_000_000).await;
-        Self { engine, vault, node, ledger }
+        Self { _engine: engine, vault, node, ledger }
     }
 
     /// This user wins this much of a packet of its own.
@@ -91,7 +91,7 @@ async fn others_go_on(bench: impl Bench, hold: &str, free: &str) {
     }
     assert_eq!(worker.counts().settled, HELD as u64 + 1);
     let stores = (site.node.packets.clone(), site.ledger.clone());
-    let auditor = Auditor::new(stores, vec![queue], site.engine.clock.clone());
+    let auditor = Auditor::new(stores, vec![queue]);
     let audit = works::audit(&auditor, APP, None).await;
     assert!(audit.holds && audit.unsettled == 0, "{audit:#?}");
 }

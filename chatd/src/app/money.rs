@@ -78,7 +78,7 @@ impl Treasury {
             engine.groups.clone(),
             (config.money.packet_split, config.money.packet_expiry.saturating_mul(1000)),
         ));
-        let claims = Arc::new(Claims::new(packets.clone(), ledger.clone(), base.clock.clone()));
+        let claims = Arc::new(Claims::new(packets.clone(), ledger.clone()));
         let keeper = Arc::new(Keeper::new(stores(), red_packets.clone(), claims));
         if config.money.settle {
             let worker = Arc::new(Worker::new(queue, packets.clone(), ledger.clone()));
@@ -91,7 +91,7 @@ impl Treasury {
         let (stop, watches) = (treasury.stop.clone(), watch.clone());
         treasury.tasks.push(tokio::spawn(async move { watches.run(stop).await }));
         treasury.watch = Some(watch);
-        let auditor = Auditor::new(stores(), queues.clone(), base.clock.clone());
+        let auditor = Auditor::new(stores(), queues.clone());
         let register = Register::new(stores());
         treasury.audits = Some(auditor.results());
         treasury.money = Some(Arc::new(Money { red_packets, ledger, keeper, auditor, register, queues }));

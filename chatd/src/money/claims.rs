@@ -12,7 +12,6 @@ use super::Terms;
 use super::ledger::{Ledger, Paid, Posted};
 use super::packets::{PacketError, Packets, Standing, Winner};
 use super::settlement::{BATCH, Kind, Settlement};
-use crate::clock::Clock;
 
 /// Winners in one read.
 const PAGE: u32 = 1000;
@@ -21,7 +20,6 @@ const PAGE: u32 = 1000;
 pub struct Claims {
     packets: Arc<dyn Packets>,
     ledger: Arc<dyn Ledger>,
-    clock: Arc<dyn Clock>,
 }
 
 /// What applying claims did.
@@ -36,8 +34,8 @@ pub struct Applied {
 impl Claims {
     /// Of these packets to this ledger.
     #[must_use]
-    pub fn new(packets: Arc<dyn Packets>, ledger: Arc<dyn Ledger>, clock: Arc<dyn Clock>) -> Self {
-        Self { packets, ledger, clock }
+    pub fn new(packets: Arc<dyn Packets>, ledger: Arc<dyn Ledger>) -> Self {
+        Self { packets, ledger }
     }
 
     /// All winners of a packet that stands so.
@@ -77,7 +75,7 @@ impl Claims {
         let standing = self.packets.standing(app, packet).await?;
         let winners = self.winners(&standing).await?;
         let paid = self.ledger.paid(app, packet).await?;
-        Ok(unpaid(&standing, &winners, &paid, self.clock.now_ms()))
+        Ok(unpaid(&standing, &winners, &paid, self.packets.now_ms().await?))
     }
 
     /// Applies what a packet owes and the ledger has not posted.

@@ -67,7 +67,8 @@ pub struct Violation {
     /// `refund` (what was left went to the sender), `overdue` (on its way for too long), `terms` (both stores tell of
     /// the same packet), `escrow` (a packet has one, which holds what its transfers say), `transfer` (a kind that
     /// chatd posts), `lost` (a packet that holds money is known), `unknown` (the ledger has every packet), `unreadable`,
-    /// `ledger` (accounts hold what their transfers say), `deadLetter` (nothing was given up).
+    /// `ledger` (accounts hold what their transfers say), `deadLetter` (no settlement is a dead letter),
+    /// `discard` (what operators gave up for good is kept as it was, and nobody lost money by it).
     pub rule: String,
     /// What was found, with names and amounts.
     pub detail: String,

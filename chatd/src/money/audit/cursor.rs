@@ -31,6 +31,8 @@ pub enum Stage {
     Transfers(String),
     /// Accounts with a name behind this one.
     Accounts(String),
+    /// Letters that were given up for good, behind this place.
+    Discards(u64),
     /// What is of the whole app: the sum of all accounts, and what was given up.
     Whole,
 }
@@ -54,6 +56,7 @@ impl fmt::Display for Cursor {
             Stage::Stored(Some(after)) => write!(f, "stored.{after}"),
             Stage::Transfers(after) => write!(f, "transfers.{after}"),
             Stage::Accounts(after) => write!(f, "accounts.{after}"),
+            Stage::Discards(after) => write!(f, "discards.{after}"),
             Stage::Whole => f.write_str("whole"),
         }
     }
@@ -72,6 +75,7 @@ impl FromStr for Cursor {
             (Some("stored"), after) => Stage::Stored(after.map(str::to_owned)),
             (Some("transfers"), Some(after)) => Stage::Transfers(after.to_owned()),
             (Some("accounts"), Some(after)) => Stage::Accounts(after.to_owned()),
+            (Some("discards"), Some(after)) => Stage::Discards(after.parse().map_err(|_| ())?),
             (Some("whole"), None) => Stage::Whole,
             _ => return Err(()),
         };
@@ -95,6 +99,8 @@ mod tests {
             Stage::Transfers(String::new()),
             Stage::Transfers("packet:a.b".to_owned()),
             Stage::Accounts("wallet:.帝".to_owned()),
+            Stage::Discards(0),
+            Stage::Discards(7),
             Stage::Whole,
         ] {
             let cursor = Cursor { since_ms: 1, begun_ms: u64::MAX, found: 3, stage };

@@ -6,6 +6,7 @@
 //! cannot be read is named, and the audit goes on.
 
 mod cursor;
+mod discards;
 mod findings;
 mod packet;
 mod results;
@@ -23,7 +24,6 @@ use tokio::time::Instant;
 use self::cursor::Cursor;
 use self::findings::Findings;
 pub use self::results::{Last, Results};
-use crate::clock::Clock;
 use crate::money::ledger::{Ledger, LedgerError};
 use crate::money::packets::Packets;
 use crate::money::settlement::{Queue, QueueError};
@@ -50,21 +50,16 @@ pub struct Auditor {
     packets: Arc<dyn Packets>,
     ledger: Arc<dyn Ledger>,
     queues: Vec<Arc<dyn Queue>>,
-    clock: Arc<dyn Clock>,
     results: Arc<Results>,
     /// One of the audits of a whole app works, the others wait.
     turn: Mutex<()>,
 }
 
 impl Auditor {
-    /// Audits these stores; settlements travel over `queues`, the outbox first.
+    /// Audits these stores, by the clock of the packets; settlements travel over `queues`, the outbox first.
     #[must_use]
-    pub fn new(
-        (packets, ledger): (Arc<dyn Packets>, Arc<dyn Ledger>),
-        queues: Vec<Arc<dyn Queue>>,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self { packets, ledger, queues, clock, results: Arc::default(), turn: Mutex::default() }
+    pub fn new((packets, ledger): (Arc<dyn Packets>, Arc<dyn Ledger>), queues: Vec<Arc<dyn Queue>>) -> Self {
+        Self { packets, ledger, queues, results: Arc::default(), turn: Mutex::default() }
     }
 
     /// How audits of whole apps that ended here went.
@@ -96,8 +91,10 @@ impl Auditor {
     /// When a store does not answer, or the cursor is none. What is wrong with the money is no error but the answer.
     pub async fn page(&self, app: AppId, ask: &Ask) -> Result<AuditResponse, Refusal> {
         let _turn = self.turn.lock().await;
-        let begun = || Cursor::new(ask.since_ms, self.clock.now_ms());
-        let cursor = ask.cursor.as_deref().map_or_else(|| Ok(begun()), str::parse);
+        let cursor = match &ask.cursor {
+            None => Ok(Cursor::new(ask.since_ms, self.packets.now_ms().await?)),
+            Some(cursor) => cursor.parse(),
+        };
         let cursor = cursor.map_err(|()| Refusal::parameter("cursor", "is none that an audit gave"))?;
         let walked = self.walk(app, cursor, ask.limit.unwrap_or(MAX_AUDIT_PAGE)).await;
         if walked.is_err() {
@@ -122,7 +119,7 @@ impl Auditor {
         let mut answer = findings.answer;
         cursor.found += answer.violation_count;
         if is_over {
-            self.results.ended(&cursor, self.clock.now_ms());
+            self.results.ended(&cursor, self.packets.now_ms().await?);
         } else {
             answer.cursor = Some(cursor.to_string());
         }

@@ -68,7 +68,7 @@ impl Auditor {
                 let page = self.ledger.postings(app, since_ms, after, limit.min(ROWS)).await?;
                 page.iter().for_each(|placed| transfer(placed, findings));
                 findings.answer.transfers += page.len() as u64;
-                let rest = if since_ms == 0 { Stage::Accounts(String::new()) } else { Stage::Whole };
+                let rest = if since_ms == 0 { Stage::Accounts(String::new()) } else { Stage::Discards(0) };
                 let next = page.last().map_or(rest, |last| Stage::Transfers(last.transfer.id.clone()));
                 Ok((count(&page), Some(next)))
             }
@@ -76,8 +76,12 @@ impl Auditor {
                 let page = self.ledger.accounts(app, after, limit.min(ROWS)).await?;
                 page.iter().for_each(|row| account(row, findings));
                 findings.answer.accounts += page.len() as u64;
-                let next = page.last().map_or(Stage::Whole, |last| Stage::Accounts(last.name.clone()));
+                let next = page.last().map_or(Stage::Discards(0), |last| Stage::Accounts(last.name.clone()));
                 Ok((count(&page), Some(next)))
+            }
+            Stage::Discards(after) => {
+                let (looked, last) = self.discards(app, *after, limit.min(ROWS), findings).await?;
+                Ok((looked, Some(last.map_or(Stage::Whole, Stage::Discards))))
             }
             Stage::Whole => {
                 self.sum(app, findings).await?;

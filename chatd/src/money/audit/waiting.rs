@@ -26,7 +26,7 @@ pub const UNNAMED_MS: u64 = 10 * 60 * 1000;
 
 /// Where what is not paid was looked for.
 #[derive(Default)]
-struct Found {
+pub(super) struct Found {
     /// By id.
     ids: HashSet<String>,
     /// Not every queue can tell what it holds.
@@ -34,6 +34,16 @@ struct Found {
 }
 
 impl Found {
+    /// Whether a queue was seen to hold it.
+    pub(super) fn holds(&self, id: &str) -> bool {
+        self.ids.contains(id)
+    }
+
+    /// Whether a queue may hold more than was seen.
+    pub(super) fn is_vague(&self) -> bool {
+        self.is_vague
+    }
+
     fn add<'a>(&mut self, wanted: &HashMap<String, Settlement>, bodies: impl Iterator<Item = &'a Bytes>) {
         for body in bodies {
             let Ok(held) = serde_json::from_slice::<Settlement>(body) else { continue };
@@ -87,7 +97,11 @@ impl Auditor {
     }
 
     /// Which of these any queue holds.
-    async fn look_for(&self, app: AppId, wanted: &HashMap<String, Settlement>) -> Result<Found, Refusal> {
+    pub(super) async fn look_for(
+        &self,
+        app: AppId,
+        wanted: &HashMap<String, Settlement>,
+    ) -> Result<Found, Refusal> {
         let mut found = Found::default();
         for queue in &self.queues {
             let mut after = None;
@@ -108,7 +122,11 @@ impl Auditor {
     }
 
     /// Which of these were posted by now.
-    async fn posted(&self, app: AppId, claims: &[&Settlement]) -> Result<HashSet<String>, Refusal> {
+    pub(super) async fn posted(
+        &self,
+        app: AppId,
+        claims: &[&Settlement],
+    ) -> Result<HashSet<String>, Refusal> {
         let mut escrows: Vec<String> = claims.iter().map(|claim| escrow(claim.packet.as_str())).collect();
         escrows.sort_unstable();
         escrows.dedup();

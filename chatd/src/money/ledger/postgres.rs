@@ -3,6 +3,7 @@
 //! Invariant: every call ends within a bound; one that ended with [`LedgerError::Unreachable`] may have done what was
 //! asked, and a repeat finds out.
 
+mod discarding;
 mod pool;
 mod posting;
 mod reading;
@@ -23,6 +24,7 @@ pub use self::pool::Refused;
 use self::pool::{Lease, Pool};
 use self::posting::{Batch, Done, Holders};
 use super::book::{self, Account, Posting};
+use super::records::DiscardRow;
 use super::{Escrow, Funded, KEPT_OF_A_LETTER, Ledger, LedgerError, Paid, Posted, Secret, rows};
 use crate::clock::Clock;
 use crate::money::settlement::{Dead, Settlement};
@@ -43,9 +45,6 @@ const TAKE_DUE: &str = "WITH due AS (
 const POSTPONE: &str = "UPDATE chat_escrow AS e SET look = CASE WHEN a.balance > 0 THEN $3::bigint END FROM chat_account AS a
     WHERE e.app = $1 AND e.packet = $2 AND look IS NOT NULL AND a.app = e.app AND a.name = 'escrow:' || e.packet
     RETURNING packet";
-const GIVE_UP: &str = "INSERT INTO chat_discard(app, letter, reason, cause, body, time)
-    VALUES ($1, $2, $3, $4, $5, coalesce($6::bigint, (extract(epoch FROM clock_timestamp()) * 1000)::bigint))
-    RETURNING number";
 const HASTEN: &str = "UPDATE chat_escrow SET look = 0
     WHERE app = $1 AND look IS NOT NULL AND target = $2 RETURNING packet";
 const WRITABLE: &str = "SELECT current_setting('transaction_read_only') = 'off' FROM chat_ledger";
@@ -242,10 +241,21 @@ impl Ledger for PostgresLedger {
 
     async fn give_up(&self, app: AppId, letter: &Dead, reason: &str) -> Result<(), LedgerError> {
         // PostgreSQL has no text with a zero in it.
-        let cause = letter.reason.replace('\0', " ");
-        let body = &letter.body[..letter.body.len().min(KEPT_OF_A_LETTER)];
-        let (app, now) = (i64::from(app), self.clock.by_hand().map(rows::signed));
-        self.change(GIVE_UP, &[&app, &letter.id, &reason, &cause, &body, &now]).await.map(drop)
+        let text = |text: &str| text.replace('\0', " ");
+        let row = DiscardRow {
+            place: 0,
+            letter: text(&letter.id),
+            reason: text(reason),
+            cause: text(&letter.reason),
+            body: letter.body[..letter.body.len().min(KEPT_OF_A_LETTER)].to_vec(),
+            time: 0,
+        };
+        let now = self.clock.by_hand().map(rows::signed);
+        let call = async {
+            let put = discarding::put(&mut self.lease().await?, app, row, now).await;
+            put.map_err(|error| posting::refusal(&error))
+        };
+        bounded(call).await
     }
 
     async fn now_ms(&self) -> Result<u64, LedgerError> {

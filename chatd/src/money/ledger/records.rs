@@ -11,6 +11,7 @@ use std::str::FromStr;
 
 use async_trait::async_trait;
 use chat_protocol::AppId;
+use sha2::{Digest, Sha256};
 
 use super::LedgerError;
 
@@ -102,6 +103,50 @@ pub struct AccountRow {
     pub is_of_packet: bool,
 }
 
+/// A dead letter that an operator gave up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiscardRow {
+    /// Its place among those of its app, from 1, without gaps.
+    pub place: i64,
+    /// Its name in the queue.
+    pub letter: String,
+    /// Why it was given up.
+    pub reason: String,
+    /// What had been wrong with it.
+    pub cause: String,
+    /// The begin of it.
+    pub body: Vec<u8>,
+    /// When it was given up, Unix milliseconds.
+    pub time: i64,
+}
+
+impl DiscardRow {
+    /// SHA-256 of everything in it, as hexadecimal digits: the row is as it was written.
+    #[must_use]
+    pub fn digest(&self, app: AppId) -> String {
+        let mut digest = Sha256::new();
+        for number in [i64::from(app), self.place, self.time] {
+            digest.update(number.to_be_bytes());
+        }
+        for part in [self.letter.as_bytes(), self.reason.as_bytes(), self.cause.as_bytes(), &self.body] {
+            digest.update((part.len() as u64).to_be_bytes());
+            digest.update(part);
+        }
+        digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// Dead letters that operators gave up, at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Discards {
+    /// By ascending place, each with the digest that was written beside it.
+    pub rows: Vec<(DiscardRow, Option<String>)>,
+    /// How many there must be in the app.
+    pub count: i64,
+    /// How many of the first have no digest: an earlier chatd kept them.
+    pub unsealed: i64,
+}
+
 /// What packets hold, and all transfers that say so, at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Books {
@@ -151,6 +196,9 @@ pub trait Records: Send + Sync {
 
     /// Accounts with a name behind `after`, by ascending name, at most `limit`.
     async fn accounts(&self, app: AppId, after: &str, limit: u32) -> Result<Vec<AccountRow>, LedgerError>;
+
+    /// What operators gave up, behind the place `after`, at most `limit`.
+    async fn discards(&self, app: AppId, after: u64, limit: u32) -> Result<Discards, LedgerError>;
 
     /// Cents in all accounts together, within the bounds of the type: 0.
     async fn sum(&self, app: AppId) -> Result<i64, LedgerError>;

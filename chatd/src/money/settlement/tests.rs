@@ -23,7 +23,7 @@ use super::worker::{Counts, Worker};
 use super::{Dead, Kind, Settlement};
 use crate::money::Cents;
 use crate::money::Terms;
-use crate::money::ledger::records::{AccountRow, Books, PacketRow, Place, Placed, Records};
+use crate::money::ledger::records::{AccountRow, Books, Discards, PacketRow, Place, Placed, Records};
 use crate::money::ledger::{Escrow, Funded, Ledger, LedgerError, Paid, Posted, Secret};
 
 /// What becomes of the next call.
@@ -138,6 +138,7 @@ not_asked! {
     books(AppId, &[String]) -> Books;
     postings(AppId, u64, &str, u32) -> Vec<Placed>;
     accounts(AppId, &str, u32) -> Vec<AccountRow>;
+    discards(AppId, u64, u32) -> Discards;
     sum(AppId) -> i64;
 }
 

@@ -9,7 +9,9 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::EmbeddedLedger;
 use crate::money::ledger::LedgerError;
-use crate::money::ledger::records::{AccountRow, Books, PacketRow, Place, Placed, Records, TransferRecord};
+use crate::money::ledger::records::{
+    AccountRow, Books, DiscardRow, Discards, PacketRow, Place, Placed, Records, TransferRecord,
+};
 use crate::money::ledger::rows::{clamped, signed};
 
 fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
@@ -176,6 +178,31 @@ fn sum(tables: &Connection, app: AppId) -> rusqlite::Result<i64> {
     Ok(clamped(sum))
 }
 
+fn discards(tables: &Connection, app: AppId, after: u64, limit: u32) -> rusqlite::Result<Discards> {
+    let mut statement = tables.prepare_cached(
+        "SELECT place, letter, reason, cause, body, time, digest FROM discard
+         WHERE app = ?1 AND place > ?2 ORDER BY place LIMIT ?3",
+    )?;
+    let rows = statement.query_map(params![app, signed(after), limit], |row| {
+        let found = DiscardRow {
+            place: row.get(0)?,
+            letter: text(row, 1)?,
+            reason: text(row, 2)?,
+            cause: text(row, 3)?,
+            body: row.get(4)?,
+            time: row.get(5)?,
+        };
+        Ok((found, row.get(6)?))
+    })?;
+    let rows = rows.collect::<rusqlite::Result<_>>()?;
+    let counted = tables
+        .prepare_cached("SELECT count, unsealed FROM discarded WHERE app = ?1")?
+        .query_row([app], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let (count, unsealed) = counted.unwrap_or_default();
+    Ok(Discards { rows, count, unsealed })
+}
+
 #[async_trait]
 impl Records for EmbeddedLedger {
     async fn packets(
@@ -228,6 +255,10 @@ impl Records for EmbeddedLedger {
     async fn accounts(&self, app: AppId, after: &str, limit: u32) -> Result<Vec<AccountRow>, LedgerError> {
         let after = after.to_owned();
         self.database.query(move |tables| Ok(accounts(tables, app, &after, limit)?)).await
+    }
+
+    async fn discards(&self, app: AppId, after: u64, limit: u32) -> Result<Discards, LedgerError> {
+        self.database.query(move |tables| Ok(discards(tables, app, after, limit)?)).await
     }
 
     async fn sum(&self, app: AppId) -> Result<i64, LedgerError> {

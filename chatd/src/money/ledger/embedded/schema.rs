@@ -8,7 +8,8 @@
 //! | `transfer` | cents that went from one account to another; never changed, never removed |
 //! | `escrow` | a packet: its terms as JSON, to whom it was offered, how far it got, and when to look at it, Unix ms, while it holds money |
 //! | `secret` | what the names of packets are made with, and since when; one row |
-//! | `discard` | a settlement that an operator gave up for good: why, what had been wrong, and the begin of its text |
+//! | `discard` | a settlement that an operator gave up for good: why, what had been wrong, the begin of its text; its place among those of its app, and a digest of all that |
+//! | `discarded` | how many rows an app has in `discard`, and how many of the first have no digest |
 
 use crate::embedded::schema::Steps;
 
@@ -67,4 +68,11 @@ pub const STEPS: &Steps = &[
     CREATE TRIGGER transfer_stays BEFORE DELETE ON transfer
         BEGIN SELECT RAISE(ABORT, 'a transfer is never removed'); END;
     CREATE INDEX escrow_created ON escrow(app, created, packet);",
+    "ALTER TABLE discard ADD COLUMN place INTEGER;
+    ALTER TABLE discard ADD COLUMN digest TEXT;
+    UPDATE discard SET place = n.place FROM (SELECT number AS of,
+        row_number() OVER (PARTITION BY app ORDER BY number) AS place FROM discard) AS n WHERE n.of = number;
+    CREATE INDEX discard_place ON discard(app, place);
+    CREATE TABLE discarded(app INTEGER PRIMARY KEY, count INTEGER NOT NULL, unsealed INTEGER NOT NULL) STRICT;
+    INSERT INTO discarded SELECT app, count(*), count(*) FROM discard GROUP BY app;",
 ];

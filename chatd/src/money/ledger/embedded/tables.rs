@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::money::Terms;
 use crate::money::ledger::book::{self, Account, Book, Posting};
+use crate::money::ledger::records::DiscardRow;
 use crate::money::ledger::rows::{self, EscrowRow, PaidRow, PostingRow, TransferRow, corrupt, signed};
 use crate::money::ledger::{Escrow, FIRST_LOOK_MS, KEPT_OF_A_LETTER, LedgerError, Paid, Secret};
 use crate::money::settlement::Dead;
@@ -152,10 +153,22 @@ pub fn give_up(
     reason: &str,
     now_ms: u64,
 ) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO discard(app, letter, reason, cause, body, time) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-    let body = &letter.body[..letter.body.len().min(KEPT_OF_A_LETTER)];
-    let row = params![app, letter.id, reason, letter.reason, body, signed(now_ms)];
-    tables.prepare_cached(sql)?.execute(row).map(drop)
+    let count = "INSERT INTO discarded(app, count, unsealed) VALUES (?1, 1, 0)
+        ON CONFLICT (app) DO UPDATE SET count = count + 1 RETURNING count";
+    let row = DiscardRow {
+        place: tables.prepare_cached(count)?.query_row([app], |row| row.get(0))?,
+        letter: letter.id.clone(),
+        reason: reason.to_owned(),
+        cause: letter.reason.clone(),
+        body: letter.body[..letter.body.len().min(KEPT_OF_A_LETTER)].to_vec(),
+        time: signed(now_ms),
+    };
+    let put = "INSERT INTO discard(app, place, letter, reason, cause, body, time, digest)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    let digest = row.digest(app);
+    let DiscardRow { place, letter, reason, cause, body, time } = row;
+    let values = params![app, place, letter, reason, cause, body, time, digest];
+    tables.prepare_cached(put)?.execute(values).map(drop)
 }
 
 /// What the names of packets are made with, and since when, Unix milliseconds.

@@ -12,9 +12,12 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row};
 
 use super::PostgresLedger;
+use super::discarding;
 use super::posting::refusal;
 use crate::money::ledger::LedgerError;
-use crate::money::ledger::records::{AccountRow, Books, PacketRow, Place, Placed, Records, TransferRecord};
+use crate::money::ledger::records::{
+    AccountRow, Books, Discards, PacketRow, Place, Placed, Records, TransferRecord,
+};
 use crate::money::ledger::rows::{corrupt, signed};
 
 /// How long a page may take.
@@ -195,6 +198,15 @@ impl Records for PostgresLedger {
 
     async fn accounts(&self, app: AppId, after: &str, limit: u32) -> Result<Vec<AccountRow>, LedgerError> {
         self.rows(ACCOUNTS, &[&i64::from(app), &after, &i64::from(limit)], account_row).await
+    }
+
+    async fn discards(&self, app: AppId, after: u64, limit: u32) -> Result<Discards, LedgerError> {
+        let values: &Values<'_> = &[&i64::from(app), &signed(after), &i64::from(limit)];
+        let found = self.at_once(&[discarding::BEHIND, discarding::COUNTED], values).await?;
+        let [rows, counted] = &found[..] else { return Err(corrupt(&"a statement without rows")) };
+        let counted = taken(counted, |row| Ok((row.try_get(0)?, row.try_get(1)?)))?;
+        let (count, unsealed) = counted.first().copied().unwrap_or_default();
+        Ok(Discards { rows: taken(rows, discarding::row)?, count, unsealed })
     }
 
     async fn sum(&self, app: AppId) -> Result<i64, LedgerError> {

@@ -10,7 +10,8 @@
 //! | `chat_transfer` | cents that went from one account to another; never changed, never removed |
 //! | `chat_escrow` | a packet: its terms, to whom it was offered, how far it got, and when to look at it, Unix ms, while it holds money |
 //! | `chat_secret` | what the names of packets are made with, and since when; one row |
-//! | `chat_discard` | a settlement that an operator gave up for good: why, what had been wrong, the begin of its text |
+//! | `chat_discard` | a settlement that an operator gave up for good: why, what had been wrong, the begin of its text; its place among those of its app, and a digest of all that |
+//! | `chat_discarded` | how many rows an app has in `chat_discard`, and how many of the first have no digest |
 
 use tokio_postgres::Error;
 
@@ -59,6 +60,12 @@ const STEPS: &[&str] = &[
     "ALTER TABLE chat_transfer DROP CONSTRAINT chat_transfer_kind_check, ADD CONSTRAINT chat_transfer_kind_check
         CHECK(kind IN ('deposit', 'withdrawal', 'packet', 'grab', 'refund'));
     CREATE INDEX chat_escrow_created ON chat_escrow(app, created, packet)",
+    "ALTER TABLE chat_discard ADD COLUMN place BIGINT, ADD COLUMN digest TEXT;
+    UPDATE chat_discard AS d SET place = n.place FROM (SELECT number,
+        row_number() OVER (PARTITION BY app ORDER BY number) AS place FROM chat_discard) AS n WHERE n.number = d.number;
+    CREATE INDEX chat_discard_place ON chat_discard(app, place);
+    CREATE TABLE chat_discarded(app BIGINT PRIMARY KEY, count BIGINT NOT NULL, unsealed BIGINT NOT NULL);
+    INSERT INTO chat_discarded SELECT app, count(*), count(*) FROM chat_discard GROUP BY app",
 ];
 
 /// Lock of the database that is held while the tables are made.
