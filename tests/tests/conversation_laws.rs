@@ -1,7 +1,7 @@
 //! The law of conversations and read states, run against every adapter: `redis::…` and `embedded::…`.
 
 use chat_tests::broker::{APP, HandClock, group, user};
-use chat_tests::engine::{Engine, Node, dismiss, join, kick, leave};
+use chat_tests::engine::{Engine, Node, dismiss, join, kick, leave, members};
 use chatd::broker::{BrokerError, Conversation, Retention};
 use chatd::conversations::{Head, MAX_LOOK, MAX_UNREAD, Place, State, Unread};
 
@@ -31,7 +31,7 @@ async fn place(node: &Node, name: &str, conversation: &Conversation) -> Option<(
 /// A conversation in which nothing was said.
 fn nothing(conversation: Conversation) -> State {
     let head = Head { conversation, epoch: "".into(), last_offset: 0, last_time: 0 };
-    State { head, read_offset: 0, unread: Unread::default() }
+    State { head, read_offset: 0, unread: Unread::default(), last: None }
 }
 
 /// Says something at a later time than before.
@@ -167,6 +167,33 @@ async fn what_the_history_has_no_more_is_not_unread(engine: Engine) {
     }
 }
 
+async fn the_newest_entry_is_given_while_the_history_has_it(engine: Engine) {
+    let node = engine.node_keeping(Retention { max_messages: 1_000, max_age_ms: 60_000 }).await;
+    engine.clock.set(START);
+    node.create("g", &["o", "a"]).await;
+    for (target, log) in
+        [("", Conversation::World(APP)), ("user:a", pair("a", "o")), ("group:g", group("g").0)]
+    {
+        engine.clock.set(START);
+        for id in ["m1", "m2"] {
+            node.say("o", target, &format!("{id}{target}")).await.expect("appended");
+        }
+        let recalled = node.log(&log).await.head;
+        node.broker.recall(&log, recalled, None).await.expect("recalled");
+        let last = async || {
+            let listed = list(&node, "a").await.into_iter().find(|state| state.head.conversation == log);
+            let listed = listed.expect("it is listed");
+            assert_eq!(read(&node, "a", &log, 0).await, listed);
+            listed.last
+        };
+        let wanted = node.log(&log).await.entries.pop();
+        assert_eq!(members(wanted.as_ref().expect("what tells of the recall"))["recalls"], recalled);
+        assert_eq!(last().await, wanted);
+        engine.clock.set(START + 60_001);
+        assert_eq!(last().await, None);
+    }
+}
+
 async fn what_was_dropped_for_newer_messages_is_not_unread(engine: Engine) {
     let node = engine.node_keeping(Retention { max_messages: 64, max_age_ms: 0 }).await;
     let log = pair("a", "b");
@@ -297,7 +324,8 @@ async fn reading_never_passes_the_end(engine: Engine) {
         assert_eq!(place(&node, "b", &log).await, Some((offset, offset - 1)), "it is unread");
         let (conversation, epoch) = (log.clone(), receipt.epoch);
         let head = Head { conversation, epoch, last_offset: offset, last_time: receipt.time };
-        let wanted = State { head, read_offset: offset, unread: Unread::default() };
+        let last = node.log(&log).await.entries.pop();
+        let wanted = State { head, read_offset: offset, unread: Unread::default(), last };
         assert_eq!(read(&node, "b", &log, u64::MAX).await, wanted);
     }
 }
@@ -347,6 +375,7 @@ chat_tests::engine_laws! {
     only_messages_of_others_are_unread,
     what_was_taken_back_is_not_unread,
     what_the_history_has_no_more_is_not_unread,
+    the_newest_entry_is_given_while_the_history_has_it,
     what_was_dropped_for_newer_messages_is_not_unread,
     more_than_99_are_told_as_more,
     groups_come_and_go_with_the_membership,

@@ -13,6 +13,7 @@ on_every_engine!(
     history_limits_are_checked,
     an_offline_recipient_finds_messages_later,
     reading_moves_forward_only,
+    a_list_of_conversations_shows_what_was_said_last_in_short,
     a_recalled_message_keeps_its_place_and_loses_its_content,
     only_its_sender_or_an_operator_recalls,
     conversations_come_in_pages,
@@ -126,6 +127,32 @@ async fn reading_moves_forward_only(site: Site) {
     }
     let list = ask(&mut reader, "conversation/list", json!({})).await;
     assert_eq!(listed(&list, "")["readOffset"], 5);
+}
+
+async fn a_list_of_conversations_shows_what_was_said_last_in_short(site: Site) {
+    let mut sender = site.first().login(APP, "sender").await;
+    let mut reader = site.last().login(APP, "reader").await;
+    let last = async |reader: &mut Session| {
+        let list = ask(reader, "conversation/list", json!({})).await;
+        listed(&list, "user:sender")["last"].clone()
+    };
+    let world = ask(&mut reader, "conversation/list", json!({})).await;
+    assert!(listed(&world, "").get("last").is_none(), "nothing was said");
+    let long = "\u{9ec4}".repeat(300);
+    let sent = sender.send(to("reader"), &long).await.expect("sent");
+    let short: String = long.chars().take(200).collect();
+    let wanted = json!({"from": "sender", "type": "text", "msg": short, "offset": 1, "time": sent.time});
+    assert_eq!(last(&mut reader).await, wanted);
+    let picture = json!({"target": "user:reader", "type": "img", "url": "http://files/1"});
+    ask(&mut sender, "msg", picture).await;
+    let shown = last(&mut reader).await;
+    assert_eq!(
+        (&shown["type"], &shown["msg"], &shown["offset"]),
+        (&json!("img"), &json!("[picture]"), &json!(2))
+    );
+    ask(&mut sender, "message/recall", json!({"target": "user:reader", "offset": 2})).await;
+    let shown = last(&mut reader).await;
+    assert_eq!((&shown["type"], &shown["msg"]), (&json!("recall"), &json!("sender recalled a message")));
 }
 
 async fn a_recalled_message_keeps_its_place_and_loses_its_content(site: Site) {

@@ -96,16 +96,24 @@ async fn list(app_id: AppId, user_id: UserId, wanted: u32, operator: &Operator) 
     Ok(Exit::Done)
 }
 
-const COLUMNS: [(&str, &str); 5] = [
+const COLUMNS: [(&str, &str); 6] = [
     ("target", "CONVERSATION"),
     ("lastOffset", "LAST"),
     ("lastTime", "AT"),
     ("readOffset", "READ"),
     ("unread", "UNREAD"),
+    ("last", "SAID"),
 ];
 
 fn row(found: &Conversation) -> Vec<Cell> {
-    vec![target(found), found.last_offset.into(), at(found), found.read_offset.into(), unread(found)]
+    vec![
+        target(found),
+        found.last_offset.into(),
+        at(found),
+        found.read_offset.into(),
+        unread(found),
+        said(found),
+    ]
 }
 
 fn marked(found: &Conversation) -> Report {
@@ -129,6 +137,12 @@ fn target(found: &Conversation) -> Cell {
 fn unread(found: &Conversation) -> Cell {
     let shown = if found.unread_more { format!("{}+", found.unread) } else { found.unread.to_string() };
     Cell::from(found.unread).shown_as(shown)
+}
+
+fn said(found: &Conversation) -> Cell {
+    let words = found.last.as_ref().map(|last| format!("{}: {}", last.from, last.msg));
+    Cell::from(serde_json::to_value(&found.last).unwrap_or_default())
+        .shown_as(words.unwrap_or_else(|| "-".to_owned()))
 }
 
 fn at(found: &Conversation) -> Cell {

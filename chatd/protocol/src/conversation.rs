@@ -16,6 +16,26 @@ pub const DEFAULT_CONVERSATIONS_PAGE: u32 = 100;
 
 const USER_ID: Field = Field::required("userId", Kind::UserId, "the acting user");
 
+/// Characters of a [`Preview`]'s text at most.
+pub const MAX_PREVIEW_CHARS: usize = 200;
+
+/// The newest entry of a conversation, in short; the history has it whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Preview {
+    /// Who sent it.
+    pub from: UserId,
+    /// What it is, as in a push: `text`, `img`, `recall` …
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Its text, or words for what is no text; the first 200 characters of it.
+    pub msg: String,
+    /// Its number in the conversation.
+    pub offset: u64,
+    /// When it was logged, Unix milliseconds.
+    pub time: u64,
+}
+
 /// A conversation of a user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -28,6 +48,9 @@ pub struct Conversation {
     pub last_offset: u64,
     /// Time of the newest entry, Unix milliseconds; 0 when nothing was said.
     pub last_time: u64,
+    /// The newest entry; absent when nothing was said or the history has it no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<Preview>,
     /// Offset up to which the user has read.
     pub read_offset: u64,
     /// Messages of others after that, which the history still has and nobody took back; at most 99.
@@ -69,7 +92,8 @@ pub struct ListResponse {
 impl Operation for List {
     const PATH: &'static str = "/conversation/list";
     const EFFECT: Effect = Effect::Reads;
-    const ABOUT: &'static str = "A user's conversations with unread counts, the latest first.";
+    const ABOUT: &'static str =
+        "A user's conversations with what was said last and unread counts, the latest first.";
     const FIELDS: &'static [Field] = &[
         APP_ID,
         USER_ID,

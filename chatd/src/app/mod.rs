@@ -297,7 +297,7 @@ fn services(base: &Base, engine: &Engine, chat: &Arc<Chat>, treasury: &Treasury)
             treasury.money.clone(),
         )),
         message: Arc::new(MessageOps::new(broker.clone(), groups)),
-        conversation: Arc::new(ConversationOps::new(engine.conversations.clone())),
+        conversation: Arc::new(ConversationOps::new(engine.conversations.clone(), base.hub.language())),
         friend: Arc::new(FriendOps::new(engine.friends.clone(), broker, base.clock.clone())),
         red_packet: Arc::new(RedPacketOps::new(treasury.money.clone())),
         wallet: Arc::new(WalletOps::new(treasury.money.clone())),

@@ -115,16 +115,19 @@ fn mark(
         groups::embedded::require_member(tables, *app, group, user)?;
     }
     let Some(head) = log::head(tables, &conversation)? else {
-        return Ok(State { head: Head::none(conversation), read_offset: 0, unread: Unread::default() });
+        let head = Head::none(conversation);
+        return Ok(State { head, read_offset: 0, unread: Unread::default(), last: None });
     };
     let before = read_offset(tables, head.id, user)?;
     let after = before.max(offset.min(head.offset));
     if after > before {
         set(tables, head.id, user, after)?;
     }
-    let unread = unread(tables, head.id, user, after, step.scope.retention.since(step.now_ms))?;
+    let since = step.scope.retention.since(step.now_ms);
+    let unread = unread(tables, head.id, user, after, since)?;
+    let last = log::at(tables, (head.id, &head.epoch), head.offset, since)?;
     let head = Head { conversation, epoch: head.epoch, last_offset: head.offset, last_time: head.time };
-    Ok(State { head, read_offset: after, unread })
+    Ok(State { head, read_offset: after, unread, last })
 }
 
 /// Each with the row of its log; 0 for a world in which nothing was said.
@@ -173,7 +176,8 @@ fn list(
     let state = |(log, head): (i64, Head)| {
         let read_offset = read_offset(tables, log, user)?;
         let unread = unread(tables, log, user, read_offset, since)?;
-        Ok(State { head, read_offset, unread })
+        let last = log::at(tables, (log, &head.epoch), head.last_offset, since)?;
+        Ok(State { head, read_offset, unread, last })
     };
     heads(tables, app, user, after, limit)?.into_iter().map(state).collect()
 }

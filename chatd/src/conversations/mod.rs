@@ -9,6 +9,7 @@
 //! - Unread are the messages of others behind the read offset that the history still has and nobody took back: comings
 //!   and goings, recalls and one's own count nothing. Counted are [`MAX_UNREAD`] at most, among the first [`MAX_LOOK`]
 //!   entries behind the read offset; what lies further is told as `more`. All of a state is of one moment.
+//! - The newest entry of a group is given to its members only, and that of any conversation while its history has it.
 
 pub mod embedded;
 pub mod redis;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chat_protocol::{AppId, UserId};
 
-use crate::broker::{BrokerError, Conversation};
+use crate::broker::{BrokerError, Conversation, Entry};
 
 /// Unread messages counted at most.
 pub const MAX_UNREAD: u64 = 99;
@@ -47,6 +48,8 @@ pub struct State {
     pub read_offset: u64,
     /// What they have not.
     pub unread: Unread,
+    /// The newest entry, if the history still has it.
+    pub last: Option<Entry>,
 }
 
 /// Messages that a user has not read.

@@ -6,15 +6,17 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use chat_protocol::{AppId, UserId};
 use futures_util::{StreamExt, TryStreamExt};
 use redis::Cmd;
 
 use super::{Conversations, Head, Place, State, Unread};
 use crate::broker::redis::RedisBroker;
+use crate::broker::redis::codec;
 use crate::broker::redis::link::Script;
 use crate::broker::redis::log::{Logs, refusal};
-use crate::broker::{BrokerError, Conversation};
+use crate::broker::{BrokerError, Conversation, Entry};
 use crate::clock::Clock;
 use crate::groups::redis::RedisGroups;
 use crate::groups::{GroupError, Groups};
@@ -33,8 +35,8 @@ pub struct RedisConversations {
     read: Script,
 }
 
-/// Epoch, offset and time of the newest entry, offset read, unread, whether there is more.
-type Answer = (String, u64, u64, u64, u64, u8);
+/// Epoch, offset and time of the newest entry, offset read, unread, whether there is more, the newest entry.
+type Answer = (String, u64, u64, u64, u64, u8, Option<Bytes>);
 
 impl RedisConversations {
     /// Over the connections of the broker.
@@ -50,29 +52,36 @@ impl RedisConversations {
     }
 
     /// A call of one of the scripts, with the keys and arguments that both have.
-    fn call(&self, script: &Script, user: &UserId, conversation: &Conversation, more: Vec<String>) -> Cmd {
+    fn call(&self, script: &Script, user: &UserId, conversation: &Conversation) -> Cmd {
         let keys = &self.logs.keys;
         let reads = keys.reads(conversation.app(), user);
         let mut names = vec![keys.log(conversation), keys.log_head(conversation), reads];
-        names.extend(more);
+        if let Conversation::Group(app, group) = conversation {
+            names.extend([keys.group(*app, group), keys.members(*app, group)]);
+        }
         let mut call = script.call(&names);
         // As chatd writes a message's members.
         let own = format!(r#""from":{}"#, serde_json::Value::from(user.as_str()));
         call.arg(conversation.named_by(user).to_string()).arg(own).arg(self.logs.since(self.clock.now_ms()));
+        call.arg(user.as_str());
         call
     }
 
     async fn state(&self, user: &UserId, conversation: Conversation) -> Result<State, BrokerError> {
-        let call = self.call(&self.state, user, &conversation, Vec::new());
+        let call = self.call(&self.state, user, &conversation);
         let answer: Answer = self.logs.others.call(&self.state, &call).await?;
-        Ok(state(conversation, answer))
+        state(conversation, answer)
     }
 }
 
-fn state(conversation: Conversation, answer: Answer) -> State {
-    let (epoch, last_offset, last_time, read_offset, count, more) = answer;
+fn state(conversation: Conversation, answer: Answer) -> Result<State, BrokerError> {
+    let (epoch, last_offset, last_time, read_offset, count, more, last) = answer;
     let head = Head { conversation, epoch: epoch.into(), last_offset, last_time };
-    State { head, read_offset, unread: Unread { count, more: more > 0 } }
+    // An entry from before a fork counts to the history that goes on from it.
+    let last = last
+        .map(|payload| codec::logged(&payload).map(|entry| Entry { epoch: head.epoch.clone(), ..entry }))
+        .transpose()?;
+    Ok(State { head, read_offset, unread: Unread { count, more: more > 0 }, last })
 }
 
 #[async_trait]
@@ -132,19 +141,13 @@ impl Conversations for RedisConversations {
         conversation: &Conversation,
         offset: u64,
     ) -> Result<State, BrokerError> {
-        let more = match conversation {
-            Conversation::Group(app, group) => {
-                vec![self.logs.keys.group(*app, group), self.logs.keys.members(*app, group)]
-            }
-            Conversation::World(_) | Conversation::Pair(..) => Vec::new(),
-        };
-        let mut call = self.call(&self.read, user, conversation, more);
-        call.arg(offset).arg(user.as_str());
+        let mut call = self.call(&self.read, user, conversation);
+        call.arg(offset);
         let answer: Answer = self.logs.others.call(&self.read, &call).await?;
         if answer.5 == 2 {
             return Err(refusal(&answer.0));
         }
-        Ok(state(conversation.clone(), answer))
+        state(conversation.clone(), answer)
     }
 }
 

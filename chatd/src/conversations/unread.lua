@@ -35,3 +35,14 @@ local function read_of(reads, field, born, last)
   local known, offset = string.match(redis.call('HGET', reads, field) or '', '^([^\n]*)\n(%d+)$')
   return known == born and math.min(tonumber(offset), last) or 0
 end
+
+-- The newest entry of a log that ends at `last`, unless it is gone or older than `since`. What is recalled is never the
+-- newest: what tells of that is.
+local function newest(log, last, since)
+  local entry = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
+  if not entry or tonumber(string.match(entry[1], '^%d+')) ~= last then
+    return false
+  end
+  local time = string.match(entry[2][2], '^%a\n%d+\n[^\n]*\n(%d+)\n')
+  return time and tonumber(time) >= since and entry[2][2]
+end

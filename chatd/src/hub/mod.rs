@@ -86,6 +86,12 @@ impl Hub {
         Self { language, ..self }
     }
 
+    /// The language of words in pushes.
+    #[must_use]
+    pub fn language(&self) -> Language {
+        self.language
+    }
+
     /// Takes in a new connection that has not logged in.
     pub fn open(&self) -> Arc<Connection> {
         let number = self.next_number.fetch_add(1, Ordering::Relaxed);

@@ -3,24 +3,29 @@
 use std::sync::Arc;
 
 use chat_protocol::conversation::{
-    Conversation, DEFAULT_CONVERSATIONS_PAGE, List, ListRequest, ListResponse, Read, ReadRequest,
+    Conversation, DEFAULT_CONVERSATIONS_PAGE, List, ListRequest, ListResponse, MAX_PREVIEW_CHARS, Preview,
+    Read, ReadRequest,
 };
+use chat_protocol::session::Push;
 use chat_protocol::{AppId, Refusal, Target, UserId};
 
+use super::message::push;
 use super::{Table, on};
-use crate::broker;
+use crate::broker::{self, Entry};
 use crate::conversations::{Conversations, Place, State};
+use crate::hub::words::Language;
 
 /// What the operations need.
 pub struct ConversationOps {
     conversations: Arc<dyn Conversations>,
+    language: Language,
 }
 
 impl ConversationOps {
-    /// Operations on this service.
+    /// Operations on this service, with words in this language for what is no text.
     #[must_use]
-    pub fn new(conversations: Arc<dyn Conversations>) -> Self {
-        Self { conversations }
+    pub fn new(conversations: Arc<dyn Conversations>, language: Language) -> Self {
+        Self { conversations, language }
     }
 
     async fn list(&self, request: ListRequest) -> Result<ListResponse, Refusal> {
@@ -31,7 +36,8 @@ impl ConversationOps {
         let mut states = self.conversations.list(app, user, after.as_ref(), limit + 1).await?;
         let more = states.len() > limit;
         states.truncate(limit);
-        let conversations: Vec<_> = states.iter().map(|state| seen_by(user, state)).collect();
+        let seen = states.iter().map(|state| self.seen_by(user, state));
+        let conversations = seen.collect::<Result<Vec<_>, _>>()?;
         let last = conversations.last().filter(|_| more);
         let cursor = last.map(|last| format!("{}:{}", last.last_time, last.target));
         Ok(ListResponse { conversations, cursor })
@@ -40,7 +46,29 @@ impl ConversationOps {
     async fn read(&self, request: ReadRequest) -> Result<Conversation, Refusal> {
         let conversation = broker::Conversation::of(request.app_id, &request.user_id, &request.target);
         let state = self.conversations.read(&request.user_id, &conversation, request.offset).await?;
-        Ok(seen_by(&request.user_id, &state))
+        self.seen_by(&request.user_id, &state)
+    }
+
+    /// The state under the name the user has for the conversation.
+    fn seen_by(&self, user: &UserId, state: &State) -> Result<Conversation, Refusal> {
+        let head = &state.head;
+        Ok(Conversation {
+            target: head.conversation.named_by(user),
+            epoch: head.epoch.to_string(),
+            last_offset: head.last_offset,
+            last_time: head.last_time,
+            last: state.last.as_ref().map(|entry| self.preview(entry)).transpose()?,
+            read_offset: state.read_offset,
+            unread: state.unread.count,
+            unread_more: state.unread.more,
+        })
+    }
+
+    fn preview(&self, entry: &Entry) -> Result<Preview, Refusal> {
+        let Push { content, from, offset, time, .. } = push(entry)?;
+        let words = content.msg.or_else(|| self.language.words(&entry.members)).unwrap_or_default();
+        let msg = words.chars().take(MAX_PREVIEW_CHARS).collect();
+        Ok(Preview { from, kind: content.kind, msg, offset, time })
     }
 }
 
@@ -55,20 +83,6 @@ fn place(app: AppId, user: &UserId, cursor: &str) -> Result<Place, Refusal> {
         })
     };
     read().ok_or_else(|| Refusal::parameter("cursor", "must come from the page before"))
-}
-
-/// The state under the name the user has for the conversation.
-fn seen_by(user: &UserId, state: &State) -> Conversation {
-    let head = &state.head;
-    Conversation {
-        target: head.conversation.named_by(user),
-        epoch: head.epoch.to_string(),
-        last_offset: head.last_offset,
-        last_time: head.last_time,
-        read_offset: state.read_offset,
-        unread: state.unread.count,
-        unread_more: state.unread.more,
-    }
 }
 
 /// Puts the operations into the table.

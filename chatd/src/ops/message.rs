@@ -116,7 +116,11 @@ fn stays(kind: &str) -> Option<&'static str> {
     }
 }
 
-fn push(entry: &Entry) -> Result<Push, Refusal> {
+/// A logged message as it was sent.
+///
+/// # Errors
+/// When the log holds something else.
+pub(super) fn push(entry: &Entry) -> Result<Push, Refusal> {
     serde_json::from_slice(&frame::data(entry)).map_err(|error| {
         tracing::error!(%error, offset = entry.offset, "an entry of the log cannot be read");
         Code::ServerError.into()

@@ -143,22 +143,40 @@ pub(crate) fn read(
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let bound = i64::try_from(bound).unwrap_or(i64::MAX);
     let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map(params![head.id, bound, limit, since], |row| {
-        Ok(Entry {
-            offset: row.get(0)?,
-            epoch: head.epoch.clone(),
-            time: row.get(1)?,
-            msg_id: id(row, 2, MsgId::new)?,
-            members: Bytes::copy_from_slice(row.get_ref(3)?.as_blob()?),
-            skip: skip(row)?,
-            effect: effect(row)?,
-        })
-    })?;
+    let rows = statement.query_map(params![head.id, bound, limit, since], |row| entry(row, &head.epoch))?;
     let mut entries = rows.collect::<rusqlite::Result<Vec<_>>>()?;
     if matches!(range, Range::Before(_)) {
         entries.reverse();
     }
     Ok(Page { epoch: head.epoch, head: head.offset, entries })
+}
+
+/// The entry at an offset of a log, nothing from before `since`.
+pub(crate) fn at(
+    connection: &Connection,
+    (log, epoch): (i64, &Arc<str>),
+    offset: u64,
+    since: u64,
+) -> rusqlite::Result<Option<Entry>> {
+    connection
+        .prepare_cached(
+            "SELECT offset, time, msg_id, members, skip, joined, gone FROM entry
+             WHERE conversation = ?1 AND offset = ?2 AND time >= ?3",
+        )?
+        .query_row(params![log, offset, since], |row| entry(row, epoch))
+        .optional()
+}
+
+fn entry(row: &Row<'_>, epoch: &Arc<str>) -> rusqlite::Result<Entry> {
+    Ok(Entry {
+        offset: row.get(0)?,
+        epoch: epoch.clone(),
+        time: row.get(1)?,
+        msg_id: id(row, 2, MsgId::new)?,
+        members: Bytes::copy_from_slice(row.get_ref(3)?.as_blob()?),
+        skip: skip(row)?,
+        effect: effect(row)?,
+    })
 }
 
 fn skip(row: &Row<'_>) -> rusqlite::Result<Skip> {

@@ -23,7 +23,7 @@ use crate::broker::{Conversation, Effect, Entry, Event, Notice, Skip, Topic};
 /// The bytes are not a payload of chatd.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("malformed payload: {0}")]
-pub(super) struct Malformed(&'static str);
+pub(crate) struct Malformed(&'static str);
 
 /// Where a payload stands in the stream of its topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,7 +106,7 @@ pub(super) fn event(topic: &Topic, payload: &Bytes) -> Result<Event, Malformed> 
 }
 
 /// An entry of a log.
-pub(super) fn logged(payload: &Bytes) -> Result<Entry, Malformed> {
+pub(crate) fn logged(payload: &Bytes) -> Result<Entry, Malformed> {
     let mut rest: &[u8] = payload;
     let kind = line(&mut rest)?;
     if !matches!(kind, "M" | "J" | "L" | "D") {
