@@ -5,10 +5,11 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
+use chat_tests::fault_proxy::FaultProxy;
 use chat_tests::node::Node;
 use chat_tests::program::{Ended, run};
 use chat_tests::raw_http::{get, status};
-use chat_tests::raw_socket::RawSocket;
+use chat_tests::raw_socket::{RawSocket, frame, opcode};
 use chat_tests::redis_server::RedisServer;
 use chat_tests::talk::{Bystanders, close_code};
 use chat_tests::wait::{SOON, pace, until};
@@ -262,4 +263,28 @@ async fn a_reader_of_a_pipe_who_is_gone_ends_nobody() {
     node.signal(Signal::SIGPIPE);
     bystanders.are_undisturbed().await;
     assert_eq!(node.stop().await, Some(0));
+}
+
+#[tokio::test]
+async fn what_a_stopping_node_works_on_is_answered_before_the_close() {
+    let redis = RedisServer::start().await;
+    let proxy = FaultProxy::start(redis.address()).await;
+    let mut node = Node::start(&["--redis", &format!("redis://{}", proxy.address())]).await;
+    let mut sender = RawSocket::open(node.server()).await;
+    sender.login(APP, "sender").await;
+    // Whatever answers from the store are on their way, the one to this is not.
+    proxy.stall();
+    // In one piece, so that who answers the first has taken the second.
+    let both = [r#"{"seq":"1","cmd":"ping"}"#, r#"{"seq":"late","cmd":"msg","data":{"msg":"hello"}}"#];
+    let both = both.map(|text| frame(true, opcode::TEXT, text.as_bytes())).concat();
+    sender.send(&both).await;
+    assert_eq!(sender.answer().await["response"]["data"], "pong");
+    node.signal(Signal::SIGTERM);
+    let refused = async || tokio::net::TcpStream::connect(node.server().authority()).await.is_err();
+    until("nobody new is let in", SOON, refused).await;
+    proxy.heal();
+    let answer = sender.answer().await;
+    assert_eq!(answer["seq"], "late", "{answer}");
+    assert_eq!(sender.close_code().await, 1001);
+    assert_eq!(node.ended().await, Some(0));
 }

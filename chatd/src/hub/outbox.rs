@@ -121,10 +121,10 @@ impl Outbox {
         if room { Pushed::Queued } else { Pushed::TooSlow }
     }
 
-    /// Queues an answer, which overtakes pushes that are held.
+    /// Queues an answer, which overtakes pushes that are held and stands before a close, unless the reader was given up.
     pub fn answer(&self, frame: Bytes) -> Pushed {
         let mut state = self.state.lock();
-        if state.closing.is_some() {
+        if !state.takes_answers() {
             return Pushed::Closing;
         }
         // An answer may be as large as the whole queue: it was asked for when there was room.
@@ -285,6 +285,12 @@ impl Outbox {
         self.state.lock().closing.is_some()
     }
 
+    /// Whether an answer would still be delivered.
+    #[must_use]
+    pub fn takes_answers(&self) -> bool {
+        self.state.lock().takes_answers()
+    }
+
     /// Waits until there may be something to take, or a close.
     pub async fn changed(&self) {
         self.changed.notified().await;
@@ -292,6 +298,10 @@ impl Outbox {
 }
 
 impl State {
+    fn takes_answers(&self) -> bool {
+        self.closing.as_ref().is_none_or(|close| close.code != close::SLOW_CONSUMER)
+    }
+
     /// Counts the frame in, or empties the queue and closes when it does not fit.
     fn make_room(&mut self, bytes: usize, limits: Limits) -> bool {
         let waiting =

@@ -1,7 +1,8 @@
 //! One WebSocket connection from its handshake to its end.
 //!
 //! Invariant: one request of a connection is worked on at a time, in the order they came; meanwhile its pushes
-//! still go out, and nothing it does or fails to do holds up another connection.
+//! still go out, and nothing it does or fails to do holds up another connection. A request that was taken is answered
+//! before the close, whichever side closes.
 
 mod command;
 mod login;
@@ -35,6 +36,8 @@ use crate::transport::websocket::{Flushed, Received, Socket};
 const FAREWELL: Duration = Duration::from_secs(5);
 /// The same for one that was waited for already.
 const SHORT_FAREWELL: Duration = Duration::from_secs(2);
+/// How long the request that is worked on keeps a close waiting.
+const ANSWER: Duration = Duration::from_secs(4);
 
 /// Requests answered at once before the answers are written and other connections get their turn.
 const REQUESTS_PER_TURN: u32 = 16;
@@ -162,6 +165,13 @@ impl Session {
                     self.finish(done);
                 }
             }
+        }
+        // Whoever is given up as too slow does not hear it any more.
+        if let Some(pending) = pending
+            && connection.outbox.takes_answers()
+            && let Ok(done) = Box::pin(tokio::time::timeout(ANSWER, pending)).await
+        {
+            self.finish(done);
         }
         Ok(())
     }
