@@ -95,7 +95,11 @@ pub async fn serve(
         match accepted {
             Ok((tcp, _)) => {
                 let course = Arc::new(Course::new(patience));
-                match places.admit(&course) {
+                let place = tokio::select! {
+                    place = places.enter(&course) => place,
+                    () = stop.cancelled() => return,
+                };
+                match place {
                     Some(place) => {
                         let guest = Guest { course, place, places: places.clone() };
                         drop(tasks.spawn(serve_one(tcp, router.clone(), guest, stop.clone())));
@@ -189,7 +193,7 @@ async fn speak(stream: Stream, router: Router, guest: &Guest, stop: &Cancellatio
             break;
         }
     }
-    if course.is_dismissed() {
+    if course.is_cut_off() {
         return;
     }
     served.as_mut().graceful_shutdown();

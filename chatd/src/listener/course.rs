@@ -16,6 +16,8 @@ use super::HEADER_TIMEOUT;
 /// A client that keeps to the time it was told does not meet the end of it.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// Time in which a new connection keeps its place, so that its first request can come.
+pub const FIRST_WORD: Duration = Duration::from_millis(100);
 /// Requests of one connection that are worked on at a time.
 const TURNS: usize = 4;
 /// Bytes of answers that a client may leave waiting before nothing more is done for it.
@@ -61,8 +63,10 @@ struct State {
     taken: Instant,
     /// Whether there was a request since somebody asked.
     used: bool,
-    /// Whether the place is needed.
+    /// Whether the connection ends at once.
     is_dismissed: bool,
+    /// Whether it ends when nothing runs, because its place is needed.
+    gives_way: bool,
     /// The socket, when the HTTP library is done with it.
     left: Option<TcpStream>,
 }
@@ -82,6 +86,7 @@ impl State {
             taken: now,
             used: false,
             is_dismissed: false,
+            gives_way: false,
             left: None,
         }
     }
@@ -90,6 +95,10 @@ impl State {
         self.running += 1;
         (self.asked, self.begun, self.unread, self.used) = (true, None, false, true);
         self.multiplexed |= multiplexed;
+    }
+
+    fn is_new(&self) -> bool {
+        !self.asked && self.quiet_since.elapsed() < FIRST_WORD
     }
 
     fn ran(&mut self, now: Instant) {
@@ -109,6 +118,7 @@ impl State {
             _ if self.is_dismissed => Some(self.quiet_since),
             _ if self.sending > 0 => Some(self.taken + patience.stalled),
             _ if self.running > 0 => None,
+            _ if self.gives_way => Some(self.quiet_since),
             Some(begun) if !self.multiplexed => Some(begun + HEADER_TIMEOUT),
             _ if self.asked => Some(self.quiet_since + patience.idle),
             _ => Some(self.quiet_since + HEADER_TIMEOUT),
@@ -224,8 +234,12 @@ impl Course {
         let mut state = self.state.lock();
         state.sending -= 1;
         state.held -= bytes;
+        let is_over = state.gives_way;
         drop(state);
         self.freed.notify_waiters();
+        if is_over {
+            self.dismissed.notify_one();
+        }
     }
 
     /// Bytes of answers that are not wholly taken.
@@ -241,16 +255,39 @@ impl Course {
     /// Whether the connection is idle and was since the last call.
     pub fn may_go(&self) -> bool {
         let mut state = self.state.lock();
-        !std::mem::take(&mut state.used) && state.running == 0
+        !std::mem::take(&mut state.used) && state.running == 0 && !state.is_new()
     }
 
-    /// Ends the connection at once: its place is needed.
+    /// Whether the first request may still be on its way.
+    pub fn is_new(&self) -> bool {
+        self.state.lock().is_new()
+    }
+
+    /// As if it had come earlier.
+    #[cfg(test)]
+    pub fn age(&self, by: Duration) {
+        self.state.lock().quiet_since -= by;
+    }
+
+    /// Ends the connection as soon as nothing runs: its place is needed. What the client has sent is answered.
+    pub fn give_way(&self) {
+        self.state.lock().gives_way = true;
+        self.dismissed.notify_one();
+    }
+
+    /// Whether the connection ends with a request that has only begun to come.
+    pub fn is_cut_off(&self) -> bool {
+        let state = self.state.lock();
+        state.is_dismissed || (state.gives_way && state.begun.is_some())
+    }
+
+    /// Ends the connection at once.
     pub fn dismiss(&self) {
         self.state.lock().is_dismissed = true;
         self.dismissed.notify_one();
     }
 
-    /// Whether the place is needed.
+    /// Whether the connection ends at once.
     pub fn is_dismissed(&self) -> bool {
         self.state.lock().is_dismissed
     }
@@ -258,98 +295,13 @@ impl Course {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.state.lock().ran(Instant::now());
+        let mut state = self.0.state.lock();
+        state.ran(Instant::now());
+        if state.gives_way {
+            self.0.dismissed.notify_one();
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use futures_util::FutureExt;
-
-    use super::*;
-
-    const PATIENCE: Patience = Patience { idle: Duration::from_secs(75), stalled: Duration::from_secs(20) };
-
-    fn seconds_to_end(state: &State, start: Instant) -> Option<u64> {
-        state.end(PATIENCE).map(|end| (end - start).as_secs())
-    }
-
-    #[test]
-    fn a_new_connection_has_ten_seconds_and_a_used_one_the_keep_alive_time() {
-        let start = Instant::now();
-        let mut state = State::new(start);
-        assert_eq!(seconds_to_end(&state, start), Some(10));
-        state.run(false);
-        assert_eq!(seconds_to_end(&state, start), None);
-        state.ran(start + Duration::from_secs(1000));
-        assert_eq!(seconds_to_end(&state, start), Some(1075));
-    }
-
-    #[test]
-    fn a_request_that_has_begun_has_ten_seconds_from_its_first_byte() {
-        let start = Instant::now();
-        let mut state = State::new(start);
-        state.run(false);
-        state.heard(start);
-        state.ran(start);
-        assert_eq!(seconds_to_end(&state, start), Some(75), "what came while it ran was its own");
-        for second in [74, 80, 83] {
-            state.heard(start + Duration::from_secs(second));
-            assert_eq!(seconds_to_end(&state, start), Some(84));
-        }
-    }
-
-    #[test]
-    fn an_answer_has_twenty_seconds_from_the_last_of_it_that_was_taken() {
-        let start = Instant::now();
-        let mut state = State::new(start);
-        state.run(false);
-        state.sending = 1;
-        for second in [0, 19, 1000] {
-            state.taken = start + Duration::from_secs(second);
-            assert_eq!(seconds_to_end(&state, start), Some(second + 20));
-        }
-        state.sending = 0;
-        assert_eq!(seconds_to_end(&state, start), None, "the request runs");
-    }
-
-    #[tokio::test]
-    async fn nothing_more_is_done_for_who_leaves_its_answers_waiting() {
-        let course = Course::new(PATIENCE);
-        let mut turns = Vec::new();
-        for _ in 0..TURNS {
-            turns.push(course.turn().now_or_never().expect("a turn"));
-        }
-        assert!(course.turn().now_or_never().is_none(), "enough are worked on");
-        course.sends(MARK + 1);
-        turns.clear();
-        let waiting = course.turn();
-        tokio::pin!(waiting);
-        assert!(futures_util::poll!(waiting.as_mut()).is_pending());
-        course.sent(MARK + 1);
-        assert!(waiting.now_or_never().flatten().is_some());
-    }
-
-    #[test]
-    fn a_connection_may_go_once_it_was_idle_for_a_while() {
-        let course = Arc::new(Course::new(PATIENCE));
-        let running = course.run(false);
-        assert!(!course.may_go() && !course.may_go());
-        drop(running);
-        assert!(course.may_go());
-        drop(course.run(false));
-        assert!(!course.may_go(), "it was used since");
-        assert!(course.may_go());
-    }
-
-    #[test]
-    fn what_http2_says_between_requests_begins_none() {
-        let start = Instant::now();
-        let mut state = State::new(start);
-        state.heard(start);
-        state.run(true);
-        state.ran(start);
-        state.heard(start + Duration::from_secs(1));
-        assert_eq!(seconds_to_end(&state, start), Some(75));
-    }
-}
+mod tests;

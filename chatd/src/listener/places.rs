@@ -1,16 +1,20 @@
 //! The places for connections that the limit of open files leaves, one pool for HTTP and WebSocket.
 //!
 //! Invariant: connections never hold more descriptors than there are places and [`SLACK`]; the rest is for stores and
-//! files. When all are taken, the HTTP connection that was idle the longest, about, makes room for whoever comes.
+//! files. When all are taken, the HTTP connection that was idle the longest, about, makes room for whoever comes, who
+//! waits outside while those that make room are on their way out. Nobody who came just now, or asked something, is sent
+//! away for another.
 
 use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::timeout;
 
 use super::course::Course;
 use super::stream;
@@ -22,6 +26,10 @@ const SLACK: usize = 64;
 const REFUSALS: usize = SLACK / 2;
 /// Connections looked at for one that may go.
 const LOOKS: usize = 256;
+/// How long at most the door stays shut behind one who waits for a place.
+const WAIT: Duration = Duration::from_secs(1);
+/// Time after which it is looked again for one that may go.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// What a connection without a place is told.
 const FULL: &str = r#"{"code":1013,"msg":"this node has no place for another connection; try another or later","data":null}"#;
 
@@ -30,7 +38,17 @@ pub struct Places {
     room: usize,
     counters: Arc<Counters>,
     guests: Mutex<Guests>,
+    left: Notify,
     refusals: Arc<Semaphore>,
+}
+
+/// Why there is no place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Full {
+    /// There is one soon.
+    ForNow,
+    /// Everyone inside is busy.
+    Busy,
 }
 
 #[derive(Default)]
@@ -54,27 +72,43 @@ impl Places {
     #[must_use]
     pub fn new(room: usize, counters: Arc<Counters>) -> Arc<Self> {
         let refusals = Arc::new(Semaphore::new(REFUSALS));
-        Arc::new(Self { room, counters, guests: Mutex::default(), refusals })
+        Arc::new(Self { room, counters, guests: Mutex::default(), left: Notify::new(), refusals })
     }
 
-    /// A place for a new connection, which speaks HTTP at first.
-    pub(super) fn admit(self: &Arc<Self>, course: &Arc<Course>) -> Option<Arc<Place>> {
+    /// A place for a new connection, which speaks HTTP at first; waits for those who are about to leave.
+    pub(super) async fn enter(self: &Arc<Self>, course: &Arc<Course>) -> Option<Arc<Place>> {
+        let admitted = async {
+            loop {
+                let left = self.left.notified();
+                match self.admit(course) {
+                    Err(Full::ForNow) => _ = timeout(LOOK_AGAIN, left).await,
+                    other => break other.ok(),
+                }
+            }
+        };
+        timeout(WAIT, admitted).await.ok().flatten()
+    }
+
+    fn admit(self: &Arc<Self>, course: &Arc<Course>) -> Result<Arc<Place>, Full> {
         let mut guests = self.guests.lock();
         if guests.taken >= self.room {
+            if guests.taken >= self.room + SLACK - REFUSALS {
+                return Err(Full::ForNow);
+            }
+            let leaver = guests.idle_one()?;
             self.counters.crowded_out.add(1);
-            let has_slack = guests.taken < self.room + SLACK - REFUSALS;
-            let leaver = if has_slack { guests.idle_one() } else { None };
-            leaver?.dismiss();
+            leaver.give_way();
         }
         guests.taken += 1;
         guests.last += 1;
         let number = guests.last;
         guests.http.insert(number, course.clone());
-        Some(Arc::new(Place { places: self.clone(), number }))
+        Ok(Arc::new(Place { places: self.clone(), number }))
     }
 
     /// Tells a connection that there is no place for it.
     pub(super) fn refuse(&self, mut tcp: TcpStream) {
+        self.counters.crowded_out.add(1);
         let Ok(turn) = self.refusals.clone().try_acquire_owned() else { return };
         tokio::spawn(async move {
             let head = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json; charset=utf-8";
@@ -127,16 +161,20 @@ impl Places {
 
 impl Guests {
     /// Takes out an idle connection; each that was used since the hand passed it is spared once.
-    fn idle_one(&mut self) -> Option<Arc<Course>> {
+    fn idle_one(&mut self) -> Result<Arc<Course>, Full> {
+        let mut full = Full::Busy;
         for _ in 0..LOOKS.min(2 * self.http.len()) {
             let next = self.http.range((Excluded(self.hand), Unbounded)).next();
-            let (number, course) = next.or_else(|| self.http.first_key_value())?;
+            let (number, course) = next.or_else(|| self.http.first_key_value()).ok_or(full)?;
             self.hand = *number;
             if course.may_go() {
-                return self.http.remove(&self.hand);
+                return self.http.remove(&self.hand).ok_or(full);
+            }
+            if course.is_new() {
+                full = Full::ForNow;
             }
         }
-        None
+        Err(full)
     }
 }
 
@@ -150,18 +188,24 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.places.guests.lock().taken -= 1;
+        self.places.left.notify_one();
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::listener::Patience;
+    use crate::listener::course::FIRST_WORD;
+
+    fn new_course() -> Arc<Course> {
+        Arc::new(Course::new(Patience { idle: Duration::from_secs(75), stalled: Duration::from_secs(20) }))
+    }
 
     fn course() -> Arc<Course> {
-        Arc::new(Course::new(Patience { idle: Duration::from_secs(75), stalled: Duration::from_secs(20) }))
+        let course = new_course();
+        course.age(FIRST_WORD);
+        course
     }
 
     #[test]
@@ -170,15 +214,26 @@ mod tests {
         let courses: Vec<_> = (0..5).map(|_| course()).collect();
         let admitted: Vec<_> = courses[..3].iter().map(|course| places.admit(course).unwrap()).collect();
         let busy = courses[0].run(false);
-        assert!(courses.iter().all(|course| !course.is_dismissed()));
+        assert!(courses.iter().all(|course| !course.has_ceased()));
         let _fourth = places.admit(&courses[3]).unwrap();
-        assert!(courses[1].is_dismissed() && !courses[0].is_dismissed());
+        assert!(courses[1].has_ceased() && !courses[0].has_ceased());
         // One that has become a WebSocket stays, whatever it does.
         admitted[2].leaves_http();
         drop(busy);
         let _fifth = places.admit(&courses[4]).unwrap();
-        assert!(!courses[2].is_dismissed());
-        assert_eq!([0, 3].map(|at| courses[at].is_dismissed()), [false, true], "the first was used just now");
+        assert!(!courses[2].has_ceased());
+        assert_eq!([0, 3].map(|at| courses[at].has_ceased()), [false, true], "the first was used just now");
+    }
+
+    #[test]
+    fn who_came_just_now_keeps_his_place_a_moment() {
+        let places = Places::new(2, Arc::default());
+        let courses = [new_course(), new_course()];
+        let _admitted = courses.each_ref().map(|course| places.admit(course).unwrap());
+        assert_eq!(places.admit(&course()).err(), Some(Full::ForNow));
+        courses[1].age(FIRST_WORD);
+        assert!(places.admit(&course()).is_ok());
+        assert!(courses[1].has_ceased() && !courses[0].has_ceased());
     }
 
     #[test]
@@ -187,19 +242,24 @@ mod tests {
         let courses = [course(), course(), course()];
         let mut admitted: Vec<_> = courses[..2].iter().map(|course| places.admit(course).unwrap()).collect();
         let _busy = [courses[0].run(false), courses[1].run(true)];
-        assert!(places.admit(&courses[2]).is_none());
+        assert_eq!(places.admit(&courses[2]).err(), Some(Full::Busy));
         admitted.pop();
-        assert!(places.admit(&courses[2]).is_some());
+        assert!(places.admit(&courses[2]).is_ok());
     }
 
-    #[test]
-    fn who_leaves_late_does_not_let_in_more_and_more() {
+    #[tokio::test]
+    async fn who_leaves_late_does_not_let_in_more_and_more_and_keeps_others_waiting() {
         let places = Places::new(1, Arc::default());
         let mut admitted = Vec::new();
-        while let Some(place) = places.admit(&course()) {
+        while let Some(place) = places.enter(&course()).await {
             admitted.push(place);
             assert!(admitted.len() <= 1 + SLACK);
         }
+        let late = course();
+        let mut waiting = std::pin::pin!(places.enter(&late));
+        assert!(futures_util::poll!(waiting.as_mut()).is_pending());
+        drop(admitted.pop());
+        assert!(waiting.await.is_some());
     }
 
     #[test]
