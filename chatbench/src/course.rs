@@ -63,6 +63,7 @@ async fn run(stage: &mut Stage, work: &Work<'_>, lockstep: &Lockstep) -> Result<
     let flow = Arc::clone(&stage.flow);
     let (crowd, mut opening) = stage.open().await;
     lockstep.opened(&mut opening).await?;
+    stage.opened = Some(opening.clone());
     let wanted = opening.is_enough(&flow.plan) && !matches!(work, Work::Connect);
     let missing = lockstep.goes_on(wanted, &opening.missing).await?;
     let goes_on = missing.is_some();

@@ -6,6 +6,9 @@ pub enum Failure {
     /// The command line asks for something that cannot be (exit 2).
     #[error("{0}")]
     Usage(String),
+    /// The operator stopped it (exit 130).
+    #[error("stopped before there was anything to report")]
+    Stopped,
     /// What there is, is no measurement (exit 96).
     #[error("{0}")]
     Invalid(String),
@@ -25,11 +28,25 @@ impl Failure {
         Failure::CouldNotRun { cause: cause.to_string(), next: next.to_string() }
     }
 
+    /// In one line, as the reason of a result.
+    pub fn reason(&self) -> String {
+        match self {
+            Failure::CouldNotRun { cause, next } => format!("{cause}; next: {next}"),
+            other => other.to_string(),
+        }
+    }
+
+    /// Whether a run that had begun has a result all the same, which says how it ended.
+    pub fn leaves_a_result(&self) -> bool {
+        matches!(self, Failure::CouldNotRun { .. } | Failure::Stopped)
+    }
+
     /// The exit code that says so.
     pub fn exit_code(&self) -> u8 {
         match self {
             Failure::Usage(_) => 2,
             Failure::CouldNotRun { .. } => 1,
+            Failure::Stopped => 130,
             Failure::Invalid(_) => 96,
         }
     }

@@ -2,8 +2,12 @@
 //!
 //! Invariant: whoever waits for it sees it, also when it came before the wait.
 
+use std::time::Duration;
+
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+
+use crate::failure::Failure;
 
 /// What somebody says who wants a run to end: Ctrl-C, a service manager's SIGTERM, the end of a terminal.
 #[derive(Debug)]
@@ -61,6 +65,29 @@ impl Interrupt {
             // The signal can no longer come.
             std::future::pending::<()>().await;
         }
+    }
+
+    /// Does `work`, and goes on with it for `patience` at most once this has come. None when it was given up.
+    pub async fn soon<T>(&self, patience: Duration, work: impl Future<Output = T>) -> Option<T> {
+        let mut interrupt = self.clone();
+        let given_up = async move {
+            interrupt.wait().await;
+            tokio::time::sleep(patience).await;
+        };
+        tokio::select! {
+            biased;
+            () = given_up => None,
+            done = work => Some(done),
+        }
+    }
+
+    /// Does `work` unless this comes first, or has come: then [`Failure::Stopped`]. Every step that sets a run up goes
+    /// through here.
+    ///
+    /// # Errors
+    /// As the work.
+    pub async fn unless<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        self.soon(Duration::ZERO, work).await.unwrap_or(Err(Failure::Stopped))
     }
 
     /// Waits for it, at most until `deadline`; says whether it came.

@@ -18,7 +18,7 @@ use crate::recorder::histogram;
 use crate::units::count_text;
 
 /// See the file's head.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Opening {
     /// Connections asked for.
     pub wanted: u32,

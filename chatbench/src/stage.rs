@@ -26,6 +26,8 @@ use crate::watch::{Redis, Watch};
 
 /// Longest wait for an HTTP answer.
 const HTTP_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest wait for what the server says of itself when the operator wants to stop.
+const LAST_LOOK: Duration = Duration::from_millis(500);
 
 /// A run that may begin.
 #[derive(Debug)]
@@ -56,13 +58,16 @@ pub struct Stage {
     pub servers: Servers,
     /// The same before the first connection.
     pub servers_before: Looked,
+    /// How the connections were opened, as soon as that is known.
+    pub opened: Option<Opening>,
     door: Arc<Door>,
     phase: Phase,
     sampler: Option<Sampler>,
 }
 
 impl Stage {
-    /// Checks the surroundings and begins to watch the servers; as [`Stage::of_worker`].
+    /// Checks the surroundings and begins to watch the servers; as [`Stage::of_worker`]. Who stops it here gets a stage
+    /// of which less is known.
     ///
     /// # Errors
     /// [`Failure`] with the next step.
@@ -74,16 +79,24 @@ impl Stage {
         connections: u64,
         interrupt: Interrupt,
     ) -> Result<Self, Failure> {
-        let mut stage = Self::of_worker(scenario, common, identity, flow, connections, interrupt).await?;
-        if let Some(redis) = &common.redis
+        let stage = Self::of_worker(scenario, common, identity, flow, connections, interrupt.clone());
+        let mut stage = interrupt.unless(stage).await?;
+        match interrupt.unless(stage.look_around()).await {
+            Ok(()) | Err(Failure::Stopped) => Ok(stage),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    async fn look_around(&mut self) -> Result<(), Failure> {
+        if let Some(redis) = &self.common.redis
             && Redis::new(redis.clone()).info().await.is_none()
         {
             let cause = format!("--redis: {redis} does not answer to INFO");
             return Err(Failure::could_not_run(cause, "check the address and the password, or leave it out"));
         }
-        stage.servers = Servers::find(&stage.common, &stage.door.entrances)?;
-        stage.servers_before = stage.servers.look().await;
-        stage.state = match stage.http(0).call::<State>(&StateRequest {}).await {
+        self.servers = Servers::find(&self.common, &self.door.entrances)?;
+        self.servers_before = self.servers.look().await;
+        self.state = match self.http(0).call::<State>(&StateRequest {}).await {
             Ok(state) => Some(state),
             Err(error @ Error::Unreachable { .. }) => {
                 let next = "start chatd there, or name its address with --server or CHATBENCH_SERVER";
@@ -100,7 +113,7 @@ impl Stage {
             // Without its counters the server can be measured all the same.
             Err(_) => None,
         };
-        Ok(stage)
+        Ok(())
     }
 
     /// Checks what a worker needs: room for its connections. The rest is for the conductor. The whole run, with all its
@@ -142,6 +155,7 @@ impl Stage {
             own: process::own()?,
             servers: Servers::default(),
             servers_before: Ok(Vec::new()),
+            opened: None,
             common,
             door: Arc::new(door),
             phase: Phase::new(),
@@ -188,7 +202,8 @@ impl Stage {
     /// What the server says of itself now.
     pub async fn state_now(&self) -> Option<StateResponse> {
         self.state.as_ref()?;
-        self.http(0).call::<State>(&StateRequest {}).await.ok()
+        let asked = self.http(0).call::<State>(&StateRequest {});
+        self.interrupt.soon(LAST_LOOK, asked).await?.ok()
     }
 
     /// Operations over HTTP for user number `number`: users are spread over the servers.

@@ -166,8 +166,8 @@ pub async fn run() -> u8 {
         Ok(()) => 0,
         Err(failure) => {
             let (cause, next) = match failure {
-                Failure::Usage(cause) | Failure::Invalid(cause) => (cause, "see chatbench --help".to_owned()),
                 Failure::CouldNotRun { cause, next } => (cause, next),
+                other => (other.to_string(), "see chatbench --help".to_owned()),
             };
             let _ = say(0, &Report::Failed { cause: format!("worker {}: {cause}", job.part), next });
             1

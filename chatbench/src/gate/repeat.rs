@@ -106,7 +106,8 @@ async fn rounds(
             Err(failure) if played.is_empty() => return Err(failure),
             Err(failure) => {
                 screen.note(&failure.to_string());
-                verdict = verdict.max(Verdict::CouldNotRun);
+                verdict =
+                    verdict.max(if interrupt.came() { Verdict::Interrupted } else { Verdict::CouldNotRun });
                 break;
             }
         };

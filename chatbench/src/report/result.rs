@@ -9,6 +9,7 @@ use hdrhistogram::Histogram;
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
+use crate::failure::Failure;
 use crate::floor::Floor;
 use crate::flow::Flow;
 use crate::harvest::Harvest;
@@ -184,6 +185,18 @@ impl Report {
         }
     }
 
+    /// What is left of a run that `failure` ended: its connections and its course until then.
+    pub async fn cut_short(stage: &mut Stage, verdict: Verdict, failure: &Failure) -> Self {
+        let opening = stage.opened.take().unwrap_or_else(|| Opening::new(stage.flow.plan.connections()));
+        let mut report = Self::new(stage, &opening);
+        if !matches!(failure, Failure::Stopped) {
+            report.judgement.add(verdict, failure.reason());
+        }
+        report.partial = true;
+        report.finish(stage).await;
+        report
+    }
+
     /// Adds the times of the messages.
     pub fn add_times(&mut self, times: Times) {
         self.censored = times.censored;
@@ -232,7 +245,7 @@ impl Report {
         for judged in self.thresholds.iter().filter(|judged| !judged.ok) {
             self.judgement.add(Verdict::ThresholdFailed, judged.words.clone());
         }
-        if self.partial {
+        if self.partial && stage.interrupt.came() {
             self.judgement
                 .add(Verdict::Interrupted, "stopped before the end; the numbers cover what there was");
         }

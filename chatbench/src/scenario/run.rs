@@ -9,6 +9,7 @@ use crate::course;
 use crate::crew::Crew;
 use crate::failure::Failure;
 use crate::flow::Flow;
+use crate::harvest::Harvest;
 use crate::identity::Identity;
 use crate::interrupt::Interrupt;
 use crate::limits;
@@ -19,6 +20,7 @@ use crate::sampler::Source;
 use crate::scenario::{Kind, conclude, connections, group, kinds, mixed};
 use crate::share::Share;
 use crate::stage::Stage;
+use crate::verdict::Verdict;
 
 /// Runs it.
 ///
@@ -31,11 +33,31 @@ pub async fn run(scenario: &Scenario, interrupt: Interrupt) -> Result<Report, Fa
     let largest = |workers| Share::largest(flows.iter().map(|flow| &flow.plan), workers);
     let workers = limits::workers_for(scenario.common().workers, largest)?;
     let mut stages = prepare(scenario, &kinds, flows, workers > 1, &interrupt).await?;
+    let harvests = play(scenario, &kinds, &mut stages, (workers, &identity), interrupt).await;
+    let mut harvests = match harvests {
+        Ok(harvests) => harvests,
+        Err(failure) if failure.leaves_a_result() => return Ok(cut_short(&mut stages, &failure).await),
+        Err(failure) => return Err(failure),
+    };
+    match scenario {
+        Scenario::Mixed(args) => mixed::conclude(&mut stages, args, &kinds, harvests).await,
+        _ => conclude::conclude(&mut stages[0], scenario, harvests.swap_remove(0)).await,
+    }
+}
+
+/// From the first connection to the last, by so many workers of this run; gives what each kind brought in.
+async fn play(
+    scenario: &Scenario,
+    kinds: &[Kind],
+    stages: &mut [Stage],
+    (workers, identity): (u32, &Identity),
+    interrupt: Interrupt,
+) -> Result<Vec<Harvest>, Failure> {
     let flows = || stages.iter().map(|stage| Arc::clone(&stage.flow));
     let together = Together::new(kinds.len());
     let (crew, sources) = if workers > 1 {
-        let crew = Crew::start(&scenario.line(), &identity, workers, kinds.len())?;
-        crew.pass_on(interrupt);
+        let crew = Crew::start(&scenario.line(), identity, workers, kinds.len())?;
+        crew.pass_on(interrupt.clone());
         (Some(Arc::clone(&crew)), vec![Source::Crew(flows().collect(), crew)])
     } else {
         (None, flows().map(Source::own).collect())
@@ -43,17 +65,29 @@ pub async fn run(scenario: &Scenario, interrupt: Interrupt) -> Result<Report, Fa
     // The first watches for all.
     stages[0].watch(sources);
     for stage in stages.iter().filter(|stage| stage.flow.plan.shape == Shape::Groups) {
-        group::assemble(stage).await?;
+        match interrupt.unless(group::assemble(stage)).await {
+            // Nobody lacks them: the steps of a run that was stopped send nothing.
+            Ok(()) | Err(Failure::Stopped) => {}
+            Err(failure) => return Err(failure),
+        }
     }
     let locksteps = (0..kinds.len()).map(|kind| match &crew {
         Some(crew) => Lockstep::Crew(crew.section(kind), Arc::clone(&together)),
         None => Lockstep::Alone(Arc::clone(&together)),
     });
-    let mut harvests = course::run_all(&mut stages, &kinds, locksteps).await?;
-    match scenario {
-        Scenario::Mixed(args) => mixed::conclude(&mut stages, args, &kinds, harvests).await,
-        _ => conclude::conclude(&mut stages[0], scenario, harvests.swap_remove(0)).await,
-    }
+    course::run_all(stages, kinds, locksteps).await
+}
+
+/// The result of a run that lost its books: a part of what was done is not known, so nothing is a measurement.
+async fn cut_short(stages: &mut [Stage], failure: &Failure) -> Report {
+    let opened = stages.iter_mut().filter_map(|stage| stage.opened.take()).reduce(|mut all, more| {
+        all.merge(more);
+        all
+    });
+    let has_begun = opened.as_ref().is_some_and(|opening| opening.connected > 0);
+    let verdict = if has_begun { Verdict::Invalid } else { Verdict::CouldNotRun };
+    stages[0].opened = opened;
+    Report::cut_short(&mut stages[0], verdict, failure).await
 }
 
 async fn prepare(

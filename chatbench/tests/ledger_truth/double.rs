@@ -13,7 +13,8 @@ use chat_protocol::session::{HEARTBEAT, LOGIN, Login, MSG, Msg};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -58,6 +59,10 @@ pub struct World {
     pub ignored: u64,
     /// How often it told of itself.
     pub scrapes: u64,
+    /// Requests that hang.
+    pub hung: u64,
+    /// Whether it is gone.
+    pub gone: watch::Sender<bool>,
 }
 
 /// What the connections share.
@@ -84,9 +89,17 @@ async fn listen(world: &Shared) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let world = Arc::clone(world);
+    let mut gone = world.lock().unwrap().gone.subscribe();
     tokio::spawn(async move {
-        while let Ok((tcp, _)) = listener.accept().await {
-            tokio::spawn(serve(tcp, Arc::clone(&world)));
+        let mut connections = JoinSet::new();
+        let accepting = async {
+            while let Ok((tcp, _)) = listener.accept().await {
+                connections.spawn(serve(tcp, Arc::clone(&world)));
+            }
+        };
+        tokio::select! {
+            () = accepting => {}
+            _ = gone.wait_for(|gone| *gone) => world.lock().unwrap().rooms.clear(),
         }
     });
     address

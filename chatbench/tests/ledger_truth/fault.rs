@@ -58,6 +58,10 @@ pub enum Fault {
     CloseOnHeartbeat { receiver: u32, code: u16 },
     /// Tell of the process at `/metrics`; without it there is no such path.
     Metrics(Says),
+    /// Never answer requests to this path.
+    Hang { path: &'static str },
+    /// Be gone, with every connection, as soon as somebody posts to this path.
+    Die { path: &'static str },
     /// Cheat with money.
     Money(Cheat),
 }

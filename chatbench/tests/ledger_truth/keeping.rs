@@ -1,6 +1,7 @@
 //! Results are kept whatever happens to the reader, to the run or to the generator.
 
 use std::io::{Error, ErrorKind, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -8,7 +9,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::double::Double;
-use crate::workers::run;
+use crate::workers::{run_with, until};
 
 /// Where nothing can be written.
 struct Shut(ErrorKind);
@@ -56,8 +57,10 @@ async fn a_service_manager_and_a_closed_terminal_get_a_partial_result() {
     for (signal, workers) in [(Signal::SIGTERM, 1), (Signal::SIGHUP, 1), (Signal::SIGTERM, 2)] {
         let line =
             format!("broadcast --clients 5 --rate 50/s --warmup 100ms --duration 1h --workers {workers}");
-        let ran = run(&line, &[], move |pid| {
-            std::thread::sleep(Duration::from_secs(2));
+        let double = Double::start(&[]).await;
+        let world = Arc::clone(&double.world);
+        let ran = run_with(&double, &line, move |pid| {
+            until(|| world.lock().unwrap().messages() > 20);
             kill(Pid::from_raw(pid), signal).unwrap();
         })
         .await;
@@ -70,8 +73,10 @@ async fn a_service_manager_and_a_closed_terminal_get_a_partial_result() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_generator_that_stood_still_blames_itself_and_not_the_server() {
     let line = "broadcast --clients 4 --rate 50/s --warmup 0s --duration 5s --threshold e2e_time:p(99)<500ms";
-    let ran = run(line, &[], |pid| {
-        std::thread::sleep(Duration::from_secs(2));
+    let double = Double::start(&[]).await;
+    let world = Arc::clone(&double.world);
+    let ran = run_with(&double, line, move |pid| {
+        until(|| world.lock().unwrap().messages() > 20);
         kill(Pid::from_raw(pid), Signal::SIGSTOP).unwrap();
         std::thread::sleep(Duration::from_secs(1));
         kill(Pid::from_raw(pid), Signal::SIGCONT).unwrap();

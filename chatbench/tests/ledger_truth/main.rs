@@ -16,6 +16,7 @@ mod keeping;
 mod loads;
 mod money;
 mod pages;
+mod partial;
 mod phases;
 mod post;
 mod recovery;

@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::double::{Shared, take_posted};
+use crate::fault::Fault;
 
 /// Answers one request and closes.
 pub async fn serve(mut tcp: TcpStream, world: &Shared) {
@@ -23,6 +24,9 @@ pub async fn serve(mut tcp: TcpStream, world: &Shared) {
         }
     };
     let path = head.split(' ').nth(1).unwrap_or_default();
+    if fails(world, path) {
+        return std::future::pending().await;
+    }
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     let (code, data) = take_posted(world, path, &body);
     let answer = json!({"code": code, "msg": "as told", "data": data}).to_string();
@@ -31,4 +35,23 @@ pub async fn serve(mut tcp: TcpStream, world: &Shared) {
         answer.len()
     );
     let _ = tcp.write_all(response.as_bytes()).await;
+}
+
+/// Whether nothing comes back from this path; a server that dies there is gone when this returns.
+fn fails(world: &Shared, path: &str) -> bool {
+    let mut world = world.lock().unwrap();
+    for fault in world.faults.clone() {
+        match fault {
+            Fault::Hang { path: this } if this == path => {
+                world.hung += 1;
+                return true;
+            }
+            Fault::Die { path: this } if this == path => {
+                world.gone.send_replace(true);
+                return true;
+            }
+            _ => {}
+        }
+    }
+    false
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -17,7 +18,11 @@ const SHAPE: &str = "--rate 40/s --warmup 200ms --duration 500ms --workers 3";
 
 /// Runs the program itself, for only that can start workers; `meanwhile` gets its process id.
 pub async fn run(line: &str, faults: &[Fault], meanwhile: impl FnOnce(i32) + Send + 'static) -> Ran {
-    let double = Double::start(faults).await;
+    run_with(&Double::start(faults).await, line, meanwhile).await
+}
+
+/// As [`run`], against this server.
+pub async fn run_with(double: &Double, line: &str, meanwhile: impl FnOnce(i32) + Send + 'static) -> Ran {
     let folder = tempfile::tempdir().unwrap();
     let file: PathBuf = folder.path().join("result.json");
     let [first, second] = double.addresses;
@@ -42,20 +47,27 @@ pub async fn run(line: &str, faults: &[Fault], meanwhile: impl FnOnce(i32) + Sen
 
 /// The workers of a process, as soon as there are three.
 fn workers_of(pid: i32) -> Vec<i32> {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while Instant::now() < deadline {
+    let mut found = Vec::new();
+    until(|| {
         let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
         let children =
             tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("children")).ok());
         let pids: Vec<i32> = children
             .flat_map(|line| line.split(' ').filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
             .collect();
-        if pids.len() == 3 {
-            return pids;
-        }
+        found = pids;
+        found.len() == 3
+    });
+    found
+}
+
+/// Waits, in a thread that may block, until something is so.
+pub fn until(mut so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !so() {
+        assert!(Instant::now() < deadline, "it does not come to be so");
         std::thread::sleep(Duration::from_millis(20));
     }
-    panic!("no workers")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -106,28 +118,30 @@ async fn faults_are_counted_exactly_wherever_sender_and_receiver_are() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_dies_ends_the_run_with_its_name() {
     let line = "broadcast --clients 7 --rate 40/s --duration 1h --workers 3";
-    let ran = run(line, &[], |pid| {
-        let worker = workers_of(pid)[1];
-        kill(Pid::from_raw(worker), Signal::SIGKILL).unwrap();
+    let double = Double::start(&[]).await;
+    let world = Arc::clone(&double.world);
+    let ran = run_with(&double, line, move |pid| {
+        let workers = workers_of(pid);
+        until(|| world.lock().unwrap().messages() > 0);
+        kill(Pid::from_raw(workers[1]), Signal::SIGKILL).unwrap();
+        until(|| !workers.iter().any(|worker| std::path::Path::new(&format!("/proc/{worker}")).exists()));
     })
     .await;
-    assert_eq!((ran.code, &ran.json), (1, &Value::Null), "{}", ran.out);
-    assert!(ran.err.contains("worker 1 (process ") && ran.err.contains("next:"), "{}", ran.err);
+    assert_eq!((ran.code, &ran.json["partial"]), (96, &true.into()), "{}\n{}", ran.out, ran.err);
+    assert!(ran.out.contains("worker 1 (process ") && ran.out.contains("next:"), "{}", ran.out);
+    assert_eq!((&ran.json["valid"], &ran.json["connections"]["connected"]), (&false.into(), &8.into()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_interruption_reaches_the_workers_and_the_books_stay_exact() {
     let line = "broadcast --clients 7 --rate 40/s --warmup 100ms --duration 1h --workers 3";
-    let ran = run(line, &[], |pid| {
+    let double = Double::start(&[]).await;
+    let world = Arc::clone(&double.world);
+    let ran = run_with(&double, line, move |pid| {
         let workers = workers_of(pid);
-        std::thread::sleep(Duration::from_millis(2500));
+        until(|| world.lock().unwrap().messages() > 20);
         kill(Pid::from_raw(pid), Signal::SIGINT).unwrap();
-        let deadline = Instant::now() + Duration::from_secs(20);
-        let lives = |worker: &i32| std::path::Path::new(&format!("/proc/{worker}")).exists();
-        while workers.iter().any(lives) {
-            assert!(Instant::now() < deadline, "a worker stayed");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        until(|| !workers.iter().any(|worker| std::path::Path::new(&format!("/proc/{worker}")).exists()));
     })
     .await;
     assert_eq!((ran.code, &ran.json["partial"]), (130, &true.into()), "{}\n{}", ran.out, ran.err);

@@ -40,6 +40,8 @@ use walk::{Direction, Found, Walk};
 
 /// Messages posted at once before the reading begins, and at most at once later.
 const CONCURRENT: usize = 32;
+/// Longest time without a page before a reader gives up: servers that are restarted are back by then.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What came of reading the history.
 #[derive(Debug, Default, Serialize)]
@@ -66,6 +68,9 @@ pub struct Pages {
     pub foreign: u64,
     /// Requests that failed, by cause.
     pub failed: BTreeMap<String, u64>,
+    /// Readers that gave up: no page came for 10 s.
+    #[serde(skip)]
+    pub given_up: u64,
 }
 
 /// What the writer and the readers share.
@@ -103,7 +108,11 @@ pub async fn run(args: &HistoryArgs, interrupt: Interrupt) -> Result<Report, Fai
         next: AtomicU32::new(0),
         over: Notify::new(),
     };
-    room.fill(stage.http(0), args.messages).await?;
+    let filled = stage.interrupt.unless(room.fill(stage.http(0), args.messages)).await;
+    if let Err(failure) = filled {
+        // What is written before the reading is no measurement yet.
+        return Ok(Report::cut_short(&mut stage, Verdict::CouldNotRun, &failure).await);
+    }
     room.until = Instant::now() + args.duration;
     let (pages, times) = read_while_written(&stage, Arc::new(room), readers, args.rate).await;
 
@@ -161,6 +170,12 @@ fn judge(report: &mut Report, pages: &Pages) {
         let verdict = if pages.pages == 0 { Verdict::CouldNotRun } else { Verdict::Invalid };
         report.judgement.add(verdict, format!("{} requests failed; most often: {cause}", count_text(failed)));
     }
+    if pages.given_up > 0 {
+        report.partial = true;
+        let (given_up, readers) = (count_text(pages.given_up), count_text(u64::from(pages.readers)));
+        let words = format!("{given_up} of {readers} readers gave up: no page came for 10 s");
+        report.judgement.add(Verdict::Invalid, words);
+    }
     if !report.partial && pages.walks_backward + pages.walks_forward == 0 {
         report.judgement.add(Verdict::Invalid, "no way through the conversation came to its end");
     }
@@ -176,9 +191,6 @@ impl Room {
                 let next = "see whether the server takes /user/sendMessageAll";
                 Failure::could_not_run(format!("the conversation could not be filled: {error}"), next)
             })?;
-            if self.interrupt.came() {
-                break;
-            }
         }
         Ok(())
     }
@@ -222,7 +234,7 @@ impl Room {
                 Some(posted) = posts.next() => note(posted),
             }
         }
-        while let Some(posted) = posts.next().await {
+        while let Some(Some(posted)) = self.interrupt.soon(Duration::ZERO, posts.next()).await {
             note(posted);
         }
         failed
@@ -233,7 +245,8 @@ impl Room {
         let (mut pages, mut times) = (Pages::default(), histogram());
         // Half of the readers begin at the other end.
         let mut backward = number.is_multiple_of(2);
-        while Instant::now() < self.until && !self.interrupt.came() {
+        let (mut interrupt, mut answered) = (self.interrupt.clone(), Instant::now());
+        while Instant::now() < self.until && !interrupt.came() {
             let direction = if backward { Direction::Backward } else { Direction::Forward };
             let mut walk = Walk::new(direction, self.newest.load(Relaxed));
             match self.walk(http, number, &mut walk, direction, &mut times).await {
@@ -242,8 +255,15 @@ impl Room {
                 Ok(false) => {}
                 Err(error) => {
                     *pages.failed.entry(format!("read: {error}")).or_default() += 1;
-                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    if walk.found.pages == 0 && answered.elapsed() > PATIENCE {
+                        pages.given_up += 1;
+                        break;
+                    }
+                    interrupt.within(Instant::now() + Duration::from_millis(100)).await;
                 }
+            }
+            if walk.found.pages > 0 {
+                answered = Instant::now();
             }
             pages.note(&walk.found);
             backward = !backward;
@@ -277,14 +297,14 @@ impl Room {
                 limit: Some(self.page),
             };
             let asked = Instant::now();
-            let page = http.call::<History>(&request).await?;
+            let Some(page) = self.interrupt.soon(Duration::ZERO, http.call::<History>(&request)).await else {
+                return Ok(false);
+            };
+            let page = page?;
             times.saturating_record(micros(asked.elapsed()).max(1));
             place = walk.take(&page, &plan.payload);
             if place.is_none() {
                 return Ok(true);
-            }
-            if self.interrupt.came() {
-                return Ok(false);
             }
             // Who reads slower than the writer writes would never come to the end.
             if Instant::now() >= self.until && walk.is_past_known() {
@@ -327,6 +347,7 @@ impl Pages {
         self.repeats += part.repeats;
         self.corrupted += part.corrupted;
         self.foreign += part.foreign;
+        self.given_up += part.given_up;
         for (cause, count) in part.failed {
             *self.failed.entry(cause).or_default() += count;
         }

@@ -25,8 +25,8 @@ use crate::stage::Stage;
 
 /// Requests under way at once.
 const CONCURRENT: usize = 32;
-/// How often a request is repeated that a server did not answer.
-const REPEATS: u32 = 30;
+/// How long a request is repeated that no server answers.
+const PATIENCE: Duration = Duration::from_secs(6);
 /// Pause before it is.
 const PAUSE: Duration = Duration::from_millis(200);
 /// Pause between two looks at what is under way.
@@ -175,7 +175,7 @@ impl<'a> Bank<'a> {
                     State::Expired if page.open > 0 => Rest::Stays,
                     State::Empty | State::Expired => break,
                 };
-                if Instant::now() >= until || self.stage.interrupt.came() {
+                if Instant::now() >= until {
                     return Ok(rest);
                 }
                 tokio::time::sleep(LOOK * 5).await;
@@ -273,12 +273,12 @@ impl<'a> Bank<'a> {
 
     /// Calls an operation, at the next server when one does not answer. All of them can be repeated.
     async fn call<O: Operation>(&self, request: &O::Request) -> Result<O::Response, Error> {
-        let mut repeats = 0;
+        let until = Instant::now() + PATIENCE;
         loop {
             let https: &[Http] = &self.stage.https;
             let http = &https[self.turn.fetch_add(1, Relaxed) % https.len()];
             match http.call::<O>(request).await {
-                Err(error) if repeats < REPEATS && can_pass(&error) => repeats += 1,
+                Err(error) if Instant::now() < until && can_pass(&error) => {}
                 done => return done,
             }
             tokio::time::sleep(PAUSE).await;

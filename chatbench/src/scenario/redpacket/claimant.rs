@@ -18,8 +18,10 @@ use crate::scenario::redpacket::record::{Attempt, Record};
 use crate::scenario::redpacket::room::Room;
 use crate::wire::socket::{ABNORMAL, End};
 
-/// Longest wait for one answer, and for a server that lets the client in again.
+/// Longest wait for one answer.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Longest wait for a server that lets the client in again.
+const RETURN: Duration = Duration::from_secs(10);
 /// Pause before a refused grab is repeated, unless the server names one.
 const PAUSE: Duration = Duration::from_millis(200);
 /// How often a refused grab is repeated.
@@ -28,8 +30,6 @@ const REPEATS: u32 = 20;
 const LONGEST_CUT_US: u64 = 3000;
 /// Grabs a client may have unanswered at a rate.
 const WINDOW: usize = 256;
-/// A moment that never comes.
-const NEVER: Duration = Duration::from_secs(86_400);
 
 struct Pending {
     sequence: u32,
@@ -106,7 +106,6 @@ impl Claimant {
     async fn wait(&mut self) -> bool {
         let mut release = self.room.release.clone();
         let mut interrupt = self.room.interrupt.clone();
-        let far = Instant::now() + NEVER;
         loop {
             let beat = Instant::now() + self.room.heartbeat;
             let Some(line) = &mut self.line else { return false };
@@ -116,7 +115,7 @@ impl Claimant {
                     self.last_end_ns = self.start_ns;
                     return self.start_ns > 0;
                 }
-                _ = interrupt.within(far) => return false,
+                () = interrupt.wait() => return false,
                 heard = line.hear() => heard.err(),
                 () = tokio::time::sleep_until(beat) => {
                     line.heartbeat();
@@ -133,7 +132,8 @@ impl Claimant {
     }
 
     async fn grab(&mut self) {
-        while !self.room.interrupt.came() {
+        let mut interrupt = self.room.interrupt.clone();
+        while !interrupt.came() {
             let wake = self.send_due();
             if self.is_over() {
                 return;
@@ -153,6 +153,7 @@ impl Claimant {
                         Some(())
                     }
                 },
+                () = interrupt.wait() => return,
                 () = tokio::time::sleep_until(wake) => self.on_time(cut).await,
             };
             if ended.is_some() && !self.come_back().await {
@@ -313,11 +314,14 @@ impl Claimant {
             self.lost(&pending);
             self.repeat(&pending, true, Duration::ZERO);
         }
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + RETURN;
+        let mut interrupt = self.room.interrupt.clone();
         let mut pause = Duration::from_millis(20);
-        while Instant::now() < until && !self.room.interrupt.came() {
+        while Instant::now() < until && !interrupt.came() {
             self.turn += 1;
-            match Box::pin(self.room.enter(self.number, self.turn)).await {
+            let entering = Box::pin(self.room.enter(self.number, self.turn));
+            let Some(entered) = self.room.interrupt.soon(Duration::ZERO, entering).await else { break };
+            match entered {
                 Ok((line, _)) => {
                     self.line = Some(line);
                     self.record.reconnects += 1;
@@ -326,7 +330,8 @@ impl Claimant {
                 }
                 Err(cause) => self.record.note(|| cause),
             }
-            tokio::time::sleep(pause.mul_f64(self.random.random_range(0.5..1.0))).await;
+            let wake = Instant::now() + pause.mul_f64(self.random.random_range(0.5..1.0));
+            interrupt.within(wake).await;
             pause = (pause * 2).min(Duration::from_secs(1));
         }
         false

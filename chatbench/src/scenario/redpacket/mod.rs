@@ -38,7 +38,7 @@ use crate::stage::Stage;
 use crate::units::{count_text, micros_text};
 use crate::verdict::Verdict;
 use agenda::Agenda;
-use bank::{Bank, Packet, Rest};
+use bank::{Bank, Books, Packet, Rest};
 use line::Line;
 use outcome::{GrabTimes, RedPackets};
 use record::Record;
@@ -47,10 +47,20 @@ use truth::Case;
 
 /// From the decision to release to the release, so that all know of it.
 const RUN_UP: Duration = Duration::from_millis(100);
+/// Longest wait for the server's books when the operator has stopped the grabbing.
+const AFTER_INTERRUPTION: Duration = Duration::from_secs(5);
 /// Discrepancies among the reasons; the result holds more.
 const TOLD: usize = 5;
 /// Share of the offered grabs that must have been answered for a rate to be one.
 const ENOUGH: f64 = 0.95;
+
+/// What the server says once all is over.
+struct Proof {
+    rest: Rest,
+    /// How long the ledger took; none when it was not through in time.
+    drain_ms: Option<f64>,
+    books: Books,
+}
 
 /// What was seen from the release to the last answer.
 struct Seen {
@@ -72,27 +82,38 @@ pub async fn run(args: &RedPacketArgs, interrupt: Interrupt) -> Result<Report, F
     let mut stage =
         Stage::prepare("redpacket", &args.common, &identity, flow, connections, interrupt).await?;
     stage.watch(vec![Source::own(Arc::clone(&stage.flow))]);
+    match play(&mut stage, args).await {
+        // Before the last grab nothing is a measurement.
+        Err(failure) if failure.leaves_a_result() => {
+            Ok(Report::cut_short(&mut stage, Verdict::CouldNotRun, &failure).await)
+        }
+        done => done,
+    }
+}
+
+async fn play(stage: &mut Stage, args: &RedPacketArgs) -> Result<Report, Failure> {
     let layout = Layout {
         agenda: Agenda::new(args),
         packets: args.packets,
         reconnect_during: args.reconnect_during,
         over_http: args.via == Via::Http,
     };
-    let (room, release) = Room::new(&stage, &layout);
+    let (room, release) = Room::new(stage, &layout);
     let mut packets = None;
     if args.rate.is_some() {
         // At a rate the offers of many packets to many clients would be a load of their own.
-        packets = Some(offer(&stage, args).await?);
+        packets = Some(stage.interrupt.unless(offer(stage, args)).await?);
     }
-    let (claimants, opening) = Claimants::open(&mut stage, &room, release).await?;
+    let (claimants, opening) = Claimants::open(stage, &room, release).await?;
+    stage.opened = Some(opening.clone());
     let packets = match packets {
         Some(packets) => packets,
-        None => offer(&stage, args).await?,
+        None => stage.interrupt.unless(offer(stage, args)).await?,
     };
     // Nobody has looked at it before the release.
     let _ = room.packets.set(packets.iter().map(|packet| packet.id.clone()).collect());
-    let seen = watch(&stage, claimants).await?;
-    conclude(&mut stage, args, &packets, seen, &opening).await
+    let seen = watch(stage, claimants).await?;
+    conclude(stage, args, &packets, seen, &opening).await
 }
 
 async fn offer(stage: &Stage, args: &RedPacketArgs) -> Result<Vec<Packet>, Failure> {
@@ -137,35 +158,26 @@ async fn conclude(
 ) -> Result<Report, Failure> {
     let mut result = summary(args, packets);
     let mut times = result.add_records(&seen.records, seen.start_ns);
-    let bank = Bank::new(stage, args);
-    stage.begin("drain", args.drain.as_secs());
-    let (mut over_ns, mut rest) = (times.last_answer_ns, Rest::GoesBack);
-    if let Some(longest) = args.await_refund {
-        rest = bank.await_expiry(packets, longest).await?;
-        over_ns = now_ns();
+    // Who stopped the grabbing still gets what can be checked soon; who stops the checking does not want to wait.
+    let patience = if stage.interrupt.came() { AFTER_INTERRUPTION } else { Duration::ZERO };
+    let lines = std::mem::take(&mut seen.lines);
+    let proof = Box::pin(prove(stage, args, packets, times.last_answer_ns, lines));
+    let proof = stage.interrupt.soon(patience, proof).await.unwrap_or(Err(Failure::Stopped));
+    if let Ok(proof) = &proof {
+        result.drain_ms = proof.drain_ms;
+        reconcile(stage, args, packets, &seen, proof, &mut result, &mut times)?;
     }
-    let settled = bank.settle().await?;
-    room::close(stage, std::mem::take(&mut seen.lines)).await;
-    result.drain_ms = settled.map(|settled_ns| outcome::millis_between(over_ns, settled_ns));
-    let books = bank.books(packets).await?;
-    result.add_books(&books, &mut times);
-    result.fairness = fairness::of(&books.details);
-    let users: Vec<UserId> = (0..stage.flow.plan.receivers)
-        .map(|number| stage.flow.plan.user(number))
-        .collect::<Result<_, _>>()?;
-    let is_alone = args.common.app.is_none();
-    let case = Case { packets, users: &users, records: &seen.records, books: &books, is_alone };
-    let findings = truth::reconcile(&case);
-    result.discrepancies = findings.count;
-    result.first_discrepancies = findings.kept;
-
     let mut report = begin(stage, opening, opening.is_enough(&stage.flow.plan))?;
     for record in &seen.records {
         for (code, count) in &record.closed {
             *report.connections.closed_by_server.entry(*code).or_default() += count;
         }
     }
-    judge(&mut report, args, &result, &seen, rest);
+    judge(&mut report, args, &result, &seen, proof.as_ref().ok().map(|proof| proof.rest));
+    if let Err(failure) = proof {
+        report.partial = true;
+        report.judgement.add(Verdict::Invalid, format!("nothing proves the cents: {}", failure.reason()));
+    }
     let processes = Processes::new(stage, &seen.effort);
     if let Some(missing) = &processes.missing {
         report.judgement.add(Verdict::Pass, missing.clone());
@@ -174,6 +186,51 @@ async fn conclude(
     report.add_red_packets(result, times);
     report.finish(stage).await;
     Ok(report)
+}
+
+/// Waits until the server has settled everything, closes the connections, and reads the books.
+async fn prove(
+    stage: &Stage,
+    args: &RedPacketArgs,
+    packets: &[Packet],
+    last_answer_ns: u64,
+    lines: Vec<Line>,
+) -> Result<Proof, Failure> {
+    let bank = Bank::new(stage, args);
+    stage.begin("drain", args.drain.as_secs());
+    let (mut over_ns, mut rest) = (last_answer_ns, Rest::GoesBack);
+    if let Some(longest) = args.await_refund {
+        rest = bank.await_expiry(packets, longest).await?;
+        over_ns = now_ns();
+    }
+    let settled = bank.settle().await?;
+    room::close(stage, lines).await;
+    let drain_ms = settled.map(|settled_ns| outcome::millis_between(over_ns, settled_ns));
+    Ok(Proof { rest, drain_ms, books: bank.books(packets).await? })
+}
+
+/// Compares what the clients saw with what the server says.
+fn reconcile(
+    stage: &Stage,
+    args: &RedPacketArgs,
+    packets: &[Packet],
+    seen: &Seen,
+    proof: &Proof,
+    result: &mut RedPackets,
+    times: &mut GrabTimes,
+) -> Result<(), Failure> {
+    let books = &proof.books;
+    result.add_books(books, times);
+    result.fairness = fairness::of(&books.details);
+    let users: Vec<UserId> = (0..stage.flow.plan.receivers)
+        .map(|number| stage.flow.plan.user(number))
+        .collect::<Result<_, _>>()?;
+    let is_alone = args.common.app.is_none();
+    let case = Case { packets, users: &users, records: &seen.records, books, is_alone };
+    let findings = truth::reconcile(&case);
+    result.discrepancies = Some(findings.count);
+    result.first_discrepancies = findings.kept;
+    Ok(())
 }
 
 fn summary(args: &RedPacketArgs, packets: &[Packet]) -> RedPackets {
@@ -189,29 +246,30 @@ fn summary(args: &RedPacketArgs, packets: &[Packet]) -> RedPackets {
     }
 }
 
-fn judge(report: &mut Report, args: &RedPacketArgs, result: &RedPackets, seen: &Seen, rest: Rest) {
+/// `rest` is known of books that were read.
+fn judge(report: &mut Report, args: &RedPacketArgs, result: &RedPackets, seen: &Seen, rest: Option<Rest>) {
     let is_partial = report.partial;
     let (seed, judgement) = (report.options.seed, &mut report.judgement);
     for discrepancy in result.first_discrepancies.iter().take(TOLD) {
         judgement.add(Verdict::InvariantBroken, discrepancy.text());
     }
-    if result.discrepancies > 0 {
-        let count = count_text(result.discrepancies);
+    if let Some(count) = result.discrepancies.filter(|count| *count > 0) {
+        let count = count_text(count);
         judgement.add(Verdict::InvariantBroken, format!("{count} discrepancies in all; --seed {seed}"));
     }
-    if result.drain_ms.is_none() {
+    if rest.is_some() && result.drain_ms.is_none() {
         let words = format!("the ledger had not settled everything after {} s", args.drain.as_secs());
         judgement.add(Verdict::InvariantBroken, words);
     }
     match rest {
-        Rest::GoesBack => {}
-        Rest::Stays => {
+        None | Some(Rest::GoesBack) => {}
+        Some(Rest::Stays) => {
             judgement.add(
                 Verdict::InvariantBroken,
                 "a packet has expired, and its rest had not gone back in time",
             );
         }
-        Rest::StillOpen => {
+        Some(Rest::StillOpen) => {
             let words =
                 "the packets were still open when --await-refund ended; lower chatd's --packet-expiry";
             judgement.add(Verdict::Invalid, words);

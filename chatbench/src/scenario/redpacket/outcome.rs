@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use chat_protocol::red_packet::Outcome;
+use chat_protocol::red_packet::{DetailResponse, Outcome};
 use chat_protocol::wallet::TransferKind;
 use hdrhistogram::Histogram;
 use serde::Serialize;
@@ -64,16 +64,16 @@ pub struct RedPackets {
     pub answered_per_s: f64,
     /// From the last answer, or the end of --await-refund, until the ledger had settled everything; null when it had not in time.
     pub drain_ms: Option<f64>,
-    /// Cents the winners got.
-    pub grabbed_cents: u64,
+    /// Cents the winners got; null, as what follows, when the server's books were not read.
+    pub grabbed_cents: Option<u64>,
     /// Cents that go, or have gone, back.
-    pub refunded_cents: u64,
+    pub refunded_cents: Option<u64>,
     /// Cents that can still be taken.
-    pub open_cents: u64,
+    pub open_cents: Option<u64>,
     /// Shares by arrival, of lucky packets.
     pub fairness: Option<Fairness>,
     /// Contradictions between clients, packets, wallets and audit.
-    pub discrepancies: u64,
+    pub discrepancies: Option<u64>,
     /// The first of them.
     pub first_discrepancies: Vec<Discrepancy>,
 }
@@ -154,9 +154,10 @@ impl RedPackets {
 
     /// Adds what the server says, and how long each share took to its wallet.
     pub fn add_books(&mut self, books: &Books, times: &mut GrabTimes) {
-        self.grabbed_cents = books.details.iter().map(|detail| detail.grabbed).sum();
-        self.refunded_cents = books.details.iter().map(|detail| detail.refunded).sum();
-        self.open_cents = books.details.iter().map(|detail| detail.open).sum();
+        let sum = |of: fn(&DetailResponse) -> u64| Some(books.details.iter().map(of).sum());
+        self.grabbed_cents = sum(|detail| detail.grabbed);
+        self.refunded_cents = sum(|detail| detail.refunded);
+        self.open_cents = sum(|detail| detail.open);
         let mut settled = HashMap::new();
         for wallet in &books.wallets {
             for transfer in wallet.transfers.iter().filter(|transfer| transfer.kind == TransferKind::Grab) {
@@ -175,15 +176,16 @@ impl RedPackets {
     /// For a reader.
     pub fn lines(&self) -> Vec<String> {
         let n = count_text;
+        let known = |count: Option<u64>| count.map_or("?".to_owned(), n);
         let mut lines = vec![
             format!(
                 "{} packets of {} shares, {} cents: {} taken, {} given back, {} open",
                 n(u64::from(self.packets)),
                 n(u64::from(self.shares_each)),
                 n(self.total_cents),
-                n(self.grabbed_cents),
-                n(self.refunded_cents),
-                n(self.open_cents)
+                known(self.grabbed_cents),
+                known(self.refunded_cents),
+                known(self.open_cents)
             ),
             format!(
                 "{} grabs: {} won, {} already, {} empty, {} expired, {} without an answer (repeated), {} given up",
@@ -200,7 +202,10 @@ impl RedPackets {
                 self.to_last_win_ms.map_or("-".to_owned(), ms_text),
                 ms_text(self.to_last_answer_ms),
                 self.answered_per_s,
-                self.drain_ms.map_or("not in time, or much".to_owned(), ms_text)
+                match self.discrepancies {
+                    Some(_) => self.drain_ms.map_or("not in time, or much".to_owned(), ms_text),
+                    None => "not known to be, or".to_owned(),
+                }
             ),
         ];
         if self.cuts + self.reconnects > 0 {
@@ -215,7 +220,10 @@ impl RedPackets {
                 fairness.chi_square
             ));
         }
-        lines.push(format!("{} discrepancies", n(self.discrepancies)));
+        lines.push(match self.discrepancies {
+            Some(count) => format!("{} discrepancies", n(count)),
+            None => "not compared with the server's books".to_owned(),
+        });
         lines
     }
 }

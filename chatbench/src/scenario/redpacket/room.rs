@@ -140,8 +140,11 @@ impl Claimants {
             let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { break };
             let (room, report) = (Arc::clone(room), report.clone());
             tasks.push(tokio::spawn(async move {
-                let entered = Box::pin(room.enter(number, 0)).await;
+                let entering = Box::pin(room.enter(number, 0));
+                let entered = room.interrupt.soon(Duration::ZERO, entering).await;
                 drop(permit);
+                // Who is not in because the operator stopped did not fail.
+                let Some(entered) = entered else { return (Record::default(), None) };
                 let (line, result) = match entered {
                     Ok((line, times)) => {
                         room.entered();
