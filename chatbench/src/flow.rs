@@ -195,6 +195,7 @@ impl Flow {
             expected,
             delivered: self.deliveries(),
             away: reading.saturating_sub(self.open.load(Relaxed)),
+            open: self.open.load(Relaxed),
             live: self.live.load(Relaxed),
             sending: 0,
         }

@@ -24,7 +24,7 @@ impl Progress {
 
     /// Begins a part that ends at `total`.
     pub fn part(&self, name: &'static str, total: u64) {
-        let style = ProgressStyle::with_template("{prefix:>10} {bar:12} {pos}/{len} {msg}");
+        let style = ProgressStyle::with_template("{prefix:>10} {bar:12} {pos}/{len} {wide_msg}");
         if let Ok(style) = style {
             self.0.set_style(style);
         }

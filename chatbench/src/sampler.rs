@@ -2,7 +2,7 @@
 //!
 //! Invariant: it looks from a task of its own, so a busy run costs it points and never the run its time.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -24,7 +24,11 @@ const SHORTEST: Duration = Duration::from_millis(50);
 
 /// Where a run is, for all who tell of it.
 #[derive(Debug, Clone)]
-pub struct Phase(Arc<Mutex<&'static str>>);
+pub struct Phase {
+    name: Arc<Mutex<&'static str>>,
+    /// 0 without a delivery.
+    p99_us: Arc<AtomicU64>,
+}
 
 /// A running sampler.
 #[derive(Debug)]
@@ -85,17 +89,22 @@ struct Taker {
 impl Phase {
     /// Before the first.
     pub fn new() -> Self {
-        Self(Arc::new(Mutex::new("prepare")))
+        Self { name: Arc::new(Mutex::new("prepare")), p99_us: Arc::default() }
     }
 
     /// Another part of the run begins.
     pub fn begin(&self, name: &'static str) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = name;
+        *self.name.lock().unwrap_or_else(PoisonError::into_inner) = name;
+    }
+
+    /// The response time at p99 at the last look, in microseconds.
+    pub fn p99(&self) -> Option<u64> {
+        Some(self.p99_us.load(Relaxed)).filter(|us| *us > 0)
     }
 
     /// The part of the run.
     pub fn now(&self) -> &'static str {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.name.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -180,6 +189,7 @@ impl Taker {
         self.own = pulse.own.or(self.own);
         let Pulse { clients, sent, accepted, delivered, response, delay_max_us, own } = pulse;
         let quantile = |quantile| (!response.is_empty()).then(|| response.value_at_quantile(quantile));
+        self.phase.p99_us.store(quantile(0.99).unwrap_or(0), Relaxed);
         self.series.points.push(Point {
             t_ms: u64::try_from((now - self.start).as_millis()).unwrap_or(u64::MAX),
             phase: self.phase.now(),

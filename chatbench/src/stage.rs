@@ -58,6 +58,8 @@ pub struct Stage {
     pub servers: Servers,
     /// The same before the first connection.
     pub servers_before: Looked,
+    /// Why the run ended before its time, when it did by itself.
+    pub ended_early: Option<String>,
     /// How the connections were opened, as soon as that is known.
     pub opened: Option<Opening>,
     door: Arc<Door>,
@@ -155,6 +157,7 @@ impl Stage {
             own: process::own()?,
             servers: Servers::default(),
             servers_before: Ok(Vec::new()),
+            ended_early: None,
             opened: None,
             common,
             door: Arc::new(door),
@@ -192,6 +195,11 @@ impl Stage {
     pub fn begin(&self, part: &'static str, total: u64) {
         self.phase.begin(part);
         self.progress.part(part, total);
+    }
+
+    /// The response time of the last second at p99, in microseconds; none without a delivery.
+    pub fn p99_now(&self) -> Option<u64> {
+        self.phase.p99()
     }
 
     /// Ends the time series and gives it.

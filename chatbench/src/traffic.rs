@@ -20,6 +20,7 @@ use crate::probe::Probe;
 use crate::process;
 use crate::schedule::Schedule;
 use crate::stage::Stage;
+use crate::units::{count_text, micros_text};
 
 /// After the last message is due, for senders that were just released.
 const GRACE: Duration = Duration::from_millis(50);
@@ -30,6 +31,8 @@ const AFTER_INTERRUPTION: Duration = Duration::from_secs(5);
 /// How much longer a worker waits for the conductor's word than the conductor for the last delivery.
 const WORKERS_PATIENCE: Duration = Duration::from_secs(10);
 const TICK: Duration = Duration::from_millis(20);
+/// Longest time without any connection: clients that come back are in again by then, unless the server is gone.
+const ALONE: Duration = Duration::from_secs(10);
 
 /// Sends through the senders behind `controls` and troubles the clients behind `clients` meanwhile.
 ///
@@ -93,19 +96,30 @@ pub async fn hold(
 ) -> Result<(), Failure> {
     let begun = Instant::now();
     stage.begin(part, until.saturating_duration_since(begun).as_secs());
-    while Instant::now() < until {
+    let patience = ALONE + stage.flow.plan.trouble.offline();
+    let (mut in_touch, mut sent_before) = (begun, None);
+    while stage.ended_early.is_none() && Instant::now() < until {
         let tick = (Instant::now() + 10 * TICK).min(until);
         if stage.interrupt.within(tick).await {
             return Ok(());
         }
         let flow = &stage.flow;
         let standing = lockstep.standing(flow).await?;
-        // A worker does not know whether others go on.
-        if standing.live == 0 && standing.sending == 0 && !matches!(lockstep, Lockstep::Worker(_)) {
-            return Ok(());
+        if standing.open > 0 || stage.flow.plan.connections() == 0 {
+            in_touch = Instant::now();
         }
+        // A worker does not know whether others go on.
+        let conducts = !matches!(lockstep, Lockstep::Worker(_));
+        let all_gone = standing.live == 0 && standing.sending == 0;
+        if conducts && (all_gone || in_touch.elapsed() > patience) {
+            stage.ended_early = Some("no client was connected any more, so the run ended early".to_owned());
+        }
+        let before = *sent_before.get_or_insert(standing.sent);
         stage.progress.at_time(begun.elapsed(), || {
-            format!("s, {} open, {} sent, {} delivered", standing.live, standing.sent, standing.delivered)
+            let rate = (standing.sent - before) as f64 / begun.elapsed().as_secs_f64();
+            let p99 = stage.p99_now().map_or("-".to_owned(), micros_text);
+            let missing = count_text(standing.expected.saturating_sub(standing.delivered));
+            format!("s, {} open, {rate:.1}/s, p99 {p99}, {missing} missing", count_text(standing.open))
         });
     }
     Ok(())

@@ -83,6 +83,9 @@ pub struct Standing {
     pub delivered: u64,
     /// Connections that should read and do not.
     pub away: u64,
+    /// Connections that are open.
+    #[serde(default)]
+    pub open: u64,
     /// Clients that are connected or mean to come back.
     pub live: u64,
     /// Processes that still send.
@@ -97,6 +100,7 @@ impl Standing {
         self.expected += other.expected;
         self.delivered += other.delivered;
         self.away += other.away;
+        self.open += other.open;
         self.live += other.live;
         self.sending += other.sending;
     }

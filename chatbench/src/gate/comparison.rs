@@ -107,7 +107,7 @@ pub struct MetricChange {
     pub head: f64,
     /// Head to base, after the levels of the blocks were taken away; none where a value is 0.
     pub ratio: Option<f64>,
-    /// Bounds of the ratio.
+    /// Bounds of the ratio; none when a side has one round.
     pub interval: Option<[f64; 2]>,
     /// Mann and Whitney's U of the base.
     pub u: Option<f64>,

@@ -39,7 +39,8 @@ pub fn judge(metrics: Vec<Sampled>, seed: u64) -> Vec<MetricChange> {
     let evidence: Vec<Option<Evidence>> = metrics
         .iter()
         .map(|metric| {
-            let aligned = align(&metric.blocks)?;
+            let aligned =
+                align(&metric.blocks).filter(|_| rounds(metric).iter().all(|rounds| *rounds > 1))?;
             Some(Evidence { ratio: bootstrap::ratio(&aligned, seed), test: rank_test(&aligned) })
         })
         .collect();
@@ -56,14 +57,24 @@ pub fn judge(metrics: Vec<Sampled>, seed: u64) -> Vec<MetricChange> {
         .collect()
 }
 
+/// Rounds of base and head. One round does not tell how much rounds differ: no interval and no p comes of it.
+fn rounds(metric: &Sampled) -> [usize; 2] {
+    let sum = |of: fn(&Block) -> usize| metric.blocks.iter().map(of).sum();
+    [sum(|block| block.base.len()), sum(|block| block.head.len())]
+}
+
 fn change(metric: Sampled, found: Option<(Evidence, f64)>, tested: usize) -> MetricChange {
     let base: Vec<f64> = metric.blocks.iter().flat_map(|block| block.base.clone()).collect();
     let head: Vec<f64> = metric.blocks.iter().flat_map(|block| block.head.clone()).collect();
     let Asked { measure, min_effect } = metric.asked;
+    let single = base.len().min(head.len()) == 1;
     let (verdict, reason) = match found {
         _ if base.len().min(head.len()) < MIN_ROUNDS => (
             Change::Inconclusive,
-            format!("{} and {} rounds; each side needs {MIN_ROUNDS}", base.len(), head.len()),
+            match single {
+                true => format!("one round: no interval; each side needs {MIN_ROUNDS}"),
+                false => format!("{} and {} rounds; each side needs {MIN_ROUNDS}", base.len(), head.len()),
+            },
         ),
         None if base.iter().chain(&head).all(|value| *value == 0.0) => {
             (Change::Unchanged, "0 in every round".to_owned())
@@ -83,7 +94,11 @@ fn change(metric: Sampled, found: Option<(Evidence, f64)>, tested: usize) -> Met
         min_effect,
         base: median(&base),
         head: median(&head),
-        ratio: evidence.map(|evidence| evidence.ratio.ratio),
+        ratio: match evidence {
+            Some(evidence) => Some(evidence.ratio.ratio),
+            None => Some(median(&head) / median(&base))
+                .filter(|ratio| single && ratio.is_finite() && *ratio > 0.0),
+        },
         interval: evidence.map(|evidence| evidence.ratio.interval),
         u: evidence.map(|evidence| evidence.test.u),
         p: evidence.map(|evidence| evidence.test.p),

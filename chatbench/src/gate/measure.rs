@@ -285,6 +285,22 @@ impl Unit {
         }
     }
 
+    /// Values that are compared with each other, all in the unit of the largest.
+    pub fn texts<const N: usize>(self, values: [f64; N]) -> [String; N] {
+        let largest = values.iter().copied().fold(0.0, f64::max);
+        let (divisor, name) = match self {
+            Micros if largest >= 1e6 => (1e6, "s"),
+            Micros if largest >= 1e3 => (1e3, "ms"),
+            Bytes if largest >= 1_048_576.0 => (1_048_576.0, "MiB"),
+            Bytes if largest >= 1024.0 => (1024.0, "KiB"),
+            _ => return values.map(|value| self.text(value)),
+        };
+        // What is small beside the largest keeps a digit that counts.
+        let small = values.iter().any(|value| *value > 0.0 && value / divisor < 0.1);
+        let digits = if small { 3 } else { 2 };
+        values.map(|value| format!("{:.digits$} {name}", value / divisor))
+    }
+
     /// A value for a reader.
     pub fn text(self, value: f64) -> String {
         match self {
@@ -352,5 +368,13 @@ mod tests {
                 assert_eq!(value(name, &hostile), None, "{name} in {hostile}");
             }
         }
+    }
+
+    #[test]
+    fn values_that_are_compared_have_one_unit() {
+        assert_eq!(Micros.texts([812.0, 1_234.0]), ["0.81 ms", "1.23 ms"]);
+        assert_eq!(Micros.texts([2_500_000.0, 30_000.0]), ["2.500 s", "0.030 s"]);
+        assert_eq!(Micros.texts([3.25, 14.5]), ["3.25 µs", "14.50 µs"]);
+        assert_eq!(Bytes.texts([512.0, 2048.0]), ["0.50 KiB", "2.00 KiB"]);
     }
 }

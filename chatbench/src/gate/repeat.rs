@@ -185,7 +185,7 @@ fn table(played: &[Played]) -> String {
         }
         let [low, high] =
             [values.iter().copied().fold(f64::MAX, f64::min), values.iter().copied().fold(0.0, f64::max)];
-        let [middle, low, high] = [median(&values), low, high].map(|value| measure.unit().text(value));
+        let [middle, low, high] = measure.unit().texts([median(&values), low, high]);
         text += &format!("  {:<24} {middle} ({low} … {high})\n", measure.to_string());
     }
     let ends = played.iter().map(|played| played.verdict().text()).collect::<Vec<_>>();

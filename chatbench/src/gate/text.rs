@@ -69,15 +69,23 @@ pub fn method(comparison: &Comparison) -> String {
 /// One metric, as [`COLUMNS`] says.
 pub fn cells(metric: &MetricChange) -> [String; 7] {
     let unit = metric.metric.parse::<Measure>().map(|measure| measure.unit());
-    let value = |value: f64| unit.as_ref().map_or_else(|_| value.to_string(), |unit| unit.text(value));
+    let values = [metric.base, metric.head];
+    let [base, head] = match &unit {
+        Ok(unit) => unit.texts(values),
+        Err(_) => values.map(|value| value.to_string()),
+    };
     let percent = |ratio: f64| format!("{:+.1} %", (ratio - 1.0) * 100.0);
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     [
         metric.metric.clone(),
-        value(metric.base),
-        value(metric.head),
+        base,
+        head,
         or_dash(metric.ratio.map(percent)),
-        or_dash(metric.interval.map(|[low, high]| format!("{} … {}", percent(low), percent(high)))),
+        match metric.interval {
+            Some([low, high]) => format!("{} … {}", percent(low), percent(high)),
+            None if metric.base_values.len().min(metric.head_values.len()) == 1 => "one round".to_owned(),
+            None => "-".to_owned(),
+        },
         or_dash(metric.p_corrected.map(p_text)),
         metric.verdict.text().to_owned(),
     ]

@@ -6,6 +6,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
+use super::beside::beside;
 use super::dig::{count, is_partial, list, number, object, reasons, shown, text as text_of, times, verdict};
 use super::escape::shortened;
 use super::findings::Findings;
@@ -58,6 +59,13 @@ fn section(out: &mut String, result: &Value) {
     }
     let _ = writeln!(out);
     numbers(out, result);
+    let more = beside(result);
+    for one in &more {
+        let _ = writeln!(out, "- {} {}", count_text(one.found), cell(&one.what));
+    }
+    if !more.is_empty() {
+        let _ = writeln!(out);
+    }
     let thresholds = list(result, "/thresholds");
     if !thresholds.is_empty() {
         let _ = writeln!(out, "| threshold | found | |\n|---|--:|---|");
@@ -188,11 +196,13 @@ fn compared(out: &mut String, comparison: &Value) {
 /// The medians of a compared metric: base, head.
 pub fn sides_text(metric: &Value) -> [String; 2] {
     let unit = text_of(metric, "/metric").parse::<Measure>().map(|measure| measure.unit());
-    ["/base", "/head"].map(|side| match (number(metric, side), &unit) {
-        (Some(value), Ok(unit)) => value_text(*unit, value),
-        (Some(value), Err(_)) => value.to_string(),
-        (None, _) => "-".to_owned(),
-    })
+    match (["/base", "/head"].map(|side| number(metric, side)), unit) {
+        ([Some(base), Some(head)], Ok(Unit::Count)) => {
+            [base, head].map(|value| value_text(Unit::Count, value))
+        }
+        ([Some(base), Some(head)], Ok(unit)) => unit.texts([base, head]),
+        (values, _) => values.map(|value| value.map_or("-".to_owned(), |value| value.to_string())),
+    }
 }
 
 /// How far the head is from the base.
@@ -204,6 +214,9 @@ pub fn change_percent(metric: &Value) -> String {
 pub fn interval_text(metric: &Value) -> String {
     match (number(metric, "/interval/0"), number(metric, "/interval/1")) {
         (Some(low), Some(high)) => format!("{} … {}", percent(low), percent(high)),
+        _ if ["/base_values", "/head_values"].iter().any(|side| list(metric, side).len() == 1) => {
+            "one round: no interval".to_owned()
+        }
         _ => "-".to_owned(),
     }
 }

@@ -7,12 +7,13 @@
 //! |---|---|
 //! | `args`, `report` | the command `report` |
 //! | `format`, `save` | which ending means what; checked before a run, written after it |
-//! | `findings`, `dig`, `promises` | what there is to show; reading it; what every server promises |
+//! | `findings`, `dig`, `promises`, `beside` | what there is to show; reading it; what every server promises; what was counted besides |
 //! | `csv`, `hgrm`, `hlog`, `junit`, `markdown` | one format each |
 //! | `html` | the report for a reader |
 //! | `escape`, `moment` | text without a meaning in XML and HTML; moments in the calendar |
 
 pub mod args;
+pub mod beside;
 pub mod csv;
 pub mod dig;
 pub mod escape;

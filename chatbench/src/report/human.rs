@@ -9,6 +9,7 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::ledger::Line;
 use crate::ledger::paths::Path;
+use crate::output::beside::{Beside, beside};
 use crate::report::books::{Books, Rates};
 use crate::report::chaos::ChaosReport;
 use crate::report::processes::{Processes, Usage};
@@ -36,6 +37,13 @@ pub fn text(report: &Report) -> String {
     times(&mut out, &report.times());
     if let Some(books) = &report.ledger {
         ledger(&mut out, books);
+    }
+    // The connections stand above, the books tell of themselves.
+    let told = |one: &Beside| ["/connections", "/ledger"].iter().any(|place| one.place.starts_with(place));
+    let more = beside(&serde_json::to_value(report).unwrap_or_default());
+    for (position, one) in more.iter().filter(|one| !told(one)).enumerate() {
+        let name = if position == 0 { "also" } else { "" };
+        line(&mut out, name, &format!("{} {}", count_text(one.found), one.what));
     }
     for (position, text) in report.chaos.iter().flat_map(ChaosReport::lines).enumerate() {
         line(&mut out, if position == 0 { "chaos" } else { "" }, &text);

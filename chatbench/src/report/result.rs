@@ -245,6 +245,10 @@ impl Report {
         for judged in self.thresholds.iter().filter(|judged| !judged.ok) {
             self.judgement.add(Verdict::ThresholdFailed, judged.words.clone());
         }
+        if let Some(why) = stage.ended_early.take() {
+            self.partial = true;
+            self.judgement.add(Verdict::Invalid, why);
+        }
         if self.partial && stage.interrupt.came() {
             self.judgement
                 .add(Verdict::Interrupted, "stopped before the end; the numbers cover what there was");

@@ -82,3 +82,21 @@ async fn a_server_that_dies_leaves_a_partial_result() {
     });
     futures_util::future::join_all(runs).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_that_wait_for_a_server_that_is_gone_wait_not_for_ever() {
+    let scenarios =
+        ["unicast --clients 3", "churn --clients 3 --churn-rate 1/s --away 1s", "mixed --clients 8"];
+    let runs = scenarios.map(|scenario| async move {
+        let line = format!("{scenario} --rate 20/s --warmup 0s --duration 1h --drain 2s");
+        let (code, out, _) = run(&line, Fault::Hang { path: "" }, |world| {
+            if world.messages() > 5 {
+                world.gone.send_replace(true);
+            }
+            false
+        })
+        .await;
+        assert!([96, 97].contains(&code) && out.contains("the run ended early"), "{line}: {code} {out}");
+    });
+    futures_util::future::join_all(runs).await;
+}

@@ -9,7 +9,7 @@ use super::chart::{Axis, Chart, Line};
 use super::part;
 use super::scale::Quantity;
 use super::table;
-use crate::output::dig::{histogram, times};
+use crate::output::dig::{histogram, said, times};
 use crate::output::hgrm::main_time;
 
 const FAN_OUT: [&str; 4] = ["fanout_first_time", "fanout_median_time", "fanout_time", "fanout_skew_time"];
@@ -87,29 +87,5 @@ fn axis(decades: u32) -> Axis {
         names: quantiles(decades).map(percent).collect(),
         ticks,
         bands: Vec::new(),
-    }
-}
-
-/// What a time is called.
-pub fn said(name: &str) -> &str {
-    match name {
-        "connect_time" => "connect",
-        "login_time" => "log-in",
-        "ack_time" => "answer",
-        "e2e_time" => "response",
-        "service_time" => "service (from sent)",
-        "send_lag_time" => "send lag (due to sent)",
-        "fanout_first_time" => "first delivery",
-        "fanout_median_time" => "median delivery",
-        "fanout_time" => "last delivery",
-        "fanout_skew_time" => "skew (first to last)",
-        "recovery_time" => "recovery",
-        "back_time" => "all back",
-        "page_time" => "page",
-        "grab_won_time" => "grab: won",
-        "grab_already_time" => "grab: won before",
-        "grab_empty_time" => "grab: nothing left",
-        "settlement_time" => "settlement",
-        other => other,
     }
 }

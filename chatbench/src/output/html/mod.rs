@@ -38,12 +38,17 @@ pub fn text(findings: &Findings) -> String {
     }
     body.extend(findings.comparison.iter().filter(|_| several).map(forest::section));
     for (number, result) in (1..).zip(&findings.results) {
-        body += &format!("<article id=\"result-{number}\">\n{}", head::text(result));
-        body += &sections(result);
+        let mut article = head::text(result) + &sections(result);
         if !several {
-            body.extend(findings.comparison.iter().map(forest::section));
+            article.extend(findings.comparison.iter().map(forest::section));
         }
-        body += &format!("{}</article>\n", table::settings(result));
+        article += &table::settings(result);
+        if several {
+            // Rounds are many and alike: each is one line until somebody opens it.
+            article =
+                format!("<details>\n<summary>{}</summary>\n{article}</details>\n", summary(number, result));
+        }
+        body += &format!("<article id=\"result-{number}\">\n{article}</article>\n");
     }
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" \
@@ -68,6 +73,17 @@ fn sections(result: &Value) -> String {
         context::sections(result),
     ]
     .concat()
+}
+
+/// A round in one line: how it ended, and its main time.
+fn summary(number: usize, result: &Value) -> String {
+    let words = super::dig::verdict(result).map_or("unknown", |verdict| verdict.text());
+    let main = super::hgrm::main_time(result);
+    let time = |quantile: &str| {
+        let us = super::dig::count(result, &format!("/times/{main}/{quantile}_us"));
+        us.map(|us| format!(", {quantile} {}", crate::units::micros_text(us))).unwrap_or_default()
+    };
+    markup(&format!("{number}: {words}{}{}", time("p50"), time("p99")))
 }
 
 fn contents(findings: &Findings) -> String {

@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use super::part;
-use crate::output::dig::{count, list, number, object, shown, text as text_of, times as measured};
+use crate::output::dig::{count, list, number, object, said, shown, text as text_of, times as measured};
 use crate::output::escape::{markup, shortened};
 use crate::output::markdown::observed;
 use crate::units::{bytes_text, count_text, micros_text};
@@ -50,14 +50,22 @@ pub fn times(result: &Value) -> String {
     let head = ["time", "count", "min", "mean", "p50", "p90", "p99", "p99.9", "max"];
     let rows = measured(result).map(|(name, times)| {
         let us = |member: &str| number(times, member).map_or("-".to_owned(), |us| micros_text(us as u64));
-        let mut row =
-            vec![super::curve::said(name).to_owned(), count_text(count(times, "/count").unwrap_or(0))];
-        row.extend(["/min_us", "/mean_us", "/p50_us", "/p90_us", "/p99_us", "/p999_us", "/max_us"].map(us));
-        row
+        let counted = count_text(count(times, "/count").unwrap_or(0));
+        let cells = ["/min_us", "/mean_us", "/p50_us", "/p90_us", "/p99_us", "/p999_us", "/max_us"].map(us);
+        let cells: String =
+            std::iter::once(counted).chain(cells).map(|cell| format!("<td>{}</td>", markup(&cell))).collect();
+        format!("<tr><td title=\"{name}\">{}</td>{cells}</tr>\n", time_words(name))
     });
+    let rows: String = rows.collect();
+    if rows.is_empty() {
+        return rows;
+    }
+    let head: String = head.iter().map(|cell| format!("<th>{cell}</th>")).collect();
     let censored: u64 =
         measured(result).filter_map(|(_, times)| count(times, "/censored")).max().unwrap_or(0);
-    let mut text = table(&head, &rows.collect::<Vec<_>>());
+    let mut text = format!(
+        "<div class=\"scroll\"><table class=\"times\">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n"
+    );
     if censored > 0 {
         text += &format!(
             "<p class=\"note\">Up to {} samples of a time are lower bounds: what had not come when the wait for it ended \
@@ -66,6 +74,12 @@ pub fn times(result: &Value) -> String {
         );
     }
     text
+}
+
+/// `response time`, and what has an explanation of its own as it is.
+fn time_words(name: &str) -> String {
+    let said = said(name);
+    if said.contains('(') || said.ends_with("time") { said.to_owned() } else { format!("{said} time") }
 }
 
 /// The conditions of the operator.
