@@ -95,9 +95,10 @@ pub async fn hold(
     lockstep: &Lockstep,
 ) -> Result<(), Failure> {
     let begun = Instant::now();
-    stage.begin(part, until.saturating_duration_since(begun).as_secs());
+    let seconds = until.saturating_duration_since(begun).as_secs_f64().round();
+    stage.begin(part, seconds as u64);
     let patience = ALONE + stage.flow.plan.trouble.offline();
-    let (mut in_touch, mut sent_before) = (begun, None);
+    let (mut in_touch, mut counted) = (begun, None);
     while stage.ended_early.is_none() && Instant::now() < until {
         let tick = (Instant::now() + 10 * TICK).min(until);
         if stage.interrupt.within(tick).await {
@@ -114,9 +115,9 @@ pub async fn hold(
         if conducts && (all_gone || in_touch.elapsed() > patience) {
             stage.ended_early = Some("no client was connected any more, so the run ended early".to_owned());
         }
-        let before = *sent_before.get_or_insert(standing.sent);
+        let (since, before) = *counted.get_or_insert((Instant::now(), standing.sent));
         stage.progress.at_time(begun.elapsed(), || {
-            let rate = (standing.sent - before) as f64 / begun.elapsed().as_secs_f64();
+            let rate = (standing.sent - before) as f64 / since.elapsed().as_secs_f64().max(1e-3);
             let p99 = stage.p99_now().map_or("-".to_owned(), micros_text);
             let missing = count_text(standing.expected.saturating_sub(standing.delivered));
             format!("s, {} open, {rate:.1}/s, p99 {p99}, {missing} missing", count_text(standing.open))

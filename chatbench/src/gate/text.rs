@@ -4,9 +4,12 @@
 
 use std::fmt::Write;
 
+use unicode_width::UnicodeWidthStr;
+
 use crate::gate::comparison::{Comparison, MetricChange};
 use crate::gate::judge::p_text;
 use crate::gate::measure::Measure;
+use crate::report::human::WIDTH;
 
 /// What a row of the table holds.
 pub const COLUMNS: [&str; 7] = ["metric", "base", "head", "change", "95 % interval", "p", "verdict"];
@@ -31,15 +34,39 @@ pub fn text(comparison: &Comparison) -> String {
         }
         let _ = writeln!(out, "{}", line.trim_end());
     }
-    for metric in &comparison.metrics {
-        let _ = writeln!(out, "  {}: {}", metric.metric, metric.reason);
+    let mut reasons = comparison.metrics.iter().map(|metric| &metric.reason);
+    match reasons.next() {
+        Some(first) if comparison.metrics.len() > 1 && reasons.all(|reason| reason == first) => {
+            folded(&mut out, &format!("every metric: {first}"));
+        }
+        _ => {
+            for metric in &comparison.metrics {
+                folded(&mut out, &format!("{}: {}", metric.metric, metric.reason));
+            }
+        }
     }
     for warning in &comparison.warnings {
-        let _ = writeln!(out, "  warning: {warning}");
+        folded(&mut out, &format!("warning: {warning}"));
     }
-    let _ = writeln!(out, "  method: {}", method(comparison));
+    folded(&mut out, &format!("method: {}", method(comparison)));
     let _ = writeln!(out, "{}", comparison.verdict_text());
     out
+}
+
+/// A sentence in as many lines as it needs, the first a little to the left.
+fn folded(out: &mut String, text: &str) {
+    let mut row = String::from(" ");
+    for word in text.split(' ') {
+        if row.width() + 1 + word.width() > WIDTH && !row.trim().is_empty() {
+            out.push_str(&row);
+            out.push('\n');
+            row = " ".repeat(4);
+        }
+        row.push(' ');
+        row.push_str(word);
+    }
+    out.push_str(&row);
+    out.push('\n');
 }
 
 /// Both sides with their rounds.

@@ -19,7 +19,7 @@ use crate::scenario::redpacket::outcome::RedPackets;
 use crate::units::{bytes_text, count_text, micros_text};
 
 /// Columns of a terminal that everybody has.
-const WIDTH: usize = 80;
+pub const WIDTH: usize = 80;
 /// Columns before the text of a line.
 const NAMES: usize = 13;
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::part;
 use super::scale::Scale;
-use crate::output::dig::{list, number, text as text_of};
+use crate::output::dig::{list, number, said, text as text_of};
 use crate::output::escape::{markup, shortened};
 use crate::output::markdown::{change_percent, interval_text, sides_text};
 
@@ -83,6 +83,13 @@ fn scale(metrics: &[Value]) -> (Scale, Vec<f64>) {
     (Scale::ratio(1.0 / reach, reach), vec![1.0 / step, 1.0, step])
 }
 
+/// `e2e_time:p(99)` as `response p99`.
+fn words(metric: &str) -> String {
+    let (name, value) = metric.split_once(':').unwrap_or((metric, ""));
+    let value = value.replace(['(', ')'], "");
+    shortened(&format!("{} {value}", said(name).replace('_', " ")), 100).trim_end().to_owned()
+}
+
 fn row(metric: &Value, scale: Scale) -> String {
     let verdict = text_of(metric, "/verdict");
     let x = |ratio: f64| scale.place(ratio) * 1000.0;
@@ -104,10 +111,11 @@ fn row(metric: &Value, scale: Scale) -> String {
     let [base, head] = sides_text(metric);
     let better = if text_of(metric, "/better") == "higher" { "more is better" } else { "less is better" };
     format!(
-        "<tr><td>{}<small>{better}</small></td><td class=\"axis\"><svg viewBox=\"0 0 1000 1000\" \
+        "<tr><td title=\"{}\">{}<small>{better}</small></td><td class=\"axis\"><svg viewBox=\"0 0 1000 1000\" \
          preserveAspectRatio=\"none\" role=\"img\" aria-label=\"{}\">{svg}</svg></td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>\
          <td title=\"{}\"><strong class=\"badge {}\">{}</strong></td></tr>\n",
         markup(&shortened(text_of(metric, "/metric"), 100)),
+        markup(&words(text_of(metric, "/metric"))),
         markup(&interval_text(metric)),
         markup(&base),
         markup(&head),
