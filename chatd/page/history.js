@@ -1,0 +1,45 @@
+// What was said before: the newest page when a conversation is opened, older ones on the way up.
+
+import { request } from './connection.js';
+import { advance } from './conversations.js';
+import { keepPlace, showHistory } from './log.js';
+
+const PAGE = 60;
+// Pages in a row that may show nothing, because all in them was taken back or is known.
+const BLANK_PAGES_MAX = 5;
+
+// Whether not even the newest page was read.
+export const isMissing = ({ history, hasNewest }) => history === 'none' || (history === 'failed' && !hasNewest);
+
+// Loads the newest page, or the one before the oldest known. `receive` shows one entry.
+export async function load(conversation, receive) {
+  if (conversation.history === 'loading') return;
+  const isFirst = isMissing(conversation);
+  if (!isFirst && conversation.older === undefined) return;
+  const started = (conversation.loads += 1);
+  conversation.history = 'loading';
+  conversation.hasNewest = !isFirst;
+  showHistory(conversation);
+  try {
+    let shown = 0;
+    for (let page = 0; page < BLANK_PAGES_MAX && shown === 0; page += 1) {
+      const before = conversation.hasNewest ? { before: conversation.older } : {};
+      const answer = await request('message/history', { target: conversation.target, limit: PAGE, ...before });
+      if (started !== conversation.loads) return;
+      const lines = conversation.lines.size;
+      keepPlace(conversation, () => answer.messages.forEach((entry) => receive(conversation, entry)));
+      if (!conversation.hasNewest && answer.messages.length) advance(conversation, answer.messages.at(-1));
+      shown = conversation.lines.size - lines;
+      conversation.hasNewest = true;
+      conversation.older = answer.next;
+      if (answer.next === undefined) break;
+    }
+    conversation.history = 'loaded';
+  } catch ({ code, words, message }) {
+    if (started !== conversation.loads) return;
+    // A lost connection is told elsewhere, and the log-in after it loads again.
+    conversation.history = code === 0 && !conversation.hasNewest ? 'none' : 'failed';
+    conversation.failure = words ?? message;
+  }
+  keepPlace(conversation, () => showHistory(conversation));
+}

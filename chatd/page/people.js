@@ -1,0 +1,92 @@
+// The list beside the log: the world, the user's conversations, and who else is online.
+
+import { request } from './connection.js';
+import { all, currentTarget, find, sorted } from './conversations.js';
+import { $, element } from './elements.js';
+import { WORLD, isolated, nameNode, personOf, titleNode, titleOf } from './names.js';
+
+const REFRESH_MS = 800;
+const PEOPLE_MAX = 500;
+
+let online = [];
+let me, open;
+let refreshTimer;
+let rows = new Map(); // what a row shows → the row; a row that stays is not touched, somebody may be clicking on it
+
+export function start(name, openConversation) {
+  me = name;
+  open = openConversation;
+  $('refresh').addEventListener('click', refresh);
+}
+
+export function refreshSoon() {
+  // At most one request in this time, however many people come and go.
+  refreshTimer ??= setTimeout(refresh, REFRESH_MS);
+}
+
+export async function refresh() {
+  clearTimeout(refreshTimer);
+  refreshTimer = undefined;
+  try {
+    const { userList, userCount } = await request('user/list', { limit: PEOPLE_MAX });
+    online = userList ?? [];
+    $('count').textContent = `在线 ${userCount} 人`;
+  } catch {
+    $('count').textContent = '在线列表不可用';
+  }
+  show();
+}
+
+export function show() {
+  const focused = document.activeElement?.closest('#people button')?.dataset.target;
+  const others = online.map((name) => `user:${name}`).filter((target) => !find(target));
+  const targets = new Set([WORLD, ...sorted().map(({ target }) => target), ...others]);
+  const next = new Map([...targets].map((target) => {
+    const state = stateOf(target);
+    const key = JSON.stringify(state);
+    return [key, rows.get(key) ?? row(state)];
+  }));
+  rows = next;
+  const items = [...rows.values()];
+  if (items.some((item, at) => $('people').children[at] !== item) || $('people').childElementCount > items.length) {
+    $('people').replaceChildren(...items);
+    if (focused !== undefined) items.find(({ firstChild }) => firstChild.dataset.target === focused)?.firstChild.focus();
+  }
+  const unread = all().reduce((sum, conversation) => sum + conversation.unread, 0);
+  $('menu-dot').hidden = unread === 0;
+  document.title = `${unread ? `(${unread}) ` : ''}${isolated(titleOf(currentTarget()))} · 聊天室`;
+}
+
+function stateOf(target) {
+  const person = personOf(target);
+  const isSelf = person === me;
+  const { unread = 0, unreadMore = false } = find(target) ?? {};
+  const isAway = person !== undefined && !isSelf && !online.includes(person);
+  return { target, isSelf, isAway, isOpen: target === currentTarget(), unread, unreadMore };
+}
+
+function row({ target, isSelf, isAway, isOpen, unread, unreadMore }) {
+  const button = element('button');
+  Object.assign(button, { type: 'button', disabled: isSelf });
+  button.addEventListener('click', () => open(target));
+  button.dataset.target = target;
+  button.setAttribute('aria-current', String(isOpen));
+  button.append(titleNode(target));
+  if (isSelf) button.append(element('span', 'away-note', '（我）'));
+  if (isAway) {
+    button.classList.add('away');
+    button.append(element('span', 'away-note', '离线'));
+  }
+  if (unread) {
+    const dot = element('span', 'dot', unread > 99 || unreadMore ? '99+' : String(unread));
+    dot.title = `${dot.textContent} 条未读`;
+    button.append(dot);
+  }
+  const item = element('li');
+  item.append(button);
+  return item;
+}
+
+export function showSelf() {
+  $('self').replaceChildren(nameNode(me));
+}

@@ -1,0 +1,19 @@
+// What chatd's codes mean, in the words of the page.
+
+import { isolated } from './names.js';
+
+const REASONS = {
+  0: '连接已断开', 1000: '尚未登录', 1001: '内容有误', 1002: '昵称不可用', 1003: '没有权限', 1004: '服务器出错',
+  1005: '没有找到', 1009: '对方或房间拒绝了', 1010: '服务器不支持这个操作', 1011: '太频繁，请稍后再试', 1012: '消息太长',
+  1013: '服务暂时不可用，请稍后再试', 1014: '余额不足', 1015: '请求方式不对',
+};
+const CLOSINGS = { 4500: '被管理员移出', 4501: '登录已失效' };
+
+export const TOO_LONG = REASONS[1012];
+export const KINDS = { img: '图片', audio: '语音', video: '视频', redPacket: '红包' };
+
+// The refusal's meaning; a code nobody foresaw is told as the server tells it.
+export const reason = (code, codeMsg = '') => REASONS[code] ?? `${isolated(codeMsg)}（${code}）`;
+
+export const closing = (code, words) =>
+  [CLOSINGS[code], words && isolated(words)].filter(Boolean).join('：') || String(code);

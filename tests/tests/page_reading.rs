@@ -1,0 +1,259 @@
+//! What the chat page shows of what others said: the past, what was taken back, names and pictures.
+//!
+//! Invariant: seen in a real browser, as a user sees it.
+
+use chat_client::Session;
+use chat_protocol::Target;
+use chat_tests::browser::{Browser, Window, keep_picture};
+use chat_tests::fault_proxy::FaultProxy;
+use chat_tests::node::Node;
+use chat_tests::raw_http::get;
+use fantoccini::key::Key;
+use serde_json::json;
+
+const APP: u32 = 101;
+const BODY: &str = ".message .body";
+
+async fn world() -> (Node, Browser) {
+    tokio::join!(Node::ephemeral(&[]), Browser::start())
+}
+
+async fn enter(browser: &Browser, server: impl std::fmt::Display, user: &str) -> Window {
+    let window = browser.window(&format!("{server}/home/index?appId={APP}&userId={user}")).await;
+    window.until("document.getElementById('state').dataset.state === 'online'").await;
+    window
+}
+
+async fn say(session: &mut Session, target: &str, text: &str) -> u64 {
+    let target: Target = target.parse().expect("a target");
+    session.send(target, text).await.expect("it is sent").offset
+}
+
+fn key(key: Key) -> String {
+    char::from(key).to_string()
+}
+
+#[tokio::test]
+async fn a_room_with_a_past_shows_it_page_by_page() {
+    let (node, browser) = world().await;
+    let mut speaker = node.login(APP, "speaker").await;
+    for number in 1..=100 {
+        say(&mut speaker, "", &format!("line {number}")).await;
+    }
+    let window = enter(&browser, node.server(), "reader").await;
+    window.until_last(BODY, "line 100").await;
+    assert_eq!(window.texts(BODY).await.first().expect("a line"), "line 41");
+    window.until("document.querySelector('.empty').hidden").await;
+    let at_end = "(() => { const log = document.getElementById('log'); \
+                  return log.scrollHeight - log.scrollTop - log.clientHeight < 2 })()";
+    window.until(at_end).await;
+
+    window.type_into("#log", &key(Key::Home)).await;
+    window.until("document.querySelectorAll('.message').length === 100").await;
+    assert_eq!(window.texts(BODY).await.first().expect("a line"), "line 1");
+    // What was read stays where it was, with the older lines above it.
+    let place = "document.querySelectorAll('.message')[40].getBoundingClientRect().top \
+                 - document.getElementById('log').getBoundingClientRect().top";
+    window.until(&format!("{place} >= 0 && {place} < 120")).await;
+    say(&mut speaker, "", "line 101").await;
+    window.until_last(BODY, "line 101").await;
+    let mut all = window.texts(BODY).await;
+    all.dedup();
+    assert_eq!(all.len(), 101);
+    window.until(&format!("{place} >= 0 && {place} < 120")).await;
+}
+
+#[tokio::test]
+async fn an_empty_room_says_so() {
+    let (node, browser) = world().await;
+    let window = enter(&browser, node.server(), "reader").await;
+    window.until("document.querySelector('.empty').checkVisibility()").await;
+    assert_eq!(window.texts(".empty").await, ["还没有消息，打个招呼吧"]);
+}
+
+#[tokio::test]
+async fn what_was_taken_back_is_gone_at_once_and_later() {
+    let (node, browser) = world().await;
+    let window = enter(&browser, node.server(), "reader").await;
+    let mut speaker = node.login(APP, "speaker").await;
+    let offset = say(&mut speaker, "", "a secret").await;
+    window.until_last(BODY, "a secret").await;
+    let recall = json!({"target": "", "offset": offset});
+    speaker.request("message/recall", &recall).await.expect("recalled");
+    window.until_last(BODY, "消息已撤回").await;
+    say(&mut speaker, "", "after").await;
+    window.until_last(BODY, "after").await;
+    assert_eq!(window.texts(BODY).await, ["消息已撤回", "after"]);
+    let again = enter(&browser, node.server(), "reader").await;
+    again.until_last(BODY, "after").await;
+    assert_eq!(again.texts(BODY).await, ["消息已撤回", "after"]);
+}
+
+#[tokio::test]
+async fn a_draft_stays_in_its_conversation() {
+    let (node, browser) = world().await;
+    let _other = node.login(APP, "other").await;
+    let window = enter(&browser, node.server(), "writer").await;
+    window.type_into("#text", "for all").await;
+    window.click("#people button[data-target='user:other']").await;
+    let text = "return document.getElementById('text').value";
+    assert_eq!(window.run(text).await, "");
+    window.type_into("#text", "for one").await;
+    window.click("#people button[data-target='']").await;
+    assert_eq!(window.run(text).await, "for all");
+    window.click("#people button[data-target='user:other']").await;
+    assert_eq!(window.run(text).await, "for one");
+}
+
+#[tokio::test]
+async fn what_was_said_while_away_is_counted_until_it_is_read() {
+    let (node, browser) = world().await;
+    let mut other = node.login(APP, "other").await;
+    for text in ["one", "two", "three"] {
+        say(&mut other, "user:reader", text).await;
+    }
+    let window = enter(&browser, node.server(), "reader").await;
+    let row = "#people button[data-target='user:other']";
+    window.until_last(&format!("{row} .dot"), "3").await;
+    window.click(row).await;
+    window.until_last(BODY, "three").await;
+    window.until(&format!("!document.querySelector(\"{row} .dot\")")).await;
+    let mut reader = node.login(APP, "reader").await;
+    let read = async || {
+        let list = reader.request("conversation/list", &json!({})).await.expect("a list");
+        let mut all = list["conversations"].as_array().expect("an array").iter();
+        all.find(|one| one["target"] == "user:other").is_some_and(|one| one["unread"] == 0)
+    };
+    chat_tests::wait::until("chatd knows that it was read", chat_tests::wait::SOON, read).await;
+}
+
+#[tokio::test]
+async fn a_cut_connection_comes_back_with_what_was_missed() {
+    let (node, browser) = world().await;
+    let address = node.server().authority().parse().expect("an address");
+    let proxy = FaultProxy::start(address).await;
+    let mut other = node.login(APP, "other").await;
+    say(&mut other, "", "before").await;
+    let window = enter(&browser, format!("http://{}", proxy.address()), "reader").await;
+    window.until_last(BODY, "before").await;
+    proxy.cut();
+    window.until("document.getElementById('state').dataset.state !== 'online'").await;
+    say(&mut other, "", "meanwhile").await;
+    say(&mut other, "user:reader", "to you").await;
+    proxy.heal();
+    window.until_last(BODY, "meanwhile").await;
+    assert_eq!(window.texts(BODY).await, ["before", "meanwhile"]);
+    window.until_last("#people button[data-target='user:other'] .dot", "1").await;
+    window.click("#people button[data-target='user:other']").await;
+    window.until_last(BODY, "to you").await;
+}
+
+#[tokio::test]
+async fn no_name_passes_for_another() {
+    let (node, browser) = world().await;
+    let mut odd = node.login(APP, "admin\u{202e}\u{200b}").await;
+    let window = enter(&browser, node.server(), "reader").await;
+    say(&mut odd, "", "\u{202e}txt").await;
+    window.until_last(".message bdi.from", "admin⟨U+202E⟩⟨U+200B⟩").await;
+    let row = "#people button[data-target^='user:admin']";
+    window.until_last(&format!("{row} bdi"), "admin⟨U+202E⟩⟨U+200B⟩").await;
+    window.click(row).await;
+    window.until_last("#title bdi", "admin⟨U+202E⟩⟨U+200B⟩").await;
+    assert_eq!(window.run("return document.title").await, "\u{2068}admin⟨U+202E⟩⟨U+200B⟩\u{2069} · 聊天室");
+    let style = window.run("return getComputedStyle(document.querySelector('#title bdi')).unicodeBidi").await;
+    assert_eq!(style, "isolate");
+}
+
+#[tokio::test]
+async fn a_picture_neither_hides_the_end_nor_acts_here() {
+    let (node, browser) = world().await;
+    let mut speaker = node.login(APP, "speaker").await;
+    let window = enter(&browser, node.server(), "reader").await;
+    for number in 1..=40 {
+        say(&mut speaker, "", &format!("line {number}")).await;
+    }
+    let server = node.server().to_string();
+    let act = format!("{server}/user/sendMessageAll?appId={APP}&userId=speaker&msgId=1&message=forged");
+    let broken = format!("{server}/file/none");
+    for url in [&act, &broken] {
+        let picture = json!({"target": "", "type": "img", "url": url, "size": {"width": 300, "height": 300}});
+        speaker.request("msg", &picture).await.expect("it is sent");
+    }
+    window.until_last(".message .body a", "图片无法显示，点此打开").await;
+    assert_eq!(window.texts(".message .body a").await, ["打开图片", "图片无法显示，点此打开"]);
+    window
+        .until(
+            "document.querySelector('.message:last-child').getBoundingClientRect().bottom \
+             <= document.getElementById('composer').getBoundingClientRect().top",
+        )
+        .await;
+    say(&mut speaker, "", "the end").await;
+    window.until_last(BODY, "the end").await;
+    assert!(!window.texts(BODY).await.contains(&"forged".to_owned()));
+}
+
+#[tokio::test]
+async fn the_page_lets_nothing_in_but_its_own() {
+    let node = Node::ephemeral(&[]).await;
+    let lead = get(node.server(), "/?appId=101").await;
+    assert_eq!((lead.status, lead.header("location")), (307, "/home/index?appId=101"));
+    let page = get(node.server(), "/home/index").await;
+    let policy = page.header("content-security-policy");
+    for part in ["default-src 'none'", "base-uri 'none'", "form-action 'self'", "frame-ancestors 'none'"] {
+        assert!(policy.contains(part), "{policy}");
+    }
+    for asset in ["chat.js", "names.js", "history.js"] {
+        let script = get(node.server(), &format!("/home/{asset}")).await;
+        let headers = ["content-type", "x-content-type-options"].map(|name| script.header(name).to_owned());
+        assert_eq!(headers, ["text/javascript; charset=utf-8", "nosniff"], "{asset}");
+    }
+    assert_eq!(get(node.server(), "/home/none.js").await.status, 404);
+}
+
+/// Everything at once on a phone and on a desk; pictures where `PAGE_PICTURES` says.
+#[tokio::test]
+async fn nothing_leaves_its_place_on_any_screen() {
+    let (node, browser) = world().await;
+    let mut speaker = node.login(APP, &"名".repeat(21)).await;
+    let mut odd = node.login(APP, "עברית\u{202e}abc").await;
+    for number in 1..=55 {
+        say(&mut speaker, "", &format!("第 {number} 条消息")).await;
+    }
+    say(&mut speaker, "", &"unbroken".repeat(60)).await;
+    let gone = say(&mut odd, "", "gone").await;
+    odd.request("message/recall", &json!({"target": "", "offset": gone})).await.expect("recalled");
+    let broken = json!({"target": "", "type": "img", "url": format!("{}/file/none", node.server())});
+    odd.request("msg", &broken).await.expect("sent");
+    for text in ["שלום world", "一\n二\n三"] {
+        say(&mut odd, "", text).await;
+    }
+    say(&mut odd, "user:reader", "悄悄话").await;
+    let packet = json!({"target": "", "total": 100, "count": 2, "mode": "equal", "greeting": "恭喜发财"});
+    let deposit = json!({"appId": APP, "userId": "עברית\u{202e}abc", "amount": 1000, "transferId": "t"});
+    node.http().call_raw("/wallet/deposit", &deposit).await.expect("money");
+    odd.request("redPacket/create", &packet).await.expect("a packet");
+    let window = enter(&browser, node.server(), "reader").await;
+    window.until_last(BODY, "【红包】恭喜发财").await;
+    let fits = "document.documentElement.scrollWidth <= innerWidth \
+                && document.getElementById('log').scrollWidth <= document.getElementById('log').clientWidth \
+                && document.getElementById('composer').getBoundingClientRect().bottom <= innerHeight + 1 \
+                && document.querySelector('.message:last-child').getBoundingClientRect().bottom \
+                   <= document.getElementById('composer').getBoundingClientRect().top";
+    for (name, width, height) in [("phone", 390, 844), ("desk", 1280, 800)] {
+        window.resize(width, height).await;
+        window.until(&format!("innerWidth <= {width} && {fits}")).await;
+        keep_picture(&window, &format!("{name}-world")).await;
+        if name == "phone" {
+            window.click("#menu").await;
+            window.until("document.querySelector('.menu-open')").await;
+            keep_picture(&window, "phone-list").await;
+            window.click("#menu").await;
+        }
+    }
+    window.click("#people button[data-target^='user:עברית']").await;
+    window.until_last(BODY, "悄悄话").await;
+    keep_picture(&window, "desk-private").await;
+    let join = browser.window(&format!("{}/?appId={APP}", node.server())).await;
+    join.resize(390, 844).await;
+    keep_picture(&join, "phone-join").await;
+}
