@@ -71,8 +71,12 @@ impl Operation for History {
             "the acting user; without one an operator reads a world or group",
         ),
         TARGET,
-        Field::optional("before", Kind::U64, "newest messages with a lesser offset"),
-        Field::optional("after", Kind::U64, "oldest messages with a greater offset"),
+        Field::optional("before", Kind::U64, "newest messages with a lesser offset; not together with after"),
+        Field::optional(
+            "after",
+            Kind::U64,
+            "oldest messages with a greater offset; not together with before",
+        ),
         Field::optional(
             "limit",
             Kind::Between(1, MAX_HISTORY_PAGE as u64),

@@ -23,7 +23,7 @@ pub struct StateResponse {
     pub version: String,
     /// `embedded` or `redis`.
     pub engine: String,
-    /// Whether the node can serve (what `/readyz` says).
+    /// Whether what is sent now can be stored, as the last writes met it: what `/readyz` says.
     pub ready: bool,
     /// The stores that take nothing at the moment, by what they hold: `messages`, `ledger`. Absent when all do.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
