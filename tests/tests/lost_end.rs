@@ -7,7 +7,8 @@ use chat_protocol::Target;
 use chat_protocol::session::{LOGIN, LoggedIn, Position, Receipt, Recovered};
 use chat_tests::node::Node;
 use chat_tests::redis_server::RedisServer;
-use chat_tests::talk::texts;
+use chat_tests::talk::{next_message, texts};
+use nix::sys::signal::Signal;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -77,9 +78,19 @@ fn copy_files(from: &Path, to: &Path) {
 }
 
 async fn come_back(node: &Node, target: &str, epoch: &str, offset: u64) -> (Session, Recovered) {
+    come_back_as(node, "reader", target, epoch, offset).await
+}
+
+async fn come_back_as(
+    node: &Node,
+    user: &str,
+    target: &str,
+    epoch: &str,
+    offset: u64,
+) -> (Session, Recovered) {
     let mut session = node.connect().await;
     let position = Position { target: target.parse().expect("a target"), epoch: epoch.to_owned(), offset };
-    let login = json!({"userId": "reader", "appId": APP, "recover": [position]});
+    let login = json!({"userId": user, "appId": APP, "recover": [position]});
     let answer = session.request(LOGIN, &login).await.expect("logged in");
     let answer: LoggedIn = serde_json::from_value(answer).expect("an answer about recovery");
     (session, answer.recovered.into_iter().next().expect("one conversation"))
@@ -142,6 +153,104 @@ async fn a_made_up_position_counts_once_in_a_life_of_the_store(mut store: Store)
     node.stop().await;
 }
 
+/// A group of `owner`, `alice` and `bob` with something said in it, in a store that has been started again since.
+async fn group_from_an_earlier_life(store: &mut Store) -> (Node, Receipt) {
+    let node = store.node().await;
+    let mut owner = node.login(APP, "owner").await;
+    owner.request("group/create", &json!({"groupId": "g", "name": "n"})).await.expect("created");
+    for member in ["alice", "bob"] {
+        let mut member = node.login(APP, member).await;
+        member.request("group/join", &json!({"groupId": "g"})).await.expect("joined");
+    }
+    let said = owner.send(g(), "before").await.expect("sent");
+    node.stop().await;
+    store.restart().await;
+    (store.node().await, said)
+}
+
+fn g() -> Target {
+    "group:g".parse().expect("a target")
+}
+
+/// Bob shows that he saw more than there is, and so the log gets a new epoch.
+async fn bob_doubts(node: &Node, said: &Receipt) -> Session {
+    let (bob, doubted) = come_back_as(node, "bob", "group:g", &said.epoch, said.offset + 5).await;
+    assert!(!doubted.complete && doubted.epoch != said.epoch);
+    bob
+}
+
+async fn who_recovered_before_a_fork_gets_what_is_said_and_done_after_it(mut store: Store) {
+    let (node, said) = group_from_an_earlier_life(&mut store).await;
+    // Over Redis, Alice is on another node than those who talk.
+    let other = if let Store::Redis(_) = store { Some(store.node().await) } else { None };
+    let home = other.as_ref().unwrap_or(&node);
+    let (mut alice, whole) = come_back_as(home, "alice", "group:g", &said.epoch, said.offset).await;
+    assert!(whole.complete && whole.epoch == said.epoch);
+    let mut bob = bob_doubts(&node, &said).await;
+    let mut owner = node.login(APP, "owner").await;
+    for text in ["one", "two"] {
+        let sent = owner.send(g(), text).await.expect("sent");
+        assert_eq!((said_next(&mut alice).await, sent.epoch != said.epoch), (text.to_owned(), true));
+    }
+    for text in ["before", "one", "two"] {
+        assert_eq!(said_next(&mut bob).await, text);
+    }
+
+    let (mut later, whole) = come_back_as(home, "alice", "group:g", &said.epoch, said.offset).await;
+    assert!(!whole.complete);
+    while said_next(&mut later).await != "two" {}
+    owner.request("group/kick", &json!({"groupId": "g", "memberId": "alice"})).await.expect("kicked");
+    owner.send(g(), "not for alice").await.expect("sent");
+    alice.request("group/join", &json!({"groupId": "g"})).await.expect("joined");
+    owner.send(g(), "for alice again").await.expect("sent");
+    for session in [&mut alice, &mut later] {
+        assert_eq!(next_message(session).await.content.kind, "kick");
+        assert_eq!(said_next(session).await, "for alice again");
+    }
+}
+
+/// The next text; what is told of members before it is passed over.
+async fn said_next(session: &mut Session) -> String {
+    loop {
+        let message = next_message(session).await;
+        if message.content.kind == "text" {
+            return message.content.msg.expect("a text");
+        }
+    }
+}
+
+async fn a_kick_after_a_fork_is_an_end_and_a_joining_a_beginning(mut store: Store) {
+    let (node, said) = group_from_an_earlier_life(&mut store).await;
+    let (mut alice, _) = come_back_as(&node, "alice", "group:g", &said.epoch, said.offset).await;
+    bob_doubts(&node, &said).await;
+    let mut owner = node.login(APP, "owner").await;
+    owner.request("group/kick", &json!({"groupId": "g", "memberId": "alice"})).await.expect("kicked");
+    assert_eq!(next_message(&mut alice).await.content.kind, "kick");
+    owner.send(g(), "not for alice").await.expect("sent");
+    alice.request("group/join", &json!({"groupId": "g"})).await.expect("joined");
+    owner.send(g(), "for alice again").await.expect("sent");
+    assert_eq!(said_next(&mut alice).await, "for alice again");
+}
+
+/// The notice of a joining and the fork come to a node at once, in this order.
+#[tokio::test]
+async fn a_joining_before_a_fork_counts_where_it_is_heard_of_after_it() {
+    let mut store = redis().await;
+    let (node, said) = group_from_an_earlier_life(&mut store).await;
+    let late = store.node().await;
+    let mut carol = late.login(APP, "carol").await;
+    late.signal(Signal::SIGSTOP);
+    let join = json!({"appId": APP, "userId": "carol", "groupId": "g"});
+    node.http().call_raw("/group/join", &join).await.expect("joined");
+    let mut owner = node.login(APP, "owner").await;
+    owner.send(g(), "one").await.expect("sent");
+    bob_doubts(&node, &said).await;
+    late.signal(Signal::SIGCONT);
+    assert_eq!(said_next(&mut carol).await, "one");
+    owner.send(g(), "two").await.expect("sent");
+    assert_eq!(said_next(&mut carol).await, "two");
+}
+
 fn embedded() -> Store {
     Store::Embedded(tempfile::tempdir().expect("a directory"))
 }
@@ -168,4 +277,24 @@ async fn a_made_up_position_counts_once_in_a_life_of_the_store_embedded() {
 #[tokio::test]
 async fn a_made_up_position_counts_once_in_a_life_of_the_store_redis() {
     a_made_up_position_counts_once_in_a_life_of_the_store(redis().await).await;
+}
+
+#[tokio::test]
+async fn who_recovered_before_a_fork_gets_what_is_said_and_done_after_it_embedded() {
+    who_recovered_before_a_fork_gets_what_is_said_and_done_after_it(embedded()).await;
+}
+
+#[tokio::test]
+async fn who_recovered_before_a_fork_gets_what_is_said_and_done_after_it_redis() {
+    who_recovered_before_a_fork_gets_what_is_said_and_done_after_it(redis().await).await;
+}
+
+#[tokio::test]
+async fn a_kick_after_a_fork_is_an_end_and_a_joining_a_beginning_embedded() {
+    a_kick_after_a_fork_is_an_end_and_a_joining_a_beginning(embedded()).await;
+}
+
+#[tokio::test]
+async fn a_kick_after_a_fork_is_an_end_and_a_joining_a_beginning_redis() {
+    a_kick_after_a_fork_is_an_end_and_a_joining_a_beginning(redis().await).await;
 }

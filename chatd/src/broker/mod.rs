@@ -11,9 +11,10 @@
 //!   excuse: what was missed is read from the log before anything newer is delivered.
 //! - Messages of a pair reach the inbox topics of both users; world and group messages their own topic.
 //! - A conversation keeps its epoch as long as it keeps its history. One that lost its end, as a restored copy or a
-//!   replica that lagged does, gets a new one as soon as a node or a reader shows that it went further. A reader is
-//!   believed only against an epoch that was begun before the store was started the last time: while it runs, a
-//!   store loses nothing, so whoever makes up a position costs the others one new epoch per start at most.
+//!   replica that lagged does, gets a new one as soon as a node or a reader shows that it went further; the new name
+//!   tells that the log goes on ([`epoch`]). A reader is believed only against an epoch that was begun before the store
+//!   was started the last time: while it runs, a store loses nothing, so whoever makes up a position costs the others
+//!   one new epoch per start at most.
 //! - A message to a group is appended only while its sender is a member, one to a user only while that user does not
 //!   block its sender; both are checked in the step that appends.
 //! - [`Broker::recall`] takes the content of an entry away for good, and appends the entry that tells of it in the same
@@ -21,6 +22,7 @@
 
 pub mod embedded;
 mod entry;
+pub mod epoch;
 mod fingerprint;
 mod recall;
 pub mod redis;
@@ -32,6 +34,7 @@ use bytes::Bytes;
 use chat_protocol::{AppId, Code, GroupId, MsgId, Refusal, Target, UserId};
 
 pub use self::entry::{ConnectionId, Effect, Entry, Skip};
+pub use self::epoch::new_epoch;
 pub use self::fingerprint::Fingerprint;
 
 /// An ordered log of messages.
@@ -271,12 +274,6 @@ impl Retention {
 
 /// How long a message id is remembered, in milliseconds.
 pub const REPEAT_WINDOW_MS: u64 = 24 * 60 * 60 * 1000;
-
-/// A name for a history that no other history has: 16 hexadecimal digits of chance.
-#[must_use]
-pub fn new_epoch() -> Arc<str> {
-    format!("{:016x}", rand::random::<u64>()).into()
-}
 
 /// An id for a message whose sender gave it none.
 #[must_use]

@@ -110,7 +110,7 @@ pub struct Joined {
     pub group: GroupId,
     /// Offset of the entry that told of his joining; what stands after it is for him.
     pub since: u64,
-    /// Which history the offset belongs to.
+    /// Which history the offset belongs to: as told, the epoch he joined in; as listed, any epoch of that history.
     pub epoch: Arc<str>,
 }
 

@@ -2,13 +2,14 @@
 //!
 //! Invariant: a message that the log gave is dropped when it comes live.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::outbox::Delivery;
-use crate::broker::{Conversation, Entry};
+use crate::broker::{Conversation, Entry, epoch};
 
 /// A connection between its log-in and the live stream.
 #[derive(Debug, Default)]
@@ -54,13 +55,20 @@ pub struct Place {
 }
 
 impl Place {
+    /// Whether a message of the same history stands up to here; nothing of another history. What an epoch held when it
+    /// forked was in the log before the next one was, so an earlier epoch lies behind as a whole, and a later one ahead.
+    #[must_use]
+    pub fn covers(&self, epoch: &str, offset: u64) -> Option<bool> {
+        Some(match epoch::order(epoch, &self.epoch)? {
+            Ordering::Less => true,
+            Ordering::Equal => *self.epoch == *epoch && offset <= self.offset,
+            Ordering::Greater => false,
+        })
+    }
+
     /// Whether a live message stands before it. The log is ahead of the live stream, so what comes of another history
     /// of a group is older: of the one that was dismissed.
     pub(super) fn is_past(&self, conversation: &Conversation, epoch: &str, offset: u64) -> bool {
-        if *self.epoch == *epoch {
-            offset <= self.offset
-        } else {
-            matches!(conversation, Conversation::Group(..))
-        }
+        self.covers(epoch, offset).unwrap_or(matches!(conversation, Conversation::Group(..)))
     }
 }

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use chat_protocol::GroupId;
 use parking_lot::Mutex;
 
+use super::outbox::Place;
 use crate::broker::Entry;
+use crate::broker::epoch::history;
 use crate::groups::Joined;
 
 /// Ends of memberships remembered; news of a joining is late by milliseconds, so it meets one of the last ends.
@@ -32,25 +34,23 @@ struct State {
 #[derive(Debug)]
 struct Entering {
     group: GroupId,
-    /// Epoch and offset of what the live stream told meanwhile, and whether the user was a member after it.
-    changes: Vec<(Arc<str>, u64, bool)>,
+    /// Where what the live stream told meanwhile stands, and whether the user was a member after it.
+    changes: Vec<(Place, bool)>,
 }
 
 #[derive(Debug)]
 struct Told {
     group: GroupId,
-    epoch: Arc<str>,
     /// What stands after this offset is not yet accounted for.
     after: u64,
-    /// Offset of the last joining heard of.
-    last: u64,
+    /// Place of the last joining heard of.
+    last: Place,
 }
 
 #[derive(Debug)]
 struct End {
     group: GroupId,
-    epoch: Arc<str>,
-    offset: u64,
+    place: Place,
 }
 
 /// A group whose log must be read for the connection.
@@ -60,17 +60,15 @@ pub struct Due {
     pub group: GroupId,
     /// The reading begins behind this offset.
     pub after: u64,
-    /// Which history the offset belongs to, when another one under the same name is of no interest.
+    /// An epoch of the history the offset belongs to, when another one under the same name is of no interest.
     pub only: Option<Arc<str>>,
 }
 
 /// What reading a group's log gave.
 #[derive(Debug, Clone)]
 pub struct Read {
-    /// Which history it was.
-    pub epoch: Arc<str>,
     /// How far it was read.
-    pub head: u64,
+    pub place: Place,
     /// Whether the user was a member there.
     pub member: bool,
 }
@@ -79,14 +77,16 @@ pub struct Read {
 #[derive(Debug)]
 pub struct Entered {
     read: Option<Read>,
-    changes: Vec<(u64, bool)>,
+    /// What came live and stands behind what was read.
+    changes: Vec<(Place, bool)>,
 }
 
 impl Entered {
     /// Whether an entry that came live meanwhile is for the connection.
     #[must_use]
     pub fn gives(&self, epoch: &str, offset: u64) -> bool {
-        self.read.as_ref().is_some_and(|read| *read.epoch == *epoch && self.member_before(offset))
+        let same_history = |read: &Read| read.place.covers(epoch, offset).is_some();
+        self.read.as_ref().is_some_and(same_history) && self.member_before(offset)
     }
 
     /// Whether the user is still a member.
@@ -96,14 +96,13 @@ impl Entered {
     }
 
     fn member_before(&self, offset: u64) -> bool {
-        let before = self.changes.iter().rev().find(|(at, _)| *at < offset);
+        let before = self.changes.iter().rev().find(|(at, _)| at.offset < offset);
         before.map_or(self.read.as_ref().is_some_and(|read| read.member), |(_, member)| *member)
     }
 
-    fn reached(&self) -> Option<(Arc<str>, u64)> {
+    fn reached(&self) -> Option<&Place> {
         let read = self.read.as_ref()?;
-        let last = self.changes.last().map_or(0, |(offset, _)| *offset);
-        Some((read.epoch.clone(), last.max(read.head)))
+        Some(self.changes.last().map_or(&read.place, |(place, _)| place))
     }
 }
 
@@ -127,8 +126,11 @@ impl Comings {
             return;
         }
         match state.told.iter_mut().find(|told| told.group == joined.group) {
-            Some(told) if told.epoch == joined.epoch => told.last = told.last.max(joined.since),
-            Some(told) => *told = Told::new(joined),
+            Some(told) => match told.last.covers(&joined.epoch, joined.since) {
+                Some(true) => {}
+                Some(false) => told.last = Place { epoch: joined.epoch.clone(), offset: joined.since },
+                None => *told = Told::new(joined),
+            },
             None => state.told.push(Told::new(joined)),
         }
     }
@@ -136,14 +138,15 @@ impl Comings {
     /// Notes that the live stream told of a joining or removal of the user. True: the connection leaves the room.
     pub fn changed(&self, group: &GroupId, entry: &Entry, member: bool) -> bool {
         let mut state = self.0.lock();
+        let place = Place { epoch: entry.epoch.clone(), offset: entry.offset };
         match &mut state.entering {
             Some(entering) if entering.group == *group => {
-                entering.changes.push((entry.epoch.clone(), entry.offset, member));
+                entering.changes.push((place, member));
                 false
             }
             _ if member => false,
             _ => {
-                state.end(group, &entry.epoch, entry.offset);
+                state.end(group, &place);
                 true
             }
         }
@@ -166,16 +169,17 @@ impl Comings {
         }
         let mut due = Vec::new();
         for joined in listed {
-            if !in_room(&joined.group) && !state.is_over(&joined.group, &joined.epoch, joined.since) {
-                let told = state.told(&joined.group).filter(|told| told.epoch == joined.epoch);
+            if !in_room(&joined.group) && !state.is_listed_over(joined) {
+                let of_it = |told: &&Told| history(&told.last.epoch) == history(&joined.epoch);
+                let told = state.told(&joined.group).filter(of_it);
                 let since = joined.since.saturating_sub(1);
                 let after = told.map_or(since, |told| told.after.min(since));
                 due.push(Due { group: joined.group.clone(), after, only: None });
             }
         }
-        for Told { group, epoch, after, .. } in &state.told {
+        for Told { group, after, last } in &state.told {
             if !in_room(group) && due.iter().all(|due| due.group != *group) {
-                due.push(Due { group: group.clone(), after: *after, only: Some(epoch.clone()) });
+                due.push(Due { group: group.clone(), after: *after, only: Some(last.epoch.clone()) });
             }
         }
         due
@@ -190,28 +194,27 @@ impl Comings {
     pub fn entered(&self, group: &GroupId, read: Option<Read>) -> Entered {
         let mut state = self.0.lock();
         let changes = state.entering.take().map(|entering| entering.changes).unwrap_or_default();
-        let of_it = |(epoch, offset, member): (Arc<str>, u64, bool)| {
-            let read = read.as_ref()?;
-            (epoch == read.epoch && offset > read.head).then_some((offset, member))
+        let is_behind = |(place, _): &(Place, bool)| {
+            read.as_ref().is_some_and(|read| read.place.covers(&place.epoch, place.offset) == Some(false))
         };
-        let changes = changes.into_iter().filter_map(of_it).collect();
+        let changes = changes.into_iter().filter(is_behind).collect();
         let entered = Entered { read, changes };
-        if let Some((epoch, reached)) = entered.reached() {
-            state.end(group, &epoch, reached);
+        if let Some(reached) = entered.reached() {
+            state.end(group, reached);
         }
         entered
     }
 
     /// Nothing under this name is of interest any more in that history.
     pub fn forget(&self, group: &GroupId, epoch: &str) {
-        self.0.lock().told.retain(|told| told.group != *group || *told.epoch != *epoch);
+        self.0.lock().told.retain(|told| told.group != *group || *told.last.epoch != *epoch);
     }
 }
 
 impl Told {
     fn new(joined: &Joined) -> Self {
         let Joined { group, since, epoch } = joined.clone();
-        Self { group, epoch, after: since.saturating_sub(1), last: since }
+        Self { group, after: since.saturating_sub(1), last: Place { epoch, offset: since } }
     }
 }
 
@@ -221,21 +224,31 @@ impl State {
     }
 
     fn is_over(&self, group: &GroupId, epoch: &str, since: u64) -> bool {
-        let over = |end: &End| end.group == *group && *end.epoch == *epoch && since <= end.offset;
+        let over = |end: &End| end.group == *group && end.place.covers(epoch, since) == Some(true);
         self.ends.iter().any(over)
     }
 
-    /// Everything up to the offset is accounted for.
-    fn end(&mut self, group: &GroupId, epoch: &Arc<str>, offset: u64) {
+    /// The same for what a list says, which names the history and not the epoch of the joining.
+    fn is_listed_over(&self, joined: &Joined) -> bool {
+        let over = |end: &End| {
+            let same = end.group == joined.group && history(&end.place.epoch) == history(&joined.epoch);
+            same && joined.since <= end.place.offset
+        };
+        self.ends.iter().any(over)
+    }
+
+    /// Everything up to the place is accounted for.
+    fn end(&mut self, group: &GroupId, place: &Place) {
         self.ends.retain(|end| end.group != *group);
         if self.ends.len() == ENDS {
             self.ends.remove(0);
         }
-        self.ends.push(End { group: group.clone(), epoch: epoch.clone(), offset });
+        self.ends.push(End { group: group.clone(), place: place.clone() });
         self.told.retain_mut(|told| {
-            if told.group == *group && told.epoch == *epoch {
-                told.after = told.after.max(offset);
-                return told.last > offset;
+            let covered = place.covers(&told.last.epoch, told.last.offset);
+            if told.group == *group && covered.is_some() {
+                told.after = told.after.max(place.offset);
+                return covered == Some(false);
             }
             true
         });
@@ -269,7 +282,7 @@ mod tests {
     }
 
     fn read(epoch: &str, head: u64, member: bool) -> Option<Read> {
-        Some(Read { epoch: epoch.into(), head, member })
+        Some(Read { place: Place { epoch: epoch.into(), offset: head }, member })
     }
 
     #[test]
@@ -317,6 +330,26 @@ mod tests {
         assert!(!entered.stays() && !entered.gives("older", 13));
         comings.tell(&joined("e", 12));
         assert_eq!(due(&comings, &[]), None);
+    }
+
+    #[test]
+    fn a_fork_of_the_log_ends_no_membership_and_hides_no_joining() {
+        let comings = Comings::default();
+        comings.open();
+        comings.tell(&joined("e", 5));
+        comings.enter(&group());
+        assert!(!comings.changed(&group(), &entry("e.1.a", 8), false));
+        assert!(!comings.changed(&group(), &entry("e.1.a", 12), true));
+        let entered = comings.entered(&group(), read("e", 6, true));
+        assert!(entered.stays() && entered.gives("e.1.a", 7) && !entered.gives("e.1.a", 9));
+        assert!(comings.is_over(&group(), "e", 20) && comings.is_over(&group(), "e.1.a", 12));
+        assert!(comings.changed(&group(), &entry("e.1.a", 14), false));
+        comings.tell(&joined("e.1.a", 11));
+        assert_eq!(due(&comings, &[joined("e", 12)]), None, "a list names the history");
+        comings.tell(&joined("e.2.b", 16));
+        let listed = comings.due(&[joined("e", 16)], |_| false);
+        assert_eq!(listed.iter().map(|due| due.after).collect::<Vec<_>>(), [15]);
+        assert_eq!(due(&comings, &[]), Some(15));
     }
 
     #[test]

@@ -5,7 +5,6 @@
 use chat_protocol::GroupId;
 
 use super::comings::Read;
-use super::outbox::Place;
 use super::{Connection, Hub, Identity};
 use crate::broker::{Conversation, Effect, Entry, Topic};
 use crate::groups::Joined;
@@ -74,7 +73,7 @@ impl Hub {
         let conversation = Conversation::Group(identity.app, group.clone());
         // All that reaches the connection passes through this shard: nothing comes in between.
         let mut rooms = self.room_shard(identity).lock();
-        let sent = read.as_ref().map(|read| Place { epoch: read.epoch.clone(), offset: read.head });
+        let sent = read.as_ref().map(|read| read.place.clone());
         let entered = connection.comings.entered(group, read);
         connection.outbox.discard(&conversation, |epoch, offset| !entered.gives(epoch, offset));
         connection.outbox.release(sent.map(|place| (conversation, place)));

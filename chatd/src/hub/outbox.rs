@@ -152,7 +152,7 @@ impl Outbox {
         catching_up.holders -= 1;
         for (conversation, place) in sent {
             let known = catching_up.sent.get(&conversation);
-            let further = known.is_none_or(|known| known.epoch != place.epoch || known.offset < place.offset);
+            let further = known.is_none_or(|known| known.covers(&place.epoch, place.offset) != Some(true));
             if place.offset > 0 && further {
                 catching_up.sent.insert(conversation, place);
             }

@@ -9,9 +9,11 @@ use std::time::Duration;
 use chat_protocol::{GroupId, Refusal};
 
 use super::missed::{self, Budget};
+use crate::broker::epoch::history;
 use crate::broker::{Broker, Conversation, Effect, Entry, Skip, Topic};
 use crate::groups::Groups;
 use crate::hub::comings::{Due, Read};
+use crate::hub::outbox::Place;
 use crate::hub::subscriptions::Subscriptions;
 use crate::hub::{Connection, Hub, Identity};
 
@@ -123,17 +125,17 @@ impl Regroup {
                 Effect::Left(user) if *user == identity.user => std::mem::replace(&mut member, false),
                 _ => member,
             };
-            let has = known
-                .as_ref()
-                .is_some_and(|known| known.epoch == entry.epoch && known.offset >= entry.offset);
+            let has =
+                known.as_ref().is_some_and(|known| known.covers(&entry.epoch, entry.offset) == Some(true));
             let skipped = skips(&entry.skip, connection, identity);
             (given && !has && !skipped).then(|| self.hub.frame(entry))
         };
         let missed = missed::read(&*self.broker, &conversation, None, due.after, &mut budget, encode).await?;
-        if let Some(epoch) = due.only.as_ref().filter(|epoch| **epoch != missed.epoch) {
+        let place = Place { epoch: missed.epoch, offset: missed.head };
+        if let Some(epoch) = due.only.as_ref().filter(|epoch| history(epoch) != history(&place.epoch)) {
             // Another group has the name by now.
             connection.comings.forget(&due.group, epoch);
-            return Ok(Read { epoch: missed.epoch, head: missed.head, member: false });
+            return Ok(Read { place, member: false });
         }
         for frame in missed.frames {
             connection.outbox.answer(frame);
@@ -141,7 +143,7 @@ impl Regroup {
         if !missed.complete {
             self.hub.missed(connection);
         }
-        Ok(Read { epoch: missed.epoch, head: missed.head, member })
+        Ok(Read { place, member })
     }
 }
 

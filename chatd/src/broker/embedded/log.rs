@@ -12,7 +12,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::Step;
 use super::sent;
 use crate::broker::{
-    BrokerError, Conversation, Effect, Entry, Event, Outgoing, Page, Range, Receipt, Skip, new_epoch,
+    BrokerError, Conversation, Effect, Entry, Event, Outgoing, Page, Range, Receipt, Skip, epoch::forked,
+    new_epoch,
 };
 use crate::{conversations, friends, groups};
 
@@ -242,7 +243,7 @@ pub(crate) fn doubt(
             conversation.app(),
             name(conversation),
             epoch,
-            &*new_epoch(),
+            &*forked(epoch),
             &*step.scope.life,
             i64::try_from(offset).unwrap_or(i64::MAX)
         ])?;

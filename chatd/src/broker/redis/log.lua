@@ -15,8 +15,11 @@ local function life()
   return read('server', 'run_id') .. read('replication', 'master_replid')
 end
 
--- Begins a new epoch in a log whose `epoch` lost what came after `number`. Who had read no further missed nothing.
+-- Begins a new epoch in a log whose `epoch` lost what came after `number`. Who had read no further missed nothing. Its
+-- name is made as in epoch.rs, with `fresh` for the chance.
 local function fork(head, epoch, number, fresh)
+  local history, generation = string.match(epoch, '^([^.]*)%.?(%d*)')
+  fresh = string.format('%s.%d.%s', history, (tonumber(generation) or 0) + 1, fresh)
   -- What was read before stays read.
   redis.call('HSETNX', head, 'born', epoch)
   redis.call('HSET', head, 'epoch', fresh, 'life', life(), 'past', epoch .. '\n' .. number)

@@ -85,6 +85,39 @@ fn a_live_message_behind_the_log_is_dropped_after_the_release_too() {
     assert_eq!(taken(&outbox).len(), 2);
 }
 
+/// What becomes of live messages, by epoch and offset, for a connection that has the log up to there.
+fn pushed(conversation: &Conversation, has: (&str, u64), live: &[(&str, u64)]) -> Vec<Pushed> {
+    let outbox = outbox(100, 100);
+    outbox.hold();
+    outbox.release([(conversation.clone(), Place { epoch: has.0.into(), offset: has.1 })]);
+    let push = |(epoch, offset): &(&str, u64)| {
+        let (frame, entry) = (Bytes::from_static(b"m"), entry(epoch, *offset));
+        outbox.push(&Delivery { frame, message: Some((conversation, &entry)) })
+    };
+    live.iter().map(push).collect()
+}
+
+#[test]
+fn a_log_that_forked_goes_on_and_what_came_before_the_fork_lies_behind_it() {
+    let name = |name: &str| chat_protocol::UserId::new(name).unwrap();
+    let group = Conversation::Group(1, chat_protocol::GroupId::new("g").unwrap());
+    for of in [group, Conversation::World(1), Conversation::Pair(1, name("a"), name("b"))] {
+        let behind_the_fork = pushed(&of, ("e", 4), &[("e", 4), ("e.1.a", 5), ("e.1.a", 6)]);
+        assert_eq!(behind_the_fork, [Pushed::Known, Pushed::Queued, Pushed::Queued]);
+        let lost_end = pushed(&of, ("e", 9), &[("e.1.a", 5)]);
+        assert_eq!(lost_end, [Pushed::Queued], "another message stands there now");
+        let late = pushed(&of, ("e.1.a", 5), &[("e", 4), ("e", 5), ("e.1.a", 5), ("e.2.b", 6)]);
+        assert_eq!(late, [Pushed::Known, Pushed::Known, Pushed::Known, Pushed::Queued]);
+    }
+}
+
+#[test]
+fn what_is_left_of_a_group_that_was_dismissed_is_dropped() {
+    let group = Conversation::Group(1, chat_protocol::GroupId::new("g").unwrap());
+    let left = pushed(&group, ("new", 2), &[("old", 7), ("old.1.a", 9), ("new", 3)]);
+    assert_eq!(left, [Pushed::Known, Pushed::Known, Pushed::Queued]);
+}
+
 #[test]
 fn the_last_of_several_holders_releases() {
     let outbox = outbox(10, 100);
