@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -32,13 +33,15 @@ pub struct Roll {
     /// Users to compare, with those who wait for it. Bounded by the users of this node.
     named: Mutex<HashMap<Identity, Vec<Waiter>>>,
     changed: Notify,
+    /// The store may have forgotten this node's users.
+    forgotten: AtomicBool,
 }
 
 impl Roll {
     /// A roll that nobody is on. [`Roll::run`] does the work.
     pub fn new(hub: Arc<Hub>, presence: Arc<dyn Presence>) -> Self {
-        let (named, changed) = Default::default();
-        Self { hub, presence, named, changed }
+        let (named, changed, forgotten) = Default::default();
+        Self { hub, presence, named, changed, forgotten }
     }
 
     /// Names a user who may have come or gone, without waiting.
@@ -63,19 +66,46 @@ impl Roll {
 
     /// Keeps the store in step and the lease alive until `all_gone`, and then once more.
     pub async fn run(self: Arc<Self>, all_gone: CancellationToken) {
+        // Beside each other: a store that refuses changes, or takes long for many, must not cost the lease.
+        tokio::select! {
+            () = self.keep_step(all_gone) => {}
+            () = self.keep_lease() => {}
+        }
+    }
+
+    async fn keep_step(&self, all_gone: CancellationToken) {
         let mut entered = Entered::new();
-        let mut renewal = tokio::time::interval(Duration::from_millis(RENEW_EVERY_MS));
-        renewal.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = self.changed.notified() => self.compare(&mut entered).await,
-                _ = renewal.tick() => self.renew(&mut entered).await,
                 () = all_gone.cancelled() => return self.compare(&mut entered).await,
             }
         }
     }
 
+    async fn keep_lease(&self) {
+        let mut renewal = tokio::time::interval(Duration::from_millis(RENEW_EVERY_MS));
+        renewal.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            renewal.tick().await;
+            match self.presence.renew().await {
+                Ok(false) => {}
+                Ok(true) => {
+                    self.forgotten.store(true, Ordering::Relaxed);
+                    self.changed.notify_one();
+                }
+                Err(error) => tracing::warn!(%error, "the node's lease could not be renewed"),
+            }
+        }
+    }
+
     async fn compare(&self, entered: &mut Entered) {
+        if self.forgotten.swap(false, Ordering::Relaxed) {
+            for (identity, certain) in entered.iter_mut() {
+                *certain = false;
+                self.note(identity);
+            }
+        }
         let mut named: Vec<_> = std::mem::take(&mut *self.named.lock()).into_iter().collect();
         while !named.is_empty() {
             let batch: Vec<_> = named.drain(..named.len().min(BATCH)).collect();
@@ -120,20 +150,6 @@ impl Roll {
             self.note(&identity);
         }
     }
-
-    async fn renew(&self, entered: &mut Entered) {
-        match self.presence.renew().await {
-            Ok(false) => {}
-            // The store may have forgotten this node's users.
-            Ok(true) => {
-                for (identity, certain) in entered.iter_mut() {
-                    *certain = false;
-                    self.note(identity);
-                }
-            }
-            Err(error) => tracing::warn!(%error, "the node's lease could not be renewed"),
-        }
-    }
 }
 
 fn remember(changes: Vec<Change>, entered: &mut Entered) {
@@ -149,7 +165,7 @@ fn remember(changes: Vec<Change>, entered: &mut Entered) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+    use std::sync::atomic::Ordering::Relaxed;
 
     use async_trait::async_trait;
     use chat_protocol::UserId;
@@ -167,11 +183,17 @@ mod tests {
     struct Mute {
         store: EmbeddedPresence,
         mute: AtomicBool,
+        /// Whether changes are not answered at all. Renewals are, and told.
+        stuck: AtomicBool,
+        renewed: Notify,
     }
 
     #[async_trait]
     impl Presence for Mute {
         async fn apply(&self, changes: &[Change]) -> Result<Vec<Outcome>, PresenceError> {
+            if self.stuck.load(Relaxed) {
+                std::future::pending::<()>().await;
+            }
             let outcomes = self.store.apply(changes).await;
             let lost = PresenceError::Unreachable("no answer".to_owned());
             if self.mute.swap(false, Relaxed) { Err(lost) } else { outcomes }
@@ -195,6 +217,7 @@ mod tests {
         }
 
         async fn renew(&self) -> Result<bool, PresenceError> {
+            self.renewed.notify_one();
             self.store.renew().await
         }
 
@@ -203,8 +226,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_lost_answer_leaves_nobody_on_or_off_the_roll() {
+    fn site() -> (Arc<Hub>, Arc<Mute>, Arc<Roll>) {
         let limits = Limits { frames: 10, bytes: 1000 };
         let hub = Arc::new(Hub::new(1, limits, Arc::new(Counters::default())));
         let clock = Arc::new(SystemClock);
@@ -212,8 +234,35 @@ mod tests {
         let log =
             Embedded::open(&Place::Memory, Sync::Normal, retention, clock.clone(), hub.clone()).unwrap();
         let store = EmbeddedPresence::new(log, Announcer { limit: 10, clock });
-        let store = Arc::new(Mute { store, mute: AtomicBool::default() });
+        let (mute, stuck, renewed) = Default::default();
+        let store = Arc::new(Mute { store, mute, stuck, renewed });
         let roll = Arc::new(Roll::new(hub.clone(), store.clone()));
+        (hub, store, roll)
+    }
+
+    #[tokio::test]
+    async fn the_lease_is_renewed_while_the_store_answers_no_change() {
+        let (hub, store, roll) = site();
+        store.stuck.store(true, Relaxed);
+        let running = tokio::spawn(roll.clone().run(CancellationToken::new()));
+        store.renewed.notified().await;
+        // Somebody who is said to have come, so that there is a change.
+        let identity = Identity { app: 1, user: UserId::new("a").unwrap() };
+        let inbox = Topic::Inbox(1, identity.user.clone());
+        let connection = hub.open();
+        hub.enter(&connection, &identity, &inbox);
+        roll.note(&identity);
+        for _ in 0..2 {
+            let renewed = tokio::time::timeout(Duration::from_secs(60), store.renewed.notified()).await;
+            renewed.expect("renewed");
+        }
+        assert!(roll.named.lock().is_empty(), "the change is being made");
+        running.abort();
+    }
+
+    #[tokio::test]
+    async fn a_lost_answer_leaves_nobody_on_or_off_the_roll() {
+        let (hub, store, roll) = site();
         let running = tokio::spawn(roll.clone().run(CancellationToken::new()));
         let (connection, user) = (hub.open(), UserId::new("a").unwrap());
         let identity = Identity { app: 1, user: user.clone() };
