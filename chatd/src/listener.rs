@@ -1,8 +1,9 @@
 //! The accept loop: HTTP/1 and HTTP/2 on one port, with every wait bounded.
 //!
-//! Invariant: a client that stops halfway into a request loses its socket soon after [`HEADER_TIMEOUT`], and one that
-//! asks nothing more soon after the time it may be idle, whichever version of HTTP it speaks or has yet to choose. An
-//! answer is never lost with what was not read of its request, and a slow reader gets all of it.
+//! Invariant: a client that stops halfway into a request loses its socket soon after [`HEADER_TIMEOUT`] (when its bytes
+//! came together with the request before, soon after the time it may be idle), and one that asks nothing more soon after
+//! the time it may be idle, whichever version of HTTP it speaks or has yet to choose. An answer is never lost with what
+//! was not read of its request, and a slow reader gets all of it.
 
 mod answer;
 mod course;
@@ -53,11 +54,14 @@ const NO_FILE_PAUSE: Duration = Duration::from_millis(50);
 /// Bytes the kernel may hold for one connection's reader.
 const SEND_BUFFER: usize = 128 * 1024;
 
+/// An address that is ours, where nobody is let in yet.
+pub struct Bound(Socket);
+
 /// Binds the first address that can be bound.
 ///
 /// # Errors
 /// What the system says about the last address.
-pub fn bind(addresses: &[SocketAddr]) -> io::Result<TcpListener> {
+pub fn bind(addresses: &[SocketAddr]) -> io::Result<Bound> {
     let mut last = io::Error::new(io::ErrorKind::AddrNotAvailable, "no address to listen on");
     for address in addresses {
         match bind_one(*address) {
@@ -68,15 +72,33 @@ pub fn bind(addresses: &[SocketAddr]) -> io::Result<TcpListener> {
     Err(last)
 }
 
-fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
+fn bind_one(address: SocketAddr) -> io::Result<Bound> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     // Accepted sockets inherit it: without a bound the kernel holds up to 4 MiB for a reader who stopped.
     socket.set_send_buffer_size(SEND_BUFFER)?;
     socket.bind(&SockAddr::from(address))?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
+    Ok(Bound(socket))
+}
+
+impl Bound {
+    /// The address, with the port the system chose if it was asked to.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()?.as_socket().ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
+    }
+
+    /// Lets callers in. Until then they are refused at once, so that nobody waits for a node that waits itself.
+    ///
+    /// # Errors
+    /// What the system says, when another process was faster to listen there.
+    pub fn listen(self) -> io::Result<TcpListener> {
+        self.0.listen(BACKLOG)?;
+        TcpListener::from_std(self.0.into())
+    }
 }
 
 /// Accepts until `stop` as many connections as there are places.

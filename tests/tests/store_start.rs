@@ -1,7 +1,7 @@
 //! Stores that are away, or not fit to be used, when a node starts.
 
-use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, ErrorKind};
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -23,9 +23,13 @@ struct Starting {
 
 impl Starting {
     async fn with(arguments: &[&str]) -> Self {
+        Self::at("127.0.0.1:0", arguments).await
+    }
+
+    async fn at(address: &str, arguments: &[&str]) -> Self {
         let path = tokio::task::spawn_blocking(|| program("chatd")).await.expect("the program is built");
         let mut child = Command::new(path)
-            .args(["--listen", "127.0.0.1:0"])
+            .args(["--listen", address])
             .args(arguments)
             .env_clear()
             .stdin(Stdio::null())
@@ -81,6 +85,20 @@ async fn a_start_waits_for_a_redis_that_is_away() {
     redis.restart().await;
     tokio::task::block_in_place(|| node.says("listening on"));
     assert_eq!(tokio::task::block_in_place(|| node.ends()), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_calls_a_node_that_waits_for_its_store_is_refused_and_kept_waiting_by_nobody() {
+    let mut redis = RedisServer::start().await;
+    redis.kill();
+    let address = nowhere();
+    let mut node = Starting::at(&address, &["--redis", &redis.url()]).await;
+    tokio::task::block_in_place(|| node.says("waiting for"));
+    let refusal = TcpStream::connect(&address).expect_err("nobody is let in");
+    assert_eq!(refusal.kind(), ErrorKind::ConnectionRefused);
+    redis.restart().await;
+    tokio::task::block_in_place(|| node.says("listening on"));
+    drop(TcpStream::connect(&address).expect("let in"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

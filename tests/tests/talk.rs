@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 on_every_engine!(
     history_pages_tile_while_messages_arrive,
+    a_page_of_large_messages_is_never_too_large_to_be_sent,
     history_limits_are_checked,
     an_offline_recipient_finds_messages_later,
     reading_moves_forward_only,
@@ -79,6 +80,30 @@ async fn history_pages_tile_while_messages_arrive(site: Site) {
         }
     }
     assert_eq!(forwards, (1..=63).collect::<Vec<_>>());
+}
+
+async fn a_page_of_large_messages_is_never_too_large_to_be_sent(site: Site) {
+    let mut speaker = site.first().login(APP, "speaker").await;
+    let mut reader = site.last().login(APP, "reader").await;
+    // As JSON each takes six times as many bytes.
+    let text = "\u{1}".repeat(2_500);
+    for _ in 0..150 {
+        speaker.send(Target::World, &text).await.expect("sent");
+    }
+    for (side, mut place) in [("before", 151), ("after", 0)] {
+        let (mut read, mut pages) = (Vec::new(), 0);
+        loop {
+            let page = ask(&mut reader, "message/history", json!({"target": "", side: place})).await;
+            read.extend(offsets(&page));
+            pages += 1;
+            match page["next"].as_u64() {
+                Some(next) => place = next,
+                None => break,
+            }
+        }
+        read.sort_unstable();
+        assert_eq!((read, pages), ((1..=150).collect::<Vec<_>>(), 3), "{side}");
+    }
 }
 
 async fn history_limits_are_checked(site: Site) {

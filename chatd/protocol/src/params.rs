@@ -144,9 +144,13 @@ impl Params {
 
     /// Puts a value where the caller gave none.
     pub fn set_default(&mut self, name: &str, value: Value) {
-        let given = self.values.entry(name).or_insert(Value::Null);
-        if given.is_null() {
-            *given = value;
+        let spellings = [Some(name), respelled(name)];
+        if !spellings
+            .into_iter()
+            .flatten()
+            .any(|name| self.values.get(name).is_some_and(|value| !value.is_null()))
+        {
+            self.set(name, value);
         }
     }
 
@@ -259,6 +263,21 @@ mod tests {
 
     fn read(json: &str) -> Result<Params, Refusal> {
         serde_json::from_str(json).map_err(|error| Refusal::new(Code::BadParameter, error.to_string()))
+    }
+
+    #[test]
+    fn a_default_stands_where_no_spelling_has_a_value() {
+        for (given, then) in [("{}", "b"), (r#"{"userId":null}"#, "b"), (r#"{"userID":null}"#, "b")] {
+            let mut params = read(given).unwrap();
+            params.set("appId", 1.into());
+            params.set_default("userId", "b".into());
+            assert_eq!(params.conform_here().unwrap().user_id.as_str(), then, "{given}");
+        }
+        for given in [r#"{"appID":1,"userId":"a"}"#, r#"{"appID":1,"userID":"a"}"#] {
+            let mut params = read(given).unwrap();
+            params.set_default("userId", "b".into());
+            assert_eq!(params.conform_here().unwrap().user_id.as_str(), "a", "{given}");
+        }
     }
 
     #[test]

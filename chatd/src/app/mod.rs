@@ -129,10 +129,9 @@ impl App {
 
     async fn open(config: &Config, files: Files) -> anyhow::Result<Self> {
         let addresses = config.listen_addresses().map_err(|error| anyhow!(error))?;
-        let listener = listener::bind(&addresses).with_context(|| {
-            format!("cannot listen on {}; is another chatd running there?", config.serve.listen)
-        })?;
-        let address = listener.local_addr()?;
+        let taken = || format!("cannot listen on {}; is another chatd running there?", config.serve.listen);
+        let bound = listener::bind(&addresses).with_context(taken)?;
+        let address = bound.address()?;
         let room = room_for_connections();
         let max_connections = max_connections(config.limits.max_connections, room);
         let (node, counters) = (rand::random(), Arc::new(Counters::default()));
@@ -161,7 +160,7 @@ impl App {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let connections = edge.tasks.clone();
         let serving = listener::serve(
-            listener,
+            bound.listen().with_context(taken)?,
             http::router(edge),
             (places.clone(), patience),
             tasks.clone(),

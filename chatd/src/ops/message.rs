@@ -16,6 +16,12 @@ use crate::broker::{Broker, Conversation, Entry, Range};
 use crate::groups::{GroupError, Groups};
 use crate::hub::frame;
 
+/// Bytes of a page at most, unless its one message has more: less than a connection may have waiting, so that a page is
+/// never too large to be sent.
+const MAX_PAGE_BYTES: usize = 1_000_000;
+/// Bytes that a message takes in a page besides its members, at most about.
+const MESSAGE_BYTES: usize = 256;
+
 /// What the operations need.
 pub struct MessageOps {
     broker: Arc<dyn Broker>,
@@ -45,16 +51,17 @@ impl MessageOps {
         let mut page = self.broker.read(&conversation, range, limit + 1).await?;
         // Whoever was removed meanwhile gets nothing that was said after that.
         self.conversation(request.app_id, request.user_id.as_ref(), &request.target).await?;
-        let more = page.entries.len() > limit;
+        let sizes = page.entries.iter().map(|entry| entry.members.len() + MESSAGE_BYTES);
         let next = match range {
             Range::Before(_) => {
-                if more {
-                    page.entries.remove(0);
-                }
-                page.entries.first().filter(|_| more).map(|entry| entry.offset)
+                let rest = page.entries.len() - page_length(sizes.rev(), limit);
+                page.entries.drain(..rest);
+                page.entries.first().filter(|_| rest > 0).map(|entry| entry.offset)
             }
             Range::After(_) => {
-                page.entries.truncate(limit);
+                let length = page_length(sizes, limit);
+                let more = page.entries.len() > length;
+                page.entries.truncate(length);
                 page.entries.last().filter(|_| more).map(|entry| entry.offset)
             }
         };
@@ -104,6 +111,16 @@ impl MessageOps {
             }
         }
     }
+}
+
+/// How many messages of these sizes make a page of at most so many.
+fn page_length(sizes: impl Iterator<Item = usize>, limit: usize) -> usize {
+    let mut bytes = 0;
+    let fitting = |(at, size): &(usize, usize)| {
+        bytes += size;
+        *at == 0 || bytes <= MAX_PAGE_BYTES
+    };
+    sizes.take(limit).enumerate().take_while(fitting).count()
 }
 
 /// Why a message of this kind cannot be taken back.
