@@ -13,7 +13,6 @@
 //!   incarnation: what belonged to the former belongs to nobody. An incarnation keeps its name while the group lives,
 //!   whatever becomes of the epoch of its log.
 
-mod dismissed;
 pub mod embedded;
 pub mod redis;
 

@@ -3,6 +3,8 @@
 //! Invariant: one script changes membership and log. A user's own list names the epoch of each group he joined; an
 //! entry whose group has another epoch, or is gone, counts for nothing, so dismissing needs to touch no member.
 
+mod dismissed;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -10,7 +12,7 @@ use chat_protocol::{AppId, GroupId, MsgId, Target, UserId};
 use redis::{Cmd, Value};
 use serde::Serialize;
 
-use super::dismissed::Notes;
+use self::dismissed::Notes;
 use super::{Change, Changed, Dismissed, Group, GroupError, Groups, Joined, Members, Membership};
 use crate::broker::redis::RedisBroker;
 use crate::broker::redis::codec;

@@ -4,7 +4,7 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::broker::{BrokerError, Conversation, Outgoing, REPEAT_WINDOW_MS, Receipt};
+use crate::broker::{BrokerError, Conversation, Outgoing, REPEAT_WINDOW_MS, Receipt, epoch};
 
 /// Expired ids forgotten with each new one: more than one, so that there are never many.
 const FORGET_STEP: u32 = 2;
@@ -31,16 +31,18 @@ pub fn find(tables: &Connection, message: &Outgoing, now_ms: u64) -> Result<Opti
     }
 }
 
-/// Whether the group that has the id now is not the one that got the message. What an epoch ended that came after it is
-/// taken for another group's.
+/// Whether the group that has the id now is not the one that got the message.
 fn is_of_another(tables: &Connection, message: &Outgoing, first: &Receipt) -> rusqlite::Result<bool> {
     let Conversation::Group(app, group) = &message.conversation else { return Ok(false) };
-    tables
+    let now: Option<[String; 2]> = tables
         .prepare_cached(
-            "SELECT EXISTS (SELECT 1 FROM chat_group AS g JOIN conversation AS c ON c.id = g.conversation
-                WHERE g.app = ?1 AND g.group_id = ?2 AND ?3 NOT IN (g.incarnation, c.epoch))",
+            "SELECT g.incarnation, c.epoch FROM chat_group AS g JOIN conversation AS c ON c.id = g.conversation
+                WHERE g.app = ?1 AND g.group_id = ?2",
         )?
-        .query_row(params![app, group.as_str(), &*first.epoch], |row| row.get(0))
+        .query_row(params![app, group.as_str()], |row| Ok([row.get(0)?, row.get(1)?]))
+        .optional()?;
+    let is_first = |epoch: &String| epoch::history(epoch) == epoch::history(&first.epoch);
+    Ok(now.is_some_and(|epochs| !epochs.iter().any(is_first)))
 }
 
 /// Keeps the receipt for repeats, where one can come.

@@ -28,8 +28,12 @@ if ARGV[1] ~= '' then
         end
         -- A group of this id that was founded since is another one, and has not got the message.
         local founded = kind == 'group' and redis.call('HGET', KEYS[8], 'epoch')
-        if founded and epoch ~= founded and epoch ~= redis.call('HGET', KEYS[2], 'epoch') then
-          return { 0, 'used', 0, 0 }
+        if founded then
+          local function history(of) return string.match(of or '', '^[^.]*') end
+          local now = redis.call('HGET', KEYS[2], 'epoch')
+          if history(epoch) ~= history(founded) and history(epoch) ~= history(now) then
+            return { 0, 'used', 0, 0 }
+          end
         end
         return { tonumber(offset), epoch, tonumber(time), 1 }
       end

@@ -7,7 +7,7 @@
 use chat_protocol::{AppId, GroupId};
 use redis::Value;
 
-use super::Dismissed;
+use super::super::Dismissed;
 use crate::broker::redis::link::{LinkError, Script};
 use crate::broker::redis::log::Logs;
 
