@@ -24,7 +24,6 @@ pub mod raw_socket;
 pub mod redis_server;
 pub mod schema;
 pub mod site;
-pub mod source;
 pub mod stream;
 pub mod talk;
 pub mod tls_front;

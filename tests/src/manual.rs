@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 use crate::node::program;
-use crate::source::root;
+use chat_tidy::root;
 
 /// What a session begins with: services, and what the marks mean.
 const HEAD: &str = include_str!("manual.sh");

@@ -1,6 +1,6 @@
 //! One log and one bus: the port through which messages are kept and reach the nodes that serve their readers.
 //!
-//! The law, which every adapter obeys (`tests/tests/broker_laws.rs` runs it against each):
+//! The law, which every adapter obeys (`tests/tests/laws/broker_laws.rs` runs it against each):
 //! - [`Broker::append`] gives a message the next offset of its conversation (1, 2, 3 … without gaps), stores it
 //!   and publishes it in one atomic step. When it returns, the message is in the log.
 //! - The same message id from the same sender in the same app within 24 hours is not appended again. When the

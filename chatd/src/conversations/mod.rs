@@ -1,6 +1,6 @@
 //! A user's conversations and how far they have read each: the port.
 //!
-//! The law, which every adapter obeys (`tests/tests/conversation_laws.rs`):
+//! The law, which every adapter obeys (`tests/tests/laws/conversation_laws.rs`):
 //! - The list holds the world, the user's groups, and every pair in which something was said: the latest first, those
 //!   of one time in an order of the adapter's own that does not change.
 //! - A page begins behind a [`Place`], whether or not there still is a conversation.

@@ -1,6 +1,6 @@
 //! How users stand to each other: the port.
 //!
-//! The law, which every adapter obeys (`tests/tests/friend_laws.rs`):
+//! The law, which every adapter obeys (`tests/tests/laws/friend_laws.rs`):
 //! - Both sides see the same: one asks and the other is asked, or both are friends, whatever order and repeats.
 //! - Two who ask each other at the same moment are friends once.
 //! - A block is one-sided. It ends a friendship and requests both ways; while it stands, the blocked user's requests

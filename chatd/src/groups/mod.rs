@@ -1,6 +1,6 @@
 //! Who belongs to which group: the port.
 //!
-//! The law, which every adapter obeys (`tests/tests/group_laws.rs`):
+//! The law, which every adapter obeys (`tests/tests/laws/group_laws.rs`):
 //! - A change of membership and the entry in the group's log that tells of it are one atomic step. The entry's
 //!   offset is the change's place among the messages: whoever left gets nothing that stands after it.
 //! - Whoever joins is told by a notice to his inbox ([`JOINED`]) in the same step: notices come in the order of joining.

@@ -1,6 +1,6 @@
 //! Who is online, on any node: the port, and what a change means to others.
 //!
-//! The law, which every adapter obeys (`tests/tests/presence_laws.rs`):
+//! The law, which every adapter obeys (`tests/tests/laws/presence_laws.rs`):
 //! - A user is online while at least one live node holds at least one connection of his.
 //! - A node is live while it renews its lease. A node that stops renewing is dead within [`LEASE_MS`] and its
 //!   users are offline, with no other node doing work for each of them.

@@ -4,7 +4,7 @@
 //! Accounts are the bank of an app (where deposits come from and withdrawals go; its balance is negative), a wallet for
 //! each user, and an escrow for each packet. Only the bank may be overdrawn.
 //!
-//! The law, which every adapter obeys (`tests/tests/ledger_laws.rs`, `ledger_reading_laws.rs`):
+//! The law, which every adapter obeys (`tests/tests/laws/ledger_laws.rs`, `ledger_reading_laws.rs`):
 //! - A transfer, once posted, never changes. Its id is unique in the app, by a constraint of the database.
 //! - Posting the same id again changes nothing and says so; the same id for something else is refused. An operator's
 //!   id for a deposit or a withdrawal may not begin like the ids that chatd makes up.

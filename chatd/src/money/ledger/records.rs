@@ -3,7 +3,7 @@
 //! Invariant: nothing is read into anything here. What a row says is given as the database has it, right or wrong, so
 //! that one row that cannot be hides no other.
 //!
-//! The law, which every adapter obeys (`tests/tests/ledger_reading_laws.rs`): pages tile, whatever is posted meanwhile;
+//! The law, which every adapter obeys (`tests/tests/laws/ledger_reading_laws.rs`): pages tile, whatever is posted meanwhile;
 //! each answer is of one moment.
 
 use std::fmt;

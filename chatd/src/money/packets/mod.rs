@@ -1,6 +1,6 @@
 //! The packets people take from: the port.
 //!
-//! The law, which every adapter obeys (`tests/tests/packet_laws.rs`):
+//! The law, which every adapter obeys (`tests/tests/laws/packet_laws.rs`):
 //! - [`Packets::open`] makes a packet once; opening it again, with whatever shares, changes nothing.
 //! - [`Packets::grab`] is one atomic step: the share, its winner and the settlement in the queue of this engine
 //!   ([`super::settlement::Queue`]) are there together or not at all. A repeat answers the same amount and queues

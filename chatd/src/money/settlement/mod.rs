@@ -1,6 +1,6 @@
 //! Settlements on their way from a packet to the ledger: the queue's port, and who works on it.
 //!
-//! The law of a queue, which every adapter obeys (`tests/tests/queue_laws.rs`):
+//! The law of a queue, which every adapter obeys (`tests/tests/laws/queue_laws.rs`):
 //! - What was put in is received at least once, by one receiver at a time, until someone says it is done. A receiver
 //!   that ends or loses its link without saying so has not had it.
 //! - Nothing is done twice by harm: whoever receives applies a settlement under its own transfer id.

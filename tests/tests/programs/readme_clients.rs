@@ -11,9 +11,9 @@ use std::sync::Arc;
 use chat_protocol::Target;
 use chat_tests::manual::{blocks, text_of};
 use chat_tests::node::Node;
-use chat_tests::source::root;
 use chat_tests::talk::next_text;
 use chat_tests::wait::{SOON, until};
+use chat_tidy::root;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 

@@ -3,7 +3,7 @@
 //! Invariant: a command that is not run is marked in the document with the reason, and few are.
 
 use chat_tests::manual::{blocks, documents, follow, text_of};
-use chat_tests::source::root;
+use chat_tidy::root;
 use regex::Regex;
 
 #[test]

@@ -5,13 +5,9 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
-use chat_protocol::operation::ALL;
-use chat_tests::node::Node;
-use chat_tests::raw_http::{get, post_json};
-use chat_tests::source::{Source, files, root};
-use chat_tests::talk::refused;
+use chat_tidy::{Source, files, root};
 use regex::Regex;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 const MAX_FILE_LINES: usize = 400;
 const MAX_FUNCTION_LINES: usize = 70;
@@ -186,28 +182,4 @@ fn crates_depend_in_one_direction() {
         }
     }
     assert!(!dependencies("chatd").contains("chat-client"), "the server does not know its clients");
-}
-
-#[test]
-fn every_operation_has_a_command_of_chatctl() {
-    let covered: BTreeSet<_> = chatctl::coverage().into_iter().map(|(path, _)| path).collect();
-    let all: BTreeSet<_> = ALL.iter().map(|operation| operation.path).collect();
-    assert_eq!(covered, all);
-}
-
-#[tokio::test]
-async fn every_operation_is_served_over_http_and_websocket() {
-    let node = Node::ephemeral(&[]).await;
-    let mut session = node.login(501, "a").await;
-    for operation in ALL {
-        for answer in
-            [get(node.server(), operation.path).await, post_json(node.server(), operation.path, "{}").await]
-        {
-            assert_ne!(answer.code(), 1010, "{} over HTTP", operation.path);
-        }
-        let answer = session.request(operation.path.trim_start_matches('/'), &json!({})).await;
-        if answer.is_err() {
-            assert_ne!(refused(answer), 1010, "{} over WebSocket", operation.path);
-        }
-    }
 }

@@ -16,10 +16,10 @@ pub struct Source {
 /// The root of the workspace.
 ///
 /// # Panics
-/// Never: the tests lie one level below it.
+/// Never: this crate lies two levels below it.
 #[must_use]
 pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a parent")
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("a workspace")
 }
 
 /// Every file whose name ends with this, in the order of their paths.

@@ -1,0 +1,16 @@
+//! What is killed, cut off, filled up or frozen, and what must hold all the same.
+
+mod bad_connections;
+mod broker_faults;
+mod conversation_faults;
+mod group_faults;
+mod group_money;
+mod ledger_faults;
+mod money_fault_links;
+mod money_fault_queues;
+mod money_fault_rabbit;
+mod money_faults;
+mod rabbit_faults;
+mod slow_readers;
+mod store_refuses;
+mod store_start;

@@ -1,0 +1,24 @@
+//! The law of every port, run against every adapter.
+
+mod brief_memberships;
+mod broker_laws;
+mod conversation_laws;
+mod friend_laws;
+mod group_laws;
+mod keeper_laws;
+mod ledger_files;
+mod ledger_laws;
+mod ledger_postgres;
+mod ledger_reading_laws;
+mod lost_end;
+mod money_audit_laws;
+mod money_redis;
+mod packet_laws;
+mod presence_laws;
+mod queue_laws;
+mod rabbit_laws;
+mod recall_laws;
+mod settlement_laws;
+mod settlement_waits;
+mod two_databases;
+mod whole_steps;

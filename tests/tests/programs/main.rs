@@ -1,0 +1,12 @@
+//! The programs as processes: settings, logs, files, signals, chatctl.
+
+mod chatctl;
+mod embedded_files;
+mod lifecycle;
+mod logging;
+mod money_programs;
+mod operations;
+mod readme;
+mod readme_clients;
+mod readme_words;
+mod secrets;

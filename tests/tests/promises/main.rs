@@ -1,0 +1,5 @@
+//! What is promised to the people outside, one test a sentence.
+
+mod money_promises;
+mod promises;
+mod promises_delivery;
