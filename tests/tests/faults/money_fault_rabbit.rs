@@ -3,6 +3,7 @@
 //! Invariant: every test ends with the audit and with the books of its clients, which must agree to the cent.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use bytes::Bytes;
 use chat_protocol::PacketId;
@@ -12,7 +13,7 @@ use chat_tests::fault_site::FaultSite;
 use chat_tests::ledger::{Vault, endow};
 use chat_tests::money::{CREATED_MS, terms};
 use chat_tests::money_books::{Books, PATIENCE, audit_until};
-use chat_tests::money_site::{audit, deposit};
+use chat_tests::money_site::{audit, audited, deposit};
 use chat_tests::rabbit;
 use chat_tests::rabbitmq_server::RabbitServer;
 use chat_tests::wait::until;
@@ -84,6 +85,38 @@ async fn settlers_and_gateways_are_killed() {
     crowd.await.expect("no panic");
     let audit = books.agree(&site.http(1)).await;
     assert_eq!((audit.grabbed, audit.open), (18_000, 0));
+}
+
+/// While shares are taken and settled, and packets end.
+#[tokio::test]
+async fn two_hundred_audits_meanwhile_accuse_nobody() {
+    let (mut site, amqp, prefix) = (FaultSite::stores().await, RabbitServer::shared().await.url(), prefix());
+    let over = ["--amqp", amqp.as_str(), "--redis-prefix", &prefix, "--packet-expiry", "3"];
+    site.join(&over).await;
+    site.join(&over).await;
+    deposit(&site.http(0), APP, "s", 1_000_000).await;
+    let (books, over) = (Books::new(APP, site.ways()), AtomicBool::new(false));
+    let load = async {
+        let mut round = 0;
+        while !over.load(SeqCst) {
+            let mut packets = Vec::new();
+            for number in 0..3 {
+                packets.push(books.create("s", 500, 20 + number, &format!("{round} {number}")).await);
+            }
+            books.crowd(&packets, 15 + round % 10).await.expect("no panic");
+            round += 1;
+        }
+    };
+    let audits = async {
+        for _ in 0..200 {
+            audited(&site.http(1), APP).await;
+        }
+        over.store(true, SeqCst);
+    };
+    tokio::join!(load, audits);
+    let ended = audit_until(&site.http(0), APP, "all ended", |audit| audit.open == 0).await;
+    assert!(ended.grabbed > 0 && ended.refunded > 0, "{ended:?}");
+    books.agree(&site.http(0)).await;
 }
 
 #[tokio::test]

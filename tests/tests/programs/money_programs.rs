@@ -2,15 +2,23 @@
 //!
 //! Invariant: both programs see the server only as its users do.
 
+use chat_tests::fault_site::FaultSite;
+use chat_tests::money_books::audit_until;
 use chat_tests::money_site::{MoneySite, settled};
+use chat_tests::node::Node;
 use chat_tests::with_money;
 use chatctl::surroundings::Surroundings;
+use chatd::keys::Keys;
 use serde_json::Value;
 
 const APP: u32 = 402;
 
 async fn chatctl(site: &MoneySite, line: &str) -> (u8, String, String) {
-    let server = site.last().server().to_string();
+    chatctl_on(site.last(), line).await
+}
+
+async fn chatctl_on(node: &Node, line: &str) -> (u8, String, String) {
+    let server = node.server().to_string();
     let variables = [("CHATCTL_SERVER", server.as_str()), ("CHATCTL_APP", "402"), ("CHATCTL_RETRIES", "0")];
     let (surroundings, written) = Surroundings::in_memory(b"", &variables);
     // A word in the line that is to be empty is written _.
@@ -57,6 +65,39 @@ async fn a_packet_goes_from_the_deposit_to_the_audit(site: MoneySite) {
     assert_eq!(done(&site, "redpacket replay -y").await, "0 queued again\n");
     assert_eq!(chatctl(&site, "redpacket show nothing").await.0, 5);
     assert_eq!(chatctl(&site, "redpacket grab nothing --as b").await.0, 5);
+}
+
+/// Nobody won what comes into the outbox.
+#[tokio::test]
+async fn a_dead_letter_is_given_up_for_good() {
+    let mut site = FaultSite::shared(1, &[]).await;
+    let (keys, http) = (Keys::default(), site.http(0));
+    let (apps, outbox, app) = (keys.outboxes(), keys.outbox(APP), APP.to_string());
+    let body = format!(r#"{{"app":{APP},"packet":"p","kind":"grab","user":"m","amount":7,"time_ms":1}}"#);
+    site.redis().command(&["SADD", &apps, &app]).await;
+    site.redis().command(&["XADD", &outbox, "*", "body", &body]).await;
+    audit_until(&http, APP, "it is dead", |audit| audit.dead_letters == 1).await;
+    let (exit, id, err) = chatctl_on(site.node(0), "redpacket dead-letters -o name").await;
+    assert_eq!(exit, 0, "{err}");
+    let discard = |id: &str| format!("redpacket dead-letters discard {id} --reason forged");
+    for (line, exits) in [
+        (discard(id.trim()), 2),
+        (format!("{} --dry-run", discard(id.trim())), 0),
+        (format!("{} -y", discard("1-1")), 5),
+        (format!("redpacket dead-letters discard {} -y", id.trim()), 2),
+    ] {
+        let answer = chatctl_on(site.node(0), &line).await;
+        assert_eq!(answer.0, exits, "{line}: {answer:?}");
+        assert_eq!(chatctl_on(site.node(0), "redpacket audit").await.0, 1, "it is there");
+    }
+    let answer = chatctl_on(site.node(0), &format!("{} -y", discard(id.trim()))).await;
+    assert_eq!((answer.0, answer.1.as_str()), (0, "1 given up\n"), "{answer:?}");
+    assert_eq!(chatctl_on(site.node(0), "redpacket dead-letters -o name").await.1, "");
+    let audit = chatctl_on(site.node(0), "redpacket audit").await;
+    assert!(audit.1.starts_with("holds           yes\n"), "{audit:?}");
+    site.sql("DELETE FROM chat_discard").await;
+    let audit = chatctl_on(site.node(0), "redpacket audit").await;
+    assert!(audit.0 == 1 && audit.1.contains("of the discards, 1 to 1 are gone"), "{audit:?}");
 }
 
 async fn chatbench(site: &MoneySite, line: &str) {
