@@ -195,11 +195,14 @@ impl Groups for RedisGroups {
 
     async fn change(&self, app: AppId, group: &GroupId, change: &Change) -> Result<Changed, GroupError> {
         let ends = matches!(change, Change::Dismiss(_));
-        if ends {
-            self.notes.put(&self.logs, (app, group), false).await?;
+        // Nobody but who may dismiss it leaves a note.
+        if let Change::Dismiss(user) = change
+            && self.group(app, group).await?.owner == *user
+        {
+            self.notes.expect(&self.logs, (app, group)).await?;
         }
         let changed = self.run(app, group, &change.into()).await?;
-        if ends && let Err(error) = self.notes.put(&self.logs, (app, group), true).await {
+        if ends && let Err(error) = self.notes.put(&self.logs, (app, group)).await {
             tracing::debug!(%error, "a dismissed group is looked after a little later");
         }
         Ok(changed)

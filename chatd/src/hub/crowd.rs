@@ -23,8 +23,9 @@ use crate::broker::{Notice, Skip, Topic};
 const WINDOW: Duration = Duration::from_secs(1);
 /// Users of one room who wait to be told of at most; of others only the count tells.
 const MAX_WAITING: usize = 4_096;
-/// Users of one room at most of whom it is known that they were told to be gone.
-const MAX_GONE: usize = 256;
+/// Users of one room at most of whom it is known that they were told to be gone: more than a room has that is told of
+/// anybody, so that nobody is forgotten who may come back soon.
+const MAX_GONE: usize = 4_096;
 /// Ticks without a movement after which a room has no state any more.
 const QUIET_TICKS: u32 = 60;
 
@@ -37,8 +38,9 @@ struct Crowd {
     /// When the last ones were told singly.
     singles: VecDeque<Instant>,
     waiting: BTreeMap<UserId, Moves>,
-    /// Who was told to be gone and not since to be back, the latest last.
-    gone: VecDeque<UserId>,
+    /// Who was told to be gone and not since to be back, and as the how manyth.
+    gone: HashMap<UserId, u64>,
+    told_gone: u64,
     movements: u64,
     /// Movements that the last count knew of; none while all are told singly.
     counted: Option<u64>,
@@ -80,7 +82,7 @@ impl Crowd {
         }
         if let Some(moves) = self.waiting.get_mut(user) {
             moves.last = came;
-        } else if self.waiting.len() < MAX_WAITING {
+        } else if self.waiting.len() < MAX_WAITING || (came && self.gone.contains_key(user)) {
             self.waiting.insert(user.clone(), Moves { first: came, last: came });
         }
         false
@@ -104,7 +106,7 @@ impl Crowd {
             std::mem::take(&mut self.waiting).into_iter().filter(|(_, moves)| moves.first == moves.last);
         let (entered, exited): (Vec<_>, Vec<_>) = moved.partition(|(_, moves)| moves.last);
         let (back, new): (Vec<_>, Vec<_>) =
-            entered.into_iter().partition(|(user, _)| self.gone.contains(user));
+            entered.into_iter().partition(|(user, _)| self.gone.contains_key(user));
         self.waiting.extend(back.iter().skip(MAX_NAMED).cloned());
         let names = |users: Vec<(UserId, Moves)>| users.into_iter().map(|(user, _)| user);
         let entered: Vec<_> = names(back).chain(names(new)).take(MAX_NAMED).collect();
@@ -116,13 +118,16 @@ impl Crowd {
 
     /// Notes what is told of a user.
     fn tell(&mut self, user: &UserId, came: bool) {
-        self.gone.retain(|gone| gone != user);
-        if !came {
-            if self.gone.len() == MAX_GONE {
-                self.gone.pop_front();
-            }
-            self.gone.push_back(user.clone());
+        self.gone.remove(user);
+        if came {
+            return;
         }
+        if self.gone.len() == MAX_GONE {
+            let first = self.gone.iter().min_by_key(|(_, number)| **number).map(|(user, _)| user.clone());
+            first.map(|first| self.gone.remove(&first));
+        }
+        self.told_gone += 1;
+        self.gone.insert(user.clone(), self.told_gone);
     }
 }
 
@@ -162,6 +167,8 @@ impl Hub {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn user(number: usize) -> UserId {
@@ -234,6 +241,26 @@ mod tests {
             back.extend(told.entered);
         }
         assert!(gone.iter().all(|user| back.contains(user)), "{back:?}");
+    }
+
+    #[test]
+    fn a_thousand_who_go_one_by_one_and_come_back_at_once_are_all_named() {
+        let (mut crowd, start) = (Crowd::default(), Instant::now());
+        let at = |number: usize| start + Duration::from_millis(60 * number as u64);
+        assert!((0..1000).all(|number| crowd.moved(&user(number), false, at(number))));
+        let mut back = BTreeSet::new();
+        for number in 0..MAX_WAITING {
+            crowd.moved(&UserId::new(&format!("a{number}")).unwrap(), true, at(1000));
+        }
+        for number in 0..1000 {
+            if crowd.moved(&user(number), true, at(1000)) {
+                back.insert(user(number));
+            }
+        }
+        while let Some(movements) = crowd.tick() {
+            back.extend(crowd.together(1000, movements).entered);
+        }
+        assert!((0..1000).all(|number| back.contains(&user(number))));
     }
 
     #[test]

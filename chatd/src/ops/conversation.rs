@@ -36,8 +36,7 @@ impl ConversationOps {
         let mut states = self.conversations.list(app, user, after.as_ref(), limit + 1).await?;
         let more = states.len() > limit;
         states.truncate(limit);
-        let seen = states.iter().map(|state| self.seen_by(user, state));
-        let conversations = seen.collect::<Result<Vec<_>, _>>()?;
+        let conversations: Vec<_> = states.iter().map(|state| self.seen_by(user, state)).collect();
         let last = conversations.last().filter(|_| more);
         let cursor = last.map(|last| format!("{}:{}", last.last_time, last.target));
         Ok(ListResponse { conversations, cursor })
@@ -46,29 +45,30 @@ impl ConversationOps {
     async fn read(&self, request: ReadRequest) -> Result<Conversation, Refusal> {
         let conversation = broker::Conversation::of(request.app_id, &request.user_id, &request.target);
         let state = self.conversations.read(&request.user_id, &conversation, request.offset).await?;
-        self.seen_by(&request.user_id, &state)
+        Ok(self.seen_by(&request.user_id, &state))
     }
 
     /// The state under the name the user has for the conversation.
-    fn seen_by(&self, user: &UserId, state: &State) -> Result<Conversation, Refusal> {
+    fn seen_by(&self, user: &UserId, state: &State) -> Conversation {
         let head = &state.head;
-        Ok(Conversation {
+        Conversation {
             target: head.conversation.named_by(user),
             epoch: head.epoch.to_string(),
             last_offset: head.last_offset,
             last_time: head.last_time,
-            last: state.last.as_ref().map(|entry| self.preview(entry)).transpose()?,
+            // One entry that cannot be read does not hide the list.
+            last: state.last.as_ref().and_then(|entry| self.preview(entry)),
             read_offset: state.read_offset,
             unread: state.unread.count,
             unread_more: state.unread.more,
-        })
+        }
     }
 
-    fn preview(&self, entry: &Entry) -> Result<Preview, Refusal> {
-        let Push { content, from, offset, time, .. } = push(entry)?;
+    fn preview(&self, entry: &Entry) -> Option<Preview> {
+        let Push { content, from, offset, time, .. } = push(entry).ok()?;
         let words = content.msg.or_else(|| self.language.words(&entry.members)).unwrap_or_default();
         let msg = words.chars().take(MAX_PREVIEW_CHARS).collect();
-        Ok(Preview { from, kind: content.kind, msg, offset, time })
+        Some(Preview { from, kind: content.kind, msg, offset, time })
     }
 }
 

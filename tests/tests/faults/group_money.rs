@@ -75,7 +75,12 @@ async fn a_node_without_a_ledger_dismisses_a_group_and_its_packets_go_back() {
     ask(&poor, "/group/dismiss", tea("a")).await;
     site.restart(0).await;
     let http = site.http(0);
-    until("the money is back", SOON, async || balance(&http, APP, "a").await == 1000).await;
+    until("the money is back", SOON, async || {
+        // Whoever dismisses what is not theirs, or is gone, changes nothing.
+        assert!(poor.call_raw("/group/dismiss", &tea("b")).await.is_err());
+        balance(&http, APP, "a").await == 1000
+    })
+    .await;
     assert_eq!(ask(&http, "/redPacket/grab", grab).await["outcome"], "already");
     audited(&http, APP).await;
 }

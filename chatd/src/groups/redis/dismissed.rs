@@ -26,16 +26,26 @@ impl Notes {
         Self { forget: Script::new(include_str!("looked_after.lua")) }
     }
 
-    /// The group is about to be dismissed, or is.
-    pub(super) async fn put(
+    /// The group is about to be dismissed. A note that is there stays as it is.
+    pub(super) async fn expect(&self, logs: &Logs, group: (AppId, &GroupId)) -> Result<(), LinkError> {
+        self.add(logs, group, Some("NX"), AT_LAST_MS).await
+    }
+
+    /// The group was dismissed.
+    pub(super) async fn put(&self, logs: &Logs, group: (AppId, &GroupId)) -> Result<(), LinkError> {
+        self.add(logs, group, None, 0).await
+    }
+
+    async fn add(
         &self,
         logs: &Logs,
         (app, group): (AppId, &GroupId),
-        is_gone: bool,
+        unless: Option<&str>,
+        after_ms: u64,
     ) -> Result<(), LinkError> {
-        let due_ms = now_ms(logs).await? + if is_gone { 0 } else { AT_LAST_MS };
+        let due_ms = now_ms(logs).await? + after_ms;
         let (key, mut pipeline) = (logs.keys.dismissed(), redis::pipe());
-        pipeline.cmd("ZADD").arg(&key).arg(due_ms).arg(format!("{app}:{group}"));
+        pipeline.cmd("ZADD").arg(&key).arg(unless).arg(due_ms).arg(format!("{app}:{group}"));
         pipeline.cmd("ZREMRANGEBYRANK").arg(&key).arg(0).arg(-1 - MOST);
         logs.others.run_all::<Value>(&pipeline).await.map(drop)
     }
