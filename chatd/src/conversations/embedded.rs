@@ -2,6 +2,7 @@
 //!
 //! Invariant: a read offset is between 1 and the head of its log; who has read nothing has no row.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -130,6 +131,21 @@ fn mark(
     Ok(State { head, read_offset: after, unread, last })
 }
 
+/// The world and the groups of a user.
+const JOINED: &str = "WITH mine AS (
+         SELECT id FROM conversation WHERE app = ?1 AND name = 'world'
+         UNION ALL SELECT conversation FROM member WHERE app = ?1 AND user = ?2)
+     SELECT c.id, c.name, c.epoch, c.head, c.time
+     FROM mine CROSS JOIN conversation AS c ON c.id = mine.id
+     WHERE ?3 IS NULL OR c.time < ?3 OR (c.time = ?3 AND c.name > ?4)
+     ORDER BY c.time DESC, c.name LIMIT ?5";
+/// The pairs of a user: no more are looked at than are listed, besides those of the time at which the page begins.
+const PAIRS: &str = "SELECT c.id, c.name, c.epoch, c.head, c.time
+     FROM pair AS p INDEXED BY pair_by_time CROSS JOIN conversation AS c ON c.id = p.conversation
+     WHERE p.app = ?1 AND p.user = ?2 AND p.time <= coalesce(?3, 9223372036854775807)
+         AND (?3 IS NULL OR p.time < ?3 OR c.name > ?4)
+     ORDER BY p.time DESC, c.name LIMIT ?5";
+
 /// Each with the row of its log; 0 for a world in which nothing was said.
 fn heads(
     tables: &Connection,
@@ -138,26 +154,25 @@ fn heads(
     after: Option<&Place>,
     limit: usize,
 ) -> rusqlite::Result<Vec<(i64, Head)>> {
-    let mut statement = tables.prepare_cached(
-        "WITH mine AS (
-             SELECT id FROM conversation WHERE app = ?1 AND name = 'world'
-             UNION ALL SELECT conversation FROM member WHERE app = ?1 AND user = ?2
-             UNION ALL SELECT conversation FROM pair WHERE app = ?1 AND user = ?2)
-         SELECT c.id, c.name, c.epoch, c.head, c.time
-         FROM mine CROSS JOIN conversation AS c ON c.id = mine.id
-         WHERE ?3 IS NULL OR c.time < ?3 OR (c.time = ?3 AND c.name > ?4)
-         ORDER BY c.time DESC, c.name LIMIT ?5",
-    )?;
     let rows = i64::try_from(limit).unwrap_or(i64::MAX);
     let (time, name) =
         (after.map(|after| after.last_time), after.map(|after| log::name(&after.conversation)));
-    let rows = statement.query_map(params![app, user.as_str(), time, name, rows], |row| {
-        let conversation = log::named(app, row.get_ref(1)?.as_str()?);
-        let conversation = conversation.ok_or(rusqlite::Error::InvalidQuery)?;
-        let epoch = row.get_ref(2)?.as_str()?.into();
-        Ok((row.get(0)?, Head { conversation, epoch, last_offset: row.get(3)?, last_time: row.get(4)? }))
-    })?;
-    let mut heads = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut heads = Vec::new();
+    for sql in [JOINED, PAIRS] {
+        let mut statement = tables.prepare_cached(sql)?;
+        let found = statement.query_map(params![app, user.as_str(), time, name, rows], |row| {
+            let conversation = log::named(app, row.get_ref(1)?.as_str()?);
+            let conversation = conversation.ok_or(rusqlite::Error::InvalidQuery)?;
+            let epoch = row.get_ref(2)?.as_str()?.into();
+            let (last_offset, last_time) = (row.get(3)?, row.get(4)?);
+            Ok((row.get(0)?, Head { conversation, epoch, last_offset, last_time }))
+        })?;
+        for head in found {
+            heads.push(head?);
+        }
+    }
+    heads.sort_by_cached_key(|(_, head)| (Reverse(head.last_time), log::name(&head.conversation)));
+    heads.truncate(limit);
     let world = Conversation::World(app);
     let listed = after.is_some_and(|after| after.last_time == 0 && after.conversation == world);
     if heads.len() < limit && !listed && log::head(tables, &world)?.is_none() {

@@ -1,7 +1,7 @@
 //! The statements on logs: append and read.
 //!
 //! Invariant: `conversation.head` is the greatest offset ever given, and the offsets of its entries end there
-//! without a gap.
+//! without a gap. `pair.time` is the time of the log it stands for.
 
 use std::sync::Arc;
 
@@ -89,6 +89,7 @@ pub(crate) fn put(step: &mut Step<'_>, message: Outgoing, effect: Effect) -> rus
     step.connection
         .prepare_cached("UPDATE conversation SET head = ?2, time = ?3 WHERE id = ?1")?
         .execute(params![head.id, offset, time])?;
+    note_pair(step.connection, &message.conversation, head.id, time)?;
     conversations::embedded::sent(step.connection, head.id, &message.sender, offset)?;
     trim(step, head.id, offset)?;
     let receipt = Receipt { offset, epoch: head.epoch.clone(), time, duplicate: false };
@@ -214,15 +215,26 @@ pub(crate) fn create(step: &Step<'_>, conversation: &Conversation) -> rusqlite::
             "INSERT INTO conversation(app, name, epoch, life, head, time) VALUES (?1, ?2, ?3, ?4, 0, 0)",
         )?
         .execute(params![conversation.app(), name(conversation), &*epoch, &*step.scope.life])?;
-    let id = connection.last_insert_rowid();
-    if let Conversation::Pair(app, a, b) = conversation {
-        for user in [a, b] {
-            connection
-                .prepare_cached("INSERT OR IGNORE INTO pair(app, user, conversation) VALUES (?1, ?2, ?3)")?
-                .execute(params![app, user.as_str(), id])?;
-        }
+    Ok(Head { id: connection.last_insert_rowid(), epoch, offset: 0, time: 0 })
+}
+
+/// Both users of a pair have a conversation whose newest entry is of this time.
+fn note_pair(
+    connection: &Connection,
+    conversation: &Conversation,
+    log: i64,
+    time: u64,
+) -> rusqlite::Result<()> {
+    let Conversation::Pair(app, a, b) = conversation else { return Ok(()) };
+    for user in [a, b] {
+        connection
+            .prepare_cached(
+                "INSERT INTO pair(app, user, conversation, time) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT DO UPDATE SET time = excluded.time",
+            )?
+            .execute(params![app, user.as_str(), log, time])?;
     }
-    Ok(Head { id, epoch, offset: 0, time: 0 })
+    Ok(())
 }
 
 /// Gives a log a new epoch when a reader has seen `offset` of its present one, which is beyond its end, and that epoch

@@ -7,7 +7,7 @@
 //! | `conversation` | a log: its epoch, the life of the store in which that began, the epoch the history began with where that is another one, and number and time of the newest entry |
 //! | `entry` | a message in a log, who gets no copy, and who joined the group or is gone by it |
 //! | `sent` | a message id that may be repeated, and the fingerprint of its message |
-//! | `pair` | a user has a one-to-one conversation in which something was said |
+//! | `pair` | a user has a one-to-one conversation in which something was said, and the time of its newest entry |
 //! | `read_state` | how far a user has read a log |
 //! | `chat_group` | a group, by the log it owns, and which of those that had its id |
 //! | `member` | a user belongs to a group since an entry of its log |
@@ -57,6 +57,10 @@ pub const STEPS: &Steps = &[
     "ALTER TABLE chat_group ADD COLUMN incarnation TEXT NOT NULL DEFAULT '';
     UPDATE chat_group SET incarnation = (SELECT epoch FROM conversation AS c WHERE c.id = chat_group.conversation);",
     "ALTER TABLE sent ADD COLUMN fingerprint TEXT;",
+    // A page of a user's conversations is found without a look at all of them.
+    "ALTER TABLE pair ADD COLUMN time INTEGER NOT NULL DEFAULT 0;
+    UPDATE pair SET time = coalesce((SELECT time FROM conversation AS c WHERE c.id = pair.conversation), 0);
+    CREATE INDEX pair_by_time ON pair(app, user, time);",
 ];
 
 #[cfg(test)]
@@ -86,10 +90,11 @@ mod tests {
         prepare(&mut connection, STEPS).unwrap();
         prepare(&mut connection, STEPS).unwrap();
         assert_eq!(version(&connection), STEPS.len());
-        let mut pairs = connection.prepare("SELECT user, conversation FROM pair ORDER BY user").unwrap();
-        let pairs = pairs.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
-        let pairs: Vec<(String, i64)> = pairs.map(Result::unwrap).collect();
-        assert_eq!(pairs, [("a".to_owned(), 2), ("c".to_owned(), 3), ("帝:b".to_owned(), 2)]);
+        let mut pairs =
+            connection.prepare("SELECT user, conversation, time FROM pair ORDER BY user").unwrap();
+        let pairs = pairs.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+        let pairs: Vec<(String, i64, i64)> = pairs.map(Result::unwrap).collect();
+        assert_eq!(pairs, [("a".to_owned(), 2, 6), ("c".to_owned(), 3, 7), ("帝:b".to_owned(), 2, 6)]);
         let kept: i64 = connection.query_row("SELECT count(*) FROM entry", [], |row| row.get(0)).unwrap();
         assert_eq!(kept, 1);
     }
