@@ -13,7 +13,9 @@
 //! |---|---|
 //! | `log`, `head`, `stubs` of a group; `group`, `members` | with the group, when it is dismissed |
 //! | `log`, `head`, `stubs` of a world | none: one of each per app; what is in them by `history` |
-//! | `log`, `head`, `stubs` of a pair; `peers`, `reads` | none: they are the history the operator keeps |
+//! | `log`, `head`, `stubs` of a pair | when its newest entry is older than `history.max_age`: see below |
+//! | `pairs`, `reads` | when nothing was said to the user or by him, or read by him, for so long: see below |
+//! | `peers` | when `pairs` has taken over what is in it |
 //! | `log` of an inbox | an hour after a message nobody listened for, else a week |
 //! | `head`, `stubs` of an inbox | four weeks, and a week, after the last message or recall |
 //! | `groups`, `standings`, `blocked` | when their user leaves, parts or unblocks |
@@ -22,6 +24,9 @@
 //! | `outbox`, `dead` | none: one of each per app; their entries when they are settled or replayed |
 //! | `leases`, `graves`, `apps`, `here` | with the node, or when another clears it away |
 //! | `probe` | a minute after it was written |
+//!
+//! Without `history.max_age`, what is kept of pairs has no end: it is the history the operator keeps. Where that is set
+//! later, a pair gets its end with its next message; one in which nothing is said any more stays.
 //!
 //! Redis keeps keys apart by database, but neither its channels nor RabbitMQ know of databases: their names carry it.
 
@@ -136,7 +141,13 @@ impl Keys {
         self.of_app(app, &format!("groups:{user}"))
     }
 
-    /// Set of the users with whom a user has a conversation.
+    /// Sorted set of the users with whom a user has a conversation, by the time of its newest entry.
+    #[must_use]
+    pub fn pairs(&self, app: AppId, user: &UserId) -> String {
+        self.of_app(app, &format!("pairs:{user}"))
+    }
+
+    /// The same as an earlier version of chatd kept it: a set, without times.
     #[must_use]
     pub fn peers(&self, app: AppId, user: &UserId) -> String {
         self.of_app(app, &format!("peers:{user}"))

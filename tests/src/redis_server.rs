@@ -183,3 +183,16 @@ fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("its address").port()
 }
+
+/// Takes a log or an inbox back to an earlier end, at most nine entries, as a replica does that lagged and was promoted.
+pub async fn rewind(url: &str, log: &str, head: &str, number: u64, time: u64) {
+    let client = redis::Client::open(url).expect("a url");
+    let mut connection = client.get_multiplexed_async_connection().await.expect("connected");
+    let mut pipeline = redis::pipe();
+    for later in number + 1..number + 10 {
+        pipeline.cmd("XDEL").arg(log).arg(format!("{later}-0")).ignore();
+    }
+    pipeline.cmd("XSETID").arg(log).arg(format!("{number}-0")).ignore();
+    pipeline.cmd("HSET").arg(head).arg("number").arg(number).arg("time").arg(time).ignore();
+    pipeline.query_async::<()>(&mut connection).await.expect("rewound");
+}

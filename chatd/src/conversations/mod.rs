@@ -4,7 +4,9 @@
 //! - The list holds the world, the user's groups, and every pair in which something was said: the latest first, those
 //!   of one time in an order of the adapter's own that does not change.
 //! - A page begins behind a [`Place`], whether or not there still is a conversation.
-//! - A read offset never moves back and never past the newest entry, whatever comes at the same moment.
+//! - A read offset never moves back and never past the newest entry, whatever comes at the same moment. Where history
+//!   has a greatest age, an adapter may forget how far was read together with all that was read, and a pair in which
+//!   nothing was said for so long.
 //! - Sending moves the sender's own read offset to the message if they had read everything before it.
 //! - Unread are the messages of others behind the read offset that the history still has and nobody took back: comings
 //!   and goings, recalls and one's own count nothing. Counted are [`MAX_UNREAD`] at most, among the first [`MAX_LOOK`]

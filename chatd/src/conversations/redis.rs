@@ -1,13 +1,14 @@
 //! Conversations and read offsets over Redis: a hash per user, by conversation as he names it.
 //!
-//! Invariant: a read offset is kept with the epoch its history began with, and counts for that history only.
+//! Invariant: a read offset is kept with the epoch its history began with, and counts for that history only. A page
+//! costs what stands on it and one look at each of the user's groups, whose messages leave no trace with the members.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use chat_protocol::{AppId, UserId};
+use chat_protocol::{AppId, Target, UserId};
 use futures_util::{StreamExt, TryStreamExt};
 use redis::Cmd;
 
@@ -67,11 +68,38 @@ impl RedisConversations {
         call
     }
 
+    /// Where conversations end, those left out of which there is nothing to show.
+    async fn ends(&self, conversations: &[Conversation]) -> Result<Vec<Head>, BrokerError> {
+        let mut heads = Vec::new();
+        for chunk in conversations.chunks(CHUNK) {
+            for (conversation, found) in chunk.iter().zip(self.logs.ends(chunk).await?) {
+                let conversation = conversation.clone();
+                let (epoch, last_offset, last_time) = (found.epoch, found.number, found.time);
+                let head = Head { conversation, epoch, last_offset, last_time };
+                // The log of a pair or group may be gone, that of the latter as it was just dismissed.
+                if last_offset > 0 || matches!(head.conversation, Conversation::World(_)) {
+                    heads.push(head);
+                }
+            }
+        }
+        Ok(heads)
+    }
+
     async fn state(&self, user: &UserId, conversation: Conversation) -> Result<State, BrokerError> {
         let call = self.call(&self.state, user, &conversation);
         let answer: Answer = self.logs.others.call(&self.state, &call).await?;
         state(conversation, answer)
     }
+}
+
+/// The order of the list. Of pairs of one time the greatest name comes first, as in the sorted set.
+fn order(user: &UserId, last_time: u64, conversation: &Conversation) -> impl Ord + use<> {
+    let (kind, name, other) = match conversation.named_by(user) {
+        Target::World => (0, String::new(), String::new()),
+        Target::Group(group) => (1, group.to_string(), String::new()),
+        Target::User(other) => (2, String::new(), other.to_string()),
+    };
+    (Reverse(last_time), kind, name, Reverse(other))
 }
 
 fn state(conversation: Conversation, answer: Answer) -> Result<State, BrokerError> {
@@ -93,31 +121,35 @@ impl Conversations for RedisConversations {
         after: Option<&Place>,
         limit: usize,
     ) -> Result<Vec<Head>, BrokerError> {
-        let (groups, pairs) = tokio::join!(self.groups.of_user(app, user), self.logs.pairs(app, user));
+        let (groups, taken) =
+            tokio::join!(self.groups.of_user(app, user), self.logs.take_over_pairs(app, user));
+        taken?;
         let mut conversations = vec![Conversation::World(app)];
         conversations.extend(groups?.into_iter().map(|joined| Conversation::Group(app, joined.group)));
-        conversations.extend(pairs?);
-        let place = |head: &Head| (Reverse(head.last_time), head.conversation.clone());
-        let after = after.map(|after| (Reverse(after.last_time), after.conversation.clone()));
-        let mut heads = Vec::new();
-        for chunk in conversations.chunks(CHUNK) {
-            for (conversation, found) in chunk.iter().zip(self.logs.ends(chunk).await?) {
-                let conversation = conversation.clone();
-                let (epoch, last_offset, last_time) = (found.epoch, found.number, found.time);
-                let head = Head { conversation, epoch, last_offset, last_time };
-                // A pair or group whose log is gone, the latter just dismissed, has nothing to show.
-                let shown = last_offset > 0 || matches!(head.conversation, Conversation::World(_));
-                if shown && after.as_ref().is_none_or(|after| place(&head) > *after) {
-                    heads.push(head);
-                }
+        let after = after.map(|after| (after.last_time, order(user, after.last_time, &after.conversation)));
+        let is_behind = |head: &Head| {
+            let place = order(user, head.last_time, &head.conversation);
+            after.as_ref().is_none_or(|(_, after)| place > *after)
+        };
+        let mut heads = self.ends(&conversations).await?;
+        let until = after.as_ref().map_or(u64::MAX, |(time, _)| *time);
+        // One more, for the place itself. Where others of its time stand before it too, more are asked for, and the
+        // first ones again: what moves to the front meanwhile must not hide another.
+        let mut count = limit.saturating_add(1);
+        let pairs = loop {
+            let pairs = self.logs.latest_pairs(app, user, until, count).await?;
+            let mut found = self.ends(&pairs).await?;
+            // With a greatest age, those behind one that has ended have ended too.
+            let have_ended = self.logs.kept().1 > 0 && found.len() < pairs.len();
+            found.retain(is_behind);
+            if found.len() >= limit || pairs.len() < count || have_ended {
+                break found;
             }
-            // Only the latest are kept, however many conversations there are.
-            if heads.len() > limit.saturating_add(CHUNK) {
-                heads.sort_by_cached_key(place);
-                heads.truncate(limit);
-            }
-        }
-        heads.sort_by_cached_key(place);
+            count = count.saturating_mul(2);
+        };
+        heads.retain(is_behind);
+        heads.extend(pairs);
+        heads.sort_by_cached_key(|head| order(user, head.last_time, &head.conversation));
         heads.truncate(limit);
         Ok(heads)
     }
@@ -142,7 +174,7 @@ impl Conversations for RedisConversations {
         offset: u64,
     ) -> Result<State, BrokerError> {
         let mut call = self.call(&self.read, user, conversation);
-        call.arg(offset);
+        call.arg(offset).arg(self.logs.kept().1);
         let answer: Answer = self.logs.others.call(&self.read, &call).await?;
         if answer.5 == 2 {
             return Err(refusal(&answer.0));

@@ -64,13 +64,13 @@ if comes then
   -- With the epoch of the group, so that it does not count for another group that has the id later.
   redis.call('HSET', groups, ARGV[8], string.format('%s\n%d', incarnation, offset))
   -- What was said before he joined counts as read.
-  redis.call('HSET', reads, ARGV[9], string.format('%s\n%d', born, offset))
+  mark(reads, ARGV[9], born, offset, tonumber(ARGV[7]))
 else
   redis.call('ZREM', members, user)
   redis.call('HDEL', groups, ARGV[8])
   redis.call('HDEL', reads, ARGV[9])
   if action == 'kick' then
-    read_own(KEYS[8], ARGV[9], read, born, offset)
+    read_own(KEYS[8], ARGV[9], read, born, offset, tonumber(ARGV[7]))
   end
 end
 redis.call('PUBLISH', ARGV[10], payload)

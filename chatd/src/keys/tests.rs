@@ -29,7 +29,7 @@ fn hostile_ids_never_share_a_name() {
         names.push(keys.sent(1, &user(name), 1));
         names.push(keys.topic_stubs(&Topic::Inbox(1, user(name))));
         names.push(keys.groups_of(1, &user(name)));
-        names.push(keys.peers(1, &user(name)));
+        names.extend([keys.peers(1, &user(name)), keys.pairs(1, &user(name))]);
         names.push(keys.reads(1, &user(name)));
         names.push(keys.standings(1, &user(name)));
         names.push(keys.blocked(1, &user(name)));

@@ -10,7 +10,7 @@ use chat_tests::broker::{
     APP, HandClock, Recorder, append_until_done, message, notice, redis_broker, to_user, to_world, user,
 };
 use chat_tests::fault_proxy::FaultProxy;
-use chat_tests::redis_server::RedisServer;
+use chat_tests::redis_server::{RedisServer, rewind};
 use chat_tests::wait::{SOON, pace, until};
 use chatd::broker::redis::RedisBroker;
 use chatd::broker::{Broker, BrokerError, Conversation, Range, Retention, Topic};
@@ -183,18 +183,6 @@ async fn a_pair_that_lost_its_end_gets_a_new_epoch() {
 async fn rewind_world(url: &str, number: u64, time: u64) {
     let keys = chatd::keys::Keys::default();
     rewind(url, &keys.topic_log(&WORLD), &keys.topic_head(&WORLD), number, time).await;
-}
-
-async fn rewind(url: &str, log: &str, head: &str, number: u64, time: u64) {
-    let client = redis::Client::open(url).expect("a url");
-    let mut connection = client.get_multiplexed_async_connection().await.expect("connected");
-    let mut pipeline = redis::pipe();
-    for later in number + 1..number + 10 {
-        pipeline.cmd("XDEL").arg(log).arg(format!("{later}-0")).ignore();
-    }
-    pipeline.cmd("XSETID").arg(log).arg(format!("{number}-0")).ignore();
-    pipeline.cmd("HSET").arg(head).arg("number").arg(number).arg("time").arg(time).ignore();
-    pipeline.query_async::<()>(&mut connection).await.expect("rewound");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,6 +6,7 @@ mod conversation_faults;
 mod group_faults;
 mod group_money;
 mod ledger_faults;
+mod many_pairs;
 mod money_fault_links;
 mod money_fault_queues;
 mod money_fault_rabbit;

@@ -18,6 +18,7 @@ mod presence_laws;
 mod queue_laws;
 mod rabbit_laws;
 mod recall_laws;
+mod redis_ends;
 mod settlement_laws;
 mod settlement_waits;
 mod two_databases;

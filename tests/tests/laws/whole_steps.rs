@@ -91,7 +91,7 @@ fn of_pair(keys: &Keys) -> Vec<String> {
     for name in ["a", "b"] {
         let inbox = Topic::Inbox(APP, user(name));
         names.extend([keys.topic_log(&inbox), keys.topic_head(&inbox), keys.topic_stubs(&inbox)]);
-        names.push(keys.peers(APP, &user(name)));
+        names.push(keys.pairs(APP, &user(name)));
     }
     names
 }
@@ -227,8 +227,8 @@ async fn a_message_to_somebody_who_never_came_leaves_only_history_without_an_end
         keys.log(&pair()),
         keys.log_head(&pair()),
         keys.reads(APP, &user("a")),
-        keys.peers(APP, &user("a")),
-        keys.peers(APP, &user("b")),
+        keys.pairs(APP, &user("a")),
+        keys.pairs(APP, &user("b")),
     ];
     let mut ends = Vec::new();
     for name in bench.all().await.into_keys() {

@@ -4,7 +4,7 @@
 -- KEYS  1 log   2 head of the log   3 stubs of the log   4, 5, 6 ids sent in this, the previous and the next period
 --       (the clock of another node may be ahead)   7 what the sender has read
 --       group: 8 group, 9 members, 10 groups of the sender
---       pair: 8 users the recipient blocks   then per inbox: stream, head, stubs, peers of its owner
+--       pair: 8 users the recipient blocks   then per inbox: stream, head, stubs, pairs and reads of its owner
 -- ARGV  1 msgId, or '' when no repeat can come   2 now ms   3 repeat window ms   4 epoch for a new history
 --       5 messages kept per log   6 messages kept per inbox   7 how long they are kept ms, or 0
 --       8 idle life of an inbox ms   9 body   10 sender   11 conversation as the sender names it
@@ -55,17 +55,21 @@ elseif kind == 'pair' and redis.call('SISMEMBER', KEYS[8], sender) == 1 then
   return { 0, 'blocked', 0, 0 }
 end
 
-local inboxes, met = {}, {}
+local inboxes = {}
 if kind == 'pair' then
-  for inbox = 0, (#KEYS - 8) / 4 - 1 do
-    inboxes[inbox] = look(KEYS[4 * inbox + 9], KEYS[4 * inbox + 10], KEYS[4 * inbox + 11], ARGV[4])
-    met[inbox] = redis.call('SISMEMBER', KEYS[4 * inbox + 12], ARGV[2 * inbox + 15]) == 1
+  for inbox = 0, (#KEYS - 8) / 5 - 1 do
+    inboxes[inbox] = look(KEYS[5 * inbox + 9], KEYS[5 * inbox + 10], KEYS[5 * inbox + 11], ARGV[4])
+    redis.call('ZCARD', KEYS[5 * inbox + 12])
+    if age > 0 then
+      redis.call('HLEN', KEYS[5 * inbox + 13])
+    end
   end
 end
 local read = redis.call('HGET', KEYS[7], ARGV[11])
 
-local offset, epoch, time, born, payload = append(KEYS[1], KEYS[2], KEYS[3], ARGV[5], age, ARGV[4], now, 'M', ARGV[9])
-read_own(KEYS[7], ARGV[11], read, born, offset)
+local offset, epoch, time, born, payload, ends =
+  append(KEYS[1], KEYS[2], KEYS[3], ARGV[5], age, ARGV[4], now, 'M', ARGV[9])
+read_own(KEYS[7], ARGV[11], read, born, offset, age)
 
 if ARGV[1] ~= '' then
   redis.call('HSET', KEYS[4], ARGV[1], string.format('%d\n%s\n%d\n%s', offset, epoch, time, ARGV[13]))
@@ -80,12 +84,12 @@ if kind ~= 'pair' then
   return { offset, epoch, time, 0 }
 end
 
-for inbox = 0, (#KEYS - 8) / 4 - 1 do
+local left = age > 0 and age + time - now
+set_end(KEYS[1], KEYS[2], KEYS[3], left, ends)
+for inbox = 0, (#KEYS - 8) / 5 - 1 do
   local channel, other = ARGV[2 * inbox + 14], ARGV[2 * inbox + 15]
   deliver(inboxes[inbox], ARGV[6], ARGV[8], age, ARGV[4], now, time, other, payload, channel)
-  if not met[inbox] then
-    redis.call('SADD', KEYS[4 * inbox + 12], other)
-  end
+  meet(KEYS[5 * inbox + 12], KEYS[5 * inbox + 13], other, time, now - age, left)
 end
 
 return { offset, epoch, time, 0 }

@@ -38,14 +38,15 @@ local function last_number(stream)
   end
 end
 
--- Epoch, last number and last time of a stream, the epoch its history began with, and whether it has stubs. Without a
--- head nothing is known about what came before: the epoch `fresh` begins, above all numbers the stream ever had.
+-- Epoch, last number and last time of a stream, the epoch its history began with, whether it has stubs, and whether it
+-- ends by itself. Without a head nothing is known about what came before: the epoch `fresh` begins, above all numbers
+-- the stream ever had.
 local function head_of(stream, head, fresh)
-  local known = redis.call('HMGET', head, 'epoch', 'number', 'time', 'born', 'stubs')
+  local known = redis.call('HMGET', head, 'epoch', 'number', 'time', 'born', 'stubs', 'ends')
   if known[1] then
-    return known[1], tonumber(known[2]), tonumber(known[3]), known[4] or known[1], known[5]
+    return known[1], tonumber(known[2]), tonumber(known[3]), known[4] or known[1], known[5], known[6]
   end
-  return fresh, last_number(stream), 0, fresh, false
+  return fresh, last_number(stream), 0, fresh, false, false
 end
 
 -- Adds an entry after `number`, which `write` makes of epoch and number. Where the stream went further than its head,
@@ -121,9 +122,9 @@ local function expire(stream, stubs, since)
 end
 
 -- Appends an entry; with an `age` in ms, older ones go. Answers its offset, epoch and time, the epoch its history
--- began with, and the payload.
+-- began with, the payload, and whether the log ended by itself before this.
 local function append(log, head, stubs, kept, age, fresh, now, kind, body)
-  local epoch, offset, last, born, recalled = head_of(log, head, fresh)
+  local epoch, offset, last, born, recalled, ends = head_of(log, head, fresh)
   if recalled or age > 0 then
     redis.call('ZCARD', stubs)
   end
@@ -147,13 +148,57 @@ local function append(log, head, stubs, kept, age, fresh, now, kind, body)
   if recalled then
     trim(log, head, stubs, kept, offset)
   end
-  return offset, epoch, time, born, payload
+  return offset, epoch, time, born, payload, ends
+end
+
+-- Writes how far a user has read. With an `age` in ms what was read is gone after that, and so is this.
+local function mark(reads, field, born, offset, age)
+  redis.call('HSET', reads, field, string.format('%s\n%d', born, offset))
+  if age > 0 then
+    redis.call('PEXPIRE', reads, age)
+  else
+    redis.call('PERSIST', reads)
+  end
 end
 
 -- Who sends has read his message, if he had read everything before it; `read` is what was written of that before.
-local function read_own(reads, field, read, born, offset)
+local function read_own(reads, field, read, born, offset, age)
   if offset == 1 or read == string.format('%s\n%d', born, offset - 1) then
-    redis.call('HSET', reads, field, string.format('%s\n%d', born, offset))
+    mark(reads, field, born, offset, age)
+  end
+end
+
+-- What is kept of a pair ends with its newest entry, which stays `left` ms; without, nothing of it ends. `ends` tells
+-- whether it did before.
+local function set_end(log, head, stubs, left, ends)
+  for _, key in ipairs({ log, head, stubs }) do
+    if left then
+      redis.call('PEXPIRE', key, left)
+    elseif ends then
+      redis.call('PERSIST', key)
+    end
+  end
+  if left and not ends then
+    redis.call('HSET', head, 'ends', 1)
+  elseif ends and not left then
+    redis.call('HDEL', head, 'ends')
+  end
+end
+
+-- Notes that a user has a conversation with another whose newest entry is of `time`. Those that ended before `since`
+-- go, a few at a time, with how far they were read.
+local function meet(pairs_of, reads, other, time, since, left)
+  redis.call('ZADD', pairs_of, string.format('%d', time), other)
+  if left then
+    local ended = redis.call('ZRANGEBYSCORE', pairs_of, '-inf', string.format('(%d', since), 'LIMIT', 0, 8)
+    for _, name in ipairs(ended) do
+      redis.call('HDEL', reads, 'user:' .. name)
+      redis.call('ZREM', pairs_of, name)
+    end
+    redis.call('PEXPIRE', pairs_of, left)
+  else
+    -- Another pair may have given it an end.
+    redis.call('PERSIST', pairs_of)
   end
 end
 

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chat_protocol::{AppId, Target, UserId};
 use redis::{Cmd, Pipeline, Value};
 
 use super::codec::{self, Malformed};
@@ -54,7 +53,7 @@ pub(crate) struct Logs {
     retention: Retention,
     append: Script,
     expire: Script,
-    fork: Script,
+    pub(super) fork: Script,
     doubt: Script,
     pub(super) recall: Script,
 }
@@ -136,7 +135,7 @@ impl Logs {
             targets.push(keys.channel(topic));
             if let (Conversation::Pair(app, a, b), Topic::Inbox(_, user)) = (conversation, topic) {
                 names.extend([keys.topic_log(topic), keys.topic_head(topic), keys.topic_stubs(topic)]);
-                names.push(keys.peers(*app, user));
+                names.extend([keys.pairs(*app, user), keys.reads(*app, user)]);
                 targets.push((if user == a { b } else { a }).to_string());
             }
         }
@@ -249,11 +248,8 @@ impl Logs {
 
     /// Gives a topic whose stream lost its end a new epoch, unless another node did; answers where it stands.
     pub(super) async fn fork(&self, topic: &Topic, epoch: &str) -> Result<Cursor, LinkError> {
-        let mut heads = vec![self.keys.topic_head(topic)];
-        if let Topic::Inbox(app, user) = topic {
-            heads.extend(self.pairs(*app, user).await?.iter().map(|pair| self.keys.log_head(pair)));
-        }
-        let mut call = self.fork.call(&heads);
+        self.fork_pairs(topic, epoch).await?;
+        let mut call = self.fork.call(&[self.keys.topic_head(topic)]);
         call.arg(epoch).arg(&*new_epoch());
         self.others.call(&self.fork, &call).await.map(cursor)
     }
@@ -282,16 +278,6 @@ impl Logs {
             tracing::error!(?conversation, offset, "a log lost its end, a reader shows; it gets a new epoch");
         }
         Ok(())
-    }
-
-    /// The one-to-one conversations of a user in which something was said.
-    pub(crate) async fn pairs(&self, app: AppId, user: &UserId) -> Result<Vec<Conversation>, LinkError> {
-        let mut peers = redis::cmd("SMEMBERS");
-        peers.arg(self.keys.peers(app, user));
-        let peers: Vec<String> = self.others.run(&peers).await?;
-        // Only chatd writes names here, and only valid ones.
-        let peers = peers.iter().filter_map(|name| UserId::new(name).ok());
-        Ok(peers.map(|peer| Conversation::of(app, user, &Target::User(peer))).collect())
     }
 
     /// Publishes a payload that is not kept.

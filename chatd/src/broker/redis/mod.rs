@@ -7,6 +7,7 @@ pub(crate) mod codec;
 pub(crate) mod link;
 pub(crate) mod log;
 pub mod manner;
+mod pairs;
 mod recall;
 mod shard;
 mod subscriber;

@@ -3,7 +3,7 @@
 -- with log.lua.
 --
 -- KEYS  1 log   2 head of the log   3 stubs of the log   4 what the sender has read
---       then per inbox: stream, head, stubs, peers of its owner
+--       then per inbox: stream, head, stubs, pairs and reads of its owner
 -- ARGV  1 offset   2 the entry's payload   3 its stub   4 now ms   5 epoch for a new history   6 messages kept per log
 --       7 messages kept per inbox   8 how long they are kept ms, or 0   9 idle life of an inbox ms
 --       10 body of the entry that tells of it   11 conversation as the sender names it
@@ -17,11 +17,14 @@ end
 -- Also what is written only later: nothing may be done by halves.
 redis.call('ZCARD', KEYS[3])
 local read, inboxes = redis.call('HGET', KEYS[4], ARGV[11]), {}
-for inbox = 0, #KEYS / 4 - 2 do
-  inboxes[inbox] = look(KEYS[4 * inbox + 5], KEYS[4 * inbox + 6], KEYS[4 * inbox + 7], ARGV[5])
-  redis.call('SCARD', KEYS[4 * inbox + 8])
-end
 local now, age, fresh, idle = tonumber(ARGV[4]), tonumber(ARGV[8]), ARGV[5], ARGV[9]
+for inbox = 0, (#KEYS - 4) / 5 - 1 do
+  inboxes[inbox] = look(KEYS[5 * inbox + 5], KEYS[5 * inbox + 6], KEYS[5 * inbox + 7], fresh)
+  redis.call('ZCARD', KEYS[5 * inbox + 8])
+  if age > 0 then
+    redis.call('HLEN', KEYS[5 * inbox + 9])
+  end
+end
 
 local function replace(stream, head, stubs, id, number, stub)
   redis.call('ZADD', stubs, number, stub)
@@ -49,13 +52,16 @@ local function copy_in(stream, other)
 end
 
 replace(KEYS[1], KEYS[2], KEYS[3], entry[1], ARGV[1], ARGV[3])
-local offset, _, time, born, payload = append(KEYS[1], KEYS[2], KEYS[3], ARGV[6], age, fresh, now, 'M', ARGV[10])
-read_own(KEYS[4], ARGV[11], read, born, offset)
+local offset, _, time, born, payload, ends = append(KEYS[1], KEYS[2], KEYS[3], ARGV[6], age, fresh, now, 'M', ARGV[10])
+read_own(KEYS[4], ARGV[11], read, born, offset, age)
 if #KEYS == 4 then
   redis.call('PUBLISH', ARGV[12], payload)
+  return 1
 end
-for inbox = 0, #KEYS / 4 - 2 do
-  local stream, head, stubs = KEYS[4 * inbox + 5], KEYS[4 * inbox + 6], KEYS[4 * inbox + 7]
+local left = age > 0 and age + time - now
+set_end(KEYS[1], KEYS[2], KEYS[3], left, ends)
+for inbox = 0, (#KEYS - 4) / 5 - 1 do
+  local stream, head, stubs = KEYS[5 * inbox + 5], KEYS[5 * inbox + 6], KEYS[5 * inbox + 7]
   local channel, other = ARGV[2 * inbox + 12], ARGV[2 * inbox + 13]
   local id, copy = copy_in(stream, other)
   if id then
@@ -65,6 +71,6 @@ for inbox = 0, #KEYS / 4 - 2 do
     inboxes[inbox].recalled = true
   end
   deliver(inboxes[inbox], ARGV[7], idle, age, fresh, now, time, other, payload, channel)
-  redis.call('SADD', KEYS[4 * inbox + 8], other)
+  meet(KEYS[5 * inbox + 8], KEYS[5 * inbox + 9], other, time, now - age, left)
 end
 return 1

@@ -1,0 +1,120 @@
+//! Whoever talks with very many: all of his pairs are looked after, a part of them at a time.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use chat_tests::broker::{APP, HandClock, Recorder, to_user, user};
+use chat_tests::fault_proxy::FaultProxy;
+use chat_tests::redis_server::{RedisServer, rewind};
+use chat_tests::wait::{SOON, until};
+use chatd::broker::redis::RedisBroker;
+use chatd::broker::{Broker, Conversation, Retention, Topic};
+use chatd::conversations::redis::RedisConversations;
+use chatd::conversations::{Conversations, Head, Place};
+use chatd::keys::Keys;
+use redis::aio::MultiplexedConnection;
+
+/// More than two commands' worth.
+const PAIRS: usize = 600;
+
+type Node = (Arc<RedisBroker>, Arc<Recorder>, Arc<HandClock>);
+
+async fn node(url: &str) -> Node {
+    let (seen, clock) = <(Arc<Recorder>, Arc<HandClock>)>::default();
+    let retention = Retention { max_messages: 1_000, max_age_ms: 0 };
+    let (number, counters) = (rand::random(), Arc::default());
+    let broker =
+        RedisBroker::connect(url, Keys::default(), number, retention, clock.clone(), counters, seen.clone());
+    (broker.await.expect("a broker"), seen, clock)
+}
+
+async fn pairs(node: &Node, after: Option<&Place>, limit: usize) -> Vec<Head> {
+    let conversations = RedisConversations::new(&node.0);
+    let mut heads = conversations.heads(APP, &user("b"), after, limit).await.expect("listed");
+    heads.retain(|head| head.last_offset > 0);
+    heads
+}
+
+/// As an earlier version of chatd noted some of them.
+async fn note_as_before(raw: &mut MultiplexedConnection, count: usize) {
+    let keys = Keys::default();
+    let (pairs, before) = (keys.pairs(APP, &user("b")), keys.peers(APP, &user("b")));
+    let (mut gone, mut noted) = (redis::cmd("ZREM"), redis::cmd("SADD"));
+    gone.arg(&pairs);
+    noted.arg(&before);
+    for index in 0..count {
+        gone.arg(format!("x{index}"));
+        noted.arg(format!("x{index}"));
+    }
+    gone.query_async::<()>(raw).await.expect("removed");
+    noted.query_async::<()>(raw).await.expect("added");
+}
+
+#[tokio::test]
+async fn every_pair_behind_an_inbox_that_lost_its_end_gets_one_new_epoch() {
+    let server = RedisServer::start().await;
+    let (one, other) = (FaultProxy::start(server.address()).await, FaultProxy::start(server.address()).await);
+    let readers = [&one, &other].map(|proxy| async { node(&format!("redis://{}", proxy.address())).await });
+    let readers = futures_util::future::join_all(readers).await;
+    let writer = node(&server.url()).await;
+    let inbox = Topic::Inbox(APP, user("b"));
+    for (reader, ..) in &readers {
+        reader.subscribe(&inbox).await.expect("subscribed");
+    }
+    let mut last = None;
+    for index in 0..PAIRS {
+        last = Some(writer.0.append(to_user(&format!("x{index}"), "b", "1")).await.expect("appended"));
+    }
+    let last = last.expect("one at least");
+    for (_, seen, _) in &readers {
+        seen.has(&inbox, PAIRS).await;
+    }
+    let client = redis::Client::open(server.url()).expect("a URL");
+    let mut raw = client.get_multiplexed_async_connection().await.expect("connected");
+    note_as_before(&mut raw, PAIRS - 10).await;
+    [&one, &other].iter().for_each(|proxy| proxy.cut());
+    for (reader, ..) in &readers {
+        until("the cut is felt", SOON, async || reader.ready().await.is_err()).await;
+    }
+    let (keys, end) = (Keys::default(), PAIRS as u64 - 1);
+    rewind(&server.url(), &keys.topic_log(&inbox), &keys.topic_head(&inbox), end, last.time).await;
+    writer.2.set(last.time + 5_000);
+    writer.0.append(to_user("x0", "b", "another")).await.expect("appended");
+    [&one, &other].iter().for_each(|proxy| proxy.heal());
+    for (_, seen, _) in &readers {
+        until("told", SOON, async || seen.lost_topics() == [inbox.clone()]).await;
+    }
+    let heads = pairs(&writer, None, 10 * PAIRS).await;
+    assert_eq!(heads.len(), PAIRS);
+    for head in heads {
+        let generation = head.epoch.split('.').nth(1);
+        assert_eq!(generation, Some("1"), "{head:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_an_earlier_version_noted_is_listed_in_pages_like_the_rest() {
+    let server = RedisServer::start().await;
+    let node = node(&server.url()).await;
+    for index in 0..PAIRS {
+        // Many of one time, so that pages begin between them.
+        node.2.set(1_800_000_000_000 + index as u64 / 100);
+        node.0.append(to_user(&format!("x{index}"), "b", "1")).await.expect("appended");
+    }
+    let whole = pairs(&node, None, PAIRS).await;
+    let client = redis::Client::open(server.url()).expect("a URL");
+    let mut raw = client.get_multiplexed_async_connection().await.expect("connected");
+    note_as_before(&mut raw, PAIRS - 10).await;
+    for limit in [7, 100, 250] {
+        let (mut listed, mut after) = (Vec::<Head>::new(), None);
+        loop {
+            let page = pairs(&node, after.as_ref(), limit).await;
+            let Some(last) = page.last() else { break };
+            after = Some(Place { last_time: last.last_time, conversation: last.conversation.clone() });
+            listed.extend(page);
+        }
+        assert_eq!(listed, whole, "pages of {limit}");
+    }
+    let names: HashSet<&Conversation> = whole.iter().map(|head| &head.conversation).collect();
+    assert_eq!(names.len(), PAIRS);
+}
