@@ -160,6 +160,14 @@ impl Lockstep {
         }
     }
 
+    /// No client of any process is connected any more; workers learn it only from the conductor.
+    ///
+    /// # Errors
+    /// As [`Lockstep::opened`].
+    pub fn forsake(&self) -> Result<(), Failure> {
+        if let Lockstep::Crew(crew, _) = self { crew.tell(&Word::Forsaken) } else { Ok(()) }
+    }
+
     /// This process sends nothing more.
     pub fn end_sending(&self) {
         if let Lockstep::Worker(link) = self {

@@ -109,10 +109,15 @@ pub async fn hold(
         if standing.open > 0 || stage.flow.plan.connections() == 0 {
             in_touch = Instant::now();
         }
-        // A worker does not know whether others go on.
-        let conducts = !matches!(lockstep, Lockstep::Worker(_));
-        let all_gone = standing.live == 0 && standing.sending == 0;
-        if conducts && (all_gone || in_touch.elapsed() > patience) {
+        let forsaken = match lockstep {
+            // It does not know by itself whether others go on.
+            Lockstep::Worker(link) => link.forsaken(),
+            Lockstep::Alone(_) | Lockstep::Crew(..) => {
+                (standing.live == 0 && standing.sending == 0) || in_touch.elapsed() > patience
+            }
+        };
+        if forsaken {
+            lockstep.forsake()?;
             stage.ended_early = Some("no client was connected any more, so the run ended early".to_owned());
         }
         let (since, before) = *counted.get_or_insert((Instant::now(), standing.sent));

@@ -32,6 +32,8 @@ pub enum Word {
     Settle(Vec<u32>),
     /// The first message is due then, in nanoseconds of the host's clock.
     Start(u64),
+    /// No client of any worker is connected any more: send nothing more.
+    Forsaken,
     /// Nothing more can come.
     Drained,
     /// What the senders of all workers did, packed.

@@ -31,6 +31,7 @@ const QUEUE: usize = 16;
 pub struct Link {
     kind: usize,
     words: AsyncMutex<mpsc::Receiver<Word>>,
+    forsaken: AtomicBool,
     drained: AtomicBool,
     sending: AtomicBool,
 }
@@ -48,8 +49,8 @@ struct Desk {
 impl Link {
     fn new(kind: usize) -> (Arc<Self>, mpsc::Sender<Word>) {
         let (queue, words) = mpsc::channel(QUEUE);
-        let (drained, sending) = (AtomicBool::new(false), AtomicBool::new(true));
-        (Arc::new(Self { kind, words: AsyncMutex::new(words), drained, sending }), queue)
+        let [forsaken, drained, sending] = [false, false, true].map(AtomicBool::new);
+        (Arc::new(Self { kind, words: AsyncMutex::new(words), forsaken, drained, sending }), queue)
     }
 
     /// The next word that is no question.
@@ -67,6 +68,11 @@ impl Link {
     /// When nobody listens.
     pub fn say(&self, report: &Report) -> Result<(), Failure> {
         say(self.kind, report).map_err(|error| Failure::could_not_run(error, "start the run again"))
+    }
+
+    /// Whether the conductor said that no client of any worker is connected any more.
+    pub fn forsaken(&self) -> bool {
+        self.forsaken.load(Relaxed)
     }
 
     /// Whether the conductor said that nothing more can come.
@@ -120,6 +126,10 @@ impl Desk {
                 Word::Stand => self.stand(kind),
                 Word::Interrupt => {
                     self.interrupted.notify_one();
+                    Ok(())
+                }
+                Word::Forsaken => {
+                    self.links.get(kind).iter().for_each(|link| link.forsaken.store(true, Relaxed));
                     Ok(())
                 }
                 Word::Drained => {

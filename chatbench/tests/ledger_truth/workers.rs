@@ -151,6 +151,31 @@ async fn an_interruption_reaches_the_workers_and_the_books_stay_exact() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn workers_whose_server_is_gone_do_not_go_on_to_the_end() {
+    const PLANNED: Duration = Duration::from_secs(75);
+    let runs = ["broadcast --clients 4", "mixed --clients 8"].map(|scenario| async move {
+        let line = format!(
+            "{scenario} --rate 20/s --warmup 0s --drain 1s --duration {}s --workers 2",
+            PLANNED.as_secs()
+        );
+        let double = Double::start(&[]).await;
+        let world = Arc::clone(&double.world);
+        let ran = run_with(&double, &line, move |_| {
+            until(|| world.lock().unwrap().messages() > 5);
+            world.lock().unwrap().gone.send_replace(true);
+        })
+        .await;
+        assert!([96, 97].contains(&ran.code) && ran.json["partial"] == true, "{line}: {}", ran.out);
+        assert!(ran.out.contains("the run ended early"), "{line}: {}", ran.out);
+        // The books of all workers are in when the last point is.
+        let points = ran.json["series"]["points"].as_array().unwrap();
+        let end_ms = points.last().unwrap()["t_ms"].as_u64().unwrap();
+        assert!(u128::from(end_ms) < PLANNED.as_millis(), "{line}: it went on until {end_ms} ms");
+    });
+    futures_util::future::join_all(runs).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_fault_in_ten_thousand_deliveries_is_found_by_any_number_of_workers() {
     let faults = [
         Fault::Lose { receiver: 17, offset: 60 },
