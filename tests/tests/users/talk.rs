@@ -84,12 +84,12 @@ async fn history_pages_tile_while_messages_arrive(site: Site) {
 
 async fn a_page_of_large_messages_is_never_too_large_to_be_sent(site: Site) {
     let mut speaker = site.first().login(APP, "speaker").await;
-    let mut reader = site.last().login(APP, "reader").await;
     // As JSON each takes six times as many bytes.
     let text = "\u{1}".repeat(2_500);
     for _ in 0..150 {
         speaker.send(Target::World, &text).await.expect("sent");
     }
+    let mut reader = site.last().login(APP, "reader").await;
     for (side, mut place) in [("before", 151), ("after", 0)] {
         let (mut read, mut pages) = (Vec::new(), 0);
         loop {
