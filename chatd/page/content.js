@@ -2,15 +2,16 @@
 
 import { element } from './elements.js';
 import { isolated, visible } from './names.js';
-import { KINDS } from './words.js';
+import { EVENTS, KINDS } from './words.js';
 
-export function content({ type = 'text', msg, url, size, greeting, from }) {
+export function content({ type = 'text', msg, url, size, greeting, from, member }) {
   if (type === 'recalled') return element('span', 'gone', '消息已撤回');
   if (type === 'redPacket') return document.createTextNode(`【红包】${greeting ?? ''}`);
   const address = url === undefined ? null : webUrl(url);
   if (type === 'text' && msg !== undefined) return document.createTextNode(msg);
   // What the server itself tells of people names them.
-  if (!(type in KINDS) || !address) return document.createTextNode(visible(msg ?? `【${KINDS[type] ?? type}】`));
+  if (Object.hasOwn(EVENTS, type) && msg === undefined) return document.createTextNode(EVENTS[type](isolated(member ?? '')));
+  if (!(type in KINDS) || !address || !isHarmless(address)) return document.createTextNode(visible(msg ?? `【${KINDS[type] ?? type}】`));
   if (type === 'img' && loadsByItself(address)) return picture(address, size, from);
   return link(address, `打开${KINDS[type]}`);
 }
@@ -20,11 +21,22 @@ function webUrl(text) {
   return ['http:', 'https:'].includes(address?.protocol) ? address : null;
 }
 
-// A picture is fetched unasked. So none may name an operation of this server or a machine of the reader's network.
-function loadsByItself(address) {
+// An operation of this server is done by opening its address, so behind the words of a link may only be a file of it.
+function isHarmless(address) {
   if (address.username || address.password) return false;
   if (address.origin === location.origin) return address.pathname.startsWith('/file/');
-  return address.protocol === 'https:' && address.hostname !== location.hostname;
+  return address.hostname !== location.hostname;
+}
+
+// A picture is fetched unasked. So none may name a machine of the reader's network, as far as its name tells.
+function loadsByItself(address) {
+  return address.origin === location.origin || (address.protocol === 'https:' && isPublicName(address.hostname));
+}
+
+function isPublicName(hostname) {
+  const host = hostname.replace(/\.$/, '');
+  // Numeric addresses are written by the browser as four numbers, or in brackets without a dot.
+  return host.includes('.') && !/\.(\d+|local|localhost|internal|lan|home\.arpa)$/.test(host);
 }
 
 function link(address, text) {

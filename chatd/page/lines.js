@@ -68,13 +68,15 @@ export function place(conversation, line, { epoch, offset }) {
 
 // Who reads the end needs no thousand lines above it; who reads above loads them again.
 function trim(conversation) {
+  // A page on its way ends above the first line; with that taken away, what lies between would never be asked for.
+  if (conversation.history === 'loading') return;
   while (conversation.atEnd && conversation.list.childElementCount > LINES_MAX) {
     const first = conversation.list.firstElementChild;
     if (first.dataset.offset === undefined) return;
     conversation.lines.delete(placeOf(first.dataset));
     first.remove();
     const next = conversation.list.firstElementChild.dataset.offset;
-    if (next !== undefined && conversation.history === 'loaded') conversation.older = Number(next);
+    if (next !== undefined && conversation.hasNewest) conversation.older = Number(next);
   }
 }
 

@@ -5,10 +5,12 @@ import { all, currentTarget, find, sorted } from './conversations.js';
 import { $, element } from './elements.js';
 import { WORLD, isolated, nameNode, personOf, titleNode, titleOf } from './names.js';
 
-const REFRESH_MS = 800;
+const REFRESH_MIN_MS = 800;
+const REFRESH_MAX_MS = 3_000;
 const PEOPLE_MAX = 500;
 
 let online = [];
+let isWhole = true; // whether `online` names everybody
 let me, open;
 let refreshTimer;
 let rows = new Map(); // what a row shows → the row; a row that stays is not touched, somebody may be clicking on it
@@ -20,16 +22,17 @@ export function start(name, openConversation) {
 }
 
 export function refreshSoon() {
-  // At most one request in this time, however many people come and go.
-  refreshTimer ??= setTimeout(refresh, REFRESH_MS);
+  // At most one request in this time, however many people come and go; all pages hear of them at once, so spread.
+  refreshTimer ??= setTimeout(refresh, REFRESH_MIN_MS + Math.random() * (REFRESH_MAX_MS - REFRESH_MIN_MS));
 }
 
 export async function refresh() {
   clearTimeout(refreshTimer);
   refreshTimer = undefined;
   try {
-    const { userList, userCount } = await request('user/list', { limit: PEOPLE_MAX });
+    const { userList, userCount, cursor } = await request('user/list', { limit: PEOPLE_MAX });
     online = userList ?? [];
+    isWhole = cursor === undefined;
     $('count').textContent = `在线 ${userCount} 人`;
   } catch {
     $('count').textContent = '在线列表不可用';
@@ -61,7 +64,7 @@ function stateOf(target) {
   const person = personOf(target);
   const isSelf = person === me;
   const { unread = 0, unreadMore = false } = find(target) ?? {};
-  const isAway = person !== undefined && !isSelf && !online.includes(person);
+  const isAway = isWhole && person !== undefined && !isSelf && !online.includes(person);
   return { target, isSelf, isAway, isOpen: target === currentTarget(), unread, unreadMore };
 }
 

@@ -12,6 +12,12 @@ const CLOSINGS = { 4500: '被管理员移出', 4501: '登录已失效' };
 export const TOO_LONG = REASONS[1012];
 export const KINDS = { img: '图片', audio: '语音', video: '视频', redPacket: '红包' };
 
+// What happened to a group, where the history has no words for it.
+export const EVENTS = {
+  create: () => '创建了群', join: () => '加入了群', leave: () => '退出了群', dismiss: () => '解散了群',
+  kick: (member) => `将 ${member} 移出了群`,
+};
+
 // The refusal's meaning; a code nobody foresaw is told as the server tells it.
 export const reason = (code, codeMsg = '') => REASONS[code] ?? `${isolated(codeMsg)}（${code}）`;
 

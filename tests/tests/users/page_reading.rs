@@ -63,6 +63,33 @@ async fn a_room_with_a_past_shows_it_page_by_page() {
     window.until(&format!("{place} >= 0 && {place} < 120")).await;
 }
 
+/// Who is at the end while older pages arrive keeps them, and finds again what a later line took away.
+#[tokio::test]
+async fn older_lines_that_arrive_at_the_end_leave_no_hole() {
+    let (node, browser) = world().await;
+    let mut speaker = node.login(APP, "speaker").await;
+    for number in 1..=620 {
+        say(&mut speaker, "", &format!("line {number}")).await;
+    }
+    let window = enter(&browser, node.server(), "reader").await;
+    window.until_last(BODY, "line 620").await;
+    let more = "document.querySelector('.history button')";
+    let older = async |shown: usize| {
+        window.until(&format!("{more} !== null")).await;
+        window.run(&format!("{more}.click()")).await;
+        window.until(&format!("document.querySelectorAll('.message').length === {shown}")).await;
+    };
+    for page in 2..=10 {
+        older(page * 60).await;
+    }
+    older(620).await;
+    say(&mut speaker, "", "line 621").await;
+    window.until_last(BODY, "line 621").await;
+    older(560).await;
+    let lines: Vec<_> = (62..=621).map(|number| format!("line {number}")).collect();
+    assert_eq!(window.texts(BODY).await, lines);
+}
+
 #[tokio::test]
 async fn an_empty_room_says_so() {
     let (node, browser) = world().await;
@@ -180,7 +207,7 @@ async fn a_picture_neither_hides_the_end_nor_acts_here() {
         speaker.request("msg", &picture).await.expect("it is sent");
     }
     window.until_last(".message .body a", "图片无法显示，点此打开").await;
-    assert_eq!(window.texts(".message .body a").await, ["打开图片", "图片无法显示，点此打开"]);
+    assert_eq!(window.texts(".message .body a").await, ["图片无法显示，点此打开"]);
     window
         .until(
             "document.querySelector('.message:last-child').getBoundingClientRect().bottom \
