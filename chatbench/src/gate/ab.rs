@@ -49,7 +49,7 @@ pub async fn run(args: &AbArgs, interrupt: &Interrupt, screen: &mut Screen<'_>) 
         if !args.rules.quiet {
             let name = [&args.a_name, &args.b_name][which];
             let of = 2 * args.rounds;
-            screen.note(&format!("round {} of {of}, {name}: {}", position + 1, round.line()));
+            screen.note_round(&format!("round {} of {of}, {name}: {}", position + 1, round.line()));
         }
         verdict = verdict.max(worst(&round));
         if position % TURN.len() == 0 {

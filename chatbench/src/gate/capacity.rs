@@ -12,6 +12,7 @@ use crate::gate::files;
 use crate::gate::play::{Played, Screen, play, scenario_of};
 use crate::gate::search::{End, Outcome, Search, Step, Tally};
 use crate::interrupt::Interrupt;
+use crate::output::fold::folded;
 use crate::output::save;
 use crate::probe;
 use crate::verdict::Verdict;
@@ -111,7 +112,7 @@ pub async fn run(args: &CapacityArgs, interrupt: &Interrupt, screen: &mut Screen
         }
         if !args.quiet {
             let text = args.vary.level_text(level);
-            screen.note(&format!("round {label}, {text}: {}; {}", outcome.text(), played.line()));
+            screen.note_round(&format!("round {label}, {text}: {}; {}", outcome.text(), played.line()));
         }
         search.tell(level, outcome);
         rounds.push(RoundAt {
@@ -261,14 +262,15 @@ impl Capacity {
     fn text(&self, args: &CapacityArgs) -> String {
         let mut text = String::new();
         if !args.quiet {
-            text += &format!("chatbench capacity of {}: {}\n", self.scenario, self.thresholds.join(", "));
+            let thresholds = self.thresholds.join(", ");
+            text += &folded("", 2, &format!("chatbench capacity of {}: {thresholds}", self.scenario));
             for Level { level, tally } in &self.levels {
                 let of = tally.held + tally.failed;
                 let level = args.vary.level_text(*level);
                 text += &format!("  {level:>16}  held in {} of {of}\n", tally.held);
             }
         }
-        text + &self.answer(args) + "\n"
+        text + &folded("", 2, &self.answer(args))
     }
 
     fn answer(&self, args: &CapacityArgs) -> String {

@@ -16,6 +16,7 @@ use crate::gate::measure::Measure;
 use crate::gate::round::Round;
 use crate::gate::{args::RuleArgs, text};
 use crate::interrupt::Interrupt;
+use crate::output::fold::folded;
 use crate::output::save;
 use crate::report::result::Report;
 use crate::verdict::Verdict;
@@ -50,6 +51,11 @@ impl Screen<'_> {
             self.untold = true;
             self.note(&format!("the findings cannot be written to stdout: {error}"));
         }
+    }
+
+    /// Notes how a round came out, in lines as wide as a terminal.
+    pub fn note_round(&mut self, text: &str) {
+        let _ = self.err.write_all(folded("chatbench: ", 13, &escape_lines(text)).as_bytes());
     }
 
     /// Notes what happens; nobody needs to see it.
@@ -137,8 +143,10 @@ pub async fn play_valid(
             return Ok(played);
         }
         *spare -= 1;
-        screen
-            .note(&format!("round {label} is no measurement and is played again: {}", played.round.reason()));
+        screen.note_round(&format!(
+            "round {label} is no measurement and is played again: {}",
+            played.round.reason()
+        ));
     }
 }
 
@@ -147,7 +155,7 @@ pub async fn play_valid(
 /// # Errors
 /// [`Failure`] when a file cannot be written.
 pub fn tell(comparison: &Comparison, rules: &RuleArgs, screen: &mut Screen<'_>) -> Result<Verdict, Failure> {
-    let text = if rules.quiet { comparison.verdict_text() + "\n" } else { text::text(comparison) };
+    let text = if rules.quiet { text::verdict(comparison) } else { text::text(comparison) };
     files::save_comparison(&rules.out, comparison).map_err(|error| {
         Failure::could_not_run(format!("{error:#}"), "name a file in a directory that exists")
     })?;

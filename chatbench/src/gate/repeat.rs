@@ -14,6 +14,7 @@ use crate::gate::play::{Played, Screen, conclude, play, play_valid};
 use crate::gate::round::{Round, differences};
 use crate::gate::sides::{self, Turn};
 use crate::interrupt::Interrupt;
+use crate::output::fold::folded;
 use crate::output::save;
 use crate::report::human;
 use crate::verdict::Verdict;
@@ -119,7 +120,7 @@ async fn rounds(
             let text = if quiet { human::verdict(&round.report) } else { human::text(&round.report) };
             screen.tell(&text);
         } else if !quiet {
-            screen.note(&format!("round {number} of {}: {}", gate.runs, round.line()));
+            screen.note_round(&format!("round {number} of {}: {}", gate.runs, round.line()));
         }
         played.push(round);
         if interrupt.came() {
@@ -189,5 +190,5 @@ fn table(played: &[Played]) -> String {
         text += &format!("  {:<24} {middle} ({low} … {high})\n", measure.to_string());
     }
     let ends = played.iter().map(|played| played.verdict().text()).collect::<Vec<_>>();
-    text + &format!("  {}\n", ends.join(", "))
+    text + &folded("  ", 2, &ends.join(", "))
 }

@@ -1,72 +1,69 @@
 //! A comparison as text for a person.
 //!
-//! Invariant: every number has its unit, columns are aligned, and the verdict comes last.
-
-use std::fmt::Write;
+//! Invariant: every number has its unit, columns are aligned, the verdict comes last, and no line is wider than
+//! [`WIDTH`](crate::output::fold::WIDTH).
 
 use unicode_width::UnicodeWidthStr;
 
 use crate::gate::comparison::{Comparison, MetricChange};
 use crate::gate::judge::p_text;
 use crate::gate::measure::Measure;
-use crate::report::human::WIDTH;
+use crate::output::fold::{WIDTH, folded};
 
 /// What a row of the table holds.
 pub const COLUMNS: [&str; 7] = ["metric", "base", "head", "change", "95 % interval", "p", "verdict"];
 
 /// The whole text.
 pub fn text(comparison: &Comparison) -> String {
-    let mut out = String::new();
-    let rows: Vec<[String; 7]> =
-        std::iter::once(COLUMNS.map(str::to_owned)).chain(comparison.metrics.iter().map(cells)).collect();
-    let widths: Vec<usize> = (0..COLUMNS.len())
-        .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
-        .collect();
-    // Writing to a string cannot fail.
-    let _ = writeln!(out, "chatbench {}: {}", comparison.scenario, sides(comparison));
-    for row in &rows {
-        let mut line = String::new();
-        for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
-            let _ = match column {
-                0 | 6 => write!(line, "  {cell:<width$}"),
-                _ => write!(line, "  {cell:>width$}"),
-            };
-        }
-        let _ = writeln!(out, "{}", line.trim_end());
-    }
+    let mut out = folded("", 2, &format!("chatbench {}: {}", comparison.scenario, sides(comparison)));
     let mut reasons = comparison.metrics.iter().map(|metric| &metric.reason);
-    match reasons.next() {
-        Some(first) if comparison.metrics.len() > 1 && reasons.all(|reason| reason == first) => {
-            folded(&mut out, &format!("every metric: {first}"));
-        }
-        _ => {
-            for metric in &comparison.metrics {
-                folded(&mut out, &format!("{}: {}", metric.metric, metric.reason));
-            }
-        }
+    let common =
+        reasons.next().filter(|first| comparison.metrics.len() > 1 && reasons.all(|reason| reason == *first));
+    out += &table(&comparison.metrics, common.is_none());
+    if let Some(reason) = common {
+        out += &finding(&format!("every metric: {reason}"));
     }
     for warning in &comparison.warnings {
-        folded(&mut out, &format!("warning: {warning}"));
+        out += &finding(&format!("warning: {warning}"));
     }
-    folded(&mut out, &format!("method: {}", method(comparison)));
-    let _ = writeln!(out, "{}", comparison.verdict_text());
-    out
+    out += &finding(&format!("method: {}", method(comparison)));
+    out + &verdict(comparison)
 }
 
-/// A sentence in as many lines as it needs, the first a little to the left.
-fn folded(out: &mut String, text: &str) {
-    let mut row = String::from(" ");
-    for word in text.split(' ') {
-        if row.width() + 1 + word.width() > WIDTH && !row.trim().is_empty() {
-            out.push_str(&row);
-            out.push('\n');
-            row = " ".repeat(4);
-        }
-        row.push(' ');
-        row.push_str(word);
+/// The last line; its metrics may need another.
+pub fn verdict(comparison: &Comparison) -> String {
+    folded("", 4, &comparison.verdict_text())
+}
+
+fn finding(text: &str) -> String {
+    folded("  ", 5, text)
+}
+
+/// For each metric its verdict, with or without the reason, and below it its numbers: side by side they are too wide for
+/// a terminal.
+fn table(metrics: &[MetricChange], with_reasons: bool) -> String {
+    let numbers = |cells: [String; 7]| {
+        let [_, base, head, change, interval, p, _] = cells;
+        [base, head, change, interval, p]
+    };
+    let rows: Vec<[String; 5]> =
+        std::iter::once(COLUMNS.map(str::to_owned)).chain(metrics.iter().map(cells)).map(numbers).collect();
+    let widths: [usize; 5] =
+        std::array::from_fn(|column| rows.iter().map(|row| row[column].width()).max().unwrap_or(0));
+    let line = |row: &[String; 5]| {
+        let padded = row.iter().zip(widths).map(|(cell, width)| format!("{cell:>width$}"));
+        let line = format!("     {}\n", padded.collect::<Vec<_>>().join("  "));
+        // Numbers that nobody measures are not worth a column.
+        if line.trim_end().width() <= WIDTH { line } else { folded("     ", 5, &row.join("  ")) }
+    };
+    let mut rows = rows.iter();
+    let mut out = rows.next().map(line).unwrap_or_default();
+    for (metric, row) in metrics.iter().zip(rows) {
+        let verdict = format!("{}: {}", metric.metric, metric.verdict.text());
+        out += &finding(&if with_reasons { format!("{verdict} ({})", metric.reason) } else { verdict });
+        out += &line(row);
     }
-    out.push_str(&row);
-    out.push('\n');
+    out
 }
 
 /// Both sides with their rounds.

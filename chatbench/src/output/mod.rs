@@ -10,7 +10,7 @@
 //! | `findings`, `dig`, `promises`, `beside` | what there is to show; reading it; what every server promises; what was counted besides |
 //! | `csv`, `hgrm`, `hlog`, `junit`, `markdown` | one format each |
 //! | `html` | the report for a reader |
-//! | `escape`, `moment` | text without a meaning in XML and HTML; moments in the calendar |
+//! | `escape`, `moment`, `fold` | text without a meaning in XML and HTML; moments in the calendar; sentences in lines |
 
 pub mod args;
 pub mod beside;
@@ -18,6 +18,7 @@ pub mod csv;
 pub mod dig;
 pub mod escape;
 pub mod findings;
+pub mod fold;
 pub mod format;
 pub mod hgrm;
 pub mod hlog;

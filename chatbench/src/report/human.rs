@@ -1,7 +1,7 @@
 //! The result as text for a person.
 //!
 //! Invariant: the verdict with its reasons comes first and the response times after it; every number has its unit, columns
-//! are aligned, and no line is wider than [`WIDTH`] unless a single word is.
+//! are aligned, and no sentence is wider than [`WIDTH`](crate::output::fold::WIDTH).
 
 use std::fmt::Write;
 
@@ -10,6 +10,7 @@ use unicode_width::UnicodeWidthStr;
 use crate::ledger::Line;
 use crate::ledger::paths::Path;
 use crate::output::beside::{Beside, beside};
+use crate::output::fold::folded;
 use crate::report::books::{Books, Rates};
 use crate::report::chaos::ChaosReport;
 use crate::report::processes::{Processes, Usage};
@@ -18,8 +19,6 @@ use crate::report::times::TimeSummary;
 use crate::scenario::redpacket::outcome::RedPackets;
 use crate::units::{bytes_text, count_text, micros_text};
 
-/// Columns of a terminal that everybody has.
-pub const WIDTH: usize = 80;
 /// Columns before the text of a line.
 const NAMES: usize = 13;
 
@@ -99,19 +98,9 @@ pub fn verdict(report: &Report) -> String {
     out
 }
 
-/// One line, or as many as its words need; writing to a string cannot fail.
+/// One line, or as many as its words need.
 fn line(out: &mut String, name: &str, text: &str) {
-    let (mut row, mut at) = (format!("{name:<12}"), NAMES - 1);
-    for word in text.split(' ') {
-        let width = word.width();
-        if at + 1 + width > WIDTH && at >= NAMES {
-            let _ = writeln!(out, "{row}");
-            (row, at) = (" ".repeat(NAMES - 1), NAMES - 1);
-        }
-        let _ = write!(row, " {word}");
-        at += 1 + width;
-    }
-    let _ = writeln!(out, "{row}");
+    out.push_str(&folded(&format!("{name:<NAMES$}"), NAMES, text));
 }
 
 fn head(out: &mut String, report: &Report) {

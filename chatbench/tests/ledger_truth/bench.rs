@@ -3,6 +3,7 @@
 //! Invariant: a test sees what an operator sees: exit code, text, and the JSON file.
 
 use serde_json::Value;
+use unicode_width::UnicodeWidthStr;
 
 use crate::double::{Double, Fault};
 use crate::schema;
@@ -54,7 +55,7 @@ pub async fn bench_until(
 
 /// A text for a terminal, which has 80 columns, with each statement in one line.
 pub fn unfolded(text: &str) -> String {
-    let too_wide = text.lines().find(|line| line.chars().count() > 80 && line.trim().contains(' '));
+    let too_wide = text.lines().find(|line| line.width() > 79);
     assert_eq!(too_wide, None, "a terminal has 80 columns");
     text.replace(&format!("\n{}", " ".repeat(13)), " ")
 }

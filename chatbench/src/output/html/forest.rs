@@ -87,7 +87,9 @@ fn scale(metrics: &[Value]) -> (Scale, Vec<f64>) {
 fn words(metric: &str) -> String {
     let (name, value) = metric.split_once(':').unwrap_or((metric, ""));
     let value = value.replace(['(', ')'], "");
-    shortened(&format!("{} {value}", said(name).replace('_', " ")), 100).trim_end().to_owned()
+    shortened(&format!("{} {value}", said(name).replace('_', " ").replace("cpu", "CPU")), 100)
+        .trim_end()
+        .to_owned()
 }
 
 fn row(metric: &Value, scale: Scale) -> String {
