@@ -46,7 +46,7 @@ function receive(entry) {
   // One-to-one is named after the recipient; for the recipient the conversation is with the sender.
   const target = entry.target.startsWith('user:') && !own ? `user:${entry.from}` : entry.target;
   const conversation = conversationFor(target);
-  const isNew = showEntry(conversation, entry);
+  const isNew = log.keepPlace(conversation, () => showEntry(conversation, entry));
   advance(conversation, entry);
   if (isNew && (target !== currentTarget() || document.hidden)) conversation.unread += 1;
   seen(conversation);
@@ -70,7 +70,6 @@ async function loadNewest(conversation) {
 function open(target) {
   setCurrent(target);
   const conversation = conversationFor(target);
-  conversation.atEnd = true;
   $('title').replaceChildren(titleNode(target));
   log.show(conversation);
   composer.show(conversation);

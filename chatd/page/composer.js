@@ -4,7 +4,7 @@ import { isOnline, request } from './connection.js';
 import { conversationFor, currentTarget, placeOf } from './conversations.js';
 import { $, bytes, element, newId } from './elements.js';
 import { messageLine, place } from './lines.js';
-import { keepInView, showHistory } from './log.js';
+import { showHistory, toEnd } from './log.js';
 import { TOO_LONG, reason } from './words.js';
 
 const MESSAGE_BYTES_MAX = 16 * 1024;
@@ -44,11 +44,10 @@ function submit() {
   const message = { msgId: newId(), conversation, text };
   message.line = messageLine({ type: 'text', from: me, msg: text, time: Date.now(), own: true });
   conversation.list.append(message.line);
-  conversation.atEnd = true;
   conversation.draft = '';
   $('text').value = '';
   showHistory(conversation);
-  keepInView(conversation);
+  toEnd();
   transmit(message);
 }
 
@@ -97,5 +96,4 @@ function fail(message, words) {
   const failure = element('p', 'failure', `未送达：${words}`);
   failure.append(retry);
   message.line.append(failure);
-  keepInView(message.conversation);
 }

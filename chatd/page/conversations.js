@@ -26,7 +26,6 @@ export function conversationFor(target) {
       unread: 0,
       unreadMore: false,
       draft: '',
-      atEnd: true,
       history: 'none', // none, loading, failed, loaded
       hasNewest: false, // whether the newest page was read
       older: undefined, // where the page before it begins

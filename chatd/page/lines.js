@@ -3,7 +3,7 @@
 import { content } from './content.js';
 import { placeOf } from './conversations.js';
 import { element } from './elements.js';
-import { keepInView } from './log.js';
+import { isAtEnd } from './log.js';
 import { nameNode } from './names.js';
 
 const LINES_MAX = 500;
@@ -39,7 +39,6 @@ export function enter(conversation, entry, own) {
 function recall(conversation, key) {
   conversation.recalled.add(key);
   conversation.lines.get(key)?.querySelector('.body')?.replaceChildren(content({ type: 'recalled' }));
-  keepInView(conversation);
 }
 
 export function notice(conversation, text, { epoch, offset }) {
@@ -63,14 +62,13 @@ export function place(conversation, line, { epoch, offset }) {
     else conversation.list.prepend(line);
   }
   trim(conversation);
-  keepInView(conversation);
 }
 
 // Who reads the end needs no thousand lines above it; who reads above loads them again.
 function trim(conversation) {
   // A page on its way ends above the first line; with that taken away, what lies between would never be asked for.
   if (conversation.history === 'loading') return;
-  while (conversation.atEnd && conversation.list.childElementCount > LINES_MAX) {
+  while (isAtEnd(conversation) && conversation.list.childElementCount > LINES_MAX) {
     const first = conversation.list.firstElementChild;
     if (first.dataset.offset === undefined) return;
     conversation.lines.delete(placeOf(first.dataset));

@@ -1,4 +1,7 @@
 // The window on the open conversation: what is at its top, and staying at the end for who reads there.
+//
+// It is laid out from its end (`column-reverse`), and scrollTop is 0 there and less above. So whatever grows, shrinks or
+// comes late, the end stays in view for who is there, and only a reader leaves it.
 
 import { conversationFor, currentTarget } from './conversations.js';
 import { $, element } from './elements.js';
@@ -6,6 +9,7 @@ import { WORLD, isolated, titleOf } from './names.js';
 
 const NEAR_PX = 40;
 
+const whole = element('div', 'whole');
 const head = element('div', 'history');
 const empty = element('p', 'empty');
 let lastTop = 0;
@@ -15,38 +19,44 @@ let loadMore; // (conversation) → asks for the history that is missing
 export function start(load) {
   loadMore = load;
   const log = $('log');
+  log.append(whole);
   log.addEventListener('scroll', () => {
     const conversation = conversationFor(currentTarget());
-    const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < NEAR_PX;
-    // What grows below a reader takes him from the end without his doing; only he leaves it.
-    if (atEnd || log.scrollTop < lastTop) conversation.atEnd = atEnd;
-    if (log.scrollTop < lastTop && log.scrollTop < NEAR_PX && conversation.history === 'loaded') loadMore(conversation);
-    lastTop = log.scrollTop;
+    const { scrollTop, scrollHeight, clientHeight } = log;
+    const isAtTop = scrollHeight - clientHeight + scrollTop < NEAR_PX;
+    if (isAtTop && scrollTop < lastTop && conversation.history === 'loaded') loadMore(conversation);
+    moved();
   });
-  const observer = new ResizeObserver(() => keepInView(conversationFor(currentTarget())));
-  observer.observe(log);
-  show.observe = (list) => { observer.disconnect(); observer.observe(log); observer.observe(list); };
+}
+
+function moved() {
+  lastTop = $('log').scrollTop;
+  $('log').classList.toggle('at-end', lastTop > -NEAR_PX);
 }
 
 export function show(conversation) {
-  $('log').replaceChildren(head, conversation.list, empty);
-  show.observe(conversation.list);
-  lastTop = 0;
+  whole.replaceChildren(head, conversation.list, empty);
+  toEnd();
   showHistory(conversation);
-  keepInView(conversation);
 }
 
-// Follow new lines only while the reader is at the end; do not pull him away from what he reads.
-export function keepInView(conversation) {
-  if (conversation.target === currentTarget() && conversation.atEnd) $('log').scrollTop = $('log').scrollHeight;
+export function toEnd() {
+  $('log').scrollTop = 0;
+  moved();
 }
 
-// Does something above what is read, without moving that.
+export const isAtEnd = (conversation) => conversation.target !== currentTarget() || $('log').scrollTop > -NEAR_PX;
+
+// Does something to the lines without moving the one that is read above the end.
 export function keepPlace(conversation, change) {
-  const log = $('log');
-  const fromEnd = log.scrollHeight - log.scrollTop;
-  change();
-  if (conversation.target === currentTarget() && !conversation.atEnd) log.scrollTop = log.scrollHeight - fromEnd;
+  if (isAtEnd(conversation)) return change();
+  const { top } = $('log').getBoundingClientRect();
+  const line = [...conversation.list.children].find((one) => one.getBoundingClientRect().bottom > top);
+  const before = line?.getBoundingClientRect().top;
+  const result = change();
+  const by = line?.isConnected ? line.getBoundingClientRect().top - before : 0;
+  if (by !== 0) $('log').scrollTop += by;
+  return result;
 }
 
 // Says how far the history is known: a wait, a failure with another try, more to load, or nothing there.

@@ -13,6 +13,12 @@ use serde_json::json;
 
 const APP: u32 = 101;
 const BODY: &str = ".message .body";
+/// Whether the last line is in view.
+const AT_END: &str = "document.querySelector('.message:last-child').getBoundingClientRect().bottom \
+                      <= document.getElementById('composer').getBoundingClientRect().top";
+/// Lets the browser show what there is, and tell the page of it.
+const FRAMES: &str = "return new Promise((done) => { let left = 4; \
+                      const next = () => { left -= 1; left > 0 ? requestAnimationFrame(next) : done() }; next() })";
 
 async fn world() -> (Node, Browser) {
     tokio::join!(Node::ephemeral(&[]), Browser::start())
@@ -44,9 +50,7 @@ async fn a_room_with_a_past_shows_it_page_by_page() {
     window.until_last(BODY, "line 100").await;
     assert_eq!(window.texts(BODY).await.first().expect("a line"), "line 41");
     window.until("document.querySelector('.empty').hidden").await;
-    let at_end = "(() => { const log = document.getElementById('log'); \
-                  return log.scrollHeight - log.scrollTop - log.clientHeight < 2 })()";
-    window.until(at_end).await;
+    window.until(AT_END).await;
 
     window.type_into("#log", &key(Key::Home)).await;
     window.until("document.querySelectorAll('.message').length === 100").await;
@@ -191,6 +195,45 @@ async fn no_name_passes_for_another() {
     assert_eq!(style, "isolate");
 }
 
+/// Only a reader leaves the end, and no line moves who reads above it. What shrinks is taken away between two frames,
+/// so that the browser tells of the move after something else has grown.
+#[tokio::test]
+async fn lines_that_change_their_height_move_nobody() {
+    let (node, browser) = world().await;
+    let mut speaker = node.login(APP, "speaker").await;
+    for number in 1..=40 {
+        say(&mut speaker, "", &format!("line {number}")).await;
+    }
+    let window = enter(&browser, node.server(), "reader").await;
+    window.until_last(BODY, "line 40").await;
+    let height = |line: usize, height: &str| {
+        format!("document.querySelectorAll('.message')[{line}].style.height = '{height}';")
+    };
+    window.run(&height(38, "700px")).await;
+    window.run(FRAMES).await;
+    let change = format!(
+        "return new Promise((done) => {{ {} \
+         requestAnimationFrame(() => setTimeout(() => {{ {} done() }})) }})",
+        height(38, ""),
+        height(37, "600px")
+    );
+    window.run(&change).await;
+    window.run(FRAMES).await;
+    window.until(AT_END).await;
+
+    window.run("document.querySelectorAll('.message')[10].scrollIntoView()").await;
+    window.run(FRAMES).await;
+    let place = "return Math.round(document.querySelectorAll('.message')[12].getBoundingClientRect().top)";
+    let read = window.run(place).await;
+    window.run(&format!("{} {}", height(37, ""), height(2, "300px"))).await;
+    window.run(FRAMES).await;
+    assert_eq!(window.run(place).await, read);
+    say(&mut speaker, "", "line 41").await;
+    window.until_last(BODY, "line 41").await;
+    window.run(FRAMES).await;
+    assert_eq!(window.run(place).await, read);
+}
+
 #[tokio::test]
 async fn a_picture_neither_hides_the_end_nor_acts_here() {
     let (node, browser) = world().await;
@@ -208,14 +251,10 @@ async fn a_picture_neither_hides_the_end_nor_acts_here() {
     }
     window.until_last(".message .body a", "图片无法显示，点此打开").await;
     assert_eq!(window.texts(".message .body a").await, ["图片无法显示，点此打开"]);
-    window
-        .until(
-            "document.querySelector('.message:last-child').getBoundingClientRect().bottom \
-             <= document.getElementById('composer').getBoundingClientRect().top",
-        )
-        .await;
+    window.until(AT_END).await;
     say(&mut speaker, "", "the end").await;
     window.until_last(BODY, "the end").await;
+    window.until(AT_END).await;
     assert!(!window.texts(BODY).await.contains(&"forged".to_owned()));
 }
 
@@ -263,12 +302,10 @@ async fn nothing_leaves_its_place_on_any_screen() {
     window.until_last(BODY, "【红包】恭喜发财").await;
     let fits = "document.documentElement.scrollWidth <= innerWidth \
                 && document.getElementById('log').scrollWidth <= document.getElementById('log').clientWidth \
-                && document.getElementById('composer').getBoundingClientRect().bottom <= innerHeight + 1 \
-                && document.querySelector('.message:last-child').getBoundingClientRect().bottom \
-                   <= document.getElementById('composer').getBoundingClientRect().top";
+                && document.getElementById('composer').getBoundingClientRect().bottom <= innerHeight + 1";
     for (name, width, height) in [("phone", 390, 844), ("desk", 1280, 800)] {
         window.resize(width, height).await;
-        window.until(&format!("innerWidth <= {width} && {fits}")).await;
+        window.until(&format!("innerWidth <= {width} && {fits} && {AT_END}")).await;
         keep_picture(&window, &format!("{name}-world")).await;
         if name == "phone" {
             window.click("#menu").await;
