@@ -17,6 +17,9 @@ use tempfile::TempDir;
 
 use crate::wait::{SOON, pace};
 
+/// How often chromedriver is started until it finds a port.
+const DRIVER_TRIES: usize = 5;
+
 /// See the module.
 pub struct Browser {
     driver: Child,
@@ -60,6 +63,16 @@ impl Browser {
         let handle = self.client.new_window(false).await.expect("a window").handle;
         let window = Window { client: self.client.clone(), handle };
         window.go(url).await;
+        window
+    }
+
+    /// A window in which a user has entered a world.
+    ///
+    /// # Panics
+    /// When the page does not get online.
+    pub async fn enter(&self, server: impl std::fmt::Display, app: u32, user: &str) -> Window {
+        let window = self.window(&format!("{server}/home/index?appId={app}&userId={user}")).await;
+        window.until("document.getElementById('state').dataset.state === 'online'").await;
         window
     }
 }
@@ -196,6 +209,11 @@ impl Window {
 }
 
 fn start_driver() -> (Child, u16) {
+    // It takes a free port of one family of addresses and ends when the other family's is taken.
+    (0..DRIVER_TRIES).find_map(|_| try_driver()).expect("chromedriver tells its port")
+}
+
+fn try_driver() -> Option<(Child, u16)> {
     let mut driver = Command::new("chromedriver")
         .arg("--port=0")
         .stdin(Stdio::null())
@@ -206,9 +224,14 @@ fn start_driver() -> (Child, u16) {
     let mut said = BufReader::new(driver.stdout.take().expect("piped")).lines().map_while(Result::ok);
     let port =
         said.find_map(|line| line.rsplit_once("successfully on port ")?.1.trim_end_matches('.').parse().ok());
+    let Some(port) = port else {
+        // It has closed its output, so it ends or has ended.
+        let _ = driver.wait();
+        return None;
+    };
     // What it says later must find a reader.
     std::thread::spawn(move || said.for_each(drop));
-    (driver, port.expect("chromedriver tells its port"))
+    Some((driver, port))
 }
 
 /// Writes a picture where `PAGE_PICTURES` names a directory, for someone to look at.

@@ -9,9 +9,7 @@ use fantoccini::key::Key;
 const APP: u32 = 101;
 
 async fn enter(browser: &Browser, node: &Node, user: &str) -> Window {
-    let window = browser.window(&format!("{}/home/index?appId={APP}&userId={user}", node.server())).await;
-    window.until("document.getElementById('state').dataset.state === 'online'").await;
-    window
+    browser.enter(node.server(), APP, user).await
 }
 
 fn keys(keys: &[Key]) -> String {
