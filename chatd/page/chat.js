@@ -2,11 +2,11 @@
 
 import * as composer from './composer.js';
 import * as connection from './connection.js';
-import { advance, conversationFor, currentTarget, positions, setCurrent } from './conversations.js';
+import { advance, conversationFor, currentTarget, isBegunAnew, positions, setCurrent } from './conversations.js';
 import { $ } from './elements.js';
 import { isMissing, load } from './history.js';
 import * as inbox from './inbox.js';
-import { enter } from './lines.js';
+import { clear, enter } from './lines.js';
 import * as log from './log.js';
 import { WORLD, appError, nameError, titleNode } from './names.js';
 import * as people from './people.js';
@@ -25,6 +25,7 @@ async function loggedIn(answer) {
   isFirstLogin = false;
   const conversation = conversationFor(currentTarget());
   await Promise.all([loadNewest(conversation), people.refresh(), isNews && loadInbox(answer)]);
+  people.ask();
 }
 
 async function loadInbox(answer) {
@@ -46,9 +47,12 @@ function receive(entry) {
   // One-to-one is named after the recipient; for the recipient the conversation is with the sender.
   const target = entry.target.startsWith('user:') && !own ? `user:${entry.from}` : entry.target;
   const conversation = conversationFor(target);
+  const isAnew = isBegunAnew(conversation, entry.epoch);
+  if (isAnew) clear(conversation);
   const isNew = log.keepPlace(conversation, () => showEntry(conversation, entry));
   advance(conversation, entry);
   if (isNew && (target !== currentTarget() || document.hidden)) conversation.unread += 1;
+  if (isAnew && target === currentTarget()) loadNewest(conversation);
   seen(conversation);
 }
 

@@ -11,9 +11,10 @@ export function content({ type = 'text', msg, url, size, greeting, from, member 
   if (type === 'text' && msg !== undefined) return document.createTextNode(msg);
   // What the server itself tells of people names them.
   if (Object.hasOwn(EVENTS, type) && msg === undefined) return document.createTextNode(EVENTS[type](isolated(member ?? '')));
-  if (!(type in KINDS) || !address || !isHarmless(address)) return document.createTextNode(visible(msg ?? `【${KINDS[type] ?? type}】`));
+  const kind = Object.hasOwn(KINDS, type) ? KINDS[type] : undefined;
+  if (!kind || !address || !isHarmless(address)) return document.createTextNode(visible(msg ?? `【${kind ?? type}】`));
   if (type === 'img' && loadsByItself(address)) return picture(address, size, from);
-  return link(address, `打开${KINDS[type]}`);
+  return link(address, `打开${kind}`);
 }
 
 function webUrl(text) {

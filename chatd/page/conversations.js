@@ -38,6 +38,11 @@ export function conversationFor(target) {
 
 export const placeOf = ({ epoch, offset }) => `${offset}@${epoch}`;
 
+// The first part of an epoch names the history; a conversation that was begun anew has another one.
+const historyOf = (epoch) => epoch.split('.', 1)[0];
+export const isBegunAnew = (conversation, epoch) =>
+  Boolean(conversation.epoch && epoch) && historyOf(epoch) !== historyOf(conversation.epoch);
+
 // Moves the position to an entry that was pushed, or read from history up to the end.
 export function advance(conversation, { epoch, offset, time }) {
   if (!offset) return;

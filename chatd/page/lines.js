@@ -83,5 +83,5 @@ export function clear(conversation) {
   for (const line of [...conversation.list.children]) if (line.dataset.offset !== undefined) line.remove();
   conversation.lines.clear();
   const loads = conversation.loads + 1;
-  Object.assign(conversation, { history: 'none', hasNewest: false, older: undefined, offset: 0, loads });
+  Object.assign(conversation, { history: 'none', hasNewest: false, older: undefined, epoch: '', offset: 0, loads });
 }

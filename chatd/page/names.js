@@ -4,23 +4,27 @@ import { bytes, element } from './elements.js';
 
 export const WORLD = '';
 
-// Joiners and variation selectors inside an emoji are part of what is seen; elsewhere they hide.
-const EMOJI_JOINT = /(?<=\p{Extended_Pictographic}[\u{1F3FB}-\u{1F3FF}]?)\uFE0F?\u200D(?=\p{Extended_Pictographic})|(?<=\p{Extended_Pictographic})\uFE0F/gu;
-// Controls, formats, fillers, private and unassigned signs, and every space that is not one space between two words.
-const UNSEEN = /[\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Cs}\p{Default_Ignorable_Code_Point}\p{Zl}\p{Zp}\u2800\u034F]|(?! )\p{Zs}|^ | (?= )| $/gu;
+// Joiners, selectors and tags inside an emoji that is drawn as one are part of what is seen; elsewhere they hide. And
+// controls, formats, fillers, private and unassigned signs, and every space that is not one space between two words.
+const HIDING = new RegExp(
+  String.raw`(\p{RGI_Emoji})|[\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Cs}\p{Default_Ignorable_Code_Point}\p{Zl}\p{Zp}\u2800\u034F]`
+  + String.raw`|(?! )\p{Zs}|^ | (?= )| $`, 'gv');
+const GRAPHEMES = new Intl.Segmenter();
 
-const marked = (text) =>
-  text.replace(UNSEEN, (sign) => `⟨U+${sign.codePointAt(0).toString(16).toUpperCase().padStart(4, '0')}⟩`);
+const writtenOut = (sign) => `⟨U+${sign.codePointAt(0).toString(16).toUpperCase().padStart(4, '0')}⟩`;
 
-// The text with every sign that cannot be seen written out, as ⟨U+200B⟩.
+// A sign that Unicode takes for the same as another one looks like it: é as e and an accent, Å as the unit of length.
+function composed(grapheme) {
+  if (grapheme === grapheme.normalize()) return grapheme;
+  const [first, ...rest] = grapheme;
+  return rest.length ? first + rest.map(writtenOut).join('') : writtenOut(first);
+}
+
+// The text with every sign that cannot be seen, or not be told from another, written out, as ⟨U+200B⟩.
 export function visible(text) {
-  let shown = '';
-  let end = 0;
-  for (const { 0: joint, index } of String(text).matchAll(EMOJI_JOINT)) {
-    shown += marked(text.slice(end, index)) + joint;
-    end = index + joint.length;
-  }
-  return shown + marked(String(text).slice(end));
+  const seen = String(text).replace(HIDING, (sign, emoji) => emoji ?? writtenOut(sign));
+  if (seen === seen.normalize()) return seen;
+  return [...GRAPHEMES.segment(seen)].map(({ segment }) => composed(segment)).join('');
 }
 
 // The same for places that hold no elements: a title, an attribute.

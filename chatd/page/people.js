@@ -8,9 +8,13 @@ import { WORLD, isolated, nameNode, personOf, titleNode, titleOf } from './names
 const REFRESH_MIN_MS = 800;
 const REFRESH_MAX_MS = 3_000;
 const PEOPLE_MAX = 500;
+// In a world of more, whom the user talks with is asked for one by one: so many, the latest, and each so often.
+const ASKED_MAX = 20;
+const ASKED_MS = 30_000;
 
 let online = [];
 let isWhole = true; // whether `online` names everybody
+const asked = new Map(); // name → whether online, and when that was asked
 let me, open;
 let refreshTimer;
 let rows = new Map(); // what a row shows → the row; a row that stays is not touched, somebody may be clicking on it
@@ -18,7 +22,10 @@ let rows = new Map(); // what a row shows → the row; a row that stays is not t
 export function start(name, openConversation) {
   me = name;
   open = openConversation;
-  $('refresh').addEventListener('click', refresh);
+  $('refresh').addEventListener('click', () => {
+    asked.clear();
+    refresh();
+  });
 }
 
 export function refreshSoon() {
@@ -38,6 +45,27 @@ export async function refresh() {
     $('count').textContent = '在线列表不可用';
   }
   show();
+  ask();
+}
+
+// Asks for those that the list is too short to name.
+export async function ask() {
+  if (isWhole) return;
+  const people = sorted().map(({ target }) => personOf(target))
+    .filter((name) => name !== undefined && name !== me && !online.includes(name))
+    .slice(0, ASKED_MAX)
+    .filter((name) => !(Date.now() - asked.get(name)?.time < ASKED_MS));
+  for (const name of people) asked.set(name, { isOnline: asked.get(name)?.isOnline, time: Date.now() });
+  await Promise.allSettled(people.map(async (name) => {
+    asked.get(name).isOnline = (await request('user/online', { userId: name })).online;
+  }));
+  if (people.length) show();
+}
+
+// Only who is known to be away is called so.
+function isAway(name) {
+  if (online.includes(name)) return false;
+  return isWhole || asked.get(name)?.isOnline === false;
 }
 
 export function show() {
@@ -64,11 +92,11 @@ function stateOf(target) {
   const person = personOf(target);
   const isSelf = person === me;
   const { unread = 0, unreadMore = false } = find(target) ?? {};
-  const isAway = isWhole && person !== undefined && !isSelf && !online.includes(person);
-  return { target, isSelf, isAway, isOpen: target === currentTarget(), unread, unreadMore };
+  const isGone = person !== undefined && !isSelf && isAway(person);
+  return { target, isSelf, isGone, isOpen: target === currentTarget(), unread, unreadMore };
 }
 
-function row({ target, isSelf, isAway, isOpen, unread, unreadMore }) {
+function row({ target, isSelf, isGone, isOpen, unread, unreadMore }) {
   const button = element('button');
   Object.assign(button, { type: 'button', disabled: isSelf });
   button.addEventListener('click', () => open(target));
@@ -76,7 +104,7 @@ function row({ target, isSelf, isAway, isOpen, unread, unreadMore }) {
   button.setAttribute('aria-current', String(isOpen));
   button.append(titleNode(target));
   if (isSelf) button.append(element('span', 'away-note', '（我）'));
-  if (isAway) {
+  if (isGone) {
     button.classList.add('away');
     button.append(element('span', 'away-note', '离线'));
   }

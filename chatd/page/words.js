@@ -10,6 +10,7 @@ const REASONS = {
 const CLOSINGS = { 4500: '被管理员移出', 4501: '登录已失效' };
 
 export const TOO_LONG = REASONS[1012];
+export const NO_ANSWER = '服务器没有及时回答';
 export const KINDS = { img: '图片', audio: '语音', video: '视频', redPacket: '红包' };
 
 // What happened to a group, where the history has no words for it.

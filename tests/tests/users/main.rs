@@ -11,6 +11,7 @@ mod http_connections;
 mod http_manners;
 mod metrics;
 mod openapi;
+mod page_gaps;
 mod page_keys;
 mod page_reading;
 mod recovery;

@@ -25,9 +25,7 @@ async fn world() -> (Node, Browser) {
 }
 
 async fn enter(browser: &Browser, server: impl std::fmt::Display, user: &str) -> Window {
-    let window = browser.window(&format!("{server}/home/index?appId={APP}&userId={user}")).await;
-    window.until("document.getElementById('state').dataset.state === 'online'").await;
-    window
+    browser.enter(server, APP, user).await
 }
 
 async fn say(session: &mut Session, target: &str, text: &str) -> u64 {
@@ -193,6 +191,25 @@ async fn no_name_passes_for_another() {
     assert_eq!(window.run("return document.title").await, "\u{2068}admin⟨U+202E⟩⟨U+200B⟩\u{2069} · 聊天室");
     let style = window.run("return getComputedStyle(document.querySelector('#title bdi')).unicodeBidi").await;
     assert_eq!(style, "isolate");
+    // What differs and cannot be seen is written out; an emoji that is drawn as one, and a composed sign, are not.
+    for (name, shown) in [
+        ("jose\u{301}", "jose⟨U+0301⟩"),
+        ("\u{212b}ngström", "⟨U+212B⟩ngström"),
+        ("\u{1112}\u{1161}\u{11ab}", "\u{1112}⟨U+1161⟩⟨U+11AB⟩"),
+        ("bo\u{200d}b", "bo⟨U+200D⟩b"),
+        ("bob\u{fe0f}", "bob⟨U+FE0F⟩"),
+        ("👍\u{fe0f}", "👍⟨U+FE0F⟩"),
+        ("👍\u{200d}👍", "👍⟨U+200D⟩👍"),
+        ("bob\u{3164}", "bob⟨U+3164⟩"),
+        ("bob\u{e0101}", "bob⟨U+E0101⟩"),
+        ("bob\u{34f}", "bob⟨U+034F⟩"),
+        ("josé 👩\u{200d}💻❤\u{fe0f}한", "josé 👩\u{200d}💻❤\u{fe0f}한"),
+    ] {
+        let mut odd = node.login(APP, name).await;
+        say(&mut odd, "", "here").await;
+        window.run("return document.querySelector('#people button').click()").await;
+        window.until_last(".message bdi.from", shown).await;
+    }
 }
 
 /// Only a reader leaves the end, and no line moves who reads above it. What shrinks is taken away between two frames,
@@ -249,6 +266,10 @@ async fn a_picture_neither_hides_the_end_nor_acts_here() {
         let picture = json!({"target": "", "type": "img", "url": url, "size": {"width": 300, "height": 300}});
         speaker.request("msg", &picture).await.expect("it is sent");
     }
+    // A word that every object of a script knows is no kind of message.
+    let odd = "return import('/home/content.js').then(({ content }) => \
+               content({ type: 'constructor', url: 'https://example.org/' }).textContent)";
+    assert_eq!(window.run(odd).await, "【constructor】");
     window.until_last(".message .body a", "图片无法显示，点此打开").await;
     assert_eq!(window.texts(".message .body a").await, ["图片无法显示，点此打开"]);
     window.until(AT_END).await;

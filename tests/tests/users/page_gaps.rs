@@ -1,0 +1,158 @@
+//! What the chat page shows when something is missing: a gap, another history, an answer that does not come.
+//!
+//! Invariant: what is not there is said, and asked for again.
+
+use std::time::Duration;
+
+use chat_client::Session;
+use chat_protocol::{Target, UserId};
+use chat_tests::browser::{Browser, Window, keep_picture};
+use chat_tests::fault_proxy::FaultProxy;
+use chat_tests::node::Node;
+use chat_tests::redis_server::RedisServer;
+use serde_json::json;
+use tokio::task::JoinSet;
+
+const APP: u32 = 103;
+const BODY: &str = ".message .body";
+const FAILED: &str = ".history .error";
+
+async fn say(session: &mut Session, target: &str, text: &str) {
+    let target: Target = target.parse().expect("a target");
+    session.send(target, text).await.expect("it is sent");
+}
+
+async fn open(window: &Window, target: &str) {
+    let row = format!("#people button[data-target='{target}']");
+    window.find(&row).await;
+    // A row may be far down, and is made anew when it changes.
+    window.run(&format!("document.querySelector(\"{row}\").click()")).await;
+}
+
+#[tokio::test]
+async fn a_gap_after_a_cut_is_told_and_loaded() {
+    let (node, browser) = tokio::join!(Node::ephemeral(&[]), Browser::start());
+    let proxy = FaultProxy::start(node.server().authority().parse().expect("an address")).await;
+    let mut other = node.login(APP, "other").await;
+    say(&mut other, "", "before").await;
+    let window = browser.enter(format!("http://{}", proxy.address()), APP, "reader").await;
+    window.until_last(BODY, "before").await;
+    proxy.cut();
+    window.until("document.getElementById('state').dataset.state !== 'online'").await;
+    // More than a log-in sends again: half the outbox of 1 MiB.
+    for number in 1..=40 {
+        say(&mut other, "", &format!("{number} {}", "x".repeat(16_000))).await;
+    }
+    say(&mut other, "", "after").await;
+    proxy.heal();
+    window.until("document.querySelectorAll('.message').length === 42").await;
+    window.until_last(BODY, "after").await;
+    let told = "离开期间有些消息没有推送，已从历史中载入；更早的可能已不在";
+    window.until_last(".notice", told).await;
+    let first_words = "return [...document.querySelectorAll('.message .body')].map((body) => body.textContent.split(' ')[0])";
+    let expected: Vec<_> = ["before".to_owned()]
+        .into_iter()
+        .chain((1..=40).map(|number| number.to_string()))
+        .chain(["after".to_owned()])
+        .collect();
+    assert_eq!(window.run(first_words).await, json!(expected));
+}
+
+#[tokio::test]
+async fn a_group_that_was_founded_anew_shows_nothing_of_the_old_one() {
+    let (node, browser) = tokio::join!(Node::ephemeral(&[]), Browser::start());
+    let mut owner = node.login(APP, "owner").await;
+    let mut reader = node.login(APP, "reader").await;
+    let group = json!({"groupId": "g", "name": "n"});
+    owner.request("group/create", &group).await.expect("created");
+    reader.request("group/join", &group).await.expect("joined");
+    for number in 1..=3 {
+        say(&mut owner, "group:g", &format!("old {number}")).await;
+    }
+    let window = browser.enter(node.server(), APP, "reader").await;
+    open(&window, "group:g").await;
+    window.until_last(BODY, "old 3").await;
+    owner.request("group/dismiss", &group).await.expect("dismissed");
+    window.until_last(BODY, "owner dismissed the group").await;
+    owner.request("group/create", &group).await.expect("created");
+    say(&mut owner, "group:g", "new 1").await;
+    reader.request("group/join", &group).await.expect("joined");
+    say(&mut owner, "group:g", "new 2").await;
+    window.until_last(BODY, "new 2").await;
+    window.until("document.querySelectorAll('.message').length === 4").await;
+    assert_eq!(window.texts(BODY).await, ["创建了群", "new 1", "加入了群", "new 2"]);
+}
+
+#[tokio::test]
+async fn more_conversations_than_one_page_are_all_listed() {
+    let (node, browser) = tokio::join!(Node::ephemeral(&[]), Browser::start());
+    let http = node.http();
+    for number in 1..=210 {
+        let message = json!({"appId": APP, "userId": "reader", "from": format!("u{number:03}"), "message": number.to_string()});
+        http.call_raw("/user/sendMessage", &message).await.expect("sent");
+    }
+    let window = browser.enter(node.server(), APP, "reader").await;
+    window
+        .until("document.querySelectorAll(\"#people button[data-target^='user:u'] .dot\").length === 210")
+        .await;
+    assert_eq!(window.run("return document.title.split(' ')[0]").await, "(210)");
+    // The one that spoke first is the last of all.
+    open(&window, "user:u001").await;
+    window.until_last(BODY, "1").await;
+}
+
+#[tokio::test]
+async fn who_is_online_beyond_the_list_is_not_called_away() {
+    // Who comes and goes is not announced to a crowd.
+    let quiet = ["--presence-announce-limit", "1"];
+    let (node, browser) = tokio::join!(Node::ephemeral(&quiet), Browser::start());
+    let mut crowd = JoinSet::new();
+    for number in 0..=500 {
+        let server = node.server().clone();
+        let user = UserId::new(&format!("u{number:03}")).expect("a valid name");
+        crowd.spawn(async move { Session::login(&server, APP, &user).await.expect("logged in") });
+    }
+    let _crowd = crowd.join_all().await;
+    let mut here = node.login(APP, "zed").await;
+    let mut gone = node.login(APP, "zoe").await;
+    say(&mut here, "user:reader", "here").await;
+    say(&mut gone, "user:reader", "gone").await;
+    gone.close().await;
+    let window = browser.enter(node.server(), APP, "reader").await;
+    window.until_last("#people button[data-target='user:zoe'].away .away-note", "离线").await;
+    assert!(window.texts("#people button[data-target='user:zed'] .away-note").await.is_empty());
+    assert_eq!(window.texts("#people .away").await.len(), 1);
+}
+
+#[tokio::test]
+async fn history_that_does_not_load_says_why_and_is_asked_for_again() {
+    let mut redis = RedisServer::start_with_aof().await;
+    let url = redis.url();
+    let arguments = ["--redis", url.as_str()];
+    let (node, browser) = tokio::join!(Node::start(&arguments), Browser::start());
+    let mut other = node.login(APP, "other").await;
+    say(&mut other, "user:reader", "kept").await;
+    let proxy = FaultProxy::start(node.server().authority().parse().expect("an address")).await;
+    let window = browser.enter(format!("http://{}", proxy.address()), APP, "reader").await;
+    window.until_last("#people button[data-target='user:other'] .dot", "1").await;
+
+    // The server answers nothing in time.
+    proxy.stall();
+    open(&window, "user:other").await;
+    window.until_last(FAILED, "消息载入失败：服务器没有及时回答").await;
+    keep_picture(&window, "history-late").await;
+    // The store is away.
+    redis.kill();
+    proxy.heal();
+    window.click(".history button").await;
+    window.until_last(FAILED, "消息载入失败：服务暂时不可用，请稍后再试").await;
+    keep_picture(&window, "history-failed").await;
+    redis.restart().await;
+    let deadline = tokio::time::Instant::now() + chat_tests::wait::SOON;
+    while window.texts(BODY).await != ["kept"] {
+        assert!(tokio::time::Instant::now() < deadline, "never loaded");
+        window.run("document.querySelector('.history button')?.click()").await;
+        chat_tests::wait::pace(Duration::from_millis(100)).await;
+    }
+    window.until("document.querySelector('.history').childElementCount === 0").await;
+}
