@@ -5,7 +5,8 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`arguments`] | the command line: global flags and the tree of commands |
+//! | [`arguments`] | the command line: the tree of commands |
+//! | [`flags`] | the global flags of the line |
 //! | [`settings`] | flags and environment merged into what a command works with |
 //! | [`duration`] | `500ms`, `5s`, `1m` |
 //! | [`command`] | one file a command, and the table of operations they cover |
@@ -46,6 +47,7 @@ pub mod doubt;
 pub mod duration;
 pub mod exit;
 pub mod failure;
+pub mod flags;
 pub mod message;
 pub mod money;
 pub mod operator;

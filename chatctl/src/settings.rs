@@ -9,9 +9,9 @@ use chat_client::{Server, Trust};
 use chat_protocol::{AppId, Target, UserId};
 use clap::ValueEnum;
 
-use crate::arguments::Flags;
 use crate::duration::Span;
 use crate::failure::Failure;
+use crate::flags::Flags;
 use crate::output::Format;
 use crate::surroundings::Environment;
 

@@ -13,20 +13,19 @@
 //! | [`log`] | what goes to stderr |
 //! | [`counters`] | what the node counts about itself |
 //! | [`metrics`] | what a scrape of Prometheus gets |
-//! | [`keys`] | names in Redis and RabbitMQ |
 //! | [`listener`] | the accept loop |
 //! | [`transport`] | bytes to frames and back |
 //! | [`session`] | one connection: log-in, requests, pushes, end |
 //! | [`ops`] | operations, the same for HTTP and WebSocket |
 //! | [`http`] | the HTTP edge |
 //! | [`chat`] | sending |
-//! | [`groups`] | who belongs to which group: port and adapters |
-//! | [`friends`] | how users stand to each other: port and adapters |
-//! | [`conversations`] | a user's conversations and read state: port and adapters |
+//! | [`groups`] | who belongs to which group: the port |
+//! | [`friends`] | how users stand to each other: the port |
+//! | [`conversations`] | a user's conversations and read state: the port |
 //! | [`money`] | red packets, wallets, settlement, audit |
-//! | [`presence`] | who is online: port, adapters, the roll of this node |
-//! | [`embedded`] | the SQLite files of the embedded engine and the thread that writes each |
-//! | [`broker`] | one log and one bus: port and adapters |
+//! | [`presence`] | who is online: the port, the roll of this node |
+//! | [`broker`] | one log and one bus: the port |
+//! | [`engine`] | SQLite, Redis, PostgreSQL, RabbitMQ: every adapter |
 //! | [`hub`] | who is connected here, fan-out, outboxes |
 //!
 //! Invariants that cross modules:
@@ -42,12 +41,11 @@ pub mod clock;
 pub mod config;
 pub mod conversations;
 pub mod counters;
-pub mod embedded;
+pub mod engine;
 pub mod friends;
 pub mod groups;
 pub mod http;
 pub mod hub;
-pub mod keys;
 pub mod listener;
 pub mod log;
 pub mod metrics;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use chatd::app::App;
+use chatd::app::places::check_places;
 use chatd::app::signals::Signals;
 use chatd::config::{Config, Given, hide_urls};
 use clap::{Parser, Subcommand};
@@ -60,7 +61,8 @@ fn main() -> ExitCode {
     if let Some(Command::Config { action: ConfigAction::Default }) = arguments.command {
         return print(&Config::default().to_toml());
     }
-    let config = match Config::load(arguments.settings, arguments.config.as_deref()) {
+    let config = Config::load(arguments.settings, arguments.config.as_deref());
+    let config = match config.and_then(|config| check_places(&config).map(|()| config)) {
         Ok(config) => config,
         Err(error) => {
             eprintln!("chatd: {error}");

@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chat_protocol::{AppId, GroupId, MsgId, Target, UserId};
-use chatd::broker::embedded::{Embedded, Place, Sync};
-use chatd::broker::redis::RedisBroker;
 use chatd::broker::{
     Broker, BrokerError, Conversation, Event, Fingerprint, Notice, Outgoing, Retention, Sink, Skip, Topic,
 };
 use chatd::clock::Clock;
 use chatd::counters::Counters;
-use chatd::keys::Keys;
+use chatd::engine::redis::broker::RedisBroker;
+use chatd::engine::redis::keys::Keys;
+use chatd::engine::sqlite::broker::{Embedded, Place, Sync};
 use parking_lot::Mutex;
 use tempfile::TempDir;
 

@@ -6,11 +6,11 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use chat_protocol::AppId;
-use chatd::broker::embedded::{Embedded, Place, Sync};
 use chatd::broker::{Broker, Event, Retention, Topic};
-use chatd::keys::Keys;
-use chatd::presence::embedded::EmbeddedPresence;
-use chatd::presence::redis::RedisPresence;
+use chatd::engine::redis::keys::Keys;
+use chatd::engine::redis::presence::RedisPresence;
+use chatd::engine::sqlite::broker::{Embedded, Place, Sync};
+use chatd::engine::sqlite::presence::EmbeddedPresence;
 use chatd::presence::{Announcer, LEASE_MS, Presence};
 use serde_json::Value;
 

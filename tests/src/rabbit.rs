@@ -9,8 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chat_protocol::{AppId, PacketId};
-use chatd::keys::Keys;
-use chatd::money::settlement::rabbitmq::RabbitQueue;
+use chatd::engine::rabbitmq::RabbitQueue;
+use chatd::engine::redis::keys::Keys;
 use chatd::money::settlement::{Delivery, Depth, Kind, Publish, Queue, QueueError, Settlement};
 use tokio::time::{Instant, timeout};
 

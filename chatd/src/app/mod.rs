@@ -2,6 +2,7 @@
 
 mod engine;
 mod money;
+pub mod places;
 pub mod signals;
 mod waiting;
 
@@ -22,7 +23,7 @@ use crate::chat::Chat;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Role};
 use crate::counters::Counters;
-use crate::embedded::Close;
+use crate::engine::sqlite::Close;
 use crate::http::door::Door;
 use crate::http::{self, Edge};
 use crate::hub::outbox::{self, Limits};

@@ -20,12 +20,10 @@
 //! - [`Broker::recall`] takes the content of an entry away for good, and appends the entry that tells of it in the same
 //!   step; the recalled entry keeps its place. Repeating it appends nothing.
 
-pub mod embedded;
 mod entry;
 pub mod epoch;
 mod fingerprint;
-mod recall;
-pub mod redis;
+pub(crate) mod recall;
 
 use std::sync::Arc;
 

@@ -12,7 +12,7 @@ use super::{BrokerError, Conversation, Outgoing, Skip, new_msg_id};
 /// What stays of a message.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Remains {
+pub(crate) struct Remains {
     target: Target,
     #[serde(rename = "type", default)]
     kind: String,
@@ -34,13 +34,13 @@ struct Record<'a> {
 
 impl Remains {
     /// Of a message with these members.
-    pub(super) fn of(members: &[u8]) -> Result<Self, BrokerError> {
+    pub(crate) fn of(members: &[u8]) -> Result<Self, BrokerError> {
         let object = [b"{", members, b"}"].concat();
         serde_json::from_slice(&object).map_err(|error| BrokerError::Corrupt(format!("an entry: {error}")))
     }
 
     /// Whether the message is there to be taken back by `by`, or by an operator; false when it was taken back before.
-    pub(super) fn admit(&self, by: Option<&UserId>, sent_ms: u64, now_ms: u64) -> Result<bool, BrokerError> {
+    pub(crate) fn admit(&self, by: Option<&UserId>, sent_ms: u64, now_ms: u64) -> Result<bool, BrokerError> {
         if by.is_some_and(|by| *by != self.from) {
             return Err(BrokerError::NotSender);
         }
@@ -54,18 +54,18 @@ impl Remains {
     }
 
     /// The answer to who takes it back.
-    pub(super) fn answer(&self, offset: u64, epoch: &str) -> Recalled {
+    pub(crate) fn answer(&self, offset: u64, epoch: &str) -> Recalled {
         Recalled { target: self.target.clone(), from: self.from.clone(), offset, epoch: epoch.to_owned() }
     }
 
     /// Members of the entry that stays in the message's place.
-    pub(super) fn stub(&self) -> Result<Bytes, BrokerError> {
+    pub(crate) fn stub(&self) -> Result<Bytes, BrokerError> {
         members(&Self { kind: RECALLED_KIND.to_owned(), ..self.clone() })
     }
 
     /// The entry that tells of it. It speaks in the name of the message's sender, whoever took it back, so that it
     /// belongs to the same conversation for both sides of a pair.
-    pub(super) fn news(&self, conversation: &Conversation, offset: u64) -> Result<Outgoing, BrokerError> {
+    pub(crate) fn news(&self, conversation: &Conversation, offset: u64) -> Result<Outgoing, BrokerError> {
         let msg_id = new_msg_id();
         let record = Record {
             target: &self.target,

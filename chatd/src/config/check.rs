@@ -6,10 +6,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::{Config, Hosts, Origins, Role, Serve, StoreUrl};
-use crate::broker::redis::link::client;
-use crate::keys::Keys;
-use crate::money::ledger::postgres;
-use crate::money::settlement::rabbitmq;
 
 /// Where the ledger is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,12 +40,6 @@ impl Config {
         }
         self.allowed_origins()?;
         self.allowed_hosts()?;
-        Keys::new(&self.serve.redis_prefix)
-            .map_err(|error| format!("redis_prefix = {:?}: {error}", self.serve.redis_prefix))?;
-        if !self.serve.redis.is_empty() {
-            client(self.serve.redis.expose())
-                .map_err(|error| format!("redis = {:?}: {error}", self.serve.redis))?;
-        }
         self.check_money()?;
         let positive: [(&str, u64); 13] = [
             ("history.max_messages", self.history.max_messages),
@@ -76,19 +66,10 @@ impl Config {
     }
 
     fn check_money(&self) -> Result<(), String> {
-        let Serve { redis, ledger, amqp, role, .. } = &self.serve;
-        match self.ledger()? {
-            LedgerPlace::Postgres(url) => {
-                postgres::check_url(url.expose()).map_err(|error| format!("ledger = {ledger:?}: {error}"))?
-            }
-            LedgerPlace::None if !amqp.is_empty() || *role == Role::Settler => {
-                let needs = if amqp.is_empty() { "role = \"settler\"" } else { "amqp" };
-                return Err(format!("{needs} needs a ledger; give --ledger postgres://…"));
-            }
-            _ => {}
-        }
-        if !amqp.is_empty() {
-            rabbitmq::check_url(amqp.expose()).map_err(|error| format!("amqp = {amqp:?}: {error}"))?;
+        let Serve { redis, amqp, role, .. } = &self.serve;
+        if self.ledger()? == LedgerPlace::None && (!amqp.is_empty() || *role == Role::Settler) {
+            let needs = if amqp.is_empty() { "role = \"settler\"" } else { "amqp" };
+            return Err(format!("{needs} needs a ledger; give --ledger postgres://…"));
         }
         if *role == Role::Settler && redis.is_empty() {
             return Err("role = \"settler\" needs the packets of other nodes; give --redis URL".to_owned());
@@ -160,12 +141,6 @@ mod tests {
         assert!(config.check().unwrap_err().contains("--allow-open"));
         config.serve.allow_open = true;
         assert_eq!(config.check(), Ok(()));
-        config.serve.redis_prefix = "a:b".to_owned();
-        assert!(config.check().unwrap_err().contains("redis_prefix"));
-        config.serve.redis_prefix = "x".to_owned();
-        config.serve.redis = "http://:secret@host".into();
-        let refused = config.check().unwrap_err();
-        assert!(refused.starts_with("redis =") && !refused.contains("secret"), "{refused}");
         config.serve.listen = "nonsense".to_owned();
         assert!(config.check().unwrap_err().contains("listen"));
     }
@@ -206,7 +181,6 @@ mod tests {
             (money("", "mysql://u:secret@h", ""), "ledger"),
             (money("", "sqlite:", ""), "ledger"),
             (money(redis, "", amqp), "amqp"),
-            (money("", "", "http://u:secret@h"), "amqp"),
             (settler, "--redis"),
         ] {
             let refused = config.check().unwrap_err();

@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use crate::broker::embedded::Sync;
 use crate::hub::words::Language;
 use crate::money::split::Method;
 
@@ -109,6 +108,16 @@ settings! {
         #[arg(long, env = "CHATD_LOG", value_name = "FILTER")]
         log: String = "info".to_owned(),
     }
+}
+
+/// What a commit survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sync {
+    /// The end of the process, however sudden.
+    Normal,
+    /// A power cut too; each group of commits waits for the disk.
+    Full,
 }
 
 settings! {

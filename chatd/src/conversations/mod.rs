@@ -13,9 +13,6 @@
 //!   entries behind the read offset; what lies further is told as `more`. All of a state is of one moment.
 //! - The newest entry of a group is given to its members only, and that of any conversation while its history has it.
 
-pub mod embedded;
-pub mod redis;
-
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -104,7 +101,7 @@ pub trait Conversations: Send + Sync {
 }
 
 impl Head {
-    fn none(conversation: Conversation) -> Self {
+    pub(crate) fn none(conversation: Conversation) -> Self {
         Self { conversation, epoch: "".into(), last_offset: 0, last_time: 0 }
     }
 }

@@ -8,9 +8,6 @@
 //! - What others can fill is bounded by [`Limits`], checked in the step that would exceed them; who has more already
 //!   keeps them.
 
-pub mod embedded;
-pub mod redis;
-
 use async_trait::async_trait;
 use chat_protocol::friend::{Asked, Standing};
 use chat_protocol::{AppId, Code, Refusal, UserId};

@@ -13,9 +13,6 @@
 //!   incarnation: what belonged to the former belongs to nobody. An incarnation keeps its name while the group lives,
 //!   whatever becomes of the epoch of its log.
 
-pub mod embedded;
-pub mod redis;
-
 use std::sync::Arc;
 
 use async_trait::async_trait;

@@ -15,7 +15,6 @@
 
 pub mod audit;
 pub mod claims;
-pub mod embedded;
 pub mod keeper;
 pub mod ledger;
 pub mod packets;

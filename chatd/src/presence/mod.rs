@@ -10,10 +10,7 @@
 //!   user's comings and goings in the order in which they came to be: the last word is how it is.
 
 pub mod crowds;
-pub mod embedded;
-pub mod redis;
 pub mod roll;
-mod standing;
 
 use std::sync::Arc;
 

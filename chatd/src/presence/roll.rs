@@ -171,12 +171,12 @@ mod tests {
     use chat_protocol::UserId;
 
     use super::*;
-    use crate::broker::embedded::{Embedded, Place, Sync};
     use crate::broker::{Retention, Topic};
     use crate::clock::SystemClock;
     use crate::counters::Counters;
+    use crate::engine::sqlite::broker::{Embedded, Place, Sync};
+    use crate::engine::sqlite::presence::EmbeddedPresence;
     use crate::hub::outbox::Limits;
-    use crate::presence::embedded::EmbeddedPresence;
     use crate::presence::{Announcer, Outcome, Roster};
 
     /// A store whose answers get lost while it does as told.

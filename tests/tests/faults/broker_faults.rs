@@ -12,12 +12,12 @@ use chat_tests::broker::{
 use chat_tests::fault_proxy::FaultProxy;
 use chat_tests::redis_server::{RedisServer, rewind};
 use chat_tests::wait::{SOON, pace, until};
-use chatd::broker::redis::RedisBroker;
 use chatd::broker::{Broker, BrokerError, Conversation, Range, Retention, Topic};
 use chatd::counters::Counters;
+use chatd::engine::redis::broker::RedisBroker;
+use chatd::engine::redis::groups::RedisGroups;
+use chatd::engine::redis::keys::Keys;
 use chatd::groups::Groups;
-use chatd::groups::redis::RedisGroups;
-use chatd::keys::Keys;
 
 const WORLD: Topic = Topic::World(APP);
 
@@ -163,7 +163,7 @@ async fn a_pair_that_lost_its_end_gets_a_new_epoch() {
     reader.seen.has(&inbox, 2).await;
     proxy.cut();
     until("the cut is felt", SOON, async || reader.broker.ready().await.is_err()).await;
-    let keys = chatd::keys::Keys::default();
+    let keys = chatd::engine::redis::keys::Keys::default();
     let pair = Conversation::Pair(APP, user("a"), user("b"));
     rewind(&server.url(), &keys.log(&pair), &keys.log_head(&pair), 1, first.time).await;
     for name in ["a", "b"] {
@@ -181,7 +181,7 @@ async fn a_pair_that_lost_its_end_gets_a_new_epoch() {
 
 /// Takes the world's log back to an earlier end.
 async fn rewind_world(url: &str, number: u64, time: u64) {
-    let keys = chatd::keys::Keys::default();
+    let keys = chatd::engine::redis::keys::Keys::default();
     rewind(url, &keys.topic_log(&WORLD), &keys.topic_head(&WORLD), number, time).await;
 }
 

@@ -12,7 +12,7 @@ use chat_tests::fault_proxy::FaultProxy;
 use chat_tests::ledger::{BEFORE, balance, endow, grab, holds, packet, terms};
 use chat_tests::postgres_server::PostgresServer;
 use chat_tests::wait::{SOON, until};
-use chatd::money::ledger::postgres::PostgresLedger;
+use chatd::engine::postgres::PostgresLedger;
 use chatd::money::ledger::{Funded, Ledger, LedgerError, Posted};
 use chatd::money::settlement::Settlement;
 use tokio::task::JoinSet;

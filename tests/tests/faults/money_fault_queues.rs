@@ -20,7 +20,7 @@ use chat_tests::talk::refused;
 use chat_tests::wait::{pace, until};
 use chat_tests::with_money;
 use chatd::clock::{Clock, SystemClock};
-use chatd::keys::Keys;
+use chatd::engine::redis::keys::Keys;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 

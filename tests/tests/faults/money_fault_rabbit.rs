@@ -18,7 +18,7 @@ use chat_tests::rabbit;
 use chat_tests::rabbitmq_server::RabbitServer;
 use chat_tests::wait::until;
 use chat_tests::works;
-use chatd::keys::Keys;
+use chatd::engine::redis::keys::Keys;
 use chatd::money::Terms;
 use chatd::money::audit::Auditor;
 use chatd::money::settlement::relay::Relay;

@@ -10,8 +10,8 @@ use chat_tests::rabbit::{
 };
 use chat_tests::rabbitmq_server::RabbitServer;
 use chat_tests::wait::{SOON, until};
-use chatd::keys::Keys;
-use chatd::money::settlement::rabbitmq::RabbitQueue;
+use chatd::engine::rabbitmq::RabbitQueue;
+use chatd::engine::redis::keys::Keys;
 use chatd::money::settlement::relay::Relay;
 use chatd::money::settlement::{Delivery, Publish, Queue, QueueError, Tag};
 use tokio::task::JoinHandle;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use chat_tests::broker::HandClock;
 use chat_tests::ledger::{balance, endow, holds};
-use chatd::embedded::Place;
-use chatd::money::ledger::embedded::EmbeddedLedger;
+use chatd::engine::sqlite::Place;
+use chatd::engine::sqlite::ledger::EmbeddedLedger;
 
 fn open(file: &Path) -> Result<Arc<EmbeddedLedger>, String> {
     EmbeddedLedger::open_file(file, Arc::<HandClock>::default())

@@ -8,8 +8,8 @@ use chat_tests::fault_proxy::FaultProxy;
 use chat_tests::rabbit::{drain, fresh, open, own_keys, receive, share, shares, until_depth};
 use chat_tests::rabbitmq_server::RabbitServer;
 use chat_tests::wait::{SOON, pace, until};
-use chatd::keys::Keys;
-use chatd::money::settlement::rabbitmq::RabbitQueue;
+use chatd::engine::rabbitmq::RabbitQueue;
+use chatd::engine::redis::keys::Keys;
 use chatd::money::settlement::{Dead, Publish, Queue, QueueError, Tag};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable};
@@ -311,7 +311,7 @@ async fn a_queue_with_other_arguments_is_refused_by_its_name() {
     for name in [own_keys().amqp_settlements(), own_keys().amqp_dead_settlements()] {
         let durable = QueueDeclareOptions::durable();
         channel.queue_declare(name.as_str().into(), durable, FieldTable::default()).await.unwrap();
-        let keys = chatd::keys::Keys::new(name.split('.').next().unwrap()).unwrap();
+        let keys = chatd::engine::redis::keys::Keys::new(name.split('.').next().unwrap()).unwrap();
         let Err(QueueError::Unreachable(error)) = RabbitQueue::open(&server.url(), &keys).await else {
             panic!("a classic queue is not good enough");
         };

@@ -8,12 +8,12 @@ use chat_tests::broker::{APP, Recorder, user};
 use chat_tests::engine::said;
 use chat_tests::redis_server::RedisServer;
 use chat_tests::wait::{SOON, until};
-use chatd::broker::redis::RedisBroker;
 use chatd::broker::{Broker, Conversation, Range, Retention, Topic};
 use chatd::clock::SystemClock;
 use chatd::conversations::Conversations;
-use chatd::conversations::redis::RedisConversations;
-use chatd::keys::Keys;
+use chatd::engine::redis::broker::RedisBroker;
+use chatd::engine::redis::conversations::RedisConversations;
+use chatd::engine::redis::keys::Keys;
 use redis::aio::MultiplexedConnection;
 
 struct Bench {

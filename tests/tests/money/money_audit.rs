@@ -7,7 +7,7 @@ use chat_protocol::PacketId;
 use chat_tests::audit_bench::{APP, Bench};
 use chat_tests::fault_site::FaultSite;
 use chat_tests::money_books::{audit_until, detail};
-use chatd::keys::Keys;
+use chatd::engine::redis::keys::Keys;
 use redis::aio::MultiplexedConnection;
 
 /// Sends a command to Redis.

@@ -8,7 +8,7 @@ use chat_tests::money_site::{MoneySite, settled};
 use chat_tests::node::Node;
 use chat_tests::with_money;
 use chatctl::surroundings::Surroundings;
-use chatd::keys::Keys;
+use chatd::engine::redis::keys::Keys;
 use serde_json::Value;
 
 const APP: u32 = 402;

@@ -2,6 +2,8 @@
 //!
 //! Invariant: only what people write is read: no build output, no hidden directories.
 
+pub mod imports;
+
 use std::path::{Path, PathBuf};
 
 /// A file of the workspace.

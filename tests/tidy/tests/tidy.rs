@@ -2,9 +2,10 @@
 //!
 //! Invariant: a broken rule is named with file and line; nothing is excused by a list of exceptions.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
+use chat_tidy::imports::{Import, circles, imports};
 use chat_tidy::{Source, files, root};
 use regex::Regex;
 use serde_json::Value;
@@ -70,10 +71,10 @@ fn no_file_is_named_after_nothing() {
 #[test]
 fn driver_crates_stay_in_their_rooms() {
     let sources = files(".rs");
-    // A crate's own path begins without `::` before it; `crate::broker::redis::…` is a room, not the driver.
+    // A crate's own path begins without `::` before it; `crate::engine::redis::…` is a room, not the driver.
     for (driver, rooms) in [
         ("redis", &["redis"][..]),
-        ("rusqlite", &["embedded"]),
+        ("rusqlite", &["sqlite"]),
         ("tokio_postgres", &["postgres"]),
         ("lapin", &["rabbitmq"]),
         ("axum|hyper|hyper_util|http_body_util|multer|tower", &["http", "listener", "listener.rs"]),
@@ -90,23 +91,70 @@ fn driver_crates_stay_in_their_rooms() {
 }
 
 #[test]
-fn adapters_are_named_only_where_they_are_put_together() {
-    let adapter = pattern(
-        r"\b(Embedded(Presence|Ledger|Packets|Queue)?|Redis(Presence|Broker|Packets|Queue)|PostgresLedger|RabbitQueue)(::|\s*\{|>)",
-    );
-    let outside = |source: &Source| {
-        let rooms = ["app", "embedded", "postgres", "rabbitmq", "redis"];
-        let room = rooms.iter().any(|room| source.is_in_room(room));
-        source.path.starts_with("chatd/src/") && !room
+fn engines_are_named_only_where_they_are_put_together() {
+    let outside = |import: &&Import| {
+        import.to.first().is_some_and(|room| room == "engine")
+            && !import.from.first().is_some_and(|room| room == "engine" || room == "app")
     };
-    none(&lines_with(&files(".rs"), &adapter, outside), "an adapter outside of app");
+    let imports = imports("chatd/src").found;
+    let broken =
+        imports.iter().filter(outside).map(|import| format!("{}: {}", import.place, import.to.join("::")));
+    none(&broken.collect::<Vec<_>>(), "an engine outside of app");
+}
+
+/// Crates whose modules stand on floors.
+const ON_FLOORS: [&str; 3] = ["chatd/src", "chatd/client/src", "chatctl/src"];
+
+#[test]
+fn no_circle_joins_rooms() {
+    for crate_root in ON_FLOORS {
+        let imports = imports(crate_root);
+        let mut arrows: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+        for (from, to) in imports.found.iter().filter_map(|import| imports.rooms(import)) {
+            arrows.entry(from).or_default().insert(to);
+        }
+        for circle in circles(&arrows) {
+            let within = |import: &&Import| {
+                imports.rooms(import).is_some_and(|(from, to)| circle.contains(from) && circle.contains(to))
+            };
+            let places = imports
+                .iter()
+                .filter(within)
+                .map(|import| format!("{}: {}", import.place, import.to.join("::")));
+            none(&places.collect::<Vec<_>>(), &format!("{crate_root}: {circle:?} lead to each other"));
+        }
+    }
+}
+
+#[test]
+fn no_circle_joins_files_of_different_folders() {
+    for crate_root in ON_FLOORS {
+        let imports = imports(crate_root);
+        let mut arrows: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+        for import in &imports.found {
+            arrows.entry(&import.from).or_default().insert(&import.to);
+        }
+        for circle in circles(&arrows) {
+            let folders: BTreeSet<_> = circle.iter().map(|module| &imports.folders[*module]).collect();
+            let within = |import: &&Import| {
+                circle.contains(&import.from)
+                    && circle.contains(&import.to)
+                    && imports.folders[&import.from] != imports.folders[&import.to]
+            };
+            let places = imports.found.iter().filter(within);
+            let places: Vec<_> =
+                places.map(|import| format!("{}: {}", import.place, import.to.join("::"))).collect();
+            none(&places, &format!("{crate_root}: files of {folders:?} lead to each other"));
+        }
+    }
 }
 
 #[test]
 fn redis_keys_are_built_in_keys_rs_only() {
     let literal = pattern(r#""([^"\\]|\\.)*(\{chat|chat:|:\{[a-z_]*\}:)([^"\\]|\\.)*""#);
-    let outside =
-        |source: &Source| source.path.starts_with("chatd/src/") && !source.path.starts_with("chatd/src/keys");
+    let outside = |source: &Source| {
+        source.path.starts_with("chatd/src/") && !source.path.starts_with("chatd/src/engine/redis/keys")
+    };
     none(&lines_with(&files(".rs"), &literal, outside), "a key outside of keys.rs");
     // A script gets every key from its caller, so that a cluster knows which keys it touches.
     // Commands with a subcommand have the key behind it.

@@ -13,12 +13,10 @@
 //!   creation, once it is announced at its end, then whenever [`Ledger::postpone`] says. An empty escrow has none.
 //! - Calls may run in any number of processes at once.
 
-mod book;
-pub mod embedded;
+pub(crate) mod book;
 pub mod moves;
-pub mod postgres;
 pub mod records;
-mod rows;
+pub(crate) mod rows;
 
 use async_trait::async_trait;
 use chat_protocol::wallet::Transfer;

@@ -13,7 +13,7 @@ use crate::money::settlement::Kind;
 
 /// Everything that changes of a packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Books {
+pub(crate) struct Books {
     /// In the order they took.
     pub winners: Vec<Winner>,
     /// What nobody took, in the order it is given out; nothing once the packet is closed.
@@ -24,7 +24,7 @@ pub(super) struct Books {
 
 /// What mending books comes to.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Mended {
+pub(crate) struct Mended {
     /// As they must be.
     pub books: Books,
     /// Who was named a winner although their share had been paid to others; nothing can be left for them.

@@ -22,17 +22,15 @@
 //!   what others were paid.
 //! - A packet that was closed before it was known is none to all but [`Packets::open`] and [`Packets::close`].
 
-mod books;
-pub mod embedded;
+pub(crate) mod books;
 pub mod record;
-pub mod redis;
 
 use async_trait::async_trait;
 use chat_protocol::red_packet::State;
 use chat_protocol::{AppId, Code, PacketId, Refusal, UserId};
 
 use self::record::{Names, Record};
-use super::ledger::Paid;
+pub(crate) use super::ledger::Paid;
 use super::settlement::Settlement;
 use super::{Cents, Terms};
 
@@ -94,7 +92,7 @@ pub struct Standing {
 
 impl Standing {
     /// From what the stores keep.
-    fn new(terms: Terms, tally: Tally, now_ms: u64) -> Result<Self, PacketError> {
+    pub(crate) fn new(terms: Terms, tally: Tally, now_ms: u64) -> Result<Self, PacketError> {
         let Tally { grabbed_count, grabbed, refunded, luckiest } = tally;
         let gone = refunded.unwrap_or_default().checked_add(grabbed);
         let open = gone.and_then(|gone| terms.total.checked_sub(gone)).ok_or_else(|| {
@@ -113,16 +111,16 @@ impl Standing {
 }
 
 /// What changes of a packet.
-struct Tally {
-    grabbed_count: u32,
-    grabbed: Cents,
+pub(crate) struct Tally {
+    pub(crate) grabbed_count: u32,
+    pub(crate) grabbed: Cents,
     /// Nothing before it is closed.
-    refunded: Option<Cents>,
-    luckiest: Option<UserId>,
+    pub(crate) refunded: Option<Cents>,
+    pub(crate) luckiest: Option<UserId>,
 }
 
 /// Whether these shares are the packet.
-fn check_shares(terms: &Terms, shares: &[Cents]) -> Result<(), PacketError> {
+pub(crate) fn check_shares(terms: &Terms, shares: &[Cents]) -> Result<(), PacketError> {
     let total = shares.iter().try_fold(0, |sum: Cents, share| sum.checked_add(*share));
     if shares.len() == terms.count as usize && total == Some(terms.total) && !shares.contains(&0) {
         return Ok(());
@@ -144,7 +142,7 @@ pub struct Closed {
 }
 
 /// Says that the books of a packet were not what the ledger paid.
-fn tell_mended(terms: &Terms, annulled: &[UserId]) {
+pub(crate) fn tell_mended(terms: &Terms, annulled: &[UserId]) {
     let Terms { app, packet, .. } = terms;
     tracing::warn!(app, %packet, "the state of a red packet went back; who was paid is its winner again");
     for user in annulled {

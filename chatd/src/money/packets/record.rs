@@ -53,7 +53,7 @@ pub struct Names {
 
 /// What the sums that a store keeps must be.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Sums<'a> {
+pub(crate) struct Sums<'a> {
     /// Shares that are left.
     pub left: u64,
     /// The greatest share taken; 0 before there is one.
@@ -64,7 +64,7 @@ pub(super) struct Sums<'a> {
 
 impl<'a> Sums<'a> {
     /// Of these winners of a packet of so many shares.
-    pub(super) fn of(winners: &'a [Winner], count: u32) -> Self {
+    pub(crate) fn of(winners: &'a [Winner], count: u32) -> Self {
         let best = winners.iter().map(|winner| winner.amount).max().unwrap_or_default();
         let luckiest = winners.iter().find(|winner| winner.amount == best);
         let left = u64::from(count).saturating_sub(winners.len() as u64);
@@ -72,7 +72,7 @@ impl<'a> Sums<'a> {
     }
 
     /// What differs from them.
-    pub(super) fn flaws(&self, left: u64, best: Cents, luckiest: Option<&str>) -> Vec<Flaw> {
+    pub(crate) fn flaws(&self, left: u64, best: Cents, luckiest: Option<&str>) -> Vec<Flaw> {
         let mut flaws = Vec::new();
         if left != self.left {
             let detail = format!("{left} shares are left by its count, {} by its winners", self.left);
@@ -93,11 +93,11 @@ impl<'a> Sums<'a> {
 }
 
 /// Something that is kept beside the terms and is not what they say.
-pub(super) fn differs(what: &str, kept: impl std::fmt::Display, terms: impl std::fmt::Display) -> Flaw {
+pub(crate) fn differs(what: &str, kept: impl std::fmt::Display, terms: impl std::fmt::Display) -> Flaw {
     Flaw::new("terms", format!("its {what} is kept as {kept}, and is {terms} by its terms"))
 }
 
 /// A packet of which something cannot be read.
-pub(super) fn unreadable(what: &str, detail: impl std::fmt::Display) -> PacketError {
+pub(crate) fn unreadable(what: &str, detail: impl std::fmt::Display) -> PacketError {
     PacketError::Corrupt(format!("{what} cannot be read: {detail}"))
 }

@@ -10,10 +10,7 @@
 //!   somebody receives it again. However many wait like that, what else is put in is received meanwhile.
 //! - After an error of [`Queue::done`], [`Queue::bury`] or [`Queue::later`] a delivery may be received again.
 
-pub mod embedded;
 pub mod giving_up;
-pub mod rabbitmq;
-pub mod redis;
 pub mod relay;
 mod retry;
 #[cfg(test)]
@@ -33,7 +30,7 @@ use super::Cents;
 pub(super) const BATCH: usize = 1000;
 
 /// How long a settlement that cannot be applied now is nobody's.
-const LATER: Duration = Duration::from_secs(2);
+pub(crate) const LATER: Duration = Duration::from_secs(2);
 
 /// What a settlement is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -1,0 +1,195 @@
+//! Conversations and read offsets over Redis: a hash per user, by conversation as he names it.
+//!
+//! Invariant: a read offset is kept with the epoch its history began with, and counts for that history only. A page
+//! costs what stands on it and one look at each of the user's groups, whose messages leave no trace with the members.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chat_protocol::{AppId, Target, UserId};
+use futures_util::{StreamExt, TryStreamExt};
+use redis::Cmd;
+
+use super::broker::RedisBroker;
+use super::codec;
+use super::groups::RedisGroups;
+use super::link::Script;
+use super::log::{Logs, refusal};
+use crate::broker::{BrokerError, Conversation, Entry};
+use crate::clock::Clock;
+use crate::conversations::{Conversations, Head, Place, State, Unread};
+use crate::groups::{GroupError, Groups};
+
+/// Heads read in one round trip.
+const CHUNK: usize = 250;
+/// States read at the same time: each is a script, between which others have their turn.
+const AT_ONCE: usize = 16;
+
+/// The port over Redis.
+pub struct RedisConversations {
+    logs: Arc<Logs>,
+    groups: Arc<RedisGroups>,
+    clock: Arc<dyn Clock>,
+    state: Script,
+    read: Script,
+}
+
+/// Epoch, offset and time of the newest entry, offset read, unread, whether there is more, the newest entry.
+type Answer = (String, u64, u64, u64, u64, u8, Option<Bytes>);
+
+impl RedisConversations {
+    /// Over the connections of the broker.
+    #[must_use]
+    pub fn new(broker: &RedisBroker) -> Arc<Self> {
+        Arc::new(Self {
+            logs: broker.logs.clone(),
+            groups: RedisGroups::new(broker, u64::MAX),
+            clock: broker.clock.clone(),
+            state: Script::new(concat!(include_str!("unread.lua"), include_str!("state.lua"))),
+            read: Script::new(concat!(include_str!("unread.lua"), include_str!("read.lua"))),
+        })
+    }
+
+    /// A call of one of the scripts, with the keys and arguments that both have.
+    fn call(&self, script: &Script, user: &UserId, conversation: &Conversation) -> Cmd {
+        let keys = &self.logs.keys;
+        let reads = keys.reads(conversation.app(), user);
+        let mut names = vec![keys.log(conversation), keys.log_head(conversation), reads];
+        if let Conversation::Group(app, group) = conversation {
+            names.extend([keys.group(*app, group), keys.members(*app, group)]);
+        }
+        let mut call = script.call(&names);
+        // As chatd writes a message's members.
+        let own = format!(r#""from":{}"#, serde_json::Value::from(user.as_str()));
+        call.arg(conversation.named_by(user).to_string()).arg(own).arg(self.logs.since(self.clock.now_ms()));
+        call.arg(user.as_str());
+        call
+    }
+
+    /// Where conversations end, those left out of which there is nothing to show.
+    async fn ends(&self, conversations: &[Conversation]) -> Result<Vec<Head>, BrokerError> {
+        let mut heads = Vec::new();
+        for chunk in conversations.chunks(CHUNK) {
+            for (conversation, found) in chunk.iter().zip(self.logs.ends(chunk).await?) {
+                let conversation = conversation.clone();
+                let (epoch, last_offset, last_time) = (found.epoch, found.number, found.time);
+                let head = Head { conversation, epoch, last_offset, last_time };
+                // The log of a pair or group may be gone, that of the latter as it was just dismissed.
+                if last_offset > 0 || matches!(head.conversation, Conversation::World(_)) {
+                    heads.push(head);
+                }
+            }
+        }
+        Ok(heads)
+    }
+
+    async fn state(&self, user: &UserId, conversation: Conversation) -> Result<State, BrokerError> {
+        let call = self.call(&self.state, user, &conversation);
+        let answer: Answer = self.logs.others.call(&self.state, &call).await?;
+        state(conversation, answer)
+    }
+}
+
+/// The order of the list. Of pairs of one time the greatest name comes first, as in the sorted set.
+fn order(user: &UserId, last_time: u64, conversation: &Conversation) -> impl Ord + use<> {
+    let (kind, name, other) = match conversation.named_by(user) {
+        Target::World => (0, String::new(), String::new()),
+        Target::Group(group) => (1, group.to_string(), String::new()),
+        Target::User(other) => (2, String::new(), other.to_string()),
+    };
+    (Reverse(last_time), kind, name, Reverse(other))
+}
+
+fn state(conversation: Conversation, answer: Answer) -> Result<State, BrokerError> {
+    let (epoch, last_offset, last_time, read_offset, count, more, last) = answer;
+    let head = Head { conversation, epoch: epoch.into(), last_offset, last_time };
+    // An entry from before a fork counts to the history that goes on from it.
+    let last = last
+        .map(|payload| codec::logged(&payload).map(|entry| Entry { epoch: head.epoch.clone(), ..entry }))
+        .transpose()?;
+    Ok(State { head, read_offset, unread: Unread { count, more: more > 0 }, last })
+}
+
+#[async_trait]
+impl Conversations for RedisConversations {
+    async fn heads(
+        &self,
+        app: AppId,
+        user: &UserId,
+        after: Option<&Place>,
+        limit: usize,
+    ) -> Result<Vec<Head>, BrokerError> {
+        let (groups, taken) =
+            tokio::join!(self.groups.of_user(app, user), self.logs.take_over_pairs(app, user));
+        taken?;
+        let mut conversations = vec![Conversation::World(app)];
+        conversations.extend(groups?.into_iter().map(|joined| Conversation::Group(app, joined.group)));
+        let after = after.map(|after| (after.last_time, order(user, after.last_time, &after.conversation)));
+        let is_behind = |head: &Head| {
+            let place = order(user, head.last_time, &head.conversation);
+            after.as_ref().is_none_or(|(_, after)| place > *after)
+        };
+        let mut heads = self.ends(&conversations).await?;
+        let until = after.as_ref().map_or(u64::MAX, |(time, _)| *time);
+        // One more, for the place itself. Where others of its time stand before it too, more are asked for, and the
+        // first ones again: what moves to the front meanwhile must not hide another.
+        let mut count = limit.saturating_add(1);
+        let pairs = loop {
+            let pairs = self.logs.latest_pairs(app, user, until, count).await?;
+            let mut found = self.ends(&pairs).await?;
+            // With a greatest age, those behind one that has ended have ended too.
+            let have_ended = self.logs.kept().1 > 0 && found.len() < pairs.len();
+            found.retain(is_behind);
+            if found.len() >= limit || pairs.len() < count || have_ended {
+                break found;
+            }
+            count = count.saturating_mul(2);
+        };
+        heads.retain(is_behind);
+        heads.extend(pairs);
+        heads.sort_by_cached_key(|head| order(user, head.last_time, &head.conversation));
+        heads.truncate(limit);
+        Ok(heads)
+    }
+
+    async fn list(
+        &self,
+        app: AppId,
+        user: &UserId,
+        after: Option<&Place>,
+        limit: usize,
+    ) -> Result<Vec<State>, BrokerError> {
+        let heads = self.heads(app, user, after, limit).await?;
+        let states =
+            futures_util::stream::iter(heads.into_iter().map(|head| self.state(user, head.conversation)));
+        states.buffered(AT_ONCE).try_collect().await
+    }
+
+    async fn read(
+        &self,
+        user: &UserId,
+        conversation: &Conversation,
+        offset: u64,
+    ) -> Result<State, BrokerError> {
+        let mut call = self.call(&self.read, user, conversation);
+        call.arg(offset).arg(self.logs.kept().1);
+        let answer: Answer = self.logs.others.call(&self.read, &call).await?;
+        if answer.5 == 2 {
+            return Err(refusal(&answer.0));
+        }
+        state(conversation.clone(), answer)
+    }
+}
+
+impl From<GroupError> for BrokerError {
+    fn from(error: GroupError) -> Self {
+        match error {
+            GroupError::NoSuchGroup => BrokerError::NoSuchGroup,
+            GroupError::NotMember => BrokerError::NotMember,
+            GroupError::Corrupt(detail) => BrokerError::Corrupt(detail),
+            other => BrokerError::Unreachable(other.to_string()),
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! Redis: a stream per log, Pub/Sub as the bus, and what else nodes share.
+//!
+//! Invariant: what one step touches lies in one slot and is changed by one script; scripts get every key from
+//! [`keys`].
+
+pub mod broker;
+pub mod codec;
+pub mod conversations;
+pub mod friends;
+pub mod groups;
+pub mod keys;
+pub mod link;
+mod log;
+pub mod manner;
+pub mod packets;
+mod pairs;
+pub mod presence;
+pub mod queue;
+mod recall;
+mod shard;
+mod subscriber;
+mod table;

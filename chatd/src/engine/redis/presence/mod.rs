@@ -1,0 +1,394 @@
+//! Presence over Redis: a lease per node, and per app and lease one sorted set of users.
+//!
+//! Invariant: the sets of a lease count exactly as long as the lease lives, so a dead node's users are offline
+//! without a word about any of them, and an idle node costs one script call per renewal. A lease that was cleared
+//! away is never taken again: its holder gets a new one, whose sets nobody is clearing. While leases cannot be renewed,
+//! that somebody is in none of the live ones says nothing, and is not told as if he were away.
+
+mod standing;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use chat_protocol::{AppId, UserId};
+use parking_lot::Mutex;
+use redis::Value;
+
+use self::standing::{Held, Live, Standing};
+use super::codec;
+use super::keys::Keys;
+use super::link::{Link, LinkError, Script, client};
+use crate::broker::Topic;
+use crate::presence::{Announcer, Change, LEASE_MS, Outcome, Presence, PresenceError, Roster};
+
+/// Changes, or users of a dead node, in one script call: what Redis does in well under 10 ms.
+const CHUNK: usize = 500;
+/// Above so many users over several nodes their count is computed once per [`COUNT_FOR`] and app.
+const COUNT_EXACTLY: u64 = 1_000;
+const COUNT_FOR: Duration = Duration::from_secs(1);
+
+/// The port over Redis. Its connection ends when it is dropped.
+pub struct RedisPresence {
+    link: Link,
+    keys: Keys,
+    node: u64,
+    lease_ms: u64,
+    leases_taken: AtomicU64,
+    held: Mutex<Held>,
+    counts: Mutex<HashMap<AppId, (Instant, u64)>>,
+    announcer: Announcer,
+    scripts: Scripts,
+}
+
+struct Scripts {
+    apply: Script,
+    renew: Script,
+    count: Script,
+}
+
+/// What `apply.lua` does about a user.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Act {
+    Enter,
+    Leave,
+    Look,
+}
+
+impl Act {
+    fn name(self) -> &'static str {
+        match self {
+            Act::Enter => "1",
+            Act::Leave => "0",
+            Act::Look => "?",
+        }
+    }
+}
+
+impl From<bool> for Act {
+    fn from(here: bool) -> Self {
+        if here { Act::Enter } else { Act::Leave }
+    }
+}
+
+impl RedisPresence {
+    /// Connects and takes a lease; `node` is the random number of this process.
+    ///
+    /// # Errors
+    /// [`PresenceError::Unreachable`] when the URL is unusable or Redis does not answer.
+    pub async fn connect(
+        url: &str,
+        keys: Keys,
+        node: u64,
+        announcer: Announcer,
+    ) -> Result<Arc<Self>, PresenceError> {
+        Self::connect_with_lease(url, keys, node, announcer, LEASE_MS).await
+    }
+
+    /// As [`RedisPresence::connect`], with leases of another length, for tests that wait for their end.
+    ///
+    /// # Errors
+    /// As [`RedisPresence::connect`].
+    pub async fn connect_with_lease(
+        url: &str,
+        keys: Keys,
+        node: u64,
+        announcer: Announcer,
+        lease_ms: u64,
+    ) -> Result<Arc<Self>, PresenceError> {
+        let link = Link::open(&client(url)?, Arc::new(|_| ())).await?;
+        let presence = Self {
+            link,
+            keys,
+            node,
+            lease_ms,
+            leases_taken: AtomicU64::new(0),
+            held: Mutex::new(Held { lease: "".into(), apps: HashSet::new() }),
+            counts: Mutex::default(),
+            announcer,
+            scripts: Scripts {
+                apply: Script::new(include_str!("apply.lua")),
+                renew: Script::new(include_str!("renew.lua")),
+                count: Script::new(include_str!("count.lua")),
+            },
+        };
+        // Graves are left to `renew`.
+        presence.take_lease(false).await?;
+        Ok(Arc::new(presence))
+    }
+
+    fn lease(&self) -> Arc<str> {
+        self.held.lock().lease.clone()
+    }
+
+    async fn take_lease(&self, graves: bool) -> Result<Standing, PresenceError> {
+        let number = self.leases_taken.fetch_add(1, Relaxed);
+        let lease: Arc<str> = format!("{:016x}-{number}", self.node).into();
+        let standing = self.stand(&lease, true, graves).await?;
+        *self.held.lock() = Held { lease, apps: HashSet::new() };
+        Ok(standing)
+    }
+
+    async fn stand(&self, lease: &str, new: bool, graves: bool) -> Result<Standing, PresenceError> {
+        let mut call = self.scripts.renew.call(&[self.keys.leases(), self.keys.graves()]);
+        call.arg(lease).arg(self.lease_ms).arg(u8::from(new)).arg(u8::from(graves));
+        let (state, graves): (u64, Vec<String>) = self.link.call(&self.scripts.renew, &call).await?;
+        Ok(if state == 2 { Standing::Unknown } else { Standing::Held { had_ended: state == 1, graves } })
+    }
+
+    /// The leases that have not ended, read anew: a node that has just started counts at once.
+    async fn live(&self) -> Result<Live, PresenceError> {
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("TIME").cmd("ZRANGE").arg(self.keys.leases()).arg(0).arg(-1).arg("WITHSCORES");
+        let ((seconds, micros), leases): ((u64, u64), Vec<(String, f64)>) =
+            self.link.run_all(&pipeline).await?;
+        let now = (seconds * 1000 + micros / 1000) as f64;
+        let own = self.lease();
+        // Another lease may have been renewed as long before this one as lies between two renewals.
+        let least = now + self.lease_ms as f64 / 3.0;
+        let renewed = own.is_empty() || leases.iter().any(|(lease, ends)| **lease == *own && *ends > least);
+        let live = leases.into_iter().filter(|(_, ends)| *ends > now).map(|(lease, _)| lease);
+        Ok(Live { leases: live.collect(), renewed })
+    }
+
+    /// Sets of an app on live nodes other than `except`.
+    async fn live_sets(&self, app: AppId, except: Option<&str>) -> Result<Vec<String>, PresenceError> {
+        let mut live = self.live().await?.leases;
+        live.retain(|lease| except != Some(lease));
+        Ok(self.sets(app, &live))
+    }
+
+    fn sets(&self, app: AppId, leases: &[String]) -> Vec<String> {
+        leases.iter().map(|lease| self.keys.here(app, lease)).collect()
+    }
+
+    /// Sees to it that whoever finds this lease ended knows that it has users in the app.
+    async fn register(&self, lease: &Arc<str>, app: AppId) -> Result<(), PresenceError> {
+        if self.held.lock().apps.contains(&app) {
+            return Ok(());
+        }
+        let mut command = redis::cmd("SADD");
+        command.arg(self.keys.lease_apps(lease)).arg(app);
+        self.link.run::<Value>(&command).await?;
+        let mut held = self.held.lock();
+        if held.lease == *lease {
+            held.apps.insert(app);
+        }
+        Ok(())
+    }
+
+    async fn apply_in(&self, app: AppId, changes: &[&Change]) -> Result<Vec<Outcome>, PresenceError> {
+        let lease = self.lease();
+        self.register(&lease, app).await?;
+        let others = self.live_sets(app, Some(&lease)).await?;
+        let sets = [vec![self.keys.here(app, &lease)], others.clone()].concat();
+        let changes: Vec<_> = changes.iter().map(|change| (Act::from(change.here), &change.user)).collect();
+        let mut outcomes = self.decide(app, &sets, &changes).await?;
+        let seems_gone =
+            |((act, _), outcome): &(&(Act, _), &mut Outcome)| *act == Act::Leave && outcome.decisive;
+        let mut gone: Vec<_> = changes.iter().zip(&mut outcomes).filter(seems_gone).collect();
+        if gone.is_empty() {
+            return Ok(outcomes);
+        }
+        // A node that began after the nodes were listed may hold some of them: that is the last word then.
+        let mut now = self.live_sets(app, Some(&lease)).await?;
+        now.retain(|set| !others.contains(set));
+        if !now.is_empty() {
+            let look: Vec<_> = gone.iter().map(|((_, user), _)| (Act::Look, *user)).collect();
+            for ((_, outcome), found) in gone.iter_mut().zip(self.decide(app, &now, &look).await?) {
+                outcome.decisive = !found.decisive;
+            }
+        }
+        Ok(outcomes)
+    }
+
+    /// Changes the first of the sets, in view of the others, and announces what that decides.
+    async fn decide(
+        &self,
+        app: AppId,
+        sets: &[String],
+        changes: &[(Act, &UserId)],
+    ) -> Result<Vec<Outcome>, PresenceError> {
+        let mut outcomes = Vec::with_capacity(changes.len());
+        for chunk in changes.chunks(CHUNK) {
+            let mut call = self.scripts.apply.call(sets);
+            call.arg(self.keys.channel(&Topic::World(app))).arg(self.announcer.limit);
+            for (act, user) in chunk {
+                let notice = self.announcer.notice(user, *act != Act::Leave);
+                call.arg(act.name()).arg(user.as_str()).arg(codec::notice(&notice));
+            }
+            let answer: Vec<u64> = self.link.call(&self.scripts.apply, &call).await?;
+            if answer.len() != 2 * chunk.len() {
+                return Err(PresenceError::Corrupt("an answer of another length".to_owned()));
+            }
+            let outcome = |pair: &[u64]| Outcome { decisive: pair[0] == 1, room_size: pair[1] };
+            outcomes.extend(answer.chunks(2).map(outcome));
+        }
+        Ok(outcomes)
+    }
+
+    /// Clears away an ended lease; whoever is on no other node leaves with it.
+    async fn bury(&self, lease: &str) -> Result<(), PresenceError> {
+        let mut apps = redis::cmd("SMEMBERS");
+        apps.arg(self.keys.lease_apps(lease));
+        let apps: Vec<AppId> = self.link.run(&apps).await?;
+        for app in apps {
+            let sets = [vec![self.keys.here(app, lease)], self.live_sets(app, None).await?].concat();
+            loop {
+                let mut some = redis::cmd("ZRANGE");
+                some.arg(&sets[0]).arg(0).arg(CHUNK - 1);
+                let some: Vec<String> = self.link.run(&some).await?;
+                if some.is_empty() {
+                    break;
+                }
+                // Only chatd writes names here, and only valid ones.
+                let users: Vec<_> = some.iter().filter_map(|name| UserId::new(name).ok()).collect();
+                if users.is_empty() {
+                    break;
+                }
+                let leave: Vec<_> = users.iter().map(|user| (Act::Leave, user)).collect();
+                self.decide(app, &sets, &leave).await?;
+            }
+            let mut rest = redis::cmd("UNLINK");
+            rest.arg(&sets[0]);
+            self.link.run::<Value>(&rest).await?;
+        }
+        let mut done = redis::pipe();
+        done.cmd("DEL").arg(self.keys.lease_apps(lease)).cmd("ZREM").arg(self.keys.graves()).arg(lease);
+        self.link.run_all::<Value>(&done).await?;
+        Ok(())
+    }
+
+    /// Distinct users in the sets. One node: O(1). Several: Redis merges the sets, O(users), so above
+    /// [`COUNT_EXACTLY`] the number may be [`COUNT_FOR`] old.
+    async fn count(&self, app: AppId, sets: &[String], sum: u64) -> Result<u64, PresenceError> {
+        if sets.len() < 2 || sum == 0 {
+            return Ok(sum);
+        }
+        let known = self.counts.lock().get(&app).copied();
+        if let Some((_, count)) = known.filter(|(when, _)| sum > COUNT_EXACTLY && when.elapsed() < COUNT_FOR)
+        {
+            return Ok(count);
+        }
+        let call = self.scripts.count.call(sets);
+        let count = self.link.call(&self.scripts.count, &call).await?;
+        self.counts.lock().insert(app, (Instant::now(), count));
+        Ok(count)
+    }
+}
+
+#[async_trait]
+impl Presence for RedisPresence {
+    async fn apply(&self, changes: &[Change]) -> Result<Vec<Outcome>, PresenceError> {
+        let mut by_app: HashMap<AppId, Vec<usize>> = HashMap::new();
+        for (index, change) in changes.iter().enumerate() {
+            by_app.entry(change.app).or_default().push(index);
+        }
+        let mut outcomes = vec![Outcome { decisive: false, room_size: 0 }; changes.len()];
+        for (app, indexes) in by_app {
+            let of_app: Vec<&Change> = indexes.iter().map(|index| &changes[*index]).collect();
+            for (index, outcome) in indexes.into_iter().zip(self.apply_in(app, &of_app).await?) {
+                outcomes[index] = outcome;
+            }
+        }
+        Ok(outcomes)
+    }
+
+    async fn is_online(&self, app: AppId, user: &UserId) -> Result<bool, PresenceError> {
+        let live = self.live().await?;
+        if live.leases.is_empty() {
+            return live.known(false);
+        }
+        let mut pipeline = redis::pipe();
+        for set in self.sets(app, &live.leases) {
+            pipeline.cmd("ZSCORE").arg(set).arg(user.as_str());
+        }
+        let scores: Vec<Option<f64>> = self.link.run_all(&pipeline).await?;
+        if scores.iter().any(Option::is_some) { Ok(true) } else { live.known(false) }
+    }
+
+    async fn list(&self, app: AppId, after: Option<&UserId>, limit: usize) -> Result<Roster, PresenceError> {
+        let live = self.live().await?;
+        live.known(())?;
+        let sets = self.sets(app, &live.leases);
+        if sets.is_empty() {
+            return Ok(Roster::default());
+        }
+        let from = after.map_or_else(|| "-".to_owned(), |user| format!("({user}"));
+        let mut pipeline = redis::pipe();
+        for set in &sets {
+            pipeline.cmd("ZCARD").arg(set);
+            pipeline.cmd("ZRANGE").arg(set).arg(&from).arg("+").arg("BYLEX");
+            pipeline.arg("LIMIT").arg(0).arg(limit.saturating_add(1).min(i64::MAX as usize));
+        }
+        let answer: Vec<Value> = self.link.run_all(&pipeline).await?;
+        let (mut sum, mut names) = (0, BTreeSet::new());
+        let mut answer = answer.into_iter();
+        for _ in &sets {
+            sum += next::<u64>(&mut answer)?;
+            names.extend(next::<Vec<String>>(&mut answer)?);
+        }
+        let more = names.len() > limit;
+        let users = names.iter().take(limit).filter_map(|name| UserId::new(name).ok()).collect();
+        Ok(Roster { count: self.count(app, &sets, sum).await?, users, more })
+    }
+
+    async fn live_nodes(&self) -> Result<u64, PresenceError> {
+        Ok(self.live().await?.leases.len() as u64)
+    }
+
+    async fn renew(&self) -> Result<bool, PresenceError> {
+        let lease = self.lease();
+        let (was_dead, graves) = match self.stand(&lease, false, true).await? {
+            Standing::Held { had_ended, graves } => (had_ended, graves),
+            Standing::Unknown => match self.take_lease(true).await? {
+                Standing::Held { graves, .. } => (true, graves),
+                Standing::Unknown => (true, Vec::new()),
+            },
+        };
+        for grave in graves {
+            if let Err(error) = self.bury(&grave).await {
+                // The grave is taken up again when its time is over.
+                tracing::warn!(%error, "clearing an ended lease");
+                break;
+            }
+        }
+        Ok(was_dead)
+    }
+
+    async fn resign(&self) -> Result<(), PresenceError> {
+        let (lease, apps) = {
+            let mut held = self.held.lock();
+            (std::mem::replace(&mut held.lease, "".into()), std::mem::take(&mut held.apps))
+        };
+        let mut gone = redis::cmd("ZREM");
+        gone.arg(self.keys.leases()).arg(&*lease);
+        self.link.run::<Value>(&gone).await?;
+        let mut rest = redis::pipe();
+        rest.cmd("DEL").arg(self.keys.lease_apps(&lease));
+        for app in apps {
+            rest.cmd("UNLINK").arg(self.keys.here(app, &lease));
+        }
+        self.link.run_all::<Value>(&rest).await?;
+        Ok(())
+    }
+}
+
+impl From<LinkError> for PresenceError {
+    fn from(error: LinkError) -> Self {
+        match error {
+            LinkError::Unreachable(detail) => PresenceError::Unreachable(detail),
+            LinkError::Corrupt(detail) => PresenceError::Corrupt(detail),
+        }
+    }
+}
+
+fn malformed(error: redis::ParsingError) -> PresenceError {
+    PresenceError::Corrupt(error.to_string())
+}
+
+fn next<T: redis::FromRedisValue>(values: &mut impl Iterator<Item = Value>) -> Result<T, PresenceError> {
+    redis::from_redis_value(values.next().unwrap_or_default()).map_err(malformed)
+}

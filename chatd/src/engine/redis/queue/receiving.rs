@@ -1,0 +1,221 @@
+//! What a receiver has in its hands, and how it comes there.
+//!
+//! Invariant: what is in no receiver's hands is in the stream, and comes: what is new at once, what was left behind when
+//! nobody renewed the claim to it for a while. Neither keeps the other waiting.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chat_protocol::AppId;
+use parking_lot::Mutex;
+use redis::{Client, FromRedisValue, Value};
+use tokio::time::{Instant, sleep};
+
+use crate::engine::redis::keys::{Keys, SETTLERS};
+use crate::engine::redis::link::{Link, LinkError, Script};
+use crate::money::settlement::{Delivery, Tag};
+
+/// How long a receiver waits for something to come; shorter than a link waits for an answer.
+const BLOCK: Duration = Duration::from_millis(500);
+/// Entries read from each outbox, although all apps share what was asked for.
+const LEAST_PER_APP: usize = 8;
+/// A consumer without work is forgotten after so long without a sign of life.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(60 * 60);
+
+/// Id of an entry, its fields and values.
+pub(super) type Entry = (String, Vec<Bytes>);
+
+/// See the file's head.
+pub(super) struct Desk {
+    pub(super) keys: Keys,
+    /// Waits for what comes; nothing else may stand behind it.
+    reads: Link,
+    pub(super) others: Link,
+    consumer: String,
+    idle: Duration,
+    pub(super) hands: Mutex<Hands>,
+    ready: Script,
+    renew: Script,
+    pub(super) bury: Script,
+    pub(super) replay: Script,
+}
+
+#[derive(Default)]
+pub(super) struct Hands {
+    /// Apps whose outbox has its group.
+    pub(super) ready: HashSet<AppId>,
+    /// Received, neither done nor buried.
+    held: HashMap<AppId, HashSet<String>>,
+    /// Of these, what nobody has asked for.
+    pub(super) spare: VecDeque<Delivery>,
+    /// Where the search for abandoned entries goes on.
+    cursors: HashMap<AppId, String>,
+    /// When it does.
+    search_at: Option<Instant>,
+}
+
+impl Desk {
+    pub(super) async fn open(client: &Client, keys: Keys, idle: Duration) -> Result<Self, LinkError> {
+        Ok(Self {
+            keys,
+            reads: Link::open(client, Arc::new(|_| ())).await?,
+            others: Link::open(client, Arc::new(|_| ())).await?,
+            consumer: format!("{:016x}", rand::random::<u64>()),
+            idle,
+            hands: Mutex::default(),
+            ready: Script::new(include_str!("ready.lua")),
+            renew: Script::new(include_str!("renew.lua")),
+            bury: Script::new(include_str!("bury.lua")),
+            replay: Script::new(include_str!("replay.lua")),
+        })
+    }
+
+    pub(super) async fn keep_renewing(self: Arc<Self>) {
+        loop {
+            sleep(self.idle / 3).await;
+            if let Err(error) = self.renew().await {
+                tracing::debug!(%error, "claims to settlements are not renewed");
+            }
+        }
+    }
+
+    async fn renew(&self) -> Result<(), LinkError> {
+        let held = self.hands.lock().held.clone();
+        for (app, ids) in held.into_iter().filter(|(_, ids)| !ids.is_empty()) {
+            let mut call = self.renew.call(&[self.keys.outbox(app)]);
+            call.arg(SETTLERS).arg(&self.consumer).arg(Vec::from_iter(ids));
+            self.others.call::<Value>(&self.renew, &call).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn apps(&self) -> Result<Vec<AppId>, LinkError> {
+        self.others.run(redis::cmd("SMEMBERS").arg(self.keys.outboxes())).await
+    }
+
+    /// Receives into `spare`: what others left behind and what is new, for which it waits if there is nothing else.
+    pub(super) async fn fetch(&self, max: usize) -> Result<(), LinkError> {
+        let apps = self.apps().await?;
+        if apps.is_empty() {
+            sleep(BLOCK).await;
+            return Ok(());
+        }
+        self.prepare(&apps).await?;
+        let apps: Vec<AppId> = {
+            let hands = self.hands.lock();
+            apps.into_iter().filter(|app| hands.ready.contains(app)).collect()
+        };
+        if apps.is_empty() {
+            sleep(BLOCK).await;
+            return Ok(());
+        }
+        let count = (max / apps.len()).max(LEAST_PER_APP);
+        // What had to wait, and may have to again, does not keep from what is new.
+        let any = self.take_over(&apps, count).await?;
+        self.read(&apps, count, !any).await
+    }
+
+    async fn prepare(&self, apps: &[AppId]) -> Result<(), LinkError> {
+        let fresh: Vec<AppId> = {
+            let hands = self.hands.lock();
+            apps.iter().copied().filter(|app| !hands.ready.contains(app)).collect()
+        };
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        let mut call = self.ready.call(&fresh.iter().map(|app| self.keys.outbox(*app)).collect::<Vec<_>>());
+        call.arg(SETTLERS).arg(millis(FORGOTTEN_AFTER));
+        let ready: Vec<bool> = self.others.call(&self.ready, &call).await?;
+        let ready = fresh.into_iter().zip(ready).filter_map(|(app, ready)| ready.then_some(app));
+        self.hands.lock().ready.extend(ready);
+        Ok(())
+    }
+
+    /// Whether anything was taken over. Looks twice within the idle time, and on while there is more.
+    async fn take_over(&self, apps: &[AppId], count: usize) -> Result<bool, LinkError> {
+        let mut pipeline = redis::pipe();
+        {
+            let mut hands = self.hands.lock();
+            if hands.search_at.is_some_and(|at| Instant::now() < at) {
+                return Ok(false);
+            }
+            hands.search_at = Some(Instant::now() + self.idle / 2);
+            for app in apps {
+                let cursor = hands.cursors.get(app).map_or("0-0", String::as_str);
+                pipeline.cmd("XAUTOCLAIM").arg(self.keys.outbox(*app)).arg(SETTLERS).arg(&self.consumer);
+                pipeline.arg(millis(self.idle)).arg(cursor).arg("COUNT").arg(count);
+            }
+        }
+        let answers: Vec<Vec<Value>> = self.others.run_all(&pipeline).await?;
+        let mut hands = self.hands.lock();
+        let mut any = false;
+        for (app, answer) in apps.iter().zip(answers) {
+            // Redis 7 adds a third part.
+            let mut parts = answer.into_iter();
+            let (Some(cursor), Some(entries)) = (parts.next(), parts.next()) else {
+                return Err(LinkError::Corrupt("XAUTOCLAIM answered too little".to_owned()));
+            };
+            let cursor = String::from_redis_value(cursor).map_err(redis::RedisError::from)?;
+            // Redis 6 names entries that are deleted, with nothing in their place.
+            let entries = Vec::<Option<Entry>>::from_redis_value(entries).map_err(redis::RedisError::from)?;
+            any |= hands.receive(*app, entries.into_iter().flatten());
+            if cursor != "0-0" {
+                hands.search_at = None;
+            }
+            hands.cursors.insert(*app, cursor);
+        }
+        Ok(any)
+    }
+
+    async fn read(&self, apps: &[AppId], count: usize, wait: bool) -> Result<(), LinkError> {
+        let outboxes: Vec<String> = apps.iter().map(|app| self.keys.outbox(*app)).collect();
+        let mut read = redis::cmd("XREADGROUP");
+        read.arg("GROUP").arg(SETTLERS).arg(&self.consumer).arg("COUNT").arg(count);
+        if wait {
+            read.arg("BLOCK").arg(millis(BLOCK));
+        }
+        read.arg("STREAMS").arg(&outboxes).arg(vec![">"; apps.len()]);
+        let answer: Option<HashMap<String, Vec<Entry>>> = self.reads.run(&read).await?;
+        let mut answer = answer.unwrap_or_default();
+        let mut hands = self.hands.lock();
+        for (app, outbox) in apps.iter().zip(&outboxes) {
+            hands.receive(*app, answer.remove(outbox).unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    pub(super) fn release(&self, tag: &Tag) -> Option<AppId> {
+        let app = AppId::try_from(tag.lane).ok()?;
+        if let Some(ids) = self.hands.lock().held.get_mut(&app) {
+            ids.remove(&tag.id);
+        }
+        Some(app)
+    }
+}
+
+impl Hands {
+    /// Whether anything was not in them.
+    fn receive(&mut self, app: AppId, entries: impl IntoIterator<Item = Entry>) -> bool {
+        let held = self.held.entry(app).or_default();
+        let before = self.spare.len();
+        for (id, fields) in entries {
+            if held.insert(id.clone()) {
+                let body = field(&fields, b"body");
+                self.spare.push_back(Delivery { tag: Tag { lane: app.into(), id }, body });
+            }
+        }
+        self.spare.len() > before
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Empty when there is none, which is no settlement.
+pub(super) fn field(fields: &[Bytes], name: &[u8]) -> Bytes {
+    let found = fields.chunks_exact(2).find(|pair| pair[0] == name);
+    found.map(|pair| pair[1].clone()).unwrap_or_default()
+}

@@ -1,0 +1,237 @@
+//! Read states of a node that runs alone, as a table beside the log.
+//!
+//! Invariant: a read offset is between 1 and the head of its log; who has read nothing has no row.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chat_protocol::message::{RECALL_KIND, RECALLED_KIND};
+use chat_protocol::{AppId, UserId};
+use rusqlite::{Connection, OptionalExtension, params};
+use serde::Deserialize;
+
+use super::broker::{Embedded, Step};
+use super::log;
+use crate::broker::{BrokerError, Conversation};
+use crate::conversations::{Conversations, Head, MAX_LOOK, MAX_UNREAD, Place, State, Unread};
+
+/// See the file's head.
+pub struct EmbeddedConversations {
+    engine: Arc<Embedded>,
+}
+
+impl EmbeddedConversations {
+    /// In the tables of `engine`.
+    #[must_use]
+    pub fn new(engine: Arc<Embedded>) -> Self {
+        Self { engine }
+    }
+}
+
+/// The sender of the entry at `offset` has read it, if they had read everything before it.
+pub(crate) fn sent(connection: &Connection, log: i64, sender: &UserId, offset: u64) -> rusqlite::Result<()> {
+    if offset == 1 {
+        return set(connection, log, sender, offset);
+    }
+    connection
+        .prepare_cached(
+            "UPDATE read_state SET offset = ?3 WHERE conversation = ?1 AND user = ?2 AND offset = ?3 - 1",
+        )?
+        .execute(params![log, sender.as_str(), offset])?;
+    Ok(())
+}
+
+/// What was said before he joined counts as read.
+pub(crate) fn joined(connection: &Connection, log: i64, user: &UserId, since: u64) -> rusqlite::Result<()> {
+    set(connection, log, user, since)
+}
+
+/// Forgets how far he has read.
+pub(crate) fn left(connection: &Connection, log: i64, user: &UserId) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("DELETE FROM read_state WHERE conversation = ?1 AND user = ?2")?
+        .execute(params![log, user.as_str()])?;
+    Ok(())
+}
+
+fn set(connection: &Connection, log: i64, user: &UserId, offset: u64) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO read_state(conversation, user, offset) VALUES (?1, ?2, ?3)")?
+        .execute(params![log, user.as_str(), offset])?;
+    Ok(())
+}
+
+fn read_offset(connection: &Connection, log: i64, user: &UserId) -> rusqlite::Result<u64> {
+    let found = connection
+        .prepare_cached("SELECT offset FROM read_state WHERE conversation = ?1 AND user = ?2")?
+        .query_row(params![log, user.as_str()], |row| row.get(0));
+    Ok(found.optional()?.unwrap_or(0))
+}
+
+/// The members of a message that decide whether it counts.
+#[derive(Deserialize)]
+struct Said {
+    #[serde(rename = "type")]
+    kind: String,
+    from: UserId,
+}
+
+fn unread(tables: &Connection, log: i64, user: &UserId, read: u64, since: u64) -> rusqlite::Result<Unread> {
+    let mut statement = tables.prepare_cached(
+        "SELECT members, joined IS NULL AND gone IS NULL FROM entry
+         WHERE conversation = ?1 AND offset > ?2 AND time >= ?3 ORDER BY offset LIMIT ?4",
+    )?;
+    // One more than is looked at tells whether there is more.
+    let mut rows = statement.query(params![log, read, since, MAX_LOOK + 1])?;
+    let (mut count, mut looked) = (0, 0);
+    while let Some(row) = rows.next()? {
+        if looked == MAX_LOOK {
+            return Ok(Unread { count, more: true });
+        }
+        looked += 1;
+        if row.get::<_, bool>(1)? && counts(row.get_ref(0)?.as_blob()?, user) {
+            if count == MAX_UNREAD {
+                return Ok(Unread { count, more: true });
+            }
+            count += 1;
+        }
+    }
+    Ok(Unread { count, more: false })
+}
+
+fn counts(members: &[u8], user: &UserId) -> bool {
+    let said: Option<Said> = serde_json::from_slice(&[b"{", members, b"}"].concat()).ok();
+    said.is_some_and(|said| said.from != *user && said.kind != RECALLED_KIND && said.kind != RECALL_KIND)
+}
+
+fn mark(
+    step: &Step<'_>,
+    user: &UserId,
+    conversation: Conversation,
+    offset: u64,
+) -> Result<State, BrokerError> {
+    let tables = step.connection;
+    if let Conversation::Group(app, group) = &conversation {
+        super::groups::require_member(tables, *app, group, user)?;
+    }
+    let Some(head) = log::head(tables, &conversation)? else {
+        let head = Head::none(conversation);
+        return Ok(State { head, read_offset: 0, unread: Unread::default(), last: None });
+    };
+    let before = read_offset(tables, head.id, user)?;
+    let after = before.max(offset.min(head.offset));
+    if after > before {
+        set(tables, head.id, user, after)?;
+    }
+    let since = step.scope.retention.since(step.now_ms);
+    let unread = unread(tables, head.id, user, after, since)?;
+    let last = log::at(tables, (head.id, &head.epoch), head.offset, since)?;
+    let head = Head { conversation, epoch: head.epoch, last_offset: head.offset, last_time: head.time };
+    Ok(State { head, read_offset: after, unread, last })
+}
+
+/// The world and the groups of a user.
+const JOINED: &str = "WITH mine AS (
+         SELECT id FROM conversation WHERE app = ?1 AND name = 'world'
+         UNION ALL SELECT conversation FROM member WHERE app = ?1 AND user = ?2)
+     SELECT c.id, c.name, c.epoch, c.head, c.time
+     FROM mine CROSS JOIN conversation AS c ON c.id = mine.id
+     WHERE ?3 IS NULL OR c.time < ?3 OR (c.time = ?3 AND c.name > ?4)
+     ORDER BY c.time DESC, c.name LIMIT ?5";
+/// The pairs of a user: no more are looked at than are listed, besides those of the time at which the page begins.
+const PAIRS: &str = "SELECT c.id, c.name, c.epoch, c.head, c.time
+     FROM pair AS p INDEXED BY pair_by_time CROSS JOIN conversation AS c ON c.id = p.conversation
+     WHERE p.app = ?1 AND p.user = ?2 AND p.time <= coalesce(?3, 9223372036854775807)
+         AND (?3 IS NULL OR p.time < ?3 OR c.name > ?4)
+     ORDER BY p.time DESC, c.name LIMIT ?5";
+
+/// Each with the row of its log; 0 for a world in which nothing was said.
+fn heads(
+    tables: &Connection,
+    app: AppId,
+    user: &UserId,
+    after: Option<&Place>,
+    limit: usize,
+) -> rusqlite::Result<Vec<(i64, Head)>> {
+    let rows = i64::try_from(limit).unwrap_or(i64::MAX);
+    let (time, name) =
+        (after.map(|after| after.last_time), after.map(|after| log::name(&after.conversation)));
+    let mut heads = Vec::new();
+    for sql in [JOINED, PAIRS] {
+        let mut statement = tables.prepare_cached(sql)?;
+        let found = statement.query_map(params![app, user.as_str(), time, name, rows], |row| {
+            let conversation = log::named(app, row.get_ref(1)?.as_str()?);
+            let conversation = conversation.ok_or(rusqlite::Error::InvalidQuery)?;
+            let epoch = row.get_ref(2)?.as_str()?.into();
+            let (last_offset, last_time) = (row.get(3)?, row.get(4)?);
+            Ok((row.get(0)?, Head { conversation, epoch, last_offset, last_time }))
+        })?;
+        for head in found {
+            heads.push(head?);
+        }
+    }
+    heads.sort_by_cached_key(|(_, head)| (Reverse(head.last_time), log::name(&head.conversation)));
+    heads.truncate(limit);
+    let world = Conversation::World(app);
+    let listed = after.is_some_and(|after| after.last_time == 0 && after.conversation == world);
+    if heads.len() < limit && !listed && log::head(tables, &world)?.is_none() {
+        heads.push((0, Head::none(world)));
+    }
+    Ok(heads)
+}
+
+fn list(
+    tables: &Connection,
+    app: AppId,
+    user: &UserId,
+    (after, limit): (Option<&Place>, usize),
+    since: u64,
+) -> rusqlite::Result<Vec<State>> {
+    let state = |(log, head): (i64, Head)| {
+        let read_offset = read_offset(tables, log, user)?;
+        let unread = unread(tables, log, user, read_offset, since)?;
+        let last = log::at(tables, (log, &head.epoch), head.last_offset, since)?;
+        Ok(State { head, read_offset, unread, last })
+    };
+    heads(tables, app, user, after, limit)?.into_iter().map(state).collect()
+}
+
+#[async_trait]
+impl Conversations for EmbeddedConversations {
+    async fn heads(
+        &self,
+        app: AppId,
+        user: &UserId,
+        after: Option<&Place>,
+        limit: usize,
+    ) -> Result<Vec<Head>, BrokerError> {
+        let (user, after) = (user.clone(), after.cloned());
+        let found = self
+            .engine
+            .query(move |tables| Ok::<_, BrokerError>(heads(tables, app, &user, after.as_ref(), limit)?));
+        Ok(found.await?.into_iter().map(|(_, head)| head).collect())
+    }
+
+    async fn list(
+        &self,
+        app: AppId,
+        user: &UserId,
+        after: Option<&Place>,
+        limit: usize,
+    ) -> Result<Vec<State>, BrokerError> {
+        let (user, after, since) = (user.clone(), after.cloned(), self.engine.since());
+        self.engine.query(move |tables| Ok(list(tables, app, &user, (after.as_ref(), limit), since)?)).await
+    }
+
+    async fn read(
+        &self,
+        user: &UserId,
+        conversation: &Conversation,
+        offset: u64,
+    ) -> Result<State, BrokerError> {
+        let (user, conversation) = (user.clone(), conversation.clone());
+        let work = move |step: &mut Step<'_>| mark(step, &user, conversation, offset);
+        self.engine.change(work).await
+    }
+}

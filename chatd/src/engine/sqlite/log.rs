@@ -1,0 +1,302 @@
+//! The statements on logs: append and read.
+//!
+//! Invariant: `conversation.head` is the greatest offset ever given, and the offsets of its entries end there
+//! without a gap. `pair.time` is the time of the log it stands for.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chat_protocol::{AppId, GroupId, MsgId, UserId};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::broker::Step;
+use super::{conversations, friends, groups, sent};
+use crate::broker::{
+    BrokerError, Conversation, Effect, Entry, Event, Outgoing, Page, Range, Receipt, Skip, epoch::forked,
+    new_epoch,
+};
+
+/// Old entries go in steps of this many, so that most appends delete nothing.
+pub const TRIM_STEP: u64 = 64;
+
+/// A log without its entries.
+pub(crate) struct Head {
+    /// Its row.
+    pub id: i64,
+    /// Which history its offsets belong to.
+    pub epoch: Arc<str>,
+    /// Offset of the newest entry; 0 when nothing was said.
+    pub offset: u64,
+    /// Time of the newest entry, Unix milliseconds; 0 when nothing was said.
+    pub time: u64,
+}
+
+/// Appends a message if its sender may send it, or finds that it was appended before.
+pub(crate) fn append(step: &mut Step<'_>, message: Outgoing) -> Result<Receipt, BrokerError> {
+    if let Some(first) = sent::find(step.connection, &message, step.now_ms)? {
+        return Ok(first);
+    }
+    admit(step.connection, &message)?;
+    Ok(put(step, message, Effect::None)?)
+}
+
+fn admit(connection: &Connection, message: &Outgoing) -> Result<(), BrokerError> {
+    match &message.conversation {
+        Conversation::World(_) => Ok(()),
+        Conversation::Group(app, group) => groups::require_member(connection, *app, group, &message.sender),
+        Conversation::Pair(app, a, b) => {
+            let recipient = if message.sender == *a { b } else { a };
+            if friends::blocks(connection, *app, recipient, &message.sender)? {
+                return Err(BrokerError::Blocked);
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Appends and publishes an entry, whoever its sender is.
+pub(crate) fn put(step: &mut Step<'_>, message: Outgoing, effect: Effect) -> rusqlite::Result<Receipt> {
+    let head = match head(step.connection, &message.conversation)? {
+        Some(head) => head,
+        None => create(step, &message.conversation)?,
+    };
+    let (offset, time) = (head.offset + 1, step.now_ms.max(head.time));
+    let skip = (message.skip != Skip::Nobody).then(|| message.skip.to_string());
+    let (joined, gone) = match &effect {
+        Effect::Joined(user) => (Some(user.as_str()), None),
+        Effect::Left(user) => (None, Some(user.as_str())),
+        // Nobody reads that the group is no more: the log goes with it.
+        Effect::None | Effect::Dismissed => (None, None),
+    };
+    step.connection
+        .prepare_cached(
+            "INSERT INTO entry(conversation, offset, time, msg_id, members, skip, joined, gone)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        )?
+        .execute(params![
+            head.id,
+            offset,
+            time,
+            message.msg_id.as_str(),
+            &message.members[..],
+            skip,
+            joined,
+            gone
+        ])?;
+    step.connection
+        .prepare_cached("UPDATE conversation SET head = ?2, time = ?3 WHERE id = ?1")?
+        .execute(params![head.id, offset, time])?;
+    note_pair(step.connection, &message.conversation, head.id, time)?;
+    conversations::sent(step.connection, head.id, &message.sender, offset)?;
+    trim(step, head.id, offset)?;
+    let receipt = Receipt { offset, epoch: head.epoch.clone(), time, duplicate: false };
+    sent::remember(step.connection, &message, &receipt, step.now_ms)?;
+    let topics = message.conversation.topics();
+    let Outgoing { conversation, msg_id, members, skip, .. } = message;
+    let entry = Entry { offset, epoch: head.epoch, time, msg_id, members, skip, effect };
+    step.publish((topics, Event::Message { conversation, entry }));
+    Ok(receipt)
+}
+
+fn trim(step: &Step<'_>, log: i64, offset: u64) -> rusqlite::Result<()> {
+    if offset.is_multiple_of(TRIM_STEP) {
+        step.connection
+            .prepare_cached("DELETE FROM entry WHERE conversation = ?1 AND offset <= ?2")?
+            .execute(params![log, offset.saturating_sub(step.scope.retention.max_messages)])?;
+    }
+    if step.scope.retention.max_age_ms > 0 {
+        // Times rise with offsets: the search stops at the first entry that stays.
+        step.connection
+            .prepare_cached(
+                "DELETE FROM entry WHERE conversation = ?1 AND offset <
+                 (SELECT offset FROM entry WHERE conversation = ?1 AND time >= ?2 ORDER BY offset LIMIT 1)",
+            )?
+            .execute(params![log, step.scope.retention.since(step.now_ms)])?;
+    }
+    Ok(())
+}
+
+/// Reads part of a log, nothing from before `since`.
+pub(crate) fn read(
+    connection: &Connection,
+    conversation: &Conversation,
+    range: Range,
+    limit: usize,
+    since: u64,
+) -> rusqlite::Result<Page> {
+    let Some(head) = head(connection, conversation)? else {
+        return Ok(Page { epoch: "".into(), head: 0, entries: Vec::new() });
+    };
+    let (sql, bound) = match range {
+        Range::After(offset) => (
+            "SELECT offset, time, msg_id, members, skip, joined, gone FROM entry
+             WHERE conversation = ?1 AND offset > ?2 AND time >= ?4 ORDER BY offset LIMIT ?3",
+            offset,
+        ),
+        Range::Before(offset) => (
+            "SELECT offset, time, msg_id, members, skip, joined, gone FROM entry
+             WHERE conversation = ?1 AND offset < ?2 AND time >= ?4 ORDER BY offset DESC LIMIT ?3",
+            offset,
+        ),
+    };
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let bound = i64::try_from(bound).unwrap_or(i64::MAX);
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map(params![head.id, bound, limit, since], |row| entry(row, &head.epoch))?;
+    let mut entries = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+    if matches!(range, Range::Before(_)) {
+        entries.reverse();
+    }
+    Ok(Page { epoch: head.epoch, head: head.offset, entries })
+}
+
+/// The entry at an offset of a log, nothing from before `since`.
+pub(crate) fn at(
+    connection: &Connection,
+    (log, epoch): (i64, &Arc<str>),
+    offset: u64,
+    since: u64,
+) -> rusqlite::Result<Option<Entry>> {
+    connection
+        .prepare_cached(
+            "SELECT offset, time, msg_id, members, skip, joined, gone FROM entry
+             WHERE conversation = ?1 AND offset = ?2 AND time >= ?3",
+        )?
+        .query_row(params![log, offset, since], |row| entry(row, epoch))
+        .optional()
+}
+
+fn entry(row: &Row<'_>, epoch: &Arc<str>) -> rusqlite::Result<Entry> {
+    Ok(Entry {
+        offset: row.get(0)?,
+        epoch: epoch.clone(),
+        time: row.get(1)?,
+        msg_id: id(row, 2, MsgId::new)?,
+        members: Bytes::copy_from_slice(row.get_ref(3)?.as_blob()?),
+        skip: skip(row)?,
+        effect: effect(row)?,
+    })
+}
+
+fn skip(row: &Row<'_>) -> rusqlite::Result<Skip> {
+    let text = row.get_ref(4)?.as_str_or_null()?;
+    text.map_or(Ok(Skip::Nobody), |text| text.parse().map_err(|_| rusqlite::Error::InvalidQuery))
+}
+
+fn effect(row: &Row<'_>) -> rusqlite::Result<Effect> {
+    if row.get_ref(5)?.as_str_or_null()?.is_some() {
+        return Ok(Effect::Joined(id(row, 5, UserId::new)?));
+    }
+    if row.get_ref(6)?.as_str_or_null()?.is_some() {
+        return Ok(Effect::Left(id(row, 6, UserId::new)?));
+    }
+    Ok(Effect::None)
+}
+
+/// The log, if anything was ever said in it.
+pub(crate) fn head(connection: &Connection, conversation: &Conversation) -> rusqlite::Result<Option<Head>> {
+    connection
+        .prepare_cached("SELECT id, epoch, head, time FROM conversation WHERE app = ?1 AND name = ?2")?
+        .query_row(params![conversation.app(), name(conversation)], |row| {
+            let epoch = row.get_ref(1)?.as_str()?.into();
+            Ok(Head { id: row.get(0)?, epoch, offset: row.get(2)?, time: row.get(3)? })
+        })
+        .optional()
+}
+
+/// A new log with an epoch of its own.
+pub(crate) fn create(step: &Step<'_>, conversation: &Conversation) -> rusqlite::Result<Head> {
+    let (connection, epoch) = (step.connection, new_epoch());
+    connection
+        .prepare_cached(
+            "INSERT INTO conversation(app, name, epoch, life, head, time) VALUES (?1, ?2, ?3, ?4, 0, 0)",
+        )?
+        .execute(params![conversation.app(), name(conversation), &*epoch, &*step.scope.life])?;
+    Ok(Head { id: connection.last_insert_rowid(), epoch, offset: 0, time: 0 })
+}
+
+/// Both users of a pair have a conversation whose newest entry is of this time.
+fn note_pair(
+    connection: &Connection,
+    conversation: &Conversation,
+    log: i64,
+    time: u64,
+) -> rusqlite::Result<()> {
+    let Conversation::Pair(app, a, b) = conversation else { return Ok(()) };
+    for user in [a, b] {
+        connection
+            .prepare_cached(
+                "INSERT INTO pair(app, user, conversation, time) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT DO UPDATE SET time = excluded.time",
+            )?
+            .execute(params![app, user.as_str(), log, time])?;
+    }
+    Ok(())
+}
+
+/// Gives a log a new epoch when a reader has seen `offset` of its present one, which is beyond its end, and that epoch
+/// was begun in an earlier life of the store.
+pub(crate) fn doubt(
+    step: &Step<'_>,
+    conversation: &Conversation,
+    epoch: &str,
+    offset: u64,
+) -> rusqlite::Result<()> {
+    let changed = step
+        .connection
+        .prepare_cached(
+            "UPDATE conversation SET born = coalesce(born, epoch), epoch = ?4, life = ?5
+             WHERE app = ?1 AND name = ?2 AND epoch = ?3 AND head < ?6 AND life IS NOT ?5",
+        )?
+        .execute(params![
+            conversation.app(),
+            name(conversation),
+            epoch,
+            &*forked(epoch),
+            &*step.scope.life,
+            i64::try_from(offset).unwrap_or(i64::MAX)
+        ])?;
+    if changed > 0 {
+        tracing::error!(?conversation, offset, "a log lost its end, a reader shows; it gets a new epoch");
+    }
+    Ok(())
+}
+
+/// Removes a log with all that was said in it and how far it was read.
+pub(crate) fn delete(connection: &Connection, log: i64) -> rusqlite::Result<()> {
+    for sql in [
+        "DELETE FROM entry WHERE conversation = ?1",
+        "DELETE FROM read_state WHERE conversation = ?1",
+        "DELETE FROM conversation WHERE id = ?1",
+    ] {
+        connection.prepare_cached(sql)?.execute([log])?;
+    }
+    Ok(())
+}
+
+/// An identifier in a column.
+pub(crate) fn id<T, E>(row: &Row<'_>, column: usize, new: fn(&str) -> Result<T, E>) -> rusqlite::Result<T> {
+    new(row.get_ref(column)?.as_str()?).map_err(|_| rusqlite::Error::InvalidQuery)
+}
+
+/// Ids hold no control characters, so a line feed separates them without doubt.
+pub(crate) fn name(conversation: &Conversation) -> String {
+    match conversation {
+        Conversation::World(_) => "world".to_owned(),
+        Conversation::Group(_, group) => format!("group\n{group}"),
+        Conversation::Pair(_, a, b) => format!("pair\n{a}\n{b}"),
+    }
+}
+
+/// The conversation with this name.
+pub(crate) fn named(app: AppId, name: &str) -> Option<Conversation> {
+    let mut parts = name.split('\n');
+    match (parts.next()?, parts.next(), parts.next()) {
+        ("world", None, None) => Some(Conversation::World(app)),
+        ("group", Some(group), None) => Some(Conversation::Group(app, GroupId::new(group).ok()?)),
+        ("pair", Some(a), Some(b)) => {
+            Some(Conversation::Pair(app, UserId::new(a).ok()?, UserId::new(b).ok()?))
+        }
+        _ => None,
+    }
+}

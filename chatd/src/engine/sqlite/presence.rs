@@ -1,0 +1,98 @@
+//! Presence of a node that runs alone: a set in memory.
+//!
+//! Invariant: the set of an app that nobody is in is removed. Who came and went is told while the lock is held under
+//! which it was decided, into room that was reserved before.
+
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Bound;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chat_protocol::{AppId, UserId};
+use parking_lot::Mutex;
+
+use super::broker::Embedded;
+use crate::broker::{Event, Topic};
+use crate::presence::{Announcer, Change, Outcome, Presence, PresenceError, Roster};
+
+/// Changes applied under one lock.
+const CHUNK: usize = 256;
+
+/// See the file's head.
+pub struct EmbeddedPresence {
+    engine: Arc<Embedded>,
+    announcer: Announcer,
+    online: Mutex<HashMap<AppId, BTreeSet<UserId>>>,
+}
+
+impl EmbeddedPresence {
+    /// Announces over the bus of `engine`.
+    #[must_use]
+    pub fn new(engine: Arc<Embedded>, announcer: Announcer) -> Self {
+        Self { engine, announcer, online: Mutex::default() }
+    }
+
+    async fn apply_some(&self, changes: &[Change]) -> Result<Vec<Outcome>, PresenceError> {
+        let mut room = self
+            .engine
+            .reserve(changes.len())
+            .await
+            .map_err(|error| PresenceError::Unreachable(error.to_string()))?;
+        let mut online = self.online.lock();
+        let outcomes = changes.iter().map(|change| {
+            let users = online.entry(change.app).or_default();
+            let decisive =
+                if change.here { users.insert(change.user.clone()) } else { users.remove(&change.user) };
+            let room_size = users.len() as u64;
+            if users.is_empty() {
+                online.remove(&change.app);
+            }
+            if decisive
+                && room_size <= self.announcer.limit
+                && let Some(room) = room.next()
+            {
+                let notice = self.announcer.notice(&change.user, change.here);
+                room.send((vec![Topic::World(change.app)], Event::Notice(notice)));
+            }
+            Outcome { decisive, room_size }
+        });
+        Ok(outcomes.collect())
+    }
+}
+
+#[async_trait]
+impl Presence for EmbeddedPresence {
+    async fn apply(&self, changes: &[Change]) -> Result<Vec<Outcome>, PresenceError> {
+        let mut outcomes = Vec::with_capacity(changes.len());
+        for some in changes.chunks(CHUNK) {
+            outcomes.extend(self.apply_some(some).await?);
+        }
+        Ok(outcomes)
+    }
+
+    async fn is_online(&self, app: AppId, user: &UserId) -> Result<bool, PresenceError> {
+        Ok(self.online.lock().get(&app).is_some_and(|users| users.contains(user)))
+    }
+
+    async fn list(&self, app: AppId, after: Option<&UserId>, limit: usize) -> Result<Roster, PresenceError> {
+        let online = self.online.lock();
+        let Some(users) = online.get(&app) else { return Ok(Roster::default()) };
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut rest = users.range::<UserId, _>((from, Bound::Unbounded));
+        let page: Vec<_> = rest.by_ref().take(limit).cloned().collect();
+        Ok(Roster { count: users.len() as u64, users: page, more: rest.next().is_some() })
+    }
+
+    async fn live_nodes(&self) -> Result<u64, PresenceError> {
+        Ok(1)
+    }
+
+    async fn renew(&self) -> Result<bool, PresenceError> {
+        Ok(false)
+    }
+
+    async fn resign(&self) -> Result<(), PresenceError> {
+        self.online.lock().clear();
+        Ok(())
+    }
+}
