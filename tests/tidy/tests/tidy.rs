@@ -118,6 +118,7 @@ fn no_circle_joins_rooms() {
                 imports.rooms(import).is_some_and(|(from, to)| circle.contains(from) && circle.contains(to))
             };
             let places = imports
+                .found
                 .iter()
                 .filter(within)
                 .map(|import| format!("{}: {}", import.place, import.to.join("::")));
@@ -230,4 +231,15 @@ fn crates_depend_in_one_direction() {
         }
     }
     assert!(!dependencies("chatd").contains("chat-client"), "the server does not know its clients");
+}
+
+#[test]
+fn one_tls_stack_and_one_registry() {
+    let lock = std::fs::read_to_string(root().join("Cargo.lock")).expect("Cargo.lock");
+    for foreign in ["aws-lc-rs", "aws-lc-sys", "native-tls", "openssl", "openssl-sys"] {
+        assert!(!lock.contains(&format!("name = \"{foreign}\"\n")), "{foreign} beside rustls with ring");
+    }
+    let sources = lock.lines().filter(|line| line.starts_with("source = "));
+    let foreign: BTreeSet<_> = sources.filter(|line| !line.contains("rust-lang/crates.io-index")).collect();
+    assert!(foreign.is_empty(), "from elsewhere: {foreign:?}");
 }
