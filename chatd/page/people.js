@@ -17,7 +17,8 @@ let isWhole = true; // whether `online` names everybody
 const asked = new Map(); // name → whether online, and when that was asked
 let me, open;
 let refreshTimer;
-let rows = new Map(); // what a row shows → the row; a row that stays is not touched, somebody may be clicking on it
+// target → its row. A button taken out and put back, or made anew, between its being pressed and let go, was not clicked.
+const rows = new Map();
 
 export function start(name, openConversation) {
   me = name;
@@ -69,20 +70,23 @@ function isAway(name) {
 }
 
 export function show() {
-  const focused = document.activeElement?.closest('#people button')?.dataset.target;
+  const focused = document.activeElement;
   const others = online.map((name) => `user:${name}`).filter((target) => !find(target));
   const targets = new Set([WORLD, ...sorted().map(({ target }) => target), ...others]);
-  const next = new Map([...targets].map((target) => {
-    const state = stateOf(target);
-    const key = JSON.stringify(state);
-    return [key, rows.get(key) ?? row(state)];
-  }));
-  rows = next;
-  const items = [...rows.values()];
-  if (items.some((item, at) => $('people').children[at] !== item) || $('people').childElementCount > items.length) {
-    $('people').replaceChildren(...items);
-    if (focused !== undefined) items.find(({ firstChild }) => firstChild.dataset.target === focused)?.firstChild.focus();
+  for (const [target, item] of rows) {
+    if (targets.has(target)) continue;
+    rows.delete(target);
+    item.remove();
   }
+  [...targets].forEach((target, at) => {
+    if (!rows.has(target)) rows.set(target, row(target));
+    const item = rows.get(target);
+    fill(item, stateOf(target));
+    const there = $('people').children[at];
+    if (there !== item) $('people').insertBefore(item, there ?? null);
+  });
+  // A row that moves loses it.
+  if (focused?.isConnected && focused !== document.activeElement) focused.focus();
   const unread = all().reduce((sum, conversation) => sum + conversation.unread, 0);
   $('menu-dot').hidden = unread === 0;
   document.title = `${unread ? `(${unread}) ` : ''}${isolated(titleOf(currentTarget()))} · 聊天室`;
@@ -93,29 +97,37 @@ function stateOf(target) {
   const isSelf = person === me;
   const { unread = 0, unreadMore = false } = find(target) ?? {};
   const isGone = person !== undefined && !isSelf && isAway(person);
-  return { target, isSelf, isGone, isOpen: target === currentTarget(), unread, unreadMore };
+  return { isSelf, isGone, isOpen: target === currentTarget(), unread, unreadMore };
 }
 
-function row({ target, isSelf, isGone, isOpen, unread, unreadMore }) {
+function row(target) {
   const button = element('button');
-  Object.assign(button, { type: 'button', disabled: isSelf });
+  button.type = 'button';
   button.addEventListener('click', () => open(target));
   button.dataset.target = target;
-  button.setAttribute('aria-current', String(isOpen));
   button.append(titleNode(target));
+  const item = element('li');
+  item.append(button);
+  return item;
+}
+
+function fill(item, state) {
+  const key = JSON.stringify(state);
+  if (item.dataset.state === key) return;
+  item.dataset.state = key;
+  const { isSelf, isGone, isOpen, unread, unreadMore } = state;
+  const button = item.firstChild;
+  while (button.childElementCount > 1) button.lastChild.remove();
+  button.disabled = isSelf;
+  button.setAttribute('aria-current', String(isOpen));
+  button.classList.toggle('away', isGone);
   if (isSelf) button.append(element('span', 'away-note', '（我）'));
-  if (isGone) {
-    button.classList.add('away');
-    button.append(element('span', 'away-note', '离线'));
-  }
+  if (isGone) button.append(element('span', 'away-note', '离线'));
   if (unread) {
     const dot = element('span', 'dot', unread > 99 || unreadMore ? '99+' : String(unread));
     dot.title = `${dot.textContent} 条未读`;
     button.append(dot);
   }
-  const item = element('li');
-  item.append(button);
-  return item;
 }
 
 export function showSelf() {

@@ -135,13 +135,19 @@ impl Window {
         self.find(selector).await.send_keys(keys).await.expect("keys can be sent");
     }
 
-    /// Clicks on the middle of an element with the mouse.
+    /// Clicks on the middle of an element with the mouse; on its successor when the page has just replaced it.
     ///
     /// # Panics
     /// When something else lies there.
     pub async fn click(&self, selector: &str) {
-        let element = self.find(selector).await;
-        element.click().await.unwrap_or_else(|error| panic!("cannot click {selector}: {error}"));
+        let deadline = tokio::time::Instant::now() + SOON;
+        loop {
+            match self.find(selector).await.click().await {
+                Err(error)
+                    if error.is_stale_element_reference() && tokio::time::Instant::now() < deadline => {}
+                clicked => return clicked.unwrap_or_else(|error| panic!("cannot click {selector}: {error}")),
+            }
+        }
     }
 
     /// Runs a script in the page and gives what it returns.

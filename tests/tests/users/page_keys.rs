@@ -55,6 +55,25 @@ async fn escape_closes_the_list_and_other_keys_do_not() {
     window.until("!document.querySelector('.menu-open')").await;
 }
 
+/// Of a list that changes, no row that stays is taken out: between press and release that would undo a click.
+#[tokio::test]
+async fn a_row_that_stays_can_be_clicked_while_others_come() {
+    let (node, browser) = tokio::join!(Node::ephemeral(&[]), Browser::start());
+    let _second = node.login(APP, "second").await;
+    let window = enter(&browser, &node, "reader").await;
+    window.find("#people button[data-target='user:second']").await;
+    window
+        .run(
+            "window.taken = []; new MutationObserver((changes) => changes.forEach(({ removedNodes }) => \
+             removedNodes.forEach((row) => window.taken.push(row.firstChild.dataset.target)))) \
+             .observe(document.getElementById('people'), { childList: true })",
+        )
+        .await;
+    let _first = node.login(APP, "first").await;
+    window.find("#people button[data-target='user:first']").await;
+    assert_eq!(window.run("return window.taken").await, serde_json::json!([]));
+}
+
 #[tokio::test]
 async fn the_enter_of_an_input_method_sends_nothing() {
     let (node, browser) = tokio::join!(Node::ephemeral(&[]), Browser::start());
