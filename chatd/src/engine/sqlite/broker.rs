@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::PermitIterator;
 
 use super::writer::{self, Scope};
-use super::{Close, Database, Fault, log, private, recall, schema};
+use super::{Close, Database, Fault, leftovers, log, private, recall, schema};
 pub use super::{Place, Sync};
 use crate::broker::{
     Broker, BrokerError, Conversation, Event, Notice, Outgoing, Page, Range, Receipt, Retention, Sink, Topic,
@@ -38,6 +38,8 @@ pub(crate) struct Log {
     /// Tells this life of the store from earlier ones.
     pub(super) life: Arc<str>,
     dispatch: mpsc::Sender<Published>,
+    /// Wakes whoever removes what lies under logs that have ended.
+    pub(super) ended: mpsc::Sender<()>,
 }
 
 impl Scope for Log {
@@ -92,10 +94,13 @@ impl Embedded {
             Place::Directory(directory) => Some(lock(directory)?),
         };
         let (dispatch, events) = mpsc::channel(DISPATCH_QUEUE);
-        let log = Log { retention, life: new_epoch(), dispatch: dispatch.clone() };
+        let (ended, wakes) = mpsc::channel(1);
+        let log = Log { retention, life: new_epoch(), dispatch: dispatch.clone(), ended };
         let database = Database::open(place, "chat.sqlite3", sync, schema::STEPS, log, clock.clone())?;
         tokio::spawn(deliver(events, sink));
-        Ok(Arc::new(Self { database, retention, clock, dispatch, _lock: lock }))
+        let engine = Arc::new(Self { database, retention, clock, dispatch, _lock: lock });
+        tokio::spawn(leftovers::remove(Arc::downgrade(&engine), wakes));
+        Ok(engine)
     }
 
     /// Runs `work` in the writer's transaction and gives its answer after the commit. An error undoes what it did.

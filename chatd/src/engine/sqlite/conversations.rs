@@ -134,7 +134,8 @@ fn mark(
 /// The world and the groups of a user.
 const JOINED: &str = "WITH mine AS (
          SELECT id FROM conversation WHERE app = ?1 AND name = 'world'
-         UNION ALL SELECT conversation FROM member WHERE app = ?1 AND user = ?2)
+         UNION ALL SELECT conversation FROM member WHERE app = ?1 AND user = ?2
+             AND conversation NOT IN (SELECT log FROM ended))
      SELECT c.id, c.name, c.epoch, c.head, c.time
      FROM mine CROSS JOIN conversation AS c ON c.id = mine.id
      WHERE ?3 IS NULL OR c.time < ?3 OR (c.time = ?3 AND c.name > ?4)

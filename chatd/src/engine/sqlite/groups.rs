@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::Fault;
 use super::broker::{Embedded, Step};
-use super::log;
+use super::{leftovers, log};
 use crate::broker::{BrokerError, Conversation, Effect, Event, Outgoing, Receipt, Skip, Topic};
 use crate::groups::{Change, Changed, Group, GroupError, Groups, Joined, Members, Membership};
 
@@ -158,7 +158,7 @@ impl Scene<'_, '_> {
         let tables = self.step.connection;
         if let Some(ownerless) = log::head(tables, &self.conversation())? {
             // Written before there were groups. Its epoch must not live on.
-            log::delete(tables, ownerless.id)?;
+            leftovers::delete(self.step, ownerless.id)?;
         }
         let log = log::create(self.step, &self.conversation())?;
         tables
@@ -180,7 +180,8 @@ impl Scene<'_, '_> {
             .step
             .connection
             .prepare_cached(
-                "SELECT count(*) FROM (SELECT 1 FROM member WHERE app = ?1 AND user = ?2 LIMIT ?3)",
+                "SELECT count(*) FROM (SELECT 1 FROM member WHERE app = ?1 AND user = ?2
+                 AND conversation NOT IN (SELECT log FROM ended) LIMIT ?3)",
             )?
             .query_row(params![self.app, user.as_str(), limit], |row| row.get::<_, i64>(0))?;
         if count < limit { Ok(()) } else { Err(GroupError::TooMany(self.per_user)) }
@@ -265,13 +266,11 @@ impl Scene<'_, '_> {
     }
 
     fn dismiss(&self, log: i64) -> rusqlite::Result<()> {
-        let tables = self.step.connection;
-        for sql in
-            ["DELETE FROM member WHERE conversation = ?1", "DELETE FROM chat_group WHERE conversation = ?1"]
-        {
-            tables.prepare_cached(sql)?.execute([log])?;
-        }
-        log::delete(tables, log)
+        self.step
+            .connection
+            .prepare_cached("DELETE FROM chat_group WHERE conversation = ?1")?
+            .execute([log])?;
+        leftovers::delete(self.step, log)
     }
 }
 

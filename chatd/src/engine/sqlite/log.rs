@@ -262,18 +262,6 @@ pub(crate) fn doubt(
     Ok(())
 }
 
-/// Removes a log with all that was said in it and how far it was read.
-pub(crate) fn delete(connection: &Connection, log: i64) -> rusqlite::Result<()> {
-    for sql in [
-        "DELETE FROM entry WHERE conversation = ?1",
-        "DELETE FROM read_state WHERE conversation = ?1",
-        "DELETE FROM conversation WHERE id = ?1",
-    ] {
-        connection.prepare_cached(sql)?.execute([log])?;
-    }
-    Ok(())
-}
-
 /// An identifier in a column.
 pub(crate) fn id<T, E>(row: &Row<'_>, column: usize, new: fn(&str) -> Result<T, E>) -> rusqlite::Result<T> {
     new(row.get_ref(column)?.as_str()?).map_err(|_| rusqlite::Error::InvalidQuery)

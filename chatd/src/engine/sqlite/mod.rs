@@ -9,6 +9,7 @@ pub mod friends;
 pub mod groups;
 mod last_write;
 pub mod ledger;
+mod leftovers;
 mod log;
 pub(crate) mod migrate;
 pub mod money_file;

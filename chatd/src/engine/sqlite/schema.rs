@@ -10,7 +10,8 @@
 //! | `pair` | a user has a one-to-one conversation in which something was said, and the time of its newest entry |
 //! | `read_state` | how far a user has read a log |
 //! | `chat_group` | a group, by the log it owns, and which of those that had its id |
-//! | `member` | a user belongs to a group since an entry of its log |
+//! | `member` | a user belongs to a group since an entry of its log; to none if that has ended |
+//! | `ended` | a log that is no more, under which something still lies; its name is no conversation's |
 //! | `relation` | how one user stands to another; the other's view is a row of its own |
 
 use super::migrate::Steps;
@@ -61,6 +62,7 @@ pub const STEPS: &Steps = &[
     "ALTER TABLE pair ADD COLUMN time INTEGER NOT NULL DEFAULT 0;
     UPDATE pair SET time = coalesce((SELECT time FROM conversation AS c WHERE c.id = pair.conversation), 0);
     CREATE INDEX pair_by_time ON pair(app, user, time);",
+    "CREATE TABLE ended(log INTEGER PRIMARY KEY) STRICT;",
 ];
 
 #[cfg(test)]
