@@ -61,6 +61,11 @@ impl Config {
             None if self.money.packet_expiry > MAX_PACKET_EXPIRY => {
                 Err(format!("money.packet_expiry must be at most {MAX_PACKET_EXPIRY} seconds (30 days)"))
             }
+            None if self.limits.outbox_bytes > self.limits.queued_bytes => Err(format!(
+                "limits.outbox_bytes = {} is what one connection may have waiting, and more than \
+                 limits.queued_bytes = {}, what all of them may have together; lower the one or raise the other",
+                self.limits.outbox_bytes, self.limits.queued_bytes
+            )),
             None => Ok(()),
         }
     }
@@ -143,6 +148,19 @@ mod tests {
         assert_eq!(config.check(), Ok(()));
         config.serve.listen = "nonsense".to_owned();
         assert!(config.check().unwrap_err().contains("listen"));
+    }
+
+    #[test]
+    fn one_connection_has_no_more_waiting_than_all_may_have() {
+        let mut config = Config::default();
+        config.limits.outbox_bytes = config.limits.queued_bytes;
+        assert_eq!(config.check(), Ok(()));
+        config.limits.outbox_bytes += 1;
+        let refused = config.check().unwrap_err();
+        assert!(
+            refused.contains("limits.outbox_bytes") && refused.contains("limits.queued_bytes"),
+            "{refused}"
+        );
     }
 
     #[test]

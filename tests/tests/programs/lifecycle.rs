@@ -45,6 +45,8 @@ async fn wrong_usage_ends_with_2() {
         (&["nonsense"], "nonsense"),
         (&["--login-timeout", "x"], "login-timeout"),
         (&["--login-timeout", "0"], "login_timeout"),
+        (&["--queued-bytes", "1000"], "limits.outbox_bytes"),
+        (&["--outbox-bytes", "600000000"], "limits.queued_bytes"),
         (&["--listen", "nowhere"], "listen"),
         (&["--listen", "127.0.0.1:99999"], "listen"),
         (&["--storage-sync", "maybe"], "storage-sync"),
