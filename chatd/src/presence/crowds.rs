@@ -6,8 +6,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream;
+
 use super::Presence;
 use crate::hub::Hub;
+
+/// Rooms asked about at the same time.
+const AT_ONCE: usize = 16;
 
 /// Until the task is ended.
 pub async fn tell(hub: Arc<Hub>, presence: Arc<dyn Presence>) {
@@ -15,12 +21,13 @@ pub async fn tell(hub: Arc<Hub>, presence: Arc<dyn Presence>) {
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        for (app, movements) in hub.crowded() {
+        let told = stream::iter(hub.crowded()).for_each_concurrent(AT_ONCE, async |(app, movements)| {
             match presence.list(app, None, 0).await {
                 Ok(online) => hub.tell_crowd(app, online.count, movements),
                 // What waits is bounded, and told when the store is back.
                 Err(error) => tracing::debug!(%error, app, "how many are online is not known"),
             }
-        }
+        });
+        told.await;
     }
 }

@@ -3,8 +3,8 @@
 //! Invariant: a settlement leaves the queue only after the ledger has committed it, or after it became a dead letter
 //! because it can never be applied. What cannot be applied now although others can, because somebody holds its wallet
 //! or its packet, goes back to the queue for a while. While the ledger, the packets or the queue cannot be reached the
-//! worker keeps what it has and tries again; a settlement that is applied twice moves money once, by its transfer id. What is queued is
-//! no order to pay: the packet says what it owes.
+//! worker keeps what it has and tries again; a settlement that is applied twice moves money once, by its transfer id.
+//! What is queued is no order to pay: the packet says what it owes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
