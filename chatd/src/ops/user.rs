@@ -34,8 +34,11 @@ impl User {
     async fn list(&self, request: ListRequest) -> Result<ListResponse, Refusal> {
         let limit = request.limit.map_or(usize::MAX, |limit| limit as usize);
         let roster = self.presence.list(request.app_id, request.cursor.as_ref(), limit).await?;
+        // People come and go while a long list is read: the count of a whole one is that of its names.
+        let is_whole = request.cursor.is_none() && !roster.more;
+        let user_count = if is_whole { roster.users.len() as u64 } else { roster.count };
         let cursor = if roster.more { roster.users.last().cloned().or(request.cursor) } else { None };
-        Ok(ListResponse { user_count: roster.count, user_list: roster.users, cursor })
+        Ok(ListResponse { user_count, user_list: roster.users, cursor })
     }
 
     async fn online(&self, request: OnlineRequest) -> Result<OnlineResponse, Refusal> {

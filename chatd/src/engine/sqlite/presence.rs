@@ -10,12 +10,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chat_protocol::{AppId, UserId};
 use parking_lot::Mutex;
+use tokio::task::yield_now;
 
 use super::broker::Embedded;
 use crate::broker::{Event, Topic};
 use crate::presence::{Announcer, Change, Outcome, Presence, PresenceError, Roster};
 
-/// Changes applied under one lock.
+/// Changes applied, or users listed, under one lock.
 const CHUNK: usize = 256;
 
 /// See the file's head.
@@ -30,6 +31,15 @@ impl EmbeddedPresence {
     #[must_use]
     pub fn new(engine: Arc<Embedded>, announcer: Announcer) -> Self {
         Self { engine, announcer, online: Mutex::default() }
+    }
+
+    fn list_some(&self, app: AppId, after: Option<&UserId>, limit: usize) -> Roster {
+        let online = self.online.lock();
+        let Some(users) = online.get(&app) else { return Roster::default() };
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut rest = users.range::<UserId, _>((from, Bound::Unbounded));
+        let page: Vec<_> = rest.by_ref().take(limit).cloned().collect();
+        Roster { count: users.len() as u64, users: page, more: rest.next().is_some() }
     }
 
     async fn apply_some(&self, changes: &[Change]) -> Result<Vec<Outcome>, PresenceError> {
@@ -75,12 +85,15 @@ impl Presence for EmbeddedPresence {
     }
 
     async fn list(&self, app: AppId, after: Option<&UserId>, limit: usize) -> Result<Roster, PresenceError> {
-        let online = self.online.lock();
-        let Some(users) = online.get(&app) else { return Ok(Roster::default()) };
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let mut rest = users.range::<UserId, _>((from, Bound::Unbounded));
-        let page: Vec<_> = rest.by_ref().take(limit).cloned().collect();
-        Ok(Roster { count: users.len() as u64, users: page, more: rest.next().is_some() })
+        let mut listed = self.list_some(app, after, limit.min(CHUNK));
+        while listed.more && listed.users.len() < limit {
+            yield_now().await;
+            let wanted = (limit - listed.users.len()).min(CHUNK);
+            let Roster { count, users, more } = self.list_some(app, listed.users.last(), wanted);
+            listed.users.extend(users);
+            (listed.count, listed.more) = (count, more);
+        }
+        Ok(listed)
     }
 
     async fn live_nodes(&self) -> Result<u64, PresenceError> {

@@ -5,12 +5,13 @@
 //! away is never taken again: its holder gets a new one, whose sets nobody is clearing. While leases cannot be renewed,
 //! that somebody is in none of the live ones says nothing, and is not told as if he were away.
 
+mod listing;
 mod standing;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use chat_protocol::{AppId, UserId};
@@ -26,9 +27,6 @@ use crate::presence::{Announcer, Change, LEASE_MS, Outcome, Presence, PresenceEr
 
 /// Changes, or users of a dead node, in one script call: what Redis does in well under 10 ms.
 const CHUNK: usize = 500;
-/// Above so many users over several nodes their count is computed once per [`COUNT_FOR`] and app.
-const COUNT_EXACTLY: u64 = 1_000;
-const COUNT_FOR: Duration = Duration::from_secs(1);
 
 /// The port over Redis. Its connection ends when it is dropped.
 pub struct RedisPresence {
@@ -260,23 +258,6 @@ impl RedisPresence {
         self.link.run_all::<Value>(&done).await?;
         Ok(())
     }
-
-    /// Distinct users in the sets. One node: O(1). Several: Redis merges the sets, O(users), so above
-    /// [`COUNT_EXACTLY`] the number may be [`COUNT_FOR`] old.
-    async fn count(&self, app: AppId, sets: &[String], sum: u64) -> Result<u64, PresenceError> {
-        if sets.len() < 2 || sum == 0 {
-            return Ok(sum);
-        }
-        let known = self.counts.lock().get(&app).copied();
-        if let Some((_, count)) = known.filter(|(when, _)| sum > COUNT_EXACTLY && when.elapsed() < COUNT_FOR)
-        {
-            return Ok(count);
-        }
-        let call = self.scripts.count.call(sets);
-        let count = self.link.call(&self.scripts.count, &call).await?;
-        self.counts.lock().insert(app, (Instant::now(), count));
-        Ok(count)
-    }
 }
 
 #[async_trait]
@@ -312,27 +293,7 @@ impl Presence for RedisPresence {
     async fn list(&self, app: AppId, after: Option<&UserId>, limit: usize) -> Result<Roster, PresenceError> {
         let live = self.live().await?;
         live.known(())?;
-        let sets = self.sets(app, &live.leases);
-        if sets.is_empty() {
-            return Ok(Roster::default());
-        }
-        let from = after.map_or_else(|| "-".to_owned(), |user| format!("({user}"));
-        let mut pipeline = redis::pipe();
-        for set in &sets {
-            pipeline.cmd("ZCARD").arg(set);
-            pipeline.cmd("ZRANGE").arg(set).arg(&from).arg("+").arg("BYLEX");
-            pipeline.arg("LIMIT").arg(0).arg(limit.saturating_add(1).min(i64::MAX as usize));
-        }
-        let answer: Vec<Value> = self.link.run_all(&pipeline).await?;
-        let (mut sum, mut names) = (0, BTreeSet::new());
-        let mut answer = answer.into_iter();
-        for _ in &sets {
-            sum += next::<u64>(&mut answer)?;
-            names.extend(next::<Vec<String>>(&mut answer)?);
-        }
-        let more = names.len() > limit;
-        let users = names.iter().take(limit).filter_map(|name| UserId::new(name).ok()).collect();
-        Ok(Roster { count: self.count(app, &sets, sum).await?, users, more })
+        self.list_in(app, &self.sets(app, &live.leases), after, limit).await
     }
 
     async fn live_nodes(&self) -> Result<u64, PresenceError> {
@@ -387,8 +348,4 @@ impl From<LinkError> for PresenceError {
 
 fn malformed(error: redis::ParsingError) -> PresenceError {
     PresenceError::Corrupt(error.to_string())
-}
-
-fn next<T: redis::FromRedisValue>(values: &mut impl Iterator<Item = Value>) -> Result<T, PresenceError> {
-    redis::from_redis_value(values.next().unwrap_or_default()).map_err(malformed)
 }
