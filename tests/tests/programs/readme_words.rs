@@ -2,20 +2,24 @@
 //!
 //! Invariant: the judge is the running program; a shape it sends and the document lacks is as wrong as the reverse.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chat_client::{Http, Session};
 use chat_protocol::Code;
+use chat_protocol::operation::ALL;
+use chat_protocol::params::Kind;
 use chat_tests::manual::{blocks, text_of};
 use chat_tests::node::Node;
 use chat_tests::program::run;
+use chat_tests::raw_http::get;
 use chat_tests::wait::{SOON, until};
 use regex::Regex;
 use serde_json::{Value, json};
 
 const APP: u32 = 1101;
 const DOCUMENT: &str = "chatd/README.md";
+const DOCUMENTS: [&str; 2] = [DOCUMENT, "chatd/README.zh-CN.md"];
 /// Users of a crowd that comes too quickly to be told singly.
 const CROWD: usize = 40;
 
@@ -106,11 +110,74 @@ async fn every_push_has_the_documented_members_and_there_are_no_others() {
 
 #[test]
 fn every_code_stands_in_the_table_with_its_status() {
-    for document in [DOCUMENT, "chatd/README.zh-CN.md"] {
+    for document in DOCUMENTS {
         let text = text_of(document);
         for code in Code::ALL {
             let cell = format!("| {} | {} |", code.number(), code.http_status());
             assert!(text.contains(&cell), "{document}: {cell}");
+        }
+    }
+}
+
+/// Of the table of paths: the parameters of each, with a `?` where they may be left out. A path without a slash is of
+/// the noun before it; parameters of several paths are the same, or stand in their order with a `·` between.
+fn paths(document: &str) -> BTreeMap<String, String> {
+    let text = text_of(document);
+    let quoted = Regex::new("`([^`]+)`").expect("a pattern");
+    let names =
+        |cell: &str| -> Vec<_> { quoted.captures_iter(cell).map(|found| found[1].to_owned()).collect() };
+    let mut paths = BTreeMap::new();
+    for line in text.lines().filter(|line| line.starts_with("| `/")) {
+        let cells: Vec<_> = line.split('|').map(str::trim).collect();
+        let mut found = names(cells[1]);
+        for at in 1..found.len() {
+            if !found[at].starts_with('/') {
+                let (noun, _) = found[at - 1].rsplit_once('/').expect("a noun");
+                found[at] = format!("{noun}/{}", found[at]);
+            }
+        }
+        let groups: Vec<_> = cells[2].split(" · ").collect();
+        assert!(groups.len() == 1 || groups.len() == found.len(), "{document}: {line}");
+        for (at, path) in found.into_iter().enumerate() {
+            let group = groups.get(at).unwrap_or(&groups[0]);
+            assert_eq!(paths.insert(path, (*group).to_owned()), None, "{document}: twice: {line}");
+        }
+    }
+    paths
+}
+
+#[tokio::test]
+async fn the_table_of_paths_has_every_operation_with_its_parameters_and_no_other() {
+    let node = Node::ephemeral(&[]).await;
+    let quoted = Regex::new(r"`(\w+\??)`(?: ?\((\d+)\))?").expect("a pattern");
+    for document in DOCUMENTS {
+        let mut paths = paths(document);
+        for operation in ALL {
+            let cell =
+                paths.remove(operation.path).unwrap_or_else(|| panic!("{document}: no {}", operation.path));
+            let named: BTreeSet<_> = quoted.captures_iter(&cell).map(|found| found[1].to_owned()).collect();
+            let taken = operation.fields.iter();
+            let taken: BTreeSet<_> = taken
+                .map(|field| format!("{}{}", field.name, if field.required { "" } else { "?" }))
+                .collect();
+            assert_eq!(named, taken, "{document}: {}: the document's and the program's", operation.path);
+            for (name, most) in
+                quoted.captures_iter(&cell).filter_map(|found| Some((found.get(1)?, found.get(2)?)))
+            {
+                let field = operation.fields.iter().find(|field| name.as_str().starts_with(field.name));
+                let Some(Kind::Between(_, max)) = field.map(|field| field.kind) else { panic!("{cell}") };
+                assert_eq!(
+                    most.as_str(),
+                    max.to_string(),
+                    "{document}: {}: {}",
+                    operation.path,
+                    name.as_str()
+                );
+            }
+        }
+        for other in paths.keys() {
+            let answer = get(node.server(), &format!("{other}?appId=1")).await;
+            assert_eq!(answer.status, 200, "{document}: {other} is none: {answer:?}");
         }
     }
 }
@@ -126,7 +193,7 @@ async fn every_setting_the_documents_name_is_one() {
     let flag = Regex::new("--[a-z][a-z-]*").expect("a pattern");
     let variable = Regex::new("CHATD_[A-Z_]+").expect("a pattern");
     let quoted = Regex::new("`--[a-z][a-z-]*").expect("a pattern");
-    for document in [DOCUMENT, "chatd/README.zh-CN.md"] {
+    for document in DOCUMENTS {
         let text = text_of(document);
         let found = |pattern: &Regex, text: &str| -> BTreeSet<_> {
             pattern.find_iter(text).map(|found| found.as_str().trim_start_matches('`').to_owned()).collect()
