@@ -36,6 +36,7 @@ pub fn fault(schema: &Value, value: &Value) -> Option<String> {
             "items" => {
                 return value.as_array().and_then(|items| items.iter().find_map(|item| fault(wanted, item)));
             }
+            "allOf" => return list(wanted).iter().find_map(|schema| fault(schema, value)),
             "anyOf" | "oneOf" => list(wanted).iter().any(|schema| fault(schema, value).is_none()),
             other => panic!("{other} is not understood in {schema}"),
         };

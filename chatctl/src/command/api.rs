@@ -107,7 +107,7 @@ fn request(operation: &Description, pairs: &[String], settings: &Settings) -> Re
     for (name, value) in given.into_iter().chain(implied) {
         params.add(name, value).map_err(refused)?;
     }
-    params.conform(operation.fields).map_err(refused)
+    params.conform(operation.fields, operation.rules).map_err(refused)
 }
 
 fn value(operation: &Description, name: &str, text: &str) -> Result<Value, Failure> {

@@ -3,18 +3,16 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::cursor::Cursor;
 use crate::id::{AppId, UserId};
 use crate::operation::{Effect, Operation};
 use crate::params::{Field, Kind};
 use crate::target::Target;
 
-const APP_ID: Field = Field::required("appId", Kind::AppId, "which world");
 /// Conversations in one page at most.
 pub const MAX_CONVERSATIONS_PAGE: u32 = 200;
 /// Conversations in one page when no limit is given.
 pub const DEFAULT_CONVERSATIONS_PAGE: u32 = 100;
-
-const USER_ID: Field = Field::required("userId", Kind::UserId, "the acting user");
 
 /// Characters of a [`Preview`]'s text at most.
 pub const MAX_PREVIEW_CHARS: usize = 200;
@@ -95,14 +93,14 @@ impl Operation for List {
     const ABOUT: &'static str =
         "A user's conversations with what was said last and unread counts, the latest first.";
     const FIELDS: &'static [Field] = &[
-        APP_ID,
-        USER_ID,
+        Field::APP_ID,
+        Field::USER_ID,
         Field::optional(
             "limit",
             Kind::Between(1, MAX_CONVERSATIONS_PAGE as u64),
             "at most so many, 1 to 200; 100 when absent",
         ),
-        Field::optional("cursor", Kind::Cursor, "from the page before"),
+        Field::optional("cursor", Kind::Cursor(Cursor::Conversations), "from the page before"),
     ];
     const ACTOR: Option<&'static str> = Some("userId");
     type Request = ListRequest;
@@ -131,8 +129,8 @@ impl Operation for Read {
     const EFFECT: Effect = Effect::Changes;
     const ABOUT: &'static str = "Marks messages as read; never moves back, never past the end.";
     const FIELDS: &'static [Field] = &[
-        APP_ID,
-        USER_ID,
+        Field::APP_ID,
+        Field::USER_ID,
         Field::required("target", Kind::Target, "the conversation, as the user names it"),
         Field::required("offset", Kind::U64, "up to which offset"),
     ];

@@ -19,8 +19,6 @@ pub const REQUEST_PUSH: &str = "friend/request";
 /// Push: someone accepted; its data is an [`Accepted`].
 pub const ACCEPT_PUSH: &str = "friend/accept";
 
-const APP_ID: Field = Field::required("appId", Kind::AppId, "which world");
-const USER_ID: Field = Field::required("userId", Kind::UserId, "the acting user");
 const FRIEND_ID: Field = Field::required("friendId", Kind::UserId, "the other user");
 
 /// How two users stand, seen by one of them.
@@ -74,8 +72,8 @@ impl Operation for Request {
     const EFFECT: Effect = Effect::Changes;
     const ABOUT: &'static str = "Asks a user to be a friend; when both have asked, they are friends.";
     const FIELDS: &'static [Field] = &[
-        APP_ID,
-        USER_ID,
+        Field::APP_ID,
+        Field::USER_ID,
         FRIEND_ID,
         Field::optional(
             "greeting",
@@ -109,7 +107,7 @@ macro_rules! on_friend {
             const PATH: &'static str = $path;
             const EFFECT: Effect = Effect::Changes;
             const ABOUT: &'static str = $about;
-            const FIELDS: &'static [Field] = &[APP_ID, USER_ID, FRIEND_ID];
+            const FIELDS: &'static [Field] = &[Field::APP_ID, Field::USER_ID, FRIEND_ID];
             const ACTOR: Option<&'static str> = Some("userId");
             type Request = FriendRequest;
             type Response = StandingResponse;
@@ -203,8 +201,8 @@ impl Operation for Requests {
     const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "Requests that wait for the acting user's answer, by name, in pages.";
     const FIELDS: &'static [Field] = &[
-        APP_ID,
-        USER_ID,
+        Field::APP_ID,
+        Field::USER_ID,
         Field::optional(
             "limit",
             Kind::Between(1, MAX_REQUESTS_PAGE as u64),
@@ -239,8 +237,8 @@ impl Operation for List {
     const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "Friends, own requests, and blocked users, by name, in pages over all three.";
     const FIELDS: &'static [Field] = &[
-        APP_ID,
-        USER_ID,
+        Field::APP_ID,
+        Field::USER_ID,
         Field::optional(
             "limit",
             Kind::Between(1, MAX_FRIENDS_PAGE as u64),

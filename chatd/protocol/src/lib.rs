@@ -8,6 +8,7 @@
 //! | [`target`] | where a message goes |
 //! | [`code`] | result codes, their HTTP status, and [`code::Refusal`] |
 //! | [`params`] | parameters of an operation, from a query, a form or JSON |
+//! | [`cursor`] | where a list goes on |
 //! | [`operation`] | the [`operation::Operation`] trait and the table of all operations |
 //! | [`envelope`] | HTTP answers, WebSocket requests, answers and pushes |
 //! | [`content`] | what a message carries |
@@ -17,6 +18,7 @@
 pub mod code;
 pub mod content;
 pub mod conversation;
+pub mod cursor;
 pub mod envelope;
 pub mod friend;
 pub mod group;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{AppId, UserId};
 use crate::operation::{Effect, Operation};
-use crate::params::{Field, Kind};
+use crate::params::{Field, Kind, Rule};
 use crate::session::Push;
 use crate::target::Target;
 
@@ -16,9 +16,6 @@ pub const DEFAULT_HISTORY_PAGE: u32 = 50;
 /// How long a sender may take a message back, in milliseconds.
 pub const RECALL_WINDOW_MS: u64 = 2 * 60 * 1000;
 
-const APP_ID: Field = Field::required("appId", Kind::AppId, "which world");
-const ACTING: Field =
-    Field::optional("userId", Kind::UserId, "the acting user; without one an operator asks");
 const TARGET: Field =
     Field::required("target", Kind::Target, "the conversation, as the acting user names it");
 
@@ -64,7 +61,7 @@ impl Operation for History {
     const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "Messages of a conversation: the newest, or before or after an offset.";
     const FIELDS: &'static [Field] = &[
-        APP_ID,
+        Field::APP_ID,
         Field::optional(
             "userId",
             Kind::UserId,
@@ -83,6 +80,7 @@ impl Operation for History {
             "at most so many, 1 to 200; 50 when absent",
         ),
     ];
+    const RULES: &'static [Rule] = &[Rule::Apart("before", &["after"]), Rule::TwoSides("userId", "target")];
     const ACTOR: Option<&'static str> = Some("userId");
     type Request = HistoryRequest;
     type Response = HistoryResponse;
@@ -129,7 +127,8 @@ impl Operation for Recall {
     const EFFECT: Effect = Effect::Changes;
     const ABOUT: &'static str = "Takes a message's content back: its sender within 2 minutes, or an operator. Its place stays, and an entry of type recall tells of it.";
     const FIELDS: &'static [Field] =
-        &[APP_ID, ACTING, TARGET, Field::required("offset", Kind::U64, "which message")];
+        &[Field::APP_ID, Field::ASKING, TARGET, Field::required("offset", Kind::U64, "which message")];
+    const RULES: &'static [Rule] = &[Rule::TwoSides("userId", "target")];
     const ACTOR: Option<&'static str> = Some("userId");
     type Request = RecallRequest;
     type Response = Recalled;

@@ -7,7 +7,7 @@ use schemars::generate::SchemaSettings;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::params::Field;
+use crate::params::{Field, Rule};
 use crate::{conversation, friend, group, message, red_packet, system, user, wallet};
 
 /// What an operation does to the world. It decides which HTTP methods the operation takes: any page, and any picture
@@ -46,6 +46,8 @@ pub trait Operation: 'static {
     const ABOUT: &'static str;
     /// The parameters.
     const FIELDS: &'static [Field];
+    /// What must hold over more than one of them.
+    const RULES: &'static [Rule] = &[];
     /// Which parameter names the acting user; a WebSocket session fills it in.
     const ACTOR: Option<&'static str> = None;
     /// Which parameter is the caller's own name for what it sends or spends, so that a repeat does nothing again; over
@@ -64,6 +66,7 @@ pub trait Operation: 'static {
         effect: Self::EFFECT,
         about: Self::ABOUT,
         fields: Self::FIELDS,
+        rules: Self::RULES,
         actor: Self::ACTOR,
         key: Self::KEY,
         operator: Self::OPERATOR,
@@ -82,6 +85,8 @@ pub struct Description {
     pub about: &'static str,
     /// The parameters.
     pub fields: &'static [Field],
+    /// What must hold over more than one of them.
+    pub rules: &'static [Rule],
     /// Which parameter names the acting user.
     pub actor: Option<&'static str>,
     /// Which parameter makes a repeat harmless.

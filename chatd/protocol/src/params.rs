@@ -4,6 +4,8 @@
 //! decoding into the request type cannot fail on the shape of the input.
 
 mod check;
+pub mod pattern;
+mod rule;
 
 use std::fmt;
 
@@ -12,7 +14,10 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use self::check::check;
+pub use self::rule::Rule;
 use crate::code::{Code, Refusal};
+use crate::content::KINDS;
+use crate::cursor::Cursor;
 
 /// Type of a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,10 +38,8 @@ pub enum Kind {
     Target,
     /// Any text.
     Text,
-    /// Where a list of conversations goes on: time of the last one, colon, target.
-    Cursor,
-    /// A text that an answer gave and that is given back as it was: a pattern (ECMA-262) of all such, and one of them.
-    Opaque(&'static str, &'static str),
+    /// Where this list goes on: a text that an answer gave and that is given back as it was.
+    Cursor(Cursor),
     /// A text of 1 to so many bytes of UTF-8 without control characters.
     Line(usize),
     /// Any text of at most so many bytes of UTF-8, which may be none.
@@ -72,6 +75,23 @@ pub struct Field {
 }
 
 impl Field {
+    /// `appId`.
+    pub(crate) const APP_ID: Self = Self::required("appId", Kind::AppId, "which world");
+    /// `userId` of operations that a user does.
+    pub(crate) const USER_ID: Self = Self::required("userId", Kind::UserId, "the acting user");
+    /// `userId` of operations that an operator does as well.
+    pub(crate) const ASKING: Self =
+        Self::optional("userId", Kind::UserId, "the acting user; without one an operator asks");
+    /// `msgId` of messages.
+    pub(crate) const MSG_ID: Self =
+        Self::optional("msgId", Kind::MsgId, "the sender's id for it, so that a repeat is not sent twice");
+    /// `message`.
+    pub(crate) const MESSAGE: Self =
+        Self::required("message", Kind::Content, "the text, or the address of the file for other types");
+    /// `type` of a message.
+    pub(crate) const TYPE: Self =
+        Self::optional("type", Kind::OneOf(&KINDS), "text (default), img, audio or video");
+
     /// A parameter that must be given.
     #[must_use]
     pub const fn required(name: &'static str, kind: Kind, about: &'static str) -> Self {
@@ -162,11 +182,12 @@ impl Params {
         }
     }
 
-    /// Checks every field and turns number texts of queries and forms into numbers, then decodes.
+    /// Checks every field, turns number texts of queries and forms into numbers, checks the rules over more than one
+    /// field, then decodes.
     ///
     /// # Errors
     /// [`Code::BadParameter`] or [`Code::BadUserId`], naming the first field that does not fit.
-    pub fn conform<T: DeserializeOwned>(mut self, fields: &[Field]) -> Result<T, Refusal> {
+    pub fn conform<T: DeserializeOwned>(mut self, fields: &[Field], rules: &[Rule]) -> Result<T, Refusal> {
         for (canonical, other) in SPELLINGS {
             if let Some(value) = self.values.remove(other) {
                 self.values.insert(canonical.to_owned(), value);
@@ -187,6 +208,7 @@ impl Params {
                 Some(value) => check(field, value)?,
             }
         }
+        rules.iter().try_for_each(|rule| rule.check(&self.values))?;
         serde_json::from_value(Value::Object(self.values))
             .map_err(|error| Refusal::new(Code::BadParameter, error.to_string()))
     }
@@ -253,12 +275,12 @@ mod tests {
 
     impl Params {
         fn conform_here(self) -> Result<Request, Refusal> {
-            self.conform(FIELDS)
+            self.conform(FIELDS, &[])
         }
     }
 
     fn conform(value: Value) -> Result<Request, Refusal> {
-        read(&value.to_string())?.conform(FIELDS)
+        read(&value.to_string())?.conform(FIELDS, &[])
     }
 
     fn read(json: &str) -> Result<Params, Refusal> {
@@ -332,7 +354,7 @@ mod tests {
         let mut params = read(r#"{"appID":1,"userID":"a"}"#).unwrap();
         params.override_with(read(r#"{"appId":2}"#).unwrap());
         params.set("userId", "b".into());
-        let request: Request = params.conform(FIELDS).unwrap();
+        let request: Request = params.conform(FIELDS, &[]).unwrap();
         assert_eq!((request.app_id, request.user_id.as_str()), (2, "b"));
     }
 

@@ -3,12 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::content::KINDS;
 use crate::id::{AppId, MsgId, UserId};
 use crate::operation::{Effect, Operation};
 use crate::params::{Field, Kind};
-
-const APP_ID: Field = Field::required("appId", Kind::AppId, "which world");
 
 /// `/user/list`: who is online.
 pub struct List;
@@ -45,7 +42,7 @@ impl Operation for List {
     const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "Users of an app who are online, sorted, in pages when limit is given.";
     const FIELDS: &'static [Field] = &[
-        APP_ID,
+        Field::APP_ID,
         Field::optional("limit", Kind::U32, "at most so many users; all when absent"),
         Field::optional("cursor", Kind::UserId, "continue after this user"),
     ];
@@ -80,7 +77,8 @@ impl Operation for Online {
     const PATH: &'static str = "/user/online";
     const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "Whether a user is online on any node.";
-    const FIELDS: &'static [Field] = &[APP_ID, Field::required("userId", Kind::UserId, "whom to look for")];
+    const FIELDS: &'static [Field] =
+        &[Field::APP_ID, Field::required("userId", Kind::UserId, "whom to look for")];
     type Request = OnlineRequest;
     type Response = OnlineResponse;
 }
@@ -131,12 +129,12 @@ impl Operation for SendMessage {
     const EFFECT: Effect = Effect::ChangesByGet;
     const ABOUT: &'static str = "Sends a message to one user; kept for later when the user is offline.";
     const FIELDS: &'static [Field] = &[
-        APP_ID,
+        Field::APP_ID,
         Field::required("userId", Kind::UserId, "the recipient"),
-        Field::required("message", Kind::Content, "the text, or the address of the file for other types"),
-        Field::optional("msgId", Kind::MsgId, "the sender's id for it, so that a repeat is not sent twice"),
+        Field::MESSAGE,
+        Field::MSG_ID,
         Field::optional("from", Kind::UserId, "the sender; default system"),
-        Field::optional("type", Kind::OneOf(&KINDS), "text (default), img, audio or video"),
+        Field::TYPE,
     ];
     const ACTOR: Option<&'static str> = Some("from");
     const KEY: Option<&'static str> = Some("msgId");
@@ -184,11 +182,11 @@ impl Operation for SendMessageAll {
     const EFFECT: Effect = Effect::ChangesByGet;
     const ABOUT: &'static str = "Sends a message to everyone in the app except its sender.";
     const FIELDS: &'static [Field] = &[
-        APP_ID,
+        Field::APP_ID,
         Field::required("userId", Kind::UserId, "the sender, who gets no copy"),
         Field::required("msgId", Kind::MsgId, "the sender's id for it, so that a repeat is not sent twice"),
-        Field::required("message", Kind::Content, "the text, or the address of the file for other types"),
-        Field::optional("type", Kind::OneOf(&KINDS), "text (default), img, audio or video"),
+        Field::MESSAGE,
+        Field::TYPE,
     ];
     const ACTOR: Option<&'static str> = Some("userId");
     const KEY: Option<&'static str> = Some("msgId");

@@ -141,7 +141,7 @@ mod tests {
 
     async fn decode(uri: &str, content_type: &str, body: &[u8]) -> Result<SendMessageRequest, Refusal> {
         let body = Body::from(body.to_vec());
-        params(&parts(uri, content_type), body, 512).await?.conform(SendMessage::FIELDS)
+        params(&parts(uri, content_type), body, 512).await?.conform(SendMessage::FIELDS, &[])
     }
 
     const PARTS: &str = "multipart/form-data; boundary=b0";

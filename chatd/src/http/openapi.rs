@@ -11,15 +11,8 @@ use chat_protocol::Code;
 use chat_protocol::content::MAX_CONTENT_BYTES;
 use chat_protocol::id::{MAX_MSG_ID_BYTES, MAX_NAME_BYTES};
 use chat_protocol::operation::{ALL, Description};
-use chat_protocol::params::{Field, Kind, MAX_U64};
+use chat_protocol::params::{Field, Kind, MAX_U64, Rule, pattern};
 use serde_json::{Map, Value, json};
-
-/// A character of at most four bytes that is no control character, as a class of a pattern.
-const ANY: &str = r"[^\u0000-\u001f\u007f-\u009f]";
-/// One of one byte.
-const ASCII: &str = "[ -~]";
-/// Bytes of a character at most.
-const WIDEST: usize = 4;
 
 /// The document.
 pub async fn document() -> Json<&'static Value> {
@@ -86,13 +79,21 @@ fn path(operation: &Description) -> Value {
         }
     }
     let name = operation.path.trim_start_matches('/').replace('/', "_");
-    let method = |method: &str| json!({"operationId": format!("{method}_{name}"), "summary": operation.about, "responses": responses});
+    let method = |method: &str| {
+        let mut described = json!({"operationId": format!("{method}_{name}"), "summary": operation.about, "responses": responses});
+        if !operation.rules.is_empty() {
+            // A query has no schema over more than one parameter.
+            described["description"] =
+                operation.rules.iter().map(Rule::to_string).collect::<Vec<_>>().join(" ").into();
+        }
+        described
+    };
     let mut methods = json!({"post": method("post")});
     if !operation.fields.is_empty() {
-        let (plain, form) = (body(operation.fields, true), body(operation.fields, false));
+        let (plain, form) = (body(operation, true), body(operation, false));
         // A name stands in a header there.
         let mut parts = form.clone();
-        parts["propertyNames"] = json!({"pattern": r"^[^\u0000-\u001f\u007f]*$"});
+        parts["propertyNames"] = json!({"pattern": r#"^[^\u0000-\u001f\u007f"\\]*$"#});
         methods["post"]["requestBody"] = json!({"required": true, "content": {
             "application/json": {"schema": plain},
             "application/x-www-form-urlencoded": {"schema": form},
@@ -115,7 +116,8 @@ fn parameter(field: &Field) -> Value {
     })
 }
 
-fn body(fields: &[Field], takes_null: bool) -> Value {
+fn body(operation: &Description, takes_null: bool) -> Value {
+    let fields = operation.fields;
     let property = |field: &Field| {
         let mut schema = schema(field.kind);
         if takes_null && !field.required {
@@ -125,7 +127,27 @@ fn body(fields: &[Field], takes_null: bool) -> Value {
         (field.name.to_owned(), schema)
     };
     let required: Vec<_> = fields.iter().filter(|field| field.required).map(|field| field.name).collect();
-    json!({"type": "object", "required": required, "properties": fields.iter().map(property).collect::<Map<_, _>>()})
+    let mut schema = json!({"type": "object", "required": required, "properties": fields.iter().map(property).collect::<Map<_, _>>()});
+    if !operation.rules.is_empty() {
+        schema["allOf"] = operation.rules.iter().map(|rule| over_more_than_one(*rule, takes_null)).collect();
+    }
+    schema
+}
+
+fn over_more_than_one(rule: Rule, takes_null: bool) -> Value {
+    let absent = if takes_null { json!({"type": "null"}) } else { json!(false) };
+    let members = |names: &[&str], schema: &Value| {
+        let members = names.iter().map(|name| ((*name).to_owned(), schema.clone()));
+        json!({"properties": members.collect::<Map<_, _>>()})
+    };
+    match rule {
+        Rule::Apart(name, others) => json!({"anyOf": [members(&[name], &absent), members(others, &absent)]}),
+        Rule::TwoSides(user, target) => {
+            let mut both = members(&[user], &json!({"type": "string"}));
+            both["required"] = json!([user]);
+            json!({"anyOf": [members(&[target], &json!({"pattern": "^(?:$|group:)"})), both]})
+        }
+    }
 }
 
 /// In JSON, null stands for a parameter that is left out.
@@ -147,13 +169,9 @@ fn schema(kind: Kind) -> Value {
         Kind::UserId | Kind::GroupId | Kind::PacketId => line(MAX_NAME_BYTES),
         Kind::MsgId | Kind::TransferId => line(MAX_MSG_ID_BYTES),
         Kind::Line(max) => line(max),
-        Kind::Target => json!({"type": "string", "pattern": format!("^{}$", target())}),
-        Kind::Cursor => json!({"type": "string", "pattern": format!("^[0-9]{{1,15}}:{}$", target())}),
-        Kind::Opaque(pattern, _) => json!({"type": "string", "pattern": pattern}),
-        Kind::UpTo(max) => {
-            let pattern = format!(r"^(?:[\u0000-\u007f]{{0,{max}}}|[\s\S]{{0,{}}})$", max / WIDEST);
-            json!({"type": "string", "maxLength": max, "pattern": pattern})
-        }
+        Kind::Target => json!({"type": "string", "pattern": pattern::target()}),
+        Kind::Cursor(of) => json!({"type": "string", "pattern": of.pattern()}),
+        Kind::UpTo(max) => json!({"type": "string", "maxLength": max, "pattern": pattern::up_to(max)}),
         Kind::Content => json!({"type": "string", "minLength": 1, "maxLength": MAX_CONTENT_BYTES}),
         Kind::OneOf(words) => json!({"type": "string", "enum": words}),
         Kind::Text => json!({"type": "string"}),
@@ -163,15 +181,7 @@ fn schema(kind: Kind) -> Value {
 
 /// A text of one line with at most so many bytes.
 fn line(max: usize) -> Value {
-    json!({"type": "string", "minLength": 1, "maxLength": max, "pattern": format!("^{}$", some(max))})
-}
-
-fn target() -> String {
-    format!("(?:|(?:group|user):{})", some(MAX_NAME_BYTES))
-}
-
-fn some(max: usize) -> String {
-    format!("(?:{ASCII}{{1,{max}}}|{ANY}{{1,{}}})", max / WIDEST)
+    json!({"type": "string", "minLength": 1, "maxLength": max, "pattern": pattern::line(max)})
 }
 
 #[cfg(test)]

@@ -6,8 +6,9 @@ use chat_protocol::conversation::{
     Conversation, DEFAULT_CONVERSATIONS_PAGE, List, ListRequest, ListResponse, MAX_PREVIEW_CHARS, Preview,
     Read, ReadRequest,
 };
+use chat_protocol::cursor::ConversationPlace;
 use chat_protocol::session::Push;
-use chat_protocol::{AppId, Refusal, Target, UserId};
+use chat_protocol::{Refusal, UserId};
 
 use super::message::push;
 use super::{Table, on};
@@ -31,14 +32,22 @@ impl ConversationOps {
     async fn list(&self, request: ListRequest) -> Result<ListResponse, Refusal> {
         let limit = request.limit.unwrap_or(DEFAULT_CONVERSATIONS_PAGE) as usize;
         let (app, user) = (request.app_id, &request.user_id);
-        let after = request.cursor.map(|cursor| place(app, user, &cursor)).transpose()?;
+        let after = request.cursor.as_deref().map(str::parse::<ConversationPlace>).transpose()?;
+        let after = after.map(|ConversationPlace { last_time, target }| Place {
+            last_time,
+            conversation: broker::Conversation::of(app, user, &target),
+        });
         // One more than asked for tells whether there is a next page.
         let mut states = self.conversations.list(app, user, after.as_ref(), limit + 1).await?;
         let more = states.len() > limit;
         states.truncate(limit);
         let conversations: Vec<_> = states.iter().map(|state| self.seen_by(user, state)).collect();
         let last = conversations.last().filter(|_| more);
-        let cursor = last.map(|last| format!("{}:{}", last.last_time, last.target));
+        let place = |last: &Conversation| ConversationPlace {
+            last_time: last.last_time,
+            target: last.target.clone(),
+        };
+        let cursor = last.map(|last| place(last).to_string());
         Ok(ListResponse { conversations, cursor })
     }
 
@@ -70,19 +79,6 @@ impl ConversationOps {
         let msg = words.chars().take(MAX_PREVIEW_CHARS).collect();
         Some(Preview { from, kind: content.kind, msg, offset, time })
     }
-}
-
-/// What a cursor says: time of the newest entry, colon, target.
-fn place(app: AppId, user: &UserId, cursor: &str) -> Result<Place, Refusal> {
-    let read = || {
-        let (time, target) = cursor.split_once(':')?;
-        let target: Target = target.parse().ok()?;
-        Some(Place {
-            last_time: time.parse().ok()?,
-            conversation: broker::Conversation::of(app, user, &target),
-        })
-    };
-    read().ok_or_else(|| Refusal::parameter("cursor", "must come from the page before"))
 }
 
 /// Puts the operations into the table.

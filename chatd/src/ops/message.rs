@@ -7,6 +7,7 @@ use chat_protocol::message::{
     DEFAULT_HISTORY_PAGE, History, HistoryRequest, HistoryResponse, RECALL_KIND, Recall, RecallRequest,
     Recalled,
 };
+use chat_protocol::params::Rule;
 use chat_protocol::red_packet::PACKET_KIND;
 use chat_protocol::session::Push;
 use chat_protocol::{AppId, Code, Refusal, Target, UserId};
@@ -37,13 +38,9 @@ impl MessageOps {
 
     async fn history(&self, request: HistoryRequest) -> Result<HistoryResponse, Refusal> {
         let limit = request.limit.unwrap_or(DEFAULT_HISTORY_PAGE) as usize;
-        let range = match (request.before, request.after) {
-            (Some(_), Some(_)) => {
-                return Err(Refusal::parameter("before", "cannot be given together with after"));
-            }
-            (Some(before), None) => Range::Before(before),
-            (None, Some(after)) => Range::After(after),
-            (None, None) => Range::Before(u64::MAX),
+        let range = match request.after {
+            Some(after) => Range::After(after),
+            None => Range::Before(request.before.unwrap_or(u64::MAX)),
         };
         let conversation =
             self.conversation(request.app_id, request.user_id.as_ref(), &request.target).await?;
@@ -106,9 +103,7 @@ impl MessageOps {
                 Ok(Conversation::Group(app, group.clone()))
             }
             (Target::User(_), Some(user)) => Ok(Conversation::of(app, user, target)),
-            (Target::User(_), None) => {
-                Err(Refusal::parameter("userId", "missing: a one-to-one conversation has two sides"))
-            }
+            (Target::User(_), None) => Err(Rule::TwoSides("userId", "target").refusal()),
         }
     }
 }

@@ -111,7 +111,8 @@ impl Table {
         F: Future<Output = Result<O::Response, Refusal>> + Send + 'static,
     {
         let handler = move |caller: Caller, params: Params| -> Answer {
-            let running = params.conform::<O::Request>(O::FIELDS).map(|request| run(caller, request));
+            let running =
+                params.conform::<O::Request>(O::FIELDS, O::RULES).map(|request| run(caller, request));
             async move { encode(&running?.await?) }.boxed()
         };
         self.by_path.insert(O::PATH, Bound { description: O::DESCRIPTION, handler: Box::new(handler) });

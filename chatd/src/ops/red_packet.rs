@@ -83,17 +83,10 @@ impl RedPacketOps {
     async fn audit(&self, request: AuditRequest) -> Result<AuditResponse, Refusal> {
         let AuditRequest { app_id, packet_id, since, cursor, limit } = request;
         let auditor = &self.money()?.auditor;
-        if let Some(packet) = packet_id {
-            if since.is_some() || cursor.is_some() || limit.is_some() {
-                let reason = "cannot be given together with since, cursor or limit";
-                return Err(Refusal::parameter("packetId", reason));
-            }
-            return auditor.packet(app_id, &packet).await;
+        match packet_id {
+            Some(packet) => auditor.packet(app_id, &packet).await,
+            None => auditor.page(app_id, &Ask { since_ms: since.unwrap_or_default(), cursor, limit }).await,
         }
-        if since.is_some() && cursor.is_some() {
-            return Err(Refusal::parameter("since", "cannot be given together with cursor, which knows it"));
-        }
-        auditor.page(app_id, &Ask { since_ms: since.unwrap_or_default(), cursor, limit }).await
     }
 
     async fn list(&self, request: ListRequest) -> Result<ListResponse, Refusal> {
@@ -101,8 +94,7 @@ impl RedPacketOps {
         let state = request.state.as_deref().map(str::parse).transpose();
         let state = state.map_err(|reason| Refusal::parameter("state", reason))?;
         let before = request.cursor.as_deref().map(str::parse).transpose();
-        let before = before.map_err(|()| Refusal::parameter("cursor", "is none that a list gave"))?;
-        self.money()?.register.list(request.app_id, state, before, limit).await
+        self.money()?.register.list(request.app_id, state, before?, limit).await
     }
 
     async fn dead_letters(&self, request: DeadLettersRequest) -> Result<DeadLettersResponse, Refusal> {
@@ -121,9 +113,6 @@ impl RedPacketOps {
         let (money, app, id) = (self.money()?, request.app_id, request.id.as_deref());
         let mut replayed = 0;
         match &request.packet_id {
-            Some(_) if id.is_some() => {
-                return Err(Refusal::parameter("packetId", "cannot be given together with id"));
-            }
             Some(packet) => {
                 let applied = money.keeper.mend(app, packet).await?;
                 if applied.refused > 0 {

@@ -66,7 +66,7 @@ fn login(session: &Session, request: &Request<'_>) -> Result<Pending, Refusal> {
 }
 
 fn message(session: &Session, identity: &Identity, request: &Request<'_>) -> Result<Pending, Refusal> {
-    let msg: Msg = request::params(request.data)?.conform(MSG_FIELDS)?;
+    let msg: Msg = request::params(request.data)?.conform(MSG_FIELDS, &[])?;
     msg.content.check("msg")?;
     let msg_id = match msg.msg_id {
         // Who gives no name at all takes the risk that a repeat is a second message.

@@ -35,7 +35,7 @@ pub struct Entered {
 /// # Errors
 /// A refusal that names the parameter.
 pub fn parse(request: &chat_protocol::envelope::Request<'_>) -> Result<Login, Refusal> {
-    let login: Login = request::params(request.data)?.conform(LOGIN_FIELDS)?;
+    let login: Login = request::params(request.data)?.conform(LOGIN_FIELDS, &[])?;
     let positions = login.recover.as_deref().unwrap_or_default();
     if positions.len() > MAX_RECOVER {
         return Err(Refusal::parameter("recover", format_args!("at most {MAX_RECOVER} conversations")));

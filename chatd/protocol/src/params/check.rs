@@ -18,7 +18,7 @@ pub(super) fn check(field: &Field, value: &mut Value) -> Result<(), Refusal> {
         Kind::AppId | Kind::U32 => number(name, value, (0, u64::from(u32::MAX))),
         Kind::U64 => number(name, value, (0, MAX_U64)),
         Kind::Between(min, max) => number(name, value, (min, max)),
-        Kind::Text | Kind::Cursor | Kind::Opaque(..) => text(name, value).map(|_| ()),
+        Kind::Text | Kind::Cursor(_) => text(name, value).map(|_| ()),
         Kind::Line(max) => {
             check_text(text(name, value)?, max).map_err(|error| Refusal::parameter(name, error))
         }

@@ -3,10 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::APP_ID;
+use crate::cursor::Cursor;
 use crate::id::{AppId, PacketId, UserId};
 use crate::operation::{Effect, Operation};
-use crate::params::{Field, Kind};
+use crate::params::{Field, Kind, Rule};
 
 /// Dead letters in one list at most.
 pub const MAX_DEAD_LETTERS: u32 = 1000;
@@ -161,29 +161,28 @@ impl AuditResponse {
     }
 }
 
-/// Where an audit goes on: since when, when it began, what it found, and what is next.
-const PLACE: &str = r"^[0-9]{1,19}\.[0-9]{1,19}\.[0-9]{1,19}\.(?:packets|stored|whole|packets\.[0-9]{1,19}\.[\s\S]*|(?:stored|transfers|accounts)\.[\s\S]*)$";
-
 impl Operation for Audit {
     const PATH: &'static str = "/redPacket/audit";
     const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str =
         "Proves that no cent is lost, name by name and page by page, or names what is wrong.";
     const FIELDS: &'static [Field] = &[
-        APP_ID,
+        Field::APP_ID,
         Field::optional("packetId", Kind::PacketId, "only this packet; all of the app when absent"),
         Field::optional(
             "since",
             Kind::U64,
-            "only packets created and transfers posted at this time or later, Unix milliseconds",
+            "only packets created and transfers posted at this time or later, Unix milliseconds; a cursor knows it",
         ),
-        Field::optional("cursor", Kind::Opaque(PLACE, "0.1.0.whole"), "the cursor of the page before"),
+        Field::optional("cursor", Kind::Cursor(Cursor::Audit), "the cursor of the page before"),
         Field::optional(
             "limit",
             Kind::Between(1, MAX_AUDIT_PAGE as u64),
             "packets, transfers and accounts to look at, 1 to 100000; as many as two seconds allow when absent",
         ),
     ];
+    const RULES: &'static [Rule] =
+        &[Rule::Apart("packetId", &["since", "cursor", "limit"]), Rule::Apart("since", &["cursor"])];
     const OPERATOR: bool = true;
     type Request = AuditRequest;
     type Response = AuditResponse;
@@ -238,7 +237,7 @@ impl Operation for DeadLetters {
     const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "Settlements that could not be applied and wait for an operator.";
     const FIELDS: &'static [Field] = &[
-        APP_ID,
+        Field::APP_ID,
         Field::optional(
             "limit",
             Kind::Between(1, MAX_DEAD_LETTERS as u64),
@@ -280,10 +279,11 @@ impl Operation for Replay {
     const EFFECT: Effect = Effect::Changes;
     const ABOUT: &'static str = "Queues dead letters again, or pays what a packet still owes; applying a settlement twice is harmless.";
     const FIELDS: &'static [Field] = &[
-        APP_ID,
+        Field::APP_ID,
         Field::optional("id", Kind::Text, "which dead letter; all of the app when absent"),
         Field::optional("packetId", Kind::PacketId, "pay what this packet owes instead"),
     ];
+    const RULES: &'static [Rule] = &[Rule::Apart("packetId", &["id"])];
     const OPERATOR: bool = true;
     type Request = ReplayRequest;
     type Response = ReplayResponse;
@@ -318,7 +318,7 @@ impl Operation for Discard {
     const ABOUT: &'static str =
         "Gives up a dead letter that can never be applied; the ledger keeps it with the reason.";
     const FIELDS: &'static [Field] = &[
-        APP_ID,
+        Field::APP_ID,
         Field::required("id", Kind::Text, "which dead letter"),
         Field::required(
             "reason",

@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{APP_ID, Mode, State};
+use super::{Mode, State};
+use crate::cursor::Cursor;
 use crate::id::{AppId, PacketId, UserId};
 use crate::operation::{Effect, Operation};
 use crate::params::{Field, Kind};
@@ -76,22 +77,19 @@ pub struct ListResponse {
     pub cursor: Option<String>,
 }
 
-/// Where a list of packets goes on: when the last one was created, and its id.
-const PLACE: &str = r"^[0-9]{1,19}\.[\s\S]*$";
-
 impl Operation for List {
     const PATH: &'static str = "/redPacket/list";
     const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "The red packets of an app, the newest first.";
     const FIELDS: &'static [Field] = &[
-        APP_ID,
+        Field::APP_ID,
         Field::optional("state", Kind::OneOf(&State::WORDS), "only packets that are open, empty or expired"),
         Field::optional(
             "limit",
             Kind::Between(1, MAX_PACKETS_PAGE as u64),
             "at most so many, 1 to 200; 50 when absent",
         ),
-        Field::optional("cursor", Kind::Opaque(PLACE, "1.p"), "the cursor of the page before"),
+        Field::optional("cursor", Kind::Cursor(Cursor::Packets), "the cursor of the page before"),
     ];
     const OPERATOR: bool = true;
     type Request = ListRequest;

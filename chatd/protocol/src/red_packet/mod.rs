@@ -31,7 +31,6 @@ pub const PACKET_KIND: &str = "redPacket";
 /// Notice to the conversation that nothing is left of a packet: all shares are gone or it has expired.
 pub const FINISHED_PUSH: &str = "redPacket/finished";
 
-const APP_ID: Field = Field::required("appId", Kind::AppId, "which world");
 const PACKET_ID: Field = Field::required("packetId", Kind::PacketId, "which packet");
 
 /// How a total becomes shares.
@@ -120,7 +119,7 @@ impl Operation for Create {
     const EFFECT: Effect = Effect::Changes;
     const ABOUT: &'static str = "Puts money of the sender into a packet and offers it to a conversation; repeating a msgId is harmless.";
     const FIELDS: &'static [Field] = &[
-        APP_ID,
+        Field::APP_ID,
         Field::required("userId", Kind::UserId, "who gives"),
         Field::required("target", Kind::Target, "the conversation it is for"),
         Field::required(
@@ -190,7 +189,7 @@ impl Operation for Grab {
     const EFFECT: Effect = Effect::Changes;
     const ABOUT: &'static str = "Takes a share; repeating it answers the same amount.";
     const FIELDS: &'static [Field] =
-        &[APP_ID, Field::required("userId", Kind::UserId, "who takes"), PACKET_ID];
+        &[Field::APP_ID, Field::required("userId", Kind::UserId, "who takes"), PACKET_ID];
     const ACTOR: Option<&'static str> = Some("userId");
     type Request = GrabRequest;
     type Response = GrabResponse;
@@ -320,8 +319,8 @@ impl Operation for Detail {
     const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "What became of a packet, and who took how much.";
     const FIELDS: &'static [Field] = &[
-        APP_ID,
-        Field::optional("userId", Kind::UserId, "the acting user; without one an operator asks"),
+        Field::APP_ID,
+        Field::ASKING,
         PACKET_ID,
         Field::optional("after", Kind::U32, "winners with a greater number"),
         Field::optional(

@@ -5,7 +5,6 @@
 //! its win; wins without a payment are looked for where settlements wait, and then among the payments once more. What
 //! cannot be read is named, and the audit goes on.
 
-mod cursor;
 mod discards;
 mod findings;
 mod packet;
@@ -16,12 +15,12 @@ mod waiting;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chat_protocol::cursor::AuditPlace;
 use chat_protocol::red_packet::{AuditResponse, MAX_AUDIT_PAGE};
 use chat_protocol::{AppId, PacketId, Refusal};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use self::cursor::Cursor;
 use self::findings::Findings;
 pub use self::results::{Last, Results};
 use crate::money::ledger::{Ledger, LedgerError};
@@ -91,24 +90,23 @@ impl Auditor {
     /// When a store does not answer, or the cursor is none. What is wrong with the money is no error but the answer.
     pub async fn page(&self, app: AppId, ask: &Ask) -> Result<AuditResponse, Refusal> {
         let _turn = self.turn.lock().await;
-        let cursor = match &ask.cursor {
-            None => Ok(Cursor::new(ask.since_ms, self.packets.now_ms().await?)),
-            Some(cursor) => cursor.parse(),
+        let place = match &ask.cursor {
+            None => AuditPlace::new(ask.since_ms, self.packets.now_ms().await?),
+            Some(cursor) => cursor.parse()?,
         };
-        let cursor = cursor.map_err(|()| Refusal::parameter("cursor", "is none that an audit gave"))?;
-        let walked = self.walk(app, cursor, ask.limit.unwrap_or(MAX_AUDIT_PAGE)).await;
+        let walked = self.walk(app, place, ask.limit.unwrap_or(MAX_AUDIT_PAGE)).await;
         if walked.is_err() {
             self.results.failed();
         }
         walked
     }
 
-    async fn walk(&self, app: AppId, mut cursor: Cursor, limit: u32) -> Result<AuditResponse, Refusal> {
+    async fn walk(&self, app: AppId, mut place: AuditPlace, limit: u32) -> Result<AuditResponse, Refusal> {
         let (mut findings, mut left, end) = (Findings::default(), limit, Instant::now() + TURN);
         let is_over = loop {
-            let (looked, next) = self.step(app, &cursor, left, &mut findings).await?;
+            let (looked, next) = self.step(app, &place, left, &mut findings).await?;
             let Some(next) = next else { break true };
-            cursor.stage = next;
+            place.stage = next;
             left = left.saturating_sub(looked);
             if left == 0 || findings.unpaid.len() >= MAX_UNPAID || Instant::now() >= end {
                 break false;
@@ -117,11 +115,11 @@ impl Auditor {
         self.on_their_way(app, &mut findings).await?;
         self.depth(&mut findings).await?;
         let mut answer = findings.answer;
-        cursor.found += answer.violation_count;
+        place.found += answer.violation_count;
         if is_over {
-            self.results.ended(&cursor, self.packets.now_ms().await?);
+            self.results.ended(&place, self.packets.now_ms().await?);
         } else {
-            answer.cursor = Some(cursor.to_string());
+            answer.cursor = Some(place.to_string());
         }
         Ok(answer)
     }

@@ -2,9 +2,9 @@
 //!
 //! Invariant: only an audit that went through all of an app counts; it counts on the node that answered its last page.
 
+use chat_protocol::cursor::AuditPlace;
 use parking_lot::Mutex;
 
-use super::cursor::Cursor;
 use crate::counters::Counter;
 
 /// The last audit that came to its end.
@@ -28,11 +28,11 @@ pub struct Results {
 }
 
 impl Results {
-    pub(super) fn ended(&self, cursor: &Cursor, now_ms: u64) {
-        let outcome = if cursor.found == 0 { &self.held } else { &self.broken };
+    pub(super) fn ended(&self, place: &AuditPlace, now_ms: u64) {
+        let outcome = if place.found == 0 { &self.held } else { &self.broken };
         outcome.add(1);
-        let took_ms = now_ms.saturating_sub(cursor.begun_ms);
-        *self.last.lock() = Some(Last { found: cursor.found, ended_ms: now_ms, took_ms });
+        let took_ms = now_ms.saturating_sub(place.begun_ms);
+        *self.last.lock() = Some(Last { found: place.found, ended_ms: now_ms, took_ms });
     }
 
     pub(super) fn failed(&self) {

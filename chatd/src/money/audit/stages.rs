@@ -4,11 +4,11 @@
 
 use std::collections::{HashMap, HashSet};
 
+use chat_protocol::cursor::{AuditPlace, Stage};
 use chat_protocol::{AppId, PacketId, Refusal};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::Auditor;
-use super::cursor::{Cursor, Stage};
 use super::findings::Findings;
 use super::packet::{Account, examine};
 use super::waiting::DEAD_LETTERS;
@@ -42,12 +42,12 @@ impl Auditor {
     pub(super) async fn step(
         &self,
         app: AppId,
-        cursor: &Cursor,
+        place: &AuditPlace,
         limit: u32,
         findings: &mut Findings,
     ) -> Result<Step, Refusal> {
-        let since_ms = cursor.since_ms;
-        match &cursor.stage {
+        let since_ms = place.since_ms;
+        match &place.stage {
             Stage::Packets(after) => {
                 let limit = limit.min(PACKETS);
                 let mut page = self.ledger.packets(app, since_ms, after.as_ref(), limit).await?;

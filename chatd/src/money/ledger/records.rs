@@ -6,38 +6,12 @@
 //! The law, which every adapter obeys (`tests/tests/laws/ledger_reading_laws.rs`): pages tile, whatever is posted meanwhile;
 //! each answer is of one moment.
 
-use std::fmt;
-use std::str::FromStr;
-
 use async_trait::async_trait;
 use chat_protocol::AppId;
+pub use chat_protocol::cursor::PacketPlace as Place;
 use sha2::{Digest, Sha256};
 
 use super::LedgerError;
-
-/// Where in the order of creation a packet stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// When it was created, Unix milliseconds.
-    pub created: i64,
-    /// Its id, for those of one moment.
-    pub packet: String,
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.created, self.packet)
-    }
-}
-
-impl FromStr for Place {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let (created, packet) = text.split_once('.').ok_or(())?;
-        Ok(Self { created: created.parse().map_err(|_| ())?, packet: packet.to_owned() })
-    }
-}
 
 /// A packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
