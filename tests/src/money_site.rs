@@ -4,7 +4,7 @@
 
 use chat_client::{Error, Http};
 use chat_protocol::red_packet::{Audit, AuditRequest, AuditResponse};
-use chat_protocol::wallet::{Balance, BalanceRequest, Deposit, DepositRequest};
+use chat_protocol::wallet::{Balance, BalanceRequest, Deposit, MovementRequest};
 use chat_protocol::{AppId, TransferId, UserId};
 
 use crate::node::Node;
@@ -72,7 +72,7 @@ impl MoneySite {
 /// When it is refused.
 pub async fn deposit(http: &Http, app: AppId, user: &str, amount: u64) {
     let transfer_id = TransferId::new(&format!("{:032x}", rand::random::<u128>())).expect("a valid id");
-    let request = DepositRequest { app_id: app, user_id: name(user), amount, transfer_id };
+    let request = MovementRequest { app_id: app, user_id: name(user), amount, transfer_id };
     http.call::<Deposit>(&request).await.expect("a deposit");
 }
 

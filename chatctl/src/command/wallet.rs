@@ -5,9 +5,8 @@
 
 use chat_client::{Error, Http};
 use chat_protocol::wallet::{
-    Balance, BalanceRequest, BalanceResponse, DEFAULT_TRANSFERS_PAGE, Deposit, DepositRequest,
-    DepositResponse, MAX_DEPOSIT, MAX_TRANSFERS_PAGE, Transfer, Transfers, TransfersRequest, Withdraw,
-    WithdrawRequest, WithdrawResponse,
+    Balance, BalanceRequest, BalanceResponse, DEFAULT_TRANSFERS_PAGE, Deposit, MAX_DEPOSIT,
+    MAX_TRANSFERS_PAGE, MovementRequest, MovementResponse, Transfer, Transfers, TransfersRequest, Withdraw,
 };
 use chat_protocol::{TransferId, UserId};
 use clap::Subcommand;
@@ -166,8 +165,8 @@ async fn balances(users: Vec<UserId>, operator: &Operator) -> Result<Exit, Failu
 async fn deposit(args: CashArgs, operator: &Operator) -> Result<Exit, Failure> {
     let (app_id, amount) = (operator.settings.app()?, args.bounded(operator)?);
     let CashArgs { user: user_id, transfer_id, .. } = args;
-    let request = DepositRequest { app_id, user_id, amount: amount.cents(), transfer_id };
-    let report = |done: DepositResponse| {
+    let request = MovementRequest { app_id, user_id, amount: amount.cents(), transfer_id };
+    let report = |done: MovementResponse| {
         let words = match done.duplicate {
             true => "deposited before; nothing was added".to_owned(),
             false => format!("{amount} deposited"),
@@ -180,8 +179,8 @@ async fn deposit(args: CashArgs, operator: &Operator) -> Result<Exit, Failure> {
 async fn withdraw(args: CashArgs, operator: &Operator) -> Result<Exit, Failure> {
     let (app_id, amount) = (operator.settings.app()?, args.bounded(operator)?);
     let CashArgs { user: user_id, transfer_id, .. } = args;
-    let request = WithdrawRequest { app_id, user_id, amount: amount.cents(), transfer_id };
-    let report = |done: WithdrawResponse| {
+    let request = MovementRequest { app_id, user_id, amount: amount.cents(), transfer_id };
+    let report = |done: MovementResponse| {
         let words = match done.duplicate {
             true => "withdrawn before; nothing was taken again".to_owned(),
             false => format!("{amount} withdrawn"),

@@ -3,7 +3,6 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::content::KINDS;
 use crate::id::{AppId, GroupId, MsgId, UserId};
 use crate::operation::{Effect, Operation};
 use crate::params::{Field, Kind};
@@ -18,8 +17,6 @@ pub const MAX_GROUPS_PAGE: u32 = 500;
 /// `type` of the entries of a group's history that tell of changes; chatd itself writes them.
 pub const CHANGE_KINDS: [&str; 5] = ["create", "join", "leave", "kick", "dismiss"];
 
-const APP_ID: Field = Field::required("appId", Kind::AppId, "which world");
-const USER_ID: Field = Field::required("userId", Kind::UserId, "the acting user");
 const GROUP_ID: Field = Field::required("groupId", Kind::GroupId, "which group");
 
 /// A group as its members see it.
@@ -60,7 +57,7 @@ impl Operation for Create {
     const ABOUT: &'static str =
         "Creates a group; repeating it with the same groupId by the same owner is harmless.";
     const FIELDS: &'static [Field] = &[
-        APP_ID,
+        Field::APP_ID,
         Field::required("userId", Kind::UserId, "the owner"),
         Field::required("name", Kind::Line(MAX_GROUP_NAME_BYTES), "what to call the group, 1 to 128 bytes"),
         Field::optional("groupId", Kind::GroupId, "the group's id; made up when absent"),
@@ -96,44 +93,41 @@ pub struct MembershipResponse {
     pub epoch: String,
 }
 
-/// `/group/join`.
-pub struct Join;
+macro_rules! on_group {
+    ($(#[$doc:meta])* $name:ident, $path:literal, $about:literal) => {
+        $(#[$doc])*
+        pub struct $name;
 
-impl Operation for Join {
-    const PATH: &'static str = "/group/join";
-    const EFFECT: Effect = Effect::Changes;
-    const ABOUT: &'static str = "Joins a group; its messages from then on arrive on every device.";
-    const FIELDS: &'static [Field] = &[APP_ID, USER_ID, GROUP_ID];
-    const ACTOR: Option<&'static str> = Some("userId");
-    type Request = GroupRequest;
-    type Response = MembershipResponse;
+        impl Operation for $name {
+            const PATH: &'static str = $path;
+            const EFFECT: Effect = Effect::Changes;
+            const ABOUT: &'static str = $about;
+            const FIELDS: &'static [Field] = &[Field::APP_ID, Field::USER_ID, GROUP_ID];
+            const ACTOR: Option<&'static str> = Some("userId");
+            type Request = GroupRequest;
+            type Response = MembershipResponse;
+        }
+    };
 }
 
-/// `/group/leave`.
-pub struct Leave;
-
-impl Operation for Leave {
-    const PATH: &'static str = "/group/leave";
-    const EFFECT: Effect = Effect::Changes;
-    const ABOUT: &'static str = "Leaves a group; its owner cannot leave but dismiss it.";
-    const FIELDS: &'static [Field] = &[APP_ID, USER_ID, GROUP_ID];
-    const ACTOR: Option<&'static str> = Some("userId");
-    type Request = GroupRequest;
-    type Response = MembershipResponse;
-}
-
-/// `/group/dismiss`.
-pub struct Dismiss;
-
-impl Operation for Dismiss {
-    const PATH: &'static str = "/group/dismiss";
-    const EFFECT: Effect = Effect::Changes;
-    const ABOUT: &'static str = "Ends a group; owner only. Its history is gone.";
-    const FIELDS: &'static [Field] = &[APP_ID, USER_ID, GROUP_ID];
-    const ACTOR: Option<&'static str> = Some("userId");
-    type Request = GroupRequest;
-    type Response = MembershipResponse;
-}
+on_group!(
+    /// `/group/join`.
+    Join,
+    "/group/join",
+    "Joins a group; its messages from then on arrive on every device."
+);
+on_group!(
+    /// `/group/leave`.
+    Leave,
+    "/group/leave",
+    "Leaves a group; its owner cannot leave but dismiss it."
+);
+on_group!(
+    /// `/group/dismiss`.
+    Dismiss,
+    "/group/dismiss",
+    "Ends a group; owner only. Its history is gone."
+);
 
 /// `/group/kick`.
 pub struct Kick;
@@ -156,8 +150,12 @@ impl Operation for Kick {
     const PATH: &'static str = "/group/kick";
     const EFFECT: Effect = Effect::Changes;
     const ABOUT: &'static str = "Removes a member; owner only.";
-    const FIELDS: &'static [Field] =
-        &[APP_ID, USER_ID, GROUP_ID, Field::required("memberId", Kind::UserId, "whom to remove")];
+    const FIELDS: &'static [Field] = &[
+        Field::APP_ID,
+        Field::USER_ID,
+        GROUP_ID,
+        Field::required("memberId", Kind::UserId, "whom to remove"),
+    ];
     const ACTOR: Option<&'static str> = Some("userId");
     type Request = KickRequest;
     type Response = MembershipResponse;
@@ -204,7 +202,7 @@ impl Operation for Members {
     const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "Members of a group in byte order, in pages.";
     const FIELDS: &'static [Field] = &[
-        APP_ID,
+        Field::APP_ID,
         Field::optional("userId", Kind::UserId, "the acting user, a member; without one an operator asks"),
         GROUP_ID,
         Field::optional(
@@ -253,8 +251,8 @@ impl Operation for List {
     const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "Groups a user is a member of, by id, in pages.";
     const FIELDS: &'static [Field] = &[
-        APP_ID,
-        USER_ID,
+        Field::APP_ID,
+        Field::USER_ID,
         Field::optional(
             "limit",
             Kind::Between(1, MAX_GROUPS_PAGE as u64),
@@ -295,12 +293,12 @@ impl Operation for SendMessage {
     const EFFECT: Effect = Effect::Changes;
     const ABOUT: &'static str = "Sends a message to a group.";
     const FIELDS: &'static [Field] = &[
-        APP_ID,
+        Field::APP_ID,
         Field::required("userId", Kind::UserId, "the sender, a member"),
         GROUP_ID,
-        Field::required("message", Kind::Content, "the text, or the address of the file for other types"),
-        Field::optional("msgId", Kind::MsgId, "the sender's id for it, so that a repeat is not sent twice"),
-        Field::optional("type", Kind::OneOf(&KINDS), "text (default), img, audio or video"),
+        Field::MESSAGE,
+        Field::MSG_ID,
+        Field::TYPE,
     ];
     const ACTOR: Option<&'static str> = Some("userId");
     const KEY: Option<&'static str> = Some("msgId");

@@ -17,8 +17,9 @@ pub const MAX_TRANSFERS_PAGE: u32 = 200;
 /// Transfers in one page when no limit is given.
 pub const DEFAULT_TRANSFERS_PAGE: u32 = 50;
 
-const APP_ID: Field = Field::required("appId", Kind::AppId, "which world");
 const USER_ID: Field = Field::required("userId", Kind::UserId, "whose wallet");
+const TRANSFER_ID: Field =
+    Field::required("transferId", Kind::TransferId, "the operator's id for it, unique in the app");
 
 /// `/wallet/balance`.
 pub struct Balance;
@@ -47,7 +48,7 @@ impl Operation for Balance {
     const PATH: &'static str = "/wallet/balance";
     const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "How much a wallet holds.";
-    const FIELDS: &'static [Field] = &[APP_ID, USER_ID];
+    const FIELDS: &'static [Field] = &[Field::APP_ID, USER_ID];
     const ACTOR: Option<&'static str> = Some("userId");
     type Request = BalanceRequest;
     type Response = BalanceResponse;
@@ -152,7 +153,7 @@ impl Operation for Transfers {
     const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "What went into a wallet and out of it, the newest first.";
     const FIELDS: &'static [Field] = &[
-        APP_ID,
+        Field::APP_ID,
         USER_ID,
         Field::optional("before", Kind::U64, "transfers with a lesser number"),
         Field::optional(
@@ -169,10 +170,10 @@ impl Operation for Transfers {
 /// `/wallet/deposit`.
 pub struct Deposit;
 
-/// Parameters of [`Deposit`].
+/// Parameters of [`Deposit`] and [`Withdraw`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct DepositRequest {
+pub struct MovementRequest {
     /// Which world.
     pub app_id: AppId,
     /// Whose wallet.
@@ -183,15 +184,15 @@ pub struct DepositRequest {
     pub transfer_id: TransferId,
 }
 
-/// Answer of [`Deposit`].
+/// Answer of [`Deposit`] and [`Withdraw`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct DepositResponse {
+pub struct MovementResponse {
     /// Whose wallet.
     pub user_id: UserId,
     /// Cents in it now.
     pub balance: u64,
-    /// The same deposit was made before; nothing was added.
+    /// The same was done before; nothing was moved again.
     pub duplicate: bool,
 }
 
@@ -200,44 +201,18 @@ impl Operation for Deposit {
     const EFFECT: Effect = Effect::Changes;
     const ABOUT: &'static str = "Puts money into a wallet; repeating a transferId is harmless.";
     const FIELDS: &'static [Field] = &[
-        APP_ID,
+        Field::APP_ID,
         USER_ID,
         Field::required("amount", Kind::Between(1, MAX_DEPOSIT), "cents, 1 to 1000000000000"),
-        Field::required("transferId", Kind::TransferId, "the operator's id for it, unique in the app"),
+        TRANSFER_ID,
     ];
     const OPERATOR: bool = true;
-    type Request = DepositRequest;
-    type Response = DepositResponse;
+    type Request = MovementRequest;
+    type Response = MovementResponse;
 }
 
 /// `/wallet/withdraw`.
 pub struct Withdraw;
-
-/// Parameters of [`Withdraw`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct WithdrawRequest {
-    /// Which world.
-    pub app_id: AppId,
-    /// Whose wallet.
-    pub user_id: UserId,
-    /// Cents.
-    pub amount: u64,
-    /// The operator's id for it, unique in the app.
-    pub transfer_id: TransferId,
-}
-
-/// Answer of [`Withdraw`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct WithdrawResponse {
-    /// Whose wallet.
-    pub user_id: UserId,
-    /// Cents in it now.
-    pub balance: u64,
-    /// The same withdrawal was made before; nothing was taken again.
-    pub duplicate: bool,
-}
 
 impl Operation for Withdraw {
     const PATH: &'static str = "/wallet/withdraw";
@@ -245,16 +220,16 @@ impl Operation for Withdraw {
     const ABOUT: &'static str =
         "Takes money out of a wallet, never more than it holds; repeating a transferId is harmless.";
     const FIELDS: &'static [Field] = &[
-        APP_ID,
+        Field::APP_ID,
         USER_ID,
         Field::required(
             "amount",
             Kind::Between(1, MAX_DEPOSIT),
             "cents, 1 to 1000000000000, at most what the wallet holds",
         ),
-        Field::required("transferId", Kind::TransferId, "the operator's id for it, unique in the app"),
+        TRANSFER_ID,
     ];
     const OPERATOR: bool = true;
-    type Request = WithdrawRequest;
-    type Response = WithdrawResponse;
+    type Request = MovementRequest;
+    type Response = MovementResponse;
 }

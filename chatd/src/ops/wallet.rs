@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use chat_protocol::Refusal;
 use chat_protocol::wallet::{
-    Balance, BalanceRequest, BalanceResponse, DEFAULT_TRANSFERS_PAGE, Deposit, DepositRequest,
-    DepositResponse, Transfers, TransfersRequest, TransfersResponse, Withdraw, WithdrawRequest,
-    WithdrawResponse,
+    Balance, BalanceRequest, BalanceResponse, DEFAULT_TRANSFERS_PAGE, Deposit, MovementRequest,
+    MovementResponse, Transfers, TransfersRequest, TransfersResponse, Withdraw,
 };
 
 use super::red_packet::present;
@@ -44,18 +43,18 @@ impl WalletOps {
         Ok(TransfersResponse { transfers, next })
     }
 
-    async fn deposit(&self, request: DepositRequest) -> Result<DepositResponse, Refusal> {
-        let DepositRequest { app_id, user_id, amount, transfer_id } = request;
+    async fn deposit(&self, request: MovementRequest) -> Result<MovementResponse, Refusal> {
+        let MovementRequest { app_id, user_id, amount, transfer_id } = request;
         let ledger = &present(self.money.as_ref())?.ledger;
         let (posted, balance) = ledger.deposit(app_id, &user_id, amount, &transfer_id).await?;
-        Ok(DepositResponse { user_id, balance, duplicate: posted == Posted::Before })
+        Ok(MovementResponse { user_id, balance, duplicate: posted == Posted::Before })
     }
 
-    async fn withdraw(&self, request: WithdrawRequest) -> Result<WithdrawResponse, Refusal> {
-        let WithdrawRequest { app_id, user_id, amount, transfer_id } = request;
+    async fn withdraw(&self, request: MovementRequest) -> Result<MovementResponse, Refusal> {
+        let MovementRequest { app_id, user_id, amount, transfer_id } = request;
         let ledger = &present(self.money.as_ref())?.ledger;
         let (posted, balance) = ledger.withdraw(app_id, &user_id, amount, &transfer_id).await?;
-        Ok(WithdrawResponse { user_id, balance, duplicate: posted == Posted::Before })
+        Ok(MovementResponse { user_id, balance, duplicate: posted == Posted::Before })
     }
 }
 

@@ -11,7 +11,7 @@ use chat_protocol::red_packet::{
     MAX_WINNERS_PAGE, Mode, State,
 };
 use chat_protocol::wallet::{
-    Balance, BalanceRequest, Deposit, DepositRequest, MAX_TRANSFERS_PAGE, Transfer, Transfers,
+    Balance, BalanceRequest, Deposit, MAX_TRANSFERS_PAGE, MovementRequest, Transfer, Transfers,
     TransfersRequest,
 };
 use chat_protocol::{MsgId, Operation, PacketId, Target, TransferId, UserId};
@@ -115,7 +115,7 @@ impl<'a> Bank<'a> {
             let transfer_id = TransferId::new(&format!("bench-{}-{sender}", self.stage.flow.plan.run))
                 .map_err(|error| Failure::Usage(error.to_string()))?;
             let (user_id, amount) = (self.sender(sender)?, self.deposited(sender));
-            let request = DepositRequest { app_id, user_id, amount, transfer_id };
+            let request = MovementRequest { app_id, user_id, amount, transfer_id };
             self.call::<Deposit>(&request).await.map_err(|error| failed("a deposit", &error))
         };
         stream::iter((0..self.args.senders).map(put))
