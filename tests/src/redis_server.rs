@@ -8,11 +8,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::wait::SOON;
+use crate::wait::{SOON, until};
 
 /// See the module.
 pub struct RedisServer {
@@ -108,6 +108,22 @@ impl RedisServer {
         assert!(self.answers().await, "redis-server does not come back");
     }
 
+    /// Starts it again on what it saved, and returns while it loads that: its settings must let it take long.
+    ///
+    /// # Panics
+    /// When it has loaded everything before it is asked.
+    pub async fn restart_loading(&mut self) {
+        self.kill();
+        self.spawn();
+        let address = self.address();
+        until("it loads", SOON, async || {
+            let said = ping(address).await.unwrap_or_default();
+            assert!(!said.starts_with("+PONG"), "it has loaded everything");
+            said.starts_with("-LOADING")
+        })
+        .await;
+    }
+
     /// Lets it do a command.
     ///
     /// # Panics
@@ -177,6 +193,15 @@ async fn pongs(address: SocketAddr, pid: u32) -> bool {
     let read = stream.read_to_end(&mut answer).await;
     let answer = String::from_utf8_lossy(&answer);
     read.is_ok() && answer.starts_with("+PONG") && answer.contains(&own)
+}
+
+/// What it says to a PING.
+async fn ping(address: SocketAddr) -> std::io::Result<String> {
+    let mut stream = BufReader::new(TcpStream::connect(address).await?);
+    stream.write_all(b"PING\r\n").await?;
+    let mut said = String::new();
+    stream.read_line(&mut said).await?;
+    Ok(said)
 }
 
 fn free_port() -> u16 {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use chat_tests::node::{Node, program};
 use chat_tests::program::run;
+use chat_tests::raw_http::get;
 use chat_tests::redis_server::RedisServer;
 use chat_tests::wait::until;
 use nix::sys::signal::{Signal, kill};
@@ -84,6 +85,26 @@ async fn a_start_waits_for_a_redis_that_is_away() {
     tokio::task::block_in_place(|| node.says("waiting for"));
     redis.restart().await;
     tokio::task::block_in_place(|| node.says("listening on"));
+    assert_eq!(tokio::task::block_in_place(|| node.ends()), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_waits_for_a_redis_that_loads_its_data() {
+    // It would take two minutes, if it were not told to hurry in the end.
+    let slowly = ["--key-load-delay", "1000", "--loading-process-events-interval-bytes", "1024"];
+    let mut redis = RedisServer::start_with(&slowly).await;
+    let keys: Vec<_> = (0..100_000).map(|number| format!("key:{number}")).collect();
+    let words: Vec<_> = ["MSET"].into_iter().chain(keys.iter().flat_map(|key| [&**key, "value"])).collect();
+    redis.command(&words).await;
+    redis.command(&["SAVE"]).await;
+    redis.restart_loading().await;
+    let mut node = Starting::with(&["--redis", &redis.url()]).await;
+    let line = tokio::task::block_in_place(|| node.says("waiting for Redis"));
+    assert!(line.contains("loading") && line.contains(&redis.address().to_string()), "{line}");
+    redis.command(&["CONFIG", "SET", "key-load-delay", "0"]).await;
+    let line = tokio::task::block_in_place(|| node.says("listening on"));
+    let server = line.trim_start_matches("listening on ").parse().expect("an address");
+    assert_eq!(get(&server, "/readyz").await.status, 200);
     assert_eq!(tokio::task::block_in_place(|| node.ends()), Some(0));
 }
 
