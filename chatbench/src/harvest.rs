@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::chaos::journal::Journal;
 use crate::client::sender::Sender;
-use crate::hdr;
 use crate::ledger::Receipts;
 use crate::opening::Opening;
 use crate::process::Sample;
 use crate::pulse::Pulse;
 use crate::recorder::histogram;
 use crate::watch::servers::Observed;
+use chatbench_result::hdr;
 
 /// See the file's head.
 #[derive(Debug, Serialize, Deserialize)]

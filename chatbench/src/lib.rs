@@ -5,7 +5,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `args`, `units`, `threshold` | the command line |
+//! | `args`, `threshold` | the command line |
 //! | `scenario` | what a run does, one file each |
 //! | `course`, `stage`, `crowd`, `opening`, `login`, `traffic`, `posting` | the steps of a run: check, connect, send and drain, close |
 //! | `lockstep`, `crew`, `share`, `harvest` | the same in several processes: in step, divided, brought together |
@@ -15,10 +15,10 @@
 //! | `floor` | the same run against a relay that only writes |
 //! | `chaos` | trouble on purpose: who is cut and when, and what came of it |
 //! | `wire`, `sources` | socket, frames, the text inside them; addresses to connect from |
-//! | `recorder`, `spread`, `bitset`, `ledger`, `hdr` | times and marks, and the books made of them |
+//! | `recorder`, `spread`, `bitset`, `ledger` | times and marks, and the books made of them |
 //! | `pulse`, `sampler`, `watch` | the course of a run, second by second: clients, servers, Redis, kernel |
 //! | `process`, `limits` | CPU, memory and open files |
-//! | `verdict`, `failure`, `report` | how it ended, as text and as JSON |
+//! | `failure`, `report` | how it ended: what no result can hold, and the result, of types of `chatbench-result` |
 //! | `output` | results as CSV, HDR logs, JUnit XML, Markdown and an HTML report |
 //! | `gate` | several runs: compared, kept as a baseline, in turns, searching the limit |
 //! | `progress`, `interrupt` | the person at the terminal |
@@ -36,7 +36,6 @@ mod floor;
 mod flow;
 mod gate;
 mod harvest;
-mod hdr;
 mod identity;
 mod interrupt;
 mod ledger;
@@ -63,8 +62,6 @@ mod stage;
 mod threshold;
 mod timetable;
 mod traffic;
-mod units;
-mod verdict;
 mod watch;
 mod wire;
 
@@ -79,8 +76,8 @@ use crate::failure::Failure;
 use crate::gate::play::Screen;
 use crate::interrupt::Interrupt;
 use crate::output::findings::Findings;
-use crate::report::human;
 use crate::report::result::Report;
+use chatbench_result::output::human;
 
 /// The runtime of the program: half of the cores work, so that a server on the same machine has the other half.
 /// `TOKIO_WORKER_THREADS` sets another number.
@@ -174,7 +171,8 @@ async fn run_scenario(
     }
     let report = Box::pin(perform(scenario, interrupt)).await?;
     let saved = save(scenario, &report);
-    let text = if scenario.common().quiet { human::verdict(&report) } else { human::text(&report) };
+    let result = report.result();
+    let text = if scenario.common().quiet { human::verdict(&result) } else { human::text(&result) };
     screen.tell(&text);
     let code = report.judgement.verdict.exit_code();
     if let Err(failure) = saved {
@@ -196,7 +194,7 @@ async fn perform(scenario: &Scenario, interrupt: Interrupt) -> Result<Report, Fa
 
 /// Writes the result to every file of `--out`.
 fn save(scenario: &Scenario, report: &Report) -> Result<(), Failure> {
-    let findings = Findings::of(report).map_err(|error| {
+    let findings = Findings::of(&report.result()).map_err(|error| {
         Failure::could_not_run(format!("the result cannot be written: {error}"), "run it again")
     })?;
     output::save::save(&scenario.common().out, &findings)

@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::micros;
 use crate::failure::Failure;
-use crate::hdr;
 use crate::login;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::recorder::histogram;
-use crate::units::count_text;
+use chatbench_result::hdr;
+use chatbench_result::units::count_text;
 
 /// See the file's head.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -8,9 +8,9 @@ use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 use crate::flow::Flow;
-use crate::hdr;
 use crate::process::Sample;
 use crate::recorder::histogram;
+use chatbench_result::hdr;
 
 /// See the file's head.
 #[derive(Debug, Clone, Serialize, Deserialize)]

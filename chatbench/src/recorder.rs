@@ -9,8 +9,9 @@ use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 use crate::crew::pack;
-use crate::hdr;
 use crate::spread::Spread;
+use chatbench_result::hdr;
+pub use chatbench_result::hdr::histogram;
 
 /// Deliveries a connection gathers before it hands them over.
 pub const BATCH: usize = 32;
@@ -20,14 +21,6 @@ pub const UNTIMED: u32 = u32::MAX;
 
 /// Messages, from the first, whose deliveries are kept apart for their median.
 const WITH_MEDIAN: usize = 200_000;
-
-const MAX_US: u64 = 60_000_000;
-
-/// An empty histogram: 1 µs to 60 s, three digits. Larger values count as 60 s.
-pub fn histogram() -> Histogram<u64> {
-    // The bounds are constants that fit.
-    Histogram::new_with_bounds(1, MAX_US, 3).unwrap_or_else(|_| unreachable!("constant bounds"))
-}
 
 /// One delivery.
 #[derive(Debug, Clone, Copy)]

@@ -14,8 +14,8 @@ use crate::crew::Crew;
 use crate::flow::Flow;
 use crate::process::{self, Sample};
 use crate::pulse::{Looks, Pulse};
-use crate::report::series::{Point, Series};
 use crate::watch::{Watch, percent};
+use chatbench_result::model::{Point, Series};
 
 const INTERVAL: Duration = Duration::from_secs(1);
 /// What is left at the end is a point of its own when it is at least this long, or something was counted in it. A share of
@@ -192,7 +192,7 @@ impl Taker {
         self.phase.p99_us.store(quantile(0.99).unwrap_or(0), Relaxed);
         self.series.points.push(Point {
             t_ms: u64::try_from((now - self.start).as_millis()).unwrap_or(u64::MAX),
-            phase: self.phase.now(),
+            phase: self.phase.now().to_owned(),
             clients,
             offered,
             sent,

@@ -19,10 +19,10 @@ use crate::login::Door;
 use crate::opening::Opening;
 use crate::process::{self, Sample};
 use crate::progress::Progress;
-use crate::report::series::Series;
 use crate::sampler::{Phase, Sampler, Source};
 use crate::watch::servers::{Looked, Servers};
 use crate::watch::{Redis, Watch};
+use chatbench_result::model::Series;
 
 /// Longest wait for an HTTP answer.
 const HTTP_TIMEOUT: Duration = Duration::from_secs(10);

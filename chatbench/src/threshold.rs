@@ -6,30 +6,9 @@ use std::str::FromStr;
 
 use serde_json::Value;
 
-use crate::gate::measure::{Measure, Unit};
-use crate::units;
-
-/// Metrics with a distribution of times.
-pub const TIMES: [&str; 18] = [
-    "connect_time",
-    "login_time",
-    "ack_time",
-    "e2e_time",
-    "service_time",
-    "send_lag_time",
-    "fanout_first_time",
-    "fanout_median_time",
-    "fanout_time",
-    "fanout_skew_time",
-    "recovery_time",
-    "reconnect_time",
-    "back_time",
-    "page_time",
-    "grab_won_time",
-    "grab_already_time",
-    "grab_empty_time",
-    "settlement_time",
-];
+use crate::gate::measure::Measure;
+use chatbench_result::model::{Judged, Unit};
+use chatbench_result::units;
 
 /// Comparisons, the longer spelling before its beginning.
 const COMPARISONS: [&str; 6] = ["<=", ">=", "==", "!=", "<", ">"];
@@ -42,21 +21,6 @@ pub struct Threshold {
     comparison: &'static str,
     /// In the unit of the measure.
     bound: f64,
-}
-
-/// How a condition came out.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Judged {
-    /// The condition as it was written.
-    pub expression: String,
-    /// Whether it holds.
-    pub ok: bool,
-    /// The measured value; none without a sample.
-    pub observed: Option<f64>,
-    /// What the value counts.
-    pub unit: Unit,
-    /// Condition and value in words.
-    pub words: String,
 }
 
 impl FromStr for Threshold {
@@ -131,12 +95,7 @@ impl Threshold {
             "==" => (value - self.bound).abs() < f64::EPSILON,
             _ => (value - self.bound).abs() >= f64::EPSILON,
         });
-        let unit = self.measure.unit();
-        let words = match observed {
-            None => format!("{}: no sample", self.text),
-            Some(value) => format!("{}: {}", self.text, unit.text(value)),
-        };
-        Judged { expression: self.text.clone(), ok, observed, unit, words }
+        Judged { expression: self.text.clone(), ok, observed, unit: self.measure.unit() }
     }
 }
 
@@ -144,7 +103,7 @@ impl Threshold {
 mod tests {
     use super::*;
     use crate::recorder::histogram;
-    use crate::report::times::TimeSummary;
+    use chatbench_result::model::TimeSummary;
 
     fn measured() -> Value {
         let mut times = histogram();
@@ -184,7 +143,7 @@ mod tests {
         ] {
             let threshold: Threshold = text.parse().unwrap();
             let judged = threshold.judge(&result);
-            assert_eq!(judged.ok, ok, "{}", judged.words);
+            assert_eq!(judged.ok, ok, "{}", judged.words());
         }
     }
 

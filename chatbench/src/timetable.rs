@@ -11,7 +11,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::clock::nanos;
-use crate::units;
+use chatbench_result::units;
 
 /// Most messages of a run whose times do not follow from a single rate.
 const LONGEST_LIST: f64 = 50e6;

@@ -20,7 +20,7 @@ use crate::probe::Probe;
 use crate::process;
 use crate::schedule::Schedule;
 use crate::stage::Stage;
-use crate::units::{count_text, micros_text};
+use chatbench_result::units::{count_text, micros_text};
 
 /// After the last message is due, for senders that were just released.
 const GRACE: Duration = Duration::from_millis(50);

@@ -7,7 +7,7 @@ use clap::Args as ClapArgs;
 use crate::args::{TrafficArgs, traffic};
 use crate::chaos::{Chaos, Trouble};
 use crate::failure::Failure;
-use crate::units;
+use chatbench_result::units;
 
 /// Options of `churn`.
 #[derive(Debug, Clone, ClapArgs)]

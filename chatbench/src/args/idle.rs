@@ -7,7 +7,7 @@ use clap::Args as ClapArgs;
 use crate::args::{CommonArgs, traffic};
 use crate::chaos::{Chaos, Trouble};
 use crate::failure::Failure;
-use crate::units;
+use chatbench_result::units;
 
 /// Options of `idle`.
 #[derive(Debug, Clone, ClapArgs)]

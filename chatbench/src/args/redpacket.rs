@@ -8,7 +8,7 @@ use clap::{Args as ClapArgs, ValueEnum};
 
 use crate::args::{CommonArgs, Via};
 use crate::failure::Failure;
-use crate::units;
+use chatbench_result::units;
 
 /// How the shares of the packets are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

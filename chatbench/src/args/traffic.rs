@@ -10,8 +10,8 @@ use crate::args::CommonArgs;
 use crate::chaos::{Chaos, Trouble};
 use crate::failure::Failure;
 use crate::timetable::{Arrival, Leg, Stages, Timetable};
-use crate::units;
 use crate::wire::payload;
+use chatbench_result::units;
 
 /// How messages travel to the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

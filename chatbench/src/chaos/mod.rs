@@ -9,7 +9,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::units;
+use chatbench_result::units;
 
 const DEFAULT_OFFLINE: Duration = Duration::from_secs(2);
 const DEFAULT_MEAN: Duration = Duration::from_secs(15);

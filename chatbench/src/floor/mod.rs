@@ -8,8 +8,8 @@ pub mod relay;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
+use chatbench_result::model::{Floor, FloorRound};
 use hdrhistogram::Histogram;
-use serde::Serialize;
 
 use crate::args::{Scenario, Via};
 use crate::failure::Failure;
@@ -17,39 +17,11 @@ use crate::interrupt::Interrupt;
 use crate::recorder::histogram;
 use crate::report::result::Report;
 use crate::scenario::run;
-use crate::verdict::Verdict;
 use crate::watch::servers::Resources;
-
-/// What a relay makes of the same run.
-#[derive(Debug, Serialize)]
-pub struct Floor {
-    /// Rounds against the relay, half of them before the server's and half after.
-    pub rounds: Vec<Round>,
-    /// The server's value divided by the relay's, by name of the value.
-    pub server_to_floor: std::collections::BTreeMap<&'static str, f64>,
-}
+use chatbench_result::verdict::Verdict;
 
 /// Share of the server's deliveries that the relay must reach for its times to be a floor.
 const KEEPS_UP: f64 = 0.95;
-
-/// One round against the relay.
-#[derive(Debug, Serialize)]
-pub struct Round {
-    /// Name of the run.
-    pub run: String,
-    /// Whether its times can be used.
-    pub valid: bool,
-    /// Half of the deliveries took no longer.
-    pub e2e_p50_us: Option<u64>,
-    /// 99 % of them took no longer.
-    pub e2e_p99_us: Option<u64>,
-    /// Deliveries.
-    pub deliveries_per_s: Option<f64>,
-    /// CPU time of the relay for each delivery.
-    pub server_cpu_us_per_delivery: Option<f64>,
-    /// CPU time of the generator for each delivery.
-    pub generator_cpu_us_per_delivery: Option<f64>,
-}
 
 /// A running relay; it ends when this is dropped.
 struct Relay {
@@ -82,16 +54,19 @@ pub async fn run(scenario: &Scenario, interrupt: Interrupt) -> Result<Report, Fa
         if !floor.is_empty() {
             let quotient =
                 server.value_at_quantile(quantile) as f64 / floor.value_at_quantile(quantile) as f64;
-            ratios.insert(name, (quotient * 100.0).round() / 100.0);
+            ratios.insert(name.to_owned(), (quotient * 100.0).round() / 100.0);
         }
     }
-    let rounds: Vec<Round> = [&before, &after].into_iter().map(Round::new).collect();
-    let cost = |round: &Round| round.server_cpu_us_per_delivery;
+    let rounds: Vec<FloorRound> = [&before, &after].into_iter().map(round).collect();
+    let cost = |round: &FloorRound| round.server_cpu_us_per_delivery;
     let mine = report.processes.as_ref().and_then(|processes| processes.server_cpu_us_per_delivery);
     if let (Some(server), [Some(first), Some(second)]) = (mine, [cost(&rounds[0]), cost(&rounds[1])])
         && first + second > 0.0
     {
-        ratios.insert("server_cpu_per_delivery", (server * 200.0 / (first + second)).round() / 100.0);
+        ratios.insert(
+            "server_cpu_per_delivery".to_owned(),
+            (server * 200.0 / (first + second)).round() / 100.0,
+        );
     }
     if let Some(note) = overwhelmed(&report, &rounds) {
         report.judgement.add(Verdict::Pass, note);
@@ -101,7 +76,7 @@ pub async fn run(scenario: &Scenario, interrupt: Interrupt) -> Result<Report, Fa
 }
 
 /// What to say of a relay that did not deliver what the server did: its times are those of a growing queue.
-fn overwhelmed(report: &Report, rounds: &[Round]) -> Option<String> {
+fn overwhelmed(report: &Report, rounds: &[FloorRound]) -> Option<String> {
     let server = report.rates.as_ref()?.deliveries_per_s;
     let slowest = rounds.iter().filter_map(|round| round.deliveries_per_s).fold(f64::INFINITY, f64::min);
     (slowest < server * KEEPS_UP).then(|| {
@@ -143,19 +118,17 @@ fn merged(reports: &[&Report], metric: &str) -> Histogram<u64> {
     sum
 }
 
-impl Round {
-    fn new(report: &Report) -> Self {
-        let e2e = report.distribution("e2e_time").filter(|times| !times.is_empty());
-        let processes = report.processes.as_ref();
-        Self {
-            run: report.run.clone(),
-            valid: report.judgement.valid,
-            e2e_p50_us: e2e.map(|times| times.value_at_quantile(0.5)),
-            e2e_p99_us: e2e.map(|times| times.value_at_quantile(0.99)),
-            deliveries_per_s: report.rates.as_ref().map(|rates| rates.deliveries_per_s),
-            server_cpu_us_per_delivery: processes.and_then(|cost| cost.server_cpu_us_per_delivery),
-            generator_cpu_us_per_delivery: processes.and_then(|cost| cost.generator_cpu_us_per_delivery),
-        }
+fn round(report: &Report) -> FloorRound {
+    let e2e = report.distribution("e2e_time").filter(|times| !times.is_empty());
+    let processes = report.processes.as_ref();
+    FloorRound {
+        run: report.run.clone(),
+        valid: report.judgement.valid,
+        e2e_p50_us: e2e.map(|times| times.value_at_quantile(0.5)),
+        e2e_p99_us: e2e.map(|times| times.value_at_quantile(0.99)),
+        deliveries_per_s: report.rates.as_ref().map(|rates| rates.deliveries_per_s),
+        server_cpu_us_per_delivery: processes.and_then(|cost| cost.server_cpu_us_per_delivery),
+        generator_cpu_us_per_delivery: processes.and_then(|cost| cost.generator_cpu_us_per_delivery),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::gate::round::Round;
 use crate::gate::sides::{self, Turn};
 use crate::interrupt::Interrupt;
 use crate::output::save;
-use crate::verdict::Verdict;
+use chatbench_result::verdict::Verdict;
 
 /// Whether the rounds of a turn are B's.
 const TURN: [bool; 4] = [false, true, true, false];

@@ -5,7 +5,7 @@
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use crate::gate::blocks::{Aligned, median, median_of};
+use chatbench_result::statistics::blocks::{Aligned, median, median_of};
 
 /// Confidence of the interval.
 pub const CONFIDENCE: f64 = 0.95;
@@ -62,8 +62,8 @@ fn restored(side: &[Vec<f64>], other: &[Vec<f64>]) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gate::blocks::{Block, align};
     use crate::gate::tests::synthetic::Noise;
+    use chatbench_result::statistics::blocks::{Block, align};
     use proptest::prelude::*;
 
     fn of(base: &[f64], head: &[f64], seed: u64) -> Ratio {

@@ -12,10 +12,10 @@ use crate::gate::files;
 use crate::gate::play::{Played, Screen, play, scenario_of};
 use crate::gate::search::{End, Outcome, Search, Step, Tally};
 use crate::interrupt::Interrupt;
-use crate::output::fold::folded;
 use crate::output::save;
 use crate::probe;
-use crate::verdict::Verdict;
+use chatbench_result::fold::folded;
+use chatbench_result::verdict::Verdict;
 
 /// Name and version of the format.
 pub const SCHEMA: &str = "chatbench.capacity/v1";

@@ -3,11 +3,11 @@
 //! Invariant: worse or better is said only of a difference that is both unlikely by chance and as large as asked for, and
 //! unchanged only of one that is certainly smaller.
 
-use crate::gate::blocks::{Block, align, median};
 use crate::gate::bootstrap::{self, Ratio};
 use crate::gate::comparison::{Change, LEVEL, MIN_ROUNDS, MetricChange};
 use crate::gate::measure::{Better, Measure};
-use crate::gate::ranks::{RankTest, holm, rank_test};
+use chatbench_result::statistics::blocks::{Block, align, median};
+use chatbench_result::statistics::ranks::{RankTest, holm, rank_test};
 
 /// A metric that is asked for.
 #[derive(Debug, Clone)]

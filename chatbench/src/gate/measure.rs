@@ -8,26 +8,8 @@ use std::str::FromStr;
 
 use serde_json::Value;
 
-use crate::hdr;
-use crate::threshold::TIMES;
-use crate::units::{bytes_text, micros_text};
-
-/// What a value counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unit {
-    /// Microseconds.
-    Micros,
-    /// Nothing but a number of things.
-    Count,
-    /// Things per second.
-    PerSecond,
-    /// A share of one core, in percent.
-    Percent,
-    /// A share of a whole, 1 for all of it.
-    Share,
-    /// Bytes.
-    Bytes,
-}
+use chatbench_result::hdr;
+use chatbench_result::model::{TIMES, Unit};
 
 /// Which way a value should go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -272,50 +254,6 @@ impl fmt::Display for Measure {
     }
 }
 
-impl Unit {
-    /// The end of a member's name in a result.
-    pub fn suffix(self) -> &'static str {
-        match self {
-            Micros => "us",
-            Count => "count",
-            PerSecond => "per_s",
-            Percent => "percent",
-            Share => "share",
-            Bytes => "bytes",
-        }
-    }
-
-    /// Values that are compared with each other, all in the unit of the largest.
-    pub fn texts<const N: usize>(self, values: [f64; N]) -> [String; N] {
-        let largest = values.iter().copied().fold(0.0, f64::max);
-        let (divisor, name) = match self {
-            Micros if largest >= 1e6 => (1e6, "s"),
-            Micros if largest >= 1e3 => (1e3, "ms"),
-            Bytes if largest >= 1_048_576.0 => (1_048_576.0, "MiB"),
-            Bytes if largest >= 1024.0 => (1024.0, "KiB"),
-            _ => return values.map(|value| self.text(value)),
-        };
-        // What is small beside the largest keeps a digit that counts.
-        let small = values.iter().any(|value| *value > 0.0 && value / divisor < 0.1);
-        let digits = if small { 3 } else { 2 };
-        values.map(|value| format!("{:.digits$} {name}", value / divisor))
-    }
-
-    /// A value for a reader.
-    pub fn text(self, value: f64) -> String {
-        match self {
-            // A time of a few microseconds is a quotient, and its digits count.
-            Micros if value < 100.0 && value.fract() != 0.0 => format!("{value:.2} µs"),
-            Micros => micros_text(value as u64),
-            Count => format!("{value}"),
-            PerSecond => format!("{value:.1}/s"),
-            Percent => format!("{value:.1} %"),
-            Share => format!("{:.1} %", value * 100.0),
-            Bytes => bytes_text(value),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -368,13 +306,5 @@ mod tests {
                 assert_eq!(value(name, &hostile), None, "{name} in {hostile}");
             }
         }
-    }
-
-    #[test]
-    fn values_that_are_compared_have_one_unit() {
-        assert_eq!(Micros.texts([812.0, 1_234.0]), ["0.81 ms", "1.23 ms"]);
-        assert_eq!(Micros.texts([2_500_000.0, 30_000.0]), ["2.500 s", "0.030 s"]);
-        assert_eq!(Micros.texts([3.25, 14.5]), ["3.25 µs", "14.50 µs"]);
-        assert_eq!(Bytes.texts([512.0, 2048.0]), ["0.50 KiB", "2.00 KiB"]);
     }
 }

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `args` | the command line |
 //! | `measure`, `round` | a value by its name; a run as it is compared |
-//! | `blocks`, `ranks`, `bootstrap` | medians, the exact rank test, the interval |
+//! | `bootstrap` | the interval |
 //! | `judge`, `sides`, `comparison` | from rounds to verdicts |
 //! | `text`, `markdown`, `files` | how they are shown and kept |
 //! | `play`, `repeat`, `ab` | running rounds: one after the other, or in turns |
@@ -14,7 +14,6 @@
 
 pub mod ab;
 pub mod args;
-pub mod blocks;
 pub mod bootstrap;
 pub mod capacity;
 pub mod comparison;
@@ -23,7 +22,6 @@ pub mod judge;
 pub mod markdown;
 pub mod measure;
 pub mod play;
-pub mod ranks;
 pub mod repeat;
 pub mod round;
 pub mod search;

@@ -16,10 +16,10 @@ use crate::gate::measure::Measure;
 use crate::gate::round::Round;
 use crate::gate::{args::RuleArgs, text};
 use crate::interrupt::Interrupt;
-use crate::output::fold::folded;
 use crate::output::save;
 use crate::report::result::Report;
-use crate::verdict::Verdict;
+use chatbench_result::fold::folded;
+use chatbench_result::verdict::Verdict;
 
 /// Where a reader looks. What a server says does not reach a terminal as it is.
 pub struct Screen<'a> {
@@ -121,7 +121,7 @@ pub async fn play(scenario: &Scenario, label: &str, interrupt: &Interrupt) -> Re
         Failure::could_not_run(format!("round {label}: {error}"), "check the --out files of the scenario")
     };
     crate::save(&scenario, &report).map_err(|error| failed(&error))?;
-    let result = serde_json::to_value(&report).map_err(|error| failed(&error))?;
+    let result = serde_json::to_value(report.result()).map_err(|error| failed(&error))?;
     let round = Round::read(result, format!("round {label}")).map_err(|error| failed(&error))?;
     Ok(Played { round, report })
 }

@@ -7,17 +7,17 @@ use std::path::Path;
 use crate::args::Scenario;
 use crate::failure::Failure;
 use crate::gate::args::GateArgs;
-use crate::gate::blocks::median;
 use crate::gate::files;
 use crate::gate::measure::Measure;
 use crate::gate::play::{Played, Screen, conclude, play, play_valid};
 use crate::gate::round::{Round, differences};
 use crate::gate::sides::{self, Turn};
 use crate::interrupt::Interrupt;
-use crate::output::fold::folded;
 use crate::output::save;
-use crate::report::human;
-use crate::verdict::Verdict;
+use chatbench_result::fold::folded;
+use chatbench_result::output::human;
+use chatbench_result::statistics::blocks::median;
+use chatbench_result::verdict::Verdict;
 
 /// What the table of several rounds shows.
 const SHOWN: [&str; 8] = [
@@ -117,7 +117,8 @@ async fn rounds(
         }
         verdict = verdict.max(round.verdict());
         if single {
-            let text = if quiet { human::verdict(&round.report) } else { human::text(&round.report) };
+            let result = round.report.result();
+            let text = if quiet { human::verdict(&result) } else { human::text(&result) };
             screen.tell(&text);
         } else if !quiet {
             screen.note_round(&format!("round {number} of {}: {}", gate.runs, round.line()));

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::gate::measure::Measure;
-use crate::report::result::SCHEMA;
+use chatbench_result::model::SCHEMA;
 
 /// Options that may differ between rounds of the same settings: each run draws its own.
 const OWN: [&str; 2] = ["app", "seed"];

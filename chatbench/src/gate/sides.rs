@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::failure::Failure;
 use crate::gate::args::RuleArgs;
-use crate::gate::blocks::Block;
 use crate::gate::comparison::{Change, Comparison, Method, SCHEMA, Side};
 use crate::gate::judge::{Asked, Sampled, judge};
 use crate::gate::measure::Measure;
 use crate::gate::round::{Round, differences};
+use chatbench_result::statistics::blocks::Block;
 
 /// What is compared when nobody names a metric, if the rounds have it.
 const OF_MESSAGES: [&str; 10] = [

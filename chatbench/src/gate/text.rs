@@ -1,14 +1,14 @@
 //! A comparison as text for a person.
 //!
 //! Invariant: every number has its unit, columns are aligned, the verdict comes last, and no line is wider than
-//! [`WIDTH`](crate::output::fold::WIDTH).
+//! [`WIDTH`](chatbench_result::fold::WIDTH).
 
 use unicode_width::UnicodeWidthStr;
 
 use crate::gate::comparison::{Comparison, MetricChange};
 use crate::gate::judge::p_text;
 use crate::gate::measure::Measure;
-use crate::output::fold::{WIDTH, folded};
+use chatbench_result::fold::{WIDTH, folded};
 
 /// What a row of the table holds.
 pub const COLUMNS: [&str; 7] = ["metric", "base", "head", "change", "95 % interval", "p", "verdict"];

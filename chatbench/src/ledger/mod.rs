@@ -20,40 +20,11 @@ use crate::flow::Flow;
 use crate::plan::Shape;
 use crate::recorder::Tape;
 use books::Books;
-use paths::Paths;
+use chatbench_result::model::{Line, Paths};
 use times::{Censored, Times};
 
 /// What an expected delivery is that never came.
 pub const LOST: &str = "lost";
-
-/// One part of the run: the warm-up or what is measured.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Line {
-    /// Messages handed to a connection.
-    pub sent: u64,
-    /// Messages that got an answer.
-    pub answered: u64,
-    /// Messages answered 200.
-    pub accepted: u64,
-    /// Messages answered with another code.
-    pub refused: u64,
-    /// Messages without an answer; their deliveries are allowed and not expected.
-    pub unanswered: u64,
-    /// Deliveries that accepted messages call for.
-    pub expected: u64,
-    /// Expected deliveries that came.
-    pub delivered: u64,
-    /// Expected deliveries that did not come although the connection was open.
-    pub lost: u64,
-    /// Expected deliveries that could not come because the server had closed the connection.
-    pub disconnected: u64,
-    /// Deliveries that came again.
-    pub duplicated: u64,
-    /// Deliveries after a message with a higher number.
-    pub reordered: u64,
-    /// Deliveries later than the bound; they are delivered too.
-    pub late: u64,
-}
 
 /// The books of a run.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -136,23 +107,6 @@ pub fn close(flow: &Flow, senders: &[Sender], receipts: Receipts) -> (Ledger, Ti
         Shape::Pairs => times.fan_out_of_pairs(),
     }
     (ledger, times)
-}
-
-impl Line {
-    fn add(&mut self, other: &Line) {
-        self.sent += other.sent;
-        self.answered += other.answered;
-        self.accepted += other.accepted;
-        self.refused += other.refused;
-        self.unanswered += other.unanswered;
-        self.expected += other.expected;
-        self.delivered += other.delivered;
-        self.lost += other.lost;
-        self.disconnected += other.disconnected;
-        self.duplicated += other.duplicated;
-        self.reordered += other.reordered;
-        self.late += other.late;
-    }
 }
 
 impl Ledger {
@@ -293,9 +247,14 @@ impl Receipts {
             self.censor(flow, books, sender, sequence);
         }
         let ledger = &mut self.ledger;
-        ledger.paths.add(&flow.plan, connection, lost_by_sender, &receiver.by_sender, |sender| {
-            books.accepted_of(sender)
-        });
+        paths::add(
+            &mut ledger.paths,
+            &flow.plan,
+            connection,
+            lost_by_sender,
+            &receiver.by_sender,
+            |sender| books.accepted_of(sender),
+        );
         let unexpected = receiver.seen.count() - delivered;
         // The number of a message without an answer is not known here.
         ledger.misnumbered += u64::from(unexpected == 0 && books.renumbered(receiver, &expected));

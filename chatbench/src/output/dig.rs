@@ -4,9 +4,9 @@
 
 use serde_json::{Map, Value};
 
-use crate::hdr;
-use crate::threshold::TIMES;
-use crate::verdict::Verdict;
+use chatbench_result::hdr;
+use chatbench_result::model::TIMES;
+use chatbench_result::verdict::Verdict;
 use hdrhistogram::Histogram;
 
 /// A finite number.
@@ -81,28 +81,4 @@ pub fn length_ms(result: &Value) -> u64 {
             Some(count(traffic, "/warmup_ms")?.saturating_add(count(traffic, "/duration_ms")?))
         })
         .unwrap_or(0)
-}
-
-/// What a time is called.
-pub fn said(name: &str) -> &str {
-    match name {
-        "connect_time" => "connect",
-        "login_time" => "log-in",
-        "ack_time" => "answer",
-        "e2e_time" => "response",
-        "service_time" => "service (from sent)",
-        "send_lag_time" => "send lag (due to sent)",
-        "fanout_first_time" => "first delivery",
-        "fanout_median_time" => "median delivery",
-        "fanout_time" => "last delivery",
-        "fanout_skew_time" => "skew (first to last)",
-        "recovery_time" => "recovery",
-        "back_time" => "all back",
-        "page_time" => "page",
-        "grab_won_time" => "winning grab",
-        "grab_already_time" => "repeated grab",
-        "grab_empty_time" => "late grab (nothing left)",
-        "settlement_time" => "settlement",
-        other => other,
-    }
 }

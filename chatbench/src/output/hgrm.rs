@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::dig::{histogram, is_partial};
 use super::findings::Findings;
-use crate::threshold::TIMES;
+use chatbench_result::model::TIMES;
 
 /// The time a run is about: the first of these that was measured.
 pub const MAIN: [&str; 4] = ["e2e_time", "page_time", "grab_won_time", "connect_time"];

@@ -9,7 +9,7 @@ use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 
 use super::dig::{count, histogram, is_partial, length_ms, text as text_of, times};
 use super::findings::Findings;
-use crate::threshold::TIMES;
+use chatbench_result::model::TIMES;
 
 /// The largest value of an interval is shown in milliseconds.
 const US_PER_MS: f64 = 1e3;

@@ -7,10 +7,10 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use super::dig::{count, is_partial, length_ms, list, number, reasons, text as text_of, verdict};
-use super::escape::markup;
 use super::findings::Findings;
 use super::markdown::{interval_text, observed, sides_text};
 use super::promises::promises;
+use chatbench_result::escape::markup;
 
 /// One test case.
 struct Case {
@@ -96,7 +96,7 @@ fn suite(name: &str, started_ms: Option<u64>, length_ms: u64, cases: &[Case]) ->
     let failures = cases.iter().filter(|case| matches!(case.end, End::Failed { .. })).count();
     let skipped = cases.iter().filter(|case| matches!(case.end, End::Skipped(_))).count();
     let timestamp = started_ms.map_or(String::new(), |ms| {
-        format!(" timestamp=\"{}\"", super::moment::utc(ms).trim_end_matches('Z'))
+        format!(" timestamp=\"{}\"", chatbench_result::moment::utc(ms).trim_end_matches('Z'))
     });
     let mut out = format!(
         "  <testsuite name=\"{}\" tests=\"{}\" failures=\"{failures}\" errors=\"0\" skipped=\"{skipped}\"{timestamp} \

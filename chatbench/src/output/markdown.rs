@@ -6,15 +6,16 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use super::beside::beside;
 use super::dig::{count, is_partial, list, number, object, reasons, shown, text as text_of, times, verdict};
-use super::escape::shortened;
 use super::findings::Findings;
 use super::promises::promises;
 use crate::gate::markdown::plain;
-use crate::gate::measure::{Measure, Unit};
-use crate::units::{count_text, micros_text};
-use crate::verdict::Verdict;
+use crate::gate::measure::Measure;
+use chatbench_result::escape::shortened;
+use chatbench_result::model::Unit;
+use chatbench_result::output::beside::beside;
+use chatbench_result::units::{count_text, micros_text};
+use chatbench_result::verdict::Verdict;
 
 /// Longer texts are cut: a summary is no log.
 const LONGEST: usize = 400;
@@ -59,7 +60,7 @@ fn section(out: &mut String, result: &Value) {
     }
     let _ = writeln!(out);
     numbers(out, result);
-    let more = beside(result);
+    let more = beside(&serde_json::from_value(result.clone()).unwrap_or_default());
     for one in &more {
         let _ = writeln!(out, "- {} {}", count_text(one.found), cell(&one.what));
     }

@@ -7,25 +7,20 @@
 //! |---|---|
 //! | `args`, `report` | the command `report` |
 //! | `format`, `save` | which ending means what; checked before a run, written after it |
-//! | `findings`, `dig`, `promises`, `beside` | what there is to show; reading it; what every server promises; what was counted besides |
+//! | `findings`, `dig`, `promises` | what there is to show; reading it; what every server promises |
 //! | `csv`, `hgrm`, `hlog`, `junit`, `markdown` | one format each |
 //! | `html` | the report for a reader |
-//! | `escape`, `moment`, `fold` | text without a meaning in XML and HTML; moments in the calendar; sentences in lines |
 
 pub mod args;
-pub mod beside;
 pub mod csv;
 pub mod dig;
-pub mod escape;
 pub mod findings;
-pub mod fold;
 pub mod format;
 pub mod hgrm;
 pub mod hlog;
 pub mod html;
 pub mod junit;
 pub mod markdown;
-pub mod moment;
 pub mod promises;
 pub mod report;
 pub mod save;

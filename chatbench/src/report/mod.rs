@@ -1,14 +1,10 @@
-//! The result of a run: as JSON for programs, as text for people.
+//! The result of a run, made of what its parts brought in.
 //!
-//! Invariant: every number of the JSON has its unit in its name; `schema/result.v1.json` describes all of it.
+//! Invariant: what is written is a `RunResult` of `chatbench-result`, and nothing beside it.
 
 pub mod books;
 pub mod chaos;
-pub mod drift;
 pub mod environment;
-pub mod human;
 pub mod processes;
 pub mod result;
-pub mod series;
-pub mod times;
 pub mod validity;

@@ -2,167 +2,60 @@
 //!
 //! Invariant: CPU is that of the measured part, drain included, on both sides alike.
 
-use serde::Serialize;
+use chatbench_result::model::{Processes, Usage};
 
 use crate::harvest::Effort;
 use crate::process::Sample;
-use crate::report::series::Series;
 use crate::stage::Stage;
 
-/// The kernel counts what it keeps ready for its cores as in use: some hundred objects that fewer connections than these
-/// cannot be told from.
-const FEWEST_TO_TELL: u64 = 500;
 /// The CPU clock ticks 100 times a second: a share of less time than ten ticks is a number made of nothing.
 const SHORTEST_NS: u64 = 100_000_000;
 
-/// CPU and memory.
-#[derive(Debug, Serialize)]
-pub struct Processes {
-    /// Time between the two looks at the CPU.
-    pub observed_ms: u64,
-    /// This process, together with its workers.
-    pub generator: Usage,
-    /// Processes of the generator.
-    pub generator_processes: u32,
-    /// The watched servers; none when one of them could not be read each time.
-    pub servers: Vec<Usage>,
-    /// CPU time of the servers for each delivery.
-    pub server_cpu_us_per_delivery: Option<f64>,
-    /// Memory that the connections added to the servers, for each one.
-    pub server_kib_per_connection: Option<f64>,
-    /// Memory of the kernel's objects in use that the connections added to this host, for each one: socket, inode, file,
-    /// directory entry and place in an epoll, without buffers; both ends if both are here. Other sockets that were opened
-    /// or closed meanwhile count as well. Null for too few connections to tell, and where the kernel does not let read it.
-    pub kernel_kib_per_connection: Option<f64>,
-    /// Commands of Redis for each accepted message.
-    pub redis_commands_per_message: Option<f64>,
-    /// CPU time of the generator for each delivery.
-    pub generator_cpu_us_per_delivery: Option<f64>,
-    /// Why there are no servers, in words.
-    #[serde(skip)]
+/// What was seen, and why there are no servers, in words.
+#[derive(Debug)]
+pub struct Costs {
+    /// As it stands in the result.
+    pub processes: Processes,
+    /// Why there are no servers.
     pub missing: Option<String>,
 }
 
-/// One process.
-#[derive(Debug, Serialize)]
-pub struct Usage {
-    /// Where it was read: `pid` (from the kernel) or `metrics` (from what it says there).
-    pub source: &'static str,
-    /// Its id, when it was read by that.
-    pub pid: Option<i64>,
-    /// Its address, when it was read there.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub server: Option<String>,
-    /// User and system time while observed.
-    pub cpu_us: u64,
-    /// The same as a share of one core.
-    pub cpu_percent: Option<f64>,
-    /// Memory before the first connection.
-    pub rss_before_bytes: u64,
-    /// Memory when all connections were open, at the start of the observation.
-    pub rss_connected_bytes: u64,
-    /// Memory at the end of the observation.
-    pub rss_after_bytes: u64,
+/// From the samples at the start and the end of the observation.
+///
+/// Servers of which one could not be read are left out: half a sum would look like a small one.
+pub fn costs(stage: &Stage, effort: &Effort) -> Costs {
+    let observed_ns = effort.measured_ns;
+    let (servers, missing) = match servers(stage, effort) {
+        Ok(servers) => (servers, None),
+        Err(why) => (Vec::new(), Some(format!("{why}: the CPU and memory of the servers are unknown"))),
+    };
+    let generator = Usage {
+        source: "pid".to_owned(),
+        pid: Some(i64::from(std::process::id())),
+        ..usage(&effort.own, observed_ns)
+    };
+    let processes = Processes {
+        observed_ms: observed_ns / 1_000_000,
+        generator,
+        generator_processes: effort.processes,
+        servers,
+        ..Processes::default()
+    };
+    Costs { processes, missing }
 }
 
-impl Processes {
-    /// From the samples at the start and the end of the observation.
-    ///
-    /// Servers of which one could not be read are left out: half a sum would look like a small one.
-    pub fn new(stage: &Stage, effort: &Effort) -> Self {
-        let observed_ns = effort.measured_ns;
-        let (servers, missing) = match servers(stage, effort) {
-            Ok(servers) => (servers, None),
-            Err(why) => (Vec::new(), Some(format!("{why}: the CPU and memory of the servers are unknown"))),
-        };
-        Self {
-            observed_ms: observed_ns / 1_000_000,
-            generator: Usage {
-                source: "pid",
-                pid: Some(i64::from(std::process::id())),
-                server: None,
-                ..Usage::of(&effort.own, observed_ns)
-            },
-            generator_processes: effort.processes,
-            servers,
-            server_cpu_us_per_delivery: None,
-            server_kib_per_connection: None,
-            kernel_kib_per_connection: None,
-            redis_commands_per_message: None,
-            generator_cpu_us_per_delivery: None,
-            missing,
-        }
-    }
-
-    /// Divides the CPU time by a number of deliveries.
-    pub fn per_delivery(&mut self, deliveries: u64) {
-        let per = |cpu_us: u64| {
-            (deliveries > 0).then(|| (cpu_us as f64 / deliveries as f64 * 1000.0).round() / 1000.0)
-        };
-        if !self.servers.is_empty() {
-            self.server_cpu_us_per_delivery = per(self.servers.iter().map(|server| server.cpu_us).sum());
-        }
-        self.generator_cpu_us_per_delivery = per(self.generator.cpu_us);
-    }
-
-    /// Works out what follows from the course of the run.
-    pub fn derive(&mut self, series: &Series, connections: u64) {
-        let hundredths = |value: f64| (value * 100.0).round() / 100.0;
-        self.server_kib_per_connection =
-            self.server_growth(connections).map(|bytes| hundredths(bytes / 1024.0));
-        let connected = series.points.iter().rfind(|point| point.phase != "close" && point.clients > 0);
-        let objects = connected.and_then(|point| point.host.socket_objects_kib);
-        if let (Some(before), Some(now)) = (series.host_before.socket_objects_kib, objects)
-            && connections >= FEWEST_TO_TELL
-        {
-            let grown = now as f64 - before as f64;
-            self.kernel_kib_per_connection = Some(hundredths(grown / connections as f64));
-        }
-        let working = series.points.iter().filter(|point| ["measure", "drain"].contains(&point.phase));
-        let (commands, messages) = working.fold((0, 0), |(commands, messages), point| {
-            let more = point.redis.map_or(0, |redis| redis.commands);
-            (commands + more, messages + point.accepted)
-        });
-        if commands > 0 && messages > 0 {
-            self.redis_commands_per_message = Some(hundredths(commands as f64 / messages as f64));
-        }
-    }
-
-    /// What the connections added to the generator's memory, for each one.
-    pub fn own_growth(&self, connections: u64) -> Option<f64> {
-        growth(std::slice::from_ref(&self.generator), connections)
-    }
-
-    /// What the connections added to the servers' memory, for each one.
-    pub fn server_growth(&self, connections: u64) -> Option<f64> {
-        growth(&self.servers, connections)
-    }
-}
-
-impl Usage {
-    /// From the samples before the first connection, at the start of the observation and at its end.
-    fn of([before, from, to]: &[Sample; 3], observed_ns: u64) -> Self {
-        let cpu_us = to.cpu_us.saturating_sub(from.cpu_us);
-        let percent = cpu_us as f64 * 100_000.0 / observed_ns.max(1) as f64;
-        let hundredths = (percent * 100.0).round() / 100.0;
-        Self {
-            source: "pid",
-            pid: None,
-            server: None,
-            cpu_us,
-            cpu_percent: (observed_ns >= SHORTEST_NS).then_some(hundredths),
-            rss_before_bytes: before.rss_bytes,
-            rss_connected_bytes: from.rss_bytes,
-            rss_after_bytes: to.rss_bytes,
-        }
-    }
-
-    /// For a reader.
-    pub fn name(&self) -> String {
-        match (&self.server, self.pid) {
-            (Some(server), _) => server.clone(),
-            (None, pid) => format!("process {}", pid.unwrap_or_default()),
-        }
+/// From the samples before the first connection, at the start of the observation and at its end.
+fn usage([before, from, to]: &[Sample; 3], observed_ns: u64) -> Usage {
+    let cpu_us = to.cpu_us.saturating_sub(from.cpu_us);
+    let percent = cpu_us as f64 * 100_000.0 / observed_ns.max(1) as f64;
+    let hundredths = (percent * 100.0).round() / 100.0;
+    Usage {
+        cpu_us,
+        cpu_percent: (observed_ns >= SHORTEST_NS).then_some(hundredths),
+        rss_before_bytes: before.rss_bytes,
+        rss_connected_bytes: from.rss_bytes,
+        rss_after_bytes: to.rss_bytes,
+        ..Usage::default()
     }
 }
 
@@ -170,20 +63,11 @@ fn servers(stage: &Stage, effort: &Effort) -> Result<Vec<Usage>, String> {
     let Some([from, to]) = effort.servers.clone().transpose()? else { return Ok(Vec::new()) };
     let before = stage.servers_before.clone()?;
     let looks = stage.servers.iter().zip(before).zip(from.iter().zip(&to));
-    let usage = looks.map(|((server, before), (from, to))| Usage {
-        source: server.source(),
+    let usages = looks.map(|((server, before), (from, to))| Usage {
+        source: server.source().to_owned(),
         pid: server.pid().map(i64::from),
         server: server.address(),
-        ..Usage::of(&[before.sample, from.sample, to.sample], effort.measured_ns)
+        ..usage(&[before.sample, from.sample, to.sample], effort.measured_ns)
     });
-    Ok(usage.collect())
-}
-
-fn growth(processes: &[Usage], connections: u64) -> Option<f64> {
-    if processes.is_empty() || connections == 0 {
-        return None;
-    }
-    let bytes: f64 =
-        processes.iter().map(|usage| usage.rss_connected_bytes as f64 - usage.rss_before_bytes as f64).sum();
-    Some((bytes / connections as f64).round())
+    Ok(usages.collect())
 }

@@ -1,40 +1,26 @@
 //! The result of a run.
 //!
-//! Invariant: what is serialized here is what `schema/result.v1.json` requires, for every scenario.
+//! Invariant: whatever the scenario, it ends in a `RunResult`, and only that is written, compared and shown.
 
 use std::collections::BTreeMap;
 
 use chat_protocol::system::StateResponse;
+use chatbench_result::model::{
+    Books, Chaos, Connections, Drift, Environment, Floor, Idle, Judged, Options, Pages, Part, Processes,
+    Rates, RedPackets, RunResult, SCHEMA, Series, ServerState, TIMES, TimeSummary, Validity,
+};
+use chatbench_result::verdict::{Judgement, Verdict};
 use hdrhistogram::Histogram;
-use serde::ser::SerializeStruct;
-use serde::{Serialize, Serializer};
 
 use crate::failure::Failure;
-use crate::floor::Floor;
 use crate::flow::Flow;
 use crate::harvest::Harvest;
 use crate::ledger::Ledger;
 use crate::ledger::times::{Censored, Times};
 use crate::opening::Opening;
 use crate::recorder::histogram;
-use crate::report::books::{Books, Rates};
-use crate::report::chaos::{self, ChaosReport};
-use crate::report::drift::Drift;
-use crate::report::environment::{Environment, Options};
-use crate::report::processes::Processes;
-use crate::report::series::Series;
-use crate::report::times::TimeSummary;
-use crate::report::validity::Validity;
-use crate::scenario::history::Pages;
-use crate::scenario::mixed::Part;
-use crate::scenario::redpacket::outcome::RedPackets;
+use crate::report::{chaos, environment};
 use crate::stage::Stage;
-use crate::threshold::{Judged, TIMES};
-use crate::units::count_text;
-use crate::verdict::{Judgement, Verdict};
-
-/// Name and version of the format.
-pub const SCHEMA: &str = "chatbench.result/v1";
 
 /// Everything there is to say about a run.
 #[derive(Debug)]
@@ -62,7 +48,7 @@ pub struct Report {
     /// Of scenarios that send.
     pub rates: Option<Rates>,
     /// Of scenarios whose connections were troubled on purpose.
-    pub chaos: Option<ChaosReport>,
+    pub chaos: Option<Chaos>,
     /// Of `history`.
     pub history: Option<Pages>,
     /// Of `redpacket`.
@@ -88,69 +74,6 @@ pub struct Report {
     censored: Censored,
 }
 
-/// How the connections fared.
-#[derive(Debug, Serialize)]
-pub struct Connections {
-    /// Asked for.
-    pub wanted: u32,
-    /// Logged in.
-    pub connected: u32,
-    /// The others by cause.
-    pub failed: BTreeMap<String, u64>,
-    /// From the first attempt to the last result.
-    pub opening_ms: f64,
-    /// Logged in per second of that time.
-    pub opened_per_s: f64,
-    /// Closed by the server, by close code (1006: broke).
-    pub closed_by_server: BTreeMap<u16, u64>,
-    /// Closed by the client at the end without an answer of the server.
-    pub unanswered_closes: u64,
-    /// Signs of life sent.
-    pub heartbeats: u64,
-}
-
-/// Result of `idle`.
-#[derive(Debug, Serialize)]
-pub struct Idle {
-    /// How long the connections were held.
-    pub held_ms: u64,
-    /// Memory of the generator for each client.
-    pub generator_bytes_per_client: Option<f64>,
-    /// Memory of the servers for each connection.
-    pub server_bytes_per_connection: Option<f64>,
-}
-
-impl Connections {
-    fn new(opening: &Opening) -> Self {
-        let seconds = opening.wall.as_secs_f64().max(1e-6);
-        let tenths = |value: f64| (value * 10.0).round() / 10.0;
-        Self {
-            wanted: opening.wanted,
-            connected: opening.connected,
-            failed: opening.failures.clone(),
-            opening_ms: tenths(seconds * 1e3),
-            opened_per_s: tenths(f64::from(opening.connected) / seconds),
-            closed_by_server: BTreeMap::new(),
-            unanswered_closes: 0,
-            heartbeats: 0,
-        }
-    }
-
-    /// How they ended.
-    pub fn add_farewell(&mut self, harvest: &Harvest) {
-        self.unanswered_closes = harvest.unanswered_closes;
-        self.heartbeats = harvest.heartbeats;
-    }
-
-    /// The connections the server closed, in words.
-    pub fn closed_text(&self) -> String {
-        let total: u64 = self.closed_by_server.values().sum();
-        let codes = self.closed_by_server.iter().map(|(code, count)| format!("code {code}: {count}"));
-        let codes = codes.collect::<Vec<_>>().join(", ");
-        format!("the server closed {} connections ({codes})", count_text(total))
-    }
-}
-
 impl Report {
     /// The result so far, after the connections were opened.
     pub fn new(stage: &Stage, opening: &Opening) -> Self {
@@ -163,10 +86,10 @@ impl Report {
             started_unix_ms: stage.started_ms,
             partial: stage.interrupt.came(),
             judgement: Judgement::new(),
-            options: Options::new(&stage.common, &stage.flow.plan, stage.seed),
-            environment: Environment::new(stage),
+            options: environment::options(&stage.common, &stage.flow.plan, stage.seed),
+            environment: environment::environment(stage),
             server_state: [stage.state.clone(), None],
-            connections: Connections::new(opening),
+            connections: connections(opening),
             ledger: None,
             rates: None,
             chaos: None,
@@ -216,7 +139,7 @@ impl Report {
     /// stopped reading.
     pub fn add_chaos(&mut self, flow: &Flow, ledger: &Ledger, slow: u64) {
         self.connections.closed_by_server = ledger.closed_by_code.clone();
-        self.chaos = ChaosReport::new(flow, ledger, slow);
+        self.chaos = chaos::trouble(flow, ledger, slow);
         self.distributions.insert("recovery_time", flow.journal().recovery.clone());
         self.distributions.insert("reconnect_time", flow.journal().reconnect.clone());
         self.distributions.insert("back_time", chaos::back_time(flow, ledger));
@@ -232,18 +155,18 @@ impl Report {
     pub async fn finish(&mut self, stage: &mut Stage) {
         self.series = stage.take_series().await;
         if self.scenario == "soak" {
-            self.drift = self.series.as_ref().and_then(Drift::new);
+            self.drift = self.series.as_ref().and_then(Drift::of);
         }
         if let (Some(processes), Some(series)) = (&mut self.processes, &self.series) {
             processes.derive(series, u64::from(self.connections.connected));
         }
         self.server_state[1] = stage.state_now().await;
         stage.progress.clear();
-        let result = serde_json::to_value(&*self).unwrap_or_default();
+        let result = serde_json::to_value(self.result()).unwrap_or_default();
         let judged = stage.common.thresholds.iter().map(|threshold| threshold.judge(&result));
         self.thresholds = judged.collect();
         for judged in self.thresholds.iter().filter(|judged| !judged.ok) {
-            self.judgement.add(Verdict::ThresholdFailed, judged.words.clone());
+            self.judgement.add(Verdict::ThresholdFailed, judged.words());
         }
         if let Some(why) = stage.ended_early.take() {
             self.partial = true;
@@ -268,50 +191,61 @@ impl Report {
         self.distributions.get(metric)
     }
 
-    /// The times of all metrics, in the order they are named.
-    pub fn times(&self) -> Vec<(&'static str, TimeSummary)> {
-        let known = TIMES.iter().filter_map(|name| Some((*name, self.distributions.get(name)?)));
-        known.map(|(name, times)| (name, TimeSummary::new(times, self.censored_in(name)))).collect()
-    }
-}
-
-impl Serialize for Report {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut result = serializer.serialize_struct("Report", 27)?;
-        result.serialize_field("schema", SCHEMA)?;
-        result.serialize_field("scenario", self.scenario)?;
-        result.serialize_field("run", &self.run)?;
-        result.serialize_field("started_unix_ms", &self.started_unix_ms)?;
-        result.serialize_field("valid", &self.judgement.valid)?;
-        result.serialize_field("partial", &self.partial)?;
-        result.serialize_field("verdict", &self.judgement.verdict)?;
-        result.serialize_field("exit_code", &self.judgement.verdict.exit_code())?;
-        result.serialize_field("reasons", &self.judgement.reasons)?;
-        result.serialize_field("options", &self.options)?;
-        result.serialize_field("environment", &self.environment)?;
+    /// As it is written, compared and shown.
+    pub fn result(&self) -> RunResult {
+        let summary = |(name, times): (&&'static str, &Histogram<u64>)| {
+            ((*name).to_owned(), TimeSummary::new(times, self.censored_in(name)))
+        };
+        let said = |state: &Option<StateResponse>| serde_json::to_value(state.as_ref()?).ok();
         let [before, after] = &self.server_state;
-        result.serialize_field("server_state", &BTreeMap::from([("before", before), ("after", after)]))?;
-        result.serialize_field("connections", &self.connections)?;
-        result.serialize_field("times", &self.times().into_iter().collect::<BTreeMap<_, _>>())?;
-        result.serialize_field("ledger", &self.ledger)?;
-        result.serialize_field("rates", &self.rates)?;
-        result.serialize_field("chaos", &self.chaos)?;
-        result.serialize_field("history", &self.history)?;
-        result.serialize_field("red_packets", &self.red_packets)?;
-        result.serialize_field("processes", &self.processes)?;
-        result.serialize_field("idle", &self.idle)?;
-        result.serialize_field("validity", &self.validity)?;
-        result.serialize_field("floor", &self.floor)?;
-        result.serialize_field("parts", &self.parts)?;
-        result.serialize_field("drift", &self.drift)?;
-        result.serialize_field("series", &self.series)?;
-        let thresholds: Vec<_> = self.thresholds.iter().map(threshold_json).collect();
-        result.serialize_field("thresholds", &thresholds)?;
-        result.end()
+        RunResult {
+            schema: SCHEMA.to_owned(),
+            scenario: self.scenario.to_owned(),
+            run: self.run.clone(),
+            started_unix_ms: self.started_unix_ms,
+            valid: self.judgement.valid,
+            partial: self.partial,
+            verdict: Some(self.judgement.verdict),
+            exit_code: u64::from(self.judgement.verdict.exit_code()),
+            reasons: self.judgement.reasons.clone(),
+            options: Some(self.options.clone()),
+            environment: Some(self.environment.clone()),
+            server_state: ServerState { after: said(after), before: said(before) },
+            connections: Some(self.connections.clone()),
+            times: self.distributions.iter().map(summary).collect(),
+            ledger: self.ledger.clone(),
+            rates: self.rates.clone(),
+            chaos: self.chaos.clone(),
+            history: self.history.clone(),
+            red_packets: self.red_packets.clone(),
+            processes: self.processes.clone(),
+            idle: self.idle.clone(),
+            validity: self.validity.clone(),
+            floor: self.floor.clone(),
+            parts: self.parts.clone(),
+            drift: self.drift.clone(),
+            series: self.series.clone(),
+            thresholds: self.thresholds.clone(),
+        }
     }
 }
 
-fn threshold_json(judged: &Judged) -> serde_json::Value {
-    let observed = format!("observed_{}", judged.unit.suffix());
-    serde_json::json!({"expression": judged.expression, "ok": judged.ok, observed: judged.observed})
+/// How the connections were opened.
+fn connections(opening: &Opening) -> Connections {
+    let seconds = opening.wall.as_secs_f64().max(1e-6);
+    let tenths = |value: f64| (value * 10.0).round() / 10.0;
+    Connections {
+        wanted: opening.wanted,
+        connected: opening.connected,
+        failed: opening.failures.clone(),
+        opening_ms: tenths(seconds * 1e3),
+        opened_per_s: tenths(f64::from(opening.connected) / seconds),
+        ..Connections::default()
+    }
+}
+
+/// How they ended.
+pub fn add_farewell(connections: &mut Connections, harvest: &Harvest) {
+    connections.unanswered_closes = harvest.unanswered_closes;
+    connections.heartbeats = harvest.heartbeats;
 }

@@ -2,6 +2,8 @@
 //!
 //! Invariant: a verdict is given on the merged books only; a run that was too slow to be a measurement says so.
 
+use chatbench_result::model::Idle;
+
 use crate::args::{Scenario, TrafficArgs};
 use crate::chaos::journal::Journal;
 use crate::failure::Failure;
@@ -9,13 +11,14 @@ use crate::harvest::{Effort, Harvest};
 use crate::ledger::times::Times;
 use crate::ledger::{self, LOST, Ledger};
 use crate::opening::Opening;
-use crate::report::books::{Books, Rates};
-use crate::report::processes::Processes;
-use crate::report::result::{Idle, Report};
-use crate::report::validity::Validity;
+use crate::report::books::{books, rates};
+use crate::report::environment;
+use crate::report::processes::costs;
+use crate::report::result::{Report, add_farewell};
+use crate::report::validity::Examined;
 use crate::stage::Stage;
-use crate::units::count_text;
-use crate::verdict::{Judgement, Verdict};
+use chatbench_result::units::count_text;
+use chatbench_result::verdict::{Judgement, Verdict};
 
 /// Share of the offered messages that must have been sent, and of the sent ones that must have been accepted.
 const ENOUGH: f64 = 0.95;
@@ -48,7 +51,7 @@ pub struct Closed {
 /// [`Failure`] when nobody got in, or nobody who sends, and there is nothing to report.
 pub async fn conclude(stage: &mut Stage, scenario: &Scenario, harvest: Harvest) -> Result<Report, Failure> {
     let mut report = begin(stage, &harvest.opening, harvest.opening.is_enough(&stage.flow.plan))?;
-    report.connections.add_farewell(&harvest);
+    add_farewell(&mut report.connections, &harvest);
     match scenario {
         Scenario::Connect(_) | Scenario::History(_) | Scenario::Redpacket(_) | Scenario::Mixed(_) => {}
         Scenario::Idle(args) => add_idle(&mut report, stage, harvest, args.allow_disconnects),
@@ -81,19 +84,19 @@ pub fn begin(stage: &Stage, opening: &Opening, is_enough: bool) -> Result<Report
 
 fn add_idle(report: &mut Report, stage: &Stage, harvest: Harvest, allow_disconnects: bool) {
     let connections = u64::from(harvest.opening.connected);
-    let processes = Processes::new(stage, &harvest.effort);
+    let costs = costs(stage, &harvest.effort);
     let ledger = harvest.receipts.ledger;
     *stage.flow.journal() = harvest.journal;
     report.options.chaos = stage.flow.plan.trouble.words();
     report.add_chaos(&stage.flow, &ledger, 0);
     report.idle = Some(Idle {
         held_ms: harvest.effort.measured_ns / 1_000_000,
-        generator_bytes_per_client: processes.own_growth(connections),
-        server_bytes_per_connection: processes.server_growth(connections),
+        generator_bytes_per_client: costs.processes.own_growth(connections),
+        server_bytes_per_connection: costs.processes.server_growth(connections),
     });
-    let notes = harvest.unsettled.into_iter().chain(processes.missing.clone());
+    let notes = harvest.unsettled.into_iter().chain(costs.missing);
     notes.for_each(|note| report.judgement.add(Verdict::Pass, note));
-    report.processes = Some(processes);
+    report.processes = Some(costs.processes);
     judge_connections(report, allow_disconnects, &ledger);
 }
 
@@ -141,15 +144,15 @@ pub fn add_closed(report: &mut Report, stage: &Stage, args: &TrafficArgs, closed
     let flow = &stage.flow;
     *flow.journal() = closed.journal;
     let Closed { ledger, times, effort, unsettled, gone, missing_senders, offered, slow, .. } = closed;
-    report.options.add_traffic(args, &flow.plan, flow.window);
+    report.options.traffic = Some(environment::traffic(args, &flow.plan, flow.window));
     report.add_chaos(flow, &ledger, slow);
     judge(report, args, &ledger);
-    let validity = Validity::new(&ledger, &times, &effort, offered);
+    let examined = Examined::new(&ledger, &times, &effort, offered);
     if !report.partial {
         // What was cut short is no measurement, and its rate says nothing.
         let troubled = report.chaos.is_some();
-        judge_validity(&mut report.judgement, &ledger, &validity, offered, missing_senders);
-        if let Some(late) = validity.late(&ledger, troubled) {
+        judge_validity(&mut report.judgement, &ledger, &examined, offered, missing_senders);
+        if let Some(late) = examined.late(&ledger, troubled) {
             report.judgement.add(Verdict::Invalid, late);
         }
         if gone > 0 {
@@ -157,18 +160,18 @@ pub fn add_closed(report: &mut Report, stage: &Stage, args: &TrafficArgs, closed
             report.judgement.add(Verdict::CouldNotRun, reason);
         }
     }
-    report.validity = Some(validity);
+    report.validity = Some(examined.validity);
     let offered_per_s = offered.map(|offered| offered as f64 / args.time().as_secs_f64());
-    let rates = Rates::new(&ledger, &effort, flow, offered_per_s);
-    let mut processes = Processes::new(stage, &effort);
-    processes.per_delivery(ledger.measured.delivered);
-    for note in unsettled.into_iter().chain(processes.missing.clone()) {
+    let rates = rates(&ledger, &effort, flow, offered_per_s);
+    let mut costs = costs(stage, &effort);
+    costs.processes.per_delivery(ledger.measured.delivered);
+    for note in unsettled.into_iter().chain(costs.missing) {
         report.judgement.add(Verdict::Pass, note);
     }
     report.add_times(times);
     report.rates = Some(rates);
-    report.processes = Some(processes);
-    report.ledger = Some(Books::from(ledger));
+    report.processes = Some(costs.processes);
+    report.ledger = Some(books(ledger));
 }
 
 fn judge(report: &mut Report, args: &TrafficArgs, ledger: &Ledger) {
@@ -222,7 +225,7 @@ fn judge_connections(report: &mut Report, allow_disconnects: bool, ledger: &Ledg
 fn judge_validity(
     judgement: &mut Judgement,
     ledger: &Ledger,
-    validity: &Validity,
+    examined: &Examined,
     offered: Option<u64>,
     missing_senders: u64,
 ) {
@@ -246,10 +249,10 @@ fn judge_validity(
         let why = ledger.first_refusal.as_deref().unwrap_or("no answer came");
         judgement.add(Verdict::Invalid, format!("{accepted} of {sent} sent messages were accepted: {why}"));
     }
-    if let Some(note) = validity.note() {
+    if let Some(note) = examined.note() {
         judgement.add(Verdict::Pass, note);
     }
-    for reason in validity.saturated() {
+    for reason in examined.saturated() {
         judgement.add(Verdict::Invalid, reason);
     }
 }

@@ -2,32 +2,17 @@
 //!
 //! Invariant: each kind has an app, clients and books of its own; they begin together and are added up at the end.
 
-use serde::Serialize;
+use chatbench_result::model::{Part, TimeSummary};
 
 use crate::args::{GroupArgs, MixedArgs, Scenario, TrafficArgs};
 use crate::chaos::Chaos;
 use crate::failure::Failure;
 use crate::harvest::Harvest;
 use crate::identity::Identity;
-use crate::ledger::Line;
 use crate::report::result::Report;
-use crate::report::times::TimeSummary;
 use crate::scenario::Kind;
 use crate::scenario::conclude::{Closed, add_closed, begin};
 use crate::stage::Stage;
-
-/// One kind of messages of a mixed run.
-#[derive(Debug, Serialize)]
-pub struct Part {
-    /// The scenario it is by itself.
-    pub scenario: &'static str,
-    /// Clients that receive.
-    pub clients: u32,
-    /// Its books of the measured part.
-    pub measured: Line,
-    /// Its response times.
-    pub e2e_time: TimeSummary,
-}
 
 /// The three kinds with their shares of clients and rate.
 pub fn kinds(args: &MixedArgs, identity: &Identity) -> Vec<Kind> {
@@ -88,7 +73,7 @@ pub async fn conclude(
         heartbeats += harvest.heartbeats;
         let closed = Closed::new(stage, &args.traffic, harvest);
         parts.push(Part {
-            scenario: kind.scenario.name(),
+            scenario: kind.scenario.name().to_owned(),
             clients: stage.flow.plan.receivers,
             measured: closed.ledger.measured.clone(),
             e2e_time: TimeSummary::new(&closed.times.e2e, closed.times.censored.e2e),

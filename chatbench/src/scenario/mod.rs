@@ -18,8 +18,8 @@ use crate::flow::Flow;
 use crate::identity::Identity;
 use crate::plan::{MAX_SEQUENCE, Plan, Shape};
 use crate::timetable::Timetable;
-use crate::units::count_text;
 use crate::wire::payload::{MIN_BYTES, Payload};
+use chatbench_result::units::count_text;
 
 /// Requests of one HTTP sender under way at once: each takes a connection, so files bound it.
 const HTTP_WINDOW: u32 = 64;

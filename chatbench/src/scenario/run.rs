@@ -20,7 +20,7 @@ use crate::sampler::Source;
 use crate::scenario::{Kind, conclude, connections, group, kinds, mixed};
 use crate::share::Share;
 use crate::stage::Stage;
-use crate::verdict::Verdict;
+use chatbench_result::verdict::Verdict;
 
 /// Runs it.
 ///

@@ -1,7 +1,7 @@
 //! What the kernel of this host holds for connections.
 
-use crate::report::series::HostPoint;
 use crate::watch::slab;
+use chatbench_result::model::HostPoint;
 
 /// Now; zeroes where the kernel does not say.
 pub fn now() -> HostPoint {

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::report::series::{HostPoint, RedisPoint, ServerPoint};
+use chatbench_result::model::{HostPoint, RedisPoint, ServerPoint};
 use queues::Queues;
 pub use redis::{Address, Redis};
 use servers::{Seen, Server, Servers};

@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-const SCHEMA: &str = include_str!("../../schema/result.v1.json");
+const SCHEMA: &str = include_str!("../../result/schema/result.v1.json");
 
 /// Panics with the place where the result does not conform.
 pub fn check(result: &Value) {

@@ -91,6 +91,15 @@ fn driver_crates_stay_in_their_rooms() {
 }
 
 #[test]
+fn a_result_neither_runs_nor_waits_nor_opens_anything() {
+    let acting = pattern(
+        r"\b(tokio|socket2|nix|reqwest)::|\bstd::(env|fs|net|process|thread)\b|\b(Instant|SystemTime)\b",
+    );
+    let in_result = |source: &Source| source.path.starts_with("chatbench/result/src/");
+    none(&lines_with(&files(".rs"), &acting, in_result), "a result is made of what it is given");
+}
+
+#[test]
 fn engines_are_named_only_where_they_are_put_together() {
     let outside = |import: &&Import| {
         import.to.first().is_some_and(|room| room == "engine")
@@ -103,7 +112,7 @@ fn engines_are_named_only_where_they_are_put_together() {
 }
 
 /// Crates whose modules stand on floors.
-const ON_FLOORS: [&str; 3] = ["chatd/src", "chatd/client/src", "chatctl/src"];
+const ON_FLOORS: [&str; 4] = ["chatd/src", "chatd/client/src", "chatctl/src", "chatbench/result/src"];
 
 #[test]
 fn no_circle_joins_rooms() {
@@ -204,7 +213,7 @@ fn every_code_map_names_every_module() {
             assert!(source.text.contains(&line), "{}: no module {}", source.path, &found[1]);
         }
     }
-    assert!(maps >= 3, "chatd, chat-protocol and chatctl have code maps");
+    assert!(maps >= 4, "chatd, chat-protocol, chatctl and chatbench-result have code maps");
 }
 
 /// The dependencies of each package, without those for its tests.
@@ -224,6 +233,12 @@ fn dependencies(package: &str) -> BTreeSet<String> {
 fn crates_depend_in_one_direction() {
     let plain = ["schemars", "serde", "serde_json", "thiserror"].map(str::to_owned).into();
     assert_eq!(dependencies("chat-protocol"), plain, "the words of the wire need nothing more");
+    let pure = ["base64", "hdrhistogram", "serde", "serde_json", "unicode-width"].map(str::to_owned).into();
+    assert_eq!(
+        dependencies("chatbench-result"),
+        pure,
+        "a result needs nothing of ours, and nothing that runs"
+    );
     for package in ["chat-client", "chatctl", "chatbench"] {
         let found = dependencies(package);
         for foreign in ["chatd", "chat-tests", "redis", "rusqlite", "axum"] {

@@ -7,7 +7,7 @@ use unicode_width::UnicodeWidthStr;
 use crate::gate::comparison::{Change, Comparison, Method, MetricChange, SCHEMA, Side};
 use crate::gate::round::RoundName;
 use crate::gate::text;
-use crate::output::fold::WIDTH;
+use chatbench_result::fold::WIDTH;
 
 fn metric(name: &str, [base, head]: [f64; 2], interval: Option<[f64; 2]>) -> MetricChange {
     MetricChange {

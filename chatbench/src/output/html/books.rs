@@ -7,9 +7,9 @@ use serde_json::Value;
 use super::part;
 use super::table::{pairs, table};
 use crate::output::dig::{count, list, object, text as text_of};
-use crate::output::escape::markup;
 use crate::output::promises::promises;
-use crate::units::count_text;
+use chatbench_result::escape::markup;
+use chatbench_result::units::count_text;
 
 /// Counts of both parts, in the order of their sums.
 const LINES: [(&str, &str); 12] = [

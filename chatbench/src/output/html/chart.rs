@@ -5,7 +5,7 @@
 use std::fmt::Write;
 
 use super::scale::{Quantity, Scale};
-use crate::output::escape::markup;
+use chatbench_result::escape::markup;
 
 /// Side of the square the SVG is drawn in; the page stretches it.
 const SIDE: f64 = 1000.0;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::part;
 use super::table::{flatten, pairs, table};
 use crate::output::dig::{count, list, number, text as text_of};
-use crate::units::{count_text, micros_text};
+use chatbench_result::units::{count_text, micros_text};
 
 /// The parts of a mixed run.
 pub fn parts(result: &Value) -> String {

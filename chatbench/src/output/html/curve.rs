@@ -9,8 +9,9 @@ use super::chart::{Axis, Chart, Line};
 use super::part;
 use super::scale::Quantity;
 use super::table;
-use crate::output::dig::{histogram, said, times};
+use crate::output::dig::{histogram, times};
 use crate::output::hgrm::main_time;
+use chatbench_result::output::words::said;
 
 const FAN_OUT: [&str; 4] = ["fanout_first_time", "fanout_median_time", "fanout_time", "fanout_skew_time"];
 /// Times of the way in; they have a chart of their own when there is another.

@@ -6,9 +6,10 @@ use serde_json::Value;
 
 use super::part;
 use super::scale::Scale;
-use crate::output::dig::{list, number, said, text as text_of};
-use crate::output::escape::{markup, shortened};
+use crate::output::dig::{list, number, text as text_of};
 use crate::output::markdown::{change_percent, interval_text, sides_text};
+use chatbench_result::escape::{markup, shortened};
+use chatbench_result::output::words::said;
 
 /// The axis reaches at least and at most so far from 1.
 const REACH: [f64; 2] = [1.25, 10.0];

@@ -4,11 +4,11 @@ use serde_json::Value;
 
 use crate::gate::measure::Measure;
 use crate::output::dig::{count, number, reasons, text as text_of, verdict};
-use crate::output::escape::{markup, shortened};
 use crate::output::hgrm::main_time;
 use crate::output::markdown::{setting, value_text};
-use crate::output::moment;
-use crate::verdict::Verdict;
+use chatbench_result::escape::{markup, shortened};
+use chatbench_result::moment;
+use chatbench_result::verdict::Verdict;
 
 /// More reasons than these are counted and not shown.
 const MOST_REASONS: usize = 20;

@@ -23,8 +23,8 @@ mod table;
 use serde_json::Value;
 
 use super::dig::text as text_of;
-use super::escape::markup;
 use super::findings::Findings;
+use chatbench_result::escape::markup;
 
 const STYLE: &str = include_str!("style.css");
 const HOVER: &str = include_str!("hover.js");
@@ -81,7 +81,7 @@ fn summary(number: usize, result: &Value) -> String {
     let main = super::hgrm::main_time(result);
     let time = |quantile: &str| {
         let us = super::dig::count(result, &format!("/times/{main}/{quantile}_us"));
-        us.map(|us| format!(", {quantile} {}", crate::units::micros_text(us))).unwrap_or_default()
+        us.map(|us| format!(", {quantile} {}", chatbench_result::units::micros_text(us))).unwrap_or_default()
     };
     markup(&format!("{number}: {words}{}{}", time("p50"), time("p99")))
 }

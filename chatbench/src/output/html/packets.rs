@@ -9,8 +9,8 @@ use serde_json::Value;
 use super::part;
 use super::table::{pairs, table};
 use crate::output::dig::{count, list, number, object, text as text_of};
-use crate::output::escape::markup;
-use crate::units::{count_text, micros_text};
+use chatbench_result::escape::markup;
+use chatbench_result::units::{count_text, micros_text};
 
 /// Side of the square the bars are drawn in; the page stretches it.
 const SIDE: f64 = 1000.0;

@@ -2,7 +2,7 @@
 //!
 //! Invariant: every value between the ends has a place from 0 to 1, whatever the values are.
 
-use crate::units::{count_text, micros_text};
+use chatbench_result::units::{count_text, micros_text};
 
 /// What an axis counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,10 +5,11 @@
 use serde_json::Value;
 
 use super::part;
-use crate::output::dig::{count, list, number, object, said, shown, text as text_of, times as measured};
-use crate::output::escape::{markup, shortened};
+use crate::output::dig::{count, list, number, object, shown, text as text_of, times as measured};
 use crate::output::markdown::observed;
-use crate::units::{bytes_text, count_text, micros_text};
+use chatbench_result::escape::{markup, shortened};
+use chatbench_result::output::words::said;
+use chatbench_result::units::{bytes_text, count_text, micros_text};
 
 /// Longer lists are cut.
 const MOST_ROWS: usize = 200;

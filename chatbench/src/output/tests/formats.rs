@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::xml;
 use super::{HOSTILE, PACKETS, REAL, bare, comparison, findings, real};
-use crate::hdr;
 use crate::output::{csv, dig, hgrm, hlog, junit, markdown};
+use chatbench_result::hdr;
 
 /// As RFC 4180 says.
 fn read_csv(text: &str) -> Vec<Vec<String>> {
@@ -192,7 +192,7 @@ fn markdown_says_verdict_times_and_thresholds() {
     let mut findings = findings(result.clone());
     findings.comparison = Some(comparison());
     let text = markdown::text(&findings);
-    let p99 = crate::units::micros_text(dig::count(&result, "/times/e2e_time/p99_us").unwrap());
+    let p99 = chatbench_result::units::micros_text(dig::count(&result, "/times/e2e_time/p99_us").unwrap());
     let row = text.lines().find(|line| line.starts_with("| e2e\\_time |")).unwrap();
     assert!(row.contains(&format!("| {p99} |")), "{row}");
     assert!(text.contains("| e2e\\_time:p(99)&lt;5ms | 7.38 ms | ❌ |"), "{text}");

@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 use super::findings::Findings;
 
 /// A result of `broadcast`, 20 clients for 4 s, as the program wrote it.
-pub const REAL: &str = include_str!("../../../tests/results/broadcast.json");
+pub const REAL: &str = include_str!("../../../result/tests/results/broadcast.json");
 /// A result of `redpacket`.
-pub const PACKETS: &str = include_str!("../../../tests/results/redpacket.json");
+pub const PACKETS: &str = include_str!("../../../result/tests/results/redpacket.json");
 
 /// A name that would like to be something else.
 pub const HOSTILE: &str =

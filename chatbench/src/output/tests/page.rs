@@ -69,7 +69,12 @@ fn a_page_shows_what_the_run_found() {
         assert_eq!(section.matches("<figure>").count(), figures, "{part}");
     }
     let p99 = findings.results[0]["times"]["e2e_time"]["p99_us"].as_u64().unwrap();
-    assert!(page.contains(&format!("<b>{}</b><span>response p99</span>", crate::units::micros_text(p99))));
+    assert!(
+        page.contains(&format!(
+            "<b>{}</b><span>response p99</span>",
+            chatbench_result::units::micros_text(p99)
+        ))
+    );
     assert!(
         page.contains("<strong class=\"badge bad\">regressed</strong> new (5 rounds) against old (5 rounds)")
     );

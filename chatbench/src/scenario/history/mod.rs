@@ -13,10 +13,10 @@ use chat_client::{Error, Http};
 use chat_protocol::message::{History, HistoryRequest};
 use chat_protocol::user::{SendMessageAll, SendMessageAllRequest};
 use chat_protocol::{MsgId, Target};
+use chatbench_result::model::Pages;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{StreamExt, stream};
 use hdrhistogram::Histogram;
-use serde::Serialize;
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -32,10 +32,10 @@ use crate::report::result::Report;
 use crate::sampler::Source;
 use crate::scenario::silent_flow;
 use crate::stage::Stage;
-use crate::units::count_text;
-use crate::verdict::Verdict;
 use crate::wire::payload::{Payload, Stamp};
 use crate::wire::request;
+use chatbench_result::units::count_text;
+use chatbench_result::verdict::Verdict;
 use walk::{Direction, Found, Walk};
 
 /// Messages posted at once before the reading begins, and at most at once later.
@@ -43,34 +43,13 @@ const CONCURRENT: usize = 32;
 /// Longest time without a page before a reader gives up: servers that are restarted are back by then.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What came of reading the history.
-#[derive(Debug, Default, Serialize)]
-pub struct Pages {
-    /// Clients that read.
-    pub readers: u32,
-    /// Messages accepted, before and during the reading.
-    pub written: u64,
-    /// Whole ways from the newest message to the first.
-    pub walks_backward: u64,
-    /// Whole ways from the first message to the newest.
-    pub walks_forward: u64,
-    /// Pages read.
-    pub pages: u64,
-    /// Messages read.
-    pub messages: u64,
-    /// Numbers left out.
-    pub holes: u64,
-    /// Numbers or messages that came again.
-    pub repeats: u64,
-    /// Messages whose text was not what was sent.
-    pub corrupted: u64,
-    /// Messages that are not of this run.
-    pub foreign: u64,
-    /// Requests that failed, by cause.
-    pub failed: BTreeMap<String, u64>,
+/// What a reader brings in, or all together.
+struct Read {
+    pages: Pages,
+    /// Of single pages.
+    times: Histogram<u64>,
     /// Readers that gave up: no page came for 10 s.
-    #[serde(skip)]
-    pub given_up: u64,
+    given_up: u64,
 }
 
 /// What the writer and the readers share.
@@ -114,21 +93,17 @@ pub async fn run(args: &HistoryArgs, interrupt: Interrupt) -> Result<Report, Fai
         return Ok(Report::cut_short(&mut stage, Verdict::CouldNotRun, &failure).await);
     }
     room.until = Instant::now() + args.duration;
-    let (pages, times) = read_while_written(&stage, Arc::new(room), readers, args.rate).await;
+    let Read { pages, times, given_up } =
+        read_while_written(&stage, Arc::new(room), readers, args.rate).await;
 
     let mut report = Report::new(&stage, &Opening::none());
-    judge(&mut report, &pages);
+    judge(&mut report, &pages, given_up);
     report.add_pages(pages, times);
     report.finish(&mut stage).await;
     Ok(report)
 }
 
-async fn read_while_written(
-    stage: &Stage,
-    room: Arc<Room>,
-    readers: u32,
-    rate: f64,
-) -> (Pages, Histogram<u64>) {
+async fn read_while_written(stage: &Stage, room: Arc<Room>, readers: u32, rate: f64) -> Read {
     stage.begin("read", u64::from(readers));
     let (shared, http) = (Arc::clone(&room), stage.http(0).clone());
     let writer = tokio::spawn(async move { shared.write(&http, rate).await });
@@ -137,26 +112,24 @@ async fn read_while_written(
         let (room, http) = (Arc::clone(&room), stage.http(number).clone());
         tasks.push(tokio::spawn(async move { room.read(&http, number).await }));
     }
-    let mut pages = Pages { readers, ..Pages::default() };
-    let mut times = histogram();
+    let mut all = Read::new();
+    all.pages.readers = readers;
     for (position, task) in (1..).zip(tasks) {
-        if let Ok((part, part_times)) = task.await {
-            pages.add(part);
-            // Both have the same bounds.
-            let _ = times.add(&part_times);
+        if let Ok(part) = task.await {
+            all.add(part);
         }
         stage.progress.at(position, "");
     }
     // Kept until the writer asks, so it cannot be missed.
     room.over.notify_one();
     if let Ok(failed) = writer.await {
-        pages.add(Pages { failed, ..Pages::default() });
+        all.pages.add(Pages { failed, ..Pages::default() });
     }
-    pages.written = room.accepted.load(Relaxed);
-    (pages, times)
+    all.pages.written = room.accepted.load(Relaxed);
+    all
 }
 
-fn judge(report: &mut Report, pages: &Pages) {
+fn judge(report: &mut Report, pages: &Pages, given_up: u64) {
     let breaches = [
         (pages.holes, "numbers were left out by the pages"),
         (pages.repeats, "numbers or messages came again"),
@@ -170,9 +143,9 @@ fn judge(report: &mut Report, pages: &Pages) {
         let verdict = if pages.pages == 0 { Verdict::CouldNotRun } else { Verdict::Invalid };
         report.judgement.add(verdict, format!("{} requests failed; most often: {cause}", count_text(failed)));
     }
-    if pages.given_up > 0 {
+    if given_up > 0 {
         report.partial = true;
-        let (given_up, readers) = (count_text(pages.given_up), count_text(u64::from(pages.readers)));
+        let (given_up, readers) = (count_text(given_up), count_text(u64::from(pages.readers)));
         let words = format!("{given_up} of {readers} readers gave up: no page came for 10 s");
         report.judgement.add(Verdict::Invalid, words);
     }
@@ -241,22 +214,22 @@ impl Room {
     }
 
     /// Walks to and fro until the time is over.
-    async fn read(&self, http: &Http, number: u32) -> (Pages, Histogram<u64>) {
-        let (mut pages, mut times) = (Pages::default(), histogram());
+    async fn read(&self, http: &Http, number: u32) -> Read {
+        let mut read = Read::new();
         // Half of the readers begin at the other end.
         let mut backward = number.is_multiple_of(2);
         let (mut interrupt, mut answered) = (self.interrupt.clone(), Instant::now());
         while Instant::now() < self.until && !interrupt.came() {
             let direction = if backward { Direction::Backward } else { Direction::Forward };
             let mut walk = Walk::new(direction, self.newest.load(Relaxed));
-            match self.walk(http, number, &mut walk, direction, &mut times).await {
-                Ok(true) if backward => pages.walks_backward += 1,
-                Ok(true) => pages.walks_forward += 1,
+            match self.walk(http, number, &mut walk, direction, &mut read.times).await {
+                Ok(true) if backward => read.pages.walks_backward += 1,
+                Ok(true) => read.pages.walks_forward += 1,
                 Ok(false) => {}
                 Err(error) => {
-                    *pages.failed.entry(format!("read: {error}")).or_default() += 1;
+                    *read.pages.failed.entry(format!("read: {error}")).or_default() += 1;
                     if walk.found.pages == 0 && answered.elapsed() > PATIENCE {
-                        pages.given_up += 1;
+                        read.given_up += 1;
                         break;
                     }
                     interrupt.within(Instant::now() + Duration::from_millis(100)).await;
@@ -265,10 +238,10 @@ impl Room {
             if walk.found.pages > 0 {
                 answered = Instant::now();
             }
-            pages.note(&walk.found);
+            read.note(&walk.found);
             backward = !backward;
         }
-        (pages, times)
+        read
     }
 
     /// Walks once. False when the operator wants to stop.
@@ -314,42 +287,24 @@ impl Room {
     }
 }
 
-impl Pages {
-    /// For a reader.
-    pub fn text(&self) -> String {
-        format!(
-            "{} readers, {} pages, {} messages, {} ways back and {} forth, {} holes, {} repeats",
-            self.readers,
-            count_text(self.pages),
-            count_text(self.messages),
-            count_text(self.walks_backward),
-            count_text(self.walks_forward),
-            count_text(self.holes),
-            count_text(self.repeats)
-        )
+impl Read {
+    fn new() -> Self {
+        Self { pages: Pages::default(), times: histogram(), given_up: 0 }
     }
 
     fn note(&mut self, found: &Found) {
-        self.pages += found.pages;
-        self.messages += found.messages;
-        self.holes += found.holes;
-        self.repeats += found.repeats;
-        self.corrupted += found.corrupted;
-        self.foreign += found.foreign;
+        self.pages.pages += found.pages;
+        self.pages.messages += found.messages;
+        self.pages.holes += found.holes;
+        self.pages.repeats += found.repeats;
+        self.pages.corrupted += found.corrupted;
+        self.pages.foreign += found.foreign;
     }
 
-    fn add(&mut self, part: Pages) {
-        self.walks_backward += part.walks_backward;
-        self.walks_forward += part.walks_forward;
-        self.pages += part.pages;
-        self.messages += part.messages;
-        self.holes += part.holes;
-        self.repeats += part.repeats;
-        self.corrupted += part.corrupted;
-        self.foreign += part.foreign;
+    fn add(&mut self, part: Read) {
+        self.pages.add(part.pages);
+        // Both have the same bounds.
+        let _ = self.times.add(&part.times);
         self.given_up += part.given_up;
-        for (cause, count) in part.failed {
-            *self.failed.entry(cause).or_default() += count;
-        }
     }
 }

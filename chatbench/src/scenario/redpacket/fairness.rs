@@ -3,7 +3,7 @@
 //! Invariant: statistics only; no verdict depends on them, and no money is computed here.
 
 use chat_protocol::red_packet::{DetailResponse, Mode};
-use serde::Serialize;
+use chatbench_result::model::{Fairness, Tenth};
 
 /// Tenths of the winners, by arrival.
 const PARTS: usize = 10;
@@ -11,28 +11,6 @@ const PARTS: usize = 10;
 const FEWEST: usize = 100;
 /// Above this, the parts differ more than by chance in 999 of 1000 runs (9 degrees of freedom).
 pub const SUSPICIOUS: f64 = 27.88;
-
-/// The shares of one tenth of the winners; 1 is the mean of their packet.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Part {
-    /// Shares.
-    pub shares: u64,
-    /// The smallest.
-    pub min: f64,
-    /// Their mean.
-    pub mean: f64,
-    /// The largest.
-    pub max: f64,
-}
-
-/// All tenths, the earliest first.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Fairness {
-    /// The tenths.
-    pub by_arrival: Vec<Part>,
-    /// Sum of the squared distances of the parts' means from the mean, in units of their variances; about 9 by chance.
-    pub chi_square: f64,
-}
 
 /// Of all lucky packets whose shares are all taken; none when there are too few shares.
 pub fn of(details: &[DetailResponse]) -> Option<Fairness> {
@@ -58,7 +36,7 @@ pub fn of(details: &[DetailResponse]) -> Option<Fairness> {
         (middle_of_part - middle).powi(2) * part.len() as f64 / spread.max(1e-12)
     };
     let rounded = |value: f64| (value * 1000.0).round() / 1000.0;
-    let by_arrival = parts.iter().map(|part| Part {
+    let by_arrival = parts.iter().map(|part| Tenth {
         shares: part.len() as u64,
         min: rounded(part.iter().copied().fold(f64::INFINITY, f64::min)),
         mean: rounded(mean(part)),

@@ -17,6 +17,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use chat_protocol::UserId;
+use chatbench_result::model::RedPackets;
 use hdrhistogram::Histogram;
 
 use crate::args::Via;
@@ -29,18 +30,18 @@ use crate::interrupt::Interrupt;
 use crate::opening::Opening;
 use crate::probe::{self, Probe};
 use crate::process;
-use crate::report::processes::Processes;
+use crate::report::processes::costs;
 use crate::report::result::Report;
 use crate::sampler::Source;
 use crate::scenario::conclude::begin;
 use crate::scenario::silent_flow;
 use crate::stage::Stage;
-use crate::units::{count_text, micros_text};
-use crate::verdict::Verdict;
 use agenda::Agenda;
 use bank::{Bank, Books, Packet, Rest};
+use chatbench_result::units::{count_text, micros_text};
+use chatbench_result::verdict::Verdict;
 use line::Line;
-use outcome::{GrabTimes, RedPackets};
+use outcome::{GrabTimes, TakesIn};
 use record::Record;
 use room::{Claimants, Layout, Room};
 use truth::Case;
@@ -178,11 +179,11 @@ async fn conclude(
         report.partial = true;
         report.judgement.add(Verdict::Invalid, format!("nothing proves the cents: {}", failure.reason()));
     }
-    let processes = Processes::new(stage, &seen.effort);
-    if let Some(missing) = &processes.missing {
-        report.judgement.add(Verdict::Pass, missing.clone());
+    let costs = costs(stage, &seen.effort);
+    if let Some(missing) = costs.missing {
+        report.judgement.add(Verdict::Pass, missing);
     }
-    report.processes = Some(processes);
+    report.processes = Some(costs.processes);
     report.add_red_packets(result, times);
     report.finish(stage).await;
     Ok(report)
@@ -239,7 +240,7 @@ fn summary(args: &RedPacketArgs, packets: &[Packet]) -> RedPackets {
         shares_each: args.count,
         total_cents: packets.iter().map(|packet| packet.total).sum(),
         senders: args.senders,
-        via: if args.via == Via::Ws { "ws" } else { "http" },
+        via: if args.via == Via::Ws { "ws" } else { "http" }.to_owned(),
         hot: args.hot || args.packets == 1,
         rate_per_s: args.rate,
         ..RedPackets::default()

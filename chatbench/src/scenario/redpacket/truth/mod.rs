@@ -10,28 +10,13 @@ mod wallets;
 
 use chat_protocol::UserId;
 use chat_protocol::red_packet::AuditResponse;
-use serde::Serialize;
+use chatbench_result::model::Discrepancy;
 
 use crate::scenario::redpacket::bank::{Books, Packet};
 use crate::scenario::redpacket::record::Record;
 
 /// Discrepancies that are kept; all are counted.
 const KEPT: usize = 20;
-
-/// Two sides that contradict each other.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Discrepancy {
-    /// Which promise is broken, in one word.
-    pub rule: &'static str,
-    /// The packet it is about.
-    pub packet: Option<String>,
-    /// The user it is about.
-    pub user: Option<String>,
-    /// What the client saw, or what follows from what was done.
-    pub expected: String,
-    /// What the server says.
-    pub found: String,
-}
 
 /// What the reconciliation found.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -54,22 +39,6 @@ pub struct Case<'a> {
     pub books: &'a Books,
     /// Whether nothing else happens in the app.
     pub is_alone: bool,
-}
-
-impl Discrepancy {
-    /// In one line.
-    pub fn text(&self) -> String {
-        let packet = self.packet.as_ref().map(|id| format!(" packet {id},"));
-        let user = self.user.as_ref().map(|id| format!(" user {id},"));
-        let place = [packet, user].into_iter().flatten().collect::<String>();
-        format!(
-            "{}:{} expected {}; found {}",
-            self.rule,
-            place.trim_end_matches(','),
-            self.expected,
-            self.found
-        )
-    }
 }
 
 impl Findings {
@@ -106,7 +75,7 @@ struct Place<'a> {
 impl Place<'_> {
     fn broken(&self, expected: impl Into<String>, found: impl Into<String>) -> Discrepancy {
         Discrepancy {
-            rule: self.rule,
+            rule: self.rule.to_owned(),
             packet: self.packet.map(|packet| packet.id.to_string()),
             user: self.user.map(ToString::to_string),
             expected: expected.into(),

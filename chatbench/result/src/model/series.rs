@@ -2,26 +2,27 @@
 //!
 //! Invariant: counts are those of one interval, and all members of a point are of the same interval.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// See the file's head.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Series {
     /// Length of an interval; the last of a part may be shorter.
     pub interval_ms: u64,
     /// The kernel before the first connection.
+    #[serde(default)]
     pub host_before: HostPoint,
     /// In order.
     pub points: Vec<Point>,
 }
 
 /// One interval.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Point {
     /// Its end, from the first connection's attempt.
     pub t_ms: u64,
     /// Which part of the run it ended in.
-    pub phase: &'static str,
+    pub phase: String,
     /// Logged-in connections that read, at the end.
     pub clients: u64,
     /// Messages that fell due; null without a schedule.
@@ -43,17 +44,20 @@ pub struct Point {
     /// Memory of the generator.
     pub generator_rss_kib: Option<u64>,
     /// Longest delay of the generator's probe.
+    #[serde(default)]
     pub generator_delay_max_us: u64,
     /// The watched servers, always in the same order.
+    #[serde(default)]
     pub servers: Vec<ServerPoint>,
     /// Redis, when it is watched and answers.
     pub redis: Option<RedisPoint>,
     /// The host of the generator.
+    #[serde(default)]
     pub host: HostPoint,
 }
 
 /// One watched server; null is what could not be read.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ServerPoint {
     /// Its process id, when it is watched by that.
     pub pid: Option<i32>,
@@ -72,7 +76,7 @@ pub struct ServerPoint {
 }
 
 /// One Redis.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct RedisPoint {
     /// Commands it performed.
     pub commands: u64,
@@ -85,7 +89,7 @@ pub struct RedisPoint {
 }
 
 /// The kernel's side of all connections of this host.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct HostPoint {
     /// Open TCP sockets.
     pub tcp_sockets: u64,

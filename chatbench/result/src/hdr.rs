@@ -9,6 +9,15 @@ use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer}
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer as Input, Serializer as Output};
 
+const MAX_US: u64 = 60_000_000;
+
+/// An empty histogram: 1 µs to 60 s, three digits. Larger values count as 60 s.
+#[must_use]
+pub fn histogram() -> Histogram<u64> {
+    // The bounds are constants that fit.
+    Histogram::new_with_bounds(1, MAX_US, 3).unwrap_or_else(|_| unreachable!("constant bounds"))
+}
+
 /// The text of a histogram.
 ///
 /// # Errors
@@ -48,7 +57,6 @@ pub fn deserialize<'de, D: Input<'de>>(input: D) -> Result<Histogram<u64>, D::Er
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recorder::histogram;
 
     #[test]
     fn nothing_is_lost_on_the_way() {

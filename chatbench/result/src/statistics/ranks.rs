@@ -2,7 +2,7 @@
 //!
 //! Invariant: the probability is counted over every labelling, ties included; no approximation, no random numbers.
 
-use crate::gate::blocks::Aligned;
+use super::blocks::Aligned;
 
 /// How the ranks of two sides came out.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -96,7 +96,7 @@ pub fn holm(ps: &[f64]) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gate::blocks::{Block, align};
+    use crate::statistics::blocks::{Block, align};
     use proptest::prelude::*;
 
     fn test(base: &[f64], head: &[f64]) -> RankTest {

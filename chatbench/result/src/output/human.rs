@@ -1,23 +1,20 @@
 //! The result as text for a person.
 //!
 //! Invariant: the verdict with its reasons comes first and the response times after it; every number has its unit, columns
-//! are aligned, and no sentence is wider than [`WIDTH`](crate::output::fold::WIDTH).
+//! are aligned, and no sentence is wider than [`WIDTH`](chatbench_result::fold::WIDTH).
 
 use std::fmt::Write;
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::ledger::Line;
-use crate::ledger::paths::Path;
-use crate::output::beside::{Beside, beside};
-use crate::output::fold::folded;
-use crate::report::books::{Books, Rates};
-use crate::report::chaos::ChaosReport;
-use crate::report::processes::{Processes, Usage};
-use crate::report::result::Report;
-use crate::report::times::TimeSummary;
-use crate::scenario::redpacket::outcome::RedPackets;
+use super::beside::{Of, beside};
+use super::words;
+use crate::fold::folded;
+use crate::model::{
+    Books, Connections, Environment, Line, Path, Processes, Rates, RunResult, TimeSummary, Usage,
+};
 use crate::units::{bytes_text, count_text, micros_text};
+use crate::verdict::Verdict;
 
 /// Columns before the text of a line.
 const NAMES: usize = 13;
@@ -30,36 +27,25 @@ const ORDER: [&str; 6] =
 type Count = fn(&Line) -> u64;
 
 /// The whole text.
-pub fn text(report: &Report) -> String {
-    let mut out = verdict(report);
-    head(&mut out, report);
-    times(&mut out, &report.times());
-    if let Some(books) = &report.ledger {
+#[must_use]
+pub fn text(result: &RunResult) -> String {
+    let mut out = verdict(result);
+    head(&mut out, result);
+    times(&mut out, result);
+    if let Some(books) = &result.ledger {
         ledger(&mut out, books);
     }
     // The connections stand above, the books tell of themselves.
-    let told = |one: &Beside| ["/connections", "/ledger"].iter().any(|place| one.place.starts_with(place));
-    let more = beside(&serde_json::to_value(report).unwrap_or_default());
-    for (position, one) in more.iter().filter(|one| !told(one)).enumerate() {
-        let name = if position == 0 { "also" } else { "" };
-        line(&mut out, name, &format!("{} {}", count_text(one.found), one.what));
-    }
-    for (position, text) in report.chaos.iter().flat_map(ChaosReport::lines).enumerate() {
-        line(&mut out, if position == 0 { "chaos" } else { "" }, &text);
-    }
-    if let Some(pages) = &report.history {
-        line(&mut out, "history", &pages.text());
-    }
-    for (position, text) in report.red_packets.iter().flat_map(RedPackets::lines).enumerate() {
-        line(&mut out, if position == 0 { "red packets" } else { "" }, &text);
-    }
-    if let Some(rates) = &report.rates {
-        line(&mut out, "rates", &rates_text(rates));
-    }
-    if let Some(processes) = &report.processes {
+    let more = beside(result).into_iter().filter(|one| !matches!(one.of, Of::Connections | Of::Ledger));
+    lines(&mut out, "also", more.map(|one| format!("{} {}", count_text(one.found), one.what)));
+    lines(&mut out, "chaos", result.chaos.iter().flat_map(words::chaos));
+    lines(&mut out, "history", result.history.iter().map(words::pages));
+    lines(&mut out, "red packets", result.red_packets.iter().flat_map(words::red_packets));
+    lines(&mut out, "rates", result.rates.iter().map(rates_text));
+    if let Some(processes) = &result.processes {
         costs(&mut out, processes);
     }
-    if let Some(idle) = &report.idle {
+    if let Some(idle) = &result.idle {
         let per = |bytes: Option<f64>| bytes.map_or("not measured".to_owned(), bytes_text);
         line(&mut out, "held", &format!("{:.1} s", idle.held_ms as f64 / 1e3));
         line(
@@ -72,30 +58,40 @@ pub fn text(report: &Report) -> String {
             ),
         );
     }
-    if let Some(drift) = &report.drift {
-        line(&mut out, "drift", &drift.text());
-    }
-    if let Some(floor) = &report.floor {
+    lines(&mut out, "drift", result.drift.iter().map(words::drift));
+    if let Some(floor) = &result.floor {
         let ratios: Vec<String> =
             floor.server_to_floor.iter().map(|(name, ratio)| format!("{name} {ratio:.2}")).collect();
         line(&mut out, "floor", &format!("times that of a bare relay: {}", ratios.join(", ")));
     }
-    for judged in &report.thresholds {
-        line(&mut out, "threshold", &format!("{} {}", if judged.ok { "ok  " } else { "FAIL" }, judged.words));
+    for judged in &result.thresholds {
+        line(
+            &mut out,
+            "threshold",
+            &format!("{} {}", if judged.ok { "ok  " } else { "FAIL" }, judged.words()),
+        );
     }
     out
 }
 
 /// The verdict and its reasons.
-pub fn verdict(report: &Report) -> String {
-    let verdict = report.judgement.verdict;
-    let partial = if report.partial { " (partial)" } else { "" };
+#[must_use]
+pub fn verdict(result: &RunResult) -> String {
+    let words = result.verdict.map_or("unknown", Verdict::text);
+    let partial = if result.partial { " (partial)" } else { "" };
     let mut out = String::new();
-    line(&mut out, "verdict", &format!("{}{partial} (exit {})", verdict.text(), verdict.exit_code()));
-    for reason in &report.judgement.reasons {
+    line(&mut out, "verdict", &format!("{words}{partial} (exit {})", result.exit_code));
+    for reason in &result.reasons {
         line(&mut out, "", reason);
     }
     out
+}
+
+/// Sentences of which only the first has the name.
+fn lines(out: &mut String, name: &str, sentences: impl Iterator<Item = String>) {
+    for (position, sentence) in sentences.enumerate() {
+        line(out, if position == 0 { name } else { "" }, &sentence);
+    }
 }
 
 /// One line, or as many as its words need.
@@ -103,14 +99,24 @@ fn line(out: &mut String, name: &str, text: &str) {
     out.push_str(&folded(&format!("{name:<NAMES$}"), NAMES, text));
 }
 
-fn head(out: &mut String, report: &Report) {
-    let environment = &report.environment;
-    line(
-        out,
-        "scenario",
-        &format!("{} at {}, app {}", report.scenario, environment.server, report.options.app),
-    );
-    let connections = &report.connections;
+fn head(out: &mut String, result: &RunResult) {
+    if let (Some(environment), Some(options)) = (&result.environment, &result.options) {
+        let place = format!("{} at {}, app {}", result.scenario, environment.server, options.app);
+        line(out, "scenario", &place);
+    }
+    if let Some(connections) = &result.connections {
+        came_in(out, connections);
+    }
+    if result.environment.as_ref().is_some_and(|Environment { optimised_build, .. }| !optimised_build) {
+        line(
+            out,
+            "note",
+            "this chatbench was built without optimisation; its times are those of the generator",
+        );
+    }
+}
+
+fn came_in(out: &mut String, connections: &Connections) {
     line(
         out,
         "connections",
@@ -131,18 +137,11 @@ fn head(out: &mut String, report: &Report) {
     if connections.unanswered_closes > 0 {
         line(out, "", &format!("{} closes got no answer", count_text(connections.unanswered_closes)));
     }
-    if !environment.optimised_build {
-        line(
-            out,
-            "note",
-            "this chatbench was built without optimisation; its times are those of the generator",
-        );
-    }
 }
 
-fn times(out: &mut String, times: &[(&'static str, TimeSummary)]) {
+fn times(out: &mut String, result: &RunResult) {
     let text = |us: Option<u64>| us.map(micros_text).unwrap_or_default();
-    let mut shown: Vec<_> = times.iter().filter(|(_, summary)| summary.count > 0).collect();
+    let mut shown: Vec<(&str, &TimeSummary)> = result.measured().collect();
     shown.sort_by_key(|(name, _)| ORDER.iter().position(|first| first == name).unwrap_or(ORDER.len()));
     let head = ["time", "count", "p50", "p90", "p99", "p99.9", "max"].map(str::to_owned);
     let rows = shown.into_iter().map(|(name, summary)| {

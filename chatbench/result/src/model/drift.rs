@@ -2,15 +2,15 @@
 //!
 //! Invariant: of the measured part alone, and only with enough points for a line.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::report::series::{Point, Series};
+use super::series::{Point, Series, ServerPoint};
 
 /// Fewer points make no line.
 const FEWEST: usize = 8;
 
 /// See the file's head.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Drift {
     /// Memory of all servers.
     pub server_rss_kib_per_hour: Option<f64>,
@@ -26,12 +26,13 @@ pub struct Drift {
 
 impl Drift {
     /// Of a course; none when it is too short.
-    pub fn new(series: &Series) -> Option<Self> {
+    #[must_use]
+    pub fn of(series: &Series) -> Option<Self> {
         let points: Vec<&Point> = series.points.iter().filter(|point| point.phase == "measure").collect();
         if points.len() < FEWEST {
             return None;
         }
-        let servers = |of: fn(&crate::report::series::ServerPoint) -> Option<u64>| {
+        let servers = |of: fn(&ServerPoint) -> Option<u64>| {
             slope(&points, |point| {
                 let sum = point.servers.iter().map(of).sum::<Option<u64>>()?;
                 (!point.servers.is_empty()).then_some(sum as f64)
@@ -45,20 +46,6 @@ impl Drift {
             response_p99_first_quarter_us: median(&points[..quarter]),
             response_p99_last_quarter_us: median(&points[points.len() - quarter..]),
         })
-    }
-
-    /// For a reader.
-    pub fn text(&self) -> String {
-        let per_hour =
-            |value: Option<f64>| value.map_or("unknown".to_owned(), |kib| format!("{kib:+.0} KiB/h"));
-        let us = |value: Option<u64>| value.map_or("unknown".to_owned(), crate::units::micros_text);
-        format!(
-            "server memory {}, generator {}, response p99 {} in the first quarter, {} in the last",
-            per_hour(self.server_rss_kib_per_hour),
-            per_hour(self.generator_rss_kib_per_hour),
-            us(self.response_p99_first_quarter_us),
-            us(self.response_p99_last_quarter_us)
-        )
     }
 }
 
@@ -86,45 +73,31 @@ fn median(points: &[&Point]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::series::{HostPoint, ServerPoint};
 
     fn point(second: u64) -> Point {
         Point {
             t_ms: second * 1000,
-            phase: "measure",
-            clients: 1,
-            offered: None,
-            sent: 0,
-            accepted: 0,
-            delivered: 0,
-            response_p50_us: None,
+            phase: "measure".to_owned(),
             response_p99_us: Some(100 + second),
-            response_max_us: None,
-            generator_cpu_percent: None,
-            generator_rss_kib: None,
-            generator_delay_max_us: 0,
             servers: vec![ServerPoint {
                 pid: Some(1),
-                server: None,
-                cpu_percent: None,
                 rss_kib: Some(1000 + 2 * second),
                 files: Some(9),
-                sockets_kib: None,
+                ..ServerPoint::default()
             }],
-            redis: None,
-            host: HostPoint::default(),
+            ..Point::default()
         }
     }
 
     #[test]
     fn a_leak_of_2_kib_a_second_is_7200_an_hour() {
         let series = Series { points: (0..40).map(point).collect(), ..Series::default() };
-        let drift = Drift::new(&series).unwrap();
+        let drift = Drift::of(&series).unwrap();
         assert_eq!(drift.server_rss_kib_per_hour, Some(7200.0));
         assert_eq!((drift.server_files_per_hour, drift.generator_rss_kib_per_hour), (Some(0.0), None));
         assert_eq!(drift.response_p99_first_quarter_us, Some(105));
         assert_eq!(drift.response_p99_last_quarter_us, Some(135));
         let short = Series { points: (0..7).map(point).collect(), ..Series::default() };
-        assert!(Drift::new(&short).is_none());
+        assert!(Drift::of(&short).is_none());
     }
 }

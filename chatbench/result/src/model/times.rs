@@ -1,16 +1,39 @@
 //! A distribution of times in a few numbers.
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::hdr;
 
+/// Metrics with a distribution of times.
+pub const TIMES: [&str; 18] = [
+    "connect_time",
+    "login_time",
+    "ack_time",
+    "e2e_time",
+    "service_time",
+    "send_lag_time",
+    "fanout_first_time",
+    "fanout_median_time",
+    "fanout_time",
+    "fanout_skew_time",
+    "recovery_time",
+    "reconnect_time",
+    "back_time",
+    "page_time",
+    "grab_won_time",
+    "grab_already_time",
+    "grab_empty_time",
+    "settlement_time",
+];
+
 /// Percentiles of one metric. Without a sample all but the count are null.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct TimeSummary {
     /// Samples.
     pub count: u64,
     /// Those of them that are lower bounds: they had not ended when the wait for them did.
+    #[serde(default)]
     pub censored: u64,
     /// The smallest.
     pub min_us: Option<u64>,
@@ -29,11 +52,13 @@ pub struct TimeSummary {
     /// All of it: an HdrHistogram of microseconds, V2 deflated, in base64.
     pub hdr: Option<String>,
     /// What the histogram counts in.
-    pub unit: &'static str,
+    #[serde(default = "micros")]
+    pub unit: String,
 }
 
 impl TimeSummary {
     /// Of these times, of which `censored` are lower bounds.
+    #[must_use]
     pub fn new(times: &Histogram<u64>, censored: u64) -> Self {
         let some = !times.is_empty();
         let quantile = |quantile| some.then(|| times.value_at_quantile(quantile));
@@ -48,15 +73,19 @@ impl TimeSummary {
             p999_us: quantile(0.999),
             max_us: some.then(|| times.max()),
             hdr: some.then(|| hdr::encode(times).ok()).flatten(),
-            unit: "us",
+            unit: micros(),
         }
     }
+}
+
+fn micros() -> String {
+    "us".to_owned()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recorder::histogram;
+    use crate::hdr::histogram;
 
     #[test]
     fn no_sample_gives_no_number() {
