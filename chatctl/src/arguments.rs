@@ -80,7 +80,7 @@ mod tests {
             "send 黄帝",
             "list --app -1",
             "list --limit 0",
-            "state --timeout 5",
+            "state --timeout 5d",
             "state -qv",
         ] {
             let words = std::iter::once("chatctl").chain(line.split_whitespace());

@@ -1,6 +1,6 @@
-//! When a message was logged, for people: date and time of day in UTC.
+//! Times for people: when a message was logged, in UTC, and how long something took.
 //!
-//! Invariant: the text has the same width for every moment up to the year 9999, and sorts by time.
+//! Invariant: a moment's text has the same width for each up to the year 9999, and sorts by time.
 
 /// `2026-01-31 08:05:09Z` of a time in Unix milliseconds.
 #[must_use]
@@ -26,9 +26,28 @@ fn civil(days: u64) -> (u64, u64, u64) {
     (year_of_era + era * 400 + u64::from(month <= 2), month, day)
 }
 
+/// A past stretch of time in its two largest units, for a person: `3d 4h`, `12m 5s`.
+#[must_use]
+pub fn rough(ms: u64) -> String {
+    let s = ms / 1000;
+    match (s / 86_400, s / 3600 % 24, s / 60 % 60, s % 60) {
+        (0, 0, 0, seconds) => format!("{seconds}s"),
+        (0, 0, minutes, seconds) => format!("{minutes}m {seconds}s"),
+        (0, hours, minutes, _) => format!("{hours}h {minutes}m"),
+        (days, hours, ..) => format!("{days}d {hours}h"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rough_keeps_two_units() {
+        for (ms, text) in [(999, "0s"), (61_000, "1m 1s"), (3_600_000, "1h 0m"), (90_000_000, "1d 1h")] {
+            assert_eq!(rough(ms), text);
+        }
+    }
 
     #[test]
     fn known_moments() {

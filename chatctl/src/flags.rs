@@ -5,10 +5,9 @@
 use std::path::PathBuf;
 
 use chat_client::Server;
-use chat_protocol::{AppId, UserId};
+use chat_protocol::{AppId, Span, UserId};
 use clap::Args;
 
-use crate::duration::Span;
 use crate::output::Format;
 use crate::settings::Color;
 

@@ -8,9 +8,8 @@
 //! | [`arguments`] | the command line: the tree of commands |
 //! | [`flags`] | the global flags of the line |
 //! | [`settings`] | flags and environment merged into what a command works with |
-//! | [`duration`] | `500ms`, `5s`, `1m` |
 //! | [`command`] | one file a command, and the table of operations they cover |
-//! | [`calendar`] | when a message was logged, for people |
+//! | [`calendar`] | when a message was logged and how long something took, for people |
 //! | [`money`] | amounts, without rounding |
 //! | [`message`] | how a logged message looks |
 //! | [`pages`] | the messages of a conversation, page by page |
@@ -44,7 +43,6 @@ pub mod calendar;
 pub mod command;
 pub mod console;
 pub mod doubt;
-pub mod duration;
 pub mod exit;
 pub mod failure;
 pub mod flags;

@@ -6,10 +6,9 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use chat_client::{Server, Trust};
-use chat_protocol::{AppId, Target, UserId};
+use chat_protocol::{AppId, Span, Target, UserId};
 use clap::ValueEnum;
 
-use crate::duration::Span;
 use crate::failure::Failure;
 use crate::flags::Flags;
 use crate::output::Format;
@@ -89,6 +88,13 @@ impl Settings {
             false => or_variable(flags.ca.clone(), environment, "CHATCTL_CA")?,
         };
         let server = server.trusting(Trust::asked(authority, flags.insecure))?;
+        let timeout = or_variable(flags.timeout, environment, "CHATCTL_TIMEOUT")?.unwrap_or(DEFAULT_TIMEOUT);
+        if timeout.is_zero() {
+            return Err(Failure::usage(
+                "no server answers within a timeout of 0s",
+                "give for example --timeout 5s",
+            ));
+        }
         Ok(Self {
             server,
             app: or_variable(flags.app, environment, "CHATCTL_APP")?,
@@ -97,7 +103,7 @@ impl Settings {
             quiet: flags.quiet,
             verbose: flags.verbose,
             color: or_variable(flags.color, environment, "CHATCTL_COLOR")?.unwrap_or(Color::Auto),
-            timeout: or_variable(flags.timeout, environment, "CHATCTL_TIMEOUT")?.unwrap_or(DEFAULT_TIMEOUT),
+            timeout,
             retries: or_variable(flags.retries, environment, "CHATCTL_RETRIES")?.unwrap_or(DEFAULT_RETRIES),
             dry_run: flags.dry_run,
             yes: flags.yes,
@@ -193,9 +199,10 @@ mod tests {
 
     #[test]
     fn a_bad_variable_is_named() {
-        let refusals: [(&'static [(&str, &str)], &str); 4] = [
+        let refusals: [(&'static [(&str, &str)], &str); 5] = [
             (&[("CHATCTL_APP", "x")], "CHATCTL_APP: \"x\""),
-            (&[("CHATCTL_TIMEOUT", "5")], "CHATCTL_TIMEOUT: \"5\": the unit is missing"),
+            (&[("CHATCTL_TIMEOUT", "5d")], "CHATCTL_TIMEOUT: \"5d\": this is no stretch of time"),
+            (&[("CHATCTL_TIMEOUT", "0s")], "no server answers within a timeout of 0s"),
             (&[("CHATCTL_OUTPUT", "xml")], "CHATCTL_OUTPUT: \"xml\""),
             (&[("CHATCTL_SERVER", "ftp://u:pw@x")], "CHATCTL_SERVER: \"ftp://***@x\""),
         ];

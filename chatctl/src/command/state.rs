@@ -4,7 +4,7 @@
 
 use chat_protocol::system::{State, StateRequest, StateResponse};
 
-use crate::duration::rough;
+use crate::calendar::rough;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::operator::Operator;

@@ -13,6 +13,7 @@
 //! | [`envelope`] | HTTP answers, WebSocket requests, answers and pushes |
 //! | [`content`] | what a message carries |
 //! | [`session`] | commands that exist on a WebSocket only |
+//! | [`span`] | stretches of time on command lines and in settings |
 //! | [`user`], [`group`], [`message`], [`conversation`], [`friend`], [`red_packet`], [`wallet`], [`system`] | the operations, one module a noun |
 
 pub mod code;
@@ -28,6 +29,7 @@ pub mod operation;
 pub mod params;
 pub mod red_packet;
 pub mod session;
+pub mod span;
 pub mod system;
 pub mod target;
 pub mod user;
@@ -37,4 +39,5 @@ pub use code::{Code, Refusal};
 pub use id::{AppId, GroupId, MsgId, PacketId, TransferId, UserId};
 pub use operation::Operation;
 pub use params::Params;
+pub use span::Span;
 pub use target::Target;

@@ -164,8 +164,5 @@ fn announcer(config: &Config, base: &Base) -> Announcer {
 }
 
 fn retention(config: &Config) -> Retention {
-    Retention {
-        max_messages: config.history.max_messages,
-        max_age_ms: config.history.max_age.saturating_mul(1000),
-    }
+    Retention { max_messages: config.history.max_messages, max_age_ms: config.history.max_age.millis() }
 }

@@ -138,7 +138,7 @@ impl App {
         let (node, counters) = (rand::random(), Arc::new(Counters::default()));
         let limits = Limits { frames: config.limits.outbox_frames, bytes: config.limits.outbox_bytes };
         let hub = Arc::new(Hub::new(node, limits, counters.clone()).speaking(config.serve.push_language));
-        let (clock, waiting) = (Arc::new(SystemClock), Waiting::for_seconds(config.serve.store_wait));
+        let (clock, waiting) = (Arc::new(SystemClock), Waiting::at_most(config.serve.store_wait.get()));
         let base = Base { node, clock, counters, hub: hub.clone(), max_connections, files, waiting };
         let engine = engine::open(config, &base).await?;
         let chat = Arc::new(Chat::new(engine.broker.clone(), base.counters.clone()));
@@ -148,14 +148,13 @@ impl App {
         let subscriptions = Arc::new(Subscriptions::new(hub.clone(), broker.clone()));
         let roll = Arc::new(Roll::new(hub.clone(), presence.clone()));
         let regroup = Regroup::new(hub.clone(), subscriptions.clone(), engine.groups.clone(), broker.clone());
-        let keep_alive = Duration::from_secs(config.limits.keep_alive.into());
+        let keep_alive = config.limits.keep_alive.get();
         let refuse = |error: String| anyhow!(error);
         let (origins, hosts) =
             (config.allowed_origins().map_err(refuse)?, config.allowed_hosts().map_err(refuse)?);
         let door = Arc::new(Door::new(origins, hosts, address.ip().is_loopback(), keep_alive));
         let edge = edge(config, &base, &engine, door, (chat, &treasury), (&subscriptions, &roll));
-        let patience =
-            Patience { idle: keep_alive, stalled: Duration::from_secs(config.limits.stall_timeout.into()) };
+        let patience = Patience { idle: keep_alive, stalled: config.limits.stall_timeout.get() };
         let places = Places::new(room, base.counters.clone());
         queued::limit_to(config.limits.queued_bytes);
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
@@ -335,10 +334,10 @@ fn max_connections(asked: usize, room: usize) -> usize {
 
 fn deadlines(config: &Config) -> Deadlines {
     Deadlines {
-        heartbeat_s: config.limits.heartbeat_timeout,
-        login_s: config.limits.login_timeout,
-        ping_s: config.limits.ping_interval,
-        stall_s: config.limits.stall_timeout,
+        heartbeat_s: config.limits.heartbeat_timeout.whole_seconds(),
+        login_s: config.limits.login_timeout.whole_seconds(),
+        ping_s: config.limits.ping_interval.whole_seconds(),
+        stall_s: config.limits.stall_timeout.whole_seconds(),
     }
 }
 

@@ -76,7 +76,7 @@ impl Treasury {
             chat.clone(),
             engine.broker.clone(),
             engine.groups.clone(),
-            (config.money.packet_split, config.money.packet_expiry.saturating_mul(1000)),
+            (config.money.packet_split, config.money.packet_expiry.millis()),
         ));
         let claims = Arc::new(Claims::new(packets.clone(), ledger.clone()));
         let keeper = Arc::new(Keeper::new(stores(), red_packets.clone(), claims));

@@ -20,8 +20,8 @@ pub(super) struct Waiting {
 
 impl Waiting {
     /// From now on.
-    pub(super) fn for_seconds(seconds: u32) -> Self {
-        Self { until: Instant::now() + Duration::from_secs(seconds.into()) }
+    pub(super) fn at_most(span: Duration) -> Self {
+        Self { until: Instant::now() + span }
     }
 
     /// Opens a store as often as it takes; `place` is where it is, without secrets.
@@ -57,13 +57,13 @@ impl Waiting {
 mod tests {
     use super::*;
 
-    async fn attempts(seconds: u32, passes: bool, succeed_at: usize) -> (usize, Result<(), &'static str>) {
+    async fn attempts(seconds: u64, passes: bool, succeed_at: usize) -> (usize, Result<(), &'static str>) {
         let mut attempts = 0;
         let open = async || {
             attempts += 1;
             if attempts == succeed_at { Ok(()) } else { Err("away") }
         };
-        let ended = Waiting::for_seconds(seconds).open("a store", open, |_| passes).await;
+        let ended = Waiting::at_most(Duration::from_secs(seconds)).open("a store", open, |_| passes).await;
         (attempts, ended)
     }
 

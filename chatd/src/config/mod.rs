@@ -8,6 +8,7 @@ mod store_url;
 
 use std::path::{Path, PathBuf};
 
+use chat_protocol::Span;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
@@ -83,9 +84,9 @@ settings! {
         /// Use a Redis that drops keys when it is full, although messages go with them
         #[arg(long, env = "CHATD_ALLOW_EVICTION", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
         allow_eviction: bool = false,
-        /// Seconds a start waits for stores that are away; 0 ends it at once
-        #[arg(long, env = "CHATD_STORE_WAIT", value_name = "SECONDS")]
-        store_wait: u32 = 60,
+        /// How long a start waits for stores that are away; 0 ends it at once
+        #[arg(long, env = "CHATD_STORE_WAIT", value_name = "DURATION")]
+        store_wait: Span = Span::seconds(60),
         /// Where wallets are kept: sqlite:FILE, or postgres://…, which nodes share; alone, a node has a file of its own
         #[arg(long, env = "CHATD_LEDGER", hide_env_values = true, value_name = "URL")]
         ledger: StoreUrl = StoreUrl::default(),
@@ -135,18 +136,18 @@ settings! {
         /// Messages kept of each conversation, at least
         #[arg(long = "history-max-messages", env = "CHATD_HISTORY_MAX_MESSAGES", value_name = "N")]
         max_messages: u64 = 10_000,
-        /// Seconds after which a message is gone from its conversation's history; 0 keeps them
-        #[arg(long = "history-max-age", env = "CHATD_HISTORY_MAX_AGE", value_name = "SECONDS")]
-        max_age: u64 = 0,
+        /// Age at which a message is gone from its conversation's history, such as 720h; 0 keeps them
+        #[arg(long = "history-max-age", env = "CHATD_HISTORY_MAX_AGE", value_name = "DURATION")]
+        max_age: Span = Span::seconds(0),
     }
 }
 
 settings! {
     /// Red packets.
     MoneyGiven => Money {
-        /// Seconds after which what nobody took of a red packet goes back to its sender
-        #[arg(long = "packet-expiry", env = "CHATD_PACKET_EXPIRY", value_name = "SECONDS")]
-        packet_expiry: u64 = 24 * 60 * 60,
+        /// Age at which what nobody took of a red packet goes back to its sender
+        #[arg(long = "packet-expiry", env = "CHATD_PACKET_EXPIRY", value_name = "DURATION")]
+        packet_expiry: Span = Span::seconds(24 * 60 * 60),
         /// How lucky shares are drawn: double-average or line-cutting
         #[arg(long = "packet-split", env = "CHATD_PACKET_SPLIT", value_parser = parse_split, value_name = "METHOD")]
         packet_split: Method = Method::DoubleAverage,
@@ -171,24 +172,24 @@ settings! {
         /// Connections this node holds at most; 0 derives it from the limit of open files
         #[arg(long, env = "CHATD_MAX_CONNECTIONS", value_name = "N")]
         max_connections: usize = 0,
-        /// Seconds a HTTP connection may be idle between two requests
-        #[arg(long, env = "CHATD_KEEP_ALIVE", value_name = "SECONDS")]
-        keep_alive: u32 = 75,
+        /// How long a HTTP connection may be idle between two requests
+        #[arg(long, env = "CHATD_KEEP_ALIVE", value_name = "DURATION")]
+        keep_alive: Span = Span::seconds(75),
         /// Bytes of one WebSocket message at most
         #[arg(long, env = "CHATD_MAX_FRAME_BYTES", value_name = "N")]
         max_frame_bytes: usize = 64 * 1024,
-        /// Seconds of silence after which a connection is closed
-        #[arg(long, env = "CHATD_HEARTBEAT_TIMEOUT", value_name = "SECONDS")]
-        heartbeat_timeout: u32 = 360,
-        /// Seconds within which a new connection must log in
-        #[arg(long, env = "CHATD_LOGIN_TIMEOUT", value_name = "SECONDS")]
-        login_timeout: u32 = 10,
-        /// Seconds without anything sent after which a WebSocket gets a ping; 0 for never
-        #[arg(long, env = "CHATD_PING_INTERVAL", value_name = "SECONDS")]
-        ping_interval: u32 = 45,
-        /// Seconds after which a reader is given up whose socket takes nothing although something waits for it
-        #[arg(long, env = "CHATD_STALL_TIMEOUT", value_name = "SECONDS")]
-        stall_timeout: u32 = 20,
+        /// Silence after which a connection is closed
+        #[arg(long, env = "CHATD_HEARTBEAT_TIMEOUT", value_name = "DURATION")]
+        heartbeat_timeout: Span = Span::seconds(360),
+        /// Time within which a new connection must log in
+        #[arg(long, env = "CHATD_LOGIN_TIMEOUT", value_name = "DURATION")]
+        login_timeout: Span = Span::seconds(10),
+        /// Time without anything sent after which a WebSocket gets a ping; 0 for never
+        #[arg(long, env = "CHATD_PING_INTERVAL", value_name = "DURATION")]
+        ping_interval: Span = Span::seconds(45),
+        /// Time after which a reader is given up whose socket takes nothing although something waits for it
+        #[arg(long, env = "CHATD_STALL_TIMEOUT", value_name = "DURATION")]
+        stall_timeout: Span = Span::seconds(20),
         /// Bytes that may wait for all slow readers together, before the slowest are closed
         #[arg(long, env = "CHATD_QUEUED_BYTES", value_name = "N")]
         queued_bytes: usize = 512 * 1024 * 1024,
@@ -354,8 +355,8 @@ mod tests {
         let flags = parse("listen = '127.0.0.1:2'\n[limits]\nlogin_timeout = 4").unwrap();
         let config = Config::resolve(flags, file);
         assert_eq!(config.serve.listen, "127.0.0.1:2");
-        assert_eq!((config.limits.outbox_frames, config.limits.login_timeout), (7, 4));
-        assert_eq!(config.limits.heartbeat_timeout, 360);
+        assert_eq!((config.limits.outbox_frames, config.limits.login_timeout), (7, Span::seconds(4)));
+        assert_eq!(config.limits.heartbeat_timeout, Span::seconds(360));
     }
 
     #[test]

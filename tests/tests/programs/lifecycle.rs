@@ -47,6 +47,7 @@ async fn wrong_usage_ends_with_2() {
         (&["--login-timeout", "0"], "login_timeout"),
         (&["--queued-bytes", "1000"], "limits.outbox_bytes"),
         (&["--outbox-bytes", "600000000"], "limits.queued_bytes"),
+        (&["--ping-interval=-1"], "ping-interval"),
         (&["--listen", "nowhere"], "listen"),
         (&["--listen", "127.0.0.1:99999"], "listen"),
         (&["--storage-sync", "maybe"], "storage-sync"),
@@ -135,7 +136,8 @@ async fn a_flag_wins_over_the_environment_and_that_over_the_file() {
     )
     .expect("written");
     let file = file.to_str().expect("a path");
-    let variables = [("CHATD_CONFIG", file), ("CHATD_LOGIN_TIMEOUT", "12"), ("CHATD_OUTBOX_FRAMES", "22")];
+    let variables =
+        [("CHATD_CONFIG", file), ("CHATD_LOGIN_TIMEOUT", "12000ms"), ("CHATD_OUTBOX_FRAMES", "22")];
     for arguments in [&["--login-timeout", "13", "config", "show"][..], &["config", "show", "--config", file]]
     {
         let shown = run("chatd", arguments, &variables).await;
@@ -143,9 +145,9 @@ async fn a_flag_wins_over_the_environment_and_that_over_the_file() {
         assert_eq!((shown.code, shown.stderr.as_str()), (Some(0), ""), "{shown:?}");
         for line in [
             "listen = \"127.0.0.1:1\"".to_owned(),
-            format!("login_timeout = {login}"),
+            format!("login_timeout = \"{login}s\""),
             "outbox_frames = 22".to_owned(),
-            "heartbeat_timeout = 31".to_owned(),
+            "heartbeat_timeout = \"31s\"".to_owned(),
             "outbox_bytes = 1048576".to_owned(),
         ] {
             assert!(shown.stdout.lines().any(|found| found == line), "{line}: {}", shown.stdout);

@@ -7,10 +7,9 @@ use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use chat_client::{Error, Http};
-use chat_protocol::PacketId;
 use chat_protocol::red_packet::{Audit, AuditRequest, AuditResponse, Violation};
+use chat_protocol::{PacketId, Span};
 
-use crate::duration::Span;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::money;
