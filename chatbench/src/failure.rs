@@ -1,5 +1,7 @@
 //! Why a run did not take place, and what to do about it.
 
+use chatbench_result::compare::rules::Incomparable;
+
 /// A reason to stop before there is anything to report.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -20,6 +22,15 @@ pub enum Failure {
         /// What the operator can do.
         next: String,
     },
+}
+
+impl From<Incomparable> for Failure {
+    fn from(why: Incomparable) -> Self {
+        match why {
+            Incomparable::Different(why) => Failure::Usage(why),
+            Incomparable::NothingValid(why) => Failure::Invalid(why),
+        }
+    }
 }
 
 impl Failure {

@@ -13,9 +13,10 @@ use crate::chaos::journal::Journal;
 use crate::clock::now_ns;
 use crate::crew::words::Standing;
 use crate::plan::{Plan, Shape};
-use crate::recorder::{Recorder, Tape, histogram};
+use crate::recorder::{Recorder, Tape};
 use crate::share::Share;
 use crate::timetable::Timetable;
+use chatbench_result::hdr::histogram;
 
 /// Everything the connections of a run share.
 #[derive(Debug)]

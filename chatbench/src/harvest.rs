@@ -11,9 +11,9 @@ use crate::ledger::Receipts;
 use crate::opening::Opening;
 use crate::process::Sample;
 use crate::pulse::Pulse;
-use crate::recorder::histogram;
 use crate::watch::servers::Observed;
 use chatbench_result::hdr;
+use chatbench_result::hdr::histogram;
 
 /// See the file's head.
 #[derive(Debug, Serialize, Deserialize)]

@@ -5,7 +5,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `args`, `threshold` | the command line |
+//! | `args` | the command line |
 //! | `scenario` | what a run does, one file each |
 //! | `course`, `stage`, `crowd`, `opening`, `login`, `traffic`, `posting` | the steps of a run: check, connect, send and drain, close |
 //! | `lockstep`, `crew`, `share`, `harvest` | the same in several processes: in step, divided, brought together |
@@ -19,7 +19,7 @@
 //! | `pulse`, `sampler`, `watch` | the course of a run, second by second: clients, servers, Redis, kernel |
 //! | `process`, `limits` | CPU, memory and open files |
 //! | `failure`, `report` | how it ended: what no result can hold, and the result, of types of `chatbench-result` |
-//! | `output` | results as CSV, HDR logs, JUnit XML, Markdown and an HTML report |
+//! | `output` | results as files, in the formats of `chatbench-result` |
 //! | `gate` | several runs: compared, kept as a baseline, in turns, searching the limit |
 //! | `progress`, `interrupt` | the person at the terminal |
 
@@ -59,7 +59,6 @@ mod share;
 mod sources;
 mod spread;
 mod stage;
-mod threshold;
 mod timetable;
 mod traffic;
 mod watch;
@@ -68,6 +67,9 @@ mod wire;
 use std::ffi::OsString;
 use std::io::Write;
 
+use chatbench_result::model::RunResult;
+use chatbench_result::output::findings::Findings;
+use chatbench_result::verdict::Verdict;
 use clap::Parser;
 use clap::error::ErrorKind;
 
@@ -75,8 +77,6 @@ use crate::args::{Args, Command, Scenario};
 use crate::failure::Failure;
 use crate::gate::play::Screen;
 use crate::interrupt::Interrupt;
-use crate::output::findings::Findings;
-use crate::report::result::Report;
 use chatbench_result::output::human;
 
 /// The runtime of the program: half of the cores work, so that a server on the same machine has the other half.
@@ -169,12 +169,11 @@ async fn run_scenario(
     if scenario.common().gate.is_used() {
         return Box::pin(gate::repeat::run(scenario, &interrupt, screen)).await;
     }
-    let report = Box::pin(perform(scenario, interrupt)).await?;
-    let saved = save(scenario, &report);
-    let result = report.result();
+    let result = Box::pin(perform(scenario, interrupt)).await?;
+    let saved = save(scenario, &result);
     let text = if scenario.common().quiet { human::verdict(&result) } else { human::text(&result) };
     screen.tell(&text);
-    let code = report.judgement.verdict.exit_code();
+    let code = result.verdict.map_or(1, Verdict::exit_code);
     if let Err(failure) = saved {
         screen.note(&failure.to_string());
         // What came of the run says more than that it could not be kept.
@@ -183,18 +182,19 @@ async fn run_scenario(
     Ok(code)
 }
 
-async fn perform(scenario: &Scenario, interrupt: Interrupt) -> Result<Report, Failure> {
-    match scenario {
+async fn perform(scenario: &Scenario, interrupt: Interrupt) -> Result<RunResult, Failure> {
+    let report = match scenario {
         _ if scenario.common().floor => floor::run(scenario, interrupt).await,
         Scenario::History(args) => scenario::history::run(args, interrupt).await,
         Scenario::Redpacket(args) => scenario::redpacket::run(args, interrupt).await,
         _ => scenario::run::run(scenario, interrupt).await,
-    }
+    };
+    report.map(|report| report.result())
 }
 
 /// Writes the result to every file of `--out`.
-fn save(scenario: &Scenario, report: &Report) -> Result<(), Failure> {
-    let findings = Findings::of(&report.result()).map_err(|error| {
+fn save(scenario: &Scenario, result: &RunResult) -> Result<(), Failure> {
+    let findings = Findings::of(result.clone()).map_err(|error| {
         Failure::could_not_run(format!("the result cannot be written: {error}"), "run it again")
     })?;
     output::save::save(&scenario.common().out, &findings)

@@ -13,8 +13,8 @@ use crate::failure::Failure;
 use crate::login;
 use crate::plan::Plan;
 use crate::progress::Progress;
-use crate::recorder::histogram;
 use chatbench_result::hdr;
+use chatbench_result::hdr::histogram;
 use chatbench_result::units::count_text;
 
 /// See the file's head.

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::clock::micros;
 use crate::flow::Flow;
-use crate::recorder::histogram;
+use chatbench_result::hdr::histogram;
 
 const INTERVAL: Duration = Duration::from_millis(10);
 const MOMENT: Duration = Duration::from_millis(200);

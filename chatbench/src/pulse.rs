@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::flow::Flow;
 use crate::process::Sample;
-use crate::recorder::histogram;
 use chatbench_result::hdr;
+use chatbench_result::hdr::histogram;
 
 /// See the file's head.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -10,8 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::crew::pack;
 use crate::spread::Spread;
-use chatbench_result::hdr;
-pub use chatbench_result::hdr::histogram;
+use chatbench_result::hdr::{self, histogram};
 
 /// Deliveries a connection gathers before it hands them over.
 pub const BATCH: usize = 32;

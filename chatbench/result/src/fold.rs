@@ -8,6 +8,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 pub const WIDTH: usize = 79;
 
 /// A sentence in as many lines as its words need: the first begins with `begin`, the others with `indent` spaces.
+#[must_use]
 pub fn folded(begin: &str, indent: usize, text: &str) -> String {
     let room = WIDTH.saturating_sub(indent).max(2);
     let mut out = begin.to_owned();

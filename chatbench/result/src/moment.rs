@@ -1,6 +1,7 @@
 //! Moments as people write them.
 
 /// Unix milliseconds as `2026-01-31T23:59:59Z`; a moment after the year 9999 is given as that year's end.
+#[must_use]
 pub fn utc(unix_ms: u64) -> String {
     let seconds = (unix_ms / 1000).min(253_402_300_799);
     let (days, of_day) = (seconds / 86_400, seconds % 86_400);

@@ -42,6 +42,7 @@ pub fn rate(text: &str) -> Result<f64, String> {
 }
 
 /// Microseconds for a reader: `812 µs`, `1.23 ms`, `2.50 s`.
+#[must_use]
 pub fn micros_text(us: u64) -> String {
     let value = us as f64;
     match us {
@@ -52,6 +53,7 @@ pub fn micros_text(us: u64) -> String {
 }
 
 /// Bytes for a reader: `812 B`, `3.1 KiB`, `12.0 MiB`.
+#[must_use]
 pub fn bytes_text(bytes: f64) -> String {
     match bytes.abs() {
         ..1024.0 => format!("{bytes:.0} B"),
@@ -61,6 +63,7 @@ pub fn bytes_text(bytes: f64) -> String {
 }
 
 /// A whole number with its thousands apart: `1 234 567`.
+#[must_use]
 pub fn count_text(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);

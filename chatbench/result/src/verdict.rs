@@ -27,6 +27,7 @@ pub enum Verdict {
 
 impl Verdict {
     /// The exit code of the process.
+    #[must_use]
     pub fn exit_code(self) -> u8 {
         match self {
             Verdict::Pass => 0,
@@ -40,6 +41,7 @@ impl Verdict {
     }
 
     /// The word for a reader.
+    #[must_use]
     pub fn text(self) -> &'static str {
         match self {
             Verdict::Pass => "pass",
@@ -66,6 +68,7 @@ pub struct Judgement {
 
 impl Judgement {
     /// Nothing wrong yet.
+    #[must_use]
     pub fn new() -> Self {
         Self { verdict: Verdict::Pass, valid: true, reasons: Vec::new() }
     }

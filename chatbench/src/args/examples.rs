@@ -1,6 +1,6 @@
 //! What stands below the options in `--help`: examples, what thresholds can name, exit codes.
 
-use crate::gate::measure;
+use chatbench_result::measure;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use crate::recorder::histogram;
 use chatbench_result::hdr;
+use chatbench_result::hdr::histogram;
 
 /// See the file's head.
 #[derive(Debug, Serialize, Deserialize)]

@@ -14,10 +14,10 @@ use hdrhistogram::Histogram;
 use crate::args::{Scenario, Via};
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
-use crate::recorder::histogram;
 use crate::report::result::Report;
 use crate::scenario::run;
 use crate::watch::servers::Resources;
+use chatbench_result::hdr::histogram;
 use chatbench_result::verdict::Verdict;
 
 /// Share of the server's deliveries that the relay must reach for its times to be a floor.

@@ -2,16 +2,17 @@
 //!
 //! Invariant: in every turn of four each side is on average at the same time, so a steady drift favours neither.
 
+use chatbench_result::compare::round::Round;
+use chatbench_result::compare::sides::{self, Turn};
+use chatbench_result::verdict::Verdict;
+
 use crate::args::Scenario;
 use crate::failure::Failure;
 use crate::gate::args::{AbArgs, CompareArgs};
 use crate::gate::files;
-use crate::gate::play::{Played, Screen, conclude, play_valid, scenario_of, tell};
-use crate::gate::round::Round;
-use crate::gate::sides::{self, Turn};
+use crate::gate::play::{Screen, conclude, play_valid, scenario_of, tell};
 use crate::interrupt::Interrupt;
 use crate::output::save;
-use chatbench_result::verdict::Verdict;
 
 /// Whether the rounds of a turn are B's.
 const TURN: [bool; 4] = [false, true, true, false];
@@ -56,19 +57,19 @@ pub async fn run(args: &AbArgs, interrupt: &Interrupt, screen: &mut Screen<'_>) 
             turns.push(Turn::default());
         }
         if let Some(turn) = turns.last_mut() {
-            if *is_b { turn.head.push(round.round) } else { turn.base.push(round.round) }
+            if *is_b { turn.head.push(round) } else { turn.base.push(round) }
         }
         if interrupt.came() {
             verdict = verdict.max(Verdict::Interrupted);
             break;
         }
     }
-    let compared = sides::compare([&args.a_name, &args.b_name], turns, &args.rules, false);
+    let compared = sides::compare([&args.a_name, &args.b_name], turns, &args.rules.rules(), false);
     Ok(verdict.max(conclude(compared, &args.rules, screen)?).exit_code())
 }
 
 /// A round that is no measurement is left out of the comparison, which says so; it does not spoil the others.
-fn worst(round: &Played) -> Verdict {
+fn worst(round: &Round) -> Verdict {
     if round.verdict() == Verdict::Invalid { Verdict::Pass } else { round.verdict() }
 }
 
@@ -107,7 +108,7 @@ pub fn compare(args: &CompareArgs, screen: &mut Screen<'_>) -> Result<u8, Failur
     };
     let turn = Turn { base: read(base)?, head: read(head)? };
     let labels = [label(base), label(head)];
-    let comparison = sides::compare([&labels[0], &labels[1]], vec![turn], &args.rules, args.force)?;
+    let comparison = sides::compare([&labels[0], &labels[1]], vec![turn], &args.rules.rules(), args.force)?;
     Ok(tell(&comparison, &args.rules, screen)?.exit_code())
 }
 

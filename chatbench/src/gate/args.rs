@@ -2,11 +2,10 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use clap::{Args as ClapArgs, ValueEnum};
 
-use crate::gate::measure::Measure;
+use chatbench_result::compare::rules::{Rules, Wanted, percent};
 
 const COMPARE_EXAMPLES: &str = "\
 Examples:
@@ -75,7 +74,7 @@ pub struct RuleArgs {
     /// Metric that decides, named as in --threshold, with its own smallest effect if need be (repeatable); by default
     /// the times and costs that fit the scenario
     #[arg(long = "metric", value_name = "NAME[=PERCENT]")]
-    pub metrics: Vec<MetricArg>,
+    pub metrics: Vec<Wanted>,
     /// Smallest change that matters
     #[arg(long, value_name = "PERCENT", default_value = "5%", value_parser = percent)]
     pub min_effect: f64,
@@ -186,33 +185,6 @@ pub struct CapacityArgs {
     pub scenario: Vec<OsString>,
 }
 
-/// A metric that decides.
-#[derive(Debug, Clone)]
-pub struct MetricArg {
-    /// Which.
-    pub measure: Measure,
-    /// Its own smallest effect.
-    pub min_effect: Option<f64>,
-}
-
-impl FromStr for MetricArg {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (name, effect) = text.split_once('=').map_or((text, None), |(name, rest)| (name, Some(rest)));
-        Ok(Self { measure: name.parse()?, min_effect: effect.map(percent).transpose()? })
-    }
-}
-
-/// Reads `5%` or `5`: above 0 and below 1000.
-fn percent(text: &str) -> Result<f64, String> {
-    let number = text.strip_suffix('%').unwrap_or(text).parse::<f64>().ok();
-    let number = number.filter(|percent| *percent > 0.0 && *percent < 1000.0);
-    number
-        .map(|percent| percent / 100.0)
-        .ok_or_else(|| format!("{text:?} is no percentage above 0; write for example 5%"))
-}
-
 impl GateArgs {
     /// Whether the run is one of several or is compared with others.
     pub fn is_used(&self) -> bool {
@@ -233,27 +205,9 @@ impl GateArgs {
 }
 
 impl RuleArgs {
-    /// The smallest effect of metrics that have none of their own.
-    pub fn min_effect(&self) -> f64 {
-        self.fail_on_regression.flatten().unwrap_or(self.min_effect)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn metrics_may_have_their_own_effect() {
-        let metric: MetricArg = "e2e_time:p(99)=10%".parse().unwrap();
-        assert_eq!((metric.measure.to_string().as_str(), metric.min_effect), ("e2e_time:p(99)", Some(0.1)));
-        for (text, says) in
-            [("speed", "unknown metric"), ("e2e_time:p(50)=0", "5%"), ("e2e_time:p(50)=x%", "5%")]
-        {
-            assert!(text.parse::<MetricArg>().unwrap_err().contains(says), "{text}");
-        }
-        for bad in ["-5%", "NaN", "1e9", "", "%"] {
-            assert!(percent(bad).is_err(), "{bad}");
-        }
+    /// How to compare.
+    pub fn rules(&self) -> Rules {
+        let min_effect = self.fail_on_regression.flatten().unwrap_or(self.min_effect);
+        Rules { metrics: self.metrics.clone(), min_effect, seed: self.seed }
     }
 }

@@ -2,15 +2,16 @@
 //!
 //! Invariant: a round in which the generator was the limit never counts against the server, nor for it.
 
+use chatbench_result::compare::round::Round;
+use chatbench_result::model::{Books, RunResult};
+use chatbench_result::search::{End, Outcome, Search, Step, Tally};
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::args::Scenario;
 use crate::failure::Failure;
 use crate::gate::args::{CapacityArgs, Vary};
 use crate::gate::files;
-use crate::gate::play::{Played, Screen, play, scenario_of};
-use crate::gate::search::{End, Outcome, Search, Step, Tally};
+use crate::gate::play::{Screen, play, scenario_of};
 use crate::interrupt::Interrupt;
 use crate::output::save;
 use crate::probe;
@@ -107,7 +108,7 @@ pub async fn run(args: &CapacityArgs, interrupt: &Interrupt, screen: &mut Screen
             break None;
         }
         let outcome = outcome(&played);
-        if breaks_promises(played.round.result()) {
+        if breaks_promises(&played.result) {
             verdict = verdict.max(Verdict::InvariantBroken);
         }
         if !args.quiet {
@@ -118,9 +119,9 @@ pub async fn run(args: &CapacityArgs, interrupt: &Interrupt, screen: &mut Screen
         rounds.push(RoundAt {
             level,
             outcome,
-            run: played.round.run.clone(),
-            exit_code: played.round.exit_code,
-            reasons: played.round.reasons.clone(),
+            run: played.result.run.clone(),
+            exit_code: played.result.exit_code,
+            reasons: played.result.reasons.clone(),
         });
     };
     let capacity = Capacity::new(args, &scenario, &search, end, rounds);
@@ -165,33 +166,31 @@ fn at_level(scenario: &Scenario, vary: Vary, level: u32) -> Result<Scenario, Fai
     Ok(scenario)
 }
 
-fn outcome(played: &Played) -> Outcome {
+fn outcome(played: &Round) -> Outcome {
     match played.verdict() {
         Verdict::Pass => Outcome::Held,
-        _ if !played.round.usable && generator_is_the_limit(played.round.result()) => Outcome::Saturated,
+        _ if !played.is_usable() && generator_is_the_limit(&played.result) => Outcome::Saturated,
         _ => Outcome::Failed,
     }
 }
 
 /// Of an invalid run: whether its cause is the generator. Else the server did not answer, refused, let clients wait
 /// outside or hung up.
-fn generator_is_the_limit(result: &Value) -> bool {
-    let count = |pointer: &str| result.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
-    let some = |pointer: &str| {
-        result.pointer(pointer).and_then(Value::as_object).is_some_and(|counts| !counts.is_empty())
-    };
-    let hung_up = some("/connections/closed_by_server") || some("/connections/failed");
-    let server_waits = count("/ledger/waited_for_window") > 0 || hung_up;
-    let refused = count("/ledger/measured/refused") + count("/ledger/measured/unanswered") > 0;
-    count("/rates/generator_delay_p99_us") > probe::MAX_P99_US || !server_waits && !refused
+fn generator_is_the_limit(result: &RunResult) -> bool {
+    let hung_up = result.connections.as_ref().is_some_and(|connections| {
+        !connections.closed_by_server.is_empty() || !connections.failed.is_empty()
+    });
+    let ledger = result.ledger.as_ref();
+    let server_waits = hung_up || ledger.is_some_and(|books| books.waited_for_window > 0);
+    let refused = ledger.is_some_and(|books| books.measured.refused + books.measured.unanswered > 0);
+    let delay_us = result.rates.as_ref().map_or(0, |rates| rates.generator_delay_p99_us);
+    delay_us > probe::MAX_P99_US || !server_waits && !refused
 }
 
 /// Whether messages were lost, doubled or out of order: too much load excuses a closed connection, but none of these.
-fn breaks_promises(result: &Value) -> bool {
-    ["lost", "duplicated", "reordered"].iter().any(|name| {
-        let part = |part: &str| result.pointer(&format!("/ledger/{part}/{name}")).and_then(Value::as_u64);
-        part("warmup").unwrap_or(0) + part("measured").unwrap_or(0) > 0
-    })
+fn breaks_promises(result: &RunResult) -> bool {
+    let broken = |books: &Books| books.total(|line| line.lost + line.duplicated + line.reordered) > 0;
+    result.ledger.as_ref().is_some_and(broken)
 }
 
 fn save_all(args: &CapacityArgs, capacity: &Capacity) -> Result<(), Failure> {
@@ -209,16 +208,6 @@ impl Vary {
         match self {
             Vary::Rate => format!("{level}/s"),
             Vary::Clients => format!("{level} clients"),
-        }
-    }
-}
-
-impl Outcome {
-    fn text(self) -> &'static str {
-        match self {
-            Outcome::Held => "held",
-            Outcome::Failed => "failed",
-            Outcome::Saturated => "the generator is the limit",
         }
     }
 }

@@ -6,16 +6,14 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use serde_json::{Value, json};
+use chatbench_result::compare::comparison::Comparison;
+use chatbench_result::compare::kept::{self, Baseline};
+use chatbench_result::compare::markdown;
+use chatbench_result::compare::round::Round;
+use serde_json::Value;
 
 use crate::failure::Failure;
-use crate::gate::comparison::Comparison;
-use crate::gate::markdown;
-use crate::gate::round::Round;
 use crate::output::save::replace;
-
-/// Name and version of the format of a file with the rounds of a baseline.
-pub const BASELINE: &str = "chatbench.baseline/v1";
 
 /// Most bytes of a file that is read: a day's run with a point a second is a twentieth of it.
 const MOST_BYTES: u64 = 1 << 30;
@@ -31,7 +29,7 @@ pub fn rounds(path: &Path) -> Result<Vec<Round>, Failure> {
         Failure::Usage(cause) => Failure::could_not_run(cause, next),
         other => other,
     })?;
-    read(value, &name).map_err(|cause| Failure::could_not_run(cause, next))
+    kept::rounds(value, &name).map_err(|cause| Failure::could_not_run(cause, next))
 }
 
 /// What is in a file of JSON.
@@ -51,29 +49,12 @@ pub fn json(path: &Path) -> Result<Value, Failure> {
     serde_json::from_slice(&bytes).map_err(|error| Failure::Usage(format!("{name} is no JSON: {error}")))
 }
 
-/// The rounds in what was in a file of this name.
-///
-/// # Errors
-/// What it is instead of a result or a baseline.
-pub fn read(mut value: Value, name: &str) -> Result<Vec<Round>, String> {
-    if value.get("schema").and_then(Value::as_str) != Some(BASELINE) {
-        return Ok(vec![Round::read(value, name)?]);
-    }
-    let Some(Value::Array(rounds)) = value.get_mut("rounds").map(Value::take) else {
-        return Err(format!("{name}: a baseline without rounds"));
-    };
-    let numbered = (1..).zip(rounds);
-    numbered.map(|(number, round)| Round::read(round, format!("{name} round {number}"))).collect()
-}
-
 /// Writes rounds as a baseline; a file that was there is replaced whole or not at all.
 ///
 /// # Errors
 /// What stands in the way.
 pub fn save_baseline(path: &Path, rounds: &[Round], saved_unix_ms: u64) -> anyhow::Result<()> {
-    let environment = rounds.first().map(|round| &round.machine);
-    let rounds: Vec<&Value> = rounds.iter().map(Round::result).collect();
-    let baseline = json!({"schema": BASELINE, "saved_unix_ms": saved_unix_ms, "environment": environment, "rounds": rounds});
+    let baseline = Baseline::new(rounds, saved_unix_ms);
     let written = replace(path, serde_json::to_string(&baseline)?.as_bytes());
     written.with_context(|| format!("the baseline cannot be written to {}; check --baseline", path.display()))
 }
@@ -125,17 +106,28 @@ pub fn numbered(path: &Path, label: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gate::tests::synthetic::result;
+    use chatbench_result::model::{Environment, Options, RunResult, SCHEMA};
+    use serde_json::json;
+
+    fn result(run: u64) -> RunResult {
+        RunResult {
+            schema: SCHEMA.to_owned(),
+            run: run.to_string(),
+            options: Some(Options::default()),
+            environment: Some(Environment { cores: 2, ..Environment::default() }),
+            ..RunResult::default()
+        }
+    }
 
     #[test]
     fn a_baseline_gives_back_its_rounds() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("base.json");
-        let saved: Vec<Round> = (1..4).map(|run| Round::read(result(run, &[]), "now").unwrap()).collect();
+        let saved: Vec<Round> = (1..4).map(|run| Round::new(result(run), "now")).collect();
         save_baseline(&path, &saved, 5).unwrap();
         save_baseline(&path, &saved, 6).unwrap();
         let read = rounds(&path).unwrap();
-        assert_eq!(read.iter().map(|round| round.run.as_str()).collect::<Vec<_>>(), ["1", "2", "3"]);
+        assert_eq!(read.iter().map(|round| round.result.run.as_str()).collect::<Vec<_>>(), ["1", "2", "3"]);
         assert!(read[2].source.ends_with("base.json round 3"), "{}", read[2].source);
         let json: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         assert_eq!((&json["saved_unix_ms"], &json["environment"]["cores"]), (&json!(6), &json!(2)));

@@ -6,20 +6,20 @@ use std::ffi::OsString;
 use std::io::{ErrorKind, Write};
 
 use chat_client::escape::escape_lines;
+use chatbench_result::compare::comparison::{Change, Comparison};
+use chatbench_result::compare::round::Round;
+use chatbench_result::compare::rules::Incomparable;
+use chatbench_result::compare::text;
+use chatbench_result::fold::folded;
+use chatbench_result::verdict::Verdict;
 use clap::Parser;
 
 use crate::args::{Args, Command, Scenario};
 use crate::failure::Failure;
-use crate::gate::comparison::{Change, Comparison};
+use crate::gate::args::RuleArgs;
 use crate::gate::files;
-use crate::gate::measure::Measure;
-use crate::gate::round::Round;
-use crate::gate::{args::RuleArgs, text};
 use crate::interrupt::Interrupt;
 use crate::output::save;
-use crate::report::result::Report;
-use chatbench_result::fold::folded;
-use chatbench_result::verdict::Verdict;
 
 /// Where a reader looks. What a server says does not reach a terminal as it is.
 pub struct Screen<'a> {
@@ -29,15 +29,6 @@ pub struct Screen<'a> {
     pub err: &'a mut (dyn Write + Send),
     /// Whether a finding could not be written.
     pub untold: bool,
-}
-
-/// A round that has ended.
-#[derive(Debug)]
-pub struct Played {
-    /// As it is compared.
-    pub round: Round,
-    /// As it is told.
-    pub report: Report,
 }
 
 impl Screen<'_> {
@@ -61,29 +52,6 @@ impl Screen<'_> {
     /// Notes what happens; nobody needs to see it.
     pub fn note(&mut self, text: &str) {
         let _ = writeln!(self.err, "chatbench: {}", escape_lines(text));
-    }
-}
-
-impl Played {
-    /// How it ended.
-    pub fn verdict(&self) -> Verdict {
-        self.report.judgement.verdict
-    }
-
-    /// In one line.
-    pub fn line(&self) -> String {
-        let mut line = self.verdict().text().to_owned();
-        for name in ["e2e_time:p(50)", "e2e_time:p(99)", "page_time:p(50)", "connect_time:p(99)"] {
-            let value =
-                name.parse::<Measure>().ok().and_then(|measure| Some((self.round.value(&measure)?, measure)));
-            if let Some((value, measure)) = value {
-                line += &format!(", {measure} {}", measure.unit().text(value));
-            }
-        }
-        if self.verdict() != Verdict::Pass {
-            line += &format!(" ({})", self.round.reason());
-        }
-        line
     }
 }
 
@@ -111,19 +79,17 @@ pub fn scenario_of(words: &[OsString]) -> Result<Scenario, Failure> {
 ///
 /// # Errors
 /// [`Failure`] when it did not take place or its files cannot be written.
-pub async fn play(scenario: &Scenario, label: &str, interrupt: &Interrupt) -> Result<Played, Failure> {
+pub async fn play(scenario: &Scenario, label: &str, interrupt: &Interrupt) -> Result<Round, Failure> {
     let mut scenario = scenario.clone();
     for path in &mut scenario.common_mut().out {
         *path = files::numbered(path, label);
     }
-    let report = Box::pin(crate::perform(&scenario, interrupt.clone())).await?;
+    let result = Box::pin(crate::perform(&scenario, interrupt.clone())).await?;
     let failed = |error: &dyn std::fmt::Display| {
         Failure::could_not_run(format!("round {label}: {error}"), "check the --out files of the scenario")
     };
-    crate::save(&scenario, &report).map_err(|error| failed(&error))?;
-    let result = serde_json::to_value(report.result()).map_err(|error| failed(&error))?;
-    let round = Round::read(result, format!("round {label}")).map_err(|error| failed(&error))?;
-    Ok(Played { round, report })
+    crate::save(&scenario, &result).map_err(|error| failed(&error))?;
+    Ok(Round::new(result, format!("round {label}")))
 }
 
 /// As [`play`], but a round that is no measurement is played again while `spare` rounds are left.
@@ -136,17 +102,15 @@ pub async fn play_valid(
     interrupt: &Interrupt,
     spare: &mut u32,
     screen: &mut Screen<'_>,
-) -> Result<Played, Failure> {
+) -> Result<Round, Failure> {
     loop {
         let played = play(scenario, label, interrupt).await?;
         if played.verdict() != Verdict::Invalid || *spare == 0 || interrupt.came() {
             return Ok(played);
         }
         *spare -= 1;
-        screen.note_round(&format!(
-            "round {label} is no measurement and is played again: {}",
-            played.round.reason()
-        ));
+        screen
+            .note_round(&format!("round {label} is no measurement and is played again: {}", played.reason()));
     }
 }
 
@@ -170,16 +134,16 @@ pub fn tell(comparison: &Comparison, rules: &RuleArgs, screen: &mut Screen<'_>) 
 /// # Errors
 /// As [`tell`], and when the rounds cannot be compared.
 pub fn conclude(
-    compared: Result<Comparison, Failure>,
+    compared: Result<Comparison, Incomparable>,
     rules: &RuleArgs,
     screen: &mut Screen<'_>,
 ) -> Result<Verdict, Failure> {
     match compared {
         Ok(comparison) => tell(&comparison, rules, screen),
-        Err(Failure::Invalid(why)) => {
+        Err(Incomparable::NothingValid(why)) => {
             screen.note(&why);
             Ok(Verdict::Invalid)
         }
-        Err(other) => Err(other),
+        Err(other) => Err(other.into()),
     }
 }

@@ -4,14 +4,15 @@
 
 use std::path::Path;
 
+use chatbench_result::compare::round::{Round, differences};
+use chatbench_result::compare::sides::{self, Turn};
+use chatbench_result::measure::Measure;
+
 use crate::args::Scenario;
 use crate::failure::Failure;
 use crate::gate::args::GateArgs;
 use crate::gate::files;
-use crate::gate::measure::Measure;
-use crate::gate::play::{Played, Screen, conclude, play, play_valid};
-use crate::gate::round::{Round, differences};
-use crate::gate::sides::{self, Turn};
+use crate::gate::play::{Screen, conclude, play, play_valid};
 use crate::interrupt::Interrupt;
 use crate::output::save;
 use chatbench_result::fold::folded;
@@ -58,7 +59,7 @@ pub async fn run(scenario: &Scenario, interrupt: &Interrupt, screen: &mut Screen
         screen.tell(&table(&played));
     }
     let complete = played.len() == gate.runs as usize;
-    let head: Vec<Round> = played.into_iter().map(|played| played.round).collect();
+    let head = played;
     if let (Some(path), true) = (&gate.baseline, gate.save_baseline) {
         save_baseline(path, &head, complete && verdict == Verdict::Pass, screen)?;
     }
@@ -66,7 +67,7 @@ pub async fn run(scenario: &Scenario, interrupt: &Interrupt, screen: &mut Screen
         let mut rules = gate.rules();
         rules.quiet = scenario.common().quiet;
         let label = path.display().to_string();
-        let compared = sides::compare([&label, "this run"], vec![Turn { base, head }], &rules, false);
+        let compared = sides::compare([&label, "this run"], vec![Turn { base, head }], &rules.rules(), false);
         verdict = verdict.max(conclude(compared, &rules, screen)?);
     }
     Ok(verdict.exit_code())
@@ -90,9 +91,9 @@ async fn rounds(
     baseline: Option<&[Round]>,
     interrupt: &Interrupt,
     screen: &mut Screen<'_>,
-) -> Result<(Vec<Played>, Verdict), Failure> {
+) -> Result<(Vec<Round>, Verdict), Failure> {
     let quiet = scenario.common().quiet;
-    let mut played: Vec<Played> = Vec::new();
+    let mut played: Vec<Round> = Vec::new();
     let mut verdict = Verdict::Pass;
     let mut spare = gate.runs;
     for number in 1..=gate.runs {
@@ -113,12 +114,11 @@ async fn rounds(
             }
         };
         if let Some(first) = baseline.and_then(|rounds| rounds.first()) {
-            same(first, &round.round)?;
+            same(first, &round)?;
         }
         verdict = verdict.max(round.verdict());
         if single {
-            let result = round.report.result();
-            let text = if quiet { human::verdict(&result) } else { human::text(&result) };
+            let text = if quiet { human::verdict(&round.result) } else { human::text(&round.result) };
             screen.tell(&text);
         } else if !quiet {
             screen.note_round(&format!("round {number} of {}: {}", gate.runs, round.line()));
@@ -133,26 +133,26 @@ async fn rounds(
 }
 
 /// The only round keeps the names of its files.
-async fn once(scenario: &Scenario, interrupt: &Interrupt) -> Result<Played, Failure> {
+async fn once(scenario: &Scenario, interrupt: &Interrupt) -> Result<Round, Failure> {
     let mut unwritten = scenario.clone();
     let out = std::mem::take(&mut unwritten.common_mut().out);
     let played = play(&unwritten, "1", interrupt).await?;
     unwritten.common_mut().out = out;
-    crate::save(&unwritten, &played.report)?;
+    crate::save(&unwritten, &played.result)?;
     Ok(played)
 }
 
 /// Better known after the first round than after the last.
 fn same(base: &Round, round: &Round) -> Result<(), Failure> {
     let different = differences(&base.settings, &round.settings);
-    if base.scenario == round.scenario && different.is_empty() {
+    if base.result.scenario == round.result.scenario && different.is_empty() {
         return Ok(());
     }
     Err(Failure::Usage(format!(
         "the baseline is of {} with other settings than this {}: {}\n  next: run with its options, or make a new one with \
          --save-baseline",
-        base.scenario,
-        round.scenario,
+        base.result.scenario,
+        round.result.scenario,
         different.join("; ")
     )))
 }
@@ -170,7 +170,7 @@ fn save_baseline(
         ));
         return Ok(());
     }
-    let saved_unix_ms = rounds.first().map_or(0, |round| round.started_unix_ms);
+    let saved_unix_ms = rounds.first().map_or(0, |round| round.result.started_unix_ms);
     files::save_baseline(path, rounds, saved_unix_ms).map_err(|error| {
         Failure::could_not_run(format!("{error:#}"), "name a file in a directory that exists")
     })?;
@@ -178,10 +178,10 @@ fn save_baseline(
     Ok(())
 }
 
-fn table(played: &[Played]) -> String {
+fn table(played: &[Round]) -> String {
     let mut text = format!("{} rounds: median (smallest … largest)\n", played.len());
     for measure in SHOWN.iter().filter_map(|name| name.parse::<Measure>().ok()) {
-        let values: Vec<f64> = played.iter().filter_map(|played| played.round.value(&measure)).collect();
+        let values: Vec<f64> = played.iter().filter_map(|played| played.value(&measure)).collect();
         if values.is_empty() {
             continue;
         }

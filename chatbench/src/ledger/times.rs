@@ -4,7 +4,8 @@
 
 use hdrhistogram::Histogram;
 
-use crate::recorder::{Tape, histogram};
+use crate::recorder::Tape;
+use chatbench_result::hdr::histogram;
 
 /// How many samples of a distribution are only lower bounds.
 #[derive(Debug, Clone, Copy, Default)]

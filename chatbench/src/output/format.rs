@@ -4,8 +4,8 @@
 
 use std::path::Path;
 
-use super::findings::Findings;
-use super::{csv, hgrm, hlog, html, junit, markdown};
+use chatbench_result::output::findings::Findings;
+use chatbench_result::output::{csv, hgrm, hlog, html, junit, markdown};
 
 /// The formats of `--out`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +62,10 @@ impl Format {
                 .clone()
                 .ok_or_else(|| "a .json file holds one result, and there are several".to_owned()),
             Format::Csv => Ok(csv::text(findings)),
-            Format::Hgrm => hgrm::text(findings, hgrm::metric_of(path)),
+            Format::Hgrm => {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                hgrm::text(findings, hgrm::metric_of(&name))
+            }
             Format::Hlog => hlog::text(findings),
             Format::Junit => Ok(junit::text(findings)),
             Format::Markdown => Ok(markdown::text(findings)),

@@ -7,7 +7,8 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use super::findings::Findings;
+use chatbench_result::output::findings::Findings;
+
 use super::format::Format;
 use crate::failure::Failure;
 

@@ -7,7 +7,7 @@ use crate::chaos::Chaos;
 use crate::clock::micros_between;
 use crate::flow::Flow;
 use crate::ledger::Ledger;
-use crate::recorder::histogram;
+use chatbench_result::hdr::histogram;
 
 /// Of a run in which so many clients stopped reading; none when nothing was troubled.
 pub fn trouble(flow: &Flow, ledger: &Ledger, clients: u64) -> Option<Found> {

@@ -18,9 +18,9 @@ use crate::harvest::Harvest;
 use crate::ledger::Ledger;
 use crate::ledger::times::{Censored, Times};
 use crate::opening::Opening;
-use crate::recorder::histogram;
 use crate::report::{chaos, environment};
 use crate::stage::Stage;
+use chatbench_result::hdr::histogram;
 
 /// Everything there is to say about a run.
 #[derive(Debug)]
@@ -162,7 +162,7 @@ impl Report {
         }
         self.server_state[1] = stage.state_now().await;
         stage.progress.clear();
-        let result = serde_json::to_value(self.result()).unwrap_or_default();
+        let result = self.result();
         let judged = stage.common.thresholds.iter().map(|threshold| threshold.judge(&result));
         self.thresholds = judged.collect();
         for judged in self.thresholds.iter().filter(|judged| !judged.ok) {

@@ -22,7 +22,7 @@ mod context;
 mod drift;
 mod environment;
 mod history;
-mod lenient;
+pub(crate) mod lenient;
 mod paths;
 mod processes;
 mod red_packets;

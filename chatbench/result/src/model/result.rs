@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -17,6 +18,7 @@ use super::red_packets::RedPackets;
 use super::series::Series;
 use super::threshold::Judged;
 use super::times::{TIMES, TimeSummary};
+use crate::hdr;
 use crate::units::count_text;
 use crate::verdict::Verdict;
 
@@ -167,5 +169,25 @@ impl RunResult {
     pub fn measured(&self) -> impl Iterator<Item = (&'static str, &TimeSummary)> {
         let known = TIMES.iter().filter_map(|name| Some((*name, self.times.get(*name)?)));
         known.filter(|(_, times)| times.count > 0)
+    }
+
+    /// The whole distribution of a time, in microseconds; none without a sample.
+    ///
+    /// # Errors
+    /// When there is one that cannot be read.
+    pub fn histogram(&self, name: &str) -> Result<Option<Histogram<u64>>, String> {
+        let Some(text) = self.times.get(name).and_then(|times| times.hdr.as_ref()) else { return Ok(None) };
+        let whole = hdr::decode(text).map_err(|error| format!("times.{name}.hdr: {error}"))?;
+        Ok(Some(whole).filter(|whole| !whole.is_empty()))
+    }
+
+    /// From the first connection's attempt to the end of the last interval, in milliseconds.
+    #[must_use]
+    pub fn length_ms(&self) -> u64 {
+        let course = self.series.as_ref().and_then(|series| series.points.last()).map(|point| point.t_ms);
+        let traffic = self.options.as_ref().and_then(|options| options.traffic.as_ref());
+        course
+            .or_else(|| traffic.map(|traffic| traffic.warmup_ms.saturating_add(traffic.duration_ms)))
+            .unwrap_or(0)
     }
 }

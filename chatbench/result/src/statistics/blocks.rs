@@ -22,6 +22,7 @@ pub struct Aligned {
 
 impl Block {
     /// Whether both sides are there.
+    #[must_use]
     pub fn is_whole(&self) -> bool {
         !self.base.is_empty() && !self.head.is_empty()
     }
@@ -31,6 +32,7 @@ impl Block {
 /// did slowly during the measurement does not count as a difference, and one value far off does not move the others.
 ///
 /// None when a value is not above zero: it has no logarithm, and no ratio to another.
+#[must_use]
 pub fn align(blocks: &[Block]) -> Option<Aligned> {
     let mut aligned = Aligned { base: Vec::new(), head: Vec::new() };
     for block in blocks.iter().filter(|block| block.is_whole()) {
@@ -47,6 +49,7 @@ pub fn align(blocks: &[Block]) -> Option<Aligned> {
 }
 
 /// The middle value; the mean of both when there are two. NaN of nothing.
+#[must_use]
 pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     median_of(&mut sorted)

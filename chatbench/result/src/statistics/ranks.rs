@@ -22,6 +22,7 @@ pub struct RankTest {
 /// several blocks it is the aligned rank test of Hodges and Lehmann (*Rank Methods for Combination of Independent
 /// Experiments in Analysis of Variance*, Ann. Math. Statist. 33, 1962): values are ranked together after their block's
 /// level was taken away, and labels change places within their block only.
+#[must_use]
 pub fn rank_test(aligned: &Aligned) -> RankTest {
     let ranks = double_ranks(aligned);
     let mut observed = 0;
@@ -81,6 +82,7 @@ fn convolve(one: &[f64], other: &[f64]) -> Vec<f64> {
 
 /// Holm's step-down correction (*A Simple Sequentially Rejective Multiple Test Procedure*, Scand. J. Statist. 6, 1979):
 /// with it the chance of even one false alarm among all metrics stays below the level of a single one.
+#[must_use]
 pub fn holm(ps: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..ps.len()).collect();
     order.sort_by(|one, other| ps[*one].total_cmp(&ps[*other]));

@@ -41,7 +41,7 @@ use bank::{Bank, Books, Packet, Rest};
 use chatbench_result::units::{count_text, micros_text};
 use chatbench_result::verdict::Verdict;
 use line::Line;
-use outcome::{GrabTimes, TakesIn};
+use outcome::{GrabTimes, add_books, add_records};
 use record::Record;
 use room::{Claimants, Layout, Room};
 use truth::Case;
@@ -158,7 +158,7 @@ async fn conclude(
     opening: &Opening,
 ) -> Result<Report, Failure> {
     let mut result = summary(args, packets);
-    let mut times = result.add_records(&seen.records, seen.start_ns);
+    let mut times = add_records(&mut result, &seen.records, seen.start_ns);
     // Who stopped the grabbing still gets what can be checked soon; who stops the checking does not want to wait.
     let patience = if stage.interrupt.came() { AFTER_INTERRUPTION } else { Duration::ZERO };
     let lines = std::mem::take(&mut seen.lines);
@@ -221,7 +221,7 @@ fn reconcile(
     times: &mut GrabTimes,
 ) -> Result<(), Failure> {
     let books = &proof.books;
-    result.add_books(books, times);
+    add_books(result, books, times);
     result.fairness = fairness::of(&books.details);
     let users: Vec<UserId> = (0..stage.flow.plan.receivers)
         .map(|number| stage.flow.plan.user(number))

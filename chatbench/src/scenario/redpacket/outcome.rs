@@ -10,9 +10,9 @@ use chatbench_result::model::RedPackets;
 use hdrhistogram::Histogram;
 
 use crate::clock::micros_between;
-use crate::recorder::histogram;
 use crate::scenario::redpacket::bank::Books;
 use crate::scenario::redpacket::record::{Attempt, Record};
+use chatbench_result::hdr::histogram;
 
 /// Times of a run, in microseconds.
 #[derive(Debug)]
@@ -29,90 +29,80 @@ pub struct GrabTimes {
     pub last_answer_ns: u64,
 }
 
-/// What a result takes in of a run.
-pub trait TakesIn {
-    /// Adds what the clients saw; gives the times of their answers.
-    fn add_records(&mut self, records: &[Record], start_ns: u64) -> GrabTimes;
-    /// Adds one grab.
-    fn count(&mut self, attempt: &Attempt, times: &mut GrabTimes);
-    /// Adds what the server says, and how long each share took to its wallet.
-    fn add_books(&mut self, books: &Books, times: &mut GrabTimes);
+/// Adds what the clients saw; gives the times of their answers.
+pub fn add_records(result: &mut RedPackets, records: &[Record], start_ns: u64) -> GrabTimes {
+    let mut times = GrabTimes {
+        won: histogram(),
+        already: histogram(),
+        empty: histogram(),
+        settlement: histogram(),
+        last_answer_ns: start_ns,
+    };
+    let mut last_win_ns = None;
+    for record in records {
+        for attempt in &record.attempts {
+            count(result, attempt, &mut times);
+            if let Some(said) = attempt.said {
+                times.last_answer_ns = times.last_answer_ns.max(attempt.ended_ns);
+                if said.outcome == Outcome::Won {
+                    last_win_ns = last_win_ns.max(Some(attempt.ended_ns));
+                }
+            }
+        }
+        for (code, count) in &record.refused {
+            *result.refused_by_code.entry(*code).or_default() += count;
+        }
+        result.given_up += record.given_up;
+        result.cuts += record.cuts;
+        result.reconnects += record.reconnects;
+        if result.first_trouble.is_none() {
+            result.first_trouble.clone_from(&record.first_trouble);
+        }
+    }
+    let answered = result.won + result.already + result.empty + result.expired;
+    result.to_last_answer_ms = millis_between(start_ns, times.last_answer_ns);
+    result.to_last_win_ms = last_win_ns.map(|win_ns| millis_between(start_ns, win_ns));
+    result.answered_per_s = tenths(answered as f64 / (result.to_last_answer_ms / 1e3).max(1e-3));
+    times
 }
 
-impl TakesIn for RedPackets {
-    fn add_records(&mut self, records: &[Record], start_ns: u64) -> GrabTimes {
-        let mut times = GrabTimes {
-            won: histogram(),
-            already: histogram(),
-            empty: histogram(),
-            settlement: histogram(),
-            last_answer_ns: start_ns,
-        };
-        let mut last_win_ns = None;
-        for record in records {
-            for attempt in &record.attempts {
-                self.count(attempt, &mut times);
-                if let Some(said) = attempt.said {
-                    times.last_answer_ns = times.last_answer_ns.max(attempt.ended_ns);
-                    if said.outcome == Outcome::Won {
-                        last_win_ns = last_win_ns.max(Some(attempt.ended_ns));
-                    }
-                }
-            }
-            for (code, count) in &record.refused {
-                *self.refused_by_code.entry(*code).or_default() += count;
-            }
-            self.given_up += record.given_up;
-            self.cuts += record.cuts;
-            self.reconnects += record.reconnects;
-            if self.first_trouble.is_none() {
-                self.first_trouble.clone_from(&record.first_trouble);
-            }
+fn count(result: &mut RedPackets, attempt: &Attempt, times: &mut GrabTimes) {
+    result.grabs += 1;
+    let us = micros_between(attempt.intended_ns, attempt.ended_ns).max(1);
+    match attempt.said.map(|said| said.outcome) {
+        Some(Outcome::Won) => {
+            result.won += 1;
+            times.won.saturating_record(us);
         }
-        let answered = self.won + self.already + self.empty + self.expired;
-        self.to_last_answer_ms = millis_between(start_ns, times.last_answer_ns);
-        self.to_last_win_ms = last_win_ns.map(|win_ns| millis_between(start_ns, win_ns));
-        self.answered_per_s = tenths(answered as f64 / (self.to_last_answer_ms / 1e3).max(1e-3));
-        times
+        Some(Outcome::Already) => {
+            result.already += 1;
+            times.already.saturating_record(us);
+        }
+        Some(Outcome::Empty) => {
+            result.empty += 1;
+            times.empty.saturating_record(us);
+        }
+        Some(Outcome::Expired) => result.expired += 1,
+        None => result.unanswered += 1,
     }
+}
 
-    fn count(&mut self, attempt: &Attempt, times: &mut GrabTimes) {
-        self.grabs += 1;
-        let us = micros_between(attempt.intended_ns, attempt.ended_ns).max(1);
-        match attempt.said.map(|said| said.outcome) {
-            Some(Outcome::Won) => {
-                self.won += 1;
-                times.won.saturating_record(us);
-            }
-            Some(Outcome::Already) => {
-                self.already += 1;
-                times.already.saturating_record(us);
-            }
-            Some(Outcome::Empty) => {
-                self.empty += 1;
-                times.empty.saturating_record(us);
-            }
-            Some(Outcome::Expired) => self.expired += 1,
-            None => self.unanswered += 1,
+/// Adds what the server says, and how long each share took to its wallet.
+pub fn add_books(result: &mut RedPackets, books: &Books, times: &mut GrabTimes) {
+    let sum = |of: fn(&DetailResponse) -> u64| Some(books.details.iter().map(of).sum());
+    result.grabbed_cents = sum(|detail| detail.grabbed);
+    result.refunded_cents = sum(|detail| detail.refunded);
+    result.open_cents = sum(|detail| detail.open);
+    let mut settled = HashMap::new();
+    for wallet in &books.wallets {
+        for transfer in wallet.transfers.iter().filter(|transfer| transfer.kind == TransferKind::Grab) {
+            settled.insert((transfer.packet_id.as_ref(), &wallet.user), transfer.time);
         }
     }
-
-    fn add_books(&mut self, books: &Books, times: &mut GrabTimes) {
-        let sum = |of: fn(&DetailResponse) -> u64| Some(books.details.iter().map(of).sum());
-        self.grabbed_cents = sum(|detail| detail.grabbed);
-        self.refunded_cents = sum(|detail| detail.refunded);
-        self.open_cents = sum(|detail| detail.open);
-        let mut settled = HashMap::new();
-        for wallet in &books.wallets {
-            for transfer in wallet.transfers.iter().filter(|transfer| transfer.kind == TransferKind::Grab) {
-                settled.insert((transfer.packet_id.as_ref(), &wallet.user), transfer.time);
-            }
-        }
-        for detail in &books.details {
-            for winner in &detail.winners {
-                if let Some(time) = settled.get(&(Some(&detail.packet_id), &winner.user_id)) {
-                    times.settlement.saturating_record((time.saturating_sub(winner.time) * 1000).max(1));
-                }
+    for detail in &books.details {
+        for winner in &detail.winners {
+            if let Some(time) = settled.get(&(Some(&detail.packet_id), &winner.user_id)) {
+                times.settlement.saturating_record((time.saturating_sub(winner.time) * 1000).max(1));
             }
         }
     }

@@ -1,5 +1,0 @@
-//! The gate on made-up rounds, whose truth is known.
-
-mod sessions;
-pub mod synthetic;
-mod width;
