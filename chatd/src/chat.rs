@@ -10,9 +10,10 @@ use chat_protocol::{Code, MsgId, PacketId, Refusal, Target, UserId};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::broker::{Broker, Conversation, Fingerprint, Outgoing, Receipt, Skip, new_msg_id};
+use crate::broker::{Broker, Fingerprint, Outgoing, Receipt, new_msg_id};
 use crate::counters::Counters;
-use crate::hub::Identity;
+use crate::model::Identity;
+use crate::model::{Conversation, Skip};
 
 /// See the file's head.
 pub struct Chat {

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | [`config`] | settings from file, environment and flags |
 //! | [`app`] | the composition root: the only place that names adapters |
+//! | [`model`] | what all of them speak of: who, which conversation, which place of its log |
 //! | [`clock`] | the time of day, as a port |
 //! | [`log`] | what goes to stderr |
 //! | [`counters`] | what the node counts about itself |
@@ -49,6 +50,7 @@ pub mod hub;
 pub mod listener;
 pub mod log;
 pub mod metrics;
+pub mod model;
 pub mod money;
 pub mod ops;
 pub mod presence;

@@ -9,14 +9,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chat_protocol::{AppId, GroupId, MsgId, Target, UserId};
-use chatd::broker::{
-    Broker, BrokerError, Conversation, Event, Fingerprint, Notice, Outgoing, Retention, Sink, Skip, Topic,
-};
+use chatd::broker::{Broker, BrokerError, Event, Fingerprint, Outgoing, Retention, Sink};
 use chatd::clock::Clock;
 use chatd::counters::Counters;
 use chatd::engine::redis::broker::RedisBroker;
 use chatd::engine::redis::keys::Keys;
 use chatd::engine::sqlite::broker::{Embedded, Place, Sync};
+use chatd::model::{Conversation, Notice, Skip, Topic};
 use parking_lot::Mutex;
 use tempfile::TempDir;
 

@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chat_protocol::{AppId, GroupId, Target, UserId};
-use chatd::broker::{
-    Broker, BrokerError, Conversation, Entry, Outgoing, Page, Range, Receipt, Retention, Topic,
-};
+use chatd::broker::{Broker, BrokerError, Outgoing, Page, Range, Receipt, Retention};
 use chatd::conversations::Conversations;
 use chatd::engine::redis::broker::RedisBroker;
 use chatd::engine::redis::conversations::RedisConversations;
@@ -28,6 +26,7 @@ use chatd::engine::sqlite::packets::EmbeddedPackets;
 use chatd::engine::sqlite::queue::EmbeddedQueue;
 use chatd::friends::{Friends, Limits};
 use chatd::groups::{Change, Changed, GroupError, Groups};
+use chatd::model::{Conversation, Entry, Topic};
 use chatd::money::packets::Packets;
 use chatd::money::settlement::Queue;
 use parking_lot::Mutex;

@@ -6,11 +6,12 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use chat_protocol::AppId;
-use chatd::broker::{Broker, Event, Retention, Topic};
+use chatd::broker::{Broker, Event, Retention};
 use chatd::engine::redis::keys::Keys;
 use chatd::engine::redis::presence::RedisPresence;
 use chatd::engine::sqlite::broker::{Embedded, Place, Sync};
 use chatd::engine::sqlite::presence::EmbeddedPresence;
+use chatd::model::Topic;
 use chatd::presence::{Announcer, LEASE_MS, Presence};
 use serde_json::Value;
 

@@ -12,7 +12,7 @@
 //! - Messages of a pair reach the inbox topics of both users; world and group messages their own topic.
 //! - A conversation keeps its epoch as long as it keeps its history. One that lost its end, as a restored copy or a
 //!   replica that lagged does, gets a new one as soon as a node or a reader shows that it went further; the new name
-//!   tells that the log goes on ([`epoch`]). A reader is believed only against an epoch that was begun before the store
+//!   tells that the log goes on ([`crate::model::epoch`]). A reader is believed only against an epoch that was begun before the store
 //!   was started the last time: while it runs, a store loses nothing, so whoever makes up a position costs the others
 //!   one new epoch per start at most.
 //! - A message to a group is appended only while its sender is a member, one to a user only while that user does not
@@ -20,8 +20,6 @@
 //! - [`Broker::recall`] takes the content of an entry away for good, and appends the entry that tells of it in the same
 //!   step; the recalled entry keeps its place. Repeating it appends nothing.
 
-mod entry;
-pub mod epoch;
 mod fingerprint;
 pub(crate) mod recall;
 
@@ -29,79 +27,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use chat_protocol::{AppId, Code, GroupId, MsgId, Refusal, Target, UserId};
+use chat_protocol::{Code, MsgId, Refusal, UserId};
 
-pub use self::entry::{ConnectionId, Effect, Entry, Skip};
-pub use self::epoch::new_epoch;
+use crate::model::{Conversation, Entry, Notice, Skip, Topic};
+
 pub use self::fingerprint::Fingerprint;
-
-/// An ordered log of messages.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Conversation {
-    /// The world room of an app.
-    World(AppId),
-    /// A group.
-    Group(AppId, GroupId),
-    /// Two users, the lesser name first, or one user and himself.
-    Pair(AppId, UserId, UserId),
-}
-
-impl Conversation {
-    /// The conversation a message from `sender` to `target` belongs to.
-    #[must_use]
-    pub fn of(app: AppId, sender: &UserId, target: &Target) -> Self {
-        match target {
-            Target::World => Conversation::World(app),
-            Target::Group(group) => Conversation::Group(app, group.clone()),
-            Target::User(other) => {
-                let (a, b) = if sender <= other { (sender, other) } else { (other, sender) };
-                Conversation::Pair(app, a.clone(), b.clone())
-            }
-        }
-    }
-
-    /// The app it belongs to.
-    #[must_use]
-    pub fn app(&self) -> AppId {
-        match self {
-            Conversation::World(app) | Conversation::Group(app, _) | Conversation::Pair(app, ..) => *app,
-        }
-    }
-
-    /// Its name for one of its users.
-    #[must_use]
-    pub fn named_by(&self, user: &UserId) -> Target {
-        match self {
-            Conversation::World(_) => Target::World,
-            Conversation::Group(_, group) => Target::Group(group.clone()),
-            Conversation::Pair(_, a, b) => Target::User(if user == a { b } else { a }.clone()),
-        }
-    }
-
-    /// The topics that carry its messages: one, or the inboxes of a pair.
-    #[must_use]
-    pub fn topics(&self) -> Vec<Topic> {
-        match self {
-            Conversation::World(app) => vec![Topic::World(*app)],
-            Conversation::Group(app, group) => vec![Topic::Group(*app, group.clone())],
-            Conversation::Pair(app, a, b) if a == b => vec![Topic::Inbox(*app, a.clone())],
-            Conversation::Pair(app, a, b) => {
-                vec![Topic::Inbox(*app, a.clone()), Topic::Inbox(*app, b.clone())]
-            }
-        }
-    }
-}
-
-/// What a node subscribes to.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Topic {
-    /// Messages and notices of an app's world room.
-    World(AppId),
-    /// Messages and notices of a group.
-    Group(AppId, GroupId),
-    /// One-to-one messages and notices of a user.
-    Inbox(AppId, UserId),
-}
 
 /// A message on its way into the log.
 #[derive(Debug, Clone)]
@@ -165,17 +95,6 @@ pub enum Event {
     },
     /// Something that is not kept.
     Notice(Notice),
-}
-
-/// A push that is in no log: delivered at most once.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Notice {
-    /// Command of the push, such as `enter`; one line.
-    pub cmd: Arc<str>,
-    /// Its `data` as JSON, in one line.
-    pub data: Bytes,
-    /// Who gets no copy.
-    pub skip: Skip,
 }
 
 /// Receives what a broker delivers. Called from the broker's own tasks or threads: it must not block.

@@ -7,7 +7,8 @@ use chat_protocol::message::{RECALL_KIND, RECALL_WINDOW_MS, RECALLED_KIND, Recal
 use chat_protocol::{MsgId, Target, UserId};
 use serde::{Deserialize, Serialize};
 
-use super::{BrokerError, Conversation, Outgoing, Skip, new_msg_id};
+use super::{BrokerError, Outgoing, new_msg_id};
+use crate::model::{Conversation, Skip};
 
 /// What stays of a message.
 #[derive(Clone, Serialize, Deserialize)]

@@ -18,7 +18,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chat_protocol::{AppId, UserId};
 
-use crate::broker::{BrokerError, Conversation, Entry};
+use crate::broker::BrokerError;
+use crate::model::{Conversation, Entry};
 
 /// Unread messages counted at most.
 pub const MAX_UNREAD: u64 = 99;

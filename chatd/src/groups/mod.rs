@@ -20,7 +20,7 @@ use bytes::Bytes;
 use chat_protocol::{AppId, Code, GroupId, Refusal, Target, UserId};
 use serde::{Deserialize, Serialize};
 
-use crate::broker::{Notice, Skip};
+use crate::model::{Notice, Skip};
 
 /// Notice to the inbox of a user who has joined a group: the nodes that hold his connections follow it from now on.
 pub const JOINED: &str = "group/join";

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::outbox::Delivery;
-use crate::broker::{Conversation, Entry, epoch};
+use crate::model::{Conversation, Entry, epoch};
 
 /// A connection between its log-in and the live stream.
 #[derive(Debug, Default)]

@@ -9,9 +9,9 @@ use chat_protocol::GroupId;
 use parking_lot::Mutex;
 
 use super::outbox::Place;
-use crate::broker::Entry;
-use crate::broker::epoch::history;
 use crate::groups::Joined;
+use crate::model::Entry;
+use crate::model::epoch::history;
 
 /// Ends of memberships remembered; news of a joining is late by milliseconds, so it meets one of the last ends.
 const ENDS: usize = 64;
@@ -260,7 +260,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::broker::{Effect, Skip};
+    use crate::model::{Effect, Skip};
 
     fn group() -> GroupId {
         GroupId::new("g").unwrap()

@@ -4,12 +4,11 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32};
 
-use chat_protocol::{AppId, UserId};
 use parking_lot::Mutex;
 
 use super::comings::Comings;
 use super::outbox::Outbox;
-use crate::broker::{ConnectionId, Topic};
+use crate::model::{ConnectionId, Identity, Topic};
 
 /// One WebSocket connection as the hub sees it.
 #[derive(Debug)]
@@ -51,15 +50,6 @@ impl Session {
         self.topics.remove(place);
         true
     }
-}
-
-/// Who speaks on a connection.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Identity {
-    /// Which world.
-    pub app: AppId,
-    /// Who.
-    pub user: UserId,
 }
 
 impl Connection {

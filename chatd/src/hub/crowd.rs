@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 
 use super::outbox::Delivery;
 use super::{Hub, frame};
-use crate::broker::{Notice, Skip, Topic};
+use crate::model::{Notice, Skip, Topic};
 
 /// Time in which at most [`MAX_SINGLE`] go singly.
 const WINDOW: Duration = Duration::from_secs(1);

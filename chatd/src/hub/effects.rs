@@ -5,9 +5,10 @@
 use chat_protocol::GroupId;
 
 use super::comings::Read;
-use super::{Connection, Hub, Identity};
-use crate::broker::{Conversation, Effect, Entry, Topic};
+use super::{Connection, Hub};
 use crate::groups::Joined;
+use crate::model::Identity;
+use crate::model::{Conversation, Effect, Entry, Topic};
 
 impl Hub {
     /// Notes that a user has joined a group, perhaps without where.

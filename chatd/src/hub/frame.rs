@@ -9,7 +9,7 @@ use chat_protocol::session::MSG;
 use serde::Serialize;
 
 use super::words::Language;
-use crate::broker::{Entry, Notice};
+use crate::model::{Entry, Notice};
 use crate::transport::queued;
 
 /// Longest header of an unmasked frame.
@@ -107,7 +107,7 @@ fn json_text(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broker::{Effect, Skip};
+    use crate::model::{Effect, Skip};
     use chat_protocol::MsgId;
     use chat_protocol::envelope::Incoming;
     use chat_protocol::session::Push;

@@ -26,16 +26,17 @@ use bytes::Bytes;
 use chat_protocol::code::close;
 use parking_lot::Mutex;
 
-use crate::broker::{ConnectionId, Entry, Event, Sink, Skip, Topic};
+use crate::broker::{Event, Sink};
 use crate::counters::Counters;
 use crate::groups::{JOINED, Joined};
+use crate::model::{ConnectionId, Entry, Identity, Skip, Topic};
 use comings::Comings;
 use named::Named;
 use outbox::{Close, Delivery, Limits, Outbox, Pushed};
 use rooms::Rooms;
 use words::Language;
 
-pub use connection::{Connection, Identity};
+pub use connection::Connection;
 pub use sweep::Deadlines;
 
 /// Log-ins and fan-outs lock one of these at a time.

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::Identity;
+use crate::model::Identity;
 
 /// Longest wait for a user to be looked after; he is later all the same.
 const PATIENCE: Duration = Duration::from_secs(1);

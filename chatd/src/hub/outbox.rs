@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use super::catching_up::CatchingUp;
 pub use super::catching_up::Place;
-use crate::broker::{Conversation, Entry};
+use crate::model::{Conversation, Entry};
 
 /// Bytes given to the socket at a time, unless a single frame has more.
 const MAX_TAKEN: usize = 64 * 1024;

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Connection;
-use crate::broker::{ConnectionId, Topic};
+use crate::model::{ConnectionId, Topic};
 
 /// Rooms of one shard.
 #[derive(Debug, Default)]

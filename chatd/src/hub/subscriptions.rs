@@ -12,8 +12,10 @@ use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 use tokio::task::yield_now;
 
-use super::{Connection, Hub, Identity};
-use crate::broker::{Broker, BrokerError, Topic};
+use super::{Connection, Hub};
+use crate::broker::{Broker, BrokerError};
+use crate::model::Identity;
+use crate::model::Topic;
 
 /// Sweeps a topic stays subscribed without readers, so that a reconnect finds it.
 const LINGER_SWEEPS: u32 = 5;
@@ -219,9 +221,10 @@ mod tests {
     use async_trait::async_trait;
 
     use super::*;
-    use crate::broker::{Conversation, Notice, Outgoing, Page, Range, Receipt};
+    use crate::broker::{Outgoing, Page, Range, Receipt};
     use crate::counters::Counters;
     use crate::hub::outbox::Limits;
+    use crate::model::{Conversation, Notice};
 
     /// A broker that confirms a subscription at once or never.
     #[derive(Default)]

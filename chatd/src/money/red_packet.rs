@@ -19,10 +19,11 @@ use super::packets::{Grab, PacketError, Packets};
 use super::settlement::Kind;
 use super::split::{Method, split};
 use super::{Cents, Terms};
-use crate::broker::{Broker, Conversation, REPEAT_WINDOW_MS, Range, Skip};
+use crate::broker::{Broker, REPEAT_WINDOW_MS, Range};
 use crate::chat::{Chat, Sent};
 use crate::groups::{Dismissed, GroupError, Groups};
-use crate::hub::Identity;
+use crate::model::Identity;
+use crate::model::{Conversation, Skip};
 
 /// Dismissed groups in one go.
 const DISMISSED: usize = 200;

@@ -12,9 +12,9 @@ use chat_protocol::{Refusal, UserId};
 
 use super::message::push;
 use super::{Table, on};
-use crate::broker::{self, Entry};
 use crate::conversations::{Conversations, Place, State};
 use crate::hub::words::Language;
+use crate::model::{self, Entry};
 
 /// What the operations need.
 pub struct ConversationOps {
@@ -35,7 +35,7 @@ impl ConversationOps {
         let after = request.cursor.as_deref().map(str::parse::<ConversationPlace>).transpose()?;
         let after = after.map(|ConversationPlace { last_time, target }| Place {
             last_time,
-            conversation: broker::Conversation::of(app, user, &target),
+            conversation: model::Conversation::of(app, user, &target),
         });
         // One more than asked for tells whether there is a next page.
         let mut states = self.conversations.list(app, user, after.as_ref(), limit + 1).await?;
@@ -52,7 +52,7 @@ impl ConversationOps {
     }
 
     async fn read(&self, request: ReadRequest) -> Result<Conversation, Refusal> {
-        let conversation = broker::Conversation::of(request.app_id, &request.user_id, &request.target);
+        let conversation = model::Conversation::of(request.app_id, &request.user_id, &request.target);
         let state = self.conversations.read(&request.user_id, &conversation, request.offset).await?;
         Ok(self.seen_by(&request.user_id, &state))
     }

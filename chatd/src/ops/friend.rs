@@ -12,9 +12,10 @@ use chat_protocol::{AppId, Code, Refusal, UserId};
 use serde::Serialize;
 
 use super::{Table, on};
-use crate::broker::{Broker, Notice, Skip, Topic};
+use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::friends::{Action, Circle, Friends, Part};
+use crate::model::{Notice, Skip, Topic};
 
 /// What the operations need.
 pub struct FriendOps {

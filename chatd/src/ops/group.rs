@@ -12,10 +12,12 @@ use chat_protocol::{AppId, GroupId, Refusal, Target};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::{Table, on};
-use crate::broker::{Broker, Skip, Topic};
+use crate::broker::Broker;
 use crate::chat::Chat;
 use crate::groups::{self, Change, Changed, GroupError, Groups};
-use crate::hub::{Hub, Identity};
+use crate::hub::Hub;
+use crate::model::Identity;
+use crate::model::{Skip, Topic};
 use crate::money::Money;
 
 /// Groups of a list looked up at the same time.

@@ -13,9 +13,10 @@ use chat_protocol::session::Push;
 use chat_protocol::{AppId, Code, Refusal, Target, UserId};
 
 use super::{Caller, Table, on};
-use crate::broker::{Broker, Conversation, Entry, Range};
+use crate::broker::{Broker, Range};
 use crate::groups::{GroupError, Groups};
 use crate::hub::frame;
+use crate::model::{Conversation, Entry};
 
 /// Bytes of a page at most, unless its one message has more: less than a connection may have waiting, so that a page is
 /// never too large to be sent.

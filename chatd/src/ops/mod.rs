@@ -21,7 +21,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::value::RawValue;
 
-use crate::hub::Identity;
+use crate::model::Identity;
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use chat_protocol::wallet::NO_LEDGER;
 use chat_protocol::{Code, Refusal};
 
 use super::{Table, on};
-use crate::hub::Identity;
+use crate::model::Identity;
 use crate::money::audit::Ask;
 use crate::money::red_packet::Offer;
 use crate::money::settlement::{Dead, Settlement, giving_up};

@@ -10,9 +10,9 @@ use chat_protocol::user::{
 use chat_protocol::{Refusal, Target, UserId};
 
 use super::{Table, on};
-use crate::broker::Skip;
 use crate::chat::Chat;
-use crate::hub::Identity;
+use crate::model::Identity;
+use crate::model::Skip;
 use crate::presence::Presence;
 
 /// Sender of messages whose sender the operator does not name.

@@ -19,8 +19,8 @@ use bytes::Bytes;
 use chat_protocol::session::{ENTER, EXIT, Movement};
 use chat_protocol::{AppId, Code, Refusal, Target, UserId};
 
-use crate::broker::{Notice, Skip};
 use crate::clock::Clock;
+use crate::model::{Notice, Skip};
 
 /// How long a node counts as live after its last renewal, in milliseconds.
 pub const LEASE_MS: u64 = 9_000;

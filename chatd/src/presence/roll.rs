@@ -13,7 +13,8 @@ use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::{Change, Presence, PresenceError, RENEW_EVERY_MS};
-use crate::hub::{Hub, Identity};
+use crate::hub::Hub;
+use crate::model::Identity;
 
 /// Changes applied in one call at most.
 const BATCH: usize = 256;
@@ -171,12 +172,13 @@ mod tests {
     use chat_protocol::UserId;
 
     use super::*;
-    use crate::broker::{Retention, Topic};
+    use crate::broker::Retention;
     use crate::clock::SystemClock;
     use crate::counters::Counters;
     use crate::engine::sqlite::broker::{Embedded, Place, Sync};
     use crate::engine::sqlite::presence::EmbeddedPresence;
     use crate::hub::outbox::Limits;
+    use crate::model::Topic;
     use crate::presence::{Announcer, Outcome, Roster};
 
     /// A store whose answers get lost while it does as told.

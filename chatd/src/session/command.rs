@@ -7,9 +7,9 @@ use chat_protocol::{Code, MsgId, Refusal};
 use futures_util::FutureExt;
 
 use super::{Done, Pending, Session, login, request};
-use crate::broker::Skip;
-use crate::hub::Identity;
 use crate::hub::subscriptions::Membership;
+use crate::model::Identity;
+use crate::model::Skip;
 use crate::ops::Caller;
 
 /// How far a request is.

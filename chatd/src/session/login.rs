@@ -13,10 +13,11 @@ use chat_protocol::{Refusal, Target};
 
 use super::missed::{self, Budget, Missed};
 use super::{Sessions, request};
-use crate::broker::{Conversation, Topic};
+use crate::hub::Connection;
 use crate::hub::outbox::Place;
 use crate::hub::subscriptions::Membership;
-use crate::hub::{Connection, Identity};
+use crate::model::Identity;
+use crate::model::{Conversation, Topic};
 
 /// A log-in that succeeded.
 pub struct Entered {

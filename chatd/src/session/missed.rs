@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::broker::{Broker, BrokerError, Conversation, Entry, Page, Range};
+use crate::broker::{Broker, BrokerError, Page, Range};
 use crate::hub::outbox::Limits;
+use crate::model::{Conversation, Entry};
 
 /// Entries read at a time.
 const PAGE: usize = 200;

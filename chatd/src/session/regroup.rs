@@ -9,13 +9,15 @@ use std::time::Duration;
 use chat_protocol::{GroupId, Refusal};
 
 use super::missed::{self, Budget};
-use crate::broker::epoch::history;
-use crate::broker::{Broker, Conversation, Effect, Entry, Skip, Topic};
+use crate::broker::Broker;
 use crate::groups::Groups;
 use crate::hub::comings::{Due, Read};
 use crate::hub::outbox::Place;
 use crate::hub::subscriptions::Subscriptions;
-use crate::hub::{Connection, Hub, Identity};
+use crate::hub::{Connection, Hub};
+use crate::model::Identity;
+use crate::model::epoch::history;
+use crate::model::{Conversation, Effect, Entry, Skip, Topic};
 
 /// Users looked after at the same time.
 const AT_ONCE: usize = 32;

@@ -12,12 +12,13 @@ use chat_tests::broker::{
 use chat_tests::fault_proxy::FaultProxy;
 use chat_tests::redis_server::{RedisServer, rewind};
 use chat_tests::wait::{SOON, pace, until};
-use chatd::broker::{Broker, BrokerError, Conversation, Range, Retention, Topic};
+use chatd::broker::{Broker, BrokerError, Range, Retention};
 use chatd::counters::Counters;
 use chatd::engine::redis::broker::RedisBroker;
 use chatd::engine::redis::groups::RedisGroups;
 use chatd::engine::redis::keys::Keys;
 use chatd::groups::Groups;
+use chatd::model::{Conversation, Topic};
 
 const WORLD: Topic = Topic::World(APP);
 

@@ -10,12 +10,13 @@ use chat_tests::engine::{dismiss, group_id, join, leave, members, said};
 use chat_tests::fault_proxy::FaultProxy;
 use chat_tests::redis_server::RedisServer;
 use chat_tests::wait::{SOON, until};
-use chatd::broker::{Broker, Conversation, Effect, Event, Range, Retention, Sink, Topic};
+use chatd::broker::{Broker, Event, Range, Retention, Sink};
 use chatd::clock::Clock;
 use chatd::engine::redis::broker::RedisBroker;
 use chatd::engine::redis::groups::RedisGroups;
 use chatd::engine::redis::keys::Keys;
 use chatd::groups::Groups;
+use chatd::model::{Conversation, Effect, Topic};
 use parking_lot::Mutex;
 
 #[derive(Default)]

@@ -6,10 +6,8 @@ use bytes::Bytes;
 use chat_protocol::Target;
 use chat_tests::broker::{APP, Peer, World, notice, to_user, to_world, user};
 use chat_tests::wait::{SOON, until};
-use chatd::broker::{
-    BrokerError, ConnectionId, Conversation, Event, Fingerprint, Notice, Outgoing, REPEAT_WINDOW_MS, Range,
-    Receipt, Skip, Topic,
-};
+use chatd::broker::{BrokerError, Event, Fingerprint, Outgoing, REPEAT_WINDOW_MS, Range, Receipt};
+use chatd::model::{ConnectionId, Conversation, Notice, Skip, Topic};
 
 const WORLD: Topic = Topic::World(APP);
 const WORLD_LOG: Conversation = Conversation::World(APP);

@@ -2,8 +2,9 @@
 
 use chat_tests::broker::{APP, HandClock, group, user};
 use chat_tests::engine::{Engine, Node, dismiss, join, kick, leave, members};
-use chatd::broker::{BrokerError, Conversation, Retention};
+use chatd::broker::{BrokerError, Retention};
 use chatd::conversations::{Head, MAX_LOOK, MAX_UNREAD, Place, State, Unread};
+use chatd::model::Conversation;
 
 const START: u64 = 1_800_000_000_000;
 

@@ -3,8 +3,9 @@
 use chat_protocol::friend::{Asked, Standing};
 use chat_tests::broker::{APP, user};
 use chat_tests::engine::{Engine, FRIENDS, Node, names};
-use chatd::broker::{BrokerError, Conversation};
+use chatd::broker::BrokerError;
 use chatd::friends::{Action, Circle, FriendError, Full, Outcome, Part};
+use chatd::model::Conversation;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 

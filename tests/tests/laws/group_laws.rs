@@ -7,8 +7,9 @@ use chat_tests::engine::{
     Engine, GROUPS_PER_USER, Node, dismiss, group_id, join, kick, leave, members, names,
 };
 use chat_tests::wait::{SOON, until};
-use chatd::broker::{BrokerError, Effect, Event, Range, Topic};
+use chatd::broker::{BrokerError, Event, Range};
 use chatd::groups::{Change, Group, GroupError, Joined};
+use chatd::model::{Effect, Topic};
 use serde_json::json;
 
 const EVERYONE: usize = 10_000;

@@ -3,8 +3,9 @@
 use chat_protocol::message::{RECALL_WINDOW_MS, Recalled};
 use chat_tests::broker::{APP, group, notice, user};
 use chat_tests::engine::{Engine, Node, group_id, join, leave, members};
-use chatd::broker::{BrokerError, Conversation, Event, Range, Retention, Topic};
+use chatd::broker::{BrokerError, Event, Range, Retention};
 use chatd::groups::Change;
+use chatd::model::{Conversation, Topic};
 use serde_json::{Value, json};
 
 const START: u64 = 1_800_000_000_000;

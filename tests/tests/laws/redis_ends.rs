@@ -8,12 +8,13 @@ use chat_tests::broker::{APP, Recorder, user};
 use chat_tests::engine::said;
 use chat_tests::redis_server::RedisServer;
 use chat_tests::wait::{SOON, until};
-use chatd::broker::{Broker, Conversation, Range, Retention, Topic};
+use chatd::broker::{Broker, Range, Retention};
 use chatd::clock::SystemClock;
 use chatd::conversations::Conversations;
 use chatd::engine::redis::broker::RedisBroker;
 use chatd::engine::redis::conversations::RedisConversations;
 use chatd::engine::redis::keys::Keys;
+use chatd::model::{Conversation, Topic};
 use redis::aio::MultiplexedConnection;
 
 struct Bench {

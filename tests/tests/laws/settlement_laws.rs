@@ -9,7 +9,7 @@ use chat_tests::engine::Engine;
 use chat_tests::ledger::{Vault, balance, endow, holds};
 use chat_tests::money::{CREATED_MS, receive, refund_of, share_of};
 use chat_tests::works::{self, Works};
-use chatd::hub::Identity;
+use chatd::model::Identity;
 use chatd::money::Terms;
 use chatd::money::keeper::LATE_MS;
 use chatd::money::red_packet::Offer;

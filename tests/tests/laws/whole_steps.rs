@@ -8,13 +8,14 @@ use chat_protocol::{Code, GroupId, Target};
 use chat_tests::broker::{APP, HandClock, Recorder, message, to_user, user};
 use chat_tests::engine::said;
 use chat_tests::redis_server::RedisServer;
-use chatd::broker::{Broker, BrokerError, Conversation, Outgoing, Range, Retention, Topic};
+use chatd::broker::{Broker, BrokerError, Outgoing, Range, Retention};
 use chatd::engine::redis::broker::RedisBroker;
 use chatd::engine::redis::friends::RedisFriends;
 use chatd::engine::redis::groups::RedisGroups;
 use chatd::engine::redis::keys::Keys;
 use chatd::friends::{Action, Friends, Limits};
 use chatd::groups::{Change, Groups};
+use chatd::model::{Conversation, Topic};
 use redis::aio::MultiplexedConnection;
 
 struct Bench {

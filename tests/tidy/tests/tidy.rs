@@ -115,6 +115,16 @@ fn engines_are_named_only_where_they_are_put_together() {
     none(&broken.collect::<Vec<_>>(), "an engine outside of app");
 }
 
+#[test]
+fn the_model_imports_nothing() {
+    let leads_out =
+        |import: &&Import| import.from.first().is_some_and(|room| room == "model") && import.to[0] != "model";
+    let imports = imports("chatd/src").found;
+    let broken =
+        imports.iter().filter(leads_out).map(|import| format!("{}: {}", import.place, import.to.join("::")));
+    none(&broken.collect::<Vec<_>>(), "the lowest floor leads up");
+}
+
 /// Crates whose modules stand on floors.
 const ON_FLOORS: [&str; 4] = ["chatd/src", "chatd/client/src", "chatctl/src", "chatbench/result/src"];
 

@@ -20,11 +20,10 @@ use super::manner::Manner;
 use super::shard::Outlet;
 use super::subscriber::Subscriptions;
 use super::{codec, link, manner, recall};
-use crate::broker::{
-    Broker, BrokerError, Conversation, Notice, Outgoing, Page, Range, Receipt, Retention, Sink, Topic,
-};
+use crate::broker::{Broker, BrokerError, Outgoing, Page, Range, Receipt, Retention, Sink};
 use crate::clock::Clock;
 use crate::counters::Counters;
+use crate::model::{Conversation, Notice, Topic};
 
 /// How long what the readiness probe wrote stays.
 const PROBE_LIFE_MS: u64 = 60_000;

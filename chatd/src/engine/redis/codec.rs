@@ -18,7 +18,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chat_protocol::{MsgId, Target, UserId};
 
-use crate::broker::{Conversation, Effect, Entry, Event, Notice, Skip, Topic};
+use crate::broker::Event;
+use crate::model::{Conversation, Effect, Entry, Notice, Skip, Topic};
 
 /// The bytes are not a payload of chatd.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -149,7 +150,7 @@ fn number(rest: &mut &[u8]) -> Result<u64, Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broker::ConnectionId;
+    use crate::model::ConnectionId;
 
     const MEMBERS: &[u8] = br#""msg":"x""#;
 

@@ -34,7 +34,7 @@ use std::sync::Arc;
 
 use chat_protocol::{AppId, GroupId, PacketId, UserId};
 
-use crate::broker::{Conversation, Topic};
+use crate::model::{Conversation, Topic};
 
 /// Longest prefix, in bytes.
 const MAX_PREFIX_BYTES: usize = 32;

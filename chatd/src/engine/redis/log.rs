@@ -11,10 +11,8 @@ use redis::{Cmd, Pipeline, Value};
 use super::codec::{self, Malformed};
 use super::keys::Keys;
 use super::link::{Link, LinkError, Script};
-use crate::broker::{
-    BrokerError, Conversation, Effect, Entry, Outgoing, Page, REPEAT_WINDOW_MS, Range, Receipt, Retention,
-    Topic, new_epoch,
-};
+use crate::broker::{BrokerError, Outgoing, Page, REPEAT_WINDOW_MS, Range, Receipt, Retention};
+use crate::model::{Conversation, Effect, Entry, Topic, new_epoch};
 
 /// Messages kept per inbox: what a node may have missed of it during a cut.
 pub(super) const INBOX_MESSAGES: u64 = 1_000;

@@ -7,7 +7,7 @@ use redis::Value;
 
 use super::link::LinkError;
 use super::log::Logs;
-use crate::broker::{Conversation, Topic, new_epoch};
+use crate::model::{Conversation, Topic, new_epoch};
 
 /// Pairs handled by one command: Redis serves others between two of them.
 const CHUNK: usize = 250;

@@ -9,7 +9,8 @@ use redis::Cmd;
 use super::codec;
 use super::log::{INBOX_IDLE_MS, INBOX_MESSAGES, Logs};
 use crate::broker::recall::Remains;
-use crate::broker::{BrokerError, Conversation, Effect, Outgoing, new_epoch};
+use crate::broker::{BrokerError, Outgoing};
+use crate::model::{Conversation, Effect, new_epoch};
 
 /// Attempts while others change the entry at the same moment: it changes once and may then be dropped for its age.
 const ATTEMPTS: usize = 3;

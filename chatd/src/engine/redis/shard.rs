@@ -15,8 +15,9 @@ use super::codec;
 use super::link::LinkError;
 use super::log::{Cursor, Logs};
 use super::table::{Behind, State, Table};
-use crate::broker::{Sink, Topic};
+use crate::broker::Sink;
 use crate::counters::Counters;
+use crate::model::Topic;
 
 /// Payloads that may wait in one shard. When it is full, the topic of a payload becomes stale and the payload is
 /// left to the log.

@@ -19,7 +19,7 @@ use tokio::time::{sleep, timeout};
 use super::link::{ANSWER_TIMEOUT, Link, Live, OnMessage};
 use super::log::Logs;
 use super::shard::{Arrival, Shard, Wanted};
-use crate::broker::Topic;
+use crate::model::Topic;
 
 /// Parts of the topics that are delivered independently of each other.
 const SHARDS: usize = 4;

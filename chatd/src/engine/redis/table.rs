@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::codec::Position;
 use super::log::Cursor;
-use crate::broker::Topic;
+use crate::model::Topic;
 
 /// See the module.
 #[derive(Default)]

@@ -18,11 +18,9 @@ use tokio::sync::mpsc::PermitIterator;
 use super::writer::{self, Scope};
 use super::{Close, Database, Fault, leftovers, log, private, recall, schema};
 pub use super::{Place, Sync};
-use crate::broker::{
-    Broker, BrokerError, Conversation, Event, Notice, Outgoing, Page, Range, Receipt, Retention, Sink, Topic,
-    new_epoch,
-};
+use crate::broker::{Broker, BrokerError, Event, Outgoing, Page, Range, Receipt, Retention, Sink};
 use crate::clock::Clock;
+use crate::model::{Conversation, Notice, Topic, new_epoch};
 
 /// Events waiting for the dispatcher; the writer waits when it is full.
 const DISPATCH_QUEUE: usize = 4096;

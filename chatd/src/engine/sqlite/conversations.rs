@@ -13,8 +13,9 @@ use serde::Deserialize;
 
 use super::broker::{Embedded, Step};
 use super::log;
-use crate::broker::{BrokerError, Conversation};
+use crate::broker::BrokerError;
 use crate::conversations::{Conversations, Head, MAX_LOOK, MAX_UNREAD, Place, State, Unread};
+use crate::model::Conversation;
 
 /// See the file's head.
 pub struct EmbeddedConversations {

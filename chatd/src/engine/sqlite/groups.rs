@@ -13,8 +13,9 @@ use serde::Serialize;
 use super::Fault;
 use super::broker::{Embedded, Step};
 use super::{leftovers, log};
-use crate::broker::{BrokerError, Conversation, Effect, Event, Outgoing, Receipt, Skip, Topic};
+use crate::broker::{BrokerError, Event, Outgoing, Receipt};
 use crate::groups::{Change, Changed, Group, GroupError, Groups, Joined, Members, Membership};
+use crate::model::{Conversation, Effect, Skip, Topic};
 
 /// See the file's head.
 pub struct EmbeddedGroups {

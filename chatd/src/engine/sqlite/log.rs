@@ -11,10 +11,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::broker::Step;
 use super::{conversations, friends, groups, sent};
-use crate::broker::{
-    BrokerError, Conversation, Effect, Entry, Event, Outgoing, Page, Range, Receipt, Skip, epoch::forked,
-    new_epoch,
-};
+use crate::broker::{BrokerError, Event, Outgoing, Page, Range, Receipt};
+use crate::model::{Conversation, Effect, Entry, Skip, epoch::forked, new_epoch};
 
 /// Old entries go in steps of this many, so that most appends delete nothing.
 pub const TRIM_STEP: u64 = 64;

@@ -13,7 +13,8 @@ use parking_lot::Mutex;
 use tokio::task::yield_now;
 
 use super::broker::Embedded;
-use crate::broker::{Event, Topic};
+use crate::broker::Event;
+use crate::model::Topic;
 use crate::presence::{Announcer, Change, Outcome, Presence, PresenceError, Roster};
 
 /// Changes applied, or users listed, under one lock.

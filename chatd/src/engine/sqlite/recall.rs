@@ -8,8 +8,9 @@ use rusqlite::{OptionalExtension, params};
 
 use super::broker::Step;
 use super::log;
+use crate::broker::BrokerError;
 use crate::broker::recall::Remains;
-use crate::broker::{BrokerError, Conversation, Effect};
+use crate::model::{Conversation, Effect};
 
 /// See [`crate::broker::Broker::recall`].
 pub fn recall(

@@ -4,7 +4,8 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::broker::{BrokerError, Conversation, Outgoing, REPEAT_WINDOW_MS, Receipt, epoch};
+use crate::broker::{BrokerError, Outgoing, REPEAT_WINDOW_MS, Receipt};
+use crate::model::{Conversation, epoch};
 
 /// Expired ids forgotten with each new one: more than one, so that there are never many.
 const FORGET_STEP: u32 = 2;
@@ -85,9 +86,10 @@ mod tests {
     use chat_protocol::{MsgId, UserId};
 
     use super::*;
-    use crate::broker::{Fingerprint, Skip};
+    use crate::broker::Fingerprint;
     use crate::engine::sqlite::migrate::prepare;
     use crate::engine::sqlite::schema;
+    use crate::model::Skip;
 
     #[test]
     fn message_ids_of_short_conversations_are_forgotten_too() {

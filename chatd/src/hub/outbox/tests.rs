@@ -12,7 +12,7 @@ fn delivery(text: &'static str) -> Delivery<'static> {
 
 fn entry(epoch: &str, offset: u64) -> Entry {
     let (msg_id, members) = (chat_protocol::MsgId::new("m").unwrap(), Bytes::new());
-    let (skip, effect) = (crate::broker::Skip::Nobody, crate::broker::Effect::None);
+    let (skip, effect) = (crate::model::Skip::Nobody, crate::model::Effect::None);
     Entry { offset, epoch: epoch.into(), time: 0, msg_id, members, skip, effect }
 }
 

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::name;
 use crate::broker::REPEAT_WINDOW_MS;
-use crate::hub::Identity;
+use crate::model::Identity;
 use crate::money::ledger::{Ledger, LedgerError, Secret};
 
 /// Under which packets were named before there was a secret (RFC 9562 §5.5).

@@ -7,7 +7,7 @@ use chat_protocol::red_packet::{DetailResponse, FINISHED_PUSH, Finished, Mode, S
 use chat_protocol::{AppId, PacketId, Refusal, Target, UserId};
 
 use super::RedPackets;
-use crate::broker::{Conversation, Notice, Skip};
+use crate::model::{Conversation, Notice, Skip};
 use crate::money::Terms;
 use crate::money::packets::{self, PacketError};
 

@@ -17,10 +17,11 @@ use super::codec;
 use super::groups::RedisGroups;
 use super::link::Script;
 use super::log::{Logs, refusal};
-use crate::broker::{BrokerError, Conversation, Entry};
+use crate::broker::BrokerError;
 use crate::clock::Clock;
 use crate::conversations::{Conversations, Head, Place, State, Unread};
 use crate::groups::{GroupError, Groups};
+use crate::model::{Conversation, Entry};
 
 /// Heads read in one round trip.
 const CHUNK: usize = 250;

@@ -17,9 +17,9 @@ use super::broker::RedisBroker;
 use super::codec;
 use super::link::{LinkError, Script};
 use super::log::Logs;
-use crate::broker::{Conversation, Effect, Skip, Topic, new_epoch};
 use crate::clock::Clock;
 use crate::groups::{Change, Changed, Dismissed, Group, GroupError, Groups, Joined, Members, Membership};
+use crate::model::{Conversation, Effect, Skip, Topic, new_epoch};
 
 /// Groups, or entries about former ones, in one round trip.
 const CHUNK: usize = 500;

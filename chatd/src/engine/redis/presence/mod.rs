@@ -22,7 +22,7 @@ use self::standing::{Held, Live, Standing};
 use super::codec;
 use super::keys::Keys;
 use super::link::{Link, LinkError, Script, client};
-use crate::broker::Topic;
+use crate::model::Topic;
 use crate::presence::{Announcer, Change, LEASE_MS, Outcome, Presence, PresenceError, Roster};
 
 /// Changes, or users of a dead node, in one script call: what Redis does in well under 10 ms.

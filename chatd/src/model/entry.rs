@@ -20,7 +20,7 @@ pub struct Entry {
     pub time: u64,
     /// The sender's id for it.
     pub msg_id: MsgId,
-    /// JSON members of the push without the braces, as [`super::Outgoing::members`].
+    /// JSON members of the push without the braces, from `"target"` to `"msgId"`, in one line.
     pub members: Bytes,
     /// Who gets no copy.
     pub skip: Skip,

@@ -1,0 +1,15 @@
+//! What every room speaks of: who, in which conversation, at which place of its log, and what stands there.
+//!
+//! Invariant: it imports nothing of chatd, so that everything may import it.
+
+mod conversation;
+mod entry;
+pub mod epoch;
+mod identity;
+mod notice;
+
+pub use self::conversation::{Conversation, Topic};
+pub use self::entry::{ConnectionId, Effect, Entry, Skip};
+pub use self::epoch::new_epoch;
+pub use self::identity::Identity;
+pub use self::notice::Notice;
