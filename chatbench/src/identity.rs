@@ -4,10 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::args::CommonArgs;
-
-/// The largest seed: every whole number up to here is exact in a reader of JSON that knows only doubles (RFC 8259 §6).
-pub const MAX_SEED: u64 = (1 << 53) - 1;
+use crate::args::{CommonArgs, MAX_SEED};
 
 /// See the file's head.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -21,7 +21,7 @@
 //! | `failure`, `report` | how it ended: what no result can hold, and the result, of types of `chatbench-result` |
 //! | `output` | results as files, in the formats of `chatbench-result` |
 //! | `gate` | several runs: compared, kept as a baseline, in turns, searching the limit |
-//! | `progress`, `interrupt` | the person at the terminal |
+//! | `screen`, `progress`, `interrupt` | the person at the terminal |
 
 mod args;
 mod bitset;
@@ -55,6 +55,7 @@ mod report;
 mod sampler;
 mod scenario;
 mod schedule;
+mod screen;
 mod share;
 mod sources;
 mod spread;
@@ -75,8 +76,8 @@ use clap::error::ErrorKind;
 
 use crate::args::{Args, Command, Scenario};
 use crate::failure::Failure;
-use crate::gate::play::Screen;
 use crate::interrupt::Interrupt;
+use crate::screen::Screen;
 use chatbench_result::output::human;
 
 /// The runtime of the program: half of the cores work, so that a server on the same machine has the other half.

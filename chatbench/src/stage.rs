@@ -96,7 +96,8 @@ impl Stage {
             let cause = format!("--redis: {redis} does not answer to INFO");
             return Err(Failure::could_not_run(cause, "check the address and the password, or leave it out"));
         }
-        self.servers = Servers::find(&self.common, &self.door.entrances)?;
+        let common = &self.common;
+        self.servers = Servers::find(&common.pid, common.resources, &common.server, &self.door.entrances)?;
         self.servers_before = self.servers.look().await;
         self.state = match self.http(0).call::<State>(&StateRequest {}).await {
             Ok(state) => Some(state),

@@ -4,9 +4,11 @@
 
 mod churn;
 mod examples;
+pub mod gate;
 mod idle;
 mod line;
 pub mod redpacket;
+pub mod report;
 mod traffic;
 mod trust;
 
@@ -16,22 +18,24 @@ use std::time::Duration;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use crate::failure::Failure;
-use crate::gate::args::{AbArgs, CapacityArgs, CompareArgs, GateArgs};
-use crate::identity::MAX_SEED;
 use crate::limits::MOST_WORKERS;
-use crate::output::args::ReportArgs;
-use crate::output::save;
 use crate::sources::Sources;
 use crate::watch::Address;
 use crate::watch::servers::Resources;
+use chatbench_result::output::format::Format;
 use chatbench_result::threshold::Threshold;
 use chatbench_result::units;
 pub use churn::ChurnArgs;
+use gate::{AbArgs, CapacityArgs, CompareArgs, GateArgs};
 pub use idle::IdleArgs;
 use redpacket::RedPacketArgs;
+use report::ReportArgs;
 use traffic::payload_bytes;
 pub use traffic::{TrafficArgs, Via};
 pub use trust::TrustArgs;
+
+/// The largest seed: every whole number up to here is exact in a reader of JSON that knows only doubles (RFC 8259 §6).
+pub const MAX_SEED: u64 = (1 << 53) - 1;
 
 /// Puts load on a chatd, measures it, and counts every message.
 #[derive(Debug, Parser)]
@@ -211,6 +215,15 @@ pub struct HistoryArgs {
     pub duration: Duration,
 }
 
+/// Refuses names of files whose format is not known.
+///
+/// # Errors
+/// [`Failure::Usage`] with the known endings.
+pub fn check_names(paths: &[PathBuf]) -> Result<(), Failure> {
+    let unknown = paths.iter().find_map(|path| Format::of(path).err());
+    unknown.map_or(Ok(()), |unknown| Err(Failure::Usage(format!("--out: {unknown}"))))
+}
+
 impl CommonArgs {
     /// Clients that receive.
     pub fn clients(&self) -> u32 {
@@ -287,7 +300,7 @@ impl Scenario {
         if self.common().resources == Resources::Metrics && !self.common().pid.is_empty() {
             return usage("--pid: with --resources metrics no process is looked at; leave one of them out");
         }
-        save::check_names(&self.common().out)?;
+        check_names(&self.common().out)?;
         if self.is_single() && self.common().workers > Some(1) {
             return usage(&format!("--workers: {} runs in one process; leave the option out", self.name()));
         }

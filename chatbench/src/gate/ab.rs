@@ -7,12 +7,13 @@ use chatbench_result::compare::sides::{self, Turn};
 use chatbench_result::verdict::Verdict;
 
 use crate::args::Scenario;
+use crate::args::gate::{AbArgs, CompareArgs};
 use crate::failure::Failure;
-use crate::gate::args::{AbArgs, CompareArgs};
 use crate::gate::files;
-use crate::gate::play::{Screen, conclude, play_valid, scenario_of, tell};
+use crate::gate::play::{conclude, play_valid, scenario_of, tell};
 use crate::interrupt::Interrupt;
 use crate::output::save;
+use crate::screen::Screen;
 
 /// Whether the rounds of a turn are B's.
 const TURN: [bool; 4] = [false, true, true, false];

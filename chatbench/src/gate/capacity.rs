@@ -8,13 +8,14 @@ use chatbench_result::search::{End, Outcome, Search, Step, Tally};
 use serde::Serialize;
 
 use crate::args::Scenario;
+use crate::args::gate::{CapacityArgs, Vary};
 use crate::failure::Failure;
-use crate::gate::args::{CapacityArgs, Vary};
 use crate::gate::files;
-use crate::gate::play::{Screen, play, scenario_of};
+use crate::gate::play::{play, scenario_of};
 use crate::interrupt::Interrupt;
 use crate::output::save;
 use crate::probe;
+use crate::screen::Screen;
 use chatbench_result::fold::folded;
 use chatbench_result::verdict::Verdict;
 

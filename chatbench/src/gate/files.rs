@@ -2,7 +2,6 @@
 //!
 //! Invariant: a file that cannot be read or is not what it should be is named, with what is wrong.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -10,13 +9,10 @@ use chatbench_result::compare::comparison::Comparison;
 use chatbench_result::compare::kept::{self, Baseline};
 use chatbench_result::compare::markdown;
 use chatbench_result::compare::round::Round;
-use serde_json::Value;
 
 use crate::failure::Failure;
+use crate::output::read::json;
 use crate::output::save::replace;
-
-/// Most bytes of a file that is read: a day's run with a point a second is a twentieth of it.
-const MOST_BYTES: u64 = 1 << 30;
 
 /// The rounds in a file: one of a result, all of a baseline.
 ///
@@ -30,23 +26,6 @@ pub fn rounds(path: &Path) -> Result<Vec<Round>, Failure> {
         other => other,
     })?;
     kept::rounds(value, &name).map_err(|cause| Failure::could_not_run(cause, next))
-}
-
-/// What is in a file of JSON.
-///
-/// # Errors
-/// [`Failure`] with the file's name: could not run when it cannot be read, usage when it is no JSON.
-pub fn json(path: &Path) -> Result<Value, Failure> {
-    let name = path.display();
-    let mut bytes = Vec::new();
-    let opened = std::fs::File::open(path);
-    opened.and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes)).map_err(|error| {
-        Failure::could_not_run(format!("{name} cannot be read: {error}"), "check the path")
-    })?;
-    if bytes.len() as u64 > MOST_BYTES {
-        return Err(Failure::Usage(format!("{name} has more than {} MiB", MOST_BYTES >> 20)));
-    }
-    serde_json::from_slice(&bytes).map_err(|error| Failure::Usage(format!("{name} is no JSON: {error}")))
 }
 
 /// Writes rounds as a baseline; a file that was there is replaced whole or not at all.
@@ -107,7 +86,7 @@ pub fn numbered(path: &Path, label: &str) -> PathBuf {
 mod tests {
     use super::*;
     use chatbench_result::model::{Environment, Options, RunResult, SCHEMA};
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn result(run: u64) -> RunResult {
         RunResult {

@@ -4,13 +4,11 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `args` | the command line |
 //! | `files` | rounds and comparisons as files |
 //! | `play`, `repeat`, `ab` | running rounds: one after the other, or in turns |
 //! | `capacity` | the highest level that holds |
 
 pub mod ab;
-pub mod args;
 pub mod capacity;
 pub mod files;
 pub mod play;

@@ -9,12 +9,13 @@ use chatbench_result::compare::sides::{self, Turn};
 use chatbench_result::measure::Measure;
 
 use crate::args::Scenario;
+use crate::args::gate::GateArgs;
 use crate::failure::Failure;
-use crate::gate::args::GateArgs;
 use crate::gate::files;
-use crate::gate::play::{Screen, conclude, play, play_valid};
+use crate::gate::play::{conclude, play, play_valid};
 use crate::interrupt::Interrupt;
 use crate::output::save;
+use crate::screen::Screen;
 use chatbench_result::fold::folded;
 use chatbench_result::output::human;
 use chatbench_result::statistics::blocks::median;

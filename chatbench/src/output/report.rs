@@ -8,14 +8,15 @@ use std::path::Path;
 use chatbench_result::compare::comparison::Comparison;
 use chatbench_result::compare::kept;
 use chatbench_result::output::findings::Findings;
+use chatbench_result::output::format::Format;
 use chatbench_result::output::markdown;
 
-use super::args::ReportArgs;
-use super::format::Format;
+use super::read::json;
 use super::save;
+use crate::args::check_names;
+use crate::args::report::ReportArgs;
 use crate::failure::Failure;
-use crate::gate::files;
-use crate::gate::play::Screen;
+use crate::screen::Screen;
 
 /// Names the file that a build server shows with a build.
 const STEP_SUMMARY: &str = "GITHUB_STEP_SUMMARY";
@@ -25,7 +26,7 @@ const STEP_SUMMARY: &str = "GITHUB_STEP_SUMMARY";
 /// # Errors
 /// [`Failure`] when a file cannot be read or written, or is no result.
 pub fn run(args: &ReportArgs, screen: &mut Screen<'_>) -> Result<u8, Failure> {
-    save::check_names(&args.out)?;
+    check_names(&args.out)?;
     let findings = read(&args.files, args.comparison.as_deref())?;
     let several = findings.results.len() > 1;
     if several && args.out.iter().any(|path| Format::of(path) == Ok(Format::Json)) {
@@ -52,16 +53,16 @@ pub fn run(args: &ReportArgs, screen: &mut Screen<'_>) -> Result<u8, Failure> {
 /// [`Failure`] with the file's name: 1 when it cannot be read, 2 when it is something else.
 pub fn read(paths: &[impl AsRef<Path>], comparison: Option<&Path>) -> Result<Findings, Failure> {
     let mut results = Vec::new();
-    let mut json = None;
+    let mut text = None;
     for path in paths {
         let path = path.as_ref();
-        let value = files::json(path)?;
+        let value = json(path)?;
         // What this version does not know of a result is not lost when it is written again.
-        json = serde_json::to_string_pretty(&value).ok().map(|json| json + "\n");
+        text = serde_json::to_string_pretty(&value).ok().map(|json| json + "\n");
         let rounds = kept::rounds(value, &path.display().to_string()).map_err(Failure::Usage)?;
         results.extend(rounds.into_iter().map(|round| round.result));
     }
-    let json = json.filter(|_| paths.len() == 1 && results.len() == 1);
+    let json = text.filter(|_| paths.len() == 1 && results.len() == 1);
     if results.is_empty() {
         return Err(Failure::Usage("report: the files hold no result".to_owned()));
     }
@@ -70,7 +71,7 @@ pub fn read(paths: &[impl AsRef<Path>], comparison: Option<&Path>) -> Result<Fin
 
 fn read_comparison(path: &Path) -> Result<Comparison, Failure> {
     let named = |why| Failure::Usage(format!("{}: {why}", path.display()));
-    kept::comparison(&files::json(path)?).map_err(named)
+    kept::comparison(&json(path)?).map_err(named)
 }
 
 /// Adds the Markdown to a file that others may have begun.

@@ -8,18 +8,9 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use chatbench_result::output::findings::Findings;
+use chatbench_result::output::format::Format;
 
-use super::format::Format;
 use crate::failure::Failure;
-
-/// Refuses names of files whose format is not known.
-///
-/// # Errors
-/// [`Failure::Usage`] with the known endings.
-pub fn check_names(paths: &[impl AsRef<Path>]) -> Result<(), Failure> {
-    let unknown = paths.iter().find_map(|path| Format::of(path.as_ref()).err());
-    unknown.map_or(Ok(()), |unknown| Err(Failure::Usage(format!("--out: {unknown}"))))
-}
 
 /// Refuses files of an option that could not be written.
 ///

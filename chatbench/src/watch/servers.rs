@@ -9,7 +9,6 @@ use clap::ValueEnum;
 use futures_util::future::join_all;
 use procfs::process::Process;
 
-use crate::args::CommonArgs;
 use crate::failure::Failure;
 use crate::login::Entrance;
 use crate::process::{self, Sample};
@@ -60,30 +59,35 @@ pub type Observed = Option<Result<[Vec<Seen>; 2], String>>;
 pub struct Servers(Vec<Server>);
 
 impl Servers {
-    /// Those of a run, as its options and this host say.
+    /// Those of a run: the processes that were named, or what this host says of the addresses, each with its entrance.
     ///
     /// # Errors
     /// [`Failure`] when a process that was named is not there.
-    pub fn find(common: &CommonArgs, entrances: &[Entrance]) -> Result<Self, Failure> {
-        if !common.pid.is_empty() {
-            process::samples(&common.pid)?;
-            return Ok(Self(common.pid.iter().copied().map(Server::Process).collect()));
+    pub fn find(
+        named: &[i32],
+        resources: Resources,
+        addresses: &[chat_client::Server],
+        entrances: &[Entrance],
+    ) -> Result<Self, Failure> {
+        if !named.is_empty() {
+            process::samples(named)?;
+            return Ok(Self(named.iter().copied().map(Server::Process).collect()));
         }
         let is_here = |entrance: &&Entrance| entrance.address.ip().is_loopback();
         let ports: Vec<u16> =
             entrances.iter().filter(is_here).map(|entrance| entrance.address.port()).collect();
-        let by_port = match common.resources {
+        let by_port = match resources {
             Resources::Metrics => Vec::new(),
             Resources::Auto | Resources::Pid => found::listeners(&ports),
         };
         let pids: BTreeSet<i32> = by_port.iter().map(|(_, pid)| *pid).collect();
         let mut servers: Vec<Server> = pids.into_iter().map(Server::Process).collect();
-        for (entrance, server) in entrances.iter().zip(&common.server) {
+        for (entrance, server) in entrances.iter().zip(addresses) {
             let port = entrance.address.port();
             let is_found = entrance.address.ip().is_loopback() && by_port.iter().any(|(at, _)| *at == port);
             if !is_found {
                 // Without this one the others would be half a sum.
-                servers.push(match common.resources {
+                servers.push(match resources {
                     Resources::Pid => Server::Unknown(server.clone()),
                     Resources::Auto | Resources::Metrics => Server::Exporter(Exporter::new(server)?),
                 });

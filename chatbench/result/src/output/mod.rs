@@ -5,7 +5,7 @@
 //! | module | holds |
 //! |---|---|
 //! | `human` | for a person at a terminal |
-//! | `findings` | what the others show |
+//! | `findings`, `format` | what the others show; which ending of a file's name means which |
 //! | `csv`, `hgrm`, `hlog`, `junit`, `markdown` | one format each |
 //! | `html` | the report for a reader |
 //! | `beside`, `promises`, `words` | what was counted besides; what every server promises; parts of a result in sentences |
@@ -13,6 +13,7 @@
 pub mod beside;
 pub mod csv;
 pub mod findings;
+pub mod format;
 pub mod hgrm;
 pub mod hlog;
 pub mod html;

@@ -4,8 +4,8 @@
 
 use std::path::Path;
 
-use chatbench_result::output::findings::Findings;
-use chatbench_result::output::{csv, hgrm, hlog, html, junit, markdown};
+use super::findings::Findings;
+use super::{csv, hgrm, hlog, html, junit, markdown};
 
 /// The formats of `--out`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
