@@ -10,7 +10,7 @@ use crate::args::Scenario;
 use crate::args::gate::{AbArgs, CompareArgs};
 use crate::failure::Failure;
 use crate::gate::files;
-use crate::gate::play::{conclude, play_valid, scenario_of, tell};
+use crate::gate::play::{conclude, play_valid, scenario_of, tell, unplayed};
 use crate::interrupt::Interrupt;
 use crate::output::save;
 use crate::screen::Screen;
@@ -44,7 +44,7 @@ pub async fn run(args: &AbArgs, interrupt: &Interrupt, screen: &mut Screen<'_>) 
             Err(failure) if turns.is_empty() => return Err(failure),
             Err(failure) => {
                 screen.note(&format!("round {label}: {failure}"));
-                verdict = verdict.max(Verdict::CouldNotRun);
+                verdict = verdict.max(unplayed(interrupt));
                 break;
             }
         };

@@ -11,7 +11,7 @@ use crate::args::Scenario;
 use crate::args::gate::{CapacityArgs, Vary};
 use crate::failure::Failure;
 use crate::gate::files;
-use crate::gate::play::{play, scenario_of};
+use crate::gate::play::{play, scenario_of, unplayed};
 use crate::interrupt::Interrupt;
 use crate::output::save;
 use crate::probe;
@@ -100,7 +100,7 @@ pub async fn run(args: &CapacityArgs, interrupt: &Interrupt, screen: &mut Screen
             Err(failure) if rounds.is_empty() => return Err(failure),
             Err(failure) => {
                 screen.note(&format!("{} stops the search: {failure}", args.vary.level_text(level)));
-                verdict = verdict.max(Verdict::CouldNotRun);
+                verdict = verdict.max(unplayed(interrupt));
                 break None;
             }
         };

@@ -56,6 +56,12 @@ pub async fn play(scenario: &Scenario, label: &str, interrupt: &Interrupt) -> Re
     Ok(Round::new(result, format!("round {label}")))
 }
 
+/// What it means that a round did not take place after others did: an operator who stops a session may meet it between two
+/// rounds, where nothing is to be reported.
+pub fn unplayed(interrupt: &Interrupt) -> Verdict {
+    if interrupt.came() { Verdict::Interrupted } else { Verdict::CouldNotRun }
+}
+
 /// As [`play`], but a round that is no measurement is played again while `spare` rounds are left.
 ///
 /// # Errors

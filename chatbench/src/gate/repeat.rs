@@ -12,7 +12,7 @@ use crate::args::Scenario;
 use crate::args::gate::GateArgs;
 use crate::failure::Failure;
 use crate::gate::files;
-use crate::gate::play::{conclude, play, play_valid};
+use crate::gate::play::{conclude, play, play_valid, unplayed};
 use crate::interrupt::Interrupt;
 use crate::output::save;
 use crate::screen::Screen;
@@ -109,8 +109,7 @@ async fn rounds(
             Err(failure) if played.is_empty() => return Err(failure),
             Err(failure) => {
                 screen.note(&failure.to_string());
-                verdict =
-                    verdict.max(if interrupt.came() { Verdict::Interrupted } else { Verdict::CouldNotRun });
+                verdict = verdict.max(unplayed(interrupt));
                 break;
             }
         };
