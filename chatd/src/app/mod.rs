@@ -58,7 +58,7 @@ const KEPT_PLACES: usize = 32;
 const RELIEF: Duration = Duration::from_millis(20);
 /// Bytes of an HTTP request body at most.
 const MAX_BODY_BYTES: usize = 64 * 1024;
-/// How long a stop waits for connections to take their leave.
+/// How long a stop waits for connections to take their leave, to which they are asked within half of it.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a stop waits after that until it is told who has gone.
 const ROLL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -193,15 +193,16 @@ impl App {
         })
     }
 
-    /// Stops accepting, closes every connection in order, and waits for them, but not for ever.
+    /// Stops accepting, closes the connections one slice after the other, and waits for them, but not for ever.
     pub async fn stop(mut self) {
         self.stop.cancel();
         let _ = self.accepting.await;
-        self.hub.close_all(&outbox::Close::new(close::GOING_AWAY, "the node is stopping"));
         self.requests.close();
         self.tasks.close();
-        // Requests first: the last of them may become a connection.
+        let farewell = outbox::Close::new(close::GOING_AWAY, "the node is stopping");
         let ended = async {
+            self.hub.close_all(&farewell).await;
+            // Requests first: the last of them may become a connection.
             self.requests.wait().await;
             self.tasks.wait().await;
         };

@@ -8,6 +8,7 @@ pub mod comings;
 mod connection;
 mod crowd;
 mod effects;
+mod farewell;
 pub mod frame;
 pub mod named;
 pub mod outbox;
@@ -188,16 +189,6 @@ impl Hub {
         self.rooms.iter().map(|shard| shard.lock().sessions()).sum()
     }
 
-    /// Closes every connection, and every one that is opened from now on.
-    pub fn close_all(&self, farewell: &Close) {
-        let _ = self.farewell.set(farewell.clone());
-        for shard in &self.open {
-            for connection in shard.lock().values() {
-                connection.outbox.close(farewell.clone());
-            }
-        }
-    }
-
     fn now_s(&self) -> u32 {
         u32::try_from(self.started.elapsed().as_secs()).unwrap_or(u32::MAX)
     }
@@ -308,22 +299,6 @@ impl Rooms {
                 let (Topic::World(app) | Topic::Group(app, _) | Topic::Inbox(app, _)) = topic;
                 Skipped::Some(self.members(&Topic::Inbox(*app, user.clone())))
             }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_comes_after_the_end_is_sent_away() {
-        let hub = Hub::new(1, Limits { frames: 1, bytes: 1 }, Arc::new(Counters::default()));
-        let early = hub.open();
-        hub.close_all(&Close::new(close::GOING_AWAY, "stop"));
-        let late = hub.open();
-        for connection in [early, late] {
-            assert_eq!(connection.outbox.closing().map(|close| close.code), Some(close::GOING_AWAY));
         }
     }
 }

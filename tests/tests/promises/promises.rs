@@ -326,15 +326,6 @@ async fn stop_amid_sending(node: Node, answered: &Answered) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn stopping_loses_nothing() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let arguments = ["--data-dir", directory.path().to_str().expect("a path")];
-    let answered = Answered::default();
-    stop_amid_sending(Node::start(&arguments).await, &answered).await;
-    all_are_in_the_log(&Node::start(&arguments).await, APP, &answered, "fresh").await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stopping_one_of_two_nodes_loses_nothing_and_its_users_are_offline_at_once() {
     let redis = RedisServer::start().await;
     let arguments = ["--redis", &redis.url()];
