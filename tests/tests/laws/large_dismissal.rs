@@ -125,3 +125,15 @@ async fn what_a_stop_left_of_a_large_group_goes_after_the_next_start() {
     nothing_is_left(&file, &[("ended", 0), ("member", 0), ("read_state", 0), ("conversation", 0)]).await;
     assert_eq!(rows(&file, "entry"), 0);
 }
+
+/// Removing is nobody's work in particular: it holds no file that its node has let go.
+#[tokio::test]
+async fn a_node_that_ends_while_it_removes_leaves_its_files_to_the_next() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (node, file) = grown(directory.path()).await;
+    node.groups.change(APP, &group_id("g"), &dismiss("owner")).await.expect("dismissed");
+    drop(node);
+    let node = open(directory.path());
+    is_gone(&node).await;
+    nothing_is_left(&file, &[("ended", 0), ("member", 0), ("conversation", 0)]).await;
+}

@@ -96,8 +96,9 @@ impl Embedded {
         let log = Log { retention, life: new_epoch(), dispatch: dispatch.clone(), ended };
         let database = Database::open(place, "chat.sqlite3", sync, schema::STEPS, log, clock.clone())?;
         tokio::spawn(deliver(events, sink));
+        let visitor = database.visitor();
         let engine = Arc::new(Self { database, retention, clock, dispatch, _lock: lock });
-        tokio::spawn(leftovers::remove(Arc::downgrade(&engine), wakes));
+        tokio::spawn(leftovers::remove(visitor, wakes));
         Ok(engine)
     }
 

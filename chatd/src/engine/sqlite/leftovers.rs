@@ -3,12 +3,11 @@
 //! Invariant: nothing finds the log by its name any more. Its row goes with the last of what lies under it, so that no
 //! other log is given its number before.
 
-use std::sync::Weak;
-
 use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::mpsc;
 
-use super::broker::{Embedded, Step};
+use super::Visitor;
+use super::broker::{Log, Step};
 use crate::broker::BrokerError;
 
 /// Rows of one table removed in one step at most: some milliseconds of the writer's time.
@@ -63,11 +62,12 @@ fn step(step: &mut Step<'_>) -> Result<bool, BrokerError> {
     Ok(first.is_some())
 }
 
-/// Removes what was left behind in an earlier life too, until the engine has gone.
-pub(super) async fn remove(engine: Weak<Embedded>, mut ended: mpsc::Receiver<()>) {
+/// Removes what was left behind in an earlier life too, until the engine has gone. It does not hold the engine, whose
+/// end gives the files to the next node.
+pub(super) async fn remove(database: Visitor<Log>, mut ended: mpsc::Receiver<()>) {
     loop {
-        while let Some(engine) = engine.upgrade() {
-            match engine.change(step).await {
+        loop {
+            match database.change(step).await {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(error) => {

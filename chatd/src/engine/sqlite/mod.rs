@@ -124,6 +124,11 @@ impl<S: Scope> Database<S> {
         answer.await.map_err(|_| gone::<E>())?
     }
 
+    /// A way to the writer that keeps nothing open.
+    pub(crate) fn visitor(&self) -> Visitor<S> {
+        Visitor(self.writer.downgrade())
+    }
+
     /// Runs `work`, which only reads, on tables of one moment.
     pub(crate) async fn query<T, E, W>(&self, work: W) -> Result<T, E>
     where
@@ -147,6 +152,25 @@ impl<S: Scope> Database<S> {
             self.change(last_write::forget::<S, E>).await?;
         }
         Ok(())
+    }
+}
+
+/// A way to the writer for work that nobody waits for: it does not keep a database open that its owner lets go.
+pub(crate) struct Visitor<S: Scope>(mpsc::WeakSender<Box<dyn Job<S>>>);
+
+impl<S: Scope> Visitor<S> {
+    /// As [`Database::change`]; unreachable too once the owner has gone.
+    pub(crate) async fn change<T, E, W>(&self, work: W) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: Fault,
+        W: FnOnce(&mut Step<'_, S>) -> Result<T, E> + Send + 'static,
+    {
+        let (job, answer) = writer::job(work);
+        let writer = self.0.upgrade().ok_or_else(gone::<E>)?;
+        writer.send(job).await.map_err(|_| gone::<E>())?;
+        drop(writer);
+        answer.await.map_err(|_| gone::<E>())?
     }
 }
 
