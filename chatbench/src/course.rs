@@ -19,7 +19,6 @@ use crate::lockstep::Lockstep;
 use crate::posting::Posting;
 use crate::probe::{self, Probe};
 use crate::process;
-use crate::scenario::{Kind, work};
 use crate::stage::Stage;
 use crate::traffic;
 
@@ -38,19 +37,20 @@ pub enum Work<'a> {
     Traffic(&'a TrafficArgs),
 }
 
-/// Runs all kinds of a run at once.
+/// Runs all kinds of a run at once, each with its work.
 ///
 /// # Errors
 /// As [`run`].
 pub async fn run_all(
     stages: &mut [Stage],
-    kinds: &[Kind],
+    works: &[Work<'_>],
     locksteps: impl Iterator<Item = Lockstep>,
 ) -> Result<Vec<Harvest>, Failure> {
-    let courses =
-        stages.iter_mut().zip(kinds).zip(locksteps).map(|((stage, kind), lockstep)| async move {
-            run(stage, &work(&kind.scenario), &lockstep).await
-        });
+    let courses = stages
+        .iter_mut()
+        .zip(works)
+        .zip(locksteps)
+        .map(|((stage, work), lockstep)| async move { run(stage, work, &lockstep).await });
     futures_util::future::try_join_all(courses).await
 }
 

@@ -11,10 +11,10 @@ use hdrhistogram::Histogram;
 
 use crate::chaos::journal::Journal;
 use crate::clock::now_ns;
-use crate::crew::words::Standing;
 use crate::plan::{Plan, Shape};
 use crate::recorder::{Recorder, Tape};
 use crate::share::Share;
+use crate::standing::Standing;
 use crate::timetable::Timetable;
 use chatbench_result::hdr::histogram;
 

@@ -8,14 +8,14 @@
 //! | `args` | the command line |
 //! | `scenario` | what a run does, one file each |
 //! | `course`, `stage`, `crowd`, `opening`, `login`, `traffic`, `posting` | the steps of a run: check, connect, send and drain, close |
-//! | `lockstep`, `crew`, `share`, `harvest` | the same in several processes: in step, divided, brought together |
+//! | `lockstep`, `crew`, `share`, `standing`, `harvest` | the same in several processes: in step, divided, how far, brought together |
 //! | `identity`, `plan`, `flow` | who sends what to whom; the live state all parts share |
 //! | `timetable`, `schedule`, `probe`, `clock` | when messages are due; whether the generator keeps up |
 //! | `client` | one client: its task, what it receives, what it sends, how it comes back |
 //! | `floor` | the same run against a relay that only writes |
 //! | `chaos` | trouble on purpose: who is cut and when, and what came of it |
 //! | `wire`, `sources` | socket, frames, the text inside them; addresses to connect from |
-//! | `recorder`, `spread`, `bitset`, `ledger` | times and marks, and the books made of them |
+//! | `recorder`, `spread`, `bitset`, `packed`, `ledger` | times and marks, and the books made of them |
 //! | `pulse`, `sampler`, `watch` | the course of a run, second by second: clients, servers, Redis, kernel |
 //! | `process`, `limits` | CPU, memory and open files |
 //! | `failure`, `report` | how it ended: what no result can hold, and the result, of types of `chatbench-result` |
@@ -44,6 +44,7 @@ mod lockstep;
 mod login;
 mod opening;
 mod output;
+mod packed;
 mod plan;
 mod posting;
 mod probe;
@@ -60,6 +61,7 @@ mod share;
 mod sources;
 mod spread;
 mod stage;
+mod standing;
 mod timetable;
 mod traffic;
 mod watch;
@@ -131,7 +133,7 @@ pub async fn run_until<A: Into<OsString> + Clone>(
 ) -> u8 {
     let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
     if args.get(1).is_some_and(|first| first == "worker") {
-        return crew::worker::run().await;
+        return scenario::worker::run().await;
     }
     if args.get(1).is_some_and(|first| first == "relay") {
         return floor::relay::run().await;

@@ -11,13 +11,14 @@ use tokio::sync::Barrier;
 
 use crate::client::sender::Sender;
 use crate::clock::{nanos, now_ns};
-use crate::crew::words::{Report, Standing, Word};
-use crate::crew::worker::Link;
+use crate::crew::link::Link;
+use crate::crew::words::{Report, Word};
 use crate::crew::{Section, pack};
 use crate::failure::Failure;
 use crate::flow::Flow;
 use crate::harvest::Harvest;
 use crate::opening::Opening;
+use crate::standing::Standing;
 
 /// From the decision to start to the first message, so that the schedule's thread is there in time.
 const RUN_UP: Duration = Duration::from_millis(20);

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use crate::crew::pack;
+use crate::packed;
 use crate::spread::Spread;
 use chatbench_result::hdr::{self, histogram};
 
@@ -59,7 +59,7 @@ pub struct Tape {
     #[serde(with = "hdr")]
     pub service: Histogram<u64>,
     /// By message index; stays empty where each message has one receiver.
-    #[serde(with = "pack")]
+    #[serde(with = "packed")]
     pub messages: Vec<Seen>,
     /// Deliveries that gave a message another number than an earlier delivery did.
     pub misnumbered: u64,

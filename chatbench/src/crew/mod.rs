@@ -2,9 +2,9 @@
 //!
 //! Invariant: the workers end with the conductor, however it ends; one that ends before ends the run with an error.
 
+pub mod link;
 pub mod pack;
 pub mod words;
-pub mod worker;
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
@@ -18,7 +18,8 @@ use crate::failure::Failure;
 use crate::identity::Identity;
 use crate::interrupt::Interrupt;
 use crate::pulse::Pulse;
-use words::{Job, Report, Standing, Word};
+use crate::standing::Standing;
+use words::{Job, Report, Word};
 
 /// Reports of one worker that may wait to be read.
 const QUEUE: usize = 16;

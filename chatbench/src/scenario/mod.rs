@@ -6,6 +6,7 @@ pub mod history;
 pub mod mixed;
 pub mod redpacket;
 pub mod run;
+pub mod worker;
 
 use std::time::Duration;
 

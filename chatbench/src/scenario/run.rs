@@ -17,7 +17,7 @@ use crate::lockstep::{Lockstep, Together};
 use crate::plan::Shape;
 use crate::report::result::Report;
 use crate::sampler::Source;
-use crate::scenario::{Kind, conclude, connections, group, kinds, mixed};
+use crate::scenario::{Kind, conclude, connections, group, kinds, mixed, work};
 use crate::share::Share;
 use crate::stage::Stage;
 use chatbench_result::verdict::Verdict;
@@ -75,7 +75,8 @@ async fn play(
         Some(crew) => Lockstep::Crew(crew.section(kind), Arc::clone(&together)),
         None => Lockstep::Alone(Arc::clone(&together)),
     });
-    course::run_all(stages, kinds, locksteps).await
+    let works: Vec<_> = kinds.iter().map(|kind| work(&kind.scenario)).collect();
+    course::run_all(stages, &works, locksteps).await
 }
 
 /// The result of a run that lost its books: a part of what was done is not known, so nothing is a measurement.

@@ -1,27 +1,19 @@
-//! A worker process: a part of the clients of a run, in step with the conductor on standard input and output.
+//! A worker's end of the conversation with its conductor, on standard input and output.
 //!
-//! Invariant: it ends when its conductor does, whatever it is doing.
+//! Invariant: a worker ends when its conductor does, whatever it is doing.
 
 use std::io::{BufRead, Stdin, Write};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use clap::Parser;
 use tokio::sync::{Mutex as AsyncMutex, Notify, mpsc};
 
-use crate::args::{Args, Command};
-use crate::course;
-use crate::crew::words::{Job, Report, Standing, Word};
+use crate::crew::words::{Report, Word};
 use crate::failure::Failure;
 use crate::flow::Flow;
-use crate::interrupt::Interrupt;
-use crate::limits;
-use crate::lockstep::Lockstep;
 use crate::process;
 use crate::pulse::{Looks, Pulse};
-use crate::scenario;
-use crate::share::Share;
-use crate::stage::Stage;
+use crate::standing::Standing;
 
 /// Words about one kind that may wait to be followed.
 const QUEUE: usize = 16;
@@ -29,7 +21,8 @@ const QUEUE: usize = 16;
 /// The worker's end of the conversation about one kind of messages.
 #[derive(Debug)]
 pub struct Link {
-    kind: usize,
+    /// Number of the kind.
+    pub kind: usize,
     words: AsyncMutex<mpsc::Receiver<Word>>,
     forsaken: AtomicBool,
     drained: AtomicBool,
@@ -38,12 +31,14 @@ pub struct Link {
 
 /// The worker's end of the whole conversation.
 #[derive(Debug)]
-struct Desk {
-    links: Vec<Arc<Link>>,
+pub struct Desk {
+    /// By kind.
+    pub links: Vec<Arc<Link>>,
     /// By kind, with what was seen of them already.
-    flows: OnceLock<Vec<Arc<Flow>>>,
+    pub flows: OnceLock<Vec<Arc<Flow>>>,
     looks: Mutex<Vec<Looks>>,
-    interrupted: Notify,
+    /// The operator wants to stop.
+    pub interrupted: Notify,
 }
 
 impl Link {
@@ -87,14 +82,15 @@ impl Link {
 }
 
 impl Desk {
-    fn new(kinds: usize) -> (Arc<Self>, Vec<mpsc::Sender<Word>>) {
+    /// Of so many kinds, with where the words about each of them go.
+    pub fn new(kinds: usize) -> (Arc<Self>, Vec<mpsc::Sender<Word>>) {
         let (links, queues) = (0..kinds).map(Link::new).unzip();
         let looks = Mutex::new((0..kinds).map(|_| Looks::default()).collect());
         (Arc::new(Self { links, flows: OnceLock::new(), looks, interrupted: Notify::new() }), queues)
     }
 
     /// What the clients of all kinds did since the last look.
-    fn pulse(&self) -> Pulse {
+    pub fn pulse(&self) -> Pulse {
         let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
         let mut sum = Pulse { own: process::own().ok(), ..Pulse::none() };
         for (flow, looks) in self.flows.get().into_iter().flatten().zip(looks.iter_mut()) {
@@ -114,7 +110,7 @@ impl Desk {
     }
 
     /// Reads words until the conductor ends, answers questions and queues the rest.
-    fn listen(&self, input: &Stdin, queues: &[mpsc::Sender<Word>]) {
+    pub fn listen(&self, input: &Stdin, queues: &[mpsc::Sender<Word>]) {
         for line in input.lock().lines() {
             let Ok(line) = line else { break };
             let said: Result<(usize, Word), _> = serde_json::from_str(&line);
@@ -150,75 +146,11 @@ impl Desk {
     }
 }
 
-/// Does what the conductor says; gives the exit code.
-pub async fn run() -> u8 {
-    let stdin = std::io::stdin();
-    let mut line = String::new();
-    let job = stdin.read_line(&mut line).map_err(|error| error.to_string());
-    let job = job.and_then(|_| serde_json::from_str::<Job>(&line).map_err(|error| error.to_string()));
-    let job = match job {
-        Ok(job) => job,
-        Err(error) => {
-            eprintln!("chatbench worker: it is started by chatbench itself, with --workers: {error}");
-            return 2;
-        }
-    };
-    let (desk, queues) = Desk::new(job.kinds);
-    let ears = Arc::clone(&desk);
-    if std::thread::Builder::new()
-        .name("ears".to_owned())
-        .spawn(move || ears.listen(&stdin, &queues))
-        .is_err()
-    {
-        return 1;
-    }
-    match Box::pin(work(&job, &desk)).await {
-        Ok(()) => 0,
-        Err(failure) => {
-            let (cause, next) = match failure {
-                Failure::CouldNotRun { cause, next } => (cause, next),
-                other => (other.to_string(), "see chatbench --help".to_owned()),
-            };
-            let _ = say(0, &Report::Failed { cause: format!("worker {}: {cause}", job.part), next });
-            1
-        }
-    }
-}
-
-async fn work(job: &Job, desk: &Arc<Desk>) -> Result<(), Failure> {
-    let args = std::iter::once("chatbench").chain(job.args.iter().map(String::as_str));
-    let mut args = Args::try_parse_from(args).map_err(|error| Failure::Usage(error.to_string()))?;
-    let Command::Scenario(scenario) = &mut args.command else {
-        return Err(Failure::Usage("a worker does a part of a scenario".to_owned()));
-    };
-    scenario.common_mut().quiet = true;
-    let waiter = Arc::clone(desk);
-    let interrupt = Interrupt::on(async move { waiter.interrupted.notified().await });
-    let kinds = scenario::kinds(scenario, &job.identity);
-    let flows = kinds.iter().map(scenario::Kind::flow).collect::<Result<Vec<_>, _>>()?;
-    let all = scenario::connections(&flows);
-    let (mut stages, mut own) = (Vec::with_capacity(kinds.len()), 0);
-    for (kind, mut flow) in kinds.iter().zip(flows) {
-        flow.share = Share::of(&flow.plan, job.part, job.parts);
-        own += u64::from(flow.share.count(&flow.plan));
-        let (common, identity) = (kind.scenario.common(), &kind.identity);
-        let stage = Stage::of_worker(scenario.name(), common, identity, flow, all, interrupt.clone());
-        stages.push(stage.await?);
-    }
-    limits::open_files_for(own)?;
-    let _ = desk.flows.set(stages.iter().map(|stage| Arc::clone(&stage.flow)).collect());
-    let locksteps = desk.links.iter().map(|link| Lockstep::Worker(Arc::clone(link)));
-    let harvests = course::run_all(&mut stages, &kinds, locksteps).await?;
-    for (link, mut harvest) in desk.links.iter().zip(harvests) {
-        if link.kind == 0 {
-            harvest.rest = Some(desk.pulse());
-        }
-        link.say(&Report::Harvest(Box::new(harvest)))?;
-    }
-    Ok(())
-}
-
-fn say(kind: usize, report: &Report) -> Result<(), String> {
+/// Says something about a kind.
+///
+/// # Errors
+/// When nobody listens.
+pub fn say(kind: usize, report: &Report) -> Result<(), String> {
     let mut line = serde_json::to_string(&(kind, report)).map_err(|error| error.to_string())?;
     line.push('\n');
     let mut out = std::io::stdout().lock();
