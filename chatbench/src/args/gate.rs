@@ -11,7 +11,7 @@ const COMPARE_EXAMPLES: &str = "\
 Examples:
   chatbench compare --base a1.json a2.json a3.json a4.json a5.json --head b*.json
   chatbench compare baseline.json --head b*.json --metric 'e2e_time:p(99)=10%' --fail-on-regression
-  chatbench compare monday.baseline.json tuesday.baseline.json --out comparison.md
+  chatbench compare monday.baseline.json tuesday.baseline.json --out comparison.html
 
 A metric is regressed or improved when its p value, corrected for the number of metrics, is at most
 0.05, the interval leaves out 1, and the ratio is as far from 1 as --min-effect; unchanged when the
@@ -63,7 +63,7 @@ pub struct GateArgs {
     #[arg(long, value_name = "PERCENT", num_args = 0..=1, require_equals = true, value_parser = percent,
           requires = "baseline", conflicts_with = "save_baseline")]
     pub fail_on_regression: Option<Option<f64>>,
-    /// Write the comparison to this .json or .md file (repeatable)
+    /// Write the comparison to this .json, .md or .html file (repeatable)
     #[arg(long, value_name = "FILE", requires = "baseline", conflicts_with = "save_baseline")]
     pub comparison: Vec<PathBuf>,
 }
@@ -84,7 +84,7 @@ pub struct RuleArgs {
     /// Exit 98 when a metric regressed; a number takes the place of --min-effect
     #[arg(long, value_name = "PERCENT", num_args = 0..=1, require_equals = true, value_parser = percent)]
     pub fail_on_regression: Option<Option<f64>>,
-    /// Write the comparison to this .json or .md file (repeatable)
+    /// Write the comparison to this .json, .md or .html file (repeatable)
     #[arg(long, value_name = "FILE")]
     pub out: Vec<PathBuf>,
     /// Print the verdict only

@@ -9,6 +9,8 @@ use chatbench_result::compare::comparison::Comparison;
 use chatbench_result::compare::kept::{self, Baseline};
 use chatbench_result::compare::markdown;
 use chatbench_result::compare::round::Round;
+use chatbench_result::output::findings::Findings;
+use chatbench_result::output::html;
 
 use crate::failure::Failure;
 use crate::output::read::json;
@@ -43,8 +45,8 @@ pub fn save_baseline(path: &Path, rounds: &[Round], saved_unix_ms: u64) -> anyho
 /// # Errors
 /// [`Failure::Usage`].
 pub fn check_comparison_names(paths: &[PathBuf], option: &str) -> Result<(), Failure> {
-    match paths.iter().find(|path| !["json", "md"].iter().any(|ending| has_ending(path, ending))) {
-        Some(_) => Err(Failure::Usage(format!("{option}: the file name must end in .json or .md"))),
+    match paths.iter().find(|path| !["json", "md", "html"].iter().any(|ending| has_ending(path, ending))) {
+        Some(_) => Err(Failure::Usage(format!("{option}: the file name must end in .json, .md or .html"))),
         None => Ok(()),
     }
 }
@@ -57,6 +59,8 @@ pub fn save_comparison(paths: &[PathBuf], comparison: &Comparison) -> anyhow::Re
     for path in paths {
         let text = if has_ending(path, "md") {
             markdown::text(comparison)
+        } else if has_ending(path, "html") {
+            html::text(&Findings::compared(comparison.clone()))
         } else {
             serde_json::to_string_pretty(comparison)? + "\n"
         };

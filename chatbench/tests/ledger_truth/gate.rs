@@ -222,7 +222,7 @@ async fn wrong_usage_names_what_is_right() {
         ("compare", "give two files"),
         ("compare a.json", "give two files"),
         ("compare a.json b.json c.json", "give two files"),
-        ("compare a.json b.json --out c.html", ".json or .md"),
+        ("compare a.json b.json --out c.csv", ".json, .md or .html"),
         ("compare a.json b.json --metric speed", "unknown metric"),
         ("compare a.json b.json --min-effect=-5", "for example 5%"),
         ("ab --a http://x --b http://y", "<SCENARIO>"),

@@ -8,7 +8,7 @@ use crate::model::RunResult;
 /// See the file's head.
 #[derive(Debug)]
 pub struct Findings {
-    /// In the order they are shown; at least one.
+    /// In the order they are shown; none where the comparison is shown alone.
     pub results: Vec<RunResult>,
     /// Between them and others.
     pub comparison: Option<Comparison>,
@@ -26,11 +26,21 @@ impl Findings {
         Ok(Self { results: vec![result], comparison: None, json: Some(json) })
     }
 
+    /// Of a comparison alone.
+    #[must_use]
+    pub fn compared(comparison: Comparison) -> Self {
+        Self { results: Vec::new(), comparison: Some(comparison), json: None }
+    }
+
     /// What to call them together.
     #[must_use]
     pub fn title(&self) -> String {
         let first = self.results.first().map_or("", |result| &result.scenario);
         match self.results.len() {
+            0 => {
+                let scenario = self.comparison.as_ref().map_or("", |comparison| &comparison.scenario);
+                format!("chatbench comparison of {scenario}")
+            }
             1 => format!("chatbench {first}"),
             several => format!("chatbench {first}, {several} results"),
         }

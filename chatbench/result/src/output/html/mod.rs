@@ -38,7 +38,10 @@ pub fn text(findings: &Findings) -> String {
     if several {
         body += &contents(findings);
     }
-    body.extend(findings.comparison.iter().filter(|_| several).map(forest::section));
+    if findings.results.is_empty() {
+        body += &format!("<h1>{}</h1>\n", markup(&findings.title()));
+    }
+    body.extend(findings.comparison.iter().filter(|_| findings.results.len() != 1).map(forest::section));
     for (number, result) in (1..).zip(&findings.results) {
         let mut article = head::text(result) + &sections(result);
         if !several {

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{HOSTILE, PACKETS, REAL, bare, comparison, findings, real, twisted};
 use crate::compare::comparison::Comparison;
 use crate::model::{Books, Line, Point, Validity};
+use crate::output::findings::Findings;
 use crate::output::html;
 
 /// What every page must be, whatever was found.
@@ -76,6 +77,24 @@ fn a_page_shows_what_the_run_found() {
         page.contains("<strong class=\"badge bad\">regressed</strong> new (5 rounds) against old (5 rounds)")
     );
     assert!(page.contains("prefers-color-scheme: dark"));
+}
+
+#[test]
+fn a_comparison_alone_is_a_page() {
+    let page = html::text(&Findings::compared(comparison()));
+    assert_is_a_page(&page);
+    assert!(
+        page.contains("<h1>chatbench comparison of broadcast</h1>\n<section>\n<h2>Comparison</h2>"),
+        "{page}"
+    );
+    for told in [
+        "response p99",
+        "badge bad\">regressed<",
+        "+10.0 % … +30.0 %",
+        "new (5 rounds) against old (5 rounds)",
+    ] {
+        assert!(page.contains(told), "{told}");
+    }
 }
 
 #[test]
