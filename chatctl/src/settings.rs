@@ -89,11 +89,9 @@ impl Settings {
         };
         let server = server.trusting(Trust::asked(authority, flags.insecure))?;
         let timeout = or_variable(flags.timeout, environment, "CHATCTL_TIMEOUT")?.unwrap_or(DEFAULT_TIMEOUT);
-        if timeout.is_zero() {
-            return Err(Failure::usage(
-                "no server answers within a timeout of 0s",
-                "give for example --timeout 5s",
-            ));
+        if timeout.millis() == 0 {
+            let none = format!("no server answers within a timeout of {timeout}");
+            return Err(Failure::usage(none, "give for example --timeout 5s"));
         }
         Ok(Self {
             server,

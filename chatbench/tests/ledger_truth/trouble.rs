@@ -105,7 +105,7 @@ async fn idle_clients_are_troubled_too() {
         }
     }
     let close = Fault::CloseOnHeartbeat { receiver: 3, code: 4000 };
-    let ran = bench("idle --clients 4 --duration 400ms --heartbeat 100ms --chaos reconnect", &[close]).await;
+    let ran = bench("idle --clients 4 --duration 1500ms --heartbeat 700ms --chaos reconnect", &[close]).await;
     assert_eq!(ran.code, 0, "{}\n{}", ran.out, ran.err);
     assert!(ran.chaos("reconnects") >= 1 && ran.chaos("absent") == 0, "{}", ran.out);
 }

@@ -75,6 +75,7 @@ async fn a_wrong_amount_sends_nothing() {
         ("redpacket list --limit 5 --all", "--all"),
         ("redpacket audit p --since 2h", "--since"),
         ("redpacket audit --since 2d", "this is no stretch of time"),
+        ("redpacket audit --since 0", "nothing is younger"),
         ("wallet deposit 马超 10000000000.01 --transfer-id t", "at most 10000000000.00"),
         ("wallet deposit 马超 1.00", "--transfer-id"),
         ("wallet withdraw 马超 10000000000.01 --transfer-id t", "at most 10000000000.00"),

@@ -76,6 +76,8 @@ impl FromStr for Span {
         if !is_number(whole) || !is_number(part) {
             return Err(none());
         }
+        let part = part.trim_end_matches('0');
+        let part = if part.is_empty() { "0" } else { part };
         let long = || BadSpan("that is too long");
         let scale = 10_u64.checked_pow(u32::try_from(part.len()).map_err(|_| none())?).ok_or_else(none)?;
         let whole: u64 = whole.parse().map_err(|_| long())?;
@@ -86,7 +88,7 @@ impl FromStr for Span {
         }
         let us = whole.checked_mul(unit_us).and_then(|us| us.checked_add(part / scale)).ok_or_else(long)?;
         let span = Duration::from_micros(us);
-        if span.as_secs() > Self::MAX_SECONDS.into() { Err(long()) } else { Ok(Self(span)) }
+        if span > Self::seconds(Self::MAX_SECONDS).0 { Err(long()) } else { Ok(Self(span)) }
     }
 }
 
@@ -162,6 +164,7 @@ mod tests {
             ("120s", 120_000_000, "2m"),
             ("1.5h", 5_400_000_000, "90m"),
             ("24h", 86_400_000_000, "24h"),
+            ("1.50000000000000000000000s", 1_500_000, "1500ms"),
         ] {
             let span: Span = text.parse().unwrap();
             assert_eq!(span.get(), Duration::from_micros(us), "{text}");
@@ -190,6 +193,7 @@ mod tests {
             "0.1us",
             "1.0000001s",
             "1000000001",
+            "1000000000.5",
             "277778h",
             "99999999999999999999s",
             "0.99999999999999999999999s",

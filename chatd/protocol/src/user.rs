@@ -43,7 +43,7 @@ impl Operation for List {
     const ABOUT: &'static str = "Users of an app who are online, sorted, in pages when limit is given.";
     const FIELDS: &'static [Field] = &[
         Field::APP_ID,
-        Field::optional("limit", Kind::U32, "at most so many users; all when absent"),
+        Field::optional("limit", Kind::Between(1, u32::MAX as u64), "at most so many users; all when absent"),
         Field::optional("cursor", Kind::UserId, "continue after this user"),
     ];
     type Request = ListRequest;

@@ -78,6 +78,13 @@ impl Config {
         if let Some((name, _)) = spans.into_iter().find(|(_, span)| *span < SHORTEST) {
             return Err(format!("{name} must be at least {SHORTEST}"));
         }
+        // What is nothing switches these off; what is less than a second would seem to do the same.
+        let switches =
+            [("history.max_age", self.history.max_age), ("limits.ping_interval", limits.ping_interval)];
+        let brief = |span: &Span| !span.is_zero() && *span < SHORTEST;
+        if let Some((name, _)) = switches.into_iter().find(|(_, span)| brief(span)) {
+            return Err(format!("{name} must be 0 or at least {SHORTEST}"));
+        }
         if packet_expiry > MAX_PACKET_EXPIRY {
             return Err(format!("money.packet_expiry must be at most {MAX_PACKET_EXPIRY} (30 days)"));
         }
@@ -175,6 +182,26 @@ mod tests {
             refused.contains("limits.outbox_bytes") && refused.contains("limits.queued_bytes"),
             "{refused}"
         );
+    }
+
+    #[test]
+    fn what_is_shorter_than_a_look_is_refused() {
+        type Change = fn(&mut Config, Span);
+        let changes: [(&str, Change, bool); 4] = [
+            ("history.max_age", |config, span| config.history.max_age = span, true),
+            ("limits.ping_interval", |config, span| config.limits.ping_interval = span, true),
+            ("limits.login_timeout", |config, span| config.limits.login_timeout = span, false),
+            ("limits.keep_alive", |config, span| config.limits.keep_alive = span, false),
+        ];
+        for (name, change, may_be_nothing) in changes {
+            for (text, good) in [("0", may_be_nothing), ("500us", false), ("999ms", false), ("1s", true)] {
+                let mut config = Config::default();
+                change(&mut config, text.parse().unwrap());
+                let checked = config.check();
+                assert_eq!(checked.is_ok(), good, "{name} = {text}");
+                assert!(checked.is_ok() || checked.unwrap_err().starts_with(name), "{name} = {text}");
+            }
+        }
     }
 
     #[test]

@@ -45,6 +45,12 @@ pub struct Args {
 
 /// Runs the command.
 pub async fn run(args: Args, operator: &Operator) -> Result<Exit, Failure> {
+    if args.since.is_some_and(Span::is_zero) {
+        return Err(Failure::usage(
+            "nothing is younger than 0s",
+            "give for example --since 2h, or leave it out",
+        ));
+    }
     let since = args.since.map(|age| now_ms().saturating_sub(age.get().as_millis())).map(millis);
     let request =
         AuditRequest { packet_id: args.packet, since, ..AuditRequest::all(operator.settings.app()?) };

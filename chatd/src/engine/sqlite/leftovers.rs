@@ -3,6 +3,8 @@
 //! Invariant: nothing finds the log by its name any more. Its row goes with the last of what lies under it, so that no
 //! other log is given its number before.
 
+use std::time::Duration;
+
 use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::mpsc;
 
@@ -12,6 +14,9 @@ use crate::broker::BrokerError;
 
 /// Rows of one table removed in one step at most: some milliseconds of the writer's time.
 const SLICE: usize = 500;
+
+/// How long a removal that failed waits for the next try.
+const PAUSE: Duration = Duration::from_secs(10);
 
 /// Ends a log with its members, with all that was said in it, and with how far it was read: a small one at once.
 pub(crate) fn delete(step: &Step<'_>, log: i64) -> rusqlite::Result<()> {
@@ -70,11 +75,11 @@ pub(super) async fn remove(database: Visitor<Log>, mut ended: mpsc::Receiver<()>
             match database.change(step).await {
                 Ok(true) => {}
                 Ok(false) => break,
-                Err(error) => {
-                    // It counts for nothing all the same, and is met again with the next one or at the next start.
-                    tracing::debug!(%error, "removing what lies under a log that has ended");
-                    break;
-                }
+                Err(error) => match tokio::time::timeout(PAUSE, ended.recv()).await {
+                    Ok(None) => return,
+                    // What lies there counts for nothing all the same, but takes room.
+                    _ => tracing::warn!(%error, "what lies under a log that has ended could not be removed"),
+                },
             }
         }
         if ended.recv().await.is_none() {
