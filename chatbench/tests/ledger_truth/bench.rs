@@ -2,10 +2,12 @@
 //!
 //! Invariant: a test sees what an operator sees: exit code, text, and the JSON file.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use unicode_width::UnicodeWidthStr;
 
-use crate::double::{Double, Fault};
+use crate::double::{Double, Fault, World};
 use crate::schema;
 
 /// What a run left behind.
@@ -26,13 +28,28 @@ pub async fn bench(line: &str, faults: &[Fault]) -> Ran {
     bench_until(line, faults, std::future::pending()).await
 }
 
+/// As [`bench`], and the operator stops it as soon as the server's world is `ripe`.
+pub async fn bench_when(line: &str, faults: &[Fault], ripe: fn(&World) -> bool) -> Ran {
+    let double = Double::start(faults).await;
+    let world = double.world.clone();
+    let interrupt = async move {
+        while !ripe(&world.lock().unwrap()) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    against(&double, line, interrupt).await
+}
+
 /// As [`bench`], and `interrupt` plays Ctrl-C.
 pub async fn bench_until(
     line: &str,
     faults: &[Fault],
     interrupt: impl Future<Output = ()> + Send + 'static,
 ) -> Ran {
-    let double = Double::start(faults).await;
+    against(&Double::start(faults).await, line, interrupt).await
+}
+
+async fn against(double: &Double, line: &str, interrupt: impl Future<Output = ()> + Send + 'static) -> Ran {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("result.json");
     let mut args: Vec<String> = format!("chatbench {line}").split(' ').map(str::to_owned).collect();

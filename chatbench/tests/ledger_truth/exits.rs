@@ -1,8 +1,6 @@
 //! Exit codes: what an operator or a script learns from the number alone, and the words beside it.
 
-use std::time::Duration;
-
-use crate::bench::{bench, bench_until};
+use crate::bench::{bench, bench_when};
 use crate::broadcast;
 use crate::double::Fault;
 
@@ -70,7 +68,7 @@ async fn a_failed_threshold_is_99_and_so_is_one_without_a_sample() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_interrupted_run_still_reports_exact_books() {
     let line = "broadcast --clients 5 --rate 50/s --warmup 100ms --duration 1h --drain 5s";
-    let ran = bench_until(line, &[], tokio::time::sleep(Duration::from_millis(1500))).await;
+    let ran = bench_when(line, &[], |world| world.messages() >= 20).await;
     assert_eq!(ran.code, 130, "{}\n{}", ran.out, ran.err);
     assert_eq!((&ran.json["partial"], &ran.json["verdict"]), (&true.into(), &"interrupted".into()));
     assert!(ran.count("accepted") > 0);
@@ -81,11 +79,11 @@ async fn an_interrupted_run_still_reports_exact_books() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_interruption_before_the_first_message_is_reported_too() {
     for line in ["connect --clients 1000 --connect-rate 10/s", "idle --clients 1000 --connect-rate 10/s"] {
-        let ran = bench_until(line, &[], tokio::time::sleep(Duration::from_millis(300))).await;
+        let ran = bench_when(line, &[], |world| world.clients() >= 3).await;
         assert_eq!(ran.code, 130, "{line}: {}\n{}", ran.out, ran.err);
         assert!(ran.json["connections"]["connected"].as_u64() < Some(1000));
     }
     let line = format!("{} --connect-rate 1/s", broadcast());
-    let ran = bench_until(&line, &[], tokio::time::sleep(Duration::from_millis(300))).await;
+    let ran = bench_when(&line, &[], |world| world.clients() >= 1).await;
     assert_eq!((ran.code, ran.count("sent")), (130, 0), "{}\n{}", ran.out, ran.err);
 }

@@ -119,7 +119,7 @@ fn field(value: Option<impl ToString>) -> String {
 
 /// As JSON has it: with a digit behind the point.
 fn number(value: Option<f64>) -> String {
-    field(value.map(|value| serde_json::Value::from(value)))
+    field(value.map(serde_json::Value::from))
 }
 
 fn row(fields: impl Iterator<Item = impl AsRef<str>>) -> String {
