@@ -277,7 +277,7 @@ async fn pages_of_packets_tile_by_age(vault: Vault) {
         assert_eq!(newest, wanted, "pages of {limit}");
     }
     assert_eq!(ledger.packets(APP + 1, 0, None, 10).await, Ok(vec![]));
-    let asked = ["a", "nothing", "A"].map(str::to_owned);
+    let asked = ["a", "nothing", "A", "a\0"].map(str::to_owned);
     let mut known = ledger.known(APP, &asked).await.expect("known");
     known.sort_unstable();
     assert_eq!(known, ["A", "a"]);

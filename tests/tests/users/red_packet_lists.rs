@@ -4,6 +4,7 @@ use chat_client::Http;
 use chat_protocol::AppId;
 use chat_tests::money_books::{Books, ways};
 use chat_tests::money_site::{MoneySite, deposit};
+use chat_tests::raw_http::get;
 use chat_tests::talk::refused;
 use chat_tests::wait::{SOON, until};
 use serde_json::{Value, json};
@@ -117,4 +118,28 @@ async fn wrong_values_list_nothing(site: MoneySite) {
         refused(http.call_raw("/redPacket/audit", &json!({"appId": APP, "packetId": "p"})).await),
         1005
     );
+}
+
+#[tokio::test]
+async fn a_cursor_that_redis_or_postgresql_cannot_have_given_is_a_wrong_value() {
+    let site = MoneySite::shared().await;
+    let http = site.first().http();
+    for stage in [
+        "stored.x",
+        "stored.",
+        "stored.-1",
+        "stored.18446744073709551616",
+        "stored.1\0",
+        "packets.1.p\0",
+        "transfers.\0",
+        "accounts.wallet:\0",
+    ] {
+        let data = json!({"appId": APP, "cursor": format!("0.1.0.{stage}")});
+        assert_eq!(refused(http.call_raw("/redPacket/audit", &data).await), 1001, "{data}");
+    }
+    let data = json!({"appId": APP, "cursor": "1.p\0"});
+    assert_eq!(refused(http.call_raw("/redPacket/list", &data).await), 1001, "{data}");
+    let metrics = get(site.first().server(), "/metrics").await.body;
+    let failed = r#"chatd_audits_total{outcome="failed"} 0"#;
+    assert!(metrics.lines().any(|line| line == failed), "no store failed: {metrics}");
 }

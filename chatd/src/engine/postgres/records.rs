@@ -106,6 +106,11 @@ fn taken<T>(rows: &[Row], take: fn(&Row) -> Result<T, Error>) -> Result<Vec<T>, 
     rows.iter().map(take).collect::<Result<_, _>>().map_err(|error| corrupt(&error))
 }
 
+/// A place in the order of a text that PostgreSQL has. It takes no NUL, so that none of its texts has one.
+fn place(text: &str) -> Result<&str, LedgerError> {
+    if text.contains('\0') { Err(LedgerError::NoPlace) } else { Ok(text) }
+}
+
 impl PostgresLedger {
     /// The rows of each statement, all of one moment.
     async fn at_once(
@@ -153,7 +158,8 @@ impl Records for PostgresLedger {
         after: Option<&Place>,
         limit: u32,
     ) -> Result<Vec<PacketRow>, LedgerError> {
-        let (created, packet) = after.map_or((i64::MIN, ""), |place| (place.created, &place.packet));
+        let (created, packet) = after.map_or((i64::MIN, ""), |after| (after.created, &after.packet));
+        let packet = place(packet)?;
         let (app, since, limit) = (i64::from(app), signed(since_ms), i64::from(limit));
         self.rows(PACKETS, &[&app, &since, &created, &packet, &limit], packet_row).await
     }
@@ -164,7 +170,8 @@ impl Records for PostgresLedger {
         before: Option<&Place>,
         limit: u32,
     ) -> Result<Vec<PacketRow>, LedgerError> {
-        let (created, packet) = before.map(|place| (place.created, place.packet.as_str())).unzip();
+        let (created, packet) = before.map(|before| (before.created, before.packet.as_str())).unzip();
+        let packet = packet.map(place).transpose()?;
         self.rows(LATEST, &[&i64::from(app), &created, &packet, &i64::from(limit)], packet_row).await
     }
 
@@ -173,6 +180,7 @@ impl Records for PostgresLedger {
     }
 
     async fn known(&self, app: AppId, packets: &[String]) -> Result<Vec<String>, LedgerError> {
+        let packets: Vec<&str> = packets.iter().filter_map(|packet| place(packet).ok()).collect();
         self.rows(KNOWN, &[&i64::from(app), &packets], |row| row.try_get(0)).await
     }
 
@@ -193,11 +201,11 @@ impl Records for PostgresLedger {
         limit: u32,
     ) -> Result<Vec<Placed>, LedgerError> {
         let (app, since, limit) = (i64::from(app), signed(since_ms), i64::from(limit));
-        self.rows(POSTINGS, &[&app, &after, &since, &limit], placed).await
+        self.rows(POSTINGS, &[&app, &place(after)?, &since, &limit], placed).await
     }
 
     async fn accounts(&self, app: AppId, after: &str, limit: u32) -> Result<Vec<AccountRow>, LedgerError> {
-        self.rows(ACCOUNTS, &[&i64::from(app), &after, &i64::from(limit)], account_row).await
+        self.rows(ACCOUNTS, &[&i64::from(app), &place(after)?, &i64::from(limit)], account_row).await
     }
 
     async fn discards(&self, app: AppId, after: u64, limit: u32) -> Result<Discards, LedgerError> {

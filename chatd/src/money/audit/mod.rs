@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use chat_protocol::cursor::AuditPlace;
 use chat_protocol::red_packet::{AuditResponse, MAX_AUDIT_PAGE};
-use chat_protocol::{AppId, PacketId, Refusal};
+use chat_protocol::{AppId, Code, PacketId, Refusal};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -95,7 +95,8 @@ impl Auditor {
             Some(cursor) => cursor.parse()?,
         };
         let walked = self.walk(app, place, ask.limit.unwrap_or(MAX_AUDIT_PAGE)).await;
-        if walked.is_err() {
+        // That a cursor is none says nothing about the stores.
+        if walked.as_ref().is_err_and(|refusal| refusal.code != Code::BadParameter) {
             self.results.failed();
         }
         walked
@@ -115,7 +116,7 @@ impl Auditor {
         self.on_their_way(app, &mut findings).await?;
         self.depth(&mut findings).await?;
         let mut answer = findings.answer;
-        place.found += answer.violation_count;
+        place.found = place.found.saturating_add(answer.violation_count);
         if is_over {
             self.results.ended(&place, self.packets.now_ms().await?);
         } else {

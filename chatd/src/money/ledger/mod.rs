@@ -109,6 +109,9 @@ pub enum LedgerError {
     /// The amount is nothing, or would overflow an account.
     #[error("the amount is 0 or too large")]
     TooLarge,
+    /// No page can have ended at the place.
+    #[error("is none that a page gave")]
+    NoPlace,
     /// The database did not answer; whether it did as asked is unknown.
     #[error("the ledger is unreachable: {0}")]
     Unreachable(String),
@@ -125,7 +128,7 @@ impl LedgerError {
             LedgerError::Insufficient => Code::InsufficientBalance,
             LedgerError::IdTaken => Code::RefusedByRule,
             LedgerError::NoSuchPacket => Code::NotFound,
-            LedgerError::TooLarge => Code::BadParameter,
+            LedgerError::TooLarge | LedgerError::NoPlace => Code::BadParameter,
             LedgerError::Unreachable(_) => Code::StoreUnreachable,
             LedgerError::Corrupt(_) => Code::ServerError,
         }
@@ -149,6 +152,7 @@ impl From<LedgerError> for Refusal {
                 tracing::error!(%error, "ledger");
                 error.code().into()
             }
+            LedgerError::NoPlace => Refusal::parameter("cursor", error),
             rule => Refusal::new(rule.code(), rule.to_string()),
         }
     }

@@ -130,7 +130,7 @@ pub struct Books {
     pub transfers: Vec<TransferRecord>,
 }
 
-/// The port. See the law above.
+/// The port. See the law above. A place that no row of the ledger can have may be refused as [`LedgerError::NoPlace`].
 #[async_trait]
 pub trait Records: Send + Sync {
     /// Packets created at `since_ms` or later and behind `after`, the oldest first, at most `limit`.

@@ -163,6 +163,9 @@ pub enum PacketError {
     /// [`Packets::restore`].
     #[error("the red packet must be compared with the ledger first")]
     Doubtful,
+    /// No call can have told to go on there.
+    #[error("is none that a page gave")]
+    NoPlace,
     /// The store did not answer; whether it did as asked is unknown.
     #[error("the store is unreachable: {0}")]
     Unreachable(String),
@@ -178,6 +181,7 @@ impl PacketError {
         match self {
             PacketError::NoSuchPacket => Code::NotFound,
             PacketError::NotForYou => Code::RefusedByRule,
+            PacketError::NoPlace => Code::BadParameter,
             PacketError::Doubtful | PacketError::Unreachable(_) => Code::StoreUnreachable,
             PacketError::Corrupt(_) => Code::ServerError,
         }
@@ -195,6 +199,7 @@ impl From<PacketError> for Refusal {
                 tracing::error!(%error, "packets");
                 error.code().into()
             }
+            PacketError::NoPlace => Refusal::parameter("cursor", error),
             rule => Refusal::new(rule.code(), rule.to_string()),
         }
     }
@@ -240,6 +245,6 @@ pub trait Packets: Send + Sync {
     async fn record(&self, app: AppId, packet: &PacketId) -> Result<Record, PacketError>;
 
     /// About `limit` of the packets of an app, from where another call told to go on, for the audit. Every packet that is
-    /// there all the while comes at least once.
+    /// there all the while comes at least once. Another place may be refused as [`PacketError::NoPlace`].
     async fn names(&self, app: AppId, after: Option<&str>, limit: u32) -> Result<Names, PacketError>;
 }

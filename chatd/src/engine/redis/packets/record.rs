@@ -38,8 +38,9 @@ impl RedisPackets {
         limit: u32,
     ) -> Result<Names, PacketError> {
         let keys = &self.logs.keys;
+        let after: u64 = after.map_or(Ok(0), str::parse).map_err(|_| PacketError::NoPlace)?;
         let mut scan = redis::cmd("SCAN");
-        scan.arg(after.unwrap_or("0")).arg("MATCH").arg(keys.all_of_app(app)).arg("COUNT").arg(limit);
+        scan.arg(after).arg("MATCH").arg(keys.all_of_app(app)).arg("COUNT").arg(limit);
         let (next, found): (String, Vec<Vec<u8>>) = self.logs.others.run(&scan).await?;
         let mut names = Names { next: Some(next).filter(|next| next != "0"), ..Names::default() };
         for key in found.iter().map(|key| String::from_utf8_lossy(key)) {
