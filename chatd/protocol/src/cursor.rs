@@ -69,6 +69,9 @@ pub struct ConversationPlace {
     pub target: Target,
 }
 
+/// No time has more than 15 digits for the next 30,000 years.
+const LATEST: u64 = 1_000_000_000_000_000;
+
 impl fmt::Display for ConversationPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.last_time, self.target)
@@ -81,7 +84,9 @@ impl FromStr for ConversationPlace {
     fn from_str(text: &str) -> Result<Self, NoCursor> {
         let read = || {
             let (last_time, target) = text.split_once(':')?;
-            Some(Self { last_time: last_time.parse().ok()?, target: target.parse().ok()? })
+            // As the pattern says, and what every store can compare with.
+            let last_time = last_time.parse().ok().filter(|time| *time < LATEST)?;
+            Some(Self { last_time, target: target.parse().ok()? })
         };
         read().ok_or(NoCursor("must come from the page before"))
     }
@@ -216,7 +221,7 @@ mod tests {
             let place = AuditPlace { since_ms: 1, begun_ms: u64::MAX, found: 3, stage };
             assert_eq!(place.to_string().parse(), Ok(place));
         }
-        for text in ["0:", "17:group:a:b", "17:user:帝"] {
+        for text in ["0:", "17:group:a:b", "17:user:帝", "999999999999999:"] {
             assert_eq!(text.parse::<ConversationPlace>().unwrap().to_string(), text);
         }
     }
@@ -229,7 +234,9 @@ mod tests {
             assert!(text.parse::<AuditPlace>().is_err(), "{text}");
         }
         assert!("1.2.3.transfers".parse::<AuditPlace>().is_err());
-        for text in ["", "1", ":", "x:", "1:x", "-1:", "1:user:"] {
+        for text in
+            ["", "1", ":", "x:", "1:x", "-1:", "1:user:", "1000000000000000:", "18446744073709551615:"]
+        {
             assert!(text.parse::<ConversationPlace>().is_err(), "{text}");
         }
         for text in ["", "1", "x.p", ".p"] {

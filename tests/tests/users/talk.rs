@@ -248,9 +248,13 @@ async fn conversations_come_in_pages(site: Site) {
     assert!(
         found.iter().all(|one| one["unread"] == 1 && one["epoch"].as_str().is_some_and(|e| !e.is_empty()))
     );
-    for wrong in
-        [json!({"limit": 0}), json!({"limit": 201}), json!({"cursor": "x"}), json!({"cursor": "1:x"})]
-    {
+    for wrong in [
+        json!({"limit": 0}),
+        json!({"limit": 201}),
+        json!({"cursor": "x"}),
+        json!({"cursor": "1:x"}),
+        json!({"cursor": "18446744073709551615:"}),
+    ] {
         assert_eq!(refused(support.request("conversation/list", &wrong).await), 1001, "{wrong}");
     }
 }
