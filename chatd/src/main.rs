@@ -10,6 +10,7 @@ use chatd::app::places::check_places;
 use chatd::app::signals::Signals;
 use chatd::config::{Config, Given, hide_urls};
 use clap::{Parser, Subcommand};
+use tracing::Level;
 
 /// Exit code of a usage or configuration error.
 const USAGE: u8 = 2;
@@ -85,7 +86,7 @@ fn print(text: &str) -> ExitCode {
 }
 
 fn serve(config: &Config) -> ExitCode {
-    chatd::log::init(&config.serve.log);
+    chatd::log::init(&config.serve.log, config.serve.log_format);
     let outcome = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => {
             let outcome = runtime.block_on(run(config));
@@ -109,13 +110,13 @@ async fn run(config: &Config) -> anyhow::Result<()> {
             return Ok(());
         }
     };
-    chatd::log::say(&format!("listening on http://{}", app.address));
+    chatd::log::say(Level::INFO, &format!("listening on http://{}", app.address));
     let signal = signals.next().await;
     tracing::info!(signal, "stopping");
     tokio::select! {
         () = app.stop() => Ok(()),
         signal = signals.next() => {
-            chatd::log::say(&format!("chatd: {signal} again: ending at once"));
+            chatd::log::say(Level::WARN, &format!("chatd: {signal} again: ending at once"));
             chatd::log::finish();
             std::process::exit(1);
         }
@@ -123,6 +124,6 @@ async fn run(config: &Config) -> anyhow::Result<()> {
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {
-    chatd::log::say(&format!("chatd: {error:#}"));
+    chatd::log::say(Level::ERROR, &format!("chatd: {error:#}"));
     ExitCode::FAILURE
 }

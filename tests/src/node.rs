@@ -135,7 +135,7 @@ impl Node {
         let mut unread = BufReader::new(child.stderr.take().expect("piped"));
         let log = Arc::new(Mutex::new(String::new()));
         let address = unread.by_ref().lines().map_while(Result::ok).find_map(|line| {
-            let address = line.strip_prefix("listening on ").map(str::to_owned);
+            let address = address_in(&line);
             log.lock().push_str(&(line + "\n"));
             address
         });
@@ -170,6 +170,19 @@ impl Node {
     #[must_use]
     pub fn log(&self) -> String {
         self.log.lock().clone()
+    }
+
+    /// The same, of a node whose log is JSON, line by line.
+    ///
+    /// # Panics
+    /// When a line is no JSON object.
+    #[must_use]
+    pub fn log_lines(&self) -> Vec<serde_json::Value> {
+        let parse = |line: &str| match serde_json::from_str(line) {
+            Ok(line @ serde_json::Value::Object(_)) => line,
+            other => panic!("{other:?}: {line}"),
+        };
+        self.log().lines().map(parse).collect()
     }
 
     /// A client of its operations.
@@ -248,6 +261,14 @@ impl Node {
     pub fn exit_code(&mut self) -> Option<Option<i32>> {
         self.child.try_wait().expect("a child can be waited for").map(|status| status.code())
     }
+}
+
+/// The address in the line that tells it, whatever form the log has.
+fn address_in(line: &str) -> Option<String> {
+    let said =
+        serde_json::from_str(line).ok().map(|line: serde_json::Value| line["fields"]["message"].clone());
+    let said = said.as_ref().and_then(serde_json::Value::as_str).unwrap_or(line);
+    said.strip_prefix("listening on ").map(str::to_owned)
 }
 
 impl Drop for Node {

@@ -13,6 +13,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use crate::hub::words::Language;
+use crate::log::Form;
 use crate::money::split::Method;
 
 pub use self::check::LedgerPlace;
@@ -105,9 +106,12 @@ settings! {
         /// Language of the words that stand for a picture or a notice where a client shows texts only: en or zh-CN
         #[arg(long, env = "CHATD_PUSH_LANGUAGE", value_name = "LANGUAGE")]
         push_language: Language = Language::English,
-        /// What to log: error, warn, info, debug, or tracing directives
+        /// What to log: error, warn, info, debug for chatd itself, or tracing directives such as info,redis=debug
         #[arg(long, env = "CHATD_LOG", value_name = "FILTER")]
         log: String = "info".to_owned(),
+        /// How to log it: text, or json (one object a line)
+        #[arg(long, env = "CHATD_LOG_FORMAT", value_parser = Form::parse, value_name = "FORM")]
+        log_format: Form = Form::Text,
     }
 }
 

@@ -1,7 +1,8 @@
 //! Repeated lines, counted instead of written.
 //!
 //! Invariant: of lines with one text from one place in the code the first of a window is written at once and the others
-//! as one count; a place gets at most [`DISTINCT`] texts through in a window. Debugging lines are left alone.
+//! as one count; a place gets at most [`DISTINCT`] texts through in a window, and one that tells of connections, each of
+//! which is another, [`EACH`] lines. Debugging lines are left alone.
 
 use std::collections::HashMap;
 use std::fmt::{Debug, Write};
@@ -12,16 +13,22 @@ use parking_lot::Mutex;
 use tracing::callsite::Identifier;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber};
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::layer::{Context, Filter};
+
+use super::CONNECTION;
+use super::form::Form;
 
 /// Different texts from one place in the code in one window; what differs in a name or number only is one flood.
 const DISTINCT: usize = 10;
+/// Lines of one place that tells of connections in one window: enough for a day like others, and a bound for a storm.
+const EACH: u64 = 1000;
 
 /// See the file's head.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Gather(Arc<Mutex<State>>);
+pub(super) struct Gather {
+    form: Form,
+    state: Arc<Mutex<State>>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -34,6 +41,8 @@ struct State {
 struct Place {
     level: Level,
     target: String,
+    /// Lines about connections.
+    told: u64,
     /// Each text with how often it came again.
     seen: Vec<(String, u64)>,
     /// The last of the texts that found no room, and how many there were.
@@ -41,23 +50,42 @@ struct Place {
 }
 
 impl Gather {
+    /// Writes what it sums up in this form.
+    pub(super) fn new(form: Form) -> Self {
+        Self { form, state: Arc::default() }
+    }
+
+    /// How lines are written.
+    pub(super) fn form(&self) -> Form {
+        self.form
+    }
+
     /// Whether the line is to be written now.
-    fn admit(&self, metadata: &Metadata<'_>, text: String) -> bool {
-        let mut state = self.0.lock();
+    fn admit(&self, metadata: &Metadata<'_>, text: impl FnOnce() -> String) -> bool {
+        let mut state = self.state.lock();
         let place = state.places.entry(metadata.callsite()).or_insert_with(|| Place {
             level: *metadata.level(),
             target: metadata.target().to_owned(),
+            told: 0,
             seen: Vec::new(),
             others: None,
         });
-        if let Some((_, again)) = place.seen.iter_mut().find(|(seen, _)| *seen == text) {
-            *again += 1;
-        } else if place.seen.len() < DISTINCT {
-            place.seen.push((text, 0));
-            return true;
+        if metadata.target() == CONNECTION {
+            place.told += 1;
+            if place.told <= EACH {
+                return true;
+            }
+            place.count(text());
         } else {
-            let before = place.others.take().map_or(0, |(_, count)| count);
-            place.others = Some((text, before + 1));
+            let text = text();
+            if let Some((_, again)) = place.seen.iter_mut().find(|(seen, _)| *seen == text) {
+                *again += 1;
+            } else if place.seen.len() < DISTINCT {
+                place.seen.push((text, 0));
+                return true;
+            } else {
+                place.count(text);
+            }
         }
         state.gathered += 1;
         false
@@ -67,18 +95,22 @@ impl Gather {
     pub(super) fn sum_up(&self, window: Duration) -> Vec<String> {
         let mut lines = Vec::new();
         let within = format!("in {} s", window.as_secs());
-        self.0.lock().places.retain(|_, place| {
+        self.state.lock().places.retain(|_, place| {
             let (level, target) = (place.level, place.target.as_str());
             place.seen.retain_mut(|(text, again)| {
                 let count = std::mem::take(again);
                 if count > 0 {
-                    lines.push(stamped(level, target, &format!("{text} (again {count} times {within})")));
+                    lines.push(self.form.stamped(
+                        level,
+                        target,
+                        &format!("{text} (again {count} times {within})"),
+                    ));
                 }
                 count > 0
             });
             if let Some((text, count)) = place.others.take() {
                 let text = format!("{text} (the last of {count} more of its kind {within})");
-                lines.push(stamped(level, target, &text));
+                lines.push(self.form.stamped(level, target, &text));
             }
             !place.seen.is_empty()
         });
@@ -87,22 +119,21 @@ impl Gather {
 
     /// Whether there is nothing to sum up or to forget.
     pub(super) fn is_empty(&self) -> bool {
-        self.0.lock().places.is_empty()
+        self.state.lock().places.is_empty()
     }
 
     /// Lines that were counted instead of written, since the start.
     pub(super) fn gathered(&self) -> u64 {
-        self.0.lock().gathered
+        self.state.lock().gathered
     }
 }
 
-/// A line that no event stands behind, in the form of the others.
-pub(super) fn stamped(level: Level, target: &str, text: &str) -> String {
-    let mut line = String::new();
-    // Cannot fail: a string takes everything.
-    let _ = SystemTime.format_time(&mut Writer::new(&mut line));
-    let _ = writeln!(line, " {level:>5} {target}: {text}");
-    line
+impl Place {
+    /// One more that finds no room.
+    fn count(&mut self, text: String) {
+        let before = self.others.take().map_or(0, |(_, count)| count);
+        self.others = Some((text, before + 1));
+    }
 }
 
 impl<S: Subscriber> Filter<S> for Gather {
@@ -114,9 +145,11 @@ impl<S: Subscriber> Filter<S> for Gather {
         if *event.metadata().level() > Level::INFO {
             return true;
         }
-        let mut text = Text::default();
-        event.record(&mut text);
-        self.admit(event.metadata(), text.0)
+        self.admit(event.metadata(), || {
+            let mut text = Text::default();
+            event.record(&mut text);
+            text.0
+        })
     }
 }
 
@@ -150,8 +183,9 @@ mod tests {
     fn written(gather: &Gather, log: impl FnOnce()) -> Vec<String> {
         let queue = Arc::<Queue>::default();
         let lines = queue.clone();
-        let layer =
-            tracing_subscriber::fmt::layer().with_ansi(false).with_writer(move || Line(lines.clone()));
+        let layer = tracing_subscriber::fmt::layer()
+            .with_ansi(false)
+            .with_writer(move || Line::new(lines.clone(), Form::Text));
         with_default(registry().with(layer.with_filter(gather.clone())), log);
         queue.lines()
     }
@@ -198,6 +232,23 @@ mod tests {
             counts[0].contains(r#"error="user 499" (the last of 490 more of its kind in 10 s)"#),
             "{counts:?}"
         );
+    }
+
+    #[test]
+    fn connections_are_told_one_by_one_up_to_a_bound() {
+        let gather = Gather::default();
+        let come = |from: u64, to: u64| {
+            (from..to).for_each(|connection| tracing::info!(target: CONNECTION, connection, "logged in"));
+        };
+        let at_once = written(&gather, || come(0, 50_000));
+        assert_eq!(at_once.len() as u64, EACH);
+        let counts = gather.sum_up(WINDOW);
+        assert!(
+            counts.len() == 1 && counts[0].contains("connection=49999 (the last of 49000 more of its kind"),
+            "{counts:?}"
+        );
+        assert!(gather.is_empty());
+        assert_eq!(written(&gather, || come(0, 20)).len(), 20, "the next window has its own");
     }
 
     #[test]

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use super::gather::{Gather, stamped};
+use super::form::Form;
+use super::gather::Gather;
 
 /// Bytes that wait for a reader of stderr at most.
 const MAX_BYTES: usize = 1024 * 1024;
@@ -74,7 +75,7 @@ impl Queue {
                 gather.sum_up(window).iter().for_each(|line| self.write(&mut out, line.as_bytes()));
                 window_ends = None;
             }
-            self.tell_dropped(&mut out);
+            self.tell_dropped(&mut out, gather.form());
             if ending {
                 self.state.lock().ended = true;
                 self.changed.notify_all();
@@ -110,24 +111,34 @@ impl Queue {
         }
     }
 
-    fn tell_dropped(&self, out: &mut impl Write) {
+    fn tell_dropped(&self, out: &mut impl Write, form: Form) {
         let untold = std::mem::take(&mut self.state.lock().untold);
         if untold == 0 {
             return;
         }
         let text = format!("{untold} lines were lost, because nobody read the log");
-        if out.write_all(stamped(tracing::Level::WARN, module_path!(), &text).as_bytes()).is_err() {
+        if out.write_all(form.stamped(tracing::Level::WARN, module_path!(), &text).as_bytes()).is_err() {
             self.state.lock().untold += untold;
         }
     }
 }
 
 /// Takes what is written as one line.
-pub(super) struct Line(pub(super) Arc<Queue>);
+pub(super) struct Line {
+    queue: Arc<Queue>,
+    form: Form,
+}
+
+impl Line {
+    /// A line for this queue.
+    pub(super) fn new(queue: Arc<Queue>, form: Form) -> Self {
+        Self { queue, form }
+    }
+}
 
 impl Write for Line {
     fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
-        self.0.put(line);
+        self.queue.put(&self.form.event(line));
         Ok(line.len())
     }
 
