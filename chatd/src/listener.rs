@@ -54,6 +54,10 @@ const NO_FILE_PAUSE: Duration = Duration::from_millis(50);
 /// Bytes the kernel may hold for one connection's reader.
 const SEND_BUFFER: usize = 128 * 1024;
 
+/// Where a request comes from, among its extensions.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub SocketAddr);
+
 /// An address that is ours, where nobody is let in yet.
 pub struct Bound(Socket);
 
@@ -115,7 +119,7 @@ pub async fn serve(
             () = stop.cancelled() => return,
         };
         match accepted {
-            Ok((tcp, _)) => {
+            Ok((tcp, peer)) => {
                 let course = Arc::new(Course::new(patience));
                 let place = tokio::select! {
                     place = places.enter(&course) => place,
@@ -123,10 +127,10 @@ pub async fn serve(
                 };
                 match place {
                     Some(place) => {
-                        let guest = Guest { course, place, places: places.clone() };
+                        let guest = Guest { peer, course, place, places: places.clone() };
                         drop(tasks.spawn(serve_one(tcp, router.clone(), guest, stop.clone())));
                     }
-                    None => places.refuse(tcp),
+                    None => places.refuse(tcp, peer),
                 }
             }
             Err(error) => {
@@ -140,6 +144,7 @@ pub async fn serve(
 
 /// A connection that speaks HTTP.
 struct Guest {
+    peer: SocketAddr,
     course: Arc<Course>,
     /// Handed on to what the connection becomes.
     place: Arc<Place>,
@@ -156,7 +161,8 @@ async fn serve_one(tcp: TcpStream, router: Router, guest: Guest, stop: Cancellat
     if tcp.set_nodelay(true).is_err() {
         return;
     }
-    speak(Stream::new(tcp, guest.course.clone()), router, &guest, &stop).await;
+    let end = speak(Stream::new(tcp, guest.course.clone()), router, &guest, &stop).await;
+    end.tell(guest.peer);
     if let Some(tcp) = guest.course.left() {
         tokio::select! {
             () = stream::part(tcp) => {}
@@ -165,9 +171,45 @@ async fn serve_one(tcp: TcpStream, router: Router, guest: Guest, stop: Cancellat
     }
 }
 
+/// How a connection that spoke HTTP ended.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    /// As HTTP ends: by the client, after an answer that said so, or by becoming a WebSocket.
+    InOrder,
+    /// The client broke the protocol, or was lost.
+    Broken,
+    /// Nothing was asked any more, or not to its end.
+    Quiet,
+    /// The client took nothing of its answers.
+    Stalled,
+    /// Others needed its place, or the memory of its answers.
+    SentAway,
+    /// The node stops.
+    Stopping,
+}
+
+impl End {
+    /// Ends that somebody may ask about are told; the others are as many as health checks.
+    fn tell(self, peer: SocketAddr) {
+        let reason = match self {
+            End::InOrder => "in order",
+            End::Broken => "broken",
+            End::Quiet => "no request in time",
+            End::Stopping => "the node is stopping",
+            End::Stalled => "its answers were not taken",
+            End::SentAway => "its place or memory was needed",
+        };
+        match self {
+            End::Stalled | End::SentAway => tracing::info!(reason, %peer, "ended a connection of HTTP"),
+            _ => tracing::debug!(reason, %peer, "ended a connection of HTTP"),
+        }
+    }
+}
+
 /// Speaks HTTP until either side has had enough.
-async fn speak(stream: Stream, router: Router, guest: &Guest, stop: &CancellationToken) {
-    let Guest { course, place, places } = guest;
+async fn speak(stream: Stream, router: Router, guest: &Guest, stop: &CancellationToken) -> End {
+    let Guest { peer, course, place, places } = guest;
+    let peer = Peer(*peer);
     let mut builder = Builder::new(TokioExecutor::new());
     // The library's own time-out for a head would run while nothing is asked, too.
     builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(MAX_HEAD_BYTES);
@@ -181,6 +223,7 @@ async fn speak(stream: Stream, router: Router, guest: &Guest, stop: &Cancellatio
         let running = watched.run(request.version() == hyper::Version::HTTP_2);
         let mut request = request.map(|body| Watched::new(body, watched.clone()));
         request.extensions_mut().insert(place.clone());
+        request.extensions_mut().insert(peer);
         let (answer, course) = (router.call(request), watched.clone());
         async move {
             let turn = course.turn().await;
@@ -191,35 +234,35 @@ async fn speak(stream: Stream, router: Router, guest: &Guest, stop: &Cancellatio
     });
     let served = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     tokio::pin!(served);
-    loop {
+    let end = loop {
         tokio::select! {
             done = served.as_mut() => {
-                if let Err(error) = done {
-                    tracing::debug!(%error, "HTTP connection");
-                }
-                return;
+                let Err(error) = done else { return End::InOrder };
+                tracing::debug!(%error, peer = %peer.0, "HTTP connection");
+                return End::Broken;
             }
-            () = stop.cancelled() => break,
+            () = stop.cancelled() => break End::Stopping,
             () = course.ceased() => {}
         }
         course.look();
         let polled = poll_fn(|cx| Poll::Ready(served.as_mut().poll(cx))).await;
         if polled.is_ready() {
-            return;
+            return End::InOrder;
         }
         if course.has_ceased() {
             if course.is_sending() && !course.is_dismissed() {
                 places.note_stalled();
-                return;
+                return End::Stalled;
             }
-            break;
+            break if course.is_sent_away() { End::SentAway } else { End::Quiet };
         }
-    }
+    };
     if course.is_cut_off() {
-        return;
+        return end;
     }
     served.as_mut().graceful_shutdown();
     let _ = tokio::time::timeout(FAREWELL, served).await;
+    end
 }
 
 /// The body of a request, which notices when it is given up before its end.

@@ -3,7 +3,7 @@
 //! Invariant: nothing runs for a request whose host or origin is refused, and nothing changes for one that a page
 //! elsewhere made a browser send. Programs send neither an origin nor a browser's word, and are not meant.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -15,9 +15,12 @@ use http::header::{
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
+use tracing::Instrument;
 
 use super::{Edge, names, refuse};
 use crate::config::{Host, Hosts, Origin, Origins};
+use crate::listener::Peer;
+use crate::log::ms;
 
 /// What a browser says about its requests (W3C Fetch Metadata §2).
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -132,7 +135,22 @@ impl Door {
 }
 
 /// Checks every request, and says with every answer what a browser and a keeper of connections must know.
-pub async fn watch(State(edge): State<Edge>, request: Request, next: Next) -> Response {
+pub async fn watch(state: State<Edge>, request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let peer = request.extensions().get::<Peer>().map(|peer| tracing::field::display(peer.0));
+    // The path without its query, which may hold what is nobody's business.
+    let span = tracing::debug_span!("request", method = %request.method(), path = request.uri().path(), peer);
+    let answering = async {
+        let answer = admit(state, request, next).await;
+        let status = answer.status();
+        let code = answer.extensions().get().map(|code: &Code| code.number());
+        tracing::debug!(status = status.as_u16(), code, ms = ms(began.elapsed()), "answered");
+        answer
+    };
+    answering.instrument(span).await
+}
+
+async fn admit(State(edge): State<Edge>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let (method, version) = (parts.method.clone(), parts.version);
     let (origin, closes) = (parts.headers.get(ORIGIN).cloned(), names(&parts.headers, &CONNECTION, "close"));

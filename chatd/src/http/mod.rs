@@ -168,7 +168,10 @@ fn names(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
 fn refuse(refusal: &Refusal) -> Response {
     let status =
         StatusCode::from_u16(refusal.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    answer(status, &HttpAnswer::refusal(refusal))
+    let mut answer = answer(status, &HttpAnswer::refusal(refusal));
+    // For the log.
+    answer.extensions_mut().insert(refusal.code);
+    answer
 }
 
 fn answer(status: StatusCode, body: &impl Serialize) -> Response {

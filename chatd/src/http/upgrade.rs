@@ -2,6 +2,7 @@
 //!
 //! Invariant: nothing of HTTP remains on an upgraded connection.
 
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
@@ -16,8 +17,8 @@ use hyper_util::rt::TokioIo;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::{Edge, names, refuse};
-use crate::listener::Stream;
 use crate::listener::places::Place;
+use crate::listener::{Peer, Stream};
 
 /// Length of 16 bytes in base64, without the two signs that fill it up.
 const KEY_LENGTH: usize = 22;
@@ -25,27 +26,34 @@ const KEY_LENGTH: usize = 22;
 /// The one subprotocol that is selected when a client offers it (RFC 6455 §4.2.2).
 const SUBPROTOCOL: &str = "chatd.v1";
 
+/// Stands where a request came over no socket, as in tests of the router.
+const NOBODY: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
+
 /// `/acc`.
 pub async fn accept(State(edge): State<Edge>, mut request: Request) -> Response {
-    let checked = check_request(&request).and_then(|()| check(request.headers()));
-    let key = match checked {
+    let peer = request.extensions().get::<Peer>().map_or(NOBODY, |peer| peer.0);
+    let key = match check_request(&request).and_then(|()| check(request.headers())) {
         Ok(key) => key,
-        Err(response) => return *response,
+        Err(unfit) => return unfit.refuse(peer),
     };
     if edge.tasks.len() >= edge.max_connections {
         let reason =
             format!("this node holds its {} connections; try another or later", edge.max_connections);
-        return refuse(&Refusal::new(Code::StoreUnreachable, reason));
+        return refuse_handshake(&Refusal::new(Code::StoreUnreachable, reason), peer);
     }
     let speaks_ours = names(request.headers(), &SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL);
     let upgrade = hyper::upgrade::on(&mut request);
     let place = request.extensions().get::<Arc<Place>>().cloned();
+    // Small, because it is moved through what lives as long as the connection.
+    let peer = Box::new(peer);
     edge.tasks.spawn(async move {
         let _place = place;
-        let Ok(upgraded) = upgrade.await else { return };
+        let Ok(upgraded) = upgrade.await else {
+            return tracing::debug!(%peer, "the client left before the handshake was answered");
+        };
         match hyper_util::server::conn::auto::upgrade::downcast::<TokioIo<Stream>>(upgraded) {
             Ok(parts) => match parts.io.into_inner().into_tcp() {
-                Some(tcp) => edge.sessions.serve(tcp, parts.read_buf).await,
+                Some(tcp) => edge.sessions.serve(tcp, parts.read_buf, peer).await,
                 None => tracing::error!("an upgraded connection has no socket"),
             },
             Err(_) => tracing::error!("an upgraded connection is no TCP stream"),
@@ -61,13 +69,35 @@ pub async fn accept(State(edge): State<Edge>, mut request: Request) -> Response 
     answer
 }
 
-fn bad(reason: &str) -> Box<Response> {
-    Box::new(refuse(&Refusal::new(Code::BadParameter, reason)))
+/// Why a request does not become a WebSocket, and what the client may ask for instead (RFC 6455 §4.4).
+#[derive(Debug)]
+struct Unfit {
+    reason: &'static str,
+    hint: Option<(HeaderName, &'static str)>,
+}
+
+impl Unfit {
+    fn refuse(self, peer: SocketAddr) -> Response {
+        let mut answer = refuse_handshake(&Refusal::new(Code::BadParameter, self.reason), peer);
+        if let Some((name, value)) = self.hint {
+            answer.headers_mut().insert(name, http::HeaderValue::from_static(value));
+        }
+        answer
+    }
+}
+
+fn refuse_handshake(refusal: &Refusal, peer: SocketAddr) -> Response {
+    tracing::info!(code = refusal.code.number(), reason = refusal.reason, %peer, "refused a handshake");
+    refuse(refusal)
+}
+
+fn bad(reason: &'static str) -> Unfit {
+    Unfit { reason, hint: None }
 }
 
 /// Whether the request can become a WebSocket at all. An old proxy's HTTP/1.0 cannot, and would go on for ever with
 /// a socket that nobody reads.
-fn check_request(request: &Request) -> Result<(), Box<Response>> {
+fn check_request(request: &Request) -> Result<(), Unfit> {
     if request.version() != Version::HTTP_11 {
         return Err(bad("a WebSocket begins over HTTP/1.1; behind nginx set proxy_http_version 1.1"));
     }
@@ -77,15 +107,15 @@ fn check_request(request: &Request) -> Result<(), Box<Response>> {
     }
 }
 
-/// The accept key, or the answer that says what is wrong.
-fn check(headers: &HeaderMap) -> Result<String, Box<Response>> {
+/// The accept key, or what is wrong.
+fn check(headers: &HeaderMap) -> Result<String, Unfit> {
     if !names(headers, &UPGRADE, "websocket") || !names(headers, &CONNECTION, "upgrade") {
-        let answer = bad("this path speaks WebSocket: connect with ws://");
-        return Err(with_hint(answer, UPGRADE, "websocket"));
+        let reason = "this path speaks WebSocket: connect with ws://";
+        return Err(Unfit { reason, hint: Some((UPGRADE, "websocket")) });
     }
     if only(headers, &SEC_WEBSOCKET_VERSION) != Some(b"13") {
-        let answer = bad("Sec-WebSocket-Version must be 13");
-        return Err(with_hint(answer, SEC_WEBSOCKET_VERSION, "13"));
+        let reason = "Sec-WebSocket-Version must be 13";
+        return Err(Unfit { reason, hint: Some((SEC_WEBSOCKET_VERSION, "13")) });
     }
     match only(headers, &SEC_WEBSOCKET_KEY) {
         Some(key) if is_key(key) => Ok(derive_accept_key(key)),
@@ -105,12 +135,6 @@ fn is_key(key: &[u8]) -> bool {
     key.strip_suffix(b"==").is_some_and(|key| {
         key.len() == KEY_LENGTH && key.iter().all(|b| b.is_ascii_alphanumeric() || b"+/".contains(b))
     })
-}
-
-/// Tells the client what it may ask for instead (RFC 6455 §4.4); the status follows the code as everywhere.
-fn with_hint(mut answer: Box<Response>, name: HeaderName, value: &'static str) -> Box<Response> {
-    answer.headers_mut().insert(name, http::HeaderValue::from_static(value));
-    answer
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use super::catching_up::CatchingUp;
 pub use super::catching_up::Place;
 use crate::model::{Conversation, Entry};
+use crate::transport::ending::Waiting;
 
 /// Bytes given to the socket at a time, unless a single frame has more.
 const MAX_TAKEN: usize = 64 * 1024;
@@ -81,7 +82,15 @@ struct State {
     taken: usize,
     /// Live pushes that wait until the log-in is answered and recovery is done.
     catching_up: Option<Box<CatchingUp>>,
-    closing: Option<Close>,
+    closing: Option<Box<Closing>>,
+}
+
+/// A connection on its way to its end.
+#[derive(Debug)]
+struct Closing {
+    close: Close,
+    /// What its reader, given up, does not get any more.
+    dropped: Waiting,
 }
 
 impl Outbox {
@@ -217,7 +226,7 @@ impl Outbox {
     /// Ends the connection after what is queued. The first reason stays.
     pub fn close(&self, close: Close) {
         let mut state = self.state.lock();
-        state.closing.get_or_insert(close);
+        state.end(close);
         state.catching_up = None;
         drop(state);
         self.changed.notify_one();
@@ -276,7 +285,15 @@ impl Outbox {
     /// Why the connection ends, when it does. What was queued before may still be taken.
     #[must_use]
     pub fn closing(&self) -> Option<Close> {
-        self.state.lock().closing.clone()
+        self.state.lock().closing.as_ref().map(|closing| closing.close.clone())
+    }
+
+    /// What was queued and will not be taken, if this is the connection's end.
+    #[must_use]
+    pub fn left(&self) -> Waiting {
+        let state = self.state.lock();
+        let dropped = state.closing.as_ref().map_or_else(Waiting::default, |closing| closing.dropped);
+        dropped + state.queued()
     }
 
     /// Whether the connection is to end.
@@ -299,7 +316,18 @@ impl Outbox {
 
 impl State {
     fn takes_answers(&self) -> bool {
-        self.closing.as_ref().is_none_or(|close| close.code != close::SLOW_CONSUMER)
+        self.closing.as_ref().is_none_or(|closing| closing.close.code != close::SLOW_CONSUMER)
+    }
+
+    /// Frames that wait for the socket, or for the end of a log-in.
+    fn queued(&self) -> Waiting {
+        let held = self.catching_up.iter().flat_map(|catching_up| &catching_up.held);
+        Waiting::of(self.queue.iter().chain(held.map(|held| &held.frame)))
+    }
+
+    /// The first reason stays.
+    fn end(&mut self, close: Close) -> &mut Closing {
+        self.closing.get_or_insert_with(|| Box::new(Closing { close, dropped: Waiting::default() }))
     }
 
     /// Counts the frame in, or empties the queue and closes when it does not fit.
@@ -315,11 +343,13 @@ impl State {
     }
 
     fn give_up(&mut self) {
+        let dropped = self.queued();
         self.queue = VecDeque::new();
         self.catching_up = None;
         self.bytes = 0;
         let slow = Close::new(close::SLOW_CONSUMER, "read too slowly; reconnect and recover");
-        self.closing.get_or_insert(slow);
+        let closing = self.end(slow);
+        closing.dropped = closing.dropped + dropped;
     }
 }
 

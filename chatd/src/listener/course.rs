@@ -281,6 +281,12 @@ impl Course {
         state.is_dismissed || (state.gives_way && state.begun.is_some())
     }
 
+    /// Whether the connection ends because others need what it holds.
+    pub fn is_sent_away(&self) -> bool {
+        let state = self.state.lock();
+        state.is_dismissed || state.gives_way
+    }
+
     /// Ends the connection at once.
     pub fn dismiss(&self) {
         self.state.lock().is_dismissed = true;

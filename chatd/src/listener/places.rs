@@ -6,6 +6,7 @@
 //! away for another.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 use std::time::Duration;
@@ -107,8 +108,9 @@ impl Places {
     }
 
     /// Tells a connection that there is no place for it.
-    pub(super) fn refuse(&self, mut tcp: TcpStream) {
+    pub(super) fn refuse(&self, mut tcp: TcpStream, peer: SocketAddr) {
         self.counters.crowded_out.add(1);
+        tracing::info!(taken = self.taken(), room = self.room, %peer, "refused a connection: no place");
         let Ok(turn) = self.refusals.clone().try_acquire_owned() else { return };
         tokio::spawn(async move {
             let head = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json; charset=utf-8";

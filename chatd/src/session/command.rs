@@ -1,35 +1,66 @@
 //! What a connection may ask for: log in, heartbeat, ping, send, and every operation of the table.
 
-use bytes::Bytes;
+use std::time::Instant;
+
 use chat_protocol::envelope::Request;
 use chat_protocol::session::{HEARTBEAT, LOGIN, MSG, MSG_FIELDS, Msg, PING, Receipt};
 use chat_protocol::{Code, MsgId, Refusal};
 use futures_util::FutureExt;
+use tracing::Instrument;
 
-use super::{Done, Pending, Session, login, request};
+use super::request::Framed;
+use super::{Done, Pending, Session, login, request, told};
 use crate::hub::subscriptions::Membership;
-use crate::model::Identity;
-use crate::model::Skip;
+use crate::log::ms;
+use crate::model::{Identity, Skip};
 use crate::ops::Caller;
 
 /// How far a request is.
 pub enum Started {
     /// Done; this is the answer.
-    Answered(Bytes),
+    Answered(Framed),
     /// Waiting for a store.
     Pending(Pending),
 }
 
 /// Starts on one text frame.
 pub fn start(session: &Session, text: &str) -> Started {
+    let began = Instant::now();
     let request = match request::parse(text) {
         Ok(request) => request,
-        Err(answer) => return Started::Answered(answer),
+        Err(answer) => {
+            session.told.span().in_scope(|| answered(answer.code, began));
+            return Started::Answered(answer);
+        }
     };
+    let span = session.told.request(&request);
+    match span.in_scope(|| begin(session, &request)) {
+        Started::Answered(answer) => {
+            span.in_scope(|| answered(answer.code, began));
+            Started::Answered(answer)
+        }
+        Started::Pending(pending) if span.is_disabled() => Started::Pending(pending),
+        Started::Pending(pending) => {
+            let watched = async move {
+                let done = pending.await;
+                let (Done::Answer(answer) | Done::Login(answer, _)) = &done;
+                answered(answer.code, began);
+                done
+            };
+            Started::Pending(watched.instrument(span).boxed())
+        }
+    }
+}
+
+fn answered(code: Code, began: Instant) {
+    tracing::debug!(code = code.number(), ms = ms(began.elapsed()), "answered");
+}
+
+fn begin(session: &Session, request: &Request<'_>) -> Started {
     let identity = session.membership.as_ref().map(Membership::identity);
     let outcome = match (&*request.cmd, identity) {
         (PING, _) => return Started::Answered(request::success(&request.seq, PING, Some("pong"))),
-        (LOGIN, None) => login(session, &request),
+        (LOGIN, None) => login(session, request),
         (LOGIN, Some(_)) => Err(Refusal::new(
             Code::RefusedByRule,
             "already logged in; open another connection for another user",
@@ -37,8 +68,8 @@ pub fn start(session: &Session, text: &str) -> Started {
         (HEARTBEAT, Some(_)) => {
             return Started::Answered(request::success(&request.seq, HEARTBEAT, None::<()>));
         }
-        (MSG, Some(identity)) => message(session, identity, &request),
-        (cmd, Some(identity)) => operation(session, identity, cmd, &request),
+        (MSG, Some(identity)) => message(session, identity, request),
+        (cmd, Some(identity)) => operation(session, identity, cmd, request),
         (cmd, None) if cmd == HEARTBEAT || cmd == MSG || session.shared.operations.has(cmd) => {
             Err(Code::NotLoggedIn.into())
         }
@@ -46,7 +77,12 @@ pub fn start(session: &Session, text: &str) -> Started {
     };
     match outcome {
         Ok(pending) => Started::Pending(pending),
-        Err(refusal) => Started::Answered(request::refusal(&request.seq, &request.cmd, &refusal)),
+        Err(refusal) => {
+            if request.cmd == LOGIN {
+                session.told.refused(identity, &refusal);
+            }
+            Started::Answered(request::refusal(&request.seq, &request.cmd, &refusal))
+        }
     }
 }
 
@@ -55,11 +91,15 @@ fn login(session: &Session, request: &Request<'_>) -> Result<Pending, Refusal> {
     let identity = Identity { app: login.app_id, user: login.user_id };
     let (seq, cmd) = request::named(request);
     let (shared, connection) = (session.shared.clone(), session.connection.clone());
+    let (number, peer) = session.told.place();
     connection.outbox.hold();
     let entering = async move {
         match login::enter(&shared, &connection, &identity, login.recover).await {
             Ok(entered) => Done::Login(request::success(&seq, &cmd, entered.answer.as_ref()), Some(entered)),
-            Err(refusal) => Done::Login(request::refusal(&seq, &cmd, &refusal), None),
+            Err(refusal) => {
+                told::refused(number, peer, Some(&identity), &refusal);
+                Done::Login(request::refusal(&seq, &cmd, &refusal), None)
+            }
         }
     };
     Ok(entering.boxed())
@@ -113,7 +153,7 @@ fn operation(
     let max_bytes = session.shared.hub.limits().bytes;
     let answering = async move {
         let answer = request::answer(&seq, &cmd, running.await.map(Some));
-        if answer.len() <= max_bytes {
+        if answer.frame.len() <= max_bytes {
             return Done::Answer(answer);
         }
         let reason = format!("the answer has more than {max_bytes} bytes; ask for pages with limit");

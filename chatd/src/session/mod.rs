@@ -9,8 +9,10 @@ mod login;
 mod missed;
 pub mod regroup;
 mod request;
+mod told;
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,17 +21,21 @@ use chat_protocol::code::close;
 use chat_protocol::{Code, Refusal};
 use futures_util::future::BoxFuture;
 use login::Entered;
+use request::Framed;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
+use told::{Told, Why};
 
 use crate::broker::Broker;
 use crate::chat::Chat;
 use crate::conversations::Conversations;
 use crate::groups::Groups;
+use crate::hub::outbox::Close;
 use crate::hub::subscriptions::{Membership, Subscriptions};
 use crate::hub::{Connection, Hub};
 use crate::ops::Table;
 use crate::presence::roll::Roll;
+use crate::transport::ending::Waiting;
 use crate::transport::websocket::{Flushed, Received, Socket};
 
 /// How long a connection that is being closed may take nothing of what is left for it.
@@ -69,13 +75,14 @@ struct Session {
     shared: Arc<Sessions>,
     connection: Arc<Connection>,
     membership: Option<Membership>,
+    told: Box<Told>,
 }
 
 /// What a finished request leaves behind.
 enum Done {
-    Answer(Bytes),
+    Answer(Framed),
     /// A log-in: pushes were held until its answer is queued.
-    Login(Bytes, Option<Entered>),
+    Login(Framed, Option<Entered>),
 }
 
 /// How much of what a client sent was taken.
@@ -93,12 +100,14 @@ type Pending = BoxFuture<'static, Done>;
 
 impl Sessions {
     /// Serves a connection until it ends.
-    pub async fn serve(self: Arc<Self>, tcp: TcpStream, read_ahead: Bytes) {
-        // On the heap, because a future holds a copy of everything that is moved through it.
+    pub async fn serve(self: Arc<Self>, tcp: TcpStream, read_ahead: Bytes, peer: Box<SocketAddr>) {
+        // On the heap, as the peer is, because a future holds a copy of everything that is moved through it.
         let socket = Box::new(Socket::new(tcp, &read_ahead, self.max_frame_bytes));
         drop(read_ahead);
         let connection = self.hub.open();
-        let session = Session { shared: self.clone(), connection: connection.clone(), membership: None };
+        let told = Told::new(connection.id.number, *peer);
+        let session =
+            Session { shared: self.clone(), connection: connection.clone(), membership: None, told };
         session.run(socket).await;
         self.hub.close(&connection);
     }
@@ -108,21 +117,33 @@ impl Session {
     async fn run(mut self, mut socket: Box<Socket>) {
         let connection = self.connection.clone();
         let refill = |writing: &mut VecDeque<_>, max| connection.outbox.take(writing, max);
-        if self.converse(&mut socket, refill).await.is_err() {
-            return;
-        }
-        drop(self);
-        let mut patience = FAREWELL;
-        if let Some(reason) = connection.outbox.closing() {
-            match reason.code {
-                close::SLOW_CONSUMER => {
-                    socket.close_early(reason.code, reason.reason);
+        let is_lost = match self.converse(&mut socket, refill).await {
+            Ok(()) => false,
+            Err(error) => {
+                socket.lost(&error);
+                true
+            }
+        };
+        let identity = self.membership.as_ref().map(|membership| membership.identity().clone());
+        // Out of the rooms; what follows may take a while.
+        self.membership = None;
+        let closing = connection.outbox.closing();
+        let mut dropped = Waiting::default();
+        if !is_lost {
+            let mut patience = FAREWELL;
+            match &closing {
+                Some(Close { code: code @ close::SLOW_CONSUMER, reason }) => {
+                    dropped = socket.close_early(*code, reason);
                     patience = SHORT_FAREWELL;
                 }
-                code => socket.close(code, reason.reason),
+                Some(Close { code, reason }) => socket.close(*code, reason),
+                None => {}
             }
+            Box::pin(socket.finish(refill, patience)).await;
         }
-        Box::pin(socket.finish(refill, patience)).await;
+        let left = dropped + connection.outbox.left() + socket.unwritten();
+        let why = Why::of(socket.end(), closing.as_ref());
+        self.told.ended(identity.as_ref(), &why, socket.traffic(), left);
     }
 
     /// Requests in, answers and pushes out, until one side wants to end. An error: the connection is gone.
@@ -200,8 +221,8 @@ impl Session {
     fn take(&mut self, text: &str) -> Option<Pending> {
         self.shared.hub.heard(&self.connection);
         match command::start(self, text) {
-            command::Started::Answered(frame) => {
-                self.connection.outbox.answer(frame);
+            command::Started::Answered(answer) => {
+                self.connection.outbox.answer(answer.frame);
                 None
             }
             command::Started::Pending(pending) => Some(pending),
@@ -212,19 +233,20 @@ impl Session {
         let outbox = &self.connection.outbox;
         match done {
             Done::Answer(answer) => {
-                outbox.answer(answer);
+                outbox.answer(answer.frame);
             }
             Done::Login(answer, None) => {
                 outbox.abandon();
-                outbox.answer(answer);
+                outbox.answer(answer.frame);
             }
             Done::Login(answer, Some(entered)) => {
-                outbox.answer(answer);
+                outbox.answer(answer.frame);
                 entered.frames.into_iter().for_each(|frame| _ = outbox.answer(frame));
                 outbox.release(entered.sent);
                 if self.connection.comings.open() {
                     self.shared.hub.regroup.note(entered.membership.identity().clone(), false);
                 }
+                self.told.logged_in(entered.membership.identity());
                 self.membership = Some(entered.membership);
             }
         }
@@ -233,7 +255,7 @@ impl Session {
     fn refuse_binary(&self) {
         self.shared.hub.heard(&self.connection);
         let refusal = Refusal::new(Code::BadParameter, "not UTF-8; a request is JSON");
-        self.connection.outbox.answer(request::refusal("", "", &refusal));
+        self.connection.outbox.answer(request::refusal("", "", &refusal).frame);
     }
 }
 
@@ -244,7 +266,7 @@ mod tests {
     /// A million idle connections hold a million of these.
     #[test]
     fn the_future_of_a_connection_stays_small() {
-        fn size<F: Future>(_: impl FnOnce(Arc<Sessions>, TcpStream, Bytes) -> F) -> usize {
+        fn size<F: Future>(_: impl FnOnce(Arc<Sessions>, TcpStream, Bytes, Box<SocketAddr>) -> F) -> usize {
             std::mem::size_of::<F>()
         }
         let bytes = size(Sessions::serve);

@@ -13,8 +13,16 @@ use serde_json::value::RawValue;
 
 use crate::hub::frame;
 
+/// An answer, encoded, and what it says.
+pub struct Framed {
+    /// What became of the request.
+    pub code: Code,
+    /// The frame.
+    pub frame: Bytes,
+}
+
 /// A request that cannot be read: the answer to it.
-pub type Unreadable = Bytes;
+pub type Unreadable = Framed;
 
 /// Reads the envelope.
 pub fn parse(text: &str) -> Result<Request<'_>, Unreadable> {
@@ -29,7 +37,7 @@ pub fn parse(text: &str) -> Result<Request<'_>, Unreadable> {
 }
 
 /// Says what is wrong, and repeats `seq` and `cmd` where the frame has them.
-fn unreadable(text: &str, error: &serde_json::Error) -> Bytes {
+fn unreadable(text: &str, error: &serde_json::Error) -> Framed {
     let value: Value = match serde_json::from_str(text) {
         Ok(value) => value,
         Err(_) => return refusal("", "", &Refusal::new(Code::BadParameter, format!("not JSON: {error}"))),
@@ -60,17 +68,17 @@ pub fn params(data: Option<&RawValue>) -> Result<Params, Refusal> {
 }
 
 /// The answer to a request that was done.
-pub fn success(seq: &str, cmd: &str, data: Option<impl Serialize>) -> Bytes {
-    frame::json(&Answer::success(seq, cmd, data))
+pub fn success(seq: &str, cmd: &str, data: Option<impl Serialize>) -> Framed {
+    Framed { code: Code::Success, frame: frame::json(&Answer::success(seq, cmd, data)) }
 }
 
 /// The answer to a request that was not.
-pub fn refusal(seq: &str, cmd: &str, refusal: &Refusal) -> Bytes {
-    frame::json(&Answer::refusal(seq, cmd, refusal))
+pub fn refusal(seq: &str, cmd: &str, refusal: &Refusal) -> Framed {
+    Framed { code: refusal.code, frame: frame::json(&Answer::refusal(seq, cmd, refusal)) }
 }
 
 /// The answer to a request, done or not.
-pub fn answer(seq: &str, cmd: &str, outcome: Result<Option<impl Serialize>, Refusal>) -> Bytes {
+pub fn answer(seq: &str, cmd: &str, outcome: Result<Option<impl Serialize>, Refusal>) -> Framed {
     match outcome {
         Ok(data) => success(seq, cmd, data),
         Err(reason) => refusal(seq, cmd, &reason),

@@ -1,4 +1,5 @@
 //! Bytes to frames and back.
 
+pub mod ending;
 pub mod queued;
 pub mod websocket;

@@ -17,6 +17,8 @@ use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
+use super::ending::{End, LOST, Traffic, Waiting, unsaid};
+
 /// Frames handed to the kernel in one call at most.
 const MAX_SLICES: usize = 32;
 /// Bytes read at a time. Small, because every connection holds such a buffer.
@@ -79,6 +81,8 @@ pub struct Socket {
     /// Whether the kernel took something since somebody asked.
     moved: bool,
     ended: bool,
+    traffic: Traffic,
+    end: Option<Box<End>>,
 }
 
 /// What tungstenite sees: reads come from the socket, writes go to the control queue.
@@ -87,6 +91,8 @@ struct Io<'a> {
     control: &'a mut VecDeque<Bytes>,
     /// Bytes that may still be read.
     allowed: usize,
+    /// Bytes read so far.
+    read: &'a mut u64,
 }
 
 impl Read for Io<'_> {
@@ -96,6 +102,7 @@ impl Read for Io<'_> {
         }
         let count = self.tcp.try_read(buffer)?;
         self.allowed = self.allowed.saturating_sub(count);
+        *self.read += count as u64;
         Ok(count)
     }
 }
@@ -127,6 +134,7 @@ impl Socket {
             .max_write_buffer_size(64 * 1024)
             .max_frame_size(Some(max_frame_bytes))
             .max_message_size(Some(max_frame_bytes));
+        let traffic = Traffic { bytes_in: read_ahead.len() as u64, ..Traffic::default() };
         let context = WebSocketContext::from_partially_read(read_ahead.to_vec(), Role::Server, Some(config));
         Self {
             tcp,
@@ -138,6 +146,8 @@ impl Socket {
             closed: false,
             moved: false,
             ended: false,
+            traffic,
+            end: None,
         }
     }
 
@@ -146,38 +156,72 @@ impl Socket {
         if self.ended {
             return Received::End;
         }
-        let mut io = Io { tcp: &self.tcp, control: &mut self.control, allowed: READ_AT_ONCE };
+        let read = &mut self.traffic.bytes_in;
+        let mut io = Io { tcp: &self.tcp, control: &mut self.control, allowed: READ_AT_ONCE, read };
         match self.context.read(&mut io) {
             Ok(Message::Text(text)) => Received::Text(text),
             Ok(Message::Binary(bytes)) => Received::Binary(bytes),
+            Ok(Message::Close(frame)) => {
+                let said = |frame: CloseFrame| (frame.code.into(), frame.reason.to_string());
+                let (code, detail) = frame.map_or((unsaid::NO_CODE, String::new()), said);
+                self.note(code, "closed by the client", detail);
+                Received::Control
+            }
             // Pings are answered and closes confirmed by tungstenite; the end follows as an error.
             Ok(_) => Received::Control,
-            Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
-                if io.allowed == 0 {
-                    Received::Control
-                } else {
-                    Received::Nothing
-                }
-            }
+            Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => match io.allowed {
+                0 => Received::Control,
+                _ => Received::Nothing,
+            },
             Err(error) => {
-                self.end(&error);
+                self.fail(&error);
+                self.ended = true;
                 Received::End
             }
         }
     }
 
-    fn end(&mut self, error: &Error) {
-        match error {
-            Error::Capacity(CapacityError::MessageTooLong { .. }) => {
-                self.close(violation::TOO_BIG, "frame too large");
+    fn fail(&mut self, error: &Error) {
+        let (code, reason) = match error {
+            Error::Capacity(CapacityError::MessageTooLong { .. }) => (violation::TOO_BIG, "frame too large"),
+            Error::Utf8(_) => (violation::NOT_UTF8, "text is not UTF-8"),
+            // The peer has shut its side without a close; one that still listens gets its answers.
+            Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
+                return self.note(unsaid::NO_CLOSE, "the client left without a close", String::new());
             }
-            Error::Utf8(_) => self.close(violation::NOT_UTF8, "text is not UTF-8"),
-            // The peer has shut its side without a close, or is gone; one that still listens gets its answers.
-            Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {}
-            Error::Protocol(_) => self.close(violation::PROTOCOL, "protocol error"),
-            _ => {}
-        }
-        self.ended = true;
+            Error::Protocol(_) => (violation::PROTOCOL, "protocol error"),
+            Error::Io(error) => return self.lost(error),
+            _ => return self.note(unsaid::NO_CLOSE, LOST, error.to_string()),
+        };
+        self.close(code, reason);
+        self.note(code, reason, error.to_string());
+    }
+
+    /// Notes that the connection broke. The first end stays.
+    pub fn lost(&mut self, error: &io::Error) {
+        self.note(unsaid::NO_CLOSE, LOST, error.to_string());
+    }
+
+    fn note(&mut self, code: u16, reason: &'static str, detail: String) {
+        self.end.get_or_insert_with(|| Box::new(End { code, reason, detail }));
+    }
+
+    /// Why the peer's side ended, when it did.
+    #[must_use]
+    pub fn end(&self) -> Option<&End> {
+        self.end.as_deref()
+    }
+
+    /// What went over the connection so far.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        self.traffic
+    }
+
+    /// What was given to the socket and the kernel did not take.
+    #[must_use]
+    pub fn unwritten(&self) -> Waiting {
+        Waiting::of(&self.writing)
     }
 
     /// Ends the connection with this code after what is queued. The first reason stays.
@@ -187,8 +231,10 @@ impl Socket {
     }
 
     /// The same for a peer who may not read any more: of what is queued only the rest of a frame that is partly gone
-    /// stands before the close, and the kernel gets room for both, so that it can deliver them when nobody is here.
-    pub fn close_early(&mut self, code: u16, reason: &'static str) {
+    /// stands before the close, and the kernel gets room for both, so that it can deliver them when nobody is here. Gives
+    /// what the peer does not get.
+    pub fn close_early(&mut self, code: u16, reason: &'static str) -> Waiting {
+        let dropped = Waiting::of(self.writing.iter().skip(usize::from(self.begun)));
         self.writing.truncate(usize::from(self.begun));
         let socket = SockRef::from(&self.tcp);
         let rest = self.writing.iter().map(Bytes::len).sum::<usize>();
@@ -199,6 +245,7 @@ impl Socket {
             tracing::debug!(%error, "room for a farewell");
         }
         self.close(code, reason);
+        dropped
     }
 
     /// Writes until everything is gone or the kernel takes no more. `refill` adds frames to an empty queue.
@@ -245,7 +292,8 @@ impl Socket {
 
     fn farewell(&mut self) -> Option<Bytes> {
         let frame = self.farewell.take()?;
-        let mut io = Io { tcp: &self.tcp, control: &mut self.control, allowed: 0 };
+        let read = &mut self.traffic.bytes_in;
+        let mut io = Io { tcp: &self.tcp, control: &mut self.control, allowed: 0, read };
         // Fails only when a close was sent before, and then there is nothing more to say.
         let _ = self.context.close(&mut io, Some(frame)).and_then(|()| self.context.flush(&mut io));
         self.control.drain(..).find(|frame| begins(frame, FIN_CLOSE))
@@ -253,7 +301,7 @@ impl Socket {
 
     /// Writes what is left, says farewell, and waits until the peer has closed too. Gives up on a peer who takes
     /// nothing for as long as `patience`, or does not close within it.
-    pub async fn finish(mut self, mut refill: impl FnMut(&mut VecDeque<Bytes>, usize), patience: Duration) {
+    pub async fn finish(&mut self, mut refill: impl FnMut(&mut VecDeque<Bytes>, usize), patience: Duration) {
         while let Ok(Flushed::Blocked) = self.flush(&mut refill) {
             let writable = timeout(patience, self.ready(Interest::WRITABLE)).await;
             if !matches!(writable, Ok(Ok(()))) {
@@ -288,6 +336,7 @@ impl Socket {
             return Err(ErrorKind::WriteZero.into());
         }
         self.moved = true;
+        self.traffic.bytes_out += written as u64;
         while written > 0 {
             let frame = &mut self.writing[0];
             if written < frame.len() {
@@ -297,6 +346,7 @@ impl Socket {
             }
             written -= frame.len();
             self.writing.pop_front();
+            self.traffic.frames_out += 1;
             self.begun = false;
         }
         Ok(())

@@ -9,6 +9,9 @@ use chat_tests::raw_http::get;
 use chat_tests::redis_server::RedisServer;
 use chat_tests::talk::{Bystanders, refused};
 use chat_tests::wait::{SOON, until};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 const APP: u32 = 905;
 
@@ -34,7 +37,8 @@ async fn unheard() -> (Node, Bystanders) {
     let mut bystanders = Bystanders::arrive(&node, APP).await;
     until("lines are lost", SOON * 6, async || {
         bystanders.are_undisturbed().await;
-        futures_util::future::join_all((0..50).map(|_| get(node.server(), "/livez"))).await;
+        let long = format!("/{}", "x".repeat(4000));
+        futures_util::future::join_all((0..50).map(|_| get(node.server(), &long))).await;
         dropped(node.server()).await > 100
     })
     .await;
@@ -95,4 +99,70 @@ async fn a_clean_stop_writes_what_is_queued() {
     node.read_log();
     assert_eq!(node.ended().await, Some(0));
     until("the last line", SOON, async || node.log().contains("stopping")).await;
+}
+
+/// One exchange over HTTP/2 as a client that knows it begins: settings, and a request with literal headers.
+async fn ask_over_http2(server: &Server, path: &str) {
+    let literal = |name: u8, text: &str| {
+        let length = u8::try_from(text.len()).expect("a short text");
+        [&[name, length], text.as_bytes()].concat()
+    };
+    // GET, http, :path and :authority (RFC 7541 appendix A).
+    let block = [vec![0x82, 0x86], literal(0x44, path), literal(0x41, &server.authority())].concat();
+    let length = u8::try_from(block.len()).expect("a short block");
+    let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    let head = [0, 0, length, 1, 5, 0, 0, 0, 1];
+    let request = [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &settings, &head, &block].concat();
+    let mut tcp = TcpStream::connect(server.authority()).await.expect("the server listens");
+    tcp.write_all(&request).await.expect("written");
+    let mut received = Vec::new();
+    until("an answer over HTTP/2", SOON, async || {
+        tcp.read_buf(&mut received).await.expect("read");
+        received.ends_with(b"ok\n")
+    })
+    .await;
+}
+
+/// A node whose log is JSON, after traffic of every kind.
+async fn after_traffic(redis: &RedisServer, filter: &str) -> Node {
+    let node = Node::start(&["--redis", &redis.url(), "--log", filter, "--log-format", "json"]).await;
+    let mut bystanders = Bystanders::arrive(&node, APP).await;
+    bystanders.are_undisturbed().await;
+    assert_eq!(get(node.server(), "/user/list?appId=905").await.status, 200);
+    assert_eq!(get(node.server(), "/user/list").await.status, 400);
+    ask_over_http2(node.server(), "/livez").await;
+    node
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plain_level_is_silent_about_other_crates_and_directives_name_them() {
+    let redis = RedisServer::start().await;
+    let node = after_traffic(&redis, "trace").await;
+    let is = |line: &Value, cmd: &str| {
+        let spans = line["spans"].as_array().into_iter().flatten();
+        line["fields"]["message"] == "answered"
+            && spans.clone().any(|span| span["cmd"] == cmd || span["path"] == cmd)
+    };
+    until("steps are told", SOON, async || {
+        let lines = node.log_lines();
+        ["login", "msg", "/user/list", "/livez"].iter().all(|cmd| lines.iter().any(|line| is(line, cmd)))
+    })
+    .await;
+    let lines = node.log_lines();
+    for line in &lines {
+        let target = line["target"].as_str().expect("a target");
+        assert!(target == "chatd" || target.starts_with("chatd::"), "{line}");
+    }
+    let sent = lines.iter().find(|line| is(line, "msg")).expect("checked");
+    let names: Vec<_> = sent["spans"].as_array().expect("spans").iter().map(|span| &span["name"]).collect();
+    assert_eq!(names, ["connection", "session", "request"], "{sent}");
+    assert_eq!(sent["spans"][1]["user"], "bystander-1", "{sent}");
+    assert!(sent["fields"]["code"] == 200 && sent["fields"]["ms"].is_number(), "{sent}");
+    let codes: Vec<_> =
+        lines.iter().filter(|line| is(line, "/user/list")).map(|line| &line["fields"]["code"]).collect();
+    assert!(codes.contains(&&Value::from(1001)), "{codes:?}");
+
+    let node = after_traffic(&redis, "warn,h2=trace").await;
+    let of_h2 = |line: &Value| line["target"].as_str().is_some_and(|target| target.starts_with("h2::"));
+    until("another crate is told of", SOON, async || node.log_lines().iter().any(of_h2)).await;
 }

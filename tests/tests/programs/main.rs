@@ -4,6 +4,7 @@ mod chatctl;
 mod embedded_files;
 mod lifecycle;
 mod logging;
+mod logging_ends;
 mod money_programs;
 mod operations;
 mod readme;

@@ -1,0 +1,138 @@
+//! What the log tells of a connection: who logged in, who was refused, and how it ended.
+//!
+//! Invariant: whatever is told of a connection names it by number and address; each end is told once.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use chat_protocol::Refusal;
+use chat_protocol::envelope::Request;
+use tracing::Span;
+
+use crate::hub::outbox::Close;
+use crate::log::CONNECTION;
+use crate::model::Identity;
+use crate::transport::ending::{End, LOST, Traffic, Waiting, unsaid};
+
+/// See the file's head.
+pub struct Told {
+    number: u64,
+    /// A third smaller than its address with a port as one.
+    peer: (IpAddr, u16),
+    opened: Instant,
+    /// The connection, then its session; nothing unless debugging is logged, because it costs memory while it lives.
+    span: Option<Box<Span>>,
+}
+
+/// Why a connection ended.
+pub struct Why<'a> {
+    /// Close code.
+    pub code: u16,
+    /// In our words.
+    pub reason: &'a str,
+    /// In those of the client or of the system.
+    pub detail: &'a str,
+}
+
+impl<'a> Why<'a> {
+    /// What came first: an end of the client's side, or ours.
+    pub fn of(end: Option<&'a End>, closing: Option<&'a Close>) -> Self {
+        match (end, closing) {
+            (Some(end), _) => Self { code: end.code, reason: end.reason, detail: &end.detail },
+            (None, Some(close)) => Self { code: close.code, reason: close.reason, detail: "" },
+            // The client's side ends or ours does; there is no third way.
+            (None, None) => Self { code: unsaid::NO_CLOSE, reason: LOST, detail: "" },
+        }
+    }
+}
+
+impl Told {
+    /// A connection that begins. On the heap, see [`super::Sessions::serve`].
+    pub fn new(number: u64, peer: SocketAddr) -> Box<Self> {
+        let span = tracing::debug_span!("connection", number, %peer);
+        let told = Box::new(Self {
+            number,
+            peer: (peer.ip(), peer.port()),
+            opened: Instant::now(),
+            span: kept(span),
+        });
+        told.span().in_scope(|| tracing::debug!("opened"));
+        told
+    }
+
+    /// What lines about it stand in.
+    pub fn span(&self) -> Span {
+        self.span.as_deref().cloned().unwrap_or_else(Span::none)
+    }
+
+    /// What lines about one of its requests stand in.
+    pub fn request(&self, request: &Request<'_>) -> Span {
+        let parent = self.span.as_deref().and_then(Span::id);
+        tracing::debug_span!(parent: parent, "request", cmd = &*request.cmd, seq = &*request.seq)
+    }
+
+    /// It speaks for somebody from now on.
+    pub fn logged_in(&mut self, Identity { app, user }: &Identity) {
+        let ((number, peer), user) = (self.place(), user.as_str());
+        if let Some(span) = &self.span {
+            self.span = kept(tracing::debug_span!(parent: &**span, "session", app, user));
+        }
+        tracing::info!(target: CONNECTION, connection = number, %peer, app, user, "logged in");
+    }
+
+    /// It asked to speak for somebody and was refused.
+    pub fn refused(&self, identity: Option<&Identity>, refusal: &Refusal) {
+        let (number, peer) = self.place();
+        refused(number, peer, identity, refusal);
+    }
+
+    /// Its number and address.
+    pub fn place(&self) -> (u64, SocketAddr) {
+        (self.number, self.peer.into())
+    }
+
+    /// It is over.
+    pub fn ended(&self, identity: Option<&Identity>, why: &Why<'_>, traffic: Traffic, left: Waiting) {
+        let (number, peer) = self.place();
+        let detail = Some(why.detail).filter(|detail| !detail.is_empty());
+        tracing::info!(
+            target: CONNECTION,
+            connection = number,
+            %peer,
+            app = identity.map(|identity| identity.app),
+            user = identity.map(|identity| identity.user.as_str()),
+            code = why.code,
+            reason = why.reason,
+            detail,
+            seconds = seconds(self.opened.elapsed()),
+            bytes_in = traffic.bytes_in,
+            bytes_out = traffic.bytes_out,
+            frames_out = traffic.frames_out,
+            queued_frames = left.frames,
+            queued_bytes = left.bytes,
+            "ended"
+        );
+    }
+}
+
+/// A log-in on the connection with this number and address was refused.
+pub fn refused(number: u64, peer: SocketAddr, identity: Option<&Identity>, refusal: &Refusal) {
+    tracing::info!(
+        code = refusal.code.number(),
+        reason = refusal.reason,
+        app = identity.map(|identity| identity.app),
+        user = identity.map(|identity| identity.user.as_str()),
+        connection = number,
+        %peer,
+        "refused a log-in"
+    );
+}
+
+fn kept(span: Span) -> Option<Box<Span>> {
+    (!span.is_disabled()).then(|| Box::new(span))
+}
+
+/// Seconds to the millisecond.
+fn seconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e3).round() / 1e3
+}
