@@ -66,6 +66,12 @@ pub struct Judgement {
     pub reasons: Vec<String>,
 }
 
+impl Default for Judgement {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Judgement {
     /// Nothing wrong yet.
     #[must_use]

@@ -83,7 +83,7 @@ impl FromStr for Span {
         let whole: u64 = whole.parse().map_err(|_| long())?;
         let part: u64 = part.parse().map_err(|_| none())?;
         let part = part.checked_mul(unit_us).ok_or_else(none)?;
-        if part % scale != 0 {
+        if !part.is_multiple_of(scale) {
             return Err(BadSpan("less than a microsecond cannot be told apart"));
         }
         let us = whole.checked_mul(unit_us).and_then(|us| us.checked_add(part / scale)).ok_or_else(long)?;
@@ -96,7 +96,7 @@ impl FromStr for Span {
 impl Display for Span {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let us = self.0.as_micros();
-        let fitting = UNITS.into_iter().find(|(_, unit)| us > 0 && us % u128::from(*unit) == 0);
+        let fitting = UNITS.into_iter().find(|(_, unit)| us > 0 && us.is_multiple_of(u128::from(*unit)));
         match fitting {
             Some((name, unit)) => write!(f, "{}{name}", us / u128::from(unit)),
             None => f.write_str("0s"),
