@@ -11,11 +11,13 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::broker::Step;
 use super::{conversations, friends, groups, sent};
-use crate::broker::{BrokerError, Event, Outgoing, Page, Range, Receipt};
+use crate::broker::{BrokerError, Event, Outgoing, Page, Range, Receipt, Retention};
 use crate::model::{Conversation, Effect, Entry, Skip, epoch::forked, new_epoch};
 
 /// Old entries go in steps of this many, so that most appends delete nothing.
 pub const TRIM_STEP: u64 = 64;
+/// Old entries removed with one append, about: some milliseconds of the writer's time.
+const TRIM_SLICE: u64 = 500;
 
 /// A log without its entries.
 pub(crate) struct Head {
@@ -86,7 +88,7 @@ pub(crate) fn put(step: &mut Step<'_>, message: Outgoing, effect: Effect) -> rus
         .execute(params![head.id, offset, time])?;
     note_pair(step.connection, &message.conversation, head.id, time)?;
     conversations::sent(step.connection, head.id, &message.sender, offset)?;
-    trim(step, head.id, offset)?;
+    trim(step.connection, (head.id, offset), &step.scope.retention, step.now_ms)?;
     let receipt = Receipt { offset, epoch: head.epoch.clone(), time, duplicate: false };
     sent::remember(step.connection, &message, &receipt, step.now_ms)?;
     let topics = message.conversation.topics();
@@ -96,20 +98,31 @@ pub(crate) fn put(step: &mut Step<'_>, message: Outgoing, effect: Effect) -> rus
     Ok(receipt)
 }
 
-fn trim(step: &Step<'_>, log: i64, offset: u64) -> rusqlite::Result<()> {
-    if offset.is_multiple_of(TRIM_STEP) {
-        step.connection
-            .prepare_cached("DELETE FROM entry WHERE conversation = ?1 AND offset <= ?2")?
-            .execute(params![log, offset.saturating_sub(step.scope.retention.max_messages)])?;
+/// Removes what is not kept any more; when that is much, as in a log that was silent for long, a part with each append.
+/// Nobody reads what is too old meanwhile.
+fn trim(
+    connection: &Connection,
+    (log, head): (i64, u64),
+    retention: &Retention,
+    now_ms: u64,
+) -> rusqlite::Result<()> {
+    if head.is_multiple_of(TRIM_STEP) {
+        connection
+            .prepare_cached(
+                "DELETE FROM entry WHERE conversation = ?1 AND offset <=
+                 min(?2, (SELECT min(offset) + ?3 FROM entry WHERE conversation = ?1))",
+            )?
+            .execute(params![log, head.saturating_sub(retention.max_messages), TRIM_SLICE])?;
     }
-    if step.scope.retention.max_age_ms > 0 {
+    if retention.max_age_ms > 0 {
         // Times rise with offsets: the search stops at the first entry that stays.
-        step.connection
+        connection
             .prepare_cached(
                 "DELETE FROM entry WHERE conversation = ?1 AND offset <
-                 (SELECT offset FROM entry WHERE conversation = ?1 AND time >= ?2 ORDER BY offset LIMIT 1)",
+                 (SELECT offset FROM entry WHERE conversation = ?1 AND (time >= ?2 OR offset >=
+                     (SELECT min(offset) + ?3 FROM entry WHERE conversation = ?1)) ORDER BY offset LIMIT 1)",
             )?
-            .execute(params![log, step.scope.retention.since(step.now_ms)])?;
+            .execute(params![log, retention.since(now_ms), TRIM_SLICE])?;
     }
     Ok(())
 }
@@ -284,5 +297,32 @@ pub(crate) fn named(app: AppId, name: &str) -> Option<Conversation> {
             Some(Conversation::Pair(app, UserId::new(a).ok()?, UserId::new(b).ok()?))
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::sqlite::{schema, store};
+
+    #[test]
+    fn many_old_entries_go_a_part_at_a_time() {
+        let tables = store::memory(schema::STEPS).unwrap();
+        let left = || tables.query_row("SELECT count(*) FROM entry", [], |row| row.get::<_, u64>(0)).unwrap();
+        for (max_messages, max_age_ms) in [(1_000_000, 100), (64, 0)] {
+            let retention = Retention { max_messages, max_age_ms };
+            let fill = "DELETE FROM entry;
+                WITH RECURSIVE said(number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM said WHERE number < 1280)
+                INSERT INTO entry(conversation, offset, time, msg_id, members)
+                SELECT 1, number, iif(number > 1216, 1000, 1), 'm', x'' FROM said";
+            tables.execute_batch(fill).unwrap();
+            let mut before = left();
+            for _ in 0..3 {
+                trim(&tables, (1, 1280), &retention, 1000).unwrap();
+                assert!(before - left() <= TRIM_SLICE + 1, "{retention:?}: {before} and then {}", left());
+                before = left();
+            }
+            assert_eq!(left(), 64, "{retention:?}");
+        }
     }
 }
