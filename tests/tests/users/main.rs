@@ -3,6 +3,7 @@
 mod bad_frames;
 mod bad_http;
 mod bad_input;
+mod bad_messages;
 mod browsers;
 mod crowds;
 mod group_size;
