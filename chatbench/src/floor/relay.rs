@@ -135,14 +135,15 @@ fn take(text: &[u8], app: u32, peer: &Peer, room: &Room) {
         return peer.write(&answer(&request, Value::Null));
     }
     let Some(Ok(msg)) = request.data.map(|data| serde_json::from_str::<Msg>(data.get())) else { return };
+    let (target, content, _) = msg.parts();
     let offset = room.offset.fetch_add(1, Relaxed) + 1;
     let id = request.seq.to_string();
-    let data = json!({"target": msg.target, "type": "text", "msg": msg.content.msg, "from": peer.user,
+    let data = json!({"target": target, "type": "text", "msg": content.msg, "from": peer.user,
         "msgId": id, "offset": offset, "epoch": "floor", "time": 1});
     let push = frame(&serde_json::to_vec(&Answer::push(&id, MSG, data)).unwrap_or_default());
     let peers: Vec<Arc<Peer>> = match lock(&room.peers).get(&app) {
         None => Vec::new(),
-        Some(users) => match &msg.target {
+        Some(users) => match &target {
             Target::World => users.values().cloned().collect(),
             Target::User(user) => users.get(user.as_str()).cloned().into_iter().collect(),
             Target::Group(group) => {

@@ -234,9 +234,9 @@ fn handle(
         MSG => {
             let msg: Msg = serde_json::from_str(data).unwrap();
             let (app, user) = me.as_ref().unwrap();
-            let id = msg.msg_id.map_or(request.seq.to_string(), |id| id.to_string());
-            let text = msg.content.msg.unwrap_or_default();
-            let taken = world.take(*app, user, &msg.target, &id, &text);
+            let (target, content, id) = msg.parts();
+            let id = id.map_or(request.seq.to_string(), |id| id.to_string());
+            let taken = world.take(*app, user, &target, &id, &content.msg.unwrap_or_default());
             taken.map(|(code, data)| answer(request, code, data))
         }
         other => {

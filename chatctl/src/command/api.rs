@@ -4,8 +4,9 @@
 //! takes a message id gets one.
 
 use chat_protocol::Refusal;
-use chat_protocol::operation::{ALL, Description};
+use chat_protocol::operation::Description;
 use chat_protocol::params::{Kind, Params, canonical_name};
+use chat_protocol::table::ALL;
 use serde_json::Value;
 
 use crate::command::message_id;
@@ -107,7 +108,7 @@ fn request(operation: &Description, pairs: &[String], settings: &Settings) -> Re
     for (name, value) in given.into_iter().chain(implied) {
         params.add(name, value).map_err(refused)?;
     }
-    params.conform(operation.fields, operation.rules).map_err(refused)
+    params.check(operation.fields, operation.rules).map(Value::Object).map_err(refused)
 }
 
 fn value(operation: &Description, name: &str, text: &str) -> Result<Value, Failure> {

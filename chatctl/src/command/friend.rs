@@ -4,9 +4,9 @@
 //! pages that takes.
 
 use chat_protocol::friend::{
-    Accept, Asked, Block, FriendRequest, List, ListResponse, MAX_FRIENDS_PAGE, MAX_REQUESTS_PAGE,
-    MineRequest, Reject, Remove, Request, RequestRequest, Requests, RequestsResponse, Standing,
-    StandingResponse, Unblock,
+    Accept, Asked, Block, FriendRequest, List, ListRequest, ListResponse, MAX_FRIENDS_PAGE,
+    MAX_REQUESTS_PAGE, Reject, Remove, Request, RequestRequest, Requests, RequestsRequest, RequestsResponse,
+    Standing, StandingResponse, Unblock,
 };
 use chat_protocol::{AppId, UserId};
 use clap::Subcommand;
@@ -139,10 +139,6 @@ fn standing(found: &StandingResponse) -> Report {
     .in_words(vec![words])
 }
 
-fn page((app_id, user_id): &(AppId, UserId), limit: u32, after: Option<UserId>) -> MineRequest {
-    MineRequest { app_id: *app_id, user_id: user_id.clone(), limit: Some(limit), cursor: after }
-}
-
 /// Requests that wait for an answer.
 struct Waiting {
     mine: (AppId, UserId),
@@ -154,8 +150,9 @@ impl Roster for Waiting {
     type Cursor = UserId;
     const MOST: u32 = MAX_REQUESTS_PAGE;
 
-    fn request(&self, limit: u32, after: Option<UserId>) -> MineRequest {
-        page(&self.mine, limit, after)
+    fn request(&self, limit: u32, after: Option<UserId>) -> RequestsRequest {
+        let (app_id, user_id) = self.mine.clone();
+        RequestsRequest { app_id, user_id, limit: Some(limit), cursor: after }
     }
 
     fn take(&mut self, page: RequestsResponse) -> (usize, Option<UserId>) {
@@ -176,8 +173,9 @@ impl Roster for Circle {
     type Cursor = UserId;
     const MOST: u32 = MAX_FRIENDS_PAGE;
 
-    fn request(&self, limit: u32, after: Option<UserId>) -> MineRequest {
-        page(&self.mine, limit, after)
+    fn request(&self, limit: u32, after: Option<UserId>) -> ListRequest {
+        let (app_id, user_id) = self.mine.clone();
+        ListRequest { app_id, user_id, limit: Some(limit), cursor: after }
     }
 
     fn take(&mut self, page: ListResponse) -> (usize, Option<UserId>) {

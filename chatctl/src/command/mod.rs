@@ -146,7 +146,7 @@ pub fn coverage() -> Vec<(&'static str, &'static str)> {
 mod tests {
     use super::*;
     use crate::arguments::Cli;
-    use chat_protocol::operation::ALL;
+    use chat_protocol::table::ALL;
     use clap::CommandFactory;
 
     #[test]

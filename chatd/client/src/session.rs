@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use chat_protocol::session::{LOGIN, Login, MSG, Msg, Push, Receipt};
-use chat_protocol::{AppId, Target, UserId, content::Content};
+use chat_protocol::{AppId, Target, UserId};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -60,7 +60,7 @@ impl Session {
     /// As [`Session::open`] and [`Session::request`].
     pub async fn login(server: &Server, app_id: AppId, user_id: &UserId) -> Result<Self, Error> {
         let mut session = Self::open(server, &Options::default(), Duration::from_secs(10)).await?;
-        let login = Login { user_id: user_id.clone(), app_id, token: None, recover: None };
+        let login = Login::new(user_id.clone(), app_id);
         session.request(LOGIN, &login).await?;
         Ok(session)
     }
@@ -82,7 +82,7 @@ impl Session {
     /// # Errors
     /// As [`Session::request`].
     pub async fn send(&mut self, target: Target, text: &str) -> Result<Receipt, Error> {
-        let msg = Msg { target, content: Content::text(text), msg_id: None };
+        let msg = Msg::text(target, text);
         let data = self.request(MSG, &msg).await?;
         serde_json::from_value(data).map_err(|error| self.not_chatd(&error.to_string()))
     }

@@ -6,13 +6,15 @@ use serde_json::Value;
 
 use crate::code::{Code, Refusal};
 use crate::id::{PacketId, UserId};
-use crate::red_packet::PACKET_KIND;
 
 /// Largest content of one message, in bytes of UTF-8 over all its parts.
 pub const MAX_CONTENT_BYTES: usize = 16 * 1024;
 
 /// Kinds of message a client may send.
 pub const KINDS: [&str; 4] = ["text", "img", "audio", "video"];
+
+/// `type` of the message that offers a red packet; its content has `packetId` and `greeting`.
+pub const PACKET_KIND: &str = "redPacket";
 
 /// Content of a message as it stands in a push.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -47,7 +49,7 @@ pub struct Content {
     pub size: Option<Value>,
 }
 
-fn text_kind() -> String {
+pub(crate) fn text_kind() -> String {
     "text".to_owned()
 }
 
@@ -68,7 +70,7 @@ impl Content {
         Self { packet_id: Some(packet_id), greeting: Some(greeting), ..Self::of_kind(PACKET_KIND) }
     }
 
-    fn of_kind(kind: impl Into<String>) -> Self {
+    pub(crate) fn of_kind(kind: impl Into<String>) -> Self {
         Self {
             kind: kind.into(),
             msg: None,
@@ -89,16 +91,6 @@ impl Content {
     pub fn check(&self, text_name: &str) -> Result<(), Refusal> {
         if !KINDS.contains(&self.kind.as_str()) {
             return Err(Refusal::parameter("type", format_args!("must be one of {}", KINDS.join(", "))));
-        }
-        for (name, given) in [
-            ("member", self.member.is_some()),
-            ("recalls", self.recalls.is_some()),
-            ("packetId", self.packet_id.is_some()),
-            ("greeting", self.greeting.is_some()),
-        ] {
-            if given {
-                return Err(Refusal::parameter(name, "only chatd itself writes it"));
-            }
         }
         let parts = [&self.msg, &self.url, &self.secret];
         if parts.iter().map(|part| part.as_ref().map_or(0, String::len)).sum::<usize>() > MAX_CONTENT_BYTES {

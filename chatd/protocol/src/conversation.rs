@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::cursor::Cursor;
 use crate::id::{AppId, UserId};
 use crate::operation::{Effect, Operation};
-use crate::params::{Field, Kind};
+use crate::params::{Kind, parameters};
 use crate::target::Target;
 
 /// Conversations in one page at most.
@@ -61,20 +61,18 @@ pub struct Conversation {
 /// `/conversation/list`.
 pub struct List;
 
-/// Parameters of [`List`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ListRequest {
-    /// Which world.
-    pub app_id: AppId,
-    /// Whose conversations.
-    pub user_id: UserId,
-    /// At most so many.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limit: Option<u32>,
-    /// Where the page before ended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cursor: Option<String>,
+parameters! {
+    /// Parameters of [`List`].
+    pub struct ListRequest {
+        /// Which world.
+        pub app_id: AppId,
+        /// The acting user.
+        pub user_id: UserId,
+        /// At most so many, 1 to 200; 100 when absent.
+        pub limit: Option<u32> as Kind::Between(1, MAX_CONVERSATIONS_PAGE as u64),
+        /// From the page before.
+        pub cursor: Option<String> as Kind::Cursor(Cursor::Conversations),
+    }
 }
 
 /// Answer of [`List`].
@@ -92,16 +90,6 @@ impl Operation for List {
     const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str =
         "A user's conversations with what was said last and unread counts, the latest first.";
-    const FIELDS: &'static [Field] = &[
-        Field::APP_ID,
-        Field::USER_ID,
-        Field::optional(
-            "limit",
-            Kind::Between(1, MAX_CONVERSATIONS_PAGE as u64),
-            "at most so many, 1 to 200; 100 when absent",
-        ),
-        Field::optional("cursor", Kind::Cursor(Cursor::Conversations), "from the page before"),
-    ];
     const ACTOR: Option<&'static str> = Some("userId");
     type Request = ListRequest;
     type Response = ListResponse;
@@ -110,30 +98,24 @@ impl Operation for List {
 /// `/conversation/read`.
 pub struct Read;
 
-/// Parameters of [`Read`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ReadRequest {
-    /// Which world.
-    pub app_id: AppId,
-    /// Who has read.
-    pub user_id: UserId,
-    /// The conversation, as the user names it.
-    pub target: Target,
-    /// Up to which offset.
-    pub offset: u64,
+parameters! {
+    /// Parameters of [`Read`].
+    pub struct ReadRequest {
+        /// Which world.
+        pub app_id: AppId,
+        /// The acting user.
+        pub user_id: UserId,
+        /// The conversation, as the user names it.
+        pub target: Target,
+        /// Up to which offset.
+        pub offset: u64,
+    }
 }
 
 impl Operation for Read {
     const PATH: &'static str = "/conversation/read";
     const EFFECT: Effect = Effect::Changes;
     const ABOUT: &'static str = "Marks messages as read; never moves back, never past the end.";
-    const FIELDS: &'static [Field] = &[
-        Field::APP_ID,
-        Field::USER_ID,
-        Field::required("target", Kind::Target, "the conversation, as the user names it"),
-        Field::required("offset", Kind::U64, "up to which offset"),
-    ];
     const ACTOR: Option<&'static str> = Some("userId");
     type Request = ReadRequest;
     type Response = Conversation;

@@ -7,7 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::code::Refusal;
-use crate::params::pattern;
+use crate::pattern;
 use crate::target::Target;
 
 /// A list whose cursor is no identifier.

@@ -62,10 +62,12 @@ pub struct Request<'a> {
     pub data: Option<&'a RawValue>,
 }
 
+/// A text, borrowed where nothing in it is escaped.
+#[derive(Deserialize)]
+pub(crate) struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
+
 /// A text, or the empty one for null.
 fn text_or_none<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Cow<'a, str>, D::Error> {
-    #[derive(Deserialize)]
-    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
     Ok(Option::<Text<'a>>::deserialize(deserializer)?.map(|text| text.0).unwrap_or_default())
 }
 

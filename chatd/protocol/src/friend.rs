@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{AppId, UserId};
 use crate::operation::{Effect, Operation};
-use crate::params::{Field, Kind};
+use crate::params::{Kind, parameters};
 
 /// Longest greeting of a request, in bytes of UTF-8.
 pub const MAX_GREETING_BYTES: usize = 512;
@@ -18,8 +18,6 @@ pub const MAX_REQUESTS_PAGE: u32 = 200;
 pub const REQUEST_PUSH: &str = "friend/request";
 /// Push: someone accepted; its data is an [`Accepted`].
 pub const ACCEPT_PUSH: &str = "friend/accept";
-
-const FRIEND_ID: Field = Field::required("friendId", Kind::UserId, "the other user");
 
 /// How two users stand, seen by one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -52,50 +50,39 @@ pub struct StandingResponse {
 /// `/friend/request`.
 pub struct Request;
 
-/// Parameters of [`Request`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RequestRequest {
-    /// Which world.
-    pub app_id: AppId,
-    /// Who asks.
-    pub user_id: UserId,
-    /// Who is asked.
-    pub friend_id: UserId,
-    /// A word to go with it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub greeting: Option<String>,
+parameters! {
+    /// Parameters of [`Request`].
+    pub struct RequestRequest {
+        /// Which world.
+        pub app_id: AppId,
+        /// The acting user.
+        pub user_id: UserId,
+        /// The other user.
+        pub friend_id: UserId,
+        /// A word to go with it, at most 512 bytes.
+        pub greeting: Option<String> as Kind::UpTo(MAX_GREETING_BYTES),
+    }
 }
 
 impl Operation for Request {
     const PATH: &'static str = "/friend/request";
     const EFFECT: Effect = Effect::Changes;
     const ABOUT: &'static str = "Asks a user to be a friend; when both have asked, they are friends.";
-    const FIELDS: &'static [Field] = &[
-        Field::APP_ID,
-        Field::USER_ID,
-        FRIEND_ID,
-        Field::optional(
-            "greeting",
-            Kind::UpTo(MAX_GREETING_BYTES),
-            "a word to go with it, at most 512 bytes",
-        ),
-    ];
     const ACTOR: Option<&'static str> = Some("userId");
     type Request = RequestRequest;
     type Response = StandingResponse;
 }
 
-/// Parameters of operations on one other user.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct FriendRequest {
-    /// Which world.
-    pub app_id: AppId,
-    /// The acting user.
-    pub user_id: UserId,
-    /// The other user.
-    pub friend_id: UserId,
+parameters! {
+    /// Parameters of operations on one other user.
+    pub struct FriendRequest {
+        /// Which world.
+        pub app_id: AppId,
+        /// The acting user.
+        pub user_id: UserId,
+        /// The other user.
+        pub friend_id: UserId,
+    }
 }
 
 macro_rules! on_friend {
@@ -107,7 +94,6 @@ macro_rules! on_friend {
             const PATH: &'static str = $path;
             const EFFECT: Effect = Effect::Changes;
             const ABOUT: &'static str = $about;
-            const FIELDS: &'static [Field] = &[Field::APP_ID, Field::USER_ID, FRIEND_ID];
             const ACTOR: Option<&'static str> = Some("userId");
             type Request = FriendRequest;
             type Response = StandingResponse;
@@ -146,24 +132,22 @@ on_friend!(
     "Lifts a block; a friendship does not come back by itself."
 );
 
-/// Parameters of the lists.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct MineRequest {
-    /// Which world.
-    pub app_id: AppId,
-    /// The acting user.
-    pub user_id: UserId,
-    /// At most so many users; the most there may be when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limit: Option<u32>,
-    /// Continue after this user: the `cursor` of the page before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cursor: Option<UserId>,
-}
-
 /// `/friend/requests`.
 pub struct Requests;
+
+parameters! {
+    /// Parameters of [`Requests`].
+    pub struct RequestsRequest {
+        /// Which world.
+        pub app_id: AppId,
+        /// The acting user.
+        pub user_id: UserId,
+        /// At most so many, 1 to 200; 200 when absent.
+        pub limit: Option<u32> as Kind::Between(1, MAX_REQUESTS_PAGE as u64),
+        /// Continue after this user.
+        pub cursor: Option<UserId>,
+    }
+}
 
 /// A request that waits for an answer, and data of the [`REQUEST_PUSH`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -200,23 +184,27 @@ impl Operation for Requests {
     const PATH: &'static str = "/friend/requests";
     const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "Requests that wait for the acting user's answer, by name, in pages.";
-    const FIELDS: &'static [Field] = &[
-        Field::APP_ID,
-        Field::USER_ID,
-        Field::optional(
-            "limit",
-            Kind::Between(1, MAX_REQUESTS_PAGE as u64),
-            "at most so many, 1 to 200; 200 when absent",
-        ),
-        Field::optional("cursor", Kind::UserId, "continue after this user"),
-    ];
     const ACTOR: Option<&'static str> = Some("userId");
-    type Request = MineRequest;
+    type Request = RequestsRequest;
     type Response = RequestsResponse;
 }
 
 /// `/friend/list`.
 pub struct List;
+
+parameters! {
+    /// Parameters of [`List`].
+    pub struct ListRequest {
+        /// Which world.
+        pub app_id: AppId,
+        /// The acting user.
+        pub user_id: UserId,
+        /// At most so many users, 1 to 1000; 1000 when absent.
+        pub limit: Option<u32> as Kind::Between(1, MAX_FRIENDS_PAGE as u64),
+        /// Continue after this user.
+        pub cursor: Option<UserId>,
+    }
+}
 
 /// Answer of [`List`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -236,17 +224,7 @@ impl Operation for List {
     const PATH: &'static str = "/friend/list";
     const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "Friends, own requests, and blocked users, by name, in pages over all three.";
-    const FIELDS: &'static [Field] = &[
-        Field::APP_ID,
-        Field::USER_ID,
-        Field::optional(
-            "limit",
-            Kind::Between(1, MAX_FRIENDS_PAGE as u64),
-            "at most so many users, 1 to 1000; 1000 when absent",
-        ),
-        Field::optional("cursor", Kind::UserId, "continue after this user"),
-    ];
     const ACTOR: Option<&'static str> = Some("userId");
-    type Request = MineRequest;
+    type Request = ListRequest;
     type Response = ListResponse;
 }

@@ -3,9 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::content::KINDS;
 use crate::id::{AppId, GroupId, MsgId, UserId};
 use crate::operation::{Effect, Operation};
-use crate::params::{Field, Kind};
+use crate::params::{Kind, parameters};
 
 /// Longest name of a group, in bytes of UTF-8.
 pub const MAX_GROUP_NAME_BYTES: usize = 128;
@@ -16,8 +17,6 @@ pub const MAX_GROUPS_PAGE: u32 = 500;
 
 /// `type` of the entries of a group's history that tell of changes; chatd itself writes them.
 pub const CHANGE_KINDS: [&str; 5] = ["create", "join", "leave", "kick", "dismiss"];
-
-const GROUP_ID: Field = Field::required("groupId", Kind::GroupId, "which group");
 
 /// A group as its members see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -36,19 +35,18 @@ pub struct Group {
 /// `/group/create`: a new group with its creator as owner and only member.
 pub struct Create;
 
-/// Parameters of [`Create`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct CreateRequest {
-    /// Which world.
-    pub app_id: AppId,
-    /// The owner.
-    pub user_id: UserId,
-    /// What to call the group.
-    pub name: String,
-    /// The group's id; made up when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub group_id: Option<GroupId>,
+parameters! {
+    /// Parameters of [`Create`].
+    pub struct CreateRequest {
+        /// Which world.
+        pub app_id: AppId,
+        /// The owner.
+        pub user_id: UserId,
+        /// What to call the group, 1 to 128 bytes.
+        pub name: String as Kind::Line(MAX_GROUP_NAME_BYTES),
+        /// The group's id; made up when absent.
+        pub group_id: Option<GroupId>,
+    }
 }
 
 impl Operation for Create {
@@ -56,27 +54,21 @@ impl Operation for Create {
     const EFFECT: Effect = Effect::Changes;
     const ABOUT: &'static str =
         "Creates a group; repeating it with the same groupId by the same owner is harmless.";
-    const FIELDS: &'static [Field] = &[
-        Field::APP_ID,
-        Field::required("userId", Kind::UserId, "the owner"),
-        Field::required("name", Kind::Line(MAX_GROUP_NAME_BYTES), "what to call the group, 1 to 128 bytes"),
-        Field::optional("groupId", Kind::GroupId, "the group's id; made up when absent"),
-    ];
     const ACTOR: Option<&'static str> = Some("userId");
     type Request = CreateRequest;
     type Response = Group;
 }
 
-/// Parameters of operations that need a group and an acting user only.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct GroupRequest {
-    /// Which world.
-    pub app_id: AppId,
-    /// The acting user.
-    pub user_id: UserId,
-    /// Which group.
-    pub group_id: GroupId,
+parameters! {
+    /// Parameters of operations that need a group and an acting user only.
+    pub struct GroupRequest {
+        /// Which world.
+        pub app_id: AppId,
+        /// The acting user.
+        pub user_id: UserId,
+        /// Which group.
+        pub group_id: GroupId,
+    }
 }
 
 /// Answer of operations that change who is in a group.
@@ -102,7 +94,6 @@ macro_rules! on_group {
             const PATH: &'static str = $path;
             const EFFECT: Effect = Effect::Changes;
             const ABOUT: &'static str = $about;
-            const FIELDS: &'static [Field] = &[Field::APP_ID, Field::USER_ID, GROUP_ID];
             const ACTOR: Option<&'static str> = Some("userId");
             type Request = GroupRequest;
             type Response = MembershipResponse;
@@ -132,30 +123,24 @@ on_group!(
 /// `/group/kick`.
 pub struct Kick;
 
-/// Parameters of [`Kick`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct KickRequest {
-    /// Which world.
-    pub app_id: AppId,
-    /// The owner.
-    pub user_id: UserId,
-    /// Which group.
-    pub group_id: GroupId,
-    /// Whom to remove.
-    pub member_id: UserId,
+parameters! {
+    /// Parameters of [`Kick`].
+    pub struct KickRequest {
+        /// Which world.
+        pub app_id: AppId,
+        /// The acting user.
+        pub user_id: UserId,
+        /// Which group.
+        pub group_id: GroupId,
+        /// Whom to remove.
+        pub member_id: UserId,
+    }
 }
 
 impl Operation for Kick {
     const PATH: &'static str = "/group/kick";
     const EFFECT: Effect = Effect::Changes;
     const ABOUT: &'static str = "Removes a member; owner only.";
-    const FIELDS: &'static [Field] = &[
-        Field::APP_ID,
-        Field::USER_ID,
-        GROUP_ID,
-        Field::required("memberId", Kind::UserId, "whom to remove"),
-    ];
     const ACTOR: Option<&'static str> = Some("userId");
     type Request = KickRequest;
     type Response = MembershipResponse;
@@ -164,23 +149,20 @@ impl Operation for Kick {
 /// `/group/members`.
 pub struct Members;
 
-/// Parameters of [`Members`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct MembersRequest {
-    /// Which world.
-    pub app_id: AppId,
-    /// The acting user, a member; without one an operator asks.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub user_id: Option<UserId>,
-    /// Which group.
-    pub group_id: GroupId,
-    /// At most so many, 1000 when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limit: Option<u32>,
-    /// Continue after this member: the `cursor` of the page before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cursor: Option<UserId>,
+parameters! {
+    /// Parameters of [`Members`].
+    pub struct MembersRequest {
+        /// Which world.
+        pub app_id: AppId,
+        /// The acting user, a member; without one an operator asks.
+        pub user_id: Option<UserId>,
+        /// Which group.
+        pub group_id: GroupId,
+        /// At most so many, 1 to 1000; 1000 when absent.
+        pub limit: Option<u32> as Kind::Between(1, MAX_MEMBERS_PAGE as u64),
+        /// Continue after this member.
+        pub cursor: Option<UserId>,
+    }
 }
 
 /// Answer of [`Members`].
@@ -201,17 +183,6 @@ impl Operation for Members {
     const PATH: &'static str = "/group/members";
     const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "Members of a group in byte order, in pages.";
-    const FIELDS: &'static [Field] = &[
-        Field::APP_ID,
-        Field::optional("userId", Kind::UserId, "the acting user, a member; without one an operator asks"),
-        GROUP_ID,
-        Field::optional(
-            "limit",
-            Kind::Between(1, MAX_MEMBERS_PAGE as u64),
-            "at most so many, 1 to 1000; 1000 when absent",
-        ),
-        Field::optional("cursor", Kind::UserId, "continue after this member"),
-    ];
     const ACTOR: Option<&'static str> = Some("userId");
     type Request = MembersRequest;
     type Response = MembersResponse;
@@ -220,20 +191,18 @@ impl Operation for Members {
 /// `/group/list`.
 pub struct List;
 
-/// Parameters of [`List`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ListRequest {
-    /// Which world.
-    pub app_id: AppId,
-    /// Whose groups.
-    pub user_id: UserId,
-    /// At most so many, 500 when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limit: Option<u32>,
-    /// Continue after this group: the `cursor` of the page before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cursor: Option<GroupId>,
+parameters! {
+    /// Parameters of [`List`].
+    pub struct ListRequest {
+        /// Which world.
+        pub app_id: AppId,
+        /// The acting user.
+        pub user_id: UserId,
+        /// At most so many, 1 to 500; 500 when absent.
+        pub limit: Option<u32> as Kind::Between(1, MAX_GROUPS_PAGE as u64),
+        /// Continue after this group.
+        pub cursor: Option<GroupId>,
+    }
 }
 
 /// Answer of [`List`].
@@ -250,16 +219,6 @@ impl Operation for List {
     const PATH: &'static str = "/group/list";
     const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "Groups a user is a member of, by id, in pages.";
-    const FIELDS: &'static [Field] = &[
-        Field::APP_ID,
-        Field::USER_ID,
-        Field::optional(
-            "limit",
-            Kind::Between(1, MAX_GROUPS_PAGE as u64),
-            "at most so many, 1 to 500; 500 when absent",
-        ),
-        Field::optional("cursor", Kind::GroupId, "continue after this group"),
-    ];
     const ACTOR: Option<&'static str> = Some("userId");
     type Request = ListRequest;
     type Response = ListResponse;
@@ -268,38 +227,28 @@ impl Operation for List {
 /// `/group/sendMessage`.
 pub struct SendMessage;
 
-/// Parameters of [`SendMessage`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SendMessageRequest {
-    /// Which world.
-    pub app_id: AppId,
-    /// The sender, a member.
-    pub user_id: UserId,
-    /// Which group.
-    pub group_id: GroupId,
-    /// The text, or the address of the file for the other types.
-    pub message: String,
-    /// The sender's id for it; made up when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub msg_id: Option<MsgId>,
-    /// `text` when absent.
-    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
-    pub kind: Option<String>,
+parameters! {
+    /// Parameters of [`SendMessage`].
+    pub struct SendMessageRequest {
+        /// Which world.
+        pub app_id: AppId,
+        /// The sender, a member.
+        pub user_id: UserId,
+        /// Which group.
+        pub group_id: GroupId,
+        /// The text, or the address of the file for other types.
+        pub message: String as Kind::Content,
+        /// The sender's id for it, so that a repeat is not sent twice.
+        pub msg_id: Option<MsgId>,
+        /// `text` (when absent), `img`, `audio` or `video`.
+        pub kind as "type": Option<String> as Kind::OneOf(&KINDS),
+    }
 }
 
 impl Operation for SendMessage {
     const PATH: &'static str = "/group/sendMessage";
     const EFFECT: Effect = Effect::Changes;
     const ABOUT: &'static str = "Sends a message to a group.";
-    const FIELDS: &'static [Field] = &[
-        Field::APP_ID,
-        Field::required("userId", Kind::UserId, "the sender, a member"),
-        GROUP_ID,
-        Field::MESSAGE,
-        Field::MSG_ID,
-        Field::TYPE,
-    ];
     const ACTOR: Option<&'static str> = Some("userId");
     const KEY: Option<&'static str> = Some("msgId");
     type Request = SendMessageRequest;

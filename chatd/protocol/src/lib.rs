@@ -9,12 +9,14 @@
 //! | [`code`] | result codes, their HTTP status, and [`code::Refusal`] |
 //! | [`params`] | parameters of an operation, from a query, a form or JSON |
 //! | [`cursor`] | where a list goes on |
-//! | [`operation`] | the [`operation::Operation`] trait and the table of all operations |
+//! | [`pattern`] | patterns of texts that surely are what a parameter asks for |
+//! | [`operation`] | what an operation is: the [`operation::Operation`] trait |
 //! | [`envelope`] | HTTP answers, WebSocket requests, answers and pushes |
 //! | [`content`] | what a message carries |
 //! | [`session`] | commands that exist on a WebSocket only |
 //! | [`span`] | stretches of time on command lines and in settings |
 //! | [`user`], [`group`], [`message`], [`conversation`], [`friend`], [`red_packet`], [`wallet`], [`system`] | the operations, one module a noun |
+//! | [`table`] | all of them |
 
 pub mod code;
 pub mod content;
@@ -27,10 +29,12 @@ pub mod id;
 pub mod message;
 pub mod operation;
 pub mod params;
+pub mod pattern;
 pub mod red_packet;
 pub mod session;
 pub mod span;
 pub mod system;
+pub mod table;
 pub mod target;
 pub mod user;
 pub mod wallet;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{AppId, UserId};
 use crate::operation::{Effect, Operation};
-use crate::params::{Field, Kind, Rule};
+use crate::params::{Kind, Rule, parameters};
 use crate::session::Push;
 use crate::target::Target;
 
@@ -16,32 +16,25 @@ pub const DEFAULT_HISTORY_PAGE: u32 = 50;
 /// How long a sender may take a message back, in milliseconds.
 pub const RECALL_WINDOW_MS: u64 = 2 * 60 * 1000;
 
-const TARGET: Field =
-    Field::required("target", Kind::Target, "the conversation, as the acting user names it");
-
 /// `/message/history`.
 pub struct History;
 
-/// Parameters of [`History`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct HistoryRequest {
-    /// Which world.
-    pub app_id: AppId,
-    /// The acting user; needed for a one-to-one conversation.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub user_id: Option<UserId>,
-    /// The conversation.
-    pub target: Target,
-    /// Newest messages with a lesser offset.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub before: Option<u64>,
-    /// Oldest messages with a greater offset.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub after: Option<u64>,
-    /// At most so many.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limit: Option<u32>,
+parameters! {
+    /// Parameters of [`History`].
+    pub struct HistoryRequest {
+        /// Which world.
+        pub app_id: AppId,
+        /// The acting user; without one an operator reads a world or group.
+        pub user_id: Option<UserId>,
+        /// The conversation, as the acting user names it.
+        pub target: Target,
+        /// Newest messages with a lesser offset; not together with after.
+        pub before: Option<u64>,
+        /// Oldest messages with a greater offset; not together with before.
+        pub after: Option<u64>,
+        /// At most so many, 1 to 200; 50 when absent.
+        pub limit: Option<u32> as Kind::Between(1, MAX_HISTORY_PAGE as u64),
+    }
 }
 
 /// Answer of [`History`].
@@ -60,26 +53,6 @@ impl Operation for History {
     const PATH: &'static str = "/message/history";
     const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "Messages of a conversation: the newest, or before or after an offset.";
-    const FIELDS: &'static [Field] = &[
-        Field::APP_ID,
-        Field::optional(
-            "userId",
-            Kind::UserId,
-            "the acting user; without one an operator reads a world or group",
-        ),
-        TARGET,
-        Field::optional("before", Kind::U64, "newest messages with a lesser offset; not together with after"),
-        Field::optional(
-            "after",
-            Kind::U64,
-            "oldest messages with a greater offset; not together with before",
-        ),
-        Field::optional(
-            "limit",
-            Kind::Between(1, MAX_HISTORY_PAGE as u64),
-            "at most so many, 1 to 200; 50 when absent",
-        ),
-    ];
     const RULES: &'static [Rule] = &[Rule::Apart("before", &["after"]), Rule::TwoSides("userId", "target")];
     const ACTOR: Option<&'static str> = Some("userId");
     type Request = HistoryRequest;
@@ -94,19 +67,18 @@ pub const RECALL_KIND: &str = "recall";
 /// `type` of a message whose content was taken back.
 pub const RECALLED_KIND: &str = "recalled";
 
-/// Parameters of [`Recall`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RecallRequest {
-    /// Which world.
-    pub app_id: AppId,
-    /// The sender; without one an operator recalls.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub user_id: Option<UserId>,
-    /// The conversation. An operator names a one-to-one conversation by `userId` and `target`.
-    pub target: Target,
-    /// Which message.
-    pub offset: u64,
+parameters! {
+    /// Parameters of [`Recall`].
+    pub struct RecallRequest {
+        /// Which world.
+        pub app_id: AppId,
+        /// The acting user; without one an operator asks.
+        pub user_id: Option<UserId>,
+        /// The conversation, as the acting user names it.
+        pub target: Target,
+        /// Which message.
+        pub offset: u64,
+    }
 }
 
 /// Answer of [`Recall`].
@@ -126,8 +98,6 @@ impl Operation for Recall {
     const PATH: &'static str = "/message/recall";
     const EFFECT: Effect = Effect::Changes;
     const ABOUT: &'static str = "Takes a message's content back: its sender within 2 minutes, or an operator. Its place stays, and an entry of type recall tells of it.";
-    const FIELDS: &'static [Field] =
-        &[Field::APP_ID, Field::ASKING, TARGET, Field::required("offset", Kind::U64, "which message")];
     const RULES: &'static [Rule] = &[Rule::TwoSides("userId", "target")];
     const ACTOR: Option<&'static str> = Some("userId");
     type Request = RecallRequest;

@@ -1,109 +1,23 @@
 //! Parameters of an operation, from a query string, a form or JSON, checked against the operation's table.
 //!
-//! Invariant: after [`Params::conform`] every listed parameter is absent or has its documented type, so that
-//! decoding into the request type cannot fail on the shape of the input.
+//! Invariant: after [`Params::check`] every listed parameter is absent or has its documented type, so that decoding into
+//! the request type cannot fail on the shape of the input.
 
 mod check;
-pub mod pattern;
+mod field;
 mod rule;
 
 use std::fmt;
 
-use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
+use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use self::check::check;
+pub use self::field::{Field, Kind, MAX_U64, Parameter, Parameters, Reserved};
+pub(crate) use self::field::{as_text, camel, camel_length, parameters};
 pub use self::rule::Rule;
 use crate::code::{Code, Refusal};
-use crate::content::KINDS;
-use crate::cursor::Cursor;
-
-/// Type of a parameter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// An app id: whole number, 0 to 4294967295.
-    AppId,
-    /// A user id: 1–64 bytes, no control characters.
-    UserId,
-    /// A group id: 1–64 bytes, no control characters.
-    GroupId,
-    /// A message id: 1–128 bytes, no control characters.
-    MsgId,
-    /// A packet id: 1–64 bytes, no control characters.
-    PacketId,
-    /// A transfer id: 1–128 bytes, no control characters.
-    TransferId,
-    /// `""`, `group:<groupId>` or `user:<userId>`.
-    Target,
-    /// Any text.
-    Text,
-    /// Where this list goes on: a text that an answer gave and that is given back as it was.
-    Cursor(Cursor),
-    /// A text of 1 to so many bytes of UTF-8 without control characters.
-    Line(usize),
-    /// Any text of at most so many bytes of UTF-8, which may be none.
-    UpTo(usize),
-    /// What a message says: 1 to [`MAX_CONTENT_BYTES`](crate::content::MAX_CONTENT_BYTES) bytes of UTF-8.
-    Content,
-    /// One of these words.
-    OneOf(&'static [&'static str]),
-    /// A whole number from one to another, both included.
-    Between(u64, u64),
-    /// A whole number, 0 to 4294967295.
-    U32,
-    /// A whole number, 0 to [`MAX_U64`].
-    U64,
-    /// Any JSON value.
-    Json,
-}
-
-/// The largest whole number, 2^53 − 1: exact in every JSON reader.
-pub const MAX_U64: u64 = (1 << 53) - 1;
-
-/// One parameter of an operation.
-#[derive(Debug, Clone, Copy)]
-pub struct Field {
-    /// Name on the wire.
-    pub name: &'static str,
-    /// Its type.
-    pub kind: Kind,
-    /// Whether a request without it is refused.
-    pub required: bool,
-    /// What it means, for documentation.
-    pub about: &'static str,
-}
-
-impl Field {
-    /// `appId`.
-    pub(crate) const APP_ID: Self = Self::required("appId", Kind::AppId, "which world");
-    /// `userId` of operations that a user does.
-    pub(crate) const USER_ID: Self = Self::required("userId", Kind::UserId, "the acting user");
-    /// `userId` of operations that an operator does as well.
-    pub(crate) const ASKING: Self =
-        Self::optional("userId", Kind::UserId, "the acting user; without one an operator asks");
-    /// `msgId` of messages.
-    pub(crate) const MSG_ID: Self =
-        Self::optional("msgId", Kind::MsgId, "the sender's id for it, so that a repeat is not sent twice");
-    /// `message`.
-    pub(crate) const MESSAGE: Self =
-        Self::required("message", Kind::Content, "the text, or the address of the file for other types");
-    /// `type` of a message.
-    pub(crate) const TYPE: Self =
-        Self::optional("type", Kind::OneOf(&KINDS), "text (default), img, audio or video");
-
-    /// A parameter that must be given.
-    #[must_use]
-    pub const fn required(name: &'static str, kind: Kind, about: &'static str) -> Self {
-        Self { name, kind, required: true, about }
-    }
-
-    /// A parameter that may be left out.
-    #[must_use]
-    pub const fn optional(name: &'static str, kind: Kind, about: &'static str) -> Self {
-        Self { name, kind, required: false, about }
-    }
-}
 
 /// Parameters by name, as they were spelt.
 #[derive(Debug, Clone, Default)]
@@ -182,34 +96,44 @@ impl Params {
         }
     }
 
-    /// Checks every field, turns number texts of queries and forms into numbers, checks the rules over more than one
-    /// field, then decodes.
+    /// The parameters of these fields, each of its type, once they and the rules over more than one are checked. Number
+    /// texts of queries and forms are numbers then; what no field knows is left out.
     ///
     /// # Errors
-    /// [`Code::BadParameter`] or [`Code::BadUserId`], naming the first field that does not fit.
-    pub fn conform<T: DeserializeOwned>(mut self, fields: &[Field], rules: &[Rule]) -> Result<T, Refusal> {
+    /// A refusal that names the first parameter that is missing or wrong.
+    pub fn check(mut self, fields: &[Field], rules: &[Rule]) -> Result<Map<String, Value>, Refusal> {
         for (canonical, other) in SPELLINGS {
             if let Some(value) = self.values.remove(other) {
                 self.values.insert(canonical.to_owned(), value);
             }
         }
+        let mut known = Map::new();
         for field in fields {
             if self.repeated.iter().any(|name| canonical_name(name) == field.name) {
                 return Err(Refusal::parameter(field.name, "given more than once"));
             }
-            match self.values.get_mut(field.name) {
+            match self.values.remove(field.name) {
                 None | Some(Value::Null) if field.required => {
                     return Err(Refusal::parameter(field.name, "missing"));
                 }
-                None => {}
-                Some(Value::Null) => {
-                    self.values.remove(field.name);
+                None | Some(Value::Null) => {}
+                Some(mut value) => {
+                    check(field, &mut value)?;
+                    known.insert(field.name.to_owned(), value);
                 }
-                Some(value) => check(field, value)?,
             }
         }
-        rules.iter().try_for_each(|rule| rule.check(&self.values))?;
-        serde_json::from_value(Value::Object(self.values))
+        rules.iter().try_for_each(|rule| rule.check(&known))?;
+        Ok(known)
+    }
+
+    /// The request that these parameters are, as [`Params::check`] leaves them.
+    ///
+    /// # Errors
+    /// As [`Params::check`].
+    pub fn conform<T: Parameters>(self, rules: &[Rule]) -> Result<T, Refusal> {
+        let known = self.check(T::FIELDS, rules)?;
+        serde_json::from_value(Value::Object(known))
             .map_err(|error| Refusal::new(Code::BadParameter, error.to_string()))
     }
 }
@@ -256,31 +180,28 @@ fn same(a: &Value, b: &Value) -> bool {
 mod tests {
     use super::*;
     use crate::id::UserId;
-    use serde::Deserialize;
     use serde_json::json;
 
-    const FIELDS: &[Field] = &[
-        Field::required("appId", Kind::AppId, ""),
-        Field::required("userId", Kind::UserId, ""),
-        Field::optional("limit", Kind::U32, ""),
-    ];
-
-    #[derive(Debug, Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Request {
-        app_id: u32,
-        user_id: UserId,
-        limit: Option<u32>,
+    parameters! {
+        /// For the tests.
+        pub struct Request {
+            /// An app.
+            pub app_id: u32,
+            /// A user.
+            pub user_id: UserId,
+            /// At most so many.
+            pub limit: Option<u32>,
+        }
     }
 
     impl Params {
         fn conform_here(self) -> Result<Request, Refusal> {
-            self.conform(FIELDS, &[])
+            self.conform(&[])
         }
     }
 
     fn conform(value: Value) -> Result<Request, Refusal> {
-        read(&value.to_string())?.conform(FIELDS, &[])
+        read(&value.to_string())?.conform(&[])
     }
 
     fn read(json: &str) -> Result<Params, Refusal> {
@@ -354,7 +275,7 @@ mod tests {
         let mut params = read(r#"{"appID":1,"userID":"a"}"#).unwrap();
         params.override_with(read(r#"{"appId":2}"#).unwrap());
         params.set("userId", "b".into());
-        let request: Request = params.conform(FIELDS, &[]).unwrap();
+        let request: Request = params.conform(&[]).unwrap();
         assert_eq!((request.app_id, request.user_id.as_str()), (2, "b"));
     }
 

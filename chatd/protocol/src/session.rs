@@ -2,10 +2,11 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::content::Content;
+use crate::content::{Content, text_kind};
 use crate::id::{AppId, MsgId, UserId};
-use crate::params::{Field, Kind};
+use crate::params::{Kind, Parameter, Reserved, parameters};
 use crate::target::Target;
 
 /// Command that names the user of the connection.
@@ -28,39 +29,20 @@ pub const MAX_SINGLE: usize = 20;
 /// Names of each kind in a [`PRESENCE`] push at most.
 pub const MAX_NAMED: usize = 20;
 
-/// Parameters of [`LOGIN`].
-pub const LOGIN_FIELDS: &[Field] = &[
-    Field::required("userId", Kind::UserId, "who is speaking on this connection"),
-    Field::required("appId", Kind::AppId, "which world the user enters"),
-    Field::optional("token", Kind::Text, "proof of identity (alias serviceToken)"),
-    Field::optional("recover", Kind::Json, "last known position of each conversation; may be an empty list"),
-];
-
-/// Parameters of [`MSG`].
-pub const MSG_FIELDS: &[Field] = &[
-    Field::optional("target", Kind::Target, "where it goes; empty is the world"),
-    Field::optional("type", Kind::Text, "text (default), img, audio or video"),
-    Field::optional("msg", Kind::Text, "the text"),
-    Field::optional("url", Kind::Text, "address of the file"),
-    Field::optional("secret", Kind::Text, "what the file server asks for"),
-    Field::optional("size", Kind::Json, "width and height in pixels"),
-    Field::optional("msgId", Kind::MsgId, "unique per sender; default: seq"),
-];
-
-/// Data of [`LOGIN`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Login {
-    /// Who is speaking on this connection.
-    pub user_id: UserId,
-    /// Which world the user enters.
-    pub app_id: AppId,
-    /// Proof of identity, where the server asks for one.
-    #[serde(default, alias = "serviceToken", skip_serializing_if = "Option::is_none")]
-    pub token: Option<String>,
-    /// Last known position of each conversation.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub recover: Option<Vec<Position>>,
+parameters! {
+    /// Data of [`LOGIN`].
+    pub struct Login {
+        /// Who is speaking on this connection.
+        pub user_id: UserId,
+        /// Which world the user enters.
+        pub app_id: AppId,
+        /// Proof of identity, where the server asks for one.
+        pub token: Option<String>,
+        /// The same, as older clients call it.
+        pub service_token: Option<String>,
+        /// Last known position of each conversation; may be an empty list.
+        pub recover: Option<Vec<Position>>,
+    }
 }
 
 /// A place in the log of a conversation.
@@ -72,6 +54,10 @@ pub struct Position {
     pub epoch: String,
     /// Number of the last message seen; 0 for none.
     pub offset: u64,
+}
+
+impl Parameter for Vec<Position> {
+    const KIND: Kind = Kind::Json;
 }
 
 /// Conversations one log-in may recover at most.
@@ -117,23 +103,57 @@ pub struct Recovered {
     pub complete: bool,
 }
 
-/// Data of [`MSG`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Msg {
-    /// Where it goes.
-    #[serde(default = "world")]
-    pub target: Target,
-    /// What it carries.
-    #[serde(flatten)]
-    pub content: Content,
-    /// Unique per sender; default: the request's `seq`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub msg_id: Option<MsgId>,
+parameters! {
+    /// Data of [`MSG`].
+    #[derive(Default, PartialEq)]
+    pub struct Msg {
+        /// Where it goes; the world when absent.
+        pub target: Option<Target>,
+        /// `text` when absent, or `img`, `audio`, `video`.
+        pub kind as "type": Option<String>,
+        /// The text; required for `text`, a caption elsewhere.
+        pub msg: Option<String>,
+        /// Address of the file; required for all kinds but `text`.
+        pub url: Option<String>,
+        /// What the file server asks for before it gives the file out.
+        pub secret: Option<String>,
+        /// Size of the picture or film: an object of `width` and `height` in pixels.
+        pub size: Option<Value>,
+        /// Unique per sender; the request's `seq` when absent.
+        pub msg_id: Option<MsgId>,
+        /// Stands in entries of groups.
+        pub member: Option<Reserved>,
+        /// Stands in entries that take a message back.
+        pub recalls: Option<Reserved>,
+        /// Stands in offers of packets.
+        pub packet_id: Option<Reserved>,
+        /// Stands in offers of packets.
+        pub greeting: Option<Reserved>,
+    }
 }
 
-fn world() -> Target {
-    Target::World
+impl Login {
+    /// Of a user who gives no proof and wants nothing recovered.
+    #[must_use]
+    pub fn new(user_id: UserId, app_id: AppId) -> Self {
+        Self { user_id, app_id, token: None, service_token: None, recover: None }
+    }
+}
+
+impl Msg {
+    /// A text.
+    pub fn text(target: Target, msg: impl Into<String>) -> Self {
+        let kind = Some("text".to_owned());
+        Self { target: Some(target), kind, msg: Some(msg.into()), ..Self::default() }
+    }
+
+    /// Where it goes, what it carries, and its id.
+    #[must_use]
+    pub fn parts(self) -> (Target, Content, Option<MsgId>) {
+        let Self { target, kind, msg, url, secret, size, msg_id, .. } = self;
+        let content = Content { msg, url, secret, size, ..Content::of_kind(kind.unwrap_or_else(text_kind)) };
+        (target.unwrap_or(Target::World), content, msg_id)
+    }
 }
 
 /// Answer to [`MSG`]: the message is in its log.
@@ -206,7 +226,8 @@ mod tests {
     fn documented_login_is_understood() {
         let login: Login =
             serde_json::from_str(r#"{"userId":"马远","appId":101,"serviceToken":"t"}"#).unwrap();
-        assert_eq!((login.user_id.as_str(), login.app_id, login.token.as_deref()), ("马远", 101, Some("t")));
+        assert_eq!((login.user_id.as_str(), login.app_id), ("马远", 101));
+        assert_eq!((login.token, login.service_token.as_deref()), (None, Some("t")));
     }
 
     #[test]

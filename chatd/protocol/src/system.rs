@@ -4,14 +4,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::operation::{Effect, Operation};
-use crate::params::Field;
+use crate::params::parameters;
 
 /// `/system/state`: what the answering node is doing.
 pub struct State;
 
-/// Parameters of [`State`]: none.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct StateRequest {}
+parameters! {
+    /// Parameters of [`State`]: none.
+    #[derive(Default)]
+    pub struct StateRequest {}
+}
 
 /// Answer of [`State`]. Counters run from the start of the process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -56,7 +58,6 @@ impl Operation for State {
     const PATH: &'static str = "/system/state";
     const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "State and counters of the answering node.";
-    const FIELDS: &'static [Field] = &[];
     type Request = StateRequest;
     type Response = StateResponse;
 }

@@ -3,25 +3,24 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::content::KINDS;
 use crate::id::{AppId, MsgId, UserId};
 use crate::operation::{Effect, Operation};
-use crate::params::{Field, Kind};
+use crate::params::{Kind, parameters};
 
 /// `/user/list`: who is online.
 pub struct List;
 
-/// Parameters of [`List`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ListRequest {
-    /// Which world.
-    pub app_id: AppId,
-    /// At most so many users; all when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limit: Option<u32>,
-    /// Continue after this user: the `cursor` of the page before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cursor: Option<UserId>,
+parameters! {
+    /// Parameters of [`List`].
+    pub struct ListRequest {
+        /// Which world.
+        pub app_id: AppId,
+        /// At most so many users; all when absent.
+        pub limit: Option<u32> as Kind::Between(1, u32::MAX as u64),
+        /// Continue after this user.
+        pub cursor: Option<UserId>,
+    }
 }
 
 /// Answer of [`List`].
@@ -41,11 +40,6 @@ impl Operation for List {
     const PATH: &'static str = "/user/list";
     const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "Users of an app who are online, sorted, in pages when limit is given.";
-    const FIELDS: &'static [Field] = &[
-        Field::APP_ID,
-        Field::optional("limit", Kind::Between(1, u32::MAX as u64), "at most so many users; all when absent"),
-        Field::optional("cursor", Kind::UserId, "continue after this user"),
-    ];
     type Request = ListRequest;
     type Response = ListResponse;
 }
@@ -53,14 +47,14 @@ impl Operation for List {
 /// `/user/online`: whether one user is online.
 pub struct Online;
 
-/// Parameters of [`Online`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct OnlineRequest {
-    /// Which world.
-    pub app_id: AppId,
-    /// Whom to look for.
-    pub user_id: UserId,
+parameters! {
+    /// Parameters of [`Online`].
+    pub struct OnlineRequest {
+        /// Which world.
+        pub app_id: AppId,
+        /// Whom to look for.
+        pub user_id: UserId,
+    }
 }
 
 /// Answer of [`Online`].
@@ -77,8 +71,6 @@ impl Operation for Online {
     const PATH: &'static str = "/user/online";
     const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "Whether a user is online on any node.";
-    const FIELDS: &'static [Field] =
-        &[Field::APP_ID, Field::required("userId", Kind::UserId, "whom to look for")];
     type Request = OnlineRequest;
     type Response = OnlineResponse;
 }
@@ -86,25 +78,22 @@ impl Operation for Online {
 /// `/user/sendMessage`: a message to one user.
 pub struct SendMessage;
 
-/// Parameters of [`SendMessage`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SendMessageRequest {
-    /// Which world.
-    pub app_id: AppId,
-    /// The recipient.
-    pub user_id: UserId,
-    /// The text, or the address of the file for the other types.
-    pub message: String,
-    /// The sender's id for it; made up when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub msg_id: Option<MsgId>,
-    /// The sender.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from: Option<UserId>,
-    /// `text` when absent.
-    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
-    pub kind: Option<String>,
+parameters! {
+    /// Parameters of [`SendMessage`].
+    pub struct SendMessageRequest {
+        /// Which world.
+        pub app_id: AppId,
+        /// The recipient.
+        pub user_id: UserId,
+        /// The text, or the address of the file for other types.
+        pub message: String as Kind::Content,
+        /// The sender's id for it, so that a repeat is not sent twice.
+        pub msg_id: Option<MsgId>,
+        /// The sender; default system.
+        pub from: Option<UserId>,
+        /// `text` (when absent), `img`, `audio` or `video`.
+        pub kind as "type": Option<String> as Kind::OneOf(&KINDS),
+    }
 }
 
 /// Answer of [`SendMessage`].
@@ -128,14 +117,6 @@ impl Operation for SendMessage {
     const PATH: &'static str = "/user/sendMessage";
     const EFFECT: Effect = Effect::ChangesByGet;
     const ABOUT: &'static str = "Sends a message to one user; kept for later when the user is offline.";
-    const FIELDS: &'static [Field] = &[
-        Field::APP_ID,
-        Field::required("userId", Kind::UserId, "the recipient"),
-        Field::MESSAGE,
-        Field::MSG_ID,
-        Field::optional("from", Kind::UserId, "the sender; default system"),
-        Field::TYPE,
-    ];
     const ACTOR: Option<&'static str> = Some("from");
     const KEY: Option<&'static str> = Some("msgId");
     type Request = SendMessageRequest;
@@ -145,21 +126,20 @@ impl Operation for SendMessage {
 /// `/user/sendMessageAll`: a message to the whole world.
 pub struct SendMessageAll;
 
-/// Parameters of [`SendMessageAll`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SendMessageAllRequest {
-    /// Which world.
-    pub app_id: AppId,
-    /// The sender, who gets no copy.
-    pub user_id: UserId,
-    /// The sender's id for it, so that a repeat is not sent twice.
-    pub msg_id: MsgId,
-    /// The text, or the address of the file for the other types.
-    pub message: String,
-    /// `text` when absent.
-    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
-    pub kind: Option<String>,
+parameters! {
+    /// Parameters of [`SendMessageAll`].
+    pub struct SendMessageAllRequest {
+        /// Which world.
+        pub app_id: AppId,
+        /// The sender, who gets no copy.
+        pub user_id: UserId,
+        /// The sender's id for it, so that a repeat is not sent twice.
+        pub msg_id: MsgId,
+        /// The text, or the address of the file for other types.
+        pub message: String as Kind::Content,
+        /// `text` (when absent), `img`, `audio` or `video`.
+        pub kind as "type": Option<String> as Kind::OneOf(&KINDS),
+    }
 }
 
 /// Answer of [`SendMessageAll`].
@@ -181,13 +161,6 @@ impl Operation for SendMessageAll {
     const PATH: &'static str = "/user/sendMessageAll";
     const EFFECT: Effect = Effect::ChangesByGet;
     const ABOUT: &'static str = "Sends a message to everyone in the app except its sender.";
-    const FIELDS: &'static [Field] = &[
-        Field::APP_ID,
-        Field::required("userId", Kind::UserId, "the sender, who gets no copy"),
-        Field::required("msgId", Kind::MsgId, "the sender's id for it, so that a repeat is not sent twice"),
-        Field::MESSAGE,
-        Field::TYPE,
-    ];
     const ACTOR: Option<&'static str> = Some("userId");
     const KEY: Option<&'static str> = Some("msgId");
     type Request = SendMessageAllRequest;

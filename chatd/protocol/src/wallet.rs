@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{AppId, PacketId, TransferId, UserId};
 use crate::operation::{Effect, Operation};
-use crate::params::{Field, Kind};
+use crate::params::{Kind, parameters};
 
 /// Reason of the refusal of every money operation at a node that has no ledger: repeating cannot help.
 pub const NO_LEDGER: &str = "this node has no ledger: it was started without --ledger";
@@ -17,21 +17,17 @@ pub const MAX_TRANSFERS_PAGE: u32 = 200;
 /// Transfers in one page when no limit is given.
 pub const DEFAULT_TRANSFERS_PAGE: u32 = 50;
 
-const USER_ID: Field = Field::required("userId", Kind::UserId, "whose wallet");
-const TRANSFER_ID: Field =
-    Field::required("transferId", Kind::TransferId, "the operator's id for it, unique in the app");
-
 /// `/wallet/balance`.
 pub struct Balance;
 
-/// Parameters of [`Balance`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct BalanceRequest {
-    /// Which world.
-    pub app_id: AppId,
-    /// Whose wallet.
-    pub user_id: UserId,
+parameters! {
+    /// Parameters of [`Balance`].
+    pub struct BalanceRequest {
+        /// Which world.
+        pub app_id: AppId,
+        /// Whose wallet.
+        pub user_id: UserId,
+    }
 }
 
 /// Answer of [`Balance`].
@@ -48,7 +44,6 @@ impl Operation for Balance {
     const PATH: &'static str = "/wallet/balance";
     const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "How much a wallet holds.";
-    const FIELDS: &'static [Field] = &[Field::APP_ID, USER_ID];
     const ACTOR: Option<&'static str> = Some("userId");
     type Request = BalanceRequest;
     type Response = BalanceResponse;
@@ -57,20 +52,18 @@ impl Operation for Balance {
 /// `/wallet/transfers`.
 pub struct Transfers;
 
-/// Parameters of [`Transfers`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct TransfersRequest {
-    /// Which world.
-    pub app_id: AppId,
-    /// Whose wallet.
-    pub user_id: UserId,
-    /// Transfers with a lesser number.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub before: Option<u64>,
-    /// At most so many.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limit: Option<u32>,
+parameters! {
+    /// Parameters of [`Transfers`].
+    pub struct TransfersRequest {
+        /// Which world.
+        pub app_id: AppId,
+        /// Whose wallet.
+        pub user_id: UserId,
+        /// Transfers with a lesser number.
+        pub before: Option<u64>,
+        /// At most so many, 1 to 200; 50 when absent.
+        pub limit: Option<u32> as Kind::Between(1, MAX_TRANSFERS_PAGE as u64),
+    }
 }
 
 /// What a transfer is for.
@@ -152,16 +145,6 @@ impl Operation for Transfers {
     const PATH: &'static str = "/wallet/transfers";
     const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "What went into a wallet and out of it, the newest first.";
-    const FIELDS: &'static [Field] = &[
-        Field::APP_ID,
-        USER_ID,
-        Field::optional("before", Kind::U64, "transfers with a lesser number"),
-        Field::optional(
-            "limit",
-            Kind::Between(1, MAX_TRANSFERS_PAGE as u64),
-            "at most so many, 1 to 200; 50 when absent",
-        ),
-    ];
     const ACTOR: Option<&'static str> = Some("userId");
     type Request = TransfersRequest;
     type Response = TransfersResponse;
@@ -170,18 +153,18 @@ impl Operation for Transfers {
 /// `/wallet/deposit`.
 pub struct Deposit;
 
-/// Parameters of [`Deposit`] and [`Withdraw`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct MovementRequest {
-    /// Which world.
-    pub app_id: AppId,
-    /// Whose wallet.
-    pub user_id: UserId,
-    /// Cents.
-    pub amount: u64,
-    /// The operator's id for it, unique in the app.
-    pub transfer_id: TransferId,
+parameters! {
+    /// Parameters of [`Deposit`] and [`Withdraw`].
+    pub struct MovementRequest {
+        /// Which world.
+        pub app_id: AppId,
+        /// Whose wallet.
+        pub user_id: UserId,
+        /// Cents, 1 to 1000000000000; a withdrawal takes at most what the wallet holds.
+        pub amount: u64 as Kind::Between(1, MAX_DEPOSIT),
+        /// The operator's id for it, unique in the app.
+        pub transfer_id: TransferId,
+    }
 }
 
 /// Answer of [`Deposit`] and [`Withdraw`].
@@ -200,12 +183,6 @@ impl Operation for Deposit {
     const PATH: &'static str = "/wallet/deposit";
     const EFFECT: Effect = Effect::Changes;
     const ABOUT: &'static str = "Puts money into a wallet; repeating a transferId is harmless.";
-    const FIELDS: &'static [Field] = &[
-        Field::APP_ID,
-        USER_ID,
-        Field::required("amount", Kind::Between(1, MAX_DEPOSIT), "cents, 1 to 1000000000000"),
-        TRANSFER_ID,
-    ];
     const OPERATOR: bool = true;
     type Request = MovementRequest;
     type Response = MovementResponse;
@@ -219,16 +196,6 @@ impl Operation for Withdraw {
     const EFFECT: Effect = Effect::Changes;
     const ABOUT: &'static str =
         "Takes money out of a wallet, never more than it holds; repeating a transferId is harmless.";
-    const FIELDS: &'static [Field] = &[
-        Field::APP_ID,
-        USER_ID,
-        Field::required(
-            "amount",
-            Kind::Between(1, MAX_DEPOSIT),
-            "cents, 1 to 1000000000000, at most what the wallet holds",
-        ),
-        TRANSFER_ID,
-    ];
     const OPERATOR: bool = true;
     type Request = MovementRequest;
     type Response = MovementResponse;

@@ -131,8 +131,7 @@ fn unescape(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chat_protocol::operation::Operation;
-    use chat_protocol::user::{SendMessage, SendMessageRequest};
+    use chat_protocol::user::SendMessageRequest;
 
     fn parts(uri: &str, content_type: &str) -> Parts {
         let request = http::Request::post(uri).header(CONTENT_TYPE, content_type).body(()).unwrap();
@@ -141,7 +140,7 @@ mod tests {
 
     async fn decode(uri: &str, content_type: &str, body: &[u8]) -> Result<SendMessageRequest, Refusal> {
         let body = Body::from(body.to_vec());
-        params(&parts(uri, content_type), body, 512).await?.conform(SendMessage::FIELDS, &[])
+        params(&parts(uri, content_type), body, 512).await?.conform(&[])
     }
 
     const PARTS: &str = "multipart/form-data; boundary=b0";

@@ -1,6 +1,6 @@
 //! `/openapi.json`: the table of operations as an OpenAPI 3.1 document.
 //!
-//! Invariant: it is made from `chat_protocol::operation::ALL` alone, so it cannot fall behind, and it promises nothing
+//! Invariant: it is made from `chat_protocol::table::ALL` alone, so it cannot fall behind, and it promises nothing
 //! that is refused: where the server counts bytes of UTF-8, a text is described by what surely fits.
 
 use std::collections::BTreeMap;
@@ -10,8 +10,10 @@ use axum::Json;
 use chat_protocol::Code;
 use chat_protocol::content::MAX_CONTENT_BYTES;
 use chat_protocol::id::{MAX_MSG_ID_BYTES, MAX_NAME_BYTES};
-use chat_protocol::operation::{ALL, Description};
-use chat_protocol::params::{Field, Kind, MAX_U64, Rule, pattern};
+use chat_protocol::operation::Description;
+use chat_protocol::params::{Field, Kind, MAX_U64, Rule};
+use chat_protocol::pattern;
+use chat_protocol::table::ALL;
 use serde_json::{Map, Value, json};
 
 /// The document.
@@ -163,7 +165,7 @@ fn allow_null(schema: &mut Value) {
 fn schema(kind: Kind) -> Value {
     let whole = |min: u64, max: u64| json!({"type": "integer", "minimum": min, "maximum": max});
     match kind {
-        Kind::AppId | Kind::U32 => whole(0, u32::MAX.into()),
+        Kind::U32 => whole(0, u32::MAX.into()),
         Kind::U64 => whole(0, MAX_U64),
         Kind::Between(min, max) => whole(min, max),
         Kind::UserId | Kind::GroupId | Kind::PacketId => line(MAX_NAME_BYTES),
@@ -176,6 +178,7 @@ fn schema(kind: Kind) -> Value {
         Kind::OneOf(words) => json!({"type": "string", "enum": words}),
         Kind::Text => json!({"type": "string"}),
         Kind::Json => json!({}),
+        Kind::Reserved => json!(false),
     }
 }
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chat_protocol::friend::{
-    ACCEPT_PUSH, Accept, Accepted, Asked, Block, FriendRequest, List, ListResponse, MAX_FRIENDS_PAGE,
-    MAX_REQUESTS_PAGE, MineRequest, REQUEST_PUSH, Reject, Remove, Request, RequestRequest, Requests,
-    RequestsResponse, Standing, StandingResponse, Unblock,
+    ACCEPT_PUSH, Accept, Accepted, Asked, Block, FriendRequest, List, ListRequest, ListResponse,
+    MAX_FRIENDS_PAGE, MAX_REQUESTS_PAGE, REQUEST_PUSH, Reject, Remove, Request, RequestRequest, Requests,
+    RequestsRequest, RequestsResponse, Standing, StandingResponse, Unblock,
 };
 use chat_protocol::{AppId, Code, Refusal, UserId};
 use serde::Serialize;
@@ -67,15 +67,15 @@ impl FriendOps {
         }
     }
 
-    async fn requests(&self, request: MineRequest) -> Result<RequestsResponse, Refusal> {
-        let MineRequest { app_id, user_id, limit, cursor } = request;
+    async fn requests(&self, request: RequestsRequest) -> Result<RequestsResponse, Refusal> {
+        let RequestsRequest { app_id, user_id, limit, cursor } = request;
         let limit = limit.unwrap_or(MAX_REQUESTS_PAGE) as usize;
         let page = self.friends.circle(app_id, &user_id, Part::Asked, cursor.as_ref(), limit).await?;
         Ok(RequestsResponse { requests: page.asked, cursor: page.more })
     }
 
-    async fn list(&self, request: MineRequest) -> Result<ListResponse, Refusal> {
-        let MineRequest { app_id, user_id, limit, cursor } = request;
+    async fn list(&self, request: ListRequest) -> Result<ListResponse, Refusal> {
+        let ListRequest { app_id, user_id, limit, cursor } = request;
         let limit = limit.unwrap_or(MAX_FRIENDS_PAGE) as usize;
         let page = self.friends.circle(app_id, &user_id, Part::Others, cursor.as_ref(), limit).await?;
         let Circle { friends, requested, blocked, more, .. } = page;

@@ -1,6 +1,6 @@
 //! Operations: the same function serves HTTP and WebSocket.
 //!
-//! Invariant: the table holds exactly the operations of `chat_protocol::operation::ALL`; each checks its
+//! Invariant: the table holds exactly the operations of `chat_protocol::table::ALL`; each checks its
 //! parameters against the operation's fields before it runs.
 
 pub mod conversation;
@@ -15,7 +15,8 @@ pub mod wallet;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use chat_protocol::operation::{ALL, Description, Effect, Operation};
+use chat_protocol::operation::{Description, Effect, Operation};
+use chat_protocol::table::ALL;
 use chat_protocol::{Code, Params, Refusal};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -111,8 +112,7 @@ impl Table {
         F: Future<Output = Result<O::Response, Refusal>> + Send + 'static,
     {
         let handler = move |caller: Caller, params: Params| -> Answer {
-            let running =
-                params.conform::<O::Request>(O::FIELDS, O::RULES).map(|request| run(caller, request));
+            let running = params.conform::<O::Request>(O::RULES).map(|request| run(caller, request));
             async move { encode(&running?.await?) }.boxed()
         };
         self.by_path.insert(O::PATH, Bound { description: O::DESCRIPTION, handler: Box::new(handler) });

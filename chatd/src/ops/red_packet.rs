@@ -51,8 +51,7 @@ impl RedPacketOps {
             ));
         }
         let greeting = request.greeting.unwrap_or_default();
-        let mode = request.mode.as_deref().map_or(Ok(chat_protocol::red_packet::Mode::Lucky), str::parse);
-        let mode = mode.map_err(|reason| Refusal::parameter("mode", reason))?;
+        let mode = request.mode.unwrap_or_default();
         let sender = Identity { app: request.app_id, user: request.user_id };
         let (target, msg_id) = (request.target, request.msg_id);
         let offer = Offer { sender, target, total, count, mode, greeting, msg_id };
@@ -91,10 +90,8 @@ impl RedPacketOps {
 
     async fn list(&self, request: ListRequest) -> Result<ListResponse, Refusal> {
         let limit = request.limit.unwrap_or(DEFAULT_PACKETS_PAGE);
-        let state = request.state.as_deref().map(str::parse).transpose();
-        let state = state.map_err(|reason| Refusal::parameter("state", reason))?;
         let before = request.cursor.as_deref().map(str::parse).transpose();
-        self.money()?.register.list(request.app_id, state, before?, limit).await
+        self.money()?.register.list(request.app_id, request.state, before?, limit).await
     }
 
     async fn dead_letters(&self, request: DeadLettersRequest) -> Result<DeadLettersResponse, Refusal> {

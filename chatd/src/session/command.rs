@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use chat_protocol::envelope::Request;
-use chat_protocol::session::{HEARTBEAT, LOGIN, MSG, MSG_FIELDS, Msg, PING, Receipt};
+use chat_protocol::session::{HEARTBEAT, LOGIN, MSG, Msg, PING, Receipt};
 use chat_protocol::{Code, MsgId, Refusal};
 use futures_util::FutureExt;
 use tracing::Instrument;
@@ -106,9 +106,10 @@ fn login(session: &Session, request: &Request<'_>) -> Result<Pending, Refusal> {
 }
 
 fn message(session: &Session, identity: &Identity, request: &Request<'_>) -> Result<Pending, Refusal> {
-    let msg: Msg = request::params(request.data)?.conform(MSG_FIELDS, &[])?;
-    msg.content.check("msg")?;
-    let msg_id = match msg.msg_id {
+    let msg: Msg = request::params(request.data)?.conform(&[])?;
+    let (target, content, msg_id) = msg.parts();
+    content.check("msg")?;
+    let msg_id = match msg_id {
         // Who gives no name at all takes the risk that a repeat is a second message.
         None if request.seq.is_empty() => None,
         None => Some(MsgId::new(&request.seq).map_err(|e| Refusal::parameter("msgId (default: seq)", e))?),
@@ -118,7 +119,7 @@ fn message(session: &Session, identity: &Identity, request: &Request<'_>) -> Res
     let (chat, identity) = (session.shared.chat.clone(), identity.clone());
     let skip = Skip::Connection(session.connection.id);
     let sending = async move {
-        let sent = chat.send(&identity, &msg.target, &msg.content, msg_id.as_ref(), skip).await;
+        let sent = chat.send(&identity, &target, &content, msg_id.as_ref(), skip).await;
         let outcome = sent.map(|sent| {
             let receipt = sent.receipt;
             let epoch = receipt.epoch.to_string();

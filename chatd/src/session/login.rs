@@ -6,9 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chat_protocol::session::{
-    Also, LOGIN_FIELDS, LoggedIn, Login, MAX_ALSO, MAX_RECOVER, Position, Recovered,
-};
+use chat_protocol::session::{Also, LoggedIn, Login, MAX_ALSO, MAX_RECOVER, Position, Recovered};
 use chat_protocol::{Refusal, Target};
 
 use super::missed::{self, Budget, Missed};
@@ -36,7 +34,12 @@ pub struct Entered {
 /// # Errors
 /// A refusal that names the parameter.
 pub fn parse(request: &chat_protocol::envelope::Request<'_>) -> Result<Login, Refusal> {
-    let login: Login = request::params(request.data)?.conform(LOGIN_FIELDS, &[])?;
+    let login: Login = request::params(request.data)?.conform(&[])?;
+    if let (Some(token), Some(other)) = (&login.token, &login.service_token)
+        && token != other
+    {
+        return Err(Refusal::parameter("token", "given in two spellings with two values"));
+    }
     let positions = login.recover.as_deref().unwrap_or_default();
     if positions.len() > MAX_RECOVER {
         return Err(Refusal::parameter("recover", format_args!("at most {MAX_RECOVER} conversations")));

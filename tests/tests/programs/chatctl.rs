@@ -161,7 +161,7 @@ async fn api_calls_any_operation_by_its_path() {
     let operations = json_of(&node, &["api"]).await;
     let paths: Vec<_> =
         operations.as_array().expect("a list").iter().map(|row| row["path"].clone()).collect();
-    let all: Vec<_> = chat_protocol::operation::ALL.iter().map(|operation| json!(operation.path)).collect();
+    let all: Vec<_> = chat_protocol::table::ALL.iter().map(|operation| json!(operation.path)).collect();
     assert_eq!(paths, all);
 }
 

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use chat_protocol::operation::ALL;
+use chat_protocol::table::ALL;
 use chat_tests::node::Node;
 use chat_tests::raw_http::{get, post_json};
 use chat_tests::talk::refused;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use chat_client::{Http, Session};
 use chat_protocol::Code;
-use chat_protocol::operation::ALL;
 use chat_protocol::params::Kind;
+use chat_protocol::table::ALL;
 use chat_tests::manual::{blocks, text_of};
 use chat_tests::node::Node;
 use chat_tests::program::run;

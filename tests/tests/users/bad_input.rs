@@ -239,7 +239,7 @@ async fn a_second_login_is_answered_1009_and_changes_nothing() {
 #[tokio::test]
 async fn before_login_everything_but_ping_and_login_is_answered_1000() {
     let mut stage = Stage::before_login().await;
-    for operation in chat_protocol::operation::ALL {
+    for operation in chat_protocol::table::ALL {
         let cmd = operation.path.trim_start_matches('/');
         stage.each_is_refused(cmd, &[json!({}), json!({"appId": APP}), json!([])], 1000, "").await;
     }

@@ -2,7 +2,8 @@
 //!
 //! Invariant: what holds for operations is asked of every operation there is.
 
-use chat_protocol::operation::{ALL, Effect};
+use chat_protocol::operation::Effect;
+use chat_protocol::table::ALL;
 use chat_tests::node::Node;
 use chat_tests::raw_http::{Answer, exchange, get, request, status};
 use chat_tests::raw_socket::handshake;

@@ -4,8 +4,9 @@
 //! Invariant: every operation and every parameter is tried, so a new one that is described wrongly is found.
 
 use chat_protocol::cursor::{AuditPlace, PacketPlace, Stage};
-use chat_protocol::operation::{ALL, Description};
+use chat_protocol::operation::Description;
 use chat_protocol::params::{Field, Kind};
+use chat_protocol::table::ALL;
 use chat_tests::node::Node;
 use chat_tests::raw_http::{Answer, get, post_json, request};
 use chat_tests::schema::fault;
@@ -28,10 +29,11 @@ fn good(field: &Field) -> Value {
         (_, Kind::Target) => json!("group:g"),
         (_, Kind::OneOf(words)) => json!(words[0]),
         (_, Kind::Between(min, _)) => json!(min),
-        (_, Kind::AppId | Kind::U32 | Kind::U64) => json!(1),
+        (_, Kind::U32 | Kind::U64) => json!(1),
         (_, Kind::Text | Kind::Line(_) | Kind::UpTo(_) | Kind::Content) => json!("text"),
         (_, Kind::Cursor(of)) => json!(of.example()),
         (_, Kind::Json) => json!({}),
+        (name, Kind::Reserved) => panic!("{name} is no parameter of an operation"),
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use chat_client::Session;
 use chat_protocol::Target;
-use chat_protocol::operation::ALL;
+use chat_protocol::table::ALL;
 use chat_tests::money_site::{balance, deposit};
 use chat_tests::node::Node;
 use chat_tests::raw_socket::{Frame, RawSocket, frame, handshake, opcode};

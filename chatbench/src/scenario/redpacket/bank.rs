@@ -147,7 +147,7 @@ impl<'a> Bank<'a> {
             target: Target::World,
             total,
             count,
-            mode: Some(mode.as_str().to_owned()),
+            mode: Some(mode),
             greeting: None,
             msg_id,
         };

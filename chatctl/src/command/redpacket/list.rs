@@ -43,7 +43,7 @@ pub struct Args {
 /// Runs the command.
 pub async fn run(args: Args, operator: &Operator) -> Result<Exit, Failure> {
     let wanted = if args.all { u32::MAX } else { args.limit.unwrap_or(DEFAULT_PACKETS_PAGE) };
-    let state = args.state.map(|state| state.as_str().to_owned());
+    let state = args.state;
     let limit = Some(wanted.min(MAX_PACKETS_PAGE));
     let mut request = ListRequest { app_id: operator.settings.app()?, state, limit, cursor: None };
     if operator.settings.dry_run {

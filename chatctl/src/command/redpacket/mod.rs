@@ -141,7 +141,7 @@ async fn create(args: CreateArgs, operator: &Operator) -> Result<Exit, Failure> 
         target: args.target,
         total: total.cents(),
         count,
-        mode: Some(args.mode.as_str().to_owned()),
+        mode: Some(args.mode),
         greeting: args.greeting,
         msg_id: msg_id.clone(),
     };

@@ -57,10 +57,9 @@ impl Link {
     ) -> Result<(Self, LoggedIn), Error> {
         let mut connection = Connection::open(server, &options.connection).await?;
         let login = Login {
-            user_id: identity.user_id.clone(),
-            app_id: identity.app_id,
             token: identity.token.clone(),
             recover: (options.discover || !positions.is_empty()).then_some(positions),
+            ..Login::new(identity.user_id.clone(), identity.app_id)
         };
         let request = json!({"seq": seq, "cmd": LOGIN, "data": login}).to_string();
         let exchange = async {

@@ -223,7 +223,8 @@ impl Requests {
     /// # Errors
     /// As [`Requests::request`].
     pub async fn send(&self, msg: &Msg) -> Result<Receipt, Error> {
-        let data = self.ask(MSG, msg, Some(msg.target.clone())).await?;
+        let target = msg.target.clone().unwrap_or(Target::World);
+        let data = self.ask(MSG, msg, Some(target)).await?;
         serde_json::from_value(data).map_err(|error| self.not_chatd(&error))
     }
 

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use chat_client::Error;
 use chat_client::live::Options;
-use chat_protocol::content::Content;
 use chat_protocol::session::{HEARTBEAT, Msg, Position};
 use chat_protocol::{Code, Target};
 use script::{DRAIN, accept, expect, listen, next, quiet, start};
@@ -194,7 +193,7 @@ async fn requests_are_answered_and_those_cut_off_are_told_from_those_not_sent() 
     });
     let mut live = start(&[&server], quiet());
     expect(&mut live, &["connected", "#1"]).await;
-    let msg = Msg { target: Target::World, content: Content::text("hi"), msg_id: None };
+    let msg = Msg::text(Target::World, "hi");
     assert_eq!(live.send(&msg).await.unwrap().offset, 2);
     let refused = live.request("group/join", &json!({"groupId": "g"})).await.unwrap_err();
     assert_eq!(refused.code(), Some(Code::NotFound));
@@ -274,7 +273,7 @@ async fn an_answer_that_overtakes_an_earlier_push_hides_nothing() {
     });
     let mut live = start(&[&server], quiet());
     expect(&mut live, &["connected", "#1"]).await;
-    let msg = Msg { target: Target::World, content: Content::text("own"), msg_id: None };
+    let msg = Msg::text(Target::World, "own");
     assert_eq!(live.send(&msg).await.unwrap().offset, 3);
     expect(&mut live, &["closed 1006", "connected", "#2", "#4", "closed 4001"]).await;
     drop(live);

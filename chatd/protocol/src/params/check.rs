@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde_json::Value;
 
-use super::{Field, Kind, MAX_U64};
+use super::{Field, Kind, MAX_U64, Reserved};
 use crate::code::{Code, Refusal};
 use crate::content::MAX_CONTENT_BYTES;
 use crate::id::{GroupId, IdError, MsgId, PacketId, TransferId, UserId, check as check_text};
@@ -15,7 +15,7 @@ use crate::target::Target;
 pub(super) fn check(field: &Field, value: &mut Value) -> Result<(), Refusal> {
     let name = field.name;
     match field.kind {
-        Kind::AppId | Kind::U32 => number(name, value, (0, u64::from(u32::MAX))),
+        Kind::U32 => number(name, value, (0, u64::from(u32::MAX))),
         Kind::U64 => number(name, value, (0, MAX_U64)),
         Kind::Between(min, max) => number(name, value, (min, max)),
         Kind::Text | Kind::Cursor(_) => text(name, value).map(|_| ()),
@@ -42,6 +42,7 @@ pub(super) fn check(field: &Field, value: &mut Value) -> Result<(), Refusal> {
             text(name, value)?.parse::<Target>().map(|_| ()).map_err(|e| Refusal::parameter(name, e))
         }
         Kind::Json => Ok(()),
+        Kind::Reserved => Err(Refusal::parameter(name, Reserved::REFUSAL)),
     }
 }
 

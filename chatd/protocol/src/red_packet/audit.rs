@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::cursor::Cursor;
 use crate::id::{AppId, PacketId, UserId};
 use crate::operation::{Effect, Operation};
-use crate::params::{Field, Kind, Rule};
+use crate::params::{Kind, Rule, parameters};
 
 /// Dead letters in one list at most.
 pub const MAX_DEAD_LETTERS: u32 = 1000;
@@ -20,24 +20,20 @@ pub const MAX_AUDIT_PAGE: u32 = 100_000;
 /// `/redPacket/audit`.
 pub struct Audit;
 
-/// Parameters of [`Audit`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct AuditRequest {
-    /// Which world.
-    pub app_id: AppId,
-    /// Only this packet; all of the app when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub packet_id: Option<PacketId>,
-    /// Only packets created, and transfers posted, at this time or later, Unix milliseconds; no balances of wallets.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub since: Option<u64>,
-    /// The `cursor` of the page before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cursor: Option<String>,
-    /// Packets, transfers and accounts to look at, at most.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limit: Option<u32>,
+parameters! {
+    /// Parameters of [`Audit`].
+    pub struct AuditRequest {
+        /// Which world.
+        pub app_id: AppId,
+        /// Only this packet; all of the app when absent.
+        pub packet_id: Option<PacketId>,
+        /// Only packets created and transfers posted at this time or later, Unix milliseconds; a cursor knows it.
+        pub since: Option<u64>,
+        /// The cursor of the page before.
+        pub cursor: Option<String> as Kind::Cursor(Cursor::Audit),
+        /// Packets, transfers and accounts to look at, 1 to 100000; as many as two seconds allow when absent.
+        pub limit: Option<u32> as Kind::Between(1, MAX_AUDIT_PAGE as u64),
+    }
 }
 
 impl AuditRequest {
@@ -166,21 +162,6 @@ impl Operation for Audit {
     const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str =
         "Proves that no cent is lost, name by name and page by page, or names what is wrong.";
-    const FIELDS: &'static [Field] = &[
-        Field::APP_ID,
-        Field::optional("packetId", Kind::PacketId, "only this packet; all of the app when absent"),
-        Field::optional(
-            "since",
-            Kind::U64,
-            "only packets created and transfers posted at this time or later, Unix milliseconds; a cursor knows it",
-        ),
-        Field::optional("cursor", Kind::Cursor(Cursor::Audit), "the cursor of the page before"),
-        Field::optional(
-            "limit",
-            Kind::Between(1, MAX_AUDIT_PAGE as u64),
-            "packets, transfers and accounts to look at, 1 to 100000; as many as two seconds allow when absent",
-        ),
-    ];
     const RULES: &'static [Rule] =
         &[Rule::Apart("packetId", &["since", "cursor", "limit"]), Rule::Apart("since", &["cursor"])];
     const OPERATOR: bool = true;
@@ -191,15 +172,14 @@ impl Operation for Audit {
 /// `/redPacket/deadLetters`.
 pub struct DeadLetters;
 
-/// Parameters of [`DeadLetters`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct DeadLettersRequest {
-    /// Which world.
-    pub app_id: AppId,
-    /// At most so many.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limit: Option<u32>,
+parameters! {
+    /// Parameters of [`DeadLetters`].
+    pub struct DeadLettersRequest {
+        /// Which world.
+        pub app_id: AppId,
+        /// At most so many, 1 to 1000; 100 when absent.
+        pub limit: Option<u32> as Kind::Between(1, MAX_DEAD_LETTERS as u64),
+    }
 }
 
 /// A settlement that could not be applied.
@@ -236,14 +216,6 @@ impl Operation for DeadLetters {
     const PATH: &'static str = "/redPacket/deadLetters";
     const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "Settlements that could not be applied and wait for an operator.";
-    const FIELDS: &'static [Field] = &[
-        Field::APP_ID,
-        Field::optional(
-            "limit",
-            Kind::Between(1, MAX_DEAD_LETTERS as u64),
-            "at most so many, 1 to 1000; 100 when absent",
-        ),
-    ];
     const OPERATOR: bool = true;
     type Request = DeadLettersRequest;
     type Response = DeadLettersResponse;
@@ -252,18 +224,16 @@ impl Operation for DeadLetters {
 /// `/redPacket/replay`.
 pub struct Replay;
 
-/// Parameters of [`Replay`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ReplayRequest {
-    /// Which world.
-    pub app_id: AppId,
-    /// Which dead letter; all of the app when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
-    /// No dead letters, but what this packet owes by its own books and the ledger has not posted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub packet_id: Option<PacketId>,
+parameters! {
+    /// Parameters of [`Replay`].
+    pub struct ReplayRequest {
+        /// Which world.
+        pub app_id: AppId,
+        /// Which dead letter; all of the app when absent.
+        pub id: Option<String>,
+        /// Pay what this packet owes instead.
+        pub packet_id: Option<PacketId>,
+    }
 }
 
 /// Answer of [`Replay`].
@@ -278,11 +248,6 @@ impl Operation for Replay {
     const PATH: &'static str = "/redPacket/replay";
     const EFFECT: Effect = Effect::Changes;
     const ABOUT: &'static str = "Queues dead letters again, or pays what a packet still owes; applying a settlement twice is harmless.";
-    const FIELDS: &'static [Field] = &[
-        Field::APP_ID,
-        Field::optional("id", Kind::Text, "which dead letter; all of the app when absent"),
-        Field::optional("packetId", Kind::PacketId, "pay what this packet owes instead"),
-    ];
     const RULES: &'static [Rule] = &[Rule::Apart("packetId", &["id"])];
     const OPERATOR: bool = true;
     type Request = ReplayRequest;
@@ -292,16 +257,16 @@ impl Operation for Replay {
 /// `/redPacket/discard`.
 pub struct Discard;
 
-/// Parameters of [`Discard`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct DiscardRequest {
-    /// Which world.
-    pub app_id: AppId,
-    /// Which dead letter.
-    pub id: String,
-    /// Why it is given up; the ledger keeps it.
-    pub reason: String,
+parameters! {
+    /// Parameters of [`Discard`].
+    pub struct DiscardRequest {
+        /// Which world.
+        pub app_id: AppId,
+        /// Which dead letter.
+        pub id: String,
+        /// Why, 1 to 1024 bytes without control characters; the ledger keeps it.
+        pub reason: String as Kind::Line(MAX_REASON_BYTES),
+    }
 }
 
 /// Answer of [`Discard`].
@@ -317,15 +282,6 @@ impl Operation for Discard {
     const EFFECT: Effect = Effect::Changes;
     const ABOUT: &'static str =
         "Gives up a dead letter that can never be applied; the ledger keeps it with the reason.";
-    const FIELDS: &'static [Field] = &[
-        Field::APP_ID,
-        Field::required("id", Kind::Text, "which dead letter"),
-        Field::required(
-            "reason",
-            Kind::Line(MAX_REASON_BYTES),
-            "why, 1 to 1024 bytes without control characters; the ledger keeps it",
-        ),
-    ];
     const OPERATOR: bool = true;
     type Request = DiscardRequest;
     type Response = DiscardResponse;

@@ -7,7 +7,7 @@ use super::{Mode, State};
 use crate::cursor::Cursor;
 use crate::id::{AppId, PacketId, UserId};
 use crate::operation::{Effect, Operation};
-use crate::params::{Field, Kind};
+use crate::params::{Kind, parameters};
 use crate::target::Target;
 
 /// Packets in one page at most.
@@ -18,21 +18,18 @@ pub const DEFAULT_PACKETS_PAGE: u32 = 50;
 /// `/redPacket/list`.
 pub struct List;
 
-/// Parameters of [`List`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ListRequest {
-    /// Which world.
-    pub app_id: AppId,
-    /// Only packets that stand so: `open`, `empty` or `expired`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub state: Option<String>,
-    /// At most so many.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limit: Option<u32>,
-    /// The `cursor` of the page before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cursor: Option<String>,
+parameters! {
+    /// Parameters of [`List`].
+    pub struct ListRequest {
+        /// Which world.
+        pub app_id: AppId,
+        /// Only packets that are `open`, `empty` or `expired`.
+        pub state: Option<State>,
+        /// At most so many, 1 to 200; 50 when absent.
+        pub limit: Option<u32> as Kind::Between(1, MAX_PACKETS_PAGE as u64),
+        /// The cursor of the page before.
+        pub cursor: Option<String> as Kind::Cursor(Cursor::Packets),
+    }
 }
 
 /// A packet as the list shows it.
@@ -81,16 +78,6 @@ impl Operation for List {
     const PATH: &'static str = "/redPacket/list";
     const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "The red packets of an app, the newest first.";
-    const FIELDS: &'static [Field] = &[
-        Field::APP_ID,
-        Field::optional("state", Kind::OneOf(&State::WORDS), "only packets that are open, empty or expired"),
-        Field::optional(
-            "limit",
-            Kind::Between(1, MAX_PACKETS_PAGE as u64),
-            "at most so many, 1 to 200; 50 when absent",
-        ),
-        Field::optional("cursor", Kind::Cursor(Cursor::Packets), "the cursor of the page before"),
-    ];
     const OPERATOR: bool = true;
     type Request = ListRequest;
     type Response = ListResponse;

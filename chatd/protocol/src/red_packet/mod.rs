@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 
 pub use self::audit::*;
 pub use self::list::*;
+pub use crate::content::PACKET_KIND;
 use crate::id::{AppId, MsgId, PacketId, UserId};
 use crate::operation::{Effect, Operation};
-use crate::params::{Field, Kind};
+use crate::params::{Kind, Parameter, parameters};
 use crate::target::Target;
 
 /// Shares of one packet at most.
@@ -26,12 +27,8 @@ pub const MAX_WINNERS_PAGE: u32 = 1000;
 /// Winners in one page when no limit is given.
 pub const DEFAULT_WINNERS_PAGE: u32 = 100;
 
-/// `type` of the message that offers a packet; its content has `packetId` and `greeting`.
-pub const PACKET_KIND: &str = "redPacket";
 /// Notice to the conversation that nothing is left of a packet: all shares are gone or it has expired.
 pub const FINISHED_PUSH: &str = "redPacket/finished";
-
-const PACKET_ID: Field = Field::required("packetId", Kind::PacketId, "which packet");
 
 /// How a total becomes shares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -44,7 +41,14 @@ pub enum Mode {
     Equal,
 }
 
+impl Parameter for Mode {
+    const KIND: Kind = Kind::OneOf(&Self::WORDS);
+}
+
 impl Mode {
+    /// All of them, as they stand on the wire.
+    pub const WORDS: [&'static str; 2] = [Mode::Lucky.as_str(), Mode::Equal.as_str()];
+
     /// As it stands on the wire.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -70,28 +74,26 @@ impl std::str::FromStr for Mode {
 /// `/redPacket/create`.
 pub struct Create;
 
-/// Parameters of [`Create`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct CreateRequest {
-    /// Which world.
-    pub app_id: AppId,
-    /// Who gives.
-    pub user_id: UserId,
-    /// The conversation it is for.
-    pub target: Target,
-    /// Cents, at least one a share.
-    pub total: u64,
-    /// Shares.
-    pub count: u32,
-    /// How the total becomes shares: `lucky` (when absent) or `equal`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mode: Option<String>,
-    /// Text that goes with it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub greeting: Option<String>,
-    /// The sender's id for it; repeating the call with the same one creates nothing again.
-    pub msg_id: MsgId,
+parameters! {
+    /// Parameters of [`Create`].
+    pub struct CreateRequest {
+        /// Which world.
+        pub app_id: AppId,
+        /// Who gives.
+        pub user_id: UserId,
+        /// The conversation it is for.
+        pub target: Target,
+        /// Cents, at least one a share, at most 20000000.
+        pub total: u64 as Kind::Between(1, MAX_TOTAL),
+        /// Shares, 1 to 10000.
+        pub count: u32 as Kind::Between(1, MAX_COUNT as u64),
+        /// `lucky` (when absent: shares by chance) or `equal`.
+        pub mode: Option<Mode>,
+        /// Text that goes with it, at most 256 bytes.
+        pub greeting: Option<String> as Kind::UpTo(MAX_GREETING_BYTES),
+        /// The sender's id for it, so that a repeat is not paid twice.
+        pub msg_id: MsgId,
+    }
 }
 
 /// Answer of [`Create`].
@@ -118,28 +120,6 @@ impl Operation for Create {
     const PATH: &'static str = "/redPacket/create";
     const EFFECT: Effect = Effect::Changes;
     const ABOUT: &'static str = "Puts money of the sender into a packet and offers it to a conversation; repeating a msgId is harmless.";
-    const FIELDS: &'static [Field] = &[
-        Field::APP_ID,
-        Field::required("userId", Kind::UserId, "who gives"),
-        Field::required("target", Kind::Target, "the conversation it is for"),
-        Field::required(
-            "total",
-            Kind::Between(1, MAX_TOTAL),
-            "cents, at least one a share, at most 20000000",
-        ),
-        Field::required("count", Kind::Between(1, MAX_COUNT as u64), "shares, 1 to 10000"),
-        Field::optional(
-            "mode",
-            Kind::OneOf(&["lucky", "equal"]),
-            "lucky (shares by chance) or equal; lucky when absent",
-        ),
-        Field::optional(
-            "greeting",
-            Kind::UpTo(MAX_GREETING_BYTES),
-            "text that goes with it, at most 256 bytes",
-        ),
-        Field::required("msgId", Kind::MsgId, "the sender's id for it, so that a repeat is not paid twice"),
-    ];
     const ACTOR: Option<&'static str> = Some("userId");
     const KEY: Option<&'static str> = Some("msgId");
     type Request = CreateRequest;
@@ -149,16 +129,16 @@ impl Operation for Create {
 /// `/redPacket/grab`.
 pub struct Grab;
 
-/// Parameters of [`Grab`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct GrabRequest {
-    /// Which world.
-    pub app_id: AppId,
-    /// Who takes.
-    pub user_id: UserId,
-    /// Which packet.
-    pub packet_id: PacketId,
+parameters! {
+    /// Parameters of [`Grab`].
+    pub struct GrabRequest {
+        /// Which world.
+        pub app_id: AppId,
+        /// Who takes.
+        pub user_id: UserId,
+        /// Which packet.
+        pub packet_id: PacketId,
+    }
 }
 
 /// What became of a grab.
@@ -188,8 +168,6 @@ impl Operation for Grab {
     const PATH: &'static str = "/redPacket/grab";
     const EFFECT: Effect = Effect::Changes;
     const ABOUT: &'static str = "Takes a share; repeating it answers the same amount.";
-    const FIELDS: &'static [Field] =
-        &[Field::APP_ID, Field::required("userId", Kind::UserId, "who takes"), PACKET_ID];
     const ACTOR: Option<&'static str> = Some("userId");
     type Request = GrabRequest;
     type Response = GrabResponse;
@@ -198,23 +176,20 @@ impl Operation for Grab {
 /// `/redPacket/detail`.
 pub struct Detail;
 
-/// Parameters of [`Detail`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct DetailRequest {
-    /// Which world.
-    pub app_id: AppId,
-    /// The acting user; without one an operator asks.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub user_id: Option<UserId>,
-    /// Which packet.
-    pub packet_id: PacketId,
-    /// Winners with a greater number.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub after: Option<u32>,
-    /// At most so many winners.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limit: Option<u32>,
+parameters! {
+    /// Parameters of [`Detail`].
+    pub struct DetailRequest {
+        /// Which world.
+        pub app_id: AppId,
+        /// The acting user; without one an operator asks.
+        pub user_id: Option<UserId>,
+        /// Which packet.
+        pub packet_id: PacketId,
+        /// Winners with a greater number.
+        pub after: Option<u32>,
+        /// At most so many winners, 1 to 1000; 100 when absent.
+        pub limit: Option<u32> as Kind::Between(1, MAX_WINNERS_PAGE as u64),
+    }
 }
 
 /// Whether there is something to take.
@@ -227,6 +202,10 @@ pub enum State {
     Empty,
     /// Its time is over; what was left goes back within seconds.
     Expired,
+}
+
+impl Parameter for State {
+    const KIND: Kind = Kind::OneOf(&Self::WORDS);
 }
 
 impl State {
@@ -318,17 +297,6 @@ impl Operation for Detail {
     const PATH: &'static str = "/redPacket/detail";
     const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "What became of a packet, and who took how much.";
-    const FIELDS: &'static [Field] = &[
-        Field::APP_ID,
-        Field::ASKING,
-        PACKET_ID,
-        Field::optional("after", Kind::U32, "winners with a greater number"),
-        Field::optional(
-            "limit",
-            Kind::Between(1, MAX_WINNERS_PAGE as u64),
-            "at most so many winners, 1 to 1000; 100 when absent",
-        ),
-    ];
     const ACTOR: Option<&'static str> = Some("userId");
     type Request = DetailRequest;
     type Response = DetailResponse;

@@ -1,0 +1,107 @@
+//! The table of all operations.
+//!
+//! Invariant: routes, WebSocket commands, chatctl and openapi.json are read from [`ALL`]; nothing lists operations twice.
+
+use crate::operation::{Description, Operation};
+use crate::{conversation, friend, group, message, red_packet, system, user, wallet};
+
+/// Every operation, in the order of the documentation.
+pub const ALL: &[Description] = &[
+    user::List::DESCRIPTION,
+    user::Online::DESCRIPTION,
+    user::SendMessage::DESCRIPTION,
+    user::SendMessageAll::DESCRIPTION,
+    group::Create::DESCRIPTION,
+    group::Join::DESCRIPTION,
+    group::Leave::DESCRIPTION,
+    group::Members::DESCRIPTION,
+    group::List::DESCRIPTION,
+    group::SendMessage::DESCRIPTION,
+    group::Kick::DESCRIPTION,
+    group::Dismiss::DESCRIPTION,
+    message::History::DESCRIPTION,
+    message::Recall::DESCRIPTION,
+    conversation::List::DESCRIPTION,
+    conversation::Read::DESCRIPTION,
+    friend::Request::DESCRIPTION,
+    friend::Requests::DESCRIPTION,
+    friend::Accept::DESCRIPTION,
+    friend::Reject::DESCRIPTION,
+    friend::Remove::DESCRIPTION,
+    friend::List::DESCRIPTION,
+    friend::Block::DESCRIPTION,
+    friend::Unblock::DESCRIPTION,
+    red_packet::Create::DESCRIPTION,
+    red_packet::Grab::DESCRIPTION,
+    red_packet::Detail::DESCRIPTION,
+    red_packet::List::DESCRIPTION,
+    red_packet::Audit::DESCRIPTION,
+    red_packet::DeadLetters::DESCRIPTION,
+    red_packet::Replay::DESCRIPTION,
+    red_packet::Discard::DESCRIPTION,
+    wallet::Balance::DESCRIPTION,
+    wallet::Transfers::DESCRIPTION,
+    wallet::Deposit::DESCRIPTION,
+    wallet::Withdraw::DESCRIPTION,
+    system::State::DESCRIPTION,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operation::Effect;
+    use crate::params::{Kind, Rule};
+
+    /// Read word by word whenever it changes: what is not named here takes POST only.
+    #[test]
+    fn only_these_take_get() {
+        let by_get = |effect| {
+            let found = ALL.iter().filter(move |operation| operation.effect == effect);
+            found.map(|operation| operation.path).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            by_get(Effect::Reads),
+            [
+                "/user/list",
+                "/user/online",
+                "/group/members",
+                "/group/list",
+                "/message/history",
+                "/conversation/list",
+                "/friend/requests",
+                "/friend/list",
+                "/redPacket/detail",
+                "/redPacket/list",
+                "/redPacket/audit",
+                "/redPacket/deadLetters",
+                "/wallet/balance",
+                "/wallet/transfers",
+                "/system/state",
+            ]
+        );
+        assert_eq!(by_get(Effect::ChangesByGet), ["/user/sendMessage", "/user/sendMessageAll"]);
+    }
+
+    #[test]
+    fn paths_are_unique_and_whatever_is_named_is_a_parameter() {
+        for (i, a) in ALL.iter().enumerate() {
+            assert!(a.path.starts_with('/'), "{}", a.path);
+            assert!(ALL[i + 1..].iter().all(|b| b.path != a.path), "{} twice", a.path);
+            let ruled = a.rules.iter().flat_map(|rule| match *rule {
+                Rule::Apart(name, others) => [&[name], others].concat(),
+                Rule::TwoSides(user, target) => vec![user, target],
+            });
+            for name in a.actor.into_iter().chain(ruled) {
+                assert!(a.fields.iter().any(|field| field.name == name), "{}: {name}", a.path);
+            }
+        }
+    }
+
+    #[test]
+    fn whatever_sends_or_spends_has_a_key() {
+        for operation in ALL {
+            let named = operation.fields.iter().find(|field| matches!(field.kind, Kind::MsgId));
+            assert_eq!(operation.key, named.map(|field| field.name), "{}", operation.path);
+        }
+    }
+}
