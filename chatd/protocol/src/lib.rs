@@ -12,12 +12,14 @@
 //! | [`pattern`] | patterns of texts that surely are what a parameter asks for |
 //! | [`operation`] | what an operation is: the [`operation::Operation`] trait |
 //! | [`envelope`] | HTTP answers, WebSocket requests, answers and pushes |
+//! | [`asked`] | requests over WebSocket as a server reads them |
 //! | [`content`] | what a message carries |
 //! | [`session`] | commands that exist on a WebSocket only |
 //! | [`span`] | stretches of time on command lines and in settings |
 //! | [`user`], [`group`], [`message`], [`conversation`], [`friend`], [`red_packet`], [`wallet`], [`system`] | the operations, one module a noun |
 //! | [`table`] | all of them |
 
+pub mod asked;
 pub mod code;
 pub mod content;
 pub mod conversation;

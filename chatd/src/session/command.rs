@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use chat_protocol::asked::Asked;
 use chat_protocol::envelope::Request;
 use chat_protocol::session::{HEARTBEAT, LOGIN, MSG, Msg, PING, Receipt};
 use chat_protocol::{Code, MsgId, Refusal};
@@ -26,15 +27,15 @@ pub enum Started {
 /// Starts on one text frame.
 pub fn start(session: &Session, text: &str) -> Started {
     let began = Instant::now();
-    let request = match request::parse(text) {
-        Ok(request) => request,
+    let Asked { request, msg } = match request::parse(text) {
+        Ok(asked) => asked,
         Err(answer) => {
             session.told.span().in_scope(|| answered(answer.code, began));
             return Started::Answered(answer);
         }
     };
     let span = session.told.request(&request);
-    match span.in_scope(|| begin(session, &request)) {
+    match span.in_scope(|| begin(session, &request, msg)) {
         Started::Answered(answer) => {
             span.in_scope(|| answered(answer.code, began));
             Started::Answered(answer)
@@ -56,7 +57,7 @@ fn answered(code: Code, began: Instant) {
     tracing::debug!(code = code.number(), ms = ms(began.elapsed()), "answered");
 }
 
-fn begin(session: &Session, request: &Request<'_>) -> Started {
+fn begin(session: &Session, request: &Request<'_>, msg: Option<Msg>) -> Started {
     let identity = session.membership.as_ref().map(Membership::identity);
     let outcome = match (&*request.cmd, identity) {
         (PING, _) => return Started::Answered(request::success(&request.seq, PING, Some("pong"))),
@@ -68,7 +69,7 @@ fn begin(session: &Session, request: &Request<'_>) -> Started {
         (HEARTBEAT, Some(_)) => {
             return Started::Answered(request::success(&request.seq, HEARTBEAT, None::<()>));
         }
-        (MSG, Some(identity)) => message(session, identity, request),
+        (MSG, Some(identity)) => message(session, identity, request, msg),
         (cmd, Some(identity)) => operation(session, identity, cmd, request),
         (cmd, None) if cmd == HEARTBEAT || cmd == MSG || session.shared.operations.has(cmd) => {
             Err(Code::NotLoggedIn.into())
@@ -105,8 +106,16 @@ fn login(session: &Session, request: &Request<'_>) -> Result<Pending, Refusal> {
     Ok(entering.boxed())
 }
 
-fn message(session: &Session, identity: &Identity, request: &Request<'_>) -> Result<Pending, Refusal> {
-    let msg: Msg = request::params(request.data)?.conform(&[])?;
+fn message(
+    session: &Session,
+    identity: &Identity,
+    request: &Request<'_>,
+    msg: Option<Msg>,
+) -> Result<Pending, Refusal> {
+    let msg = match msg {
+        Some(msg) => msg,
+        None => request::params(request.data)?.conform(&[])?,
+    };
     let (target, content, msg_id) = msg.parts();
     content.check("msg")?;
     let msg_id = match msg_id {
@@ -115,7 +124,7 @@ fn message(session: &Session, identity: &Identity, request: &Request<'_>) -> Res
         None => Some(MsgId::new(&request.seq).map_err(|e| Refusal::parameter("msgId (default: seq)", e))?),
         given => given,
     };
-    let (seq, cmd) = request::named(request);
+    let seq = request.seq.to_string();
     let (chat, identity) = (session.shared.chat.clone(), identity.clone());
     let skip = Skip::Connection(session.connection.id);
     let sending = async move {
@@ -131,7 +140,7 @@ fn message(session: &Session, identity: &Identity, request: &Request<'_>) -> Res
                 duplicate: receipt.duplicate,
             })
         });
-        Done::Answer(request::answer(&seq, &cmd, outcome))
+        Done::Answer(request::answer(&seq, MSG, outcome))
     };
     Ok(sending.boxed())
 }

@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
+use chat_protocol::asked::Asked;
 use chat_protocol::envelope::{Answer, MAX_SEQ_BYTES, Request};
 use chat_protocol::{Code, Params, Refusal};
 use serde::Serialize;
@@ -24,16 +25,22 @@ pub struct Framed {
 /// A request that cannot be read: the answer to it.
 pub type Unreadable = Framed;
 
-/// Reads the envelope.
-pub fn parse(text: &str) -> Result<Request<'_>, Unreadable> {
-    match serde_json::from_str::<Request<'_>>(text) {
-        Ok(request) if request.seq.len() > MAX_SEQ_BYTES => {
-            let problem = format!("must be at most {MAX_SEQ_BYTES} bytes");
-            Err(refusal("", &request.cmd, &Refusal::parameter("seq", problem)))
-        }
-        Ok(request) => Ok(request),
-        Err(error) => Err(unreadable(text, &error)),
+/// Reads a frame: the envelope, and within it the parameters of a message that has nothing wrong with it.
+pub fn parse(text: &str) -> Result<Asked<'_>, Unreadable> {
+    let asked = match serde_json::from_str(text) {
+        Ok(asked) => asked,
+        // Read again, so that what is wrong is found in one order, whatever was read at once.
+        Err(_) => match serde_json::from_str(text) {
+            Ok(request) => Asked { request, msg: None },
+            Err(error) => return Err(unreadable(text, &error)),
+        },
+    };
+    let Request { seq, cmd, .. } = &asked.request;
+    if seq.len() > MAX_SEQ_BYTES {
+        let problem = format!("must be at most {MAX_SEQ_BYTES} bytes");
+        return Err(refusal("", cmd, &Refusal::parameter("seq", problem)));
     }
+    Ok(asked)
 }
 
 /// Says what is wrong, and repeats `seq` and `cmd` where the frame has them.
