@@ -12,8 +12,8 @@ use chat_protocol::Span;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use crate::hub::words::Language;
 use crate::log::Form;
+use crate::model::Language;
 use crate::money::split::Method;
 
 pub use self::check::LedgerPlace;

@@ -8,8 +8,7 @@ use chat_protocol::envelope::PUSH_TEXT;
 use chat_protocol::session::MSG;
 use serde::Serialize;
 
-use super::words::Language;
-use crate::model::{Entry, Notice};
+use crate::model::{Entry, Language, Notice};
 use crate::transport::queued;
 
 /// Longest header of an unmasked frame.

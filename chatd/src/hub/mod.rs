@@ -15,7 +15,6 @@ pub mod outbox;
 mod rooms;
 pub mod subscriptions;
 mod sweep;
-pub mod words;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -30,12 +29,11 @@ use parking_lot::Mutex;
 use crate::broker::{Event, Sink};
 use crate::counters::Counters;
 use crate::groups::{JOINED, Joined};
-use crate::model::{ConnectionId, Entry, Identity, Skip, Topic};
+use crate::model::{ConnectionId, Entry, Identity, Language, Skip, Topic};
 use comings::Comings;
 use named::Named;
 use outbox::{Close, Delivery, Limits, Outbox, Pushed};
 use rooms::Rooms;
-use words::Language;
 
 pub use connection::Connection;
 pub use sweep::Deadlines;

@@ -1,4 +1,5 @@
-//! What every room speaks of: who, in which conversation, at which place of its log, and what stands there.
+//! What every room speaks of: who, in which conversation, at which place of its log, what stands there, and
+//! in which words.
 //!
 //! Invariant: it imports nothing of chatd, so that everything may import it.
 
@@ -6,10 +7,12 @@ mod conversation;
 mod entry;
 pub mod epoch;
 mod identity;
+mod language;
 mod notice;
 
 pub use self::conversation::{Conversation, Topic};
 pub use self::entry::{ConnectionId, Effect, Entry, Skip};
 pub use self::epoch::new_epoch;
 pub use self::identity::Identity;
+pub use self::language::{Language, UnknownLanguage};
 pub use self::notice::Notice;

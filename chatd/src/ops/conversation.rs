@@ -13,8 +13,7 @@ use chat_protocol::{Refusal, UserId};
 use super::message::push;
 use super::{Table, on};
 use crate::conversations::{Conversations, Place, State};
-use crate::hub::words::Language;
-use crate::model::{self, Entry};
+use crate::model::{self, Entry, Language};
 
 /// What the operations need.
 pub struct ConversationOps {
