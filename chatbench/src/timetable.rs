@@ -11,7 +11,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::clock::nanos;
-use chatbench_result::units;
+use chat_protocol::Span;
 
 /// Most messages of a run whose times do not follow from a single rate.
 const LONGEST_LIST: f64 = 50e6;
@@ -73,7 +73,7 @@ impl FromStr for Stages {
                 let number = text.strip_suffix("/s").unwrap_or(text).parse().map_err(|_| bad(part))?;
                 if (0.0..1e9).contains(&number) { Ok(number) } else { Err(bad(part)) }
             };
-            let time = units::duration(time)?;
+            let time = Span::duration(time).map_err(|error| error.to_string())?;
             if time.is_zero() {
                 return Err(bad(part));
             }

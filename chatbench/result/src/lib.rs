@@ -11,7 +11,7 @@
 //! | [`compare`] | rounds, sides, verdicts on each metric |
 //! | [`search`] | the highest level that holds, found with few rounds |
 //! | [`output`] | how it is shown, format by format |
-//! | [`hdr`], [`units`], [`moment`] | distributions, durations and numbers, moments as text |
+//! | [`hdr`], [`units`], [`moment`] | distributions, rates and numbers, moments as text |
 //! | [`escape`], [`fold`] | text without a meaning in XML, HTML and Markdown; sentences in the lines of a terminal |
 
 pub mod compare;

@@ -1,27 +1,6 @@
-//! Durations and rates as people write them.
+//! Rates as people write them, and numbers as people read them.
 //!
 //! Invariant: nothing that lacks a meaning (no number, a negative one, an unknown unit) is read as zero.
-
-use std::time::Duration;
-
-/// Reads `10s`, `500ms`, `250us`, `2m`, `1h`; a bare number is seconds.
-///
-/// # Errors
-/// A sentence that says how to write it.
-pub fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let scale = match &text[digits.len()..] {
-        "us" => 1e-6,
-        "ms" => 1e-3,
-        "" | "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        unit => return Err(format!("unknown unit {unit:?}; write for example 500ms, 10s or 2m")),
-    };
-    let bad = || format!("{text:?} is no duration; write for example 500ms, 10s or 2m");
-    let number: f64 = digits.parse().map_err(|_| bad())?;
-    Duration::try_from_secs_f64(number * scale).map_err(|_| bad())
-}
 
 /// Reads `100/s`, `6000/m`; a bare number is per second. The result is per second and above zero.
 ///
@@ -79,17 +58,6 @@ pub fn count_text(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations_have_units() {
-        assert_eq!(duration("10s"), Ok(Duration::from_secs(10)));
-        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(duration("1.5"), Ok(Duration::from_millis(1500)));
-        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
-        for bad in ["", "ms", "-1s", "5 parsecs", "1d", "NaN", "inf"] {
-            assert!(duration(bad).unwrap_err().contains("write for example"), "{bad}");
-        }
-    }
 
     #[test]
     fn rates_are_per_second_and_above_zero() {

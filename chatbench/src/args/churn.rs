@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chat_protocol::Span;
 use clap::Args as ClapArgs;
 
 use crate::args::{TrafficArgs, traffic};
@@ -16,7 +17,7 @@ pub struct ChurnArgs {
     #[arg(long, default_value = "10/s", value_parser = units::rate)]
     pub churn_rate: f64,
     /// How long who left stays away
-    #[arg(long, default_value = "1s", value_parser = units::duration)]
+    #[arg(long, default_value = "1s", value_parser = Span::duration)]
     pub away: Duration,
     /// Those of all scenarios that send; of --chaos only slow-reader and reconnect.
     #[command(flatten)]

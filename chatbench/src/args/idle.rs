@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use chat_protocol::Span;
 use clap::Args as ClapArgs;
 
 use crate::args::{CommonArgs, traffic};
 use crate::chaos::{Chaos, Trouble};
 use crate::failure::Failure;
-use chatbench_result::units;
 
 /// Options of `idle`.
 #[derive(Debug, Clone, ClapArgs)]
@@ -16,7 +16,7 @@ pub struct IdleArgs {
     #[command(flatten)]
     pub common: CommonArgs,
     /// How long to hold the connections
-    #[arg(long, default_value = "10s", value_parser = units::duration)]
+    #[arg(long, default_value = "10s", value_parser = Span::duration)]
     pub duration: Duration,
     /// Do not fail when the server closes connections
     #[arg(long)]

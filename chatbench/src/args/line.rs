@@ -50,7 +50,7 @@ impl Line {
     }
 
     fn time(&mut self, option: &str, time: Duration) {
-        self.add(option, format!("{}us", time.as_nanos() as f64 / 1e3));
+        self.add(option, format!("{}us", time.as_micros()));
     }
 
     fn add_common(&mut self, args: &CommonArgs) {

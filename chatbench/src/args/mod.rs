@@ -15,6 +15,7 @@ mod trust;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use chat_protocol::Span;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use crate::failure::Failure;
@@ -125,7 +126,7 @@ pub struct CommonArgs {
     #[arg(long, value_parser = units::rate)]
     pub connect_rate: Option<f64>,
     /// How often each connection says that it lives
-    #[arg(long, default_value = "60s", value_parser = units::duration)]
+    #[arg(long, default_value = "60s", value_parser = Span::duration)]
     pub heartbeat: Duration,
     /// Process id of a chatd on this host whose CPU and memory to report (repeatable); by default those that listen on
     /// the loopback addresses of --server
@@ -211,7 +212,7 @@ pub struct HistoryArgs {
     #[arg(long, default_value_t = 200, value_parser = payload_bytes)]
     pub payload: usize,
     /// How long to read; a walk that has begun is finished
-    #[arg(long, default_value = "10s", value_parser = units::duration)]
+    #[arg(long, default_value = "10s", value_parser = Span::duration)]
     pub duration: Duration,
 }
 

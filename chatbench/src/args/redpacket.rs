@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chat_protocol::Span;
 use chat_protocol::red_packet::{MAX_COUNT, MAX_TOTAL, Mode};
 use chat_protocol::wallet::MAX_DEPOSIT;
 use clap::{Args as ClapArgs, ValueEnum};
@@ -58,13 +59,13 @@ pub struct RedPacketArgs {
     #[arg(long, value_parser = units::rate)]
     pub rate: Option<f64>,
     /// How long grabs are sent at --rate
-    #[arg(long, default_value = "10s", value_parser = units::duration, requires = "rate")]
+    #[arg(long, default_value = "10s", value_parser = Span::duration, requires = "rate")]
     pub duration: Duration,
     /// Wait until what nobody took is back with the senders, at most so long; the server must be set to such an expiry
-    #[arg(long, value_name = "DURATION", value_parser = units::duration)]
+    #[arg(long, value_name = "DURATION", value_parser = Span::duration)]
     pub await_refund: Option<Duration>,
     /// Longest wait until the ledger has settled everything
-    #[arg(long, default_value = "30s", value_parser = units::duration)]
+    #[arg(long, default_value = "30s", value_parser = Span::duration)]
     pub drain: Duration,
 }
 

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use chat_protocol::Span;
 use clap::{Args as ClapArgs, ValueEnum};
 
 use crate::args::CommonArgs;
@@ -45,7 +46,7 @@ pub struct TrafficArgs {
     #[arg(long)]
     pub closed: bool,
     /// Pause of a sender between an answer and its next message
-    #[arg(long, default_value = "0s", value_parser = units::duration, requires = "closed")]
+    #[arg(long, default_value = "0s", value_parser = Span::duration, requires = "closed")]
     pub think_time: Duration,
     /// Messages a sender may have unanswered before its schedule waits
     #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -57,16 +58,16 @@ pub struct TrafficArgs {
     #[arg(long, value_enum, default_value_t = Via::Ws)]
     pub via: Via,
     /// Time at the start whose messages are counted apart and not timed
-    #[arg(long, default_value = "2s", value_parser = units::duration)]
+    #[arg(long, default_value = "2s", value_parser = Span::duration)]
     pub warmup: Duration,
     /// Time that is measured, after the warm-up
-    #[arg(long, default_value = "10s", value_parser = units::duration)]
+    #[arg(long, default_value = "10s", value_parser = Span::duration)]
     pub duration: Duration,
     /// Longest wait for deliveries and answers after the last message was sent
-    #[arg(long, default_value = "10s", value_parser = units::duration)]
+    #[arg(long, default_value = "10s", value_parser = Span::duration)]
     pub drain: Duration,
     /// A delivery later than this after the intended send counts as late
-    #[arg(long, default_value = "1s", value_parser = units::duration)]
+    #[arg(long, default_value = "1s", value_parser = Span::duration)]
     pub late: Duration,
     /// Do not fail when the server closes connections
     #[arg(long)]

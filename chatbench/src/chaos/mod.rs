@@ -9,6 +9,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use chat_protocol::Span;
 use chatbench_result::units;
 
 const DEFAULT_OFFLINE: Duration = Duration::from_secs(2);
@@ -70,7 +71,7 @@ impl FromStr for Chaos {
             ("avalanche", None) => Ok(Chaos::Avalanche { at: None, offline: DEFAULT_OFFLINE }),
             ("avalanche", Some(rest)) => {
                 if let Some(offline) = rest.strip_prefix("middle,") {
-                    return Ok(Chaos::Avalanche { at: None, offline: units::duration(offline)? });
+                    return Ok(Chaos::Avalanche { at: None, offline: time(offline)? });
                 }
                 let (at, offline) = two(rest)?;
                 Ok(Chaos::Avalanche { at: Some(at), offline: offline.unwrap_or(DEFAULT_OFFLINE) })
@@ -78,7 +79,7 @@ impl FromStr for Chaos {
             ("churn", Some(rest)) => {
                 let (rate, offline) =
                     rest.split_once(',').map_or((rest, None), |(rate, rest)| (rate, Some(rest)));
-                let offline = offline.map_or(Ok(DEFAULT_OFFLINE), units::duration)?;
+                let offline = offline.map_or(Ok(DEFAULT_OFFLINE), time)?;
                 Ok(Chaos::Churn { rate: units::rate(rate)?, offline })
             }
             ("slow-reader", None) => Ok(Chaos::SlowReader { permille: DEFAULT_SLOW_PERMILLE }),
@@ -115,9 +116,13 @@ impl fmt::Display for Chaos {
 
 fn two(text: &str) -> Result<(Duration, Option<Duration>), String> {
     match text.split_once(',') {
-        Some((first, second)) => Ok((units::duration(first)?, Some(units::duration(second)?))),
-        None => Ok((units::duration(text)?, None)),
+        Some((first, second)) => Ok((time(first)?, Some(time(second)?))),
+        None => Ok((time(text)?, None)),
     }
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    Span::duration(text).map_err(|error| error.to_string())
 }
 
 /// All kinds of trouble of one run.

@@ -34,6 +34,14 @@ impl Span {
         Self(Duration::from_secs(seconds as u64))
     }
 
+    /// Reads a text straight into the standard library's type.
+    ///
+    /// # Errors
+    /// How to write it, when the text is none.
+    pub fn duration(text: &str) -> Result<Duration, BadSpan> {
+        text.parse().map(Self::get)
+    }
+
     /// The same as the standard library's type.
     #[must_use]
     pub const fn get(self) -> Duration {
