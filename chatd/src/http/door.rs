@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use axum::body::HttpBody;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -144,7 +145,8 @@ pub async fn watch(state: State<Edge>, request: Request, next: Next) -> Response
         let answer = admit(state, request, next).await;
         let status = answer.status();
         let code = answer.extensions().get().map(|code: &Code| code.number());
-        tracing::debug!(status = status.as_u16(), code, ms = ms(began.elapsed()), "answered");
+        let bytes = answer.body().size_hint().exact();
+        tracing::debug!(status = status.as_u16(), code, ms = ms(began.elapsed()), bytes, "answered");
         answer
     };
     answering.instrument(span).await

@@ -153,7 +153,7 @@ async fn operate(State(edge): State<Edge>, request: Request) -> Response {
         operation.call(Caller::Operator, params).await
     };
     match done.await {
-        Ok(data) => answer(StatusCode::OK, &HttpAnswer::success(data)),
+        Ok(data) => coded(Code::Success, &HttpAnswer::success(data)),
         Err(refusal) => refuse(&refusal),
     }
 }
@@ -166,18 +166,17 @@ fn names(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
 
 /// The answer to a request that was not done.
 fn refuse(refusal: &Refusal) -> Response {
-    let status =
-        StatusCode::from_u16(refusal.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut answer = answer(status, &HttpAnswer::refusal(refusal));
-    // For the log.
-    answer.extensions_mut().insert(refusal.code);
-    answer
+    coded(refusal.code, &HttpAnswer::refusal(refusal))
 }
 
-fn answer(status: StatusCode, body: &impl Serialize) -> Response {
+fn coded(code: Code, body: &impl Serialize) -> Response {
+    let status = StatusCode::from_u16(code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     // Cannot fail: the types of the wire have text keys and no failing serializer.
     let mut body = serde_json::to_vec(body).unwrap_or_default();
     body.shrink_to_fit();
     let headers = [(CONTENT_TYPE, "application/json; charset=utf-8"), (CACHE_CONTROL, "no-store")];
-    (status, headers, Body::from(queued::counted(body))).into_response()
+    let mut answer = (status, headers, Body::from(queued::counted(body))).into_response();
+    // For the log.
+    answer.extensions_mut().insert(code);
+    answer
 }

@@ -158,9 +158,12 @@ async fn a_plain_level_is_silent_about_other_crates_and_directives_name_them() {
     assert_eq!(names, ["connection", "session", "request"], "{sent}");
     assert_eq!(sent["spans"][1]["user"], "bystander-1", "{sent}");
     assert!(sent["fields"]["code"] == 200 && sent["fields"]["ms"].is_number(), "{sent}");
-    let codes: Vec<_> =
-        lines.iter().filter(|line| is(line, "/user/list")).map(|line| &line["fields"]["code"]).collect();
-    assert!(codes.contains(&&Value::from(1001)), "{codes:?}");
+    let listed: Vec<_> =
+        lines.iter().filter(|line| is(line, "/user/list")).map(|line| &line["fields"]).collect();
+    let codes: Vec<_> = listed.iter().map(|fields| fields["code"].as_u64()).collect();
+    assert!(codes.contains(&Some(200)) && codes.contains(&Some(1001)), "{listed:?}");
+    let is_whole = |fields: &&&Value| fields["ms"].is_number() && fields["bytes"].as_u64() > Some(40);
+    assert!(listed.iter().all(|fields| is_whole(&fields)), "{listed:?}");
 
     let node = after_traffic(&redis, "warn,h2=trace").await;
     let of_h2 = |line: &Value| line["target"].as_str().is_some_and(|target| target.starts_with("h2::"));

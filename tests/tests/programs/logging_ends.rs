@@ -6,6 +6,7 @@ use chat_protocol::Target;
 use chat_tests::node::Node;
 use chat_tests::raw_http::{get, status};
 use chat_tests::raw_socket::{RawSocket, frame, opcode, unmasked};
+use chat_tests::redis_server::RedisServer;
 use chat_tests::wait::{SOON, until};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -112,6 +113,20 @@ async fn every_end_that_the_node_makes_is_told_with_its_code_and_reason() {
     assert_ended(&node, "stays", 1001, "the node is stopping").await;
     drop((stays, sender));
     assert_eq!(node.ended().await, Some(0));
+}
+
+/// The log of the world is gone and begins anew, so that nobody can be given what stood between.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_end_over_missed_messages_is_told_with_its_code_and_reason() {
+    let redis = RedisServer::start().await;
+    let node = Node::start(&[&JSON[..], &["--redis", &redis.url()]].concat()).await;
+    let mut reader = enter(&node, "reader").await;
+    let mut sender = node.login(APP, "sender").await;
+    sender.send(Target::World, "before").await.expect("accepted");
+    redis.command(&["FLUSHALL"]).await;
+    sender.send(Target::World, "after").await.expect("accepted");
+    assert_eq!(reader.close_code().await, 4004);
+    assert_ended(&node, "reader", 4004, "messages were missed; reconnect and recover").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
