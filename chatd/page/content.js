@@ -1,7 +1,7 @@
 // What a message carries, as nodes: text, a picture, or a link to be opened on purpose.
 
 import { element } from './elements.js';
-import { isolated, visible } from './names.js';
+import { isolatedName, visible } from './names.js';
 import { EVENTS, KINDS } from './words.js';
 
 export function content({ type = 'text', msg, url, size, greeting, from, member }) {
@@ -10,7 +10,7 @@ export function content({ type = 'text', msg, url, size, greeting, from, member 
   const address = url === undefined ? null : webUrl(url);
   if (type === 'text' && msg !== undefined) return document.createTextNode(msg);
   // What the server itself tells of people names them.
-  if (Object.hasOwn(EVENTS, type) && msg === undefined) return document.createTextNode(EVENTS[type](isolated(member ?? '')));
+  if (Object.hasOwn(EVENTS, type) && msg === undefined) return document.createTextNode(EVENTS[type](isolatedName(member ?? '')));
   const kind = Object.hasOwn(KINDS, type) ? KINDS[type] : undefined;
   if (!kind || !address || !isHarmless(address)) return document.createTextNode(visible(msg ?? `【${kind ?? type}】`));
   if (type === 'img' && loadsByItself(address)) return picture(address, size, from);
@@ -48,7 +48,7 @@ function link(address, text) {
 
 function picture(address, size, from) {
   const image = element('img');
-  Object.assign(image, { alt: `${isolated(from)} 发来的图片`, referrerPolicy: 'no-referrer' });
+  Object.assign(image, { alt: `${isolatedName(from)} 发来的图片`, referrerPolicy: 'no-referrer' });
   // Known before it loads, so that the log does not jump.
   if (size?.width > 0 && size?.height > 0) Object.assign(image, { width: size.width, height: size.height });
   image.addEventListener('error', () => image.replaceWith(link(address, '图片无法显示，点此打开')), { once: true });

@@ -5,7 +5,7 @@
 
 import { conversationFor, currentTarget } from './conversations.js';
 import { $, element } from './elements.js';
-import { WORLD, isolated, titleOf } from './names.js';
+import { WORLD, isolatedName, titleOf } from './names.js';
 
 const NEAR_PX = 40;
 
@@ -63,7 +63,7 @@ export function keepPlace(conversation, change) {
 export function showHistory(conversation) {
   if (conversation.target !== currentTarget()) return;
   const { history, older, list, target, failure } = conversation;
-  empty.textContent = target === WORLD ? '还没有消息，打个招呼吧' : `开始和 ${isolated(titleOf(target))} 聊天吧`;
+  empty.textContent = target === WORLD ? '还没有消息，打个招呼吧' : `开始和 ${isolatedName(titleOf(target))} 聊天吧`;
   empty.hidden = history !== 'loaded' || older !== undefined || list.childElementCount > 0;
   const state = JSON.stringify([target, history, older === undefined, failure]);
   if (state === shown) return;

@@ -3,7 +3,7 @@
 import { request } from './connection.js';
 import { all, currentTarget, find, sorted } from './conversations.js';
 import { $, element } from './elements.js';
-import { WORLD, isolated, nameNode, personOf, titleNode, titleOf } from './names.js';
+import { WORLD, isolatedName, nameNode, personOf, titleNode, titleOf } from './names.js';
 
 const REFRESH_MIN_MS = 800;
 const REFRESH_MAX_MS = 3_000;
@@ -89,7 +89,7 @@ export function show() {
   if (focused?.isConnected && focused !== document.activeElement) focused.focus();
   const unread = all().reduce((sum, conversation) => sum + conversation.unread, 0);
   $('menu-dot').hidden = unread === 0;
-  document.title = `${unread ? `(${unread}) ` : ''}${isolated(titleOf(currentTarget()))} · 聊天室`;
+  document.title = `${unread ? `(${unread}) ` : ''}${isolatedName(titleOf(currentTarget()))} · 聊天室`;
 }
 
 function stateOf(target) {

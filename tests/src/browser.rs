@@ -6,14 +6,17 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
+use fantoccini::actions::{InputSource, MOUSE_BUTTON_LEFT, MouseActions, PointerAction};
 use fantoccini::elements::Element;
-use fantoccini::wd::WindowHandle;
+use fantoccini::wd::{WebDriverCompatibleCommand, WindowHandle};
 use fantoccini::{Client, ClientBuilder, Locator};
+use http::Method;
 use hyper_util::client::legacy::connect::HttpConnector;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use url::Url;
 
 use crate::wait::{SOON, pace};
 
@@ -60,10 +63,14 @@ impl Browser {
     /// # Panics
     /// When the address cannot be opened.
     pub async fn window(&self, url: &str) -> Window {
-        let handle = self.client.new_window(false).await.expect("a window").handle;
-        let window = Window { client: self.client.clone(), handle };
+        let window = self.empty_window().await;
         window.go(url).await;
         window
+    }
+
+    async fn empty_window(&self) -> Window {
+        let handle = self.client.new_window(false).await.expect("a window").handle;
+        Window { client: self.client.clone(), handle }
     }
 
     /// A window in which a user has entered a world.
@@ -71,9 +78,42 @@ impl Browser {
     /// # Panics
     /// When the page does not get online.
     pub async fn enter(&self, server: impl std::fmt::Display, app: u32, user: &str) -> Window {
-        let window = self.window(&format!("{server}/home/index?appId={app}&userId={user}")).await;
-        window.until("document.getElementById('state').dataset.state === 'online'").await;
+        let window = self.empty_window().await;
+        window.enter(server, app, user).await;
         window
+    }
+
+    /// The same in a browser that a script has changed before the page's own run.
+    ///
+    /// # Panics
+    /// As [`Browser::enter`], or when the browser takes no such script.
+    pub async fn enter_with(
+        &self,
+        script: &str,
+        server: impl std::fmt::Display,
+        app: u32,
+        user: &str,
+    ) -> Window {
+        let window = self.empty_window().await;
+        let before = BeforeThePage(script.to_owned());
+        window.here().await.issue_cmd(before).await.expect("a script that runs first");
+        window.enter(server, app, user).await;
+        window
+    }
+}
+
+/// A script that runs in each new document before its own; a command of chromedriver alone.
+#[derive(Debug)]
+struct BeforeThePage(String);
+
+impl WebDriverCompatibleCommand for BeforeThePage {
+    fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, url::ParseError> {
+        base.join(&format!("session/{}/goog/cdp/execute", session.unwrap_or_default()))
+    }
+
+    fn method_and_body(&self, _: &Url) -> (Method, Option<String>) {
+        let command = json!({"cmd": "Page.addScriptToEvaluateOnNewDocument", "params": {"source": self.0}});
+        (Method::POST, Some(command.to_string()))
     }
 }
 
@@ -96,6 +136,11 @@ impl Window {
     async fn here(&self) -> &Client {
         self.client.switch_to_window(self.handle.clone()).await.expect("the window is there");
         &self.client
+    }
+
+    async fn enter(&self, server: impl std::fmt::Display, app: u32, user: &str) {
+        self.go(&format!("{server}/home/index?appId={app}&userId={user}")).await;
+        self.until("document.getElementById('state').dataset.state === 'online'").await;
     }
 
     /// Opens an address.
@@ -148,6 +193,33 @@ impl Window {
                 clicked => return clicked.unwrap_or_else(|error| panic!("cannot click {selector}: {error}")),
             }
         }
+    }
+
+    /// Moves the mouse to the middle of an element and presses its button.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub async fn press(&self, selector: &str) {
+        let element = self.find(selector).await;
+        self.point(&[
+            PointerAction::MoveToElement { element, duration: None, x: 0.0, y: 0.0 },
+            PointerAction::Down { button: MOUSE_BUTTON_LEFT },
+        ])
+        .await;
+    }
+
+    /// Lets the button go.
+    ///
+    /// # Panics
+    /// When there is no mouse.
+    pub async fn release(&self) {
+        self.point(&[PointerAction::Up { button: MOUSE_BUTTON_LEFT }]).await;
+    }
+
+    async fn point(&self, actions: &[PointerAction]) {
+        let mouse = MouseActions::new("mouse".to_owned());
+        let mouse = actions.iter().fold(mouse, |mouse, action| mouse.then(action.clone()));
+        self.here().await.perform_actions(mouse).await.expect("a mouse");
     }
 
     /// Runs a script in the page and gives what it returns.

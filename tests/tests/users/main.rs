@@ -14,6 +14,7 @@ mod metrics;
 mod openapi;
 mod page_gaps;
 mod page_keys;
+mod page_names;
 mod page_reading;
 mod recovery;
 mod red_packet_lists;
