@@ -13,6 +13,7 @@ const whole = element('div', 'whole');
 const head = element('div', 'history');
 const empty = element('p', 'empty');
 let lastTop = 0;
+let owed = { top: 0, by: 0 }; // where the last move ended, and what it fell short of
 let shown = ''; // what the head says
 let loadMore; // (conversation) → asks for the history that is missing
 
@@ -50,13 +51,35 @@ export const isAtEnd = (conversation) => conversation.target !== currentTarget()
 // Does something to the lines without moving the one that is read above the end.
 export function keepPlace(conversation, change) {
   if (isAtEnd(conversation)) return change();
-  const { top } = $('log').getBoundingClientRect();
-  const line = [...conversation.list.children].find((one) => one.getBoundingClientRect().bottom > top);
+  const log = $('log');
+  const line = firstInView(conversation);
   const before = line?.getBoundingClientRect().top;
+  // Asked before the change, at which the browser may move as well.
+  const rest = log.scrollTop === owed.top ? owed.by : 0;
   const result = change();
-  const by = line?.isConnected ? line.getBoundingClientRect().top - before : 0;
-  if (by !== 0) $('log').scrollTop += by;
+  if (line?.isConnected) moveBy(line.getBoundingClientRect().top - before + rest);
   return result;
+}
+
+// A log moves by whole pixels of the screen, and lines are as high as they are: the next move makes up for the rest.
+function moveBy(by) {
+  const log = $('log');
+  const wanted = log.scrollTop + by;
+  log.scrollTop = wanted;
+  const rest = wanted - log.scrollTop;
+  owed = { top: log.scrollTop, by: Math.abs(rest) < 1 ? rest : 0 };
+}
+
+// Lines stand below each other, so a few looks find one among hundreds.
+function firstInView({ list }) {
+  const { top } = $('log').getBoundingClientRect();
+  let [first, end] = [0, list.childElementCount];
+  while (first < end) {
+    const middle = (first + end) >> 1;
+    if (list.children[middle].getBoundingClientRect().bottom > top) end = middle;
+    else first = middle + 1;
+  }
+  return list.children[first];
 }
 
 // Says how far the history is known: a wait, a failure with another try, more to load, or nothing there.

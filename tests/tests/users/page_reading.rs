@@ -216,6 +216,38 @@ async fn lines_that_change_their_height_move_nobody() {
     assert_eq!(window.run(place).await, read);
 }
 
+/// Lines are no whole pixels high, and what one moves the log by is.
+#[tokio::test]
+async fn a_reader_above_the_end_stays_at_the_line_however_many_come() {
+    let (node, browser) = world().await;
+    let mut speaker = node.login(APP, "speaker").await;
+    for number in 1..=60 {
+        say(&mut speaker, "", &format!("line {number}")).await;
+    }
+    let window = enter(&browser, node.server(), "reader").await;
+    window.until_last(BODY, "line 60").await;
+    window.run("document.querySelectorAll('.message')[30].scrollIntoView()").await;
+    window.run(FRAMES).await;
+    let place = "return document.querySelectorAll('.message')[30].getBoundingClientRect().top";
+    let before = window.run(place).await.as_f64().expect("a number");
+    window
+        .run(
+            "window.looks = 0; const look = Element.prototype.getBoundingClientRect; \
+             Element.prototype.getBoundingClientRect = function () { looks += 1; return look.call(this) }",
+        )
+        .await;
+    for number in 61..=100 {
+        say(&mut speaker, "", &format!("line {number}")).await;
+    }
+    window.until_last(BODY, "line 100").await;
+    let looks = window.run("return window.looks").await.as_u64().expect("a number");
+    // Seven find one of a hundred; before and after, and the log's own.
+    assert!(looks <= 40 * 10, "{looks} looks at lines for 40 messages");
+    window.run(FRAMES).await;
+    let after = window.run(place).await.as_f64().expect("a number");
+    assert!((before - after).abs() < 1.0, "from {before} to {after}");
+}
+
 #[tokio::test]
 async fn a_picture_neither_hides_the_end_nor_acts_here() {
     let (node, browser) = world().await;
