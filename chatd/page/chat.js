@@ -10,6 +10,7 @@ import { clear, enter } from './lines.js';
 import * as log from './log.js';
 import { WORLD, appError, nameError, titleNode } from './names.js';
 import * as people from './people.js';
+import * as presence from './presence.js';
 
 const query = new URLSearchParams(location.search);
 const appId = query.get('appId') ?? query.get('appID') ?? '';
@@ -24,8 +25,8 @@ async function loggedIn(answer) {
   const isNews = isFirstLogin || answer.more || answer.also?.length > 0;
   isFirstLogin = false;
   const conversation = conversationFor(currentTarget());
-  await Promise.all([loadNewest(conversation), people.refresh(), isNews && loadInbox(answer)]);
-  people.ask();
+  await Promise.all([loadNewest(conversation), presence.refresh(), isNews && loadInbox(answer)]);
+  presence.ask();
 }
 
 async function loadInbox(answer) {
@@ -39,7 +40,7 @@ async function loadInbox(answer) {
 
 function pushed(cmd, data, seq) {
   if (cmd === 'msg') receive({ target: WORLD, msgId: seq, ...data });
-  if (cmd === 'enter' || cmd === 'exit' || cmd === 'presence') people.refreshSoon();
+  if (cmd === 'enter' || cmd === 'exit' || cmd === 'presence') presence.refreshSoon();
 }
 
 function receive(entry) {
@@ -51,6 +52,7 @@ function receive(entry) {
   if (isAnew) clear(conversation);
   const isNew = log.keepPlace(conversation, () => showEntry(conversation, entry));
   advance(conversation, entry);
+  if (!own) presence.heard(entry.from);
   if (isNew && (target !== currentTarget() || document.hidden)) conversation.unread += 1;
   if (isAnew && target === currentTarget()) loadNewest(conversation);
   seen(conversation);
@@ -79,6 +81,7 @@ function open(target) {
   composer.show(conversation);
   toggleMenu(false);
   if (connection.isOnline()) loadNewest(conversation);
+  presence.ask();
   seen(conversation);
 }
 
@@ -124,6 +127,7 @@ function start() {
   document.addEventListener('visibilitychange', () => seen(conversationFor(currentTarget())));
   log.start(loadHistory);
   composer.start(me);
+  presence.start(me, people.show);
   people.start(me, (target) => { open(target); $('text').focus(); });
   people.showSelf();
   open(WORLD);

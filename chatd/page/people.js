@@ -1,77 +1,22 @@
 // The list beside the log: the world, the user's conversations, and who else is online.
 
-import { request } from './connection.js';
 import { all, currentTarget, find, sorted } from './conversations.js';
 import { $, element } from './elements.js';
 import { WORLD, isolatedName, nameNode, personOf, titleNode, titleOf } from './names.js';
+import { isAway, names } from './presence.js';
 
-const REFRESH_MIN_MS = 800;
-const REFRESH_MAX_MS = 3_000;
-const PEOPLE_MAX = 500;
-// In a world of more, whom the user talks with is asked for one by one: so many, the latest, and each so often.
-const ASKED_MAX = 20;
-const ASKED_MS = 30_000;
-
-let online = [];
-let isWhole = true; // whether `online` names everybody
-const asked = new Map(); // name → whether online, and when that was asked
 let me, open;
-let refreshTimer;
 // target → its row. A button taken out and put back, or made anew, between its being pressed and let go, was not clicked.
 const rows = new Map();
 
 export function start(name, openConversation) {
   me = name;
   open = openConversation;
-  $('refresh').addEventListener('click', () => {
-    asked.clear();
-    refresh();
-  });
-}
-
-export function refreshSoon() {
-  // At most one request in this time, however many people come and go; all pages hear of them at once, so spread.
-  refreshTimer ??= setTimeout(refresh, REFRESH_MIN_MS + Math.random() * (REFRESH_MAX_MS - REFRESH_MIN_MS));
-}
-
-export async function refresh() {
-  clearTimeout(refreshTimer);
-  refreshTimer = undefined;
-  try {
-    const { userList, userCount, cursor } = await request('user/list', { limit: PEOPLE_MAX });
-    online = userList ?? [];
-    isWhole = cursor === undefined;
-    $('count').textContent = `在线 ${userCount} 人`;
-  } catch {
-    $('count').textContent = '在线列表不可用';
-  }
-  show();
-  ask();
-}
-
-// Asks for those that the list is too short to name.
-export async function ask() {
-  if (isWhole) return;
-  const people = sorted().map(({ target }) => personOf(target))
-    .filter((name) => name !== undefined && name !== me && !online.includes(name))
-    .slice(0, ASKED_MAX)
-    .filter((name) => !(Date.now() - asked.get(name)?.time < ASKED_MS));
-  for (const name of people) asked.set(name, { isOnline: asked.get(name)?.isOnline, time: Date.now() });
-  await Promise.allSettled(people.map(async (name) => {
-    asked.get(name).isOnline = (await request('user/online', { userId: name })).online;
-  }));
-  if (people.length) show();
-}
-
-// Only who is known to be away is called so.
-function isAway(name) {
-  if (online.includes(name)) return false;
-  return isWhole || asked.get(name)?.isOnline === false;
 }
 
 export function show() {
   const focused = document.activeElement;
-  const others = online.map((name) => `user:${name}`).filter((target) => !find(target));
+  const others = names().map((name) => `user:${name}`).filter((target) => !find(target));
   const targets = new Set([WORLD, ...sorted().map(({ target }) => target), ...others]);
   for (const [target, item] of rows) {
     if (targets.has(target)) continue;

@@ -34,6 +34,7 @@ const ASSETS: &[(&str, &str, &str)] = page! {
     "log.js": SCRIPT,
     "names.js": SCRIPT,
     "people.js": SCRIPT,
+    "presence.js": SCRIPT,
     "words.js": SCRIPT,
 };
 

@@ -12,6 +12,7 @@ mod http_connections;
 mod http_manners;
 mod metrics;
 mod openapi;
+mod page_crowds;
 mod page_gaps;
 mod page_keys;
 mod page_names;

@@ -5,13 +5,12 @@
 use std::time::Duration;
 
 use chat_client::Session;
-use chat_protocol::{Target, UserId};
+use chat_protocol::Target;
 use chat_tests::browser::{Browser, Window, keep_picture};
 use chat_tests::fault_proxy::FaultProxy;
 use chat_tests::node::Node;
 use chat_tests::redis_server::RedisServer;
 use serde_json::json;
-use tokio::task::JoinSet;
 
 const APP: u32 = 103;
 const BODY: &str = ".message .body";
@@ -99,29 +98,6 @@ async fn more_conversations_than_one_page_are_all_listed() {
     // The one that spoke first is the last of all.
     open(&window, "user:u001").await;
     window.until_last(BODY, "1").await;
-}
-
-#[tokio::test]
-async fn who_is_online_beyond_the_list_is_not_called_away() {
-    // Who comes and goes is not announced to a crowd.
-    let quiet = ["--presence-announce-limit", "1"];
-    let (node, browser) = tokio::join!(Node::ephemeral(&quiet), Browser::start());
-    let mut crowd = JoinSet::new();
-    for number in 0..=500 {
-        let server = node.server().clone();
-        let user = UserId::new(&format!("u{number:03}")).expect("a valid name");
-        crowd.spawn(async move { Session::login(&server, APP, &user).await.expect("logged in") });
-    }
-    let _crowd = crowd.join_all().await;
-    let mut here = node.login(APP, "zed").await;
-    let mut gone = node.login(APP, "zoe").await;
-    say(&mut here, "user:reader", "here").await;
-    say(&mut gone, "user:reader", "gone").await;
-    gone.close().await;
-    let window = browser.enter(node.server(), APP, "reader").await;
-    window.until_last("#people button[data-target='user:zoe'].away .away-note", "离线").await;
-    assert!(window.texts("#people button[data-target='user:zed'] .away-note").await.is_empty());
-    assert_eq!(window.texts("#people .away").await.len(), 1);
 }
 
 #[tokio::test]
