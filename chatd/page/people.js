@@ -5,19 +5,44 @@ import { $, element } from './elements.js';
 import { WORLD, isolatedName, nameNode, personOf, titleNode, titleOf } from './names.js';
 import { isAway, names } from './presence.js';
 
+// A pointer that moved so lately may be about to press, and a finger that left may yet click; a press may be longer.
+const AIM_MS = 3_000;
+const PRESS_MS = 10_000;
+
 let me, open;
+let aimTimer;
 // target → its row. A button taken out and put back, or made anew, between its being pressed and let go, was not clicked.
 const rows = new Map();
 
 export function start(name, openConversation) {
   me = name;
   open = openConversation;
+  const list = $('people');
+  for (const kind of ['pointermove', 'pointerdown', 'pointerup', 'pointercancel', 'wheel']) {
+    list.addEventListener(kind, aim, { passive: true });
+  }
+  list.addEventListener('pointerleave', ({ pointerType, buttons }) => {
+    if (pointerType === 'mouse' && !buttons) aimElsewhere();
+  });
+}
+
+function aim({ buttons }) {
+  clearTimeout(aimTimer);
+  aimTimer = setTimeout(aimElsewhere, buttons ? PRESS_MS : AIM_MS);
+}
+
+function aimElsewhere() {
+  clearTimeout(aimTimer);
+  aimTimer = undefined;
+  show();
 }
 
 export function show() {
   const focused = document.activeElement;
   const others = names().map((name) => `user:${name}`).filter((target) => !find(target));
-  const targets = new Set([WORLD, ...sorted().map(({ target }) => target), ...others]);
+  const inOrder = [WORLD, ...sorted().map(({ target }) => target), ...others];
+  // Under a pointer that aims no row moves: the press would meet another one, or the release none.
+  const targets = new Set(aimTimer === undefined ? inOrder : [...shown(), ...inOrder]);
   for (const [target, item] of rows) {
     if (targets.has(target)) continue;
     rows.delete(target);
@@ -36,6 +61,8 @@ export function show() {
   $('menu-dot').hidden = unread === 0;
   document.title = `${unread ? `(${unread}) ` : ''}${isolatedName(titleOf(currentTarget()))} · 聊天室`;
 }
+
+const shown = () => [...$('people').children].map(({ firstChild }) => firstChild.dataset.target);
 
 function stateOf(target) {
   const person = personOf(target);

@@ -74,6 +74,25 @@ async fn a_row_that_stays_can_be_clicked_while_others_come() {
     assert_eq!(window.run("return window.taken").await, serde_json::json!([]));
 }
 
+/// Whoever writes between press and release moves up the list, but not from under the mouse.
+#[tokio::test]
+async fn a_row_that_is_pressed_is_clicked_though_it_would_move() {
+    let (node, browser) = tokio::join!(Node::ephemeral(&[]), Browser::start());
+    let _first = node.login(APP, "first").await;
+    let mut second = node.login(APP, "second").await;
+    let window = enter(&browser, &node, "reader").await;
+    let row = "#people button[data-target='user:second']";
+    window.find("#people button[data-target='user:first']").await;
+    window.press(row).await;
+    second.send("user:reader".parse().expect("a target"), "look").await.expect("it is sent");
+    window.until_last(&format!("{row} .dot"), "1").await;
+    window.release().await;
+    window.until_last("#title", "second").await;
+    // Somebody who stops aiming finds the latest on top.
+    let second_row = "document.querySelectorAll('#people button')[1].dataset.target";
+    window.until(&format!("{second_row} === 'user:second'")).await;
+}
+
 #[tokio::test]
 async fn the_enter_of_an_input_method_sends_nothing() {
     let (node, browser) = tokio::join!(Node::ephemeral(&[]), Browser::start());
