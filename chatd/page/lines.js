@@ -41,7 +41,9 @@ function recall(conversation, key) {
   conversation.lines.get(key)?.querySelector('.body')?.replaceChildren(content({ type: 'recalled' }));
 }
 
+// One at most: what it tells of goes before it.
 export function notice(conversation, text, { epoch, offset }) {
+  conversation.list.querySelector('.notice')?.remove();
   place(conversation, element('li', 'notice', text), { epoch, offset });
 }
 
@@ -52,9 +54,8 @@ export function place(conversation, line, { epoch, offset }) {
     if (line.classList.contains('message')) conversation.lines.set(placeOf({ epoch, offset }), line);
     if (conversation.recalled.has(placeOf({ epoch, offset }))) recall(conversation, placeOf({ epoch, offset }));
   }
-  const isLater = ({ classList, dataset }) =>
-    (classList.contains('own') && dataset.offset === undefined)
-    || (dataset.epoch === String(epoch) && Number(dataset.offset) > offset);
+  const isLater = (other) =>
+    isUnderWay(other) || (other.dataset.epoch === String(epoch) && Number(other.dataset.offset) > offset);
   let before = conversation.list.lastElementChild;
   while (before && (before === line || isLater(before))) before = before.previousElementSibling;
   if (!line.parentNode || line.previousElementSibling !== before) {
@@ -64,23 +65,28 @@ export function place(conversation, line, { epoch, offset }) {
   trim(conversation);
 }
 
+// An own message that chatd has not told the place of. A notice may have none either: of a log that was lost.
+const isUnderWay = ({ classList, dataset }) => classList.contains('own') && dataset.offset === undefined;
+
 // Who reads the end needs no thousand lines above it; who reads above loads them again.
 function trim(conversation) {
   // A page on its way ends above the first line; with that taken away, what lies between would never be asked for.
   if (conversation.history === 'loading') return;
-  while (isAtEnd(conversation) && conversation.list.childElementCount > LINES_MAX) {
+  while (conversation.list.childElementCount > LINES_MAX && isAtEnd(conversation)) {
     const first = conversation.list.firstElementChild;
-    if (first.dataset.offset === undefined) return;
+    if (isUnderWay(first)) return;
     conversation.lines.delete(placeOf(first.dataset));
     first.remove();
-    const next = conversation.list.firstElementChild.dataset.offset;
-    if (next !== undefined && conversation.hasNewest) conversation.older = Number(next);
+    const { offset } = first.dataset;
+    if (offset !== undefined && conversation.hasNewest) conversation.older = Number(offset) + 1;
   }
 }
 
-// Forgets what was shown, for a history that has a hole or is another one; own messages under way stay.
+// Forgets what was shown, for a history that has a hole or is another one; own messages under way stay, and a notice that
+// no message has followed yet.
 export function clear(conversation) {
-  for (const line of [...conversation.list.children]) if (line.dataset.offset !== undefined) line.remove();
+  const gone = conversation.lines.size ? [...conversation.list.children] : [];
+  for (const line of gone) if (!isUnderWay(line)) line.remove();
   conversation.lines.clear();
   const loads = conversation.loads + 1;
   Object.assign(conversation, { history: 'none', hasNewest: false, older: undefined, epoch: '', offset: 0, loads });

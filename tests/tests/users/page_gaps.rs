@@ -100,6 +100,49 @@ async fn more_conversations_than_one_page_are_all_listed() {
     window.until_last(BODY, "1").await;
 }
 
+/// What was said before is gone, and so is any place in it; what is told of that is a line like the others.
+#[tokio::test]
+async fn a_notice_of_a_lost_history_goes_with_the_lines_around_it() {
+    let redis = RedisServer::start().await;
+    let url = redis.url();
+    let arguments = ["--redis", url.as_str()];
+    let (node, browser) = tokio::join!(Node::start(&arguments), Browser::start());
+    let proxy = FaultProxy::start(node.server().authority().parse().expect("an address")).await;
+    // Over HTTP, for chatd closes a connection that may have missed something.
+    let http = node.http();
+    let say = async |text: &str| {
+        let message = json!({"appId": APP, "userId": "other", "msgId": text, "message": text});
+        http.call_raw("/user/sendMessageAll", &message).await.expect("sent");
+    };
+    say("before").await;
+    let window = browser.enter(format!("http://{}", proxy.address()), APP, "reader").await;
+    window.until_last(BODY, "before").await;
+    for first in ["after", "line 1"] {
+        proxy.cut();
+        window.until("document.getElementById('state').dataset.state !== 'online'").await;
+        redis.command(&["FLUSHALL"]).await;
+        proxy.heal();
+        window.until("document.getElementById('state').dataset.state === 'online'").await;
+        say(first).await;
+        window.until_last(BODY, first).await;
+        window.until("document.querySelectorAll('#log li').length === 2").await;
+        assert_eq!(
+            (window.texts(".notice").await.len(), window.texts(BODY).await),
+            (1, vec![first.to_owned()])
+        );
+    }
+    for number in 2..=520 {
+        say(&format!("line {number}")).await;
+    }
+    window.until_last(BODY, "line 520").await;
+    let texts = window.texts("#log li").await;
+    assert_eq!((texts.len(), window.texts(BODY).await.len()), (500, 500));
+    window.run("document.querySelector('.history button').click()").await;
+    window.until("document.querySelectorAll('.message').length === 520").await;
+    let lines: Vec<_> = (1..=520).map(|number| format!("line {number}")).collect();
+    assert_eq!(window.texts(BODY).await, lines);
+}
+
 #[tokio::test]
 async fn history_that_does_not_load_says_why_and_is_asked_for_again() {
     let mut redis = RedisServer::start_with_aof().await;
