@@ -14,6 +14,12 @@ use crate::timetable::{Arrival, Leg, Stages, Timetable};
 use crate::wire::payload;
 use chatbench_result::units;
 
+/// What `--help` says of `--chaos`. No documentation comment, which would take the brackets for links.
+const CHAOS: &str = "Trouble for the receiving clients (repeatable): jitter[:MEAN_S,OFFLINE_S] cuts each at \
+                     random (15,2), avalanche[:AT_S,OFFLINE_S] cuts all at once, churn:RATE[,OFFLINE_S] lets them \
+                     leave in turn, slow-reader=10% makes some stop reading, reconnect cuts nobody; with any of \
+                     them clients come back and recover";
+
 /// How messages travel to the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Via {
@@ -72,10 +78,8 @@ pub struct TrafficArgs {
     /// Do not fail when the server closes connections
     #[arg(long)]
     pub allow_disconnects: bool,
-    /// Trouble for the receiving clients (repeatable): jitter[:MEAN_S,OFFLINE_S] cuts each at random (15,2),
-    /// avalanche[:AT_S,OFFLINE_S] cuts all at once, churn:RATE[,OFFLINE_S] lets them leave in turn, slow-reader=10% makes some stop reading, reconnect cuts nobody;
-    /// with any of them clients come back and recover
-    #[arg(long, value_name = "KIND")]
+    /// Trouble for the receiving clients.
+    #[arg(long, value_name = "KIND", help = CHAOS)]
     pub chaos: Vec<Chaos>,
 }
 

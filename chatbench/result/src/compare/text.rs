@@ -1,7 +1,7 @@
 //! A comparison as text for a person.
 //!
 //! Invariant: every number has its unit, columns are aligned, the verdict comes last, and no line is wider than
-//! [`WIDTH`](crate::fold::WIDTH).
+//! [`WIDTH`].
 
 use unicode_width::UnicodeWidthStr;
 

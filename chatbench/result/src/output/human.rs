@@ -1,7 +1,7 @@
 //! The result as text for a person.
 //!
 //! Invariant: the verdict with its reasons comes first and the response times after it; every number has its unit, columns
-//! are aligned, and no sentence is wider than [`WIDTH`](chatbench_result::fold::WIDTH).
+//! are aligned, and no sentence is wider than [`WIDTH`](crate::fold::WIDTH).
 
 use std::fmt::Write;
 

@@ -44,7 +44,7 @@ impl RedPackets {
     /// How a packet stands, with at most `limit` winners after the number `after`. Without a `user` an operator asks.
     ///
     /// # Errors
-    /// Of the ports; [`Code::RefusedByRule`] for a user who does not belong to the packet's target.
+    /// Of the ports; [`Code::RefusedByRule`](chat_protocol::Code::RefusedByRule) for a user who does not belong to the packet's target.
     pub async fn detail(
         &self,
         app: AppId,
