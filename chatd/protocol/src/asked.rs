@@ -1,7 +1,7 @@
 //! A request as a connection sends it. Most are messages, and those are read in one pass from the frame to their type.
 //!
 //! Invariant: what is read as a message is what [`Params::conform`](crate::Params::conform) makes of the same frame.
-//! Whatever is not plainly right is not read here at all; its reader then goes the longer way, which says what is wrong.
+//! Of whatever is not plainly right only the envelope is read; the longer way then says what is wrong.
 
 use std::fmt;
 
@@ -22,9 +22,19 @@ pub struct Asked<'a> {
     pub msg: Option<Msg>,
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Asked<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Envelope)
+impl<'a> Asked<'a> {
+    /// Reads a frame.
+    ///
+    /// # Errors
+    /// When it is no JSON, or no object with a `cmd`.
+    pub fn read(frame: &'a str) -> Result<Self, serde_json::Error> {
+        let read = |reads_messages| {
+            let mut json = serde_json::Deserializer::from_str(frame);
+            let asked = Envelope { reads_messages }.deserialize(&mut json)?;
+            json.end().map(|()| asked)
+        };
+        // Again, so that what is wrong with a message is found in the order of its table.
+        read(true).or_else(|_: serde_json::Error| read(false))
     }
 }
 
@@ -38,7 +48,18 @@ enum Member {
     Unknown,
 }
 
-struct Envelope;
+struct Envelope {
+    /// Whether the parameters of messages are read, and not only found.
+    reads_messages: bool,
+}
+
+impl<'de> DeserializeSeed<'de> for Envelope {
+    type Value = Asked<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Asked<'de>, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
 
 impl<'de> Visitor<'de> for Envelope {
     type Value = Asked<'de>;
@@ -57,7 +78,9 @@ impl<'de> Visitor<'de> for Envelope {
                 Member::Data if data.is_some() || msg.is_some() => {
                     return Err(A::Error::duplicate_field("data"));
                 }
-                Member::Data if cmd.as_deref() == Some(MSG) => msg = Some(members.next_value_seed(Plain)?),
+                Member::Data if self.reads_messages && cmd.as_deref() == Some(MSG) => {
+                    msg = Some(members.next_value_seed(Plain)?)
+                }
                 Member::Data => data = Some(members.next_value()?),
                 Member::Unknown => _ = members.next_value::<IgnoredAny>()?,
                 Member::Seq => return Err(A::Error::duplicate_field("seq")),
@@ -120,7 +143,7 @@ mod tests {
                 format!(r#"{{"seq":"s","cmd":"msg","data":{data}}}"#),
                 format!(r#" {{"cmd":"\u006dsg","extra":[1,{{}}],"data":{data},"seq":"s"}} "#),
             ] {
-                let asked: Asked<'_> = serde_json::from_str(&frame).unwrap();
+                let asked = Asked::read(&frame).unwrap();
                 let Request { seq, cmd, data } = asked.request;
                 assert_eq!((&*seq, &*cmd, data.is_none()), ("s", MSG, true), "{frame}");
                 assert_eq!(asked.msg, Some(conformed(&frame).unwrap()), "{frame}");
@@ -132,7 +155,6 @@ mod tests {
     fn what_is_not_plainly_right_is_left_to_the_longer_way() {
         for data in [
             r#"["","text","x"]"#,
-            "null",
             r#"{"msg":"x","msg":"x"}"#,
             r#"{"msg":5}"#,
             r#"{"msg":"x","target":"nowhere"}"#,
@@ -143,15 +165,33 @@ mod tests {
             r#"{"msg":"\ud800"}"#,
         ] {
             let frame = format!(r#"{{"seq":"s","cmd":"msg","data":{data}}}"#);
-            assert!(serde_json::from_str::<Asked<'_>>(&frame).is_err(), "{frame}");
+            let Asked { request, msg } = Asked::read(&frame).unwrap();
+            assert_eq!((request.data.map(RawValue::get), msg), (Some(data), None));
         }
-        let turned = r#"{"data":{"msg":"x"},"cmd":"msg"}"#;
-        for (other, has_data) in [(turned, true), (r#"{"cmd":"ping","data":null}"#, false)] {
-            let asked: Asked<'_> = serde_json::from_str(other).unwrap();
-            assert_eq!((asked.request.data.is_some(), asked.msg), (has_data, None), "{other}");
+        for (frame, has_data) in [
+            (r#"{"data":{"msg":"x"},"cmd":"msg"}"#, true),
+            (r#"{"cmd":"msg","data":null}"#, false),
+            (r#"{"cmd":"ping","data":null}"#, false),
+        ] {
+            let asked = Asked::read(frame).unwrap();
+            assert_eq!((asked.request.data.is_some(), asked.msg), (has_data, None), "{frame}");
         }
-        for none in ["[]", r#"{"seq":"s"}"#, r#"{"cmd":"ping","cmd":"ping"}"#, r#"{"seq":5,"cmd":"ping"}"#] {
-            assert!(serde_json::from_str::<Asked<'_>>(none).is_err(), "{none}");
+    }
+
+    #[test]
+    fn a_request_is_an_object_with_a_cmd_and_each_member_once() {
+        for none in [
+            "[]",
+            r#"["s","ping"]"#,
+            r#"{"seq":"s"}"#,
+            r#"{"cmd":"ping","cmd":"ping"}"#,
+            r#"{"seq":"s","seq":"s","cmd":"ping"}"#,
+            r#"{"cmd":"msg","data":{"msg":"x"},"data":{"msg":"x"}}"#,
+            r#"{"seq":5,"cmd":"ping"}"#,
+            r#"{"cmd":"ping"} {}"#,
+            r#"{"cmd":"msg","data":{"msg":"x"}"#,
+        ] {
+            assert!(Asked::read(none).is_err(), "{none}");
         }
     }
 

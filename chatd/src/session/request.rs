@@ -27,14 +27,7 @@ pub type Unreadable = Framed;
 
 /// Reads a frame: the envelope, and within it the parameters of a message that has nothing wrong with it.
 pub fn parse(text: &str) -> Result<Asked<'_>, Unreadable> {
-    let asked = match serde_json::from_str(text) {
-        Ok(asked) => asked,
-        // Read again, so that what is wrong is found in one order, whatever was read at once.
-        Err(_) => match serde_json::from_str(text) {
-            Ok(request) => Asked { request, msg: None },
-            Err(error) => return Err(unreadable(text, &error)),
-        },
-    };
+    let asked = Asked::read(text).map_err(|error| unreadable(text, &error))?;
     let Request { seq, cmd, .. } = &asked.request;
     if seq.len() > MAX_SEQ_BYTES {
         let problem = format!("must be at most {MAX_SEQ_BYTES} bytes");

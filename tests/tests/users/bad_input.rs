@@ -83,6 +83,8 @@ async fn json_of_another_shape_is_answered_1001_with_what_can_be_read_of_it() {
     let mut stage = Stage::logged_in().await;
     for (text, seq, cmd, named) in [
         ("[1]", "", "", "a request is"),
+        (r#"["a","ping"]"#, "", "", "a request is"),
+        (r#"["a","msg",{"msg":"x"}]"#, "", "", "a request is"),
         ("1", "", "", "a request is"),
         ("\"login\"", "", "", "a request is"),
         ("null", "", "", "a request is"),
