@@ -4,7 +4,7 @@
 //! takes a message id gets one.
 
 use chat_protocol::Refusal;
-use chat_protocol::operation::Description;
+use chat_protocol::operation::{APP, Description};
 use chat_protocol::params::{Kind, Params, canonical_name};
 use chat_protocol::table::ALL;
 use serde_json::Value;
@@ -49,10 +49,10 @@ pub async fn run(args: Args, operator: &Operator) -> Result<Exit, Failure> {
     if operator.settings.dry_run {
         return operator.rehearse(&[operator.rehearsed_raw(operation.path, &request)]);
     }
-    let msg_id = request.get("msgId").and_then(Value::as_str).map(|id| format!("msgId={id}"));
-    if let Some(msg_id) = msg_id {
-        operator.console.detail(&msg_id);
-        operator.doubt.repeatable_with(msg_id);
+    let key = operation.key.and_then(|key| Some(format!("{key}={}", request.get(key)?.as_str()?)));
+    if let Some(key) = key {
+        operator.console.detail(&key);
+        operator.doubt.repeatable_with(key);
     }
     let http = operator.http()?;
     let ask = || http.call_raw(operation.path, &request);
@@ -94,14 +94,15 @@ fn request(operation: &Description, pairs: &[String], settings: &Settings) -> Re
             && given.iter().all(|(known, _)| *known != name)
     };
     let mut implied: Vec<(&str, Value)> = Vec::new();
-    if let Some(app) = settings.app_if_named().filter(|_| is_open("appId")) {
-        implied.push(("appId", app.into()));
+    if let Some(app) = settings.app_if_named().filter(|_| is_open(APP)) {
+        implied.push((APP, app.into()));
     }
-    if let (Some(actor), Some(user)) = (operation.actor.filter(|actor| is_open(actor)), &settings.acting) {
+    let actor = operation.rights.actor().filter(|actor| is_open(actor));
+    if let (Some(actor), Some(user)) = (actor, &settings.acting) {
         implied.push((actor, user.as_str().into()));
     }
-    if is_open("msgId") {
-        implied.push(("msgId", message_id::given_or_new(None)?.as_str().into()));
+    if let Some(key) = operation.key.filter(|key| is_open(key)) {
+        implied.push((key, message_id::given_or_new(None)?.as_str().into()));
     }
     let refused = |refusal: Refusal| Failure::usage(refusal.reason, takes(operation));
     let mut params = Params::default();
@@ -132,7 +133,7 @@ fn takes(operation: &Description) -> String {
         format!("  {:width$}  {}{need}", field.name, field.about)
     };
     let lines: Vec<_> = operation.fields.iter().map(line).collect();
-    format!("{} takes:\n{}\n--app gives appId too", operation.path, lines.join("\n"))
+    format!("{} takes:\n{}\n--app gives {APP} too", operation.path, lines.join("\n"))
 }
 
 #[cfg(test)]

@@ -35,6 +35,31 @@ impl Effect {
     }
 }
 
+/// Name of the parameter that says in which app something is done; a WebSocket session fills it in.
+pub const APP: &str = "appId";
+
+/// Who may do an operation, and for whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rights {
+    /// Whoever is in the app, and the answer is the same for all.
+    Anyone,
+    /// The user whom this parameter names; a WebSocket session fills it in, and an operator names whom they like.
+    User(&'static str),
+    /// Operators only, whoever is named.
+    Operator,
+}
+
+impl Rights {
+    /// Which parameter names the acting user.
+    #[must_use]
+    pub const fn actor(self) -> Option<&'static str> {
+        match self {
+            Rights::User(parameter) => Some(parameter),
+            Rights::Anyone | Rights::Operator => None,
+        }
+    }
+}
+
 /// A request that works the same over HTTP and WebSocket.
 pub trait Operation: 'static {
     /// HTTP path; the WebSocket command is the same without the leading `/`.
@@ -45,13 +70,11 @@ pub trait Operation: 'static {
     const ABOUT: &'static str;
     /// What must hold over more than one of them.
     const RULES: &'static [Rule] = &[];
-    /// Which parameter names the acting user; a WebSocket session fills it in.
-    const ACTOR: Option<&'static str> = None;
+    /// Who may do it.
+    const RIGHTS: Rights = Rights::Anyone;
     /// Which parameter is the caller's own name for what it sends or spends, so that a repeat does nothing again; over
     /// WebSocket the request's `seq` where it is absent.
     const KEY: Option<&'static str> = None;
-    /// Whether only operators may do it, whoever is named.
-    const OPERATOR: bool = false;
     /// The parameters.
     type Request: Parameters;
     /// The `data` of a successful answer.
@@ -64,9 +87,8 @@ pub trait Operation: 'static {
         about: Self::ABOUT,
         fields: Self::Request::FIELDS,
         rules: Self::RULES,
-        actor: Self::ACTOR,
+        rights: Self::RIGHTS,
         key: Self::KEY,
-        operator: Self::OPERATOR,
         answer: schema_of::<Self::Response>,
     };
 }
@@ -84,12 +106,10 @@ pub struct Description {
     pub fields: &'static [Field],
     /// What must hold over more than one of them.
     pub rules: &'static [Rule],
-    /// Which parameter names the acting user.
-    pub actor: Option<&'static str>,
+    /// Who may do it.
+    pub rights: Rights,
     /// Which parameter makes a repeat harmless.
     pub key: Option<&'static str>,
-    /// Whether only operators may do it.
-    pub operator: bool,
     /// Makes the JSON Schema (2020-12) of the `data` of a successful answer.
     pub answer: fn() -> Value,
 }

@@ -49,7 +49,7 @@ pub const ALL: &[Description] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operation::Effect;
+    use crate::operation::{Effect, Rights};
     use crate::params::{Kind, Rule};
 
     /// Read word by word whenever it changes: what is not named here takes POST only.
@@ -82,6 +82,24 @@ mod tests {
         assert_eq!(by_get(Effect::ChangesByGet), ["/user/sendMessage", "/user/sendMessageAll"]);
     }
 
+    /// Read word by word whenever it changes: what is not named here a user may do, too.
+    #[test]
+    fn only_these_are_for_operators() {
+        let found = ALL.iter().filter(|operation| operation.rights == Rights::Operator);
+        assert_eq!(
+            found.map(|operation| operation.path).collect::<Vec<_>>(),
+            [
+                "/redPacket/list",
+                "/redPacket/audit",
+                "/redPacket/deadLetters",
+                "/redPacket/replay",
+                "/redPacket/discard",
+                "/wallet/deposit",
+                "/wallet/withdraw",
+            ]
+        );
+    }
+
     #[test]
     fn paths_are_unique_and_whatever_is_named_is_a_parameter() {
         for (i, a) in ALL.iter().enumerate() {
@@ -91,7 +109,7 @@ mod tests {
                 Rule::Apart(name, others) => [&[name], others].concat(),
                 Rule::TwoSides(user, target) => vec![user, target],
             });
-            for name in a.actor.into_iter().chain(ruled) {
+            for name in a.rights.actor().into_iter().chain(ruled) {
                 assert!(a.fields.iter().any(|field| field.name == name), "{}: {name}", a.path);
             }
         }

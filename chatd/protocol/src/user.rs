@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::content::KINDS;
 use crate::id::{AppId, MsgId, UserId};
-use crate::operation::{Effect, Operation};
+use crate::operation::{Effect, Operation, Rights};
 use crate::params::{Kind, parameters};
 
 /// `/user/list`: who is online.
@@ -117,7 +117,7 @@ impl Operation for SendMessage {
     const PATH: &'static str = "/user/sendMessage";
     const EFFECT: Effect = Effect::ChangesByGet;
     const ABOUT: &'static str = "Sends a message to one user; kept for later when the user is offline.";
-    const ACTOR: Option<&'static str> = Some("from");
+    const RIGHTS: Rights = Rights::User("from");
     const KEY: Option<&'static str> = Some("msgId");
     type Request = SendMessageRequest;
     type Response = SendMessageResponse;
@@ -161,7 +161,7 @@ impl Operation for SendMessageAll {
     const PATH: &'static str = "/user/sendMessageAll";
     const EFFECT: Effect = Effect::ChangesByGet;
     const ABOUT: &'static str = "Sends a message to everyone in the app except its sender.";
-    const ACTOR: Option<&'static str> = Some("userId");
+    const RIGHTS: Rights = Rights::User("userId");
     const KEY: Option<&'static str> = Some("msgId");
     type Request = SendMessageAllRequest;
     type Response = SendMessageAllResponse;

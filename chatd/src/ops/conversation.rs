@@ -9,9 +9,10 @@ use chat_protocol::conversation::{
 use chat_protocol::cursor::ConversationPlace;
 use chat_protocol::session::Push;
 use chat_protocol::{Refusal, UserId};
+use futures_util::FutureExt;
 
+use super::Table;
 use super::message::push;
-use super::{Table, on};
 use crate::conversations::{Conversations, Place, State};
 use crate::model::{self, Entry, Language};
 
@@ -82,6 +83,6 @@ impl ConversationOps {
 
 /// Puts the operations into the table.
 pub fn bind(table: &mut Table, conversation: &Arc<ConversationOps>) {
-    table.bind::<List, _>(on(conversation, |service, request| async move { service.list(request).await }));
-    table.bind::<Read, _>(on(conversation, |service, request| async move { service.read(request).await }));
+    table.bind::<List, _>(conversation, |service, _, request| service.list(request).boxed());
+    table.bind::<Read, _>(conversation, |service, _, request| service.read(request).boxed());
 }

@@ -9,9 +9,10 @@ use chat_protocol::friend::{
     RequestsRequest, RequestsResponse, Standing, StandingResponse, Unblock,
 };
 use chat_protocol::{AppId, Code, Refusal, UserId};
+use futures_util::FutureExt;
 use serde::Serialize;
 
-use super::{Table, on};
+use super::Table;
 use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::friends::{Action, Circle, Friends, Part};
@@ -85,23 +86,12 @@ impl FriendOps {
 
 /// Puts the operations into the table.
 pub fn bind(table: &mut Table, friend: &Arc<FriendOps>) {
-    table.bind::<Request, _>(on(friend, |friend, request| async move { friend.request(request).await }));
-    table.bind::<Requests, _>(on(friend, |friend, request| async move { friend.requests(request).await }));
-    table.bind::<List, _>(on(friend, |friend, request| async move { friend.list(request).await }));
-    table.bind::<Accept, _>(on(friend, |friend, request| async move {
-        friend.act(request, Action::Accept).await
-    }));
-    table.bind::<Reject, _>(on(friend, |friend, request| async move {
-        friend.act(request, Action::Reject).await
-    }));
-    table.bind::<Remove, _>(on(friend, |friend, request| async move {
-        friend.act(request, Action::Remove).await
-    }));
-    table.bind::<Block, _>(on(
-        friend,
-        |friend, request| async move { friend.act(request, Action::Block).await },
-    ));
-    table.bind::<Unblock, _>(on(friend, |friend, request| async move {
-        friend.act(request, Action::Unblock).await
-    }));
+    table.bind::<Request, _>(friend, |friend, _, request| friend.request(request).boxed());
+    table.bind::<Requests, _>(friend, |friend, _, request| friend.requests(request).boxed());
+    table.bind::<List, _>(friend, |friend, _, request| friend.list(request).boxed());
+    table.bind::<Accept, _>(friend, |friend, _, request| friend.act(request, Action::Accept).boxed());
+    table.bind::<Reject, _>(friend, |friend, _, request| friend.act(request, Action::Reject).boxed());
+    table.bind::<Remove, _>(friend, |friend, _, request| friend.act(request, Action::Remove).boxed());
+    table.bind::<Block, _>(friend, |friend, _, request| friend.act(request, Action::Block).boxed());
+    table.bind::<Unblock, _>(friend, |friend, _, request| friend.act(request, Action::Unblock).boxed());
 }

@@ -9,9 +9,10 @@ use chat_protocol::group::{
 };
 use chat_protocol::user::SendMessageAllResponse;
 use chat_protocol::{AppId, GroupId, Refusal, Target};
+use futures_util::FutureExt;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
-use super::{Table, on};
+use super::Table;
 use crate::broker::Broker;
 use crate::chat::Chat;
 use crate::groups::{self, Change, Changed, GroupError, Groups};
@@ -65,6 +66,15 @@ impl GroupOps {
         let identity = Identity { app: request.app_id, user: request.user_id };
         self.follow(&identity, &request.group_id, changed.changed, since).await?;
         Ok(response(&changed))
+    }
+
+    async fn leave(&self, request: GroupRequest) -> Result<MembershipResponse, Refusal> {
+        self.change(request.app_id, &request.group_id, Change::Leave(request.user_id)).await
+    }
+
+    async fn kick(&self, request: KickRequest) -> Result<MembershipResponse, Refusal> {
+        let change = Change::Kick { by: request.user_id, member: request.member_id };
+        self.change(request.app_id, &request.group_id, change).await
     }
 
     async fn change(
@@ -164,18 +174,12 @@ fn response(changed: &Changed) -> MembershipResponse {
 
 /// Puts the operations into the table.
 pub fn bind(table: &mut Table, group: &Arc<GroupOps>) {
-    table.bind::<Create, _>(on(group, |group, request| async move { group.create(request).await }));
-    table.bind::<Join, _>(on(group, |group, request| async move { group.join(request).await }));
-    table.bind::<Leave, _>(on(group, |group, r: GroupRequest| async move {
-        group.change(r.app_id, &r.group_id, Change::Leave(r.user_id)).await
-    }));
-    table.bind::<Dismiss, _>(on(group, |group, request| async move { group.dismiss(request).await }));
-    table.bind::<Kick, _>(on(group, |group, r: KickRequest| async move {
-        let change = Change::Kick { by: r.user_id, member: r.member_id };
-        group.change(r.app_id, &r.group_id, change).await
-    }));
-    table.bind::<Members, _>(on(group, |group, request| async move { group.members(request).await }));
-    table.bind::<List, _>(on(group, |group, request| async move { group.list(request).await }));
-    table
-        .bind::<SendMessage, _>(on(group, |group, request| async move { group.send_message(request).await }));
+    table.bind::<Create, _>(group, |group, _, request| group.create(request).boxed());
+    table.bind::<Join, _>(group, |group, _, request| group.join(request).boxed());
+    table.bind::<Leave, _>(group, |group, _, request| group.leave(request).boxed());
+    table.bind::<Dismiss, _>(group, |group, _, request| group.dismiss(request).boxed());
+    table.bind::<Kick, _>(group, |group, _, request| group.kick(request).boxed());
+    table.bind::<Members, _>(group, |group, _, request| group.members(request).boxed());
+    table.bind::<List, _>(group, |group, _, request| group.list(request).boxed());
+    table.bind::<SendMessage, _>(group, |group, _, request| group.send_message(request).boxed());
 }

@@ -11,8 +11,9 @@ use chat_protocol::params::Rule;
 use chat_protocol::red_packet::PACKET_KIND;
 use chat_protocol::session::Push;
 use chat_protocol::{AppId, Code, Refusal, Target, UserId};
+use futures_util::FutureExt;
 
-use super::{Caller, Table, on};
+use super::{Caller, Table};
 use crate::broker::{Broker, Range};
 use crate::groups::{GroupError, Groups};
 use crate::hub::frame;
@@ -142,10 +143,6 @@ pub(super) fn push(entry: &Entry) -> Result<Push, Refusal> {
 
 /// Puts the operations into the table.
 pub fn bind(table: &mut Table, message: &Arc<MessageOps>) {
-    table.bind::<History, _>(on(message, |message, request| async move { message.history(request).await }));
-    let service = message.clone();
-    table.bind::<Recall, _>(move |caller, request| {
-        let message = service.clone();
-        async move { message.recall(caller, request).await }
-    });
+    table.bind::<History, _>(message, |message, _, request| message.history(request).boxed());
+    table.bind::<Recall, _>(message, |message, caller, request| message.recall(caller, request).boxed());
 }

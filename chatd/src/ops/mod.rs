@@ -15,7 +15,7 @@ pub mod wallet;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use chat_protocol::operation::{Description, Effect, Operation};
+use chat_protocol::operation::{APP, Description, Effect, Operation};
 use chat_protocol::table::ALL;
 use chat_protocol::{Code, Params, Refusal};
 use futures_util::FutureExt;
@@ -35,6 +35,12 @@ pub enum Caller {
 
 type Answer = BoxFuture<'static, Result<Box<RawValue>, Refusal>>;
 type Handler = Box<dyn Fn(Caller, Params) -> Answer + Send + Sync>;
+/// Does an operation for whoever calls, with checked parameters.
+type Run<S, O> = for<'a> fn(
+    &'a S,
+    Caller,
+    <O as Operation>::Request,
+) -> BoxFuture<'a, Result<<O as Operation>::Response, Refusal>>;
 
 /// What does the operations, one service a noun.
 pub struct Services {
@@ -54,18 +60,6 @@ pub struct Services {
     pub wallet: Arc<wallet::WalletOps>,
     /// The system.
     pub system: Arc<system::System>,
-}
-
-/// Runs `run` on a service, whoever calls.
-fn on<S, R, F>(
-    service: &Arc<S>,
-    run: fn(Arc<S>, R) -> F,
-) -> impl Fn(Caller, R) -> F + Send + Sync + use<S, R, F>
-where
-    S: Send + Sync + 'static,
-{
-    let service = service.clone();
-    move |_, request| run(service.clone(), request)
 }
 
 /// An operation that can be called by path.
@@ -105,15 +99,12 @@ impl Table {
         table
     }
 
-    /// Adds the operation `O`, done by `run`.
-    pub fn bind<O, F>(&mut self, run: impl Fn(Caller, O::Request) -> F + Send + Sync + 'static)
-    where
-        O: Operation,
-        F: Future<Output = Result<O::Response, Refusal>> + Send + 'static,
-    {
+    /// Adds the operation `O`: what its type states, and what does it.
+    pub fn bind<O: Operation, S: Send + Sync + 'static>(&mut self, service: &Arc<S>, run: Run<S, O>) {
+        let service = service.clone();
         let handler = move |caller: Caller, params: Params| -> Answer {
-            let running = params.conform::<O::Request>(O::RULES).map(|request| run(caller, request));
-            async move { encode(&running?.await?) }.boxed()
+            let (service, request) = (service.clone(), params.conform::<O::Request>(O::RULES));
+            async move { encode(&run(&service, caller, request?).await?) }.boxed()
         };
         self.by_path.insert(O::PATH, Bound { description: O::DESCRIPTION, handler: Box::new(handler) });
     }
@@ -153,8 +144,8 @@ impl Bound {
     /// Runs the operation.
     pub fn call(&self, caller: Caller, mut params: Params) -> Answer {
         if let Caller::Session(identity) = &caller {
-            params.set("appId", identity.app.into());
-            if let Some(actor) = self.description.actor {
+            params.set(APP, identity.app.into());
+            if let Some(actor) = self.description.rights.actor() {
                 params.set(actor, identity.user.as_str().into());
             }
         }

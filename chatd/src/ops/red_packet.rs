@@ -10,8 +10,9 @@ use chat_protocol::red_packet::{
 };
 use chat_protocol::wallet::NO_LEDGER;
 use chat_protocol::{Code, Refusal};
+use futures_util::FutureExt;
 
-use super::{Table, on};
+use super::Table;
 use crate::model::Identity;
 use crate::money::audit::Ask;
 use crate::money::red_packet::Offer;
@@ -156,12 +157,12 @@ fn shown(dead: Dead) -> DeadLetter {
 
 /// Puts the operations into the table.
 pub fn bind(table: &mut Table, ops: &Arc<RedPacketOps>) {
-    table.bind::<Create, _>(on(ops, |ops, request| async move { ops.create(request).await }));
-    table.bind::<Grab, _>(on(ops, |ops, request| async move { ops.grab(request).await }));
-    table.bind::<Detail, _>(on(ops, |ops, request| async move { ops.detail(request).await }));
-    table.bind::<List, _>(on(ops, |ops, request| async move { ops.list(request).await }));
-    table.bind::<Audit, _>(on(ops, |ops, request| async move { ops.audit(request).await }));
-    table.bind::<DeadLetters, _>(on(ops, |ops, request| async move { ops.dead_letters(request).await }));
-    table.bind::<Discard, _>(on(ops, |ops, request| async move { ops.discard(request).await }));
-    table.bind::<Replay, _>(on(ops, |ops, request| async move { ops.replay(request).await }));
+    table.bind::<Create, _>(ops, |ops, _, request| ops.create(request).boxed());
+    table.bind::<Grab, _>(ops, |ops, _, request| ops.grab(request).boxed());
+    table.bind::<Detail, _>(ops, |ops, _, request| ops.detail(request).boxed());
+    table.bind::<List, _>(ops, |ops, _, request| ops.list(request).boxed());
+    table.bind::<Audit, _>(ops, |ops, _, request| ops.audit(request).boxed());
+    table.bind::<DeadLetters, _>(ops, |ops, _, request| ops.dead_letters(request).boxed());
+    table.bind::<Discard, _>(ops, |ops, _, request| ops.discard(request).boxed());
+    table.bind::<Replay, _>(ops, |ops, _, request| ops.replay(request).boxed());
 }

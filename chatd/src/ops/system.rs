@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use chat_protocol::Refusal;
 use chat_protocol::system::{State, StateRequest, StateResponse};
+use futures_util::FutureExt;
 use tokio::time::timeout;
 
-use super::{Table, on};
+use super::Table;
 use crate::broker::Broker;
 use crate::counters::Counters;
 use crate::hub::Hub;
@@ -71,9 +72,9 @@ impl System {
         messages.into_iter().chain(ledger).collect()
     }
 
-    async fn state(&self) -> StateResponse {
+    async fn state(&self, _: StateRequest) -> Result<StateResponse, Refusal> {
         let (counters, unready) = (&self.counters, self.unready().await);
-        StateResponse {
+        Ok(StateResponse {
             node_id: self.node_id.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             engine: self.engine.to_owned(),
@@ -91,7 +92,7 @@ impl System {
             deliveries_total: counters.deliveries.get(),
             slow_closes_total: counters.slow_closes.get(),
             gap_fills_total: counters.gap_fills.get(),
-        }
+        })
     }
 }
 
@@ -107,5 +108,5 @@ async fn unready<E: Display>(store: &str, ready: impl Future<Output = Result<(),
 
 /// Puts the operations into the table.
 pub fn bind(table: &mut Table, system: &Arc<System>) {
-    table.bind::<State, _>(on(system, |system, _: StateRequest| async move { Ok(system.state().await) }));
+    table.bind::<State, _>(system, |system, _, request| system.state(request).boxed());
 }

@@ -8,8 +8,9 @@ use chat_protocol::user::{
     SendMessageAllRequest, SendMessageAllResponse, SendMessageRequest, SendMessageResponse,
 };
 use chat_protocol::{Refusal, Target, UserId};
+use futures_util::FutureExt;
 
-use super::{Table, on};
+use super::Table;
 use crate::chat::Chat;
 use crate::model::Identity;
 use crate::model::Skip;
@@ -96,11 +97,8 @@ pub(super) fn content(kind: Option<String>, message: String) -> Result<Content, 
 
 /// Puts the operations into the table.
 pub fn bind(table: &mut Table, user: &Arc<User>) {
-    table.bind::<List, _>(on(user, |user, request| async move { user.list(request).await }));
-    table.bind::<Online, _>(on(user, |user, request| async move { user.online(request).await }));
-    table.bind::<SendMessage, _>(on(user, |user, request| async move { user.send_message(request).await }));
-    table.bind::<SendMessageAll, _>(on(
-        user,
-        |user, request| async move { user.send_message_all(request).await },
-    ));
+    table.bind::<List, _>(user, |user, _, request| user.list(request).boxed());
+    table.bind::<Online, _>(user, |user, _, request| user.online(request).boxed());
+    table.bind::<SendMessage, _>(user, |user, _, request| user.send_message(request).boxed());
+    table.bind::<SendMessageAll, _>(user, |user, _, request| user.send_message_all(request).boxed());
 }

@@ -7,9 +7,10 @@ use chat_protocol::wallet::{
     Balance, BalanceRequest, BalanceResponse, DEFAULT_TRANSFERS_PAGE, Deposit, MovementRequest,
     MovementResponse, Transfers, TransfersRequest, TransfersResponse, Withdraw,
 };
+use futures_util::FutureExt;
 
+use super::Table;
 use super::red_packet::present;
-use super::{Table, on};
 use crate::money::Money;
 use crate::money::ledger::Posted;
 
@@ -60,8 +61,8 @@ impl WalletOps {
 
 /// Puts the operations into the table.
 pub fn bind(table: &mut Table, ops: &Arc<WalletOps>) {
-    table.bind::<Balance, _>(on(ops, |ops, request| async move { ops.balance(request).await }));
-    table.bind::<Transfers, _>(on(ops, |ops, request| async move { ops.transfers(request).await }));
-    table.bind::<Deposit, _>(on(ops, |ops, request| async move { ops.deposit(request).await }));
-    table.bind::<Withdraw, _>(on(ops, |ops, request| async move { ops.withdraw(request).await }));
+    table.bind::<Balance, _>(ops, |ops, _, request| ops.balance(request).boxed());
+    table.bind::<Transfers, _>(ops, |ops, _, request| ops.transfers(request).boxed());
+    table.bind::<Deposit, _>(ops, |ops, _, request| ops.deposit(request).boxed());
+    table.bind::<Withdraw, _>(ops, |ops, _, request| ops.withdraw(request).boxed());
 }
