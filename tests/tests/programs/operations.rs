@@ -1,20 +1,53 @@
-//! Every operation of the table is served and has a command.
+//! Every operation of the table is served and has a command that asks for it.
 //!
 //! Invariant: what is tried comes from the table itself, so that a new operation cannot be forgotten.
-
-use std::collections::BTreeSet;
 
 use chat_protocol::table::ALL;
 use chat_tests::node::Node;
 use chat_tests::raw_http::{get, post_json};
 use chat_tests::talk::refused;
-use serde_json::json;
+use chatctl::surroundings::Surroundings;
+use serde_json::{Value, json};
 
-#[test]
-fn every_operation_has_a_command_of_chatctl() {
-    let covered: BTreeSet<_> = chatctl::coverage().into_iter().map(|(path, _)| path).collect();
-    let all: BTreeSet<_> = ALL.iter().map(|operation| operation.path).collect();
-    assert_eq!(covered, all);
+/// What a command is given so that nothing it needs is missing.
+fn arguments(path: &str) -> &'static [&'static str] {
+    match path {
+        "/user/sendMessage" | "/group/sendMessage" | "/group/kick" => &["b", "c"],
+        "/message/recall" => &["group:b", "1"],
+        "/conversation/read" => &["", "1"],
+        "/redPacket/create" => &["", "--total", "1", "--count", "1"],
+        "/redPacket/discard" => &["b", "--reason", "c"],
+        "/wallet/deposit" | "/wallet/withdraw" => &["b", "1", "--transfer-id", "c"],
+        "/user/online" | "/user/sendMessageAll" | "/redPacket/grab" | "/redPacket/detail" => &["b"],
+        "/wallet/balance" | "/wallet/transfers" => &["b"],
+        "/group/list" | "/friend/list" | "/friend/requests" => &[],
+        path if path.starts_with("/group/") || path.starts_with("/friend/") => &["b"],
+        _ => &[],
+    }
+}
+
+#[tokio::test]
+async fn every_operation_has_a_command_of_chatctl_that_asks_for_it() {
+    let coverage = chatctl::coverage();
+    assert_eq!(coverage.len(), ALL.len());
+    for (operation, (path, words)) in ALL.iter().zip(coverage) {
+        assert_eq!(operation.path, path);
+        let (surroundings, written) = Surroundings::in_memory(b"", &[]);
+        let line = ["chatctl", "--app", "1", "--as", "a", "--dry-run", "-y", "-o", "json"].into_iter();
+        let line = line.chain(words.split(' ')).chain(arguments(path).iter().copied()).map(Into::into);
+        let exit = chatctl::run(line, surroundings).await;
+        assert_eq!(exit, 0, "{words}: {}", written.stderr());
+        let asked: Value = serde_json::from_str(&written.stdout()).expect("JSON");
+        let asked = asked.as_array().and_then(|all| all.first()).expect("a request");
+        assert!(asked["url"].as_str().is_some_and(|url| url.ends_with(path)), "{words}: {asked}");
+        let body = asked["body"].as_object().expect("parameters");
+        for name in body.keys() {
+            assert!(operation.fields.iter().any(|field| field.name == name), "{words}: {name}: {asked}");
+        }
+        for field in operation.fields.iter().filter(|field| field.required) {
+            assert!(body.contains_key(field.name), "{words}: no {}: {asked}", field.name);
+        }
+    }
 }
 
 #[tokio::test]
