@@ -16,6 +16,7 @@ use chatd::money::settlement::{Kind, Settlement};
 use tempfile::TempDir;
 
 use crate::broker::{APP, HandClock, user};
+use crate::money::cents;
 use crate::postgres_server::PostgresServer;
 
 /// Runs each law against each adapter: `embedded::…` and `postgres::…`.
@@ -138,7 +139,7 @@ pub fn terms(id: &str, sender: &str, total: u64) -> Terms {
         sender: user(sender),
         target: Target::World,
         incarnation: None,
-        total,
+        total: cents(total),
         count: 10,
         mode: Mode::Lucky,
         greeting: "it's \"yours\" \u{1f9e7}\n\0".to_owned(),
@@ -160,7 +161,14 @@ pub fn packet(id: &str) -> PacketId {
 /// A winner's share.
 #[must_use]
 pub fn grab(id: &str, winner: &str, amount: u64) -> Settlement {
-    Settlement { app: APP, packet: packet(id), kind: Kind::Grab, user: user(winner), amount, time_ms: 1500 }
+    Settlement {
+        app: APP,
+        packet: packet(id),
+        kind: Kind::Grab,
+        user: user(winner),
+        amount: cents(amount),
+        time_ms: 1500,
+    }
 }
 
 /// What nobody took.
@@ -175,7 +183,7 @@ pub fn refund(id: &str, sender: &str, amount: u64) -> Settlement {
 /// When it cannot be.
 pub async fn endow(ledger: &dyn Ledger, name: &str, amount: u64) {
     let id = TransferId::new(&format!("to {name}")).expect("a valid id");
-    ledger.deposit(APP, &user(name), amount, &id).await.expect("a deposit");
+    ledger.deposit(APP, &user(name), cents(amount), &id).await.expect("a deposit");
 }
 
 /// What a wallet holds.
@@ -183,7 +191,7 @@ pub async fn endow(ledger: &dyn Ledger, name: &str, amount: u64) {
 /// # Panics
 /// When the ledger does not answer.
 pub async fn balance(ledger: &dyn Ledger, name: &str) -> u64 {
-    ledger.balance(APP, &user(name)).await.expect("a balance")
+    ledger.balance(APP, &user(name)).await.expect("a balance").unsigned()
 }
 
 /// Expects that not a cent is missing.
@@ -205,10 +213,10 @@ pub async fn check(ledger: &dyn Ledger, app: AppId) -> (i64, Vec<(String, i64)>)
         let page = ledger.accounts(app, &after, 100).await.expect("accounts");
         let Some(last) = page.last() else { break };
         after.clone_from(&last.name);
-        let off = page.into_iter().map(|row| (row.name, row.balance - row.moved));
+        let off = page.into_iter().map(|row| (row.name, row.balance.get() - row.moved.get()));
         wrong.extend(off.filter(|(_, off)| *off != 0));
     }
-    (ledger.sum(app).await.expect("a sum"), wrong)
+    (ledger.sum(app).await.expect("a sum").get(), wrong)
 }
 
 /// Every packet of an app, in the order of their creation.

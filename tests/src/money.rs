@@ -15,6 +15,7 @@ use chatd::engine::redis::queue::RedisQueue;
 use chatd::engine::sqlite::broker::Place;
 use chatd::engine::sqlite::money_file::MoneyFile;
 use chatd::engine::sqlite::queue::EmbeddedQueue;
+use chatd::money::packets::{Closed, PacketError};
 use chatd::money::settlement::{Delivery, Kind, Queue, Settlement};
 use chatd::money::{Cents, Terms};
 use tempfile::TempDir;
@@ -31,6 +32,35 @@ pub const CREATED_MS: u64 = 1_800_000_000_000;
 /// From when on nobody takes from them.
 pub const EXPIRES_MS: u64 = CREATED_MS + 1000;
 
+/// An amount.
+///
+/// # Panics
+/// When there cannot be so many.
+#[must_use]
+pub fn cents(amount: u64) -> Cents {
+    Cents::try_from(amount).expect("an amount")
+}
+
+/// Amounts, one for each share.
+///
+/// # Panics
+/// When there cannot be so many.
+#[must_use]
+pub fn amounts(shares: &[u64]) -> Vec<Cents> {
+    shares.iter().copied().map(cents).collect()
+}
+
+/// What an end of a packet is answered.
+///
+/// # Errors
+/// None.
+///
+/// # Panics
+/// When there cannot be so many cents.
+pub fn closed(now: bool, refunded: u64, known: bool) -> Result<Closed, PacketError> {
+    Ok(Closed { now, refunded: cents(refunded), known })
+}
+
 /// A packet by name.
 ///
 /// # Panics
@@ -45,14 +75,14 @@ pub fn packet_id(name: &str) -> PacketId {
 /// # Panics
 /// When a name is not valid.
 #[must_use]
-pub fn terms(packet: &str, target: &str, shares: &[Cents]) -> Terms {
+pub fn terms(packet: &str, target: &str, shares: &[u64]) -> Terms {
     Terms {
         app: APP,
         packet: packet_id(packet),
         sender: user("s"),
         target: target.parse().expect("a target"),
         incarnation: None,
-        total: shares.iter().sum(),
+        total: cents(shares.iter().sum()),
         count: u32::try_from(shares.len()).expect("not too many"),
         mode: Mode::Lucky,
         greeting: "恭喜 \"发\" 财\\".to_owned(),
@@ -64,13 +94,14 @@ pub fn terms(packet: &str, target: &str, shares: &[Cents]) -> Terms {
 
 /// What a grab queues.
 #[must_use]
-pub fn share_of(packet: &str, winner: &str, amount: Cents, time_ms: u64) -> Settlement {
-    Settlement { app: APP, packet: packet_id(packet), kind: Kind::Grab, user: user(winner), amount, time_ms }
+pub fn share_of(packet: &str, winner: &str, amount: u64, time_ms: u64) -> Settlement {
+    let (packet, user, amount) = (packet_id(packet), user(winner), cents(amount));
+    Settlement { app: APP, packet, kind: Kind::Grab, user, amount, time_ms }
 }
 
 /// What closing a packet of user `s` queues.
 #[must_use]
-pub fn refund_of(packet: &str, amount: Cents, time_ms: u64) -> Settlement {
+pub fn refund_of(packet: &str, amount: u64, time_ms: u64) -> Settlement {
     Settlement { kind: Kind::Refund, ..share_of(packet, "s", amount, time_ms) }
 }
 

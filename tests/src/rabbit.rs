@@ -11,6 +11,7 @@ use bytes::Bytes;
 use chat_protocol::{AppId, PacketId};
 use chatd::engine::rabbitmq::RabbitQueue;
 use chatd::engine::redis::keys::Keys;
+use chatd::money::Cents;
 use chatd::money::settlement::{Delivery, Depth, Kind, Publish, Queue, QueueError, Settlement};
 use tokio::time::{Instant, timeout};
 
@@ -52,8 +53,9 @@ pub async fn fresh() -> (Arc<RabbitQueue>, Keys) {
 #[must_use]
 pub fn share(app: AppId, winner: &str) -> Bytes {
     let packet = PacketId::new("p").expect("a valid name");
-    let share = Settlement { app, packet, kind: Kind::Grab, user: user(winner), amount: 1, time_ms: 1 };
-    serde_json::to_vec(&share).expect("JSON").into()
+    let share =
+        Settlement { app, packet, kind: Kind::Grab, user: user(winner), amount: Cents::ONE, time_ms: 1 };
+    share.to_json()
 }
 
 /// The shares of so many users.

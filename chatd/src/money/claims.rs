@@ -127,10 +127,10 @@ pub fn unpaid(standing: &Standing, winners: &[Winner], paid: &[Paid], now_ms: u6
     let mut claims: Vec<Settlement> = shares.filter(unposted).collect();
     // Packets that forgot a grab which was paid would refund more than there is.
     let gone = paid.iter().map(|paid| paid.amount).chain(claims.iter().map(|claim| claim.amount)).sum();
-    let refund = standing.refunded.min(standing.terms.total.saturating_sub(gone));
+    let refund = standing.refunded.min(standing.terms.total.less(gone));
     // When it was closed is not kept; it was not before its time, or it is as young as can be.
     let refund = claim(Kind::Refund, &standing.terms.sender, refund, standing.terms.expires_ms.min(now_ms));
-    if refund.amount > 0 && unposted(&refund) {
+    if refund.amount.is_positive() && unposted(&refund) {
         claims.push(refund);
     }
     claims
@@ -148,14 +148,16 @@ mod tests {
         UserId::new(name).unwrap()
     }
 
-    fn standing(grabbed: Cents, refunded: Cents) -> Standing {
+    fn standing(grabbed: i64, refunded: i64) -> Standing {
+        let open = Cents::new(9 - grabbed - refunded);
+        let (grabbed, refunded) = (Cents::new(grabbed), Cents::new(refunded));
         let terms = Terms {
             app: 1,
             packet: PacketId::new("p").unwrap(),
             sender: user("s"),
             target: Target::World,
             incarnation: None,
-            total: 9,
+            total: Cents::new(9),
             count: 3,
             mode: Mode::Equal,
             greeting: String::new(),
@@ -163,26 +165,25 @@ mod tests {
             created_ms: 1,
             expires_ms: 5,
         };
-        let open = 9 - grabbed - refunded;
         Standing { terms, state: State::Expired, grabbed, grabbed_count: 1, refunded, open, luckiest: None }
     }
 
-    fn owed(
-        standing: &Standing,
-        winners: &[&str],
-        paid: &[(Kind, &str, Cents)],
-    ) -> Vec<(Kind, String, Cents)> {
-        let winner =
-            |(number, name): (u32, &&str)| Winner { number, user: user(name), amount: 3, time_ms: 2 };
+    fn owed(standing: &Standing, winners: &[&str], paid: &[(Kind, &str, i64)]) -> Vec<(Kind, String, i64)> {
+        let winner = |(number, name): (u32, &&str)| Winner {
+            number,
+            user: user(name),
+            amount: Cents::new(3),
+            time_ms: 2,
+        };
         let winners: Vec<_> = (1..).zip(winners).map(winner).collect();
         let paid = paid.iter().map(|(kind, name, amount)| Paid {
             kind: *kind,
             user: user(name),
-            amount: *amount,
+            amount: Cents::new(*amount),
             time_ms: 2,
         });
         let claims = unpaid(standing, &winners, &paid.collect::<Vec<_>>(), 7);
-        claims.into_iter().map(|claim| (claim.kind, claim.user.to_string(), claim.amount)).collect()
+        claims.into_iter().map(|claim| (claim.kind, claim.user.to_string(), claim.amount.get())).collect()
     }
 
     #[test]

@@ -11,12 +11,12 @@ use chat_protocol::{AppId, Code, PacketId, Refusal};
 use futures_util::{StreamExt, stream};
 use tokio_util::sync::CancellationToken;
 
-use super::Terms;
 use super::claims::{Applied, Claims};
 use super::ledger::{Escrow, Ledger};
 use super::packets::{Closed, Packets};
 use super::red_packet::{RedPackets, is_fault};
 use super::settlement::{Kind, Settlement};
+use super::{Cents, Terms};
 use crate::broker::REPEAT_WINDOW_MS;
 
 /// How often it looks.
@@ -104,7 +104,7 @@ impl Keeper {
     async fn look_after(&self, app: AppId, packet: &PacketId, now_ms: u64) -> Result<(), Refusal> {
         let escrow = self.ledger.escrow(app, packet).await?;
         let terms = &escrow.terms;
-        if escrow.balance == 0 {
+        if escrow.balance == Cents::ZERO {
             // Whoever emptied it was an older chatd, or just now at it.
             return Ok(self.ledger.postpone(app, packet, u64::MAX).await?);
         }
@@ -162,7 +162,7 @@ impl Keeper {
         // What a store that went back would refund may be more than there is.
         self.claims.restore(terms).await?;
         let closed = self.packets.close(terms).await?;
-        if closed.now && closed.refunded > 0 {
+        if closed.now && closed.refunded.is_positive() {
             self.red_packets.tell_finished(terms.app, &terms.packet).await;
         }
         Ok(closed)
@@ -185,10 +185,10 @@ impl Keeper {
     /// the escrow holds is the sender's.
     async fn return_escrow(&self, escrow: &Escrow, now_ms: u64) -> Result<Applied, Refusal> {
         let Escrow { terms, balance, .. } = escrow;
-        if *balance == 0 {
+        if *balance == Cents::ZERO {
             return Ok(Applied::default());
         }
-        tracing::warn!(app = terms.app, packet = %terms.packet, cents = balance, "a forgotten packet is refunded");
+        tracing::warn!(app = terms.app, packet = %terms.packet, cents = balance.get(), "a forgotten packet is refunded");
         let rest = Settlement {
             app: terms.app,
             packet: terms.packet.clone(),

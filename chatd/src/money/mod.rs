@@ -14,6 +14,7 @@
 #![deny(clippy::float_arithmetic)]
 
 pub mod audit;
+mod cents;
 pub mod claims;
 pub mod keeper;
 pub mod ledger;
@@ -30,10 +31,8 @@ use chat_protocol::red_packet::Mode;
 use chat_protocol::{AppId, MsgId, PacketId, Target, UserId};
 use serde::{Deserialize, Serialize};
 
+pub use self::cents::{Cents, NoAmount, Total};
 use crate::groups::Membership;
-
-/// An amount of money: whole cents.
-pub type Cents = u64;
 
 /// What a packet is: everything that is settled when it is created and never changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,7 +49,7 @@ pub struct Terms {
     /// chatd created the packet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incarnation: Option<String>,
-    /// Cents in it.
+    /// What is in it.
     pub total: Cents,
     /// Shares it is made of.
     pub count: u32,

@@ -320,10 +320,10 @@ impl RedPackets {
                 (Outcome::Won, amount)
             }
             Grab::Already { amount } => (Outcome::Already, amount),
-            Grab::Empty => (Outcome::Empty, 0),
-            Grab::Expired => (Outcome::Expired, 0),
+            Grab::Empty => (Outcome::Empty, Cents::ZERO),
+            Grab::Expired => (Outcome::Expired, Cents::ZERO),
         };
-        Ok(GrabResponse { outcome, amount })
+        Ok(GrabResponse { outcome, amount: amount.unsigned() })
     }
 }
 

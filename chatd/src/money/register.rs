@@ -8,10 +8,10 @@ use chat_protocol::red_packet::{ListResponse, Listed, State};
 use chat_protocol::{AppId, Refusal};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::Terms;
 use super::ledger::Ledger;
 use super::ledger::records::{PacketRow, Place};
 use super::packets::{PacketError, Packets, Standing};
+use super::{Cents, Terms};
 
 /// Packets that one call looks at, at most.
 const MAX_LOOKS: u32 = 1000;
@@ -77,7 +77,8 @@ impl Register {
             Err(PacketError::NoSuchPacket | PacketError::Corrupt(_)) => None,
             Err(error) => return Err(error.into()),
         };
-        let sum = |of: fn(&Standing) -> u64| standing.as_ref().map_or(0, of);
+        let sum =
+            |of: fn(&Standing) -> Cents| standing.as_ref().map_or(0, |standing| of(standing).unsigned());
         Ok(Some(Listed {
             state: standing.as_ref().map(|standing| standing.state),
             grabbed: sum(|standing| standing.grabbed),
@@ -87,7 +88,7 @@ impl Register {
             from: terms.sender,
             target: terms.target,
             mode: terms.mode,
-            total: terms.total,
+            total: terms.total.unsigned(),
             count: terms.count,
             created: terms.created_ms,
             expires: terms.expires_ms,

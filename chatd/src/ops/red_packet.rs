@@ -32,6 +32,11 @@ pub(super) fn present(money: Option<&Arc<Money>>) -> Result<&Arc<Money>, Refusal
     money.ok_or_else(|| Refusal::new(Code::StoreUnreachable, NO_LEDGER))
 }
 
+/// An amount that a request names.
+pub(super) fn cents(parameter: &str, amount: u64) -> Result<Cents, Refusal> {
+    Cents::try_from(amount).map_err(|error| Refusal::parameter(parameter, error))
+}
+
 impl RedPacketOps {
     /// Operations on this money.
     #[must_use]
@@ -45,7 +50,7 @@ impl RedPacketOps {
 
     async fn create(&self, request: CreateRequest) -> Result<CreateResponse, Refusal> {
         let (total, count) = (request.total, request.count);
-        if !(Cents::from(count)..=MAX_TOTAL).contains(&total) {
+        if !(u64::from(count)..=MAX_TOTAL).contains(&total) {
             return Err(Refusal::parameter(
                 "total",
                 format_args!("must be {count} (one cent a share) to {MAX_TOTAL}"),
@@ -55,6 +60,7 @@ impl RedPacketOps {
         let mode = request.mode.unwrap_or_default();
         let sender = Identity { app: request.app_id, user: request.user_id };
         let (target, msg_id) = (request.target, request.msg_id);
+        let total = cents("total", total)?;
         let offer = Offer { sender, target, total, count, mode, greeting, msg_id };
         let offered = self.money()?.red_packets.create(offer).await?;
         let (terms, receipt) = (offered.terms, offered.sent.receipt);
@@ -150,7 +156,7 @@ fn shown(dead: Dead) -> DeadLetter {
         reason: dead.reason,
         transfer_id: settlement.as_ref().map(Settlement::transfer_id),
         packet_id: settlement.as_ref().map(|settlement| settlement.packet.clone()),
-        amount: settlement.as_ref().map(|settlement| settlement.amount),
+        amount: settlement.as_ref().map(|settlement| settlement.amount.unsigned()),
         user_id: settlement.map(|settlement| settlement.user),
     }
 }

@@ -10,7 +10,7 @@ use chat_protocol::wallet::{
 use futures_util::FutureExt;
 
 use super::Table;
-use super::red_packet::present;
+use super::red_packet::{cents, present};
 use crate::money::Money;
 use crate::money::ledger::Posted;
 
@@ -29,7 +29,7 @@ impl WalletOps {
     async fn balance(&self, request: BalanceRequest) -> Result<BalanceResponse, Refusal> {
         let BalanceRequest { app_id, user_id } = request;
         let balance = present(self.money.as_ref())?.ledger.balance(app_id, &user_id).await?;
-        Ok(BalanceResponse { user_id, balance })
+        Ok(BalanceResponse { user_id, balance: balance.unsigned() })
     }
 
     async fn transfers(&self, request: TransfersRequest) -> Result<TransfersResponse, Refusal> {
@@ -47,15 +47,17 @@ impl WalletOps {
     async fn deposit(&self, request: MovementRequest) -> Result<MovementResponse, Refusal> {
         let MovementRequest { app_id, user_id, amount, transfer_id } = request;
         let ledger = &present(self.money.as_ref())?.ledger;
+        let amount = cents("amount", amount)?;
         let (posted, balance) = ledger.deposit(app_id, &user_id, amount, &transfer_id).await?;
-        Ok(MovementResponse { user_id, balance, duplicate: posted == Posted::Before })
+        Ok(MovementResponse { user_id, balance: balance.unsigned(), duplicate: posted == Posted::Before })
     }
 
     async fn withdraw(&self, request: MovementRequest) -> Result<MovementResponse, Refusal> {
         let MovementRequest { app_id, user_id, amount, transfer_id } = request;
         let ledger = &present(self.money.as_ref())?.ledger;
+        let amount = cents("amount", amount)?;
         let (posted, balance) = ledger.withdraw(app_id, &user_id, amount, &transfer_id).await?;
-        Ok(MovementResponse { user_id, balance, duplicate: posted == Posted::Before })
+        Ok(MovementResponse { user_id, balance: balance.unsigned(), duplicate: posted == Posted::Before })
     }
 }
 

@@ -49,9 +49,22 @@ async fn settlements_come_twice_from_redis() {
     let queued: Vec<(String, HashMap<String, Vec<u8>>)> =
         read.arg(&outbox).arg("-").arg("+").query_async(&mut redis).await.expect("read");
     assert_eq!(queued.len(), 75);
-    for (_, fields) in queued.iter().chain(queued.iter().rev()) {
+    for (_, fields) in queued.iter().rev() {
         let mut add = redis::cmd("XADD");
-        add.arg(&outbox).arg("*").arg("body").arg(&fields["body"]);
+        add.arg(&outbox).arg("*");
+        fields.iter().for_each(|(name, value)| _ = add.arg(name).arg(value));
+        add.query_async::<String>(&mut redis).await.expect("put");
+        // And as a chatd wrote it that put all of it into one text.
+        let text = |name: &str| std::str::from_utf8(&fields[name]).expect("a text");
+        let body = format!(
+            r#"{{"app":{APP},"packet":"{}","kind":"grab","user":"{}","amount":{},"time_ms":{}}}"#,
+            text("packet"),
+            text("user"),
+            text("amount"),
+            text("time_ms")
+        );
+        let mut add = redis::cmd("XADD");
+        add.arg(&outbox).arg("*").arg("body").arg(body);
         add.query_async::<String>(&mut redis).await.expect("put");
     }
     assert_eq!(audit(&site.http(1), APP).await.queued, 225);
@@ -70,8 +83,13 @@ async fn settlements_come_twice_from_the_file() {
     books.crowd(&packets, 25).await.expect("no panic");
     site.kill(0);
     let file = rusqlite::Connection::open(site.file("money.sqlite3")).expect("the file");
-    for _ in 0..2 {
-        file.execute("INSERT INTO outbox(app, body) SELECT app, body FROM outbox", []).expect("put");
+    let again = "INSERT INTO outbox(app, body, packet, kind, user, amount, time_ms)
+        SELECT app, body, packet, kind, user, amount, time_ms FROM outbox";
+    // As a chatd wrote it that put all of it into one text.
+    let before = "INSERT INTO outbox(app, body) SELECT app, CAST(json_object('app', app, 'packet', packet, 'kind', kind,
+        'user', user, 'amount', amount, 'time_ms', time_ms) AS BLOB) FROM outbox WHERE id <= 75";
+    for put in [again, before] {
+        assert_eq!(file.execute(put, []).expect("put"), 75);
     }
     drop(file);
     site.restart_without(0, &["--settle", "false"]).await;

@@ -11,7 +11,7 @@ use chat_tests::broker::{self, user};
 use chat_tests::engine::Engine;
 use chat_tests::fault_site::FaultSite;
 use chat_tests::ledger::{Vault, endow};
-use chat_tests::money::{CREATED_MS, terms};
+use chat_tests::money::{CREATED_MS, amounts, terms};
 use chat_tests::money_books::{Books, PATIENCE, audit_until};
 use chat_tests::money_site::{audit, audited, deposit};
 use chat_tests::rabbit;
@@ -160,7 +160,7 @@ async fn what_rabbitmq_cannot_name_is_on_its_way_for_a_while() {
     endow(&*ledger, "s", 1000).await;
     let terms = Terms { expires_ms: CREATED_MS + 1_000_000, ..terms("p", "", &[3, 4, 5]) };
     ledger.fund(&terms).await.expect("funded");
-    node.packets.open(&terms, &[3, 4, 5]).await.expect("opened");
+    node.packets.open(&terms, &amounts(&[3, 4, 5])).await.expect("opened");
     for who in ["a", "b"] {
         node.packets.grab(broker::APP, &terms.packet, &user(who)).await.expect("grabbed");
     }

@@ -7,7 +7,7 @@ use chat_protocol::{Code, MsgId, PacketId};
 use chat_tests::broker::{APP, user};
 use chat_tests::engine::{Engine, dismiss, group_id, join, members};
 use chat_tests::ledger::{NOW, Vault, balance, endow, holds};
-use chat_tests::money::{CREATED_MS, receive, refund_of, share_of};
+use chat_tests::money::{CREATED_MS, cents, receive, refund_of, share_of};
 use chat_tests::works::{self, Works};
 use chatd::broker::REPEAT_WINDOW_MS;
 use chatd::model::Conversation;
@@ -78,7 +78,7 @@ impl Bench {
         let offer = Offer {
             sender: Identity { app: APP, user: user("s") },
             target: target.parse().expect("a target"),
-            total,
+            total: cents(total),
             count,
             mode: Mode::Equal,
             greeting: String::new(),
@@ -103,7 +103,7 @@ impl Bench {
     }
 
     async fn held(&self, packet: &PacketId) -> u64 {
-        self.works.ledger.escrow(APP, packet).await.expect("a packet").balance
+        self.works.ledger.escrow(APP, packet).await.expect("a packet").balance.unsigned()
     }
 
     async fn offers(&self, terms: &Terms) -> usize {
@@ -175,7 +175,7 @@ async fn what_the_queue_lost_is_paid_when_it_is_late(engine: Engine) {
         assert_eq!(balance(&*bench.works.ledger, name).await, cents, "{name}");
     }
     let standing = bench.works.node.packets.standing(APP, &given.packet).await.expect("known");
-    assert_eq!((standing.state, standing.grabbed, standing.refunded), (State::Expired, 6, 3));
+    assert_eq!((standing.state, standing.grabbed, standing.refunded), (State::Expired, cents(6), cents(3)));
     bench.sound().await;
 }
 
@@ -220,7 +220,12 @@ async fn what_the_queue_lost_is_paid_when_an_operator_says_so(engine: Engine) {
     bench.grab(&given.packet, "b").await;
     bench.lose(1).await;
     let unpaid = bench.works.claims.unpaid(APP, &given.packet).await.expect("listed");
-    assert!(unpaid.iter().map(|claim| (claim.kind, claim.amount)).eq([(Kind::Grab, 3), (Kind::Grab, 3)]));
+    assert!(
+        unpaid
+            .iter()
+            .map(|claim| (claim.kind, claim.amount.unsigned()))
+            .eq([(Kind::Grab, 3), (Kind::Grab, 3)])
+    );
     for paid in [2, 0] {
         let applied = bench.works.keeper.mend(APP, &given.packet).await.expect("settled");
         assert_eq!((applied.now, applied.refused), (paid, 0));

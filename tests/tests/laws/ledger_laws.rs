@@ -8,9 +8,10 @@ use chat_tests::ledger::{
     BEFORE, NOW, Vault, all_transfers, balance, check, endow, escrow, escrows, grab, holds, packet, refund,
     terms, with_packet,
 };
-use chatd::money::Terms;
+use chat_tests::money::cents;
 use chatd::money::ledger::{Escrow, Funded, LedgerError, Posted};
 use chatd::money::settlement::Settlement;
+use chatd::money::{Cents, Terms};
 
 fn transfer_id(text: &str) -> TransferId {
     TransferId::new(text).expect("a valid id")
@@ -22,10 +23,10 @@ async fn funding_moves_the_total_once(vault: Vault) {
     let given = terms("p", "s", 600);
     assert_eq!(ledger.fund(&given).await, Ok(Funded::Now));
     assert_eq!(ledger.fund(&given).await, Ok(Funded::Before(given.clone())));
-    let other = Terms { total: 7, greeting: "another".to_owned(), ..terms("p", "x", 7) };
+    let other = Terms { total: cents(7), greeting: "another".to_owned(), ..terms("p", "x", 7) };
     assert_eq!(ledger.fund(&other).await, Ok(Funded::Before(given.clone())), "the first terms stand");
     assert_eq!(balance(&*ledger, "s").await, 400);
-    let wanted = Escrow { terms: given, balance: 600, announced: false };
+    let wanted = Escrow { terms: given, balance: cents(600), announced: false };
     assert_eq!(escrow(&*ledger, "p").await, wanted);
     holds(&*ledger).await;
 }
@@ -36,8 +37,9 @@ async fn funding_without_the_money_leaves_nothing(vault: Vault) {
     assert_eq!(ledger.fund(&terms("p", "nobody", 1)).await, refused);
     endow(&*ledger, "s", 100).await;
     assert_eq!(ledger.fund(&terms("p", "s", 101)).await, refused);
-    for beyond in [0, i64::MAX as u64 + 1, u64::MAX] {
-        assert_eq!(ledger.fund(&terms("p", "s", beyond)).await, Err(LedgerError::TooLarge));
+    for none in [0, -1, i64::MIN] {
+        let given = Terms { total: Cents::new(none), ..terms("p", "s", 1) };
+        assert_eq!(ledger.fund(&given).await, Err(LedgerError::TooLarge));
     }
     assert_eq!(ledger.escrow(APP, &packet("p")).await, Err(LedgerError::NoSuchPacket));
     assert_eq!(balance(&*ledger, "s").await, 100);
@@ -58,7 +60,7 @@ async fn settling_again_changes_nothing(vault: Vault) {
     for (name, cents) in [("a", 10), ("b", 20), ("c", 30), ("s", 0)] {
         assert_eq!(balance(&*ledger, name).await, cents, "{name}");
     }
-    assert_eq!(escrow(&*ledger, "p").await.balance, 40);
+    assert_eq!(escrow(&*ledger, "p").await.balance, cents(40));
     holds(&*ledger).await;
 }
 
@@ -71,7 +73,7 @@ async fn what_is_refused_does_not_hinder_the_others(vault: Vault) {
         (grab("p", "a", 11), Err(LedgerError::IdTaken)),
         (grab("p", "c", 71), Err(LedgerError::Insufficient)),
         (grab("p", "d", 0), Err(LedgerError::TooLarge)),
-        (grab("p", "d", u64::MAX), Err(LedgerError::TooLarge)),
+        (Settlement { amount: Cents::new(-30), ..grab("p", "d", 0) }, Err(LedgerError::TooLarge)),
         (grab("p", "d", 30), NOW),
         (grab("p", "d", 30), BEFORE),
         (grab("p", "d", 31), Err(LedgerError::IdTaken)),
@@ -94,23 +96,24 @@ async fn a_refund_goes_once(vault: Vault) {
     let again = [refund("p", "s", 90), refund("p", "x", 90), refund("p", "s", 89)];
     let taken = || Err(LedgerError::IdTaken);
     assert_eq!(ledger.settle(&again).await, Ok(vec![BEFORE, taken(), taken()]));
-    assert_eq!((escrow(&*ledger, "p").await.balance, balance(&*ledger, "s").await), (0, 90));
+    assert_eq!((escrow(&*ledger, "p").await.balance.unsigned(), balance(&*ledger, "s").await), (0, 90));
     assert_eq!(ledger.fund(&terms("p", "s", 90)).await, Ok(Funded::Before(terms("p", "s", 100))));
     holds(&*ledger).await;
 }
 
 async fn a_deposit_is_made_once(vault: Vault) {
     let ledger = with_packet(&vault, 50).await;
-    let deposit =
-        async |name: &str, amount, id: &str| ledger.deposit(APP, &user(name), amount, &transfer_id(id)).await;
-    assert_eq!(deposit("a", 30, "1").await, Ok((Posted::Now, 30)));
-    assert_eq!(deposit("a", 40, "2").await, Ok((Posted::Now, 70)));
-    assert_eq!(deposit("a", 30, "1").await, Ok((Posted::Before, 70)), "the balance is today's");
+    let deposit = async |name: &str, amount, id: &str| {
+        ledger.deposit(APP, &user(name), Cents::new(amount), &transfer_id(id)).await
+    };
+    assert_eq!(deposit("a", 30, "1").await, Ok((Posted::Now, cents(30))));
+    assert_eq!(deposit("a", 40, "2").await, Ok((Posted::Now, cents(70))));
+    assert_eq!(deposit("a", 30, "1").await, Ok((Posted::Before, cents(70))), "the balance is today's");
     for (name, amount, id) in [("a", 31, "1"), ("b", 30, "1"), ("s", 50, "packet:p"), ("a", 5, "grab:1:p:a")]
     {
         assert_eq!(deposit(name, amount, id).await, Err(LedgerError::IdTaken), "{name} {amount} {id}");
     }
-    for amount in [0, i64::MAX as u64 + 1, u64::MAX] {
+    for amount in [0, -1, i64::MIN] {
         assert_eq!(deposit("a", amount, "3").await, Err(LedgerError::TooLarge), "{amount}");
     }
     assert_eq!(ledger.settle(&[grab("p", "a", 5)]).await, Ok(vec![NOW]), "nobody took its id");
@@ -122,11 +125,11 @@ async fn apps_are_apart(vault: Vault) {
     let ledger = with_packet(&vault, 50).await;
     let (there, s) = (APP + 1, user("s"));
     let id = transfer_id("to s");
-    assert_eq!(ledger.deposit(there, &s, 7, &id).await, Ok((Posted::Now, 7)));
+    assert_eq!(ledger.deposit(there, &s, cents(7), &id).await, Ok((Posted::Now, cents(7))));
     assert_eq!(ledger.fund(&Terms { app: there, ..terms("p", "s", 6) }).await, Ok(Funded::Now));
     let both = [grab("p", "a", 50), Settlement { app: there, ..grab("p", "a", 6) }];
     assert_eq!(ledger.settle(&both).await, Ok(vec![NOW, NOW]));
-    assert_eq!(ledger.balance(there, &user("a")).await, Ok(6));
+    assert_eq!(ledger.balance(there, &user("a")).await, Ok(cents(6)));
     assert_eq!(ledger.transfers(there, &s, u64::MAX, 10).await.expect("listed").len(), 2);
     assert_eq!(escrows(&*ledger, there).await.len(), 1);
     assert_eq!(ledger.paid(there, &packet("p")).await.expect("listed").len(), 1);
@@ -143,10 +146,14 @@ async fn what_would_overflow_is_refused(vault: Vault) {
     let most = i64::MAX as u64;
     endow(&*ledger, "s", most).await;
     let one_more = transfer_id("more");
-    assert_eq!(ledger.deposit(APP, &user("s"), 1, &one_more).await, Err(LedgerError::TooLarge));
+    assert_eq!(ledger.deposit(APP, &user("s"), Cents::ONE, &one_more).await, Err(LedgerError::TooLarge));
     assert_eq!(ledger.fund(&terms("p", "s", most)).await, Ok(Funded::Now));
-    assert_eq!(ledger.deposit(APP, &user("s"), 2, &one_more).await, Err(LedgerError::TooLarge), "the bank");
-    assert_eq!(ledger.deposit(APP, &user("s"), 1, &one_more).await, Ok((Posted::Now, 1)));
+    assert_eq!(
+        ledger.deposit(APP, &user("s"), cents(2), &one_more).await,
+        Err(LedgerError::TooLarge),
+        "the bank"
+    );
+    assert_eq!(ledger.deposit(APP, &user("s"), Cents::ONE, &one_more).await, Ok((Posted::Now, Cents::ONE)));
     let results = ledger.settle(&[grab("p", "s", most), grab("p", "a", most)]).await;
     assert_eq!(results, Ok(vec![Err(LedgerError::TooLarge), NOW]));
     assert_eq!((balance(&*ledger, "s").await, balance(&*ledger, "a").await), (1, most));
@@ -235,7 +242,7 @@ async fn deposits_of_many_at_once_are_all_there(vault: Vault) {
         let ledger = ledgers[number % 2].clone();
         depositing.spawn(async move {
             let (name, id) = (format!("u{}", number / 2 % 5), transfer_id(&format!("d{}", number / 2)));
-            ledger.deposit(APP, &user(&name), 10, &id).await.expect("deposited").0
+            ledger.deposit(APP, &user(&name), cents(10), &id).await.expect("deposited").0
         });
     }
     let posted = depositing.join_all().await;
@@ -251,7 +258,7 @@ async fn a_batch_of_500_is_one(vault: Vault) {
     let batch: Vec<_> = (0..500).map(|number| grab("p", &format!("u{number}"), 1)).collect();
     assert_eq!(ledger.settle(&batch).await, Ok(vec![NOW; 500]));
     assert_eq!(ledger.settle(&batch).await, Ok(vec![BEFORE; 500]));
-    assert_eq!(escrow(&*ledger, "p").await.balance, 0);
+    assert_eq!(escrow(&*ledger, "p").await.balance, cents(0));
     holds(&*ledger).await;
 }
 

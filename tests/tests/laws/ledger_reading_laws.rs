@@ -9,6 +9,7 @@ use chat_tests::ledger::{
     BEFORE, NOW, Vault, all_transfers, balance, check, endow, escrow, grab, holds, packet, refund, terms,
     with_packet,
 };
+use chat_tests::money::cents;
 use chatd::money::Terms;
 use chatd::money::ledger::records::{AccountRow, PacketRow, Place, Placed};
 use chatd::money::ledger::{FIRST_LOOK_MS, Funded, Ledger, LedgerError, Paid, Posted};
@@ -37,7 +38,7 @@ async fn a_wallet_knows_its_transfers(vault: Vault) {
     assert_eq!(ledger.transfers(APP, &user("nobody"), u64::MAX, 200).await, Ok(vec![]));
     assert_eq!(ledger.transfers(APP, &user("s"), u64::MAX, 0).await, Ok(vec![]));
     assert_eq!(ledger.transfers(APP, &user("s"), 0, 200).await, Ok(vec![]));
-    let paid = |kind, name, amount| Paid { kind, user: user(name), amount, time_ms: 80 };
+    let paid = |kind, name, amount| Paid { kind, user: user(name), amount: cents(amount), time_ms: 80 };
     let wanted = [paid(Kind::Grab, "s", 10), paid(Kind::Grab, "a", 20), paid(Kind::Refund, "s", 70)];
     assert_eq!(ledger.paid(APP, &packet("p")).await, Ok(wanted.to_vec()));
     assert_eq!(ledger.paid(APP, &packet("q")).await, Ok(vec![]));
@@ -204,7 +205,7 @@ async fn transfers_of_the_version_before_are_kept(vault: Vault) {
     let ledger = vault.ledger().await;
     assert_eq!(all_transfers(&*ledger, "a", 7).await, before);
     let id = TransferId::new("out").expect("a valid id");
-    assert_eq!(ledger.withdraw(APP, &user("a"), 15, &id).await, Ok((Posted::Now, 25)));
+    assert_eq!(ledger.withdraw(APP, &user("a"), cents(15), &id).await, Ok((Posted::Now, cents(25))));
     let numbers: Vec<_> =
         all_transfers(&*ledger, "a", 7).await.iter().map(|transfer| transfer.number).collect();
     assert!(numbers.is_sorted_by(|a, b| a > b) && numbers.len() == 2, "{numbers:?}");
@@ -300,7 +301,7 @@ async fn rows_are_given_as_they_are(vault: Vault) {
     assert_eq!((row.terms.as_str(), row.created, row.expires, row.announced), ("{}", -5, 2000, false));
     assert_eq!(ledger.packet(APP, "q").await, Ok(None));
     let books = ledger.books(APP, &["escrow:p".to_owned(), "escrow:x".to_owned()]).await.expect("books");
-    assert_eq!(books.balances, [("escrow:p".to_owned(), 10)]);
+    assert_eq!(books.balances, [("escrow:p".to_owned(), cents(10))]);
     let ids: Vec<_> = books.transfers.iter().map(|transfer| transfer.id.as_str()).collect();
     assert_eq!(ids, ["packet:p", "grab:1:p:a", "refund:p"], "in the order of posting");
     for (since, wanted) in [
@@ -322,8 +323,10 @@ async fn rows_are_given_as_they_are(vault: Vault) {
         ledger.accounts(APP, after.as_deref().unwrap_or_default(), 2).await.expect("listed")
     };
     let found = walked(2, page, |row: &AccountRow| row.name.clone()).await;
-    let found: Vec<_> =
-        found.iter().map(|row| (row.name.as_str(), row.balance, row.moved, row.is_of_packet)).collect();
+    let found: Vec<_> = found
+        .iter()
+        .map(|row| (row.name.as_str(), row.balance.get(), row.moved.get(), row.is_of_packet))
+        .collect();
     let wanted = [
         ("bank", -100, -100, false),
         ("escrow:p", 10, 10, true),
@@ -332,7 +335,7 @@ async fn rows_are_given_as_they_are(vault: Vault) {
         ("wallet:s", 70, 70, false),
     ];
     assert_eq!(found, wanted);
-    assert_eq!(ledger.sum(APP).await, Ok(5));
+    assert_eq!(ledger.sum(APP).await, Ok(cents(5)));
 }
 
 async fn the_check_finds_what_was_tampered_with(vault: Vault) {

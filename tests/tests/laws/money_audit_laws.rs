@@ -9,7 +9,7 @@ use chat_protocol::{Code, PacketId};
 use chat_tests::broker::{APP, user};
 use chat_tests::engine::{Engine, Node};
 use chat_tests::ledger::{Vault, endow};
-use chat_tests::money::{CREATED_MS, packet_id, receive, terms};
+use chat_tests::money::{CREATED_MS, amounts, packet_id, receive, terms};
 use chat_tests::works::{self, Works};
 use chatd::money::Terms;
 use chatd::money::audit::{Ask, Auditor};
@@ -56,7 +56,7 @@ impl Bench {
         let shares = [3, 4, 5];
         let terms = Terms { expires_ms: CREATED_MS + 10 * LATE_MS, ..terms(name, "", &shares) };
         self.ledger.fund(&terms).await.expect("funded");
-        self.node.packets.open(&terms, &shares).await.expect("opened");
+        self.node.packets.open(&terms, &amounts(&shares)).await.expect("opened");
         for who in ["a", "b"] {
             let won = self.node.packets.grab(APP, &terms.packet, &user(who)).await;
             assert!(matches!(won, Ok(Grab::Won { .. })), "{won:?}");
@@ -124,7 +124,7 @@ async fn a_refund_that_is_on_no_way_is_named(engine: Engine) {
 /// A packet of one share in the app next door, which somebody took.
 async fn elsewhere(bench: &Bench) {
     let elsewhere = Terms { app: APP + 1, ..terms("x", "", &[1]) };
-    bench.node.packets.open(&elsewhere, &[1]).await.expect("opened");
+    bench.node.packets.open(&elsewhere, &amounts(&[1])).await.expect("opened");
     let won = bench.node.packets.grab(APP + 1, &packet_id("x"), &user("a")).await;
     assert!(matches!(won, Ok(Grab::Won { .. })), "{won:?}");
 }
@@ -194,7 +194,7 @@ async fn what_is_older_is_left_out(engine: Engine) {
     let younger = Terms { created_ms: CREATED_MS + 5, ..terms("q", "", &shares) };
     let younger = Terms { expires_ms: older.expires_ms, ..younger };
     bench.ledger.fund(&younger).await.expect("funded");
-    bench.node.packets.open(&younger, &shares).await.expect("opened");
+    bench.node.packets.open(&younger, &amounts(&shares)).await.expect("opened");
     let all = works::audit_since(&bench.auditor, APP, CREATED_MS, None).await;
     assert_eq!((all.packets, all.holds), (2, false));
     let young = works::audit_since(&bench.auditor, APP, CREATED_MS + 1, Some(1)).await;

@@ -7,7 +7,7 @@ use chat_protocol::red_packet::State;
 use chat_tests::broker::{APP, HandClock, Recorder, user};
 use chat_tests::engine::ALL;
 use chat_tests::fault_proxy::FaultProxy;
-use chat_tests::money::{IDLE, Witness, packet_id, receive, terms};
+use chat_tests::money::{IDLE, Witness, amounts, cents, packet_id, receive, terms};
 use chat_tests::redis_server::RedisServer;
 use chat_tests::wait::{SOON, pace, until};
 use chatd::clock::{Clock, SystemClock};
@@ -58,7 +58,7 @@ async fn a_finished_packet_is_kept_for_thirty_days() {
     let (packets, keys) = (packets(&server.url()).await, Keys::default());
     for (packet, shares) in [("taken", &[1][..]), ("closed", &[1, 1]), ("open", &[1, 1])] {
         let (id, terms) = (packet_id(packet), terms(packet, "", shares));
-        packets.open(&terms, shares).await.expect("opened");
+        packets.open(&terms, &amounts(shares)).await.expect("opened");
         packets.grab(APP, &id, &user("a")).await.expect("won");
         if packet == "closed" {
             packets.close(&terms).await.expect("closed");
@@ -83,7 +83,7 @@ async fn grabs_over_a_link_that_is_cut_again_and_again_win_once() {
     let proxy = FaultProxy::start(server.address()).await;
     let packets = packets(&format!("redis://{}", proxy.address())).await;
     let terms = terms("p", "", &[3; 100]);
-    packets.open(&terms, &[3; 100]).await.expect("opened");
+    packets.open(&terms, &amounts(&[3; 100])).await.expect("opened");
     let mut running = JoinSet::new();
     for number in 0..USERS {
         let node = packets.clone();
@@ -114,7 +114,7 @@ async fn grabs_over_a_link_that_is_cut_again_and_again_win_once() {
     let having = |outcome: &&Grab| matches!(outcome, Grab::Won { .. } | Grab::Already { .. });
     assert_eq!(outcomes.iter().filter(having).count(), 100);
     let standing = packets.standing(APP, &terms.packet).await.expect("it stands");
-    assert_eq!((standing.grabbed_count, standing.grabbed, standing.open), (100, 300, 0));
+    assert_eq!((standing.grabbed_count, standing.grabbed, standing.open), (100, cents(300), cents(0)));
     let mut witness = Witness::new(queue(&server.url()).await);
     assert_eq!(witness.bodies().await.len(), 100, "a settlement for each winner");
 }
@@ -126,7 +126,7 @@ async fn what_a_receiver_without_a_link_had_goes_to_another() {
     let one: Arc<dyn Queue> = queue(&format!("redis://{}", proxy.address())).await;
     let other: Arc<dyn Queue> = queue(&server.url()).await;
     let packets = packets(&server.url()).await;
-    packets.open(&terms("p", "", &[1]), &[1]).await.expect("opened");
+    packets.open(&terms("p", "", &[1]), &amounts(&[1])).await.expect("opened");
     packets.grab(APP, &packet_id("p"), &user("a")).await.expect("won");
     let had = receive(&one, 1).await;
     proxy.stall();
@@ -144,7 +144,7 @@ async fn what_a_receiver_without_a_link_had_goes_to_another() {
 async fn a_lost_consumer_group_is_made_again() {
     let server = RedisServer::start().await;
     let (packets, queue): (_, Arc<dyn Queue>) = (packets(&server.url()).await, queue(&server.url()).await);
-    packets.open(&terms("p", "", &[1; 10]), &[1; 10]).await.expect("opened");
+    packets.open(&terms("p", "", &[1; 10]), &amounts(&[1; 10])).await.expect("opened");
     let outbox = Keys::default().outbox(APP);
     for (round, lose) in [&["XGROUP", "DESTROY", &outbox, SETTLERS][..], &["DEL", &outbox], &["FLUSHALL"]]
         .into_iter()
@@ -154,7 +154,7 @@ async fn a_lost_consumer_group_is_made_again() {
         let received = receive(&queue, 1).await;
         queue.done(&[received[0].tag.clone()]).await.expect("done");
         raw(&server, lose).await;
-        packets.open(&terms("p", "", &[1; 10]), &[1; 10]).await.expect("opened");
+        packets.open(&terms("p", "", &[1; 10]), &amounts(&[1; 10])).await.expect("opened");
         packets.grab(APP, &packet_id("p"), &user(&format!("v{round}"))).await.expect("won");
         let mut received = Vec::new();
         until("what was put in after the loss", SOON, async || {
@@ -191,7 +191,7 @@ async fn the_clock_of_redis_decides_whatever_the_nodes_say() {
     let open = until("open", created_ms + 5 * MINUTE_MS.unsigned_abs());
     let over = until("over", created_ms - 1);
     for given in [&open, &over] {
-        nodes[0].open(given, &[1, 2, 3]).await.expect("opened");
+        nodes[0].open(given, &amounts(&[1, 2, 3])).await.expect("opened");
     }
     for (node, name) in nodes.iter().zip(["a", "b"]) {
         let taken = node.grab(APP, &open.packet, &user(name)).await;
@@ -213,8 +213,8 @@ async fn without_memory_nobody_wins_and_what_was_won_is_settled() {
     let server = RedisServer::start().await;
     let (packets, keys) = (packets(&server.url()).await, Keys::default());
     let (given, ending) = (terms("p", "", &[1, 2, 3]), terms("q", "", &[4, 5]));
-    packets.open(&given, &[1, 2, 3]).await.expect("opened");
-    packets.open(&ending, &[4, 5]).await.expect("opened");
+    packets.open(&given, &amounts(&[1, 2, 3])).await.expect("opened");
+    packets.open(&ending, &amounts(&[4, 5])).await.expect("opened");
     for packet in [&given, &ending] {
         packets.grab(APP, &packet.packet, &user("a")).await.expect("won");
     }
@@ -224,12 +224,12 @@ async fn without_memory_nobody_wins_and_what_was_won_is_settled() {
     raw(&server, &["CONFIG", "SET", "maxmemory", "1"]).await;
     let refused = packets.grab(APP, &given.packet, &user("b")).await;
     assert!(matches!(refused, Err(PacketError::Unreachable(_))), "{refused:?}");
-    assert_eq!(packets.grab(APP, &given.packet, &user("a")).await, Ok(Grab::Already { amount: 1 }));
+    assert_eq!(packets.grab(APP, &given.packet, &user("a")).await, Ok(Grab::Already { amount: cents(1) }));
     let standing = packets.standing(APP, &given.packet).await.expect("it can be asked");
-    assert_eq!((standing.grabbed, standing.open), (1, 5));
+    assert_eq!((standing.grabbed, standing.open), (cents(1), cents(5)));
     assert_eq!(packets.winners(APP, &given.packet, 0, 9).await.expect("they can be asked").len(), 1);
     let closed = packets.close(&ending).await.expect("ended");
-    assert_eq!((closed.now, closed.refunded), (true, 5));
+    assert_eq!((closed.now, closed.refunded), (true, cents(5)));
     before.done(&[held[0].tag.clone()]).await.expect("done");
     before.bury(&held[1], "no memory").await.expect("buried");
     // One that begins only now.
@@ -241,7 +241,7 @@ async fn without_memory_nobody_wins_and_what_was_won_is_settled() {
 
     raw(&server, &["CONFIG", "SET", "maxmemory", "0"]).await;
     let won = packets.grab(APP, &given.packet, &user("b")).await;
-    assert_eq!(won, Ok(Grab::Won { amount: 2, number: 2, last: false }), "the refused had no share");
+    assert_eq!(won, Ok(Grab::Won { amount: cents(2), number: 2, last: false }), "the refused had no share");
     let Value::Array(shares) = raw(&server, &["LRANGE", &keys.shares(APP, &given.packet), "0", "-1"]).await
     else {
         panic!("no list")

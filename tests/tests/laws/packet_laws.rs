@@ -6,18 +6,19 @@ use chat_protocol::red_packet::State;
 use chat_tests::broker::{APP, user};
 use chat_tests::engine::{Engine, Node, dismiss, join, kick};
 use chat_tests::money::{
-    CREATED_MS, EXPIRES_MS, IDLE, Witness, packet_id, refund_of, share_of, terms, written,
+    CREATED_MS, EXPIRES_MS, IDLE, Witness, amounts, cents, closed, packet_id, refund_of, share_of, terms,
+    written,
 };
-use chatd::money::packets::{Closed, Grab, PacketError, Standing, Winner};
+use chatd::money::packets::{Grab, PacketError, Standing, Winner};
 use chatd::money::{Cents, Terms};
 use tokio::task::JoinSet;
 
 const HOSTILE: [&str; 8] =
     [r#"a"b"#, r"a\", r#"","amount":0,"x":""#, "{}", "u:a b", "帝 'x'", "%s%d", "] --"];
 
-async fn open(node: &Node, packet: &str, target: &str, shares: &[Cents]) -> Terms {
+async fn open(node: &Node, packet: &str, target: &str, shares: &[u64]) -> Terms {
     let terms = terms(packet, target, shares);
-    assert_eq!(node.packets.open(&terms, shares).await, Ok(()));
+    assert_eq!(node.packets.open(&terms, &amounts(shares)).await, Ok(()));
     terms
 }
 
@@ -25,17 +26,18 @@ async fn grab(node: &Node, packet: &str, who: &str) -> Result<Grab, PacketError>
     node.packets.grab(APP, &packet_id(packet), &user(who)).await
 }
 
-fn won(amount: Cents, number: u32, last: bool) -> Result<Grab, PacketError> {
-    Ok(Grab::Won { amount, number, last })
+fn won(amount: u64, number: u32, last: bool) -> Result<Grab, PacketError> {
+    Ok(Grab::Won { amount: cents(amount), number, last })
 }
 
-fn already(amount: Cents) -> Result<Grab, PacketError> {
-    Ok(Grab::Already { amount })
+fn already(amount: u64) -> Result<Grab, PacketError> {
+    Ok(Grab::Already { amount: cents(amount) })
 }
 
 async fn standing(node: &Node, packet: &str) -> Standing {
     let standing = node.packets.standing(APP, &packet_id(packet)).await.expect("it stands");
-    assert_eq!(standing.grabbed + standing.refunded + standing.open, standing.terms.total);
+    let parts = [standing.grabbed, standing.refunded, standing.open];
+    assert_eq!(parts.iter().sum::<Cents>(), standing.terms.total);
     standing
 }
 
@@ -51,23 +53,23 @@ async fn a_packet_is_opened_once(engine: Engine) {
     let nodes = [engine.node().await, engine.node().await];
     let first = open(&nodes[0], "p", "", &[3, 1]).await;
     let other = terms("p", "user:x", &[100, 200, 300]);
-    assert_eq!(nodes[1].packets.open(&other, &[100, 200, 300]).await, Ok(()));
+    assert_eq!(nodes[1].packets.open(&other, &amounts(&[100, 200, 300])).await, Ok(()));
     assert_eq!(grab(&nodes[1], "p", "a").await, won(3, 1, false));
-    assert_eq!(nodes[0].packets.open(&first, &[2, 2]).await, Ok(()));
+    assert_eq!(nodes[0].packets.open(&first, &amounts(&[2, 2])).await, Ok(()));
     assert_eq!(grab(&nodes[0], "p", "b").await, won(1, 2, true));
-    assert_eq!(nodes[0].packets.open(&first, &[2, 2]).await, Ok(()));
+    assert_eq!(nodes[0].packets.open(&first, &amounts(&[2, 2])).await, Ok(()));
     assert_eq!(grab(&nodes[0], "p", "c").await, Ok(Grab::Empty));
     assert_eq!(standing(&nodes[1], "p").await.terms, first, "to the letter");
     let elsewhere = Terms { app: APP + 1, ..first };
-    assert_eq!(nodes[0].packets.open(&elsewhere, &[2, 2]).await, Ok(()), "apps are apart");
+    assert_eq!(nodes[0].packets.open(&elsewhere, &amounts(&[2, 2])).await, Ok(()), "apps are apart");
     assert_eq!(grab(&nodes[0], "p", "c").await, Ok(Grab::Empty));
 }
 
 async fn shares_that_are_not_the_packet_are_refused(engine: Engine) {
     let node = engine.node().await;
     let terms = terms("p", "", &[3, 1]);
-    for shares in [&[][..], &[4], &[2, 1], &[4, 0], &[1, 1, 2], &[u64::MAX, 5]] {
-        let opened = node.packets.open(&terms, shares).await;
+    for shares in [&[][..], &[4], &[2, 1], &[4, 0], &[1, 1, 2], &[i64::MAX as u64, 5]] {
+        let opened = node.packets.open(&terms, &amounts(shares)).await;
         assert!(matches!(opened, Err(PacketError::Corrupt(_))), "{shares:?}: {opened:?}");
     }
     assert_eq!(grab(&node, "p", "a").await, Err(PacketError::NoSuchPacket));
@@ -78,7 +80,7 @@ async fn a_grab_is_share_winner_and_settlement(engine: Engine) {
     let mut witness = witness(&engine, &nodes[0]).await;
     let (mut queued, mut wanted) = (Vec::new(), Vec::new());
     for packet in HOSTILE {
-        let shares: Vec<Cents> = (1..=HOSTILE.len() as u64).collect();
+        let shares: Vec<u64> = (1..=HOSTILE.len() as u64).collect();
         open(&nodes[0], packet, "", &shares).await;
         wanted.clear();
         for (number, (name, amount)) in (1..).zip(HOSTILE.iter().zip(shares)) {
@@ -87,7 +89,7 @@ async fn a_grab_is_share_winner_and_settlement(engine: Engine) {
             let last = amount == HOSTILE.len() as u64;
             assert_eq!(grab(&nodes[number as usize % 2], packet, name).await, won(amount, number, last));
             queued.push(share_of(packet, name, amount, time_ms));
-            wanted.push(Winner { number, user: user(name), amount, time_ms });
+            wanted.push(Winner { number, user: user(name), amount: cents(amount), time_ms });
             assert_eq!(winners(&nodes[0], packet).await, wanted);
             let stands = standing(&nodes[1], packet).await;
             assert_eq!((stands.grabbed_count, stands.luckiest), (number, Some(user(name))));
@@ -108,7 +110,7 @@ async fn a_repeat_answers_the_same_and_queues_nothing(engine: Engine) {
     assert_eq!(grab(&nodes[1], "p", "b").await, won(7, 2, false));
     engine.clock.set(EXPIRES_MS);
     assert_eq!(grab(&nodes[0], "p", "b").await, already(7), "after its time");
-    assert_eq!(nodes[0].packets.close(&terms).await, Ok(Closed { now: true, refunded: 1, known: true }));
+    assert_eq!(nodes[0].packets.close(&terms).await, closed(true, 1, true));
     assert_eq!(grab(&nodes[1], "p", "b").await, already(7), "after it was closed");
     let shares = [share_of("p", "a", 5, CREATED_MS), share_of("p", "b", 7, CREATED_MS)];
     let all = [&shares[..], &[refund_of("p", 1, EXPIRES_MS)]].concat();
@@ -167,7 +169,7 @@ async fn nobody_wins_after_the_time(engine: Engine) {
     engine.clock.set(EXPIRES_MS);
     assert_eq!(grab(&node, "p", "b").await, Ok(Grab::Expired));
     let stands = standing(&node, "p").await;
-    assert_eq!((stands.state, stands.open, stands.refunded), (State::Expired, 2, 0));
+    assert_eq!((stands.state, stands.open, stands.refunded), (State::Expired, cents(2), cents(0)));
     open(&node, "late", "", &[1]).await;
     assert_eq!(grab(&node, "late", "a").await, Ok(Grab::Expired));
     engine.clock.set(EXPIRES_MS - 1);
@@ -183,15 +185,15 @@ async fn closing_refunds_once(engine: Engine) {
     let terms = open(&nodes[0], "p", "", &[4, 5, 6]).await;
     assert_eq!(grab(&nodes[0], "p", "a").await, won(4, 1, false));
     engine.clock.set(EXPIRES_MS + 5);
-    assert_eq!(nodes[1].packets.close(&terms).await, Ok(Closed { now: true, refunded: 11, known: true }));
+    assert_eq!(nodes[1].packets.close(&terms).await, closed(true, 11, true));
     for node in &nodes {
-        assert_eq!(node.packets.close(&terms).await, Ok(Closed { now: false, refunded: 11, known: true }));
+        assert_eq!(node.packets.close(&terms).await, closed(false, 11, true));
         assert_eq!(grab(node, "p", "b").await, Ok(Grab::Expired));
     }
     engine.clock.set(CREATED_MS);
     assert_eq!(grab(&nodes[0], "p", "b").await, Ok(Grab::Expired), "whatever the clock says");
     let stands = standing(&nodes[0], "p").await;
-    assert_eq!((stands.state, stands.grabbed, stands.refunded, stands.open), (State::Expired, 4, 11, 0));
+    assert_eq!((stands.state, stands.grabbed, stands.refunded), (State::Expired, cents(4), cents(11)));
     let all = [share_of("p", "a", 4, CREATED_MS), refund_of("p", 11, EXPIRES_MS + 5)];
     assert_eq!(witness.bodies().await, written(&all));
 }
@@ -202,9 +204,9 @@ async fn closing_an_empty_packet_queues_nothing(engine: Engine) {
     let terms = open(&node, "p", "", &[4]).await;
     assert_eq!(grab(&node, "p", "a").await, won(4, 1, true));
     for now in [true, false] {
-        assert_eq!(node.packets.close(&terms).await, Ok(Closed { now, refunded: 0, known: true }));
+        assert_eq!(node.packets.close(&terms).await, closed(now, 0, true));
         let stands = standing(&node, "p").await;
-        assert_eq!((stands.state, stands.grabbed, stands.open), (State::Empty, 4, 0));
+        assert_eq!((stands.state, stands.grabbed, stands.open), (State::Empty, cents(4), cents(0)));
         assert_eq!(grab(&node, "p", "a").await, already(4));
         assert_eq!(grab(&node, "p", "b").await, Ok(Grab::Empty));
     }
@@ -215,9 +217,9 @@ async fn a_packet_closed_before_it_was_known_is_never_opened(engine: Engine) {
     let nodes = [engine.node().await, engine.node().await];
     let mut witness = witness(&engine, &nodes[0]).await;
     let terms = terms("p", "", &[1, 2]);
-    assert_eq!(nodes[0].packets.close(&terms).await, Ok(Closed { now: true, refunded: 0, known: false }));
-    assert_eq!(nodes[1].packets.open(&terms, &[1, 2]).await, Ok(()));
-    assert_eq!(nodes[1].packets.close(&terms).await, Ok(Closed { now: false, refunded: 0, known: false }));
+    assert_eq!(nodes[0].packets.close(&terms).await, closed(true, 0, false));
+    assert_eq!(nodes[1].packets.open(&terms, &amounts(&[1, 2])).await, Ok(()));
+    assert_eq!(nodes[1].packets.close(&terms).await, closed(false, 0, false));
     assert_eq!(grab(&nodes[1], "p", "a").await, Err(PacketError::NoSuchPacket));
     let packet = packet_id("p");
     assert_eq!(nodes[0].packets.standing(APP, &packet).await, Err(PacketError::NoSuchPacket));
@@ -237,7 +239,7 @@ async fn what_is_not_there_is_no_packet(engine: Engine) {
 }
 
 /// 250 users from two nodes; who is asked twice wins once. How many winners there were, and what they got.
-async fn rush(nodes: &[Node; 2], packet: &'static str, mut meanwhile: impl FnMut(usize)) -> (u32, Cents) {
+async fn rush(nodes: &[Node; 2], packet: &'static str, mut meanwhile: impl FnMut(usize)) -> (u32, u64) {
     let mut running = JoinSet::new();
     for number in 0..500 {
         let (node, name) = (nodes[number % 2].clone(), format!("u{:03}", number / 2));
@@ -251,7 +253,7 @@ async fn rush(nodes: &[Node; 2], packet: &'static str, mut meanwhile: impl FnMut
             Grab::Won { amount, number, last } => {
                 assert_eq!(amounts.insert(name, amount), None, "nobody wins twice");
                 assert!(numbers.insert(number), "{number} is nobody else's");
-                (total, lasts) = (total + amount, lasts + u32::from(last));
+                (total, lasts) = (total + amount.unsigned(), lasts + u32::from(last));
             }
             Grab::Already { amount } => repeats.push((name, amount)),
             Grab::Empty | Grab::Expired => {}
@@ -265,7 +267,7 @@ async fn rush(nodes: &[Node; 2], packet: &'static str, mut meanwhile: impl FnMut
     let listed: BTreeMap<_, _> = listed.into_iter().map(|won| (won.user.to_string(), won.amount)).collect();
     assert_eq!(listed, amounts);
     let stands = standing(&nodes[1], packet).await;
-    assert_eq!((stands.grabbed_count, stands.grabbed), (count, total));
+    assert_eq!((stands.grabbed_count, stands.grabbed), (count, cents(total)));
     assert_eq!(lasts, u32::from(count == stands.terms.count));
     (count, total)
 }
@@ -273,13 +275,18 @@ async fn rush(nodes: &[Node; 2], packet: &'static str, mut meanwhile: impl FnMut
 async fn concurrent_grabs_of_two_nodes_take_every_share_once(engine: Engine) {
     let nodes = [engine.node().await, engine.node().await];
     let mut witness = witness(&engine, &nodes[0]).await;
-    let shares: Vec<Cents> = (1..=100).collect();
+    let shares: Vec<u64> = (1..=100).collect();
     open(&nodes[0], "p", "", &shares).await;
     assert_eq!(rush(&nodes, "p", |_| ()).await, (100, 5050));
     let listed = winners(&nodes[0], "p").await;
-    assert!(listed.iter().map(|winner| winner.amount).eq(shares), "in the order they were opened with");
-    let settled: Vec<_> =
-        listed.iter().map(|won| share_of("p", won.user.as_str(), won.amount, won.time_ms)).collect();
+    assert!(
+        listed.iter().map(|winner| winner.amount.unsigned()).eq(shares),
+        "in the order they were opened with"
+    );
+    let settled: Vec<_> = listed
+        .iter()
+        .map(|won| share_of("p", won.user.as_str(), won.amount.unsigned(), won.time_ms))
+        .collect();
     assert_eq!(witness.bodies().await, written(&settled), "one settlement for each winner");
 }
 
@@ -295,9 +302,9 @@ async fn the_end_of_the_time_and_the_last_grabs_come_one_after_the_other(engine:
     .await;
     assert_eq!(grab(&nodes[0], "p", "late").await, Ok(Grab::Expired), "{count} took a share");
     let closed = nodes[0].packets.close(&terms).await.expect("closed");
-    assert_eq!((closed.now, closed.refunded), (true, 720 - total));
+    assert_eq!((closed.now, closed.refunded), (true, cents(720 - total)));
     let settled: Cents = witness.settlements().await.iter().map(|settlement| settlement.amount).sum();
-    assert_eq!(settled, 720);
+    assert_eq!(settled, cents(720));
 }
 
 async fn a_close_among_grabs_leaves_no_cent(engine: Engine) {
@@ -314,10 +321,10 @@ async fn a_close_among_grabs_leaves_no_cent(engine: Engine) {
     .await;
     let closed = closing.join_all().await;
     assert_eq!(closed.iter().filter(|closed| closed.now).count(), 1);
-    let refund = 7 * 249 - total;
+    let refund = cents(7 * 249 - total);
     assert!(closed.iter().all(|closed| closed.known && closed.refunded == refund), "{closed:?}");
     let settled: Cents = witness.settlements().await.iter().map(|settlement| settlement.amount).sum();
-    assert_eq!(settled, 7 * 249);
+    assert_eq!(settled, cents(7 * 249));
 }
 
 async fn the_luckiest_is_the_first_with_the_greatest_share(engine: Engine) {
@@ -332,9 +339,9 @@ async fn the_luckiest_is_the_first_with_the_greatest_share(engine: Engine) {
 
 async fn ten_thousand_shares_are_a_packet(engine: Engine) {
     let node = engine.node().await;
-    let shares: Vec<Cents> = (1..=10_000).collect();
+    let shares: Vec<u64> = (1..=10_000).collect();
     let terms = open(&node, "p", "", &shares).await;
-    assert_eq!(terms.total, 50_005_000);
+    assert_eq!(terms.total, cents(50_005_000));
     let mut running = JoinSet::new();
     for number in 0..2_500 {
         let node = node.clone();
@@ -355,8 +362,8 @@ async fn ten_thousand_shares_are_a_packet(engine: Engine) {
         assert_eq!(node.packets.winners(APP, &packet_id("p"), after, limit).await, Ok(vec![]));
     }
     let stands = standing(&node, "p").await;
-    assert_eq!((stands.grabbed, stands.open), (3_126_250, 46_878_750));
-    assert_eq!(node.packets.close(&terms).await.expect("closed").refunded, 46_878_750);
+    assert_eq!((stands.grabbed, stands.open), (cents(3_126_250), cents(46_878_750)));
+    assert_eq!(node.packets.close(&terms).await.expect("closed").refunded, cents(46_878_750));
 }
 
 async fn a_packet_outlives_the_node(engine: Engine) {
@@ -365,9 +372,9 @@ async fn a_packet_outlives_the_node(engine: Engine) {
     assert_eq!(grab(&node, "p", "a").await, won(4, 1, false));
     let node = engine.reopen(node).await;
     assert_eq!(grab(&node, "p", "a").await, already(4));
-    assert_eq!(node.packets.close(&terms).await.expect("closed").refunded, 5);
+    assert_eq!(node.packets.close(&terms).await, closed(true, 5, true));
     let node = engine.reopen(node).await;
-    assert_eq!(node.packets.close(&terms).await, Ok(Closed { now: false, refunded: 5, known: true }));
+    assert_eq!(node.packets.close(&terms).await, closed(false, 5, true));
     let all = [share_of("p", "a", 4, CREATED_MS), refund_of("p", 5, CREATED_MS)];
     assert_eq!(witness(&engine, &node).await.bodies().await, written(&all));
 }

@@ -7,7 +7,7 @@ use chat_protocol::{MsgId, PacketId};
 use chat_tests::broker::{APP, user};
 use chat_tests::engine::Engine;
 use chat_tests::ledger::{Vault, balance, endow, holds};
-use chat_tests::money::{CREATED_MS, receive, refund_of, share_of};
+use chat_tests::money::{CREATED_MS, cents, receive, refund_of, share_of};
 use chat_tests::works::{self, Works};
 use chatd::model::Identity;
 use chatd::money::Terms;
@@ -17,6 +17,7 @@ use chatd::money::settlement::Settlement;
 
 chat_tests::engine_laws!(
     what_no_packet_owes_is_not_paid,
+    what_an_earlier_chatd_queued_is_settled,
     whoever_was_paid_stays_a_winner_when_the_packets_forget,
     a_share_that_was_paid_is_given_to_nobody_else,
     an_operator_gives_up_what_can_never_be_paid,
@@ -53,7 +54,7 @@ impl Bench {
         let offer = Offer {
             sender: Identity { app: APP, user: user("s") },
             target: "".parse().expect("a target"),
-            total,
+            total: cents(total),
             count,
             mode: Mode::Equal,
             greeting: String::new(),
@@ -113,7 +114,7 @@ impl Bench {
         self.at(given.expires_ms + LATE_MS);
         self.works.keeper.round().await.expect("a round");
         holds(&*self.works.ledger).await;
-        assert_eq!(self.works.ledger.escrow(APP, &given.packet).await.expect("a packet").balance, 0);
+        assert_eq!(self.works.ledger.escrow(APP, &given.packet).await.expect("a packet").balance, cents(0));
     }
 }
 
@@ -145,6 +146,42 @@ async fn what_no_packet_owes_is_not_paid(engine: Engine) {
     assert_eq!(bench.works.queue.dead(APP, 10).await.expect("listed").len(), 5);
 }
 
+/// Shares, a refund and a dead letter, each as one text.
+async fn what_an_earlier_chatd_queued_is_settled(engine: Engine) {
+    let bench = Bench::new(engine, Vault::embedded()).await;
+    let given = bench.packet("p", 6, 3).await;
+    for who in ["a", "b"] {
+        assert_eq!(bench.grab(&given.packet, who).await, Outcome::Won);
+    }
+    bench.at(given.expires_ms);
+    bench.works.keeper.round().await.expect("a round");
+    let id = given.packet.as_str();
+    let text = |kind: &str, who: &str, at_ms: u64| {
+        format!(
+            r#"{{"app":{APP},"packet":"{id}","kind":"{kind}","user":"{who}","amount":2,"time_ms":{at_ms}}}"#
+        )
+    };
+    let ended_ms = given.expires_ms;
+    let before =
+        [text("grab", "a", CREATED_MS), text("grab", "b", CREATED_MS), text("refund", "s", ended_ms)];
+    let mut queued = receive(&bench.works.queue, 3).await;
+    queued.sort_by_key(|delivery| delivery.body.clone());
+    assert!(queued.iter().map(|delivery| &delivery.body[..]).eq(before.iter().map(String::as_bytes)));
+    bench.works.queue.bury(&queued[1], "for a while").await.expect("buried");
+    let tags: Vec<_> = queued.iter().map(|delivery| delivery.tag.clone()).collect();
+    bench.works.queue.done(&[tags[0].clone(), tags[2].clone()]).await.expect("gone");
+    assert_eq!(bench.works.queue.dead(APP, 9).await.expect("listed")[0].body, before[1]);
+    bench.engine.queue(APP, before[0].as_bytes()).await;
+    bench.engine.queue(APP, before[2].as_bytes()).await;
+    assert_eq!(bench.works.queue.replay(APP, None).await, Ok(1));
+    bench.settle().await;
+    for (who, cents) in [("a", 2), ("b", 2), ("s", 996)] {
+        bench.has(who, cents).await;
+    }
+    let audit = bench.audit().await;
+    assert!(audit.holds && audit.dead_letters == 0, "{audit:#?}");
+}
+
 async fn whoever_was_paid_stays_a_winner_when_the_packets_forget(engine: Engine) {
     let (bench, given) = Bench::paid_and_forgotten(engine, 5).await;
     for (who, outcome) in
@@ -168,7 +205,7 @@ async fn a_share_that_was_paid_is_given_to_nobody_else(engine: Engine) {
         bench.has(who, cents).await;
     }
     let standing = bench.works.node.packets.standing(APP, &given.packet).await.expect("known");
-    assert_eq!((standing.grabbed, standing.refunded, standing.open), (6, 2, 0));
+    assert_eq!((standing.grabbed, standing.refunded, standing.open), (cents(6), cents(2), cents(0)));
     let audit = bench.audit().await;
     assert!(audit.holds && audit.dead_letters == 0, "{audit:#?}");
 }

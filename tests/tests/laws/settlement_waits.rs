@@ -9,7 +9,9 @@ use chat_protocol::{MsgId, PacketId};
 use chat_tests::broker::{APP, user};
 use chat_tests::engine::{Engine, Node};
 use chat_tests::ledger::{Vault, balance, endow};
-use chat_tests::money::{Bench, CREATED_MS, EmbeddedBench, RedisBench, packet_id, share_of, terms, written};
+use chat_tests::money::{
+    Bench, CREATED_MS, EmbeddedBench, RedisBench, amounts, packet_id, share_of, terms, written,
+};
 use chat_tests::rabbit::RabbitBench;
 use chat_tests::wait::{SOON, until};
 use chat_tests::works;
@@ -51,7 +53,7 @@ impl Site {
             ..terms(&packet, "", &[amount])
         };
         self.ledger.fund(&given).await.expect("funded");
-        self.node.packets.open(&given, &[amount]).await.expect("opened");
+        self.node.packets.open(&given, &amounts(&[amount])).await.expect("opened");
         self.ledger.announced(APP, &id).await.expect("announced");
         self.node.packets.grab(APP, &id, &user(who)).await.expect("won");
         written(&[share_of(&packet, who, amount, CREATED_MS)]).remove(0).into()

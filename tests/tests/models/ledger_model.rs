@@ -8,6 +8,8 @@ use std::sync::Arc;
 use chat_protocol::TransferId;
 use chat_tests::broker::{APP, user};
 use chat_tests::ledger::{Vault, all_transfers, escrows, grab, holds, packet, refund, terms};
+use chat_tests::money::cents;
+use chatd::money::Cents;
 use chatd::money::ledger::{Funded, Ledger, LedgerError, Posted};
 use chatd::money::settlement::Settlement;
 use proptest::prelude::*;
@@ -89,18 +91,20 @@ impl Model {
         self.moves[user].push(cents);
     }
 
-    fn cash(&mut self, user: usize, cents: i64, id: u8) -> Result<(Posted, u64), LedgerError> {
+    fn cash(&mut self, user: usize, cents: i64, id: u8) -> Result<(Posted, Cents), LedgerError> {
         if cents == 0 {
             return Err(LedgerError::TooLarge);
         }
         match self.cash.get(&id) {
-            Some(earlier) if *earlier == (user, cents) => Ok((Posted::Before, self.wallets[user])),
+            Some(earlier) if *earlier == (user, cents) => {
+                Ok((Posted::Before, chat_tests::money::cents(self.wallets[user])))
+            }
             Some(_) => Err(LedgerError::IdTaken),
             None if self.wallets[user].checked_add_signed(cents).is_none() => Err(LedgerError::Insufficient),
             None => {
                 self.cash.insert(id, (user, cents));
                 self.moved(user, cents);
-                Ok((Posted::Now, self.wallets[user]))
+                Ok((Posted::Now, chat_tests::money::cents(self.wallets[user])))
             }
         }
     }
@@ -121,7 +125,7 @@ impl Model {
     }
 
     fn settle(&mut self, settlement: &Settlement) -> Result<Posted, LedgerError> {
-        if settlement.amount == 0 {
+        if settlement.amount == Cents::ZERO {
             return Err(LedgerError::TooLarge);
         }
         if let Some(earlier) = self.settled.get(&settlement.transfer_id()) {
@@ -129,9 +133,9 @@ impl Model {
         }
         let held = self.packets.get_mut(&index(&PACKETS, settlement.packet.as_str()));
         let held = held.ok_or(LedgerError::NoSuchPacket)?;
-        held.left = held.left.checked_sub(settlement.amount).ok_or(LedgerError::Insufficient)?;
+        held.left = held.left.checked_sub(settlement.amount.unsigned()).ok_or(LedgerError::Insufficient)?;
         self.settled.insert(settlement.transfer_id(), settlement.clone());
-        self.moved(index(&USERS, settlement.user.as_str()), settlement.amount.cast_signed());
+        self.moved(index(&USERS, settlement.user.as_str()), settlement.amount.get());
         Ok(Posted::Now)
     }
 }
@@ -140,12 +144,12 @@ async fn act(ledger: &dyn Ledger, model: &mut Model, action: &Action) {
     match action {
         Action::Deposit(to, amount, id) => {
             let name = TransferId::new(&id.to_string()).expect("a valid id");
-            let found = ledger.deposit(APP, &user(USERS[*to]), *amount, &name).await;
+            let found = ledger.deposit(APP, &user(USERS[*to]), cents(*amount), &name).await;
             assert_eq!(found, model.cash(*to, amount.cast_signed(), *id));
         }
         Action::Withdraw(from, amount, id) => {
             let name = TransferId::new(&id.to_string()).expect("a valid id");
-            let found = ledger.withdraw(APP, &user(USERS[*from]), *amount, &name).await;
+            let found = ledger.withdraw(APP, &user(USERS[*from]), cents(*amount), &name).await;
             assert_eq!(found, model.cash(*from, -amount.cast_signed(), *id));
         }
         Action::Fund(id, sender, total) => {
@@ -179,16 +183,21 @@ async fn act(ledger: &dyn Ledger, model: &mut Model, action: &Action) {
 async fn compare(ledger: &dyn Ledger, model: &Model) {
     holds(ledger).await;
     for (name, (held, moves)) in USERS.iter().zip(model.wallets.iter().zip(&model.moves)) {
-        assert_eq!(ledger.balance(APP, &user(name)).await, Ok(*held), "{name}");
+        assert_eq!(ledger.balance(APP, &user(name)).await, Ok(cents(*held)), "{name}");
         let found = all_transfers(ledger, name, 3).await;
         assert!(found.iter().rev().map(|transfer| transfer.amount).eq(moves.iter().copied()), "{name}");
     }
     for (id, held) in &model.packets {
         let id = PACKETS[*id];
         let found = ledger.escrow(APP, &packet(id)).await.expect("a packet");
-        assert_eq!((found.balance, found.announced), (held.left, held.announced), "{id}");
-        let paid: u64 =
-            ledger.paid(APP, &packet(id)).await.expect("listed").iter().map(|paid| paid.amount).sum();
+        assert_eq!((found.balance, found.announced), (cents(held.left), held.announced), "{id}");
+        let paid: u64 = ledger
+            .paid(APP, &packet(id))
+            .await
+            .expect("listed")
+            .iter()
+            .map(|paid| paid.amount.unsigned())
+            .sum();
         assert_eq!(paid + held.left, held.total, "{id}");
     }
     assert_eq!(escrows(ledger, APP).await.len(), model.packets.len());

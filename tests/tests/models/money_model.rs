@@ -14,16 +14,16 @@ use chat_protocol::{Code, MsgId, PacketId, Refusal, Target};
 use chat_tests::broker::{APP, user};
 use chat_tests::engine::{Engine, Node, dismiss, group_id, members};
 use chat_tests::ledger::{Vault, balance, endow, escrows};
-use chat_tests::money::CREATED_MS;
+use chat_tests::money::{CREATED_MS, cents};
 use chat_tests::works::{self, Works};
 use chatd::model::Conversation;
 use chatd::model::Identity;
-use chatd::money::Terms;
 use chatd::money::keeper::{AGAIN_MS, LATE_MS};
 use chatd::money::ledger::Escrow;
 use chatd::money::packets::PacketError;
 use chatd::money::red_packet::{Offer, Offered};
 use chatd::money::settlement::worker::Worker;
+use chatd::money::{Cents, Terms};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -193,7 +193,7 @@ impl Model {
                 let offer = Offer {
                     sender: Identity { app: APP, user: user(USERS[*sender]) },
                     target: TARGETS[*target].parse().expect("a target"),
-                    total: *total,
+                    total: cents(*total),
                     count: *count,
                     mode: Mode::Lucky,
                     greeting: String::new(),
@@ -257,10 +257,13 @@ impl Model {
         let (packet, known) = (&escrow.terms.packet, &self.known[&escrow.terms.packet]);
         let standing = match works.node.packets.standing(APP, packet).await {
             Ok(standing) => standing,
-            Err(PacketError::NoSuchPacket) if !known.created => return (BTreeMap::new(), escrow.terms.total),
+            Err(PacketError::NoSuchPacket) if !known.created => {
+                return (BTreeMap::new(), escrow.terms.total.unsigned());
+            }
             Err(error) => panic!("{packet}: {error}"),
         };
-        assert_eq!(standing.grabbed + standing.refunded + standing.open, escrow.terms.total);
+        let parts = [standing.grabbed, standing.refunded, standing.open];
+        assert_eq!(parts.iter().sum::<Cents>(), escrow.terms.total);
         let winners = works.node.packets.winners(APP, packet, 0, standing.grabbed_count);
         let won: BTreeMap<_, _> = match standing.grabbed_count {
             0 => BTreeMap::new(),
@@ -268,18 +271,18 @@ impl Model {
                 .await
                 .expect("listed")
                 .into_iter()
-                .map(|of| (of.user.to_string(), of.amount))
+                .map(|of| (of.user.to_string(), of.amount.unsigned()))
                 .collect(),
         };
         assert_eq!(won.len(), standing.grabbed_count as usize, "nobody wins twice");
-        assert_eq!(won.values().sum::<u64>(), standing.grabbed);
+        assert_eq!(won.values().sum::<u64>(), standing.grabbed.unsigned());
         for (who, amount) in &known.answered {
             assert_eq!(won.get(who), Some(amount), "{who} was told so of {packet}");
         }
         for who in won.keys() {
             assert!(known.answered.contains_key(who) || known.asked.contains(who), "{who} of {packet}");
         }
-        (won, standing.refunded)
+        (won, standing.refunded.unsigned())
     }
 
     async fn check(&mut self, works: &Works) {
@@ -310,9 +313,9 @@ impl Model {
         for escrow in self.funded(&works).await {
             let (won, refunded) = self.look(&works, &escrow).await;
             let Terms { sender, target, total, packet, .. } = &escrow.terms;
-            assert!(escrow.balance == 0, "{escrow:?}");
+            assert!(escrow.balance == Cents::ZERO, "{escrow:?}");
             let sender_holds = wallets.get_mut(sender.as_str()).expect("one of the users");
-            *sender_holds = *sender_holds + refunded - total;
+            *sender_holds = *sender_holds + refunded - total.unsigned();
             won.into_iter()
                 .for_each(|(who, amount)| *wallets.get_mut(&who).expect("one of the users") += amount);
             let log = works.node.log(&Conversation::of(APP, sender, target)).await;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use chat_protocol::red_packet::State;
 use chat_tests::broker::{APP, user};
 use chat_tests::engine::{Engine, Node, join, kick};
-use chat_tests::money::{CREATED_MS, EXPIRES_MS, packet_id, receive, refund_of, share_of, terms};
+use chat_tests::money::{CREATED_MS, EXPIRES_MS, amounts, packet_id, receive, refund_of, share_of, terms};
 use chat_tests::redis_server::RedisServer;
 use chat_tests::wait::{SOON, until};
 use chatd::money::ledger::Paid;
@@ -28,7 +28,7 @@ const IDLE: Duration = Duration::from_millis(100);
 /// Packets and users are numbered. Packet 0 is for everyone, 1 for a group, 2 for user 0.
 #[derive(Debug, Clone)]
 enum Action {
-    Open(usize, Vec<Cents>),
+    Open(usize, Vec<u64>),
     Grab(usize, usize),
     Close(usize),
     Join(usize),
@@ -147,12 +147,12 @@ impl World {
         self.check().await;
     }
 
-    async fn open(&mut self, packet: usize, shares: &[Cents]) {
+    async fn open(&mut self, packet: usize, shares: &[u64]) {
         let terms = terms(&packet.to_string(), &target(packet), shares);
-        assert_eq!(self.node().packets.open(&terms, shares).await, Ok(()));
+        assert_eq!(self.node().packets.open(&terms, &amounts(shares)).await, Ok(()));
         self.packets.entry(packet).or_insert_with(|| Packet {
             terms,
-            shares: shares.to_vec(),
+            shares: amounts(shares),
             winners: Vec::new(),
             refunded: None,
             lost: false,
@@ -198,7 +198,7 @@ impl World {
         let last = taken == packet.terms.count;
         assert_eq!(outcome, Ok(Grab::Won { amount, number: taken, last }));
         packet.winners.push(Winner { number: taken, user: user(&name(who)), amount, time_ms: self.now });
-        self.queue(&share_of(&number.to_string(), &name(who), amount, self.now));
+        self.queue(&share_of(&number.to_string(), &name(who), amount.unsigned(), self.now));
     }
 
     async fn close(&mut self, number: usize) {
@@ -206,17 +206,17 @@ impl World {
         let terms = self.packets.get(&number).map_or(unknown.clone(), |packet| packet.terms.clone());
         let closed = self.node().packets.close(&terms).await.expect("closed");
         let Some(packet) = self.packets.get_mut(&number) else {
-            assert_eq!(closed, Closed { now: true, refunded: 0, known: false });
-            let (winners, refunded) = (Vec::new(), Some(0));
-            let lost = Packet { terms: unknown, shares: vec![1], winners, refunded, lost: true };
+            assert_eq!(closed, Closed { now: true, refunded: Cents::ZERO, known: false });
+            let (winners, refunded) = (Vec::new(), Some(Cents::ZERO));
+            let lost = Packet { terms: unknown, shares: vec![Cents::ONE], winners, refunded, lost: true };
             self.packets.insert(number, lost);
             return;
         };
-        let rest = packet.terms.total - packet.grabbed();
+        let rest = packet.terms.total.less(packet.grabbed());
         let refunded = packet.refunded.unwrap_or(rest);
         assert_eq!(closed, Closed { now: packet.refunded.is_none(), refunded, known: !packet.lost });
-        if packet.refunded.replace(refunded).is_none() && rest > 0 {
-            self.queue(&refund_of(&number.to_string(), rest, self.now));
+        if packet.refunded.replace(refunded).is_none() && rest.is_positive() {
+            self.queue(&refund_of(&number.to_string(), rest.unsigned(), self.now));
         }
     }
 
@@ -284,7 +284,8 @@ impl World {
             }
             let stands = stands.expect("it stands");
             assert_eq!(stands.terms, packet.terms);
-            assert_eq!(stands.grabbed + stands.refunded + stands.open, packet.terms.total);
+            let parts = [stands.grabbed, stands.refunded, stands.open];
+            assert_eq!(parts.iter().sum::<Cents>(), packet.terms.total);
             let refunded = packet.refunded.unwrap_or_default();
             assert_eq!((stands.grabbed, stands.refunded), (packet.grabbed(), refunded));
             assert_eq!(stands.grabbed_count as usize, packet.winners.len());

@@ -107,7 +107,7 @@ impl PostgresLedger {
         let (results, book) = self.post(&[posting], None, None).await?;
         let posted = results.into_iter().next();
         let posted = posted.unwrap_or_else(|| Err(rows::corrupt(&"a posting without a result")))?;
-        Ok((posted, rows::count(book.balance(wallet))?))
+        Ok((posted, rows::held(book.balance(wallet))?))
     }
 
     async fn change(

@@ -14,10 +14,10 @@ use tokio_postgres::error::{Error, SqlState};
 use tokio_postgres::types::ToSql;
 
 use super::pool::{Lease, described};
-use crate::money::Terms;
 use crate::money::ledger::book::{Account, BANK, Book, Posting};
 use crate::money::ledger::rows::{PostingRow, corrupt, signed};
 use crate::money::ledger::{FIRST_LOOK_MS, LedgerError, Posted};
+use crate::money::{Cents, Terms};
 
 /// How often a transaction that met another one begins again.
 const TRIES: u32 = 10;
@@ -237,7 +237,7 @@ async fn open_book(
     created?;
     let mut book = Book::default();
     for row in locked? {
-        book.show_account((app(&row)?, row.try_get(1)?), row.try_get(2)?);
+        book.show_account((app(&row)?, row.try_get(1)?), Cents::new(row.try_get(2)?));
     }
     for row in found? {
         let found = PostingRow {
@@ -245,7 +245,7 @@ async fn open_book(
             id: row.try_get(1)?,
             debit: row.try_get(2)?,
             credit: row.try_get(3)?,
-            amount: row.try_get(4)?,
+            amount: Cents::new(row.try_get(4)?),
             kind: row.try_get(5)?,
             packet: row.try_get(6)?,
         };
@@ -266,12 +266,12 @@ async fn write(link: &mut Lease<'_>, book: &Book, now_ms: Option<u64>) -> Result
     let texts = |text: fn(&Posting) -> &str| new.iter().map(text).collect::<Vec<_>>();
     let (ids, debits) = (texts(|posting| &posting.id), texts(|posting| &posting.debit));
     let (credits, kinds) = (texts(|posting| &posting.credit), texts(|posting| posting.kind.as_str()));
-    let amounts: Vec<_> = new.iter().map(|posting| posting.amount).collect();
+    let amounts: Vec<_> = new.iter().map(|posting| posting.amount.get()).collect();
     let packets: Vec<_> = new.iter().map(|posting| posting.packet.as_deref()).collect();
     let changes: Vec<_> = book.changes().collect();
     let changed_apps: Vec<_> = changes.iter().map(|((app, _), _)| i64::from(*app)).collect();
     let names: Vec<_> = changes.iter().map(|((_, name), _)| name.as_str()).collect();
-    let balances: Vec<_> = changes.iter().map(|(_, balance)| *balance).collect();
+    let balances: Vec<_> = changes.iter().map(|(_, balance)| balance.get()).collect();
     let time = now_ms.map(signed);
     let values: [&(dyn ToSql + Sync); 11] =
         [&time, &apps, &ids, &debits, &credits, &amounts, &kinds, &packets, &changed_apps, &names, &balances];

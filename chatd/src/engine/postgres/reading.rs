@@ -42,7 +42,7 @@ async fn list<R, T>(
 }
 
 fn take_escrow(row: &Row) -> Result<EscrowRow, Error> {
-    Ok(EscrowRow { terms: row.try_get(0)?, balance: row.try_get(1)?, announced: row.try_get(2)? })
+    Ok(EscrowRow { terms: row.try_get(0)?, balance: Cents::new(row.try_get(1)?), announced: row.try_get(2)? })
 }
 
 /// What the clock of the database shows, Unix milliseconds.
@@ -59,9 +59,10 @@ pub async fn secret(link: &mut Link) -> Result<Secret, LedgerError> {
     found.ok_or_else(|| rows::corrupt(&"the secret of packets' names is gone"))
 }
 
-/// Cents of an account; 0 when there is none.
+/// What an account holds; nothing when there is none.
 pub async fn balance(link: &mut Link, app: AppId, name: &str) -> Result<Cents, LedgerError> {
-    let found = list(link, BALANCE, &[&i64::from(app), &name], |row| row.try_get(0), rows::count).await?;
+    let take = |row: &Row| row.try_get(0).map(Cents::new);
+    let found = list(link, BALANCE, &[&i64::from(app), &name], take, rows::held).await?;
     Ok(found.first().copied().unwrap_or_default())
 }
 
@@ -78,7 +79,7 @@ pub async fn transfers(
             number: row.try_get(0)?,
             id: row.try_get(1)?,
             kind: row.try_get(2)?,
-            amount: row.try_get(3)?,
+            amount: Cents::new(row.try_get(3)?),
             packet: row.try_get(4)?,
             time: row.try_get(5)?,
         })
@@ -99,7 +100,7 @@ pub async fn paid(link: &mut Link, app: AppId, packet: &PacketId) -> Result<Vec<
         Ok(PaidRow {
             kind: row.try_get(0)?,
             credit: row.try_get(1)?,
-            amount: row.try_get(2)?,
+            amount: Cents::new(row.try_get(2)?),
             time: row.try_get(3)?,
         })
     };

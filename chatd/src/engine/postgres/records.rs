@@ -14,6 +14,7 @@ use tokio_postgres::{Error, Row};
 use super::PostgresLedger;
 use super::discarding;
 use super::posting::refusal;
+use crate::money::Cents;
 use crate::money::ledger::LedgerError;
 use crate::money::ledger::records::{
     AccountRow, Books, Discards, PacketRow, Place, Placed, Records, TransferRecord,
@@ -82,7 +83,7 @@ fn transfer_record(row: &Row) -> Result<TransferRecord, Error> {
         id: row.try_get(0)?,
         debit: row.try_get(1)?,
         credit: row.try_get(2)?,
-        amount: row.try_get(3)?,
+        amount: Cents::new(row.try_get(3)?),
         kind: row.try_get(4)?,
         packet: row.try_get(5)?,
     })
@@ -96,8 +97,8 @@ fn placed(row: &Row) -> Result<Placed, Error> {
 fn account_row(row: &Row) -> Result<AccountRow, Error> {
     Ok(AccountRow {
         name: row.try_get(0)?,
-        balance: row.try_get(1)?,
-        moved: row.try_get(2)?,
+        balance: Cents::new(row.try_get(1)?),
+        moved: Cents::new(row.try_get(2)?),
         is_of_packet: row.try_get(3)?,
     })
 }
@@ -188,7 +189,7 @@ impl Records for PostgresLedger {
         let found = self.at_once(&[BALANCES, TOUCHING], &[&i64::from(app), &accounts]).await?;
         let [balances, transfers] = &found[..] else { return Err(corrupt(&"a statement without rows")) };
         Ok(Books {
-            balances: taken(balances, |row| Ok((row.try_get(0)?, row.try_get(1)?)))?,
+            balances: taken(balances, |row| Ok((row.try_get(0)?, Cents::new(row.try_get(1)?))))?,
             transfers: taken(transfers, transfer_record)?,
         })
     }
@@ -217,8 +218,8 @@ impl Records for PostgresLedger {
         Ok(Discards { rows: taken(rows, discarding::row)?, count, unsealed })
     }
 
-    async fn sum(&self, app: AppId) -> Result<i64, LedgerError> {
-        let sums = self.rows(SUM, &[&i64::from(app)], |row| row.try_get(0)).await?;
+    async fn sum(&self, app: AppId) -> Result<Cents, LedgerError> {
+        let sums = self.rows(SUM, &[&i64::from(app)], |row| row.try_get(0).map(Cents::new)).await?;
         Ok(sums.first().copied().unwrap_or_default())
     }
 }

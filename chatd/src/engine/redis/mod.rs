@@ -3,6 +3,7 @@
 //! Invariant: what one step touches lies in one slot and is changed by one script; scripts get every key from
 //! [`keys`].
 
+mod amount;
 pub mod broker;
 pub mod codec;
 pub mod conversations;

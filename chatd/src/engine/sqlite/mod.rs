@@ -3,6 +3,7 @@
 //! Invariant: a change is answered after its commit. Only what lies here opens a file, and only its owner can read it.
 //! A database that was closed is whole in its one file.
 
+mod amount;
 pub mod broker;
 pub mod conversations;
 pub mod friends;

@@ -105,4 +105,18 @@ const STEPS: &[&str] = &[
     -- In which life of the file the packet was last compared with the ledger.
     ALTER TABLE packet ADD COLUMN era INTEGER NOT NULL DEFAULT 0;
 ",
+    "
+    -- A settlement by its parts, with an empty body. Without parts the body has it, as it was written before, or has
+    -- something that is none.
+    ALTER TABLE outbox ADD COLUMN packet TEXT;
+    ALTER TABLE outbox ADD COLUMN kind TEXT;
+    ALTER TABLE outbox ADD COLUMN user TEXT;
+    ALTER TABLE outbox ADD COLUMN amount INTEGER;
+    ALTER TABLE outbox ADD COLUMN time_ms INTEGER;
+    ALTER TABLE dead_letter ADD COLUMN packet TEXT;
+    ALTER TABLE dead_letter ADD COLUMN kind TEXT;
+    ALTER TABLE dead_letter ADD COLUMN user TEXT;
+    ALTER TABLE dead_letter ADD COLUMN amount INTEGER;
+    ALTER TABLE dead_letter ADD COLUMN time_ms INTEGER;
+",
 ];

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use chat_protocol::AppId;
+use chat_protocol::{AppId, PacketId, UserId};
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, params};
 use tokio::time::Instant;
 
@@ -105,7 +106,7 @@ impl From<rusqlite::Error> for QueueError {
 struct Queued {
     id: i64,
     app: AppId,
-    body: Vec<u8>,
+    body: Bytes,
 }
 
 /// Rows that are on their way to a receiver. One that gave up before they came has not had them.
@@ -117,10 +118,8 @@ struct Taken {
 impl Taken {
     fn deliveries(mut self) -> Vec<Delivery> {
         let rows = std::mem::take(&mut self.rows).into_iter();
-        let delivery = |Queued { id, app, body }| Delivery {
-            tag: Tag { lane: app.into(), id: id.to_string() },
-            body: body.into(),
-        };
+        let delivery =
+            |Queued { id, app, body }| Delivery { tag: Tag { lane: app.into(), id: id.to_string() }, body };
         rows.map(delivery).collect()
     }
 }
@@ -136,26 +135,51 @@ impl Drop for Taken {
     }
 }
 
+/// Columns of the outbox, and of the dead letters, that have what was put in.
+const PUT_IN: &str = "app, body, packet, kind, user, amount, time_ms";
+
 /// Puts a settlement into the outbox, in the transaction of what it settles.
-pub(super) fn queue(step: &mut Step<'_>, app: AppId, body: &[u8]) -> rusqlite::Result<()> {
-    step.connection
-        .prepare_cached("INSERT INTO outbox(app, body) VALUES (?1, ?2)")?
-        .execute(params![app, body])?;
+pub(super) fn queue(step: &mut Step<'_>, settlement: &Settlement) -> rusqlite::Result<()> {
+    let Settlement { app, packet, kind, user, amount, time_ms } = settlement;
+    let sql = format!("INSERT INTO outbox({PUT_IN}) VALUES (?1, x'', ?2, ?3, ?4, ?5, ?6)");
+    let values = params![app, packet.as_str(), kind.as_str(), user.as_str(), amount, time_ms];
+    step.connection.prepare_cached(&sql)?.execute(values)?;
     step.publish(());
     Ok(())
 }
 
+/// What was put in, as the port has it, of a row that has [`PUT_IN`] from the column `first` on. A row without parts
+/// has the body that an earlier chatd wrote, or something that is no settlement; so has one whose parts are none.
+fn body(row: &Row<'_>, first: usize) -> rusqlite::Result<Bytes> {
+    if let ValueRef::Null = row.get_ref(first + 5)? {
+        return row.get::<_, Vec<u8>>(first + 1).map(Bytes::from);
+    }
+    Ok(settlement(row, first).map(|settlement| settlement.to_json()).unwrap_or_default())
+}
+
+fn settlement(row: &Row<'_>, first: usize) -> Option<Settlement> {
+    let text = |column| row.get_ref(first + column).ok()?.as_str().ok();
+    Some(Settlement {
+        app: row.get(first).ok()?,
+        packet: PacketId::new(text(2)?).ok()?,
+        kind: text(3)?.parse().ok()?,
+        user: UserId::new(text(4)?).ok()?,
+        amount: row.get(first + 5).ok()?,
+        time_ms: row.get(first + 6).ok()?,
+    })
+}
+
 fn oldest(tables: &Connection, limit: usize) -> rusqlite::Result<Vec<Queued>> {
-    let mut statement = tables.prepare_cached("SELECT id, app, body FROM outbox ORDER BY id LIMIT ?1")?;
+    let sql = format!("SELECT id, {PUT_IN} FROM outbox ORDER BY id LIMIT ?1");
+    let mut statement = tables.prepare_cached(&sql)?;
     let rows = statement.query_map([i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
-        Ok(Queued { id: row.get(0)?, app: row.get(1)?, body: row.get(2)? })
+        Ok(Queued { id: row.get(0)?, app: row.get(1)?, body: body(row, 1)? })
     })?;
     rows.collect()
 }
 
 fn dead(row: &Row<'_>) -> rusqlite::Result<Dead> {
-    let body = Bytes::from(row.get::<_, Vec<u8>>(2)?);
-    Ok(Dead { id: row.get::<_, i64>(0)?.to_string(), reason: row.get(1)?, body })
+    Ok(Dead { id: row.get::<_, i64>(0)?.to_string(), reason: row.get(1)?, body: body(row, 2)? })
 }
 
 /// A name that no row can have is no error: there is nothing of that name.
@@ -195,13 +219,11 @@ impl Queue for EmbeddedQueue {
         let ids = ids([delivery.tag.id.as_str()]);
         let (rows, reason) = (ids.clone(), reason.to_owned());
         let work = move |step: &mut Step<'_>| {
+            let put = format!(
+                "INSERT INTO dead_letter(reason, {PUT_IN}) SELECT ?2, {PUT_IN} FROM outbox WHERE id = ?1"
+            );
             for id in rows {
-                step.connection
-                    .prepare_cached(
-                        "INSERT INTO dead_letter(app, reason, body)
-                         SELECT app, ?2, body FROM outbox WHERE id = ?1",
-                    )?
-                    .execute(params![id, reason])?;
+                step.connection.prepare_cached(&put)?.execute(params![id, reason])?;
                 step.connection.prepare_cached("DELETE FROM outbox WHERE id = ?1")?.execute([id])?;
             }
             Ok(())
@@ -229,11 +251,12 @@ impl Queue for EmbeddedQueue {
     ) -> Result<Option<Vec<(String, Bytes)>>, QueueError> {
         let after: i64 = after.and_then(|after| after.parse().ok()).unwrap_or_default();
         let work = move |tables: &Connection| {
-            let sql = "SELECT id, body FROM outbox WHERE app = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
+            let sql =
+                format!("SELECT id, {PUT_IN} FROM outbox WHERE app = ?1 AND id > ?2 ORDER BY id LIMIT ?3");
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            let mut statement = tables.prepare_cached(sql)?;
+            let mut statement = tables.prepare_cached(&sql)?;
             let rows = statement.query_map(params![app, after, limit], |row| {
-                Ok((row.get::<_, i64>(0)?.to_string(), Bytes::from(row.get::<_, Vec<u8>>(1)?)))
+                Ok((row.get::<_, i64>(0)?.to_string(), body(row, 1)?))
             })?;
             Ok(Some(rows.collect::<rusqlite::Result<_>>()?))
         };
@@ -260,8 +283,9 @@ impl Queue for EmbeddedQueue {
 
     async fn dead(&self, app: AppId, limit: usize) -> Result<Vec<Dead>, QueueError> {
         let work = move |tables: &Connection| {
-            let sql = "SELECT id, reason, body FROM dead_letter WHERE app = ?1 ORDER BY id LIMIT ?2";
-            let mut statement = tables.prepare_cached(sql)?;
+            let sql =
+                format!("SELECT id, reason, {PUT_IN} FROM dead_letter WHERE app = ?1 ORDER BY id LIMIT ?2");
+            let mut statement = tables.prepare_cached(&sql)?;
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
             let rows = statement.query_map(params![app, limit], dead)?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
@@ -272,8 +296,8 @@ impl Queue for EmbeddedQueue {
     async fn letters(&self, app: AppId, id: &str) -> Result<Vec<Dead>, QueueError> {
         let Ok(id) = id.parse::<i64>() else { return Ok(Vec::new()) };
         let work = move |tables: &Connection| {
-            let sql = "SELECT id, reason, body FROM dead_letter WHERE app = ?1 AND id = ?2";
-            let mut statement = tables.prepare_cached(sql)?;
+            let sql = format!("SELECT id, reason, {PUT_IN} FROM dead_letter WHERE app = ?1 AND id = ?2");
+            let mut statement = tables.prepare_cached(&sql)?;
             let rows = statement.query_map(params![app, id], dead)?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         };
@@ -294,9 +318,8 @@ impl Queue for EmbeddedQueue {
         let Ok(only) = only.transpose() else { return Ok(0) };
         let work = move |step: &mut Step<'_>| {
             let (tables, chosen) = (step.connection, "WHERE app = ?1 AND (?2 IS NULL OR id = ?2)");
-            let queue = format!(
-                "INSERT INTO outbox(app, body) SELECT app, body FROM dead_letter {chosen} ORDER BY id"
-            );
+            let queue =
+                format!("INSERT INTO outbox({PUT_IN}) SELECT {PUT_IN} FROM dead_letter {chosen} ORDER BY id");
             let replayed = tables.prepare_cached(&queue)?.execute(params![app, only])?;
             tables
                 .prepare_cached(&format!("DELETE FROM dead_letter {chosen}"))?

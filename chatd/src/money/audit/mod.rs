@@ -81,7 +81,7 @@ impl Auditor {
         self.letters(app, Some(packet), &mut findings).await?;
         self.on_their_way(app, &mut findings).await?;
         self.depth(&mut findings).await?;
-        Ok(findings.answer)
+        Ok(findings.into_answer())
     }
 
     /// Looks at all of an app, page by page: the answer has a cursor for the next one, and none at the end.
@@ -115,7 +115,7 @@ impl Auditor {
         };
         self.on_their_way(app, &mut findings).await?;
         self.depth(&mut findings).await?;
-        let mut answer = findings.answer;
+        let mut answer = findings.into_answer();
         place.found = place.found.saturating_add(answer.violation_count);
         if is_over {
             self.results.ended(&place, self.packets.now_ms().await?);

@@ -14,7 +14,7 @@ use crate::money::ledger::moves::{self, Move};
 use crate::money::ledger::records::{PacketRow, TransferRecord};
 use crate::money::packets::record::Record;
 use crate::money::settlement::{Kind, Settlement};
-use crate::money::{Cents, Terms};
+use crate::money::{Cents, Terms, Total};
 
 /// The rest of a packet may take so long to be on its way after its end, in milliseconds.
 const OVERDUE_MS: u64 = 5 * 60 * 1000;
@@ -29,8 +29,8 @@ pub struct Account<'a> {
     pub row: &'a PacketRow,
     /// What the row tells.
     pub terms: &'a Terms,
-    /// Cents in its escrow; none when there is no such account.
-    pub balance: Option<i64>,
+    /// What is in its escrow; none when there is no such account.
+    pub balance: Option<Cents>,
     /// All transfers that touch the escrow.
     pub transfers: &'a [&'a TransferRecord],
 }
@@ -44,7 +44,7 @@ struct Payments<'a> {
 
 impl Payments<'_> {
     fn sum(of: &[(UserId, &TransferRecord)]) -> Cents {
-        of.iter().map(|(_, transfer)| transfer.cents()).fold(0, Cents::saturating_add)
+        of.iter().map(|(_, transfer)| transfer.amount).sum()
     }
 }
 
@@ -56,16 +56,16 @@ pub fn examine(
     now_ms: u64,
     findings: &mut Findings,
 ) {
-    findings.answer.total += account.terms.total;
+    findings.sums.total.grow(account.terms.total);
     row(app, account, findings);
     let payments = escrow(account, findings);
     match record {
         None => unknown(account, &payments, now_ms, findings),
         Some(record) => {
-            let answer = &mut findings.answer;
-            answer.grabbed += record.grabbed;
-            answer.refunded += record.refunded.unwrap_or_default();
-            answer.open += sum(&record.rest);
+            let sums = &mut findings.sums;
+            sums.grabbed.grow(record.grabbed);
+            sums.refunded.grow(record.refunded.unwrap_or_default());
+            sums.open.grow(record.rest.iter().sum());
             alike(account, record, findings);
             shares(account, record, findings);
             winners(account.id, record, findings);
@@ -74,10 +74,6 @@ pub fn examine(
             refund(account, record, (&payments.refunds, now_ms), findings);
         }
     }
-}
-
-fn sum(cents: &[Cents]) -> Cents {
-    cents.iter().copied().fold(0, Cents::saturating_add)
 }
 
 /// The row is about the packet that its terms tell of.
@@ -99,14 +95,14 @@ fn row(app: AppId, account: &Account<'_>, findings: &mut Findings) {
 fn escrow<'a>(account: &Account<'a>, findings: &mut Findings) -> Payments<'a> {
     let Account { id, terms, balance, transfers, .. } = account;
     let (mut payments, mut fundings) = (Payments::default(), 0);
-    let mut moved = 0_i128;
+    let mut moved = Total::default();
     for transfer in *transfers {
         let comes = transfer.credit == moves::escrow(id.as_str());
-        moved += i128::from(transfer.amount) * if comes { 1 } else { -1 };
+        moved = if comes { moved.plus(transfer.amount) } else { moved.minus(transfer.amount) };
         match transfer.read() {
             Ok(Move::Funding { sender, .. }) => {
                 fundings += 1;
-                if (&sender, transfer.cents()) != (&terms.sender, terms.total) {
+                if (&sender, transfer.amount) != (&terms.sender, terms.total) {
                     let detail = format!(
                         "{} cents came from {sender}, and by its terms {} from {}",
                         transfer.amount, terms.total, terms.sender
@@ -125,7 +121,7 @@ fn escrow<'a>(account: &Account<'a>, findings: &mut Findings) -> Payments<'a> {
     }
     match balance {
         None => findings.violation(Some(id), "escrow", "its escrow is not there".to_owned()),
-        Some(balance) if i128::from(*balance) != moved => {
+        Some(balance) if moved != *balance => {
             let detail = format!("its escrow holds {balance} cents, and {moved} by its transfers");
             findings.violation(Some(id), "escrow", detail);
         }
@@ -138,10 +134,10 @@ fn escrow<'a>(account: &Account<'a>, findings: &mut Findings) -> Payments<'a> {
 fn unknown(account: &Account<'_>, payments: &Payments<'_>, now_ms: u64, findings: &mut Findings) {
     let Account { id, row, terms, balance, .. } = account;
     let (grabbed, refunded) = (Payments::sum(&payments.shares), Payments::sum(&payments.refunds));
-    let answer = &mut findings.answer;
-    answer.grabbed += grabbed;
-    answer.refunded += refunded;
-    answer.open += terms.total.saturating_sub(grabbed.saturating_add(refunded));
+    let sums = &mut findings.sums;
+    sums.grabbed.grow(grabbed);
+    sums.refunded.grow(refunded);
+    sums.open.grow(terms.total.less(grabbed.saturating_add(refunded)));
     for (user, transfer) in &payments.refunds {
         if *user != terms.sender {
             let detail = format!("{user} got {} cents back that were {}'s", transfer.amount, terms.sender);
@@ -149,7 +145,7 @@ fn unknown(account: &Account<'_>, payments: &Payments<'_>, now_ms: u64, findings
         }
     }
     let is_young = now_ms.saturating_sub(terms.created_ms) < YOUNG_MS;
-    if balance.is_some_and(|balance| balance > 0) && (row.announced || !is_young) {
+    if balance.is_some_and(Cents::is_positive) && (row.announced || !is_young) {
         let held = balance.unwrap_or_default();
         let detail = format!("the packets do not know it; its escrow holds {held} cents of {}", terms.sender);
         findings.violation(Some(id), "lost", detail);
@@ -172,9 +168,9 @@ fn alike(account: &Account<'_>, record: &Record, findings: &mut Findings) {
 fn shares(account: &Account<'_>, record: &Record, findings: &mut Findings) {
     let Account { id, terms, .. } = account;
     let won: Vec<Cents> = record.winners.iter().map(|winner| winner.amount).collect();
-    let (taken, left) = (sum(&won), sum(&record.rest));
+    let (taken, left): (Cents, Cents) = (won.iter().sum(), record.rest.iter().sum());
     let refunded = record.refunded.unwrap_or_default();
-    if [taken, left, refunded].iter().map(|cents| u128::from(*cents)).sum::<u128>() != terms.total.into() {
+    if [taken, left, refunded].into_iter().collect::<Total>() != terms.total {
         let detail = format!(
             "{} cents were put in, but {taken} taken + {refunded} refunded + {left} left",
             terms.total
@@ -190,9 +186,10 @@ fn shares(account: &Account<'_>, record: &Record, findings: &mut Findings) {
         let detail = format!("of {} shares {winners} are taken and {rest} left", terms.count);
         findings.violation(Some(id), "share", detail);
     }
-    let equal =
-        [terms.total / Cents::from(terms.count.max(1)), terms.total.div_ceil(terms.count.max(1).into())];
-    let is_fair = |share: &Cents| *share > 0 && (terms.mode != Mode::Equal || equal.contains(share));
+    let (each, left_over) = terms.total.divided(terms.count);
+    let more = if left_over.is_positive() { each.saturating_add(Cents::ONE) } else { each };
+    let is_equal = |share: &Cents| [each, more].contains(share);
+    let is_fair = |share: &Cents| share.is_positive() && (terms.mode != Mode::Equal || is_equal(share));
     for share in won.iter().chain(&record.rest).filter(|share| !is_fair(share)) {
         findings.violation(Some(id), "share", format!("a share is {share} cents of {}", terms.total));
     }
@@ -200,7 +197,7 @@ fn shares(account: &Account<'_>, record: &Record, findings: &mut Findings) {
 
 /// Nobody wins twice, and the winners have what is taken.
 fn winners(id: &PacketId, record: &Record, findings: &mut Findings) {
-    let won: Cents = record.winners.iter().map(|winner| winner.amount).fold(0, Cents::saturating_add);
+    let won: Cents = record.winners.iter().map(|winner| winner.amount).sum();
     if won != record.grabbed {
         let (kept, count) = (record.grabbed, record.winners.len());
         let detail = format!("{kept} cents are kept as taken, but {count} winners have {won}");
@@ -221,8 +218,8 @@ fn winners(id: &PacketId, record: &Record, findings: &mut Findings) {
 
 /// What nobody took of a packet whose time is over has gone, or is not long due.
 fn overdue(account: &Account<'_>, record: &Record, now_ms: u64, findings: &mut Findings) {
-    let (terms, left) = (account.terms, sum(&record.rest));
-    if left > 0 && now_ms > terms.expires_ms.saturating_add(OVERDUE_MS) {
+    let (terms, left) = (account.terms, record.rest.iter().sum::<Cents>());
+    if left.is_positive() && now_ms > terms.expires_ms.saturating_add(OVERDUE_MS) {
         let detail = format!("its time is over, and {left} cents have not gone back to {}", terms.sender);
         findings.violation(Some(account.id), "refund", detail);
     }
@@ -238,7 +235,7 @@ fn paid_shares(
     let won: HashMap<&UserId, Cents> =
         record.winners.iter().map(|winner| (&winner.user, winner.amount)).collect();
     for (user, transfer) in paid {
-        let (cents, won) = (transfer.cents(), won.get(user));
+        let (cents, won) = (transfer.amount, won.get(user));
         if won != Some(&cents) {
             let won = won.map_or("nothing".to_owned(), |won| format!("{won} cents"));
             let detail = format!("{user} won {won} and was paid {cents} cents");
@@ -267,7 +264,7 @@ fn refund(
     let (id, terms) = (account.id, account.terms);
     let due = record.refunded.unwrap_or_default();
     for (user, transfer) in paid {
-        if *user != terms.sender || transfer.cents() != due {
+        if *user != terms.sender || transfer.amount != due {
             let detail = format!(
                 "{due} cents are {}'s to get back; {user} was paid {}",
                 terms.sender, transfer.amount
@@ -278,7 +275,7 @@ fn refund(
     if paid.len() > 1 {
         findings.violation(Some(id), "refund", format!("it went back {} times", paid.len()));
     }
-    if paid.is_empty() && due > 0 {
+    if paid.is_empty() && due.is_positive() {
         findings.unpaid.push(Settlement {
             app: terms.app,
             packet: id.clone(),

@@ -12,12 +12,12 @@ use super::Auditor;
 use super::findings::Findings;
 use super::packet::{Account, examine};
 use super::waiting::DEAD_LETTERS;
-use crate::money::Terms;
 use crate::money::ledger::moves::{self, Move, escrow};
 use crate::money::ledger::records::{AccountRow, PacketRow, Placed, TransferRecord};
 use crate::money::packets::PacketError;
 use crate::money::packets::record::Record;
 use crate::money::settlement::Settlement;
+use crate::money::{Cents, Terms, Total};
 
 /// Packets in one part, and shares of all of them together if there is more than one.
 const PACKETS: u32 = 500;
@@ -102,7 +102,7 @@ impl Auditor {
         let known: Vec<Known> = rows.into_iter().filter_map(|row| readable(row, findings)).collect();
         let escrows: Vec<String> = known.iter().map(|known| escrow(&known.row.packet)).collect();
         let books = self.ledger.books(app, &escrows).await?;
-        let balances: HashMap<&str, i64> =
+        let balances: HashMap<&str, Cents> =
             books.balances.iter().map(|(name, balance)| (name.as_str(), *balance)).collect();
         let mut transfers: HashMap<&str, Vec<&TransferRecord>> = HashMap::new();
         for transfer in &books.transfers {
@@ -188,8 +188,8 @@ impl Auditor {
 
     async fn sum(&self, app: AppId, findings: &mut Findings) -> Result<(), Refusal> {
         let sum = self.ledger.sum(app).await?;
-        findings.answer.ledger_sum = sum;
-        if sum != 0 {
+        findings.answer.ledger_sum = sum.get();
+        if sum != Cents::ZERO {
             findings.violation(None, "ledger", format!("all balances together are {sum} cents, not 0"));
         }
         Ok(())
@@ -308,7 +308,7 @@ fn account(row: &AccountRow, findings: &mut Findings) {
         return;
     }
     if balance != moved {
-        let off = i128::from(*balance) - i128::from(*moved);
+        let off = Total::default().plus(*balance).minus(*moved);
         let detail = format!("the balance of {name} is {off} cents off from its transfers");
         findings.violation(None, "ledger", detail);
     }

@@ -88,7 +88,7 @@ impl Auditor {
         claims.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         for (id, claim) in claims {
             findings.answer.unsettled += 1;
-            findings.answer.unsettled_amount += claim.amount;
+            findings.sums.unsettled.grow(claim.amount);
             if !found.ids.contains(&id) {
                 missing(&claim, &id, found.is_vague, now_ms, findings);
             }
@@ -166,8 +166,10 @@ mod tests {
     use chat_protocol::{PacketId, UserId};
 
     use super::*;
+    use crate::money::Cents;
 
-    fn claim(user: &str, amount: u64, kind: Kind) -> Settlement {
+    fn claim(user: &str, cents: i64, kind: Kind) -> Settlement {
+        let amount = Cents::new(cents);
         let (packet, user) = (PacketId::new("p").unwrap(), UserId::new(user).unwrap());
         Settlement { app: 1, packet, kind, user, amount, time_ms: 5 }
     }

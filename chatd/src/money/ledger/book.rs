@@ -55,8 +55,8 @@ pub struct Posting {
     pub debit: String,
     /// Name of the account it gives to.
     pub credit: String,
-    /// Cents, at least 1.
-    pub amount: i64,
+    /// At least one cent.
+    pub amount: Cents,
     pub kind: TransferKind,
     pub packet: Option<String>,
 }
@@ -121,22 +121,22 @@ impl Posting {
     }
 }
 
-fn amount(cents: Cents) -> Result<i64, LedgerError> {
-    i64::try_from(cents).ok().filter(|amount| *amount > 0).ok_or(LedgerError::TooLarge)
+fn amount(cents: Cents) -> Result<Cents, LedgerError> {
+    Some(cents).filter(|cents| cents.is_positive()).ok_or(LedgerError::TooLarge)
 }
 
 /// See the file's head.
 #[derive(Debug, Default)]
 pub struct Book {
-    balances: HashMap<Account, i64>,
+    balances: HashMap<Account, Cents>,
     posted: HashMap<(AppId, String), Posting>,
     new: Vec<Posting>,
     changed: BTreeSet<Account>,
 }
 
 impl Book {
-    /// An account with its balance in cents.
-    pub fn show_account(&mut self, account: Account, balance: i64) {
+    /// An account with its balance.
+    pub fn show_account(&mut self, account: Account, balance: Cents) {
         self.balances.insert(account, balance);
     }
 
@@ -145,8 +145,8 @@ impl Book {
         self.posted.insert((posting.app, posting.id.clone()), posting);
     }
 
-    /// What the account holds, in cents; 0 when there is none.
-    pub fn balance(&self, account: &Account) -> i64 {
+    /// What the account holds; nothing when there is none.
+    pub fn balance(&self, account: &Account) -> Cents {
         self.balances.get(account).copied().unwrap_or_default()
     }
 
@@ -166,7 +166,7 @@ impl Book {
             return Err(LedgerError::NoSuchPacket);
         }
         let left = self.balance(&from).checked_sub(posting.amount).ok_or(LedgerError::TooLarge)?;
-        if left < 0 && posting.debit != BANK {
+        if left < Cents::ZERO && posting.debit != BANK {
             return Err(LedgerError::Insufficient);
         }
         let held = self.balance(&to).checked_add(posting.amount).ok_or(LedgerError::TooLarge)?;
@@ -185,12 +185,12 @@ impl Book {
 
     /// Packets whose escrow is empty now and was not before, with their apps.
     pub fn emptied(&self) -> impl Iterator<Item = (AppId, &str)> {
-        let empty = self.changes().filter(|(_, balance)| *balance == 0);
+        let empty = self.changes().filter(|(_, balance)| *balance == Cents::ZERO);
         empty.filter_map(|((app, name), _)| Some((*app, packet_of(name)?)))
     }
 
     /// Accounts that changed, and what they hold now.
-    pub fn changes(&self) -> impl Iterator<Item = (&Account, i64)> {
+    pub fn changes(&self) -> impl Iterator<Item = (&Account, Cents)> {
         self.changed.iter().map(|account| (account, self.balance(account)))
     }
 }
@@ -199,7 +199,8 @@ impl Book {
 mod tests {
     use super::*;
 
-    fn posting(id: &str, debit: &str, credit: &str, amount: i64) -> Posting {
+    fn posting(id: &str, debit: &str, credit: &str, cents: i64) -> Posting {
+        let amount = Cents::new(cents);
         let [id, debit, credit] = [id, debit, credit].map(str::to_owned);
         Posting { app: 1, id, debit, credit, amount, kind: TransferKind::Grab, packet: None }
     }
@@ -213,7 +214,8 @@ mod tests {
         assert_eq!(book.post(&posting("4", "escrow:p", "wallet:a", 1)), Err(LedgerError::NoSuchPacket));
         assert_eq!(book.post(&posting("5", "wallet:a", "escrow:p", 5)), Ok(Posted::Now));
         assert_eq!(book.post(&posting("6", "escrow:p", "wallet:b", 2)), Ok(Posted::Now));
-        let changes: Vec<_> = book.changes().map(|((_, name), balance)| (name.as_str(), balance)).collect();
+        let changes: Vec<_> =
+            book.changes().map(|((_, name), balance)| (name.as_str(), balance.get())).collect();
         assert_eq!(changes, [("bank", -5), ("escrow:p", 3), ("wallet:a", 0), ("wallet:b", 2)]);
         let new: Vec<_> = book.new_postings().iter().map(|posting| posting.id.as_str()).collect();
         assert_eq!(new, ["1", "5", "6"]);
@@ -222,17 +224,17 @@ mod tests {
     #[test]
     fn what_would_overflow_changes_nothing() {
         let mut book = Book::default();
-        book.show_account((1, "wallet:a".to_owned()), i64::MAX);
+        book.show_account((1, "wallet:a".to_owned()), Cents::MAX);
         assert_eq!(book.post(&posting("1", BANK, "wallet:a", 1)), Err(LedgerError::TooLarge));
-        book.show_account((1, BANK.to_owned()), i64::MIN);
+        book.show_account((1, BANK.to_owned()), Cents::new(i64::MIN));
         assert_eq!(book.post(&posting("2", BANK, "wallet:b", 1)), Err(LedgerError::TooLarge));
         assert_eq!(book.changes().count(), 0);
     }
 
     #[test]
-    fn amounts_are_at_least_one_cent_and_fit() {
-        for (cents, fits) in [(0, false), (1, true), (i64::MAX as u64, true), (i64::MAX as u64 + 1, false)] {
-            assert_eq!(amount(cents).is_ok(), fits, "{cents}");
+    fn amounts_are_at_least_one_cent() {
+        for (cents, is_amount) in [(-1, false), (0, false), (1, true), (i64::MAX, true)] {
+            assert_eq!(amount(Cents::new(cents)).is_ok(), is_amount, "{cents}");
         }
     }
 }

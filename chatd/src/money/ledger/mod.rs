@@ -62,7 +62,7 @@ pub struct Paid {
     pub kind: Kind,
     /// To whom.
     pub user: UserId,
-    /// Cents.
+    /// How much.
     pub amount: Cents,
     /// When it was posted, Unix milliseconds.
     pub time_ms: u64,
@@ -73,7 +73,7 @@ pub struct Paid {
 pub struct Escrow {
     /// What the packet is.
     pub terms: Terms,
-    /// Cents still held; with the last of them everything is done for the packet.
+    /// What it still holds; with the last cent of it everything is done for the packet.
     pub balance: Cents,
     /// Whether the message that offers it is known to be in its log.
     pub announced: bool,
@@ -189,7 +189,7 @@ pub trait Ledger: records::Records {
         id: &TransferId,
     ) -> Result<(Posted, Cents), LedgerError>;
 
-    /// What a wallet holds; 0 for a user without one.
+    /// What a wallet holds; nothing for a user without one.
     async fn balance(&self, app: AppId, user: &UserId) -> Result<Cents, LedgerError>;
 
     /// At most `limit` transfers of a wallet with a number less than `before`, the newest first.

@@ -83,17 +83,11 @@ impl TransferRecord {
         })
     }
 
-    /// Cents; 0 of a number that cannot be.
-    #[must_use]
-    pub fn cents(&self) -> Cents {
-        self.amount.try_into().unwrap_or_default()
-    }
-
     fn legal(&self) -> Option<Move> {
         use Account::{Bank, Escrow, Wallet};
         let kind: TransferKind = self.kind.parse().ok()?;
         let (from, to): (Account, Account) = (self.debit.parse().ok()?, self.credit.parse().ok()?);
-        if self.amount < 1 {
+        if !self.amount.is_positive() {
             return None;
         }
         let found = match (kind, from, to) {
@@ -124,7 +118,7 @@ impl Move {
             Move::Payment { packet, kind, user } => {
                 let (of, to) = (packet.clone(), user.clone());
                 let settlement =
-                    Settlement { app: 0, packet: of, kind: *kind, user: to, amount: 0, time_ms: 0 };
+                    Settlement { app: 0, packet: of, kind: *kind, user: to, amount: Cents::ZERO, time_ms: 0 };
                 Some((packet, settlement.transfer_id()))
             }
         }
@@ -151,7 +145,7 @@ mod tests {
             id: id.to_owned(),
             debit: debit.to_owned(),
             credit: credit.to_owned(),
-            amount: amount.parse().unwrap(),
+            amount: Cents::new(amount.parse().unwrap()),
             kind: kind.to_owned(),
             packet: Some(packet.to_owned()).filter(|packet| packet != "-"),
         }

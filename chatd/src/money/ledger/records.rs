@@ -11,7 +11,7 @@ use chat_protocol::AppId;
 pub use chat_protocol::cursor::PacketPlace as Place;
 use sha2::{Digest, Sha256};
 
-use super::LedgerError;
+use super::{Cents, LedgerError};
 
 /// A packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,8 +45,8 @@ pub struct TransferRecord {
     pub debit: String,
     /// The account it gives to.
     pub credit: String,
-    /// Cents.
-    pub amount: i64,
+    /// How much; a row may have what no transfer can.
+    pub amount: Cents,
     /// One word.
     pub kind: String,
     /// The packet it belongs to.
@@ -69,10 +69,10 @@ pub struct Placed {
 pub struct AccountRow {
     /// Its name.
     pub name: String,
-    /// Cents it holds.
-    pub balance: i64,
-    /// Cents that its transfers gave it less those they took, within the bounds of the type.
-    pub moved: i64,
+    /// What it holds.
+    pub balance: Cents,
+    /// What its transfers gave it less what they took, within the bounds of the type.
+    pub moved: Cents,
     /// It is the escrow of a packet that is there.
     pub is_of_packet: bool,
 }
@@ -124,8 +124,8 @@ pub struct Discards {
 /// What packets hold, and all transfers that say so, at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Books {
-    /// By name, the accounts that are there, and the cents in them.
-    pub balances: Vec<(String, i64)>,
+    /// By name, the accounts that are there, and what is in them.
+    pub balances: Vec<(String, Cents)>,
     /// In the order of posting.
     pub transfers: Vec<TransferRecord>,
 }
@@ -174,6 +174,6 @@ pub trait Records: Send + Sync {
     /// What operators gave up, behind the place `after`, at most `limit`.
     async fn discards(&self, app: AppId, after: u64, limit: u32) -> Result<Discards, LedgerError>;
 
-    /// Cents in all accounts together, within the bounds of the type: 0.
-    async fn sum(&self, app: AppId) -> Result<i64, LedgerError>;
+    /// All accounts together, within the bounds of the type: nothing.
+    async fn sum(&self, app: AppId) -> Result<Cents, LedgerError>;
 }

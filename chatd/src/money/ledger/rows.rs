@@ -9,7 +9,7 @@ use chat_protocol::wallet::{Transfer, TransferKind};
 use chat_protocol::{AppId, PacketId};
 
 use super::book::{self, Posting};
-use super::{Escrow, LedgerError, Paid};
+use super::{Cents, Escrow, LedgerError, Paid};
 use crate::money::settlement::Kind;
 
 /// A transfer as its wallet sees it.
@@ -17,8 +17,8 @@ pub struct TransferRow {
     pub number: i64,
     pub id: String,
     pub kind: String,
-    /// Cents; negative when they left.
-    pub amount: i64,
+    /// Negative when it left.
+    pub amount: Cents,
     pub packet: Option<String>,
     pub time: i64,
 }
@@ -29,7 +29,7 @@ impl TransferRow {
             number: count(self.number)?,
             transfer_id: self.id,
             kind: parsed(&self.kind)?,
-            amount: self.amount,
+            amount: self.amount.get(),
             packet_id: self.packet.as_deref().map(parsed).transpose()?,
             time: count(self.time)?,
         })
@@ -42,7 +42,7 @@ pub struct PostingRow {
     pub id: String,
     pub debit: String,
     pub credit: String,
-    pub amount: i64,
+    pub amount: Cents,
     pub kind: String,
     pub packet: Option<String>,
 }
@@ -59,7 +59,7 @@ pub struct PaidRow {
     pub kind: String,
     /// Name of the account it went to.
     pub credit: String,
-    pub amount: i64,
+    pub amount: Cents,
     pub time: i64,
 }
 
@@ -71,7 +71,7 @@ impl PaidRow {
             other => return Err(corrupt(&format!("a {} left an escrow", other.as_str()))),
         };
         let user = book::owner(&self.credit).ok_or_else(|| corrupt(&"an escrow paid to no wallet"))?;
-        let (amount, time_ms) = (count(self.amount)?, count(self.time)?);
+        let (amount, time_ms) = (held(self.amount)?, count(self.time)?);
         Ok(Paid { kind, user: parsed(user)?, amount, time_ms })
     }
 }
@@ -80,14 +80,14 @@ impl PaidRow {
 pub struct EscrowRow {
     /// JSON.
     pub terms: String,
-    pub balance: i64,
+    pub balance: Cents,
     pub announced: bool,
 }
 
 impl EscrowRow {
     pub fn read(self) -> Result<Escrow, LedgerError> {
         let terms = serde_json::from_str(&self.terms).map_err(|error| corrupt(&error))?;
-        Ok(Escrow { terms, balance: count(self.balance)?, announced: self.announced })
+        Ok(Escrow { terms, balance: held(self.balance)?, announced: self.announced })
     }
 }
 
@@ -113,14 +113,14 @@ pub fn count(number: i64) -> Result<u64, LedgerError> {
     u64::try_from(number).map_err(|_| corrupt(&format!("{number} where no number can be negative")))
 }
 
+/// What somebody holds or gets, which is not negative.
+pub fn held(cents: Cents) -> Result<Cents, LedgerError> {
+    count(cents.get()).map(|_| cents)
+}
+
 /// As a database keeps it; what is beyond all times and numbers is the last of them.
 pub fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-/// Within the bounds of the type.
-pub fn clamped(cents: i128) -> i64 {
-    i64::try_from(cents).unwrap_or(if cents < 0 { i64::MIN } else { i64::MAX })
 }
 
 /// Something is there that cannot be.

@@ -73,9 +73,9 @@ impl Books {
         let mut annulled = Vec::new();
         if ended {
             let paid: HashMap<&UserId, ()> = grabs.iter().map(|paid| (&paid.user, ())).collect();
-            annulled = books.annul(terms, &paid, terms.total.saturating_sub(back));
+            annulled = books.annul(terms, &paid, terms.total.less(back));
             books.shares.clear();
-            books.refunded = Some(terms.total.saturating_sub(books.grabbed()));
+            books.refunded = Some(terms.total.less(books.grabbed()));
         }
         books.winners.iter_mut().zip(1..).for_each(|(winner, number)| winner.number = number);
         Some(Mended { books, annulled })
@@ -91,7 +91,7 @@ impl Books {
             }
             if !paid.contains_key(&self.winners[place].user) {
                 let winner = self.winners.remove(place);
-                sum -= winner.amount;
+                sum = sum.less(winner.amount);
                 count -= 1;
                 annulled.push(winner.user);
             }
@@ -110,6 +110,10 @@ mod tests {
 
     fn user(number: usize) -> UserId {
         UserId::new(&format!("u{number}")).unwrap()
+    }
+
+    fn cents<const N: usize>(amounts: [i64; N]) -> [Cents; N] {
+        amounts.map(Cents::new)
     }
 
     fn terms(shares: &[Cents]) -> Terms {
@@ -141,44 +145,52 @@ mod tests {
         Books { winners, shares: shares[users.len()..].to_vec(), refunded: None }
     }
 
-    fn paid(user: UserId, kind: Kind, amount: Cents) -> Paid {
-        Paid { kind, user, amount, time_ms: 6 }
+    fn paid(user: UserId, kind: Kind, cents: i64) -> Paid {
+        Paid { kind, user, amount: Cents::new(cents), time_ms: 6 }
     }
 
     #[test]
     fn who_was_paid_is_entered_and_the_packet_goes_on() {
-        let shares = [3, 1, 5, 2];
+        let shares = cents([3, 1, 5, 2]);
         let settled = [paid(user(1), Kind::Grab, 3), paid(user(3), Kind::Grab, 5)];
         let mended = taken(&shares, &[1]).mended(&terms(&shares), &settled).unwrap();
-        assert_eq!((mended.books.shares, mended.books.refunded, mended.annulled), (vec![1, 2], None, vec![]));
-        let winners = mended.books.winners.iter().map(|of| (of.number, of.user.clone(), of.amount));
+        assert_eq!(
+            (mended.books.shares, mended.books.refunded, mended.annulled),
+            (cents([1, 2]).to_vec(), None, vec![])
+        );
+        let winners = mended.books.winners.iter().map(|of| (of.number, of.user.clone(), of.amount.get()));
         assert!(winners.eq([(1, user(1), 3), (2, user(3), 5)]));
         assert_eq!(taken(&shares, &[1, 2]).mended(&terms(&shares), &settled[..1]), None);
     }
 
     #[test]
     fn a_share_that_was_given_out_twice_ends_the_packet() {
-        let shares = [3, 1, 5, 2];
+        let shares = cents([3, 1, 5, 2]);
         // The second share was paid to one and then promised to another.
         let settled = [paid(user(1), Kind::Grab, 3), paid(user(2), Kind::Grab, 1)];
         let mended = taken(&shares, &[1, 9]).mended(&terms(&shares), &settled).unwrap();
-        assert_eq!((mended.books.refunded, mended.annulled), (Some(6), vec![]), "there is enough for all");
+        assert_eq!(
+            (mended.books.refunded, mended.annulled),
+            (Some(Cents::new(6)), vec![]),
+            "there is enough for all"
+        );
         let all = [&settled[..], &[paid(user(3), Kind::Grab, 5)]].concat();
         let mended = taken(&shares, &[1, 9, 8, 7]).mended(&terms(&shares), &all).unwrap();
-        assert_eq!((mended.books.refunded, mended.annulled), (Some(1), vec![user(7), user(8)]));
+        assert_eq!((mended.books.refunded, mended.annulled), (Some(Cents::new(1)), vec![user(7), user(8)]));
         let back = [paid(user(1), Kind::Grab, 3), paid(UserId::new("s").unwrap(), Kind::Refund, 8)];
         let mended = taken(&shares, &[1, 9]).mended(&terms(&shares), &back).unwrap();
-        assert_eq!((mended.books.refunded, mended.annulled), (Some(8), vec![user(9)]));
+        assert_eq!((mended.books.refunded, mended.annulled), (Some(Cents::new(8)), vec![user(9)]));
     }
 
     proptest! {
         #[test]
         fn mended_books_hold_what_was_paid_and_add_up(
-            shares in proptest::collection::vec(1_u64..5, 1..9),
+            shares in proptest::collection::vec(1_i64..5, 1..9),
             lost in proptest::collection::vec((0_usize..9, any::<bool>()), 0..9),
             after in proptest::collection::vec(0_usize..9, 0..9),
             closed in any::<bool>(),
         ) {
+            let shares: Vec<Cents> = shares.into_iter().map(Cents::new).collect();
             let terms = terms(&shares);
             let distinct = |users: Vec<usize>| {
                 let mut seen = Vec::new();
@@ -190,7 +202,7 @@ mod tests {
             let before = taken(&shares, &distinct(lost.iter().map(|(who, _)| *who).collect()));
             let is_paid = |who: &UserId| lost.iter().any(|(of, paid)| *paid && user(*of) == *who);
             let settled: Vec<Paid> = before.winners.iter().filter(|of| is_paid(&of.user))
-                .map(|of| paid(of.user.clone(), Kind::Grab, of.amount)).collect();
+                .map(|of| paid(of.user.clone(), Kind::Grab, of.amount.get())).collect();
             let mut books = taken(&shares, &distinct(after));
             if closed {
                 books.refunded = Some(books.shares.drain(..).sum());
@@ -203,8 +215,8 @@ mod tests {
                 prop_assert_eq!(found[0].amount, *amount);
             }
             prop_assert!(now.winners.len() <= shares.len());
-            let open: Cents = now.shares.iter().sum();
-            prop_assert_eq!(now.grabbed() + open + now.refunded.unwrap_or(0), terms.total);
+            let all = now.shares.iter().copied().chain([now.grabbed()]).chain(now.refunded);
+            prop_assert_eq!(all.sum::<Cents>(), terms.total);
             prop_assert_eq!(now.mended(&terms, &settled), None);
             if now.refunded.is_none() {
                 prop_assert_eq!(now.winners.len() + now.shares.len(), shares.len());

@@ -95,7 +95,8 @@ impl Standing {
     pub(crate) fn new(terms: Terms, tally: Tally, now_ms: u64) -> Result<Self, PacketError> {
         let Tally { grabbed_count, grabbed, refunded, luckiest } = tally;
         let gone = refunded.unwrap_or_default().checked_add(grabbed);
-        let open = gone.and_then(|gone| terms.total.checked_sub(gone)).ok_or_else(|| {
+        let open = gone.and_then(|gone| terms.total.checked_sub(gone)).filter(|open| *open >= Cents::ZERO);
+        let open = open.ok_or_else(|| {
             PacketError::Corrupt(format!("{gone:?} cents are gone from a packet of {}", terms.total))
         })?;
         let state = if grabbed_count >= terms.count {
@@ -121,8 +122,11 @@ pub(crate) struct Tally {
 
 /// Whether these shares are the packet.
 pub(crate) fn check_shares(terms: &Terms, shares: &[Cents]) -> Result<(), PacketError> {
-    let total = shares.iter().try_fold(0, |sum: Cents, share| sum.checked_add(*share));
-    if shares.len() == terms.count as usize && total == Some(terms.total) && !shares.contains(&0) {
+    let total = shares.iter().try_fold(Cents::ZERO, |sum, share| sum.checked_add(*share));
+    if shares.len() == terms.count as usize
+        && total == Some(terms.total)
+        && shares.iter().all(|share| share.is_positive())
+    {
         return Ok(());
     }
     let (count, total) = (terms.count, terms.total);

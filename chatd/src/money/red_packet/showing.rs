@@ -67,7 +67,7 @@ impl RedPackets {
         let terms = standing.terms;
         let shown = |winner: packets::Winner| {
             let packets::Winner { number, user, amount, time_ms } = winner;
-            Winner { number, user_id: user, amount, time: time_ms }
+            Winner { number, user_id: user, amount: amount.unsigned(), time: time_ms }
         };
         Ok(DetailResponse {
             packet_id: terms.packet,
@@ -76,12 +76,12 @@ impl RedPackets {
             mode: terms.mode,
             greeting: terms.greeting,
             state: standing.state,
-            total: terms.total,
+            total: terms.total.unsigned(),
             count: terms.count,
-            grabbed: standing.grabbed,
+            grabbed: standing.grabbed.unsigned(),
             grabbed_count: standing.grabbed_count,
-            refunded: standing.refunded,
-            open: standing.open,
+            refunded: standing.refunded.unsigned(),
+            open: standing.open.unsigned(),
             created: terms.created_ms,
             expires: terms.expires_ms,
             luckiest: standing.luckiest.filter(|_| lucky),

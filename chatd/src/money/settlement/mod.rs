@@ -17,6 +17,7 @@ mod retry;
 mod tests;
 pub mod worker;
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -44,7 +45,28 @@ pub enum Kind {
     Rest,
 }
 
-/// Money to be moved from a packet's escrow to a wallet. Its JSON form travels through the queues.
+impl Kind {
+    /// Its name in queues.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Kind::Grab => "grab",
+            Kind::Refund => "refund",
+            Kind::Rest => "rest",
+        }
+    }
+}
+
+impl FromStr for Kind {
+    type Err = &'static str;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let kind = [Kind::Grab, Kind::Refund, Kind::Rest].into_iter().find(|kind| kind.as_str() == name);
+        kind.ok_or("no kind of settlement")
+    }
+}
+
+/// Money to be moved from a packet's escrow to a wallet. A queue keeps it part by part, or in its JSON form.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Settlement {
     /// The world.
@@ -55,13 +77,19 @@ pub struct Settlement {
     pub kind: Kind,
     /// To the wallet of this user.
     pub user: UserId,
-    /// Cents, at least 1.
+    /// At least one cent.
     pub amount: Cents,
     /// When the share was taken or the packet closed, Unix milliseconds.
     pub time_ms: u64,
 }
 
 impl Settlement {
+    /// As it travels where a queue takes bytes.
+    #[must_use]
+    pub fn to_json(&self) -> Bytes {
+        serde_json::to_vec(self).unwrap_or_default().into()
+    }
+
     /// Id of the transfer that applies it: the same for every repeat, and no other transfer's. A user wins at most
     /// once from a packet, and a packet is refunded, or what is left of it returned, at most once.
     #[must_use]

@@ -75,7 +75,8 @@ impl FakeLedger {
             Some(_) => return Err(LedgerError::IdTaken),
             None => {}
         }
-        *escrow = escrow.checked_sub(settlement.amount).ok_or(LedgerError::Insufficient)?;
+        let left = escrow.checked_sub(settlement.amount).filter(|left| *left >= Cents::ZERO);
+        *escrow = left.ok_or(LedgerError::Insufficient)?;
         applied.insert(settlement.transfer_id(), settlement.clone());
         Ok(Posted::Now)
     }
@@ -139,29 +140,30 @@ not_asked! {
     postings(AppId, u64, &str, u32) -> Vec<Placed>;
     accounts(AppId, &str, u32) -> Vec<AccountRow>;
     discards(AppId, u64, u32) -> Discards;
-    sum(AppId) -> i64;
+    sum(AppId) -> Cents;
 }
 
 const QUICK: Pauses = Pauses { first: Duration::from_micros(1), longest: Duration::from_micros(20) };
 
-fn share(user: u64, amount: Cents) -> Settlement {
+fn share(user: u64, cents: i64) -> Settlement {
+    let amount = Cents::new(cents);
     let user = UserId::new(&format!("u{user}")).unwrap();
     let packet = PacketId::new("p").unwrap();
     Settlement { app: 1, packet, kind: Kind::Grab, user, amount, time_ms: 0 }
 }
 
 fn body(settlement: &Settlement) -> Bytes {
-    serde_json::to_vec(settlement).unwrap().into()
+    settlement.to_json()
 }
 
 /// The road from `bodies` in an outbox to a ledger, by way of a second queue, until all is applied or dead; the
 /// program is started again whenever fate ended it.
-fn travel(fates: Vec<Fate>, bodies: &[Bytes], escrow: Cents) -> (Arc<FakeQueue>, Arc<FakeLedger>, Counts) {
+fn travel(fates: Vec<Fate>, bodies: &[Bytes], escrow: i64) -> (Arc<FakeQueue>, Arc<FakeLedger>, Counts) {
     let weather = Arc::new(Weather { fates: Mutex::new(fates.into()), ..Weather::default() });
     let (near, far) = (FakeQueue::new(&weather, bodies), FakeQueue::new(&weather, &[]));
     let ledger = Arc::new(FakeLedger {
         weather: weather.clone(),
-        escrow: Mutex::new(escrow),
+        escrow: Mutex::new(Cents::new(escrow)),
         applied: Mutex::default(),
     });
     let mut total = Counts::default();
@@ -222,7 +224,7 @@ fn what_can_never_be_applied_becomes_a_dead_letter_and_hinders_nothing() {
     for (reason, expected) in reasons.iter().zip(expected) {
         assert!(reason.starts_with(expected), "{reason}");
     }
-    assert_eq!(*ledger.escrow.lock(), 0);
+    assert_eq!(*ledger.escrow.lock(), Cents::ZERO);
     assert_eq!((counts.settled, counts.repeated, counts.buried), (2, 1, 5));
     assert!(counts.lag_max_ms > 1_000_000_000_000, "since 1970: {}", counts.lag_max_ms);
 }
@@ -233,7 +235,7 @@ async fn a_worker_that_can_reach_nothing_ends_at_once_when_told() {
         Arc::new(Weather { fates: Mutex::new([Fate::FailsBefore; 9].into()), ..Weather::default() });
     let queue = FakeQueue::new(&weather, &[body(&share(1, 1))]);
     let packets = Arc::new(FakePackets(weather.clone()));
-    let ledger = FakeLedger { weather, escrow: Mutex::new(1), applied: Mutex::default() };
+    let ledger = FakeLedger { weather, escrow: Mutex::new(Cents::ONE), applied: Mutex::default() };
     let never = Pauses { first: Duration::from_secs(3600), longest: Duration::from_secs(3600) };
     let mut worker = Worker::new(queue.clone(), packets, Arc::new(ledger));
     worker.pauses = never;
@@ -269,14 +271,14 @@ proptest! {
         sent in proptest::collection::vec((0u64..12, proptest::bool::weighted(0.1)), 0..40),
     ) {
         let poison = Bytes::from_static(b"poison");
-        let one = |&(user, bad): &(u64, bool)| if bad { poison.clone() } else { body(&share(user, user + 1)) };
+        let one = |&(user, bad): &(u64, bool)| if bad { poison.clone() } else { body(&share(user, i64::try_from(user).unwrap() + 1)) };
         let bodies: Vec<Bytes> = sent.iter().map(one).collect();
         let users: HashSet<u64> = sent.iter().filter(|(_, bad)| !bad).map(|(user, _)| *user).collect();
-        let total: Cents = users.iter().map(|user| user + 1).sum();
+        let total = users.iter().map(|user| i64::try_from(*user).unwrap() + 1).sum();
 
         let (far, ledger, counts) = travel(fates, &bodies, total);
 
-        prop_assert_eq!(*ledger.escrow.lock(), 0, "every share left the escrow, none twice");
+        prop_assert_eq!(*ledger.escrow.lock(), Cents::ZERO, "every share left the escrow, none twice");
         prop_assert_eq!(ledger.applied.lock().len(), users.len());
         let held = far.held.lock();
         prop_assert!(held.dead.iter().all(|(_, body)| *body == poison));

@@ -1,9 +1,9 @@
--- Takes a share of a packet for a user, names him its winner, and queues the settlement. Begins with era.lua
--- and time.lua.
+-- Takes a share of a packet for a user, names them its winner, and queues the settlement. Begins with era.lua, time.lua
+-- and queue.lua.
 --
 -- KEYS  1 packet   2 its shares   3 its winners   4 outbox of the app
--- ARGV  1 user   2 the time ms, or '' for that of this Redis   3 the settlement before its amount
---       4 how long a finished packet is kept s
+-- ARGV  1 user   2 the time ms, or '' for that of this Redis   3 app   4 id of the packet
+--       5 how long a finished packet is kept s
 -- Answer: outcome, cents, number of the share, 1 when it was the last
 --
 -- A packet that is not for everyone names the only user it is for, or the keys of the members and of the group, which
@@ -56,10 +56,10 @@ else
 end
 redis.call('LPOP', shares)
 redis.call('RPUSH', winners, share .. ' ' .. now .. ' ' .. user)
-redis.call('XADD', outbox, '*', 'body', ARGV[3] .. share .. ',"time_ms":' .. now .. '}')
+queue(outbox, ARGV[3], ARGV[4], 'grab', user, share, now)
 if left > 0 then
   return { 'won', amount, number, 0 }
 end
-redis.call('EXPIRE', packet, ARGV[4])
-redis.call('EXPIRE', winners, ARGV[4])
+redis.call('EXPIRE', packet, ARGV[5])
+redis.call('EXPIRE', winners, ARGV[5])
 return { 'won', amount, number, 1 }

@@ -4,7 +4,7 @@
 
 use redis::Value;
 
-use super::{KEPT_SECONDS, RedisPackets, begun, corrupt, winner};
+use super::{KEPT_SECONDS, RedisPackets, corrupt, winner};
 use crate::money::packets::books::{Books, Mended};
 use crate::money::packets::{PacketError, Paid};
 use crate::money::settlement::{Kind, Settlement};
@@ -47,7 +47,7 @@ impl RedisPackets {
                 }
                 (Kind::Refund | Kind::Rest, _) => false,
             };
-            Ok(cents.filter(|cents| is_due && *cents > 0))
+            Ok(cents.filter(|cents| is_due && cents.is_positive()))
         };
         settlements.iter().zip(found).map(debt).collect()
     }
@@ -94,9 +94,9 @@ impl RedisPackets {
             call.arg(left.ok_or_else(|| corrupt("more were paid than there are shares"))?);
             call.arg(books.grabbed()).arg(books.refunded.map(|cents| cents.to_string()).unwrap_or_default());
             let luckiest = books.winners.iter().rev().max_by_key(|winner| winner.amount);
-            call.arg(luckiest.map_or(0, |winner| winner.amount));
+            call.arg(luckiest.map_or(Cents::ZERO, |winner| winner.amount));
             call.arg(luckiest.map(|winner| winner.user.as_str()).unwrap_or_default());
-            call.arg(begun(terms.app, &terms.packet, Kind::Refund, &terms.sender)?);
+            call.arg(terms.app).arg(terms.packet.as_str()).arg(terms.sender.as_str());
             call.arg(self.given_time()).arg(KEPT_SECONDS).arg(annulled.len()).arg(books.winners.len());
             call.arg(annulled.iter().map(|user| user.as_str()).collect::<Vec<_>>());
             let line = |of: &super::Winner| format!("{} {} {}", of.amount, of.time_ms, of.user);

@@ -3,6 +3,8 @@
 //! Invariant: nothing is left out that belongs to it; a value that cannot be read is an error.
 
 use std::collections::HashMap;
+use std::fmt::Display;
+use std::str::FromStr;
 
 use chat_protocol::red_packet::MAX_COUNT;
 use chat_protocol::{AppId, PacketId};
@@ -71,7 +73,7 @@ fn read(keys: &Keys, (hash, shares, lines): Answer) -> Result<Record, PacketErro
     let winners = lines.iter().zip(1..).map(|(line, number)| winner(number, line).ok_or(line));
     let winners = winners.collect::<Result<Vec<_>, _>>().map_err(|line| unreadable("a winner", line))?;
     let (left, best) = (number(&hash, "left")?, number(&hash, "best")?);
-    let (grabbed, until) = (number(&hash, "grabbed")?, number(&hash, "until")?);
+    let (grabbed, until) = (number(&hash, "grabbed")?, number::<u64>(&hash, "until")?);
     let refunded = hash.contains_key("refunded").then(|| number(&hash, "refunded")).transpose()?;
     let mut flaws = Sums::of(&winners, terms.count).flaws(left, best, hash.get("luckiest").copied());
     // A packet that is closed has no end any more.
@@ -84,7 +86,7 @@ fn read(keys: &Keys, (hash, shares, lines): Answer) -> Result<Record, PacketErro
     Ok(Record { terms, rest, winners, grabbed, refunded, flaws })
 }
 
-fn number(hash: &HashMap<&str, &str>, name: &str) -> Result<u64, PacketError> {
+fn number<T: FromStr<Err: Display>>(hash: &HashMap<&str, &str>, name: &str) -> Result<T, PacketError> {
     let text = hash.get(name).copied().unwrap_or_default();
     text.parse().map_err(|error| unreadable(name, format!("{text:?}: {error}")))
 }

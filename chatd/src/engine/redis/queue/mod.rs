@@ -4,6 +4,7 @@
 //! it has; what nobody renewed for a while is taken over by whoever looks next. What cannot be applied now is left to
 //! that.
 
+mod entry;
 mod receiving;
 
 use std::collections::BTreeMap;
@@ -16,7 +17,8 @@ use chat_protocol::AppId;
 use redis::Value;
 use tokio_util::task::AbortOnDropHandle;
 
-use self::receiving::{Desk, Entry, field};
+use self::entry::{Entry, body, field};
+use self::receiving::Desk;
 use super::keys::{Keys, SETTLERS};
 use super::link::{self, LinkError};
 use crate::money::settlement::{Dead, Delivery, Depth, Queue, QueueError, Tag};
@@ -46,8 +48,8 @@ impl RedisQueue {
 }
 
 fn dead((id, fields): Entry) -> Dead {
-    let reason = String::from_utf8_lossy(&field(&fields, b"reason")).into_owned();
-    Dead { id, reason, body: field(&fields, b"body") }
+    let reason = field(&fields, "reason").map(|reason| String::from_utf8_lossy(reason).into_owned());
+    Dead { id, reason: reason.unwrap_or_default(), body: body(&fields) }
 }
 
 /// Whether Redis takes it for the id of an entry.
@@ -97,7 +99,7 @@ impl Queue for RedisQueue {
         let desk = &self.desk;
         let Some(app) = desk.release(&delivery.tag) else { return Ok(()) };
         let mut call = desk.bury.call(&[desk.keys.outbox(app), desk.keys.dead_letters(app)]);
-        call.arg(SETTLERS).arg(&delivery.tag.id).arg(&delivery.body[..]).arg(reason);
+        call.arg(SETTLERS).arg(&delivery.tag.id).arg(reason);
         Ok(desk.others.call::<Value>(&desk.bury, &call).await.map(drop)?)
     }
 
@@ -119,7 +121,7 @@ impl Queue for RedisQueue {
         let first = after.map_or_else(|| "-".to_owned(), |after| format!("({after}"));
         read.arg(self.desk.keys.outbox(app)).arg(first).arg("+").arg("COUNT").arg(limit.max(1));
         let entries: Vec<Entry> = self.desk.others.run(&read).await?;
-        Ok(Some(entries.into_iter().map(|(id, fields)| (id, field(&fields, b"body"))).collect()))
+        Ok(Some(entries.into_iter().map(|(id, fields)| (id, body(&fields))).collect()))
     }
 
     async fn depth(&self) -> Result<Depth, QueueError> {

@@ -7,12 +7,12 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use chat_protocol::AppId;
 use parking_lot::Mutex;
 use redis::{Client, FromRedisValue, Value};
 use tokio::time::{Instant, sleep};
 
+use super::entry::{Entry, body};
 use crate::engine::redis::keys::{Keys, SETTLERS};
 use crate::engine::redis::link::{Link, LinkError, Script};
 use crate::money::settlement::{Delivery, Tag};
@@ -23,9 +23,6 @@ const BLOCK: Duration = Duration::from_millis(500);
 const LEAST_PER_APP: usize = 8;
 /// A consumer without work is forgotten after so long without a sign of life.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(60 * 60);
-
-/// Id of an entry, its fields and values.
-pub(super) type Entry = (String, Vec<Bytes>);
 
 /// See the file's head.
 pub(super) struct Desk {
@@ -202,7 +199,7 @@ impl Hands {
         let before = self.spare.len();
         for (id, fields) in entries {
             if held.insert(id.clone()) {
-                let body = field(&fields, b"body");
+                let body = body(&fields);
                 self.spare.push_back(Delivery { tag: Tag { lane: app.into(), id }, body });
             }
         }
@@ -212,10 +209,4 @@ impl Hands {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Empty when there is none, which is no settlement.
-pub(super) fn field(fields: &[Bytes], name: &[u8]) -> Bytes {
-    let found = fields.chunks_exact(2).find(|pair| pair[0] == name);
-    found.map(|pair| pair[1].clone()).unwrap_or_default()
 }

@@ -126,7 +126,7 @@ fn cash(step: &Step<'_, ()>, posting: &Posting, wallet: &Account) -> Result<(Pos
     let mut book: Book = tables::open_book(step.connection, [posting].into_iter())?;
     let posted = book.post(posting)?;
     tables::write(step.connection, &book, step.now_ms)?;
-    Ok((posted, rows::count(book.balance(wallet))?))
+    Ok((posted, rows::held(book.balance(wallet))?))
 }
 
 #[async_trait]
@@ -168,7 +168,8 @@ impl Ledger for EmbeddedLedger {
 
     async fn balance(&self, app: AppId, user: &UserId) -> Result<Cents, LedgerError> {
         let account = (app, book::wallet(user));
-        let work = move |tables: &Connection| rows::count(tables::balance(tables, &account)?.unwrap_or(0));
+        let work =
+            move |tables: &Connection| rows::held(tables::balance(tables, &account)?.unwrap_or_default());
         self.database.query(work).await
     }
 

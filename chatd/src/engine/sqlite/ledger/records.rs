@@ -12,7 +12,8 @@ use crate::money::ledger::LedgerError;
 use crate::money::ledger::records::{
     AccountRow, Books, DiscardRow, Discards, PacketRow, Place, Placed, Records, TransferRecord,
 };
-use crate::money::ledger::rows::{clamped, signed};
+use crate::money::ledger::rows::signed;
+use crate::money::{Cents, Total};
 
 fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
     Ok(match row.get_ref(column)? {
@@ -42,7 +43,7 @@ fn transfer_record(row: &Row<'_>) -> rusqlite::Result<TransferRecord> {
         id: text(row, 0)?,
         debit: text(row, 1)?,
         credit: text(row, 2)?,
-        amount: row.get(3)?,
+        amount: Cents::new(row.get(3)?),
         kind: text(row, 4)?,
         packet,
     })
@@ -110,7 +111,9 @@ fn books(tables: &Connection, app: AppId, accounts: &[String]) -> rusqlite::Resu
     let mut books = Books::default();
     let mut numbered = std::collections::BTreeMap::new();
     for name in accounts {
-        let held = balance.query_row(params![app, name], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        let held = balance
+            .query_row(params![app, name], |row| Ok((row.get(0)?, Cents::new(row.get(1)?))))
+            .optional()?;
         books.balances.extend(held);
         let found = touching
             .query_map(params![app, name], |row| Ok((row.get::<_, i64>(6)?, transfer_record(row)?)))?;
@@ -159,23 +162,17 @@ fn accounts(tables: &Connection, app: AppId, after: &str, limit: u32) -> rusqlit
     )?;
     let found = statement.query_map(params![app, after, limit], |row| {
         let name = text(row, 0)?;
-        let mut moved = 0_i128;
-        for amount in moves.query_map(params![app, name], |row| row.get::<_, i64>(0))? {
-            moved += i128::from(amount?);
-        }
-        let moved = clamped(moved);
-        Ok(AccountRow { name, balance: row.get(1)?, moved, is_of_packet: row.get(2)? })
+        let moved = moves.query_map(params![app, name], |row| row.get(0).map(Cents::new))?;
+        let moved = moved.collect::<rusqlite::Result<Total>>()?.clamped();
+        Ok(AccountRow { name, balance: Cents::new(row.get(1)?), moved, is_of_packet: row.get(2)? })
     })?;
     found.collect()
 }
 
-fn sum(tables: &Connection, app: AppId) -> rusqlite::Result<i64> {
+fn sum(tables: &Connection, app: AppId) -> rusqlite::Result<Cents> {
     let mut statement = tables.prepare_cached("SELECT balance FROM account WHERE app = ?1")?;
-    let mut sum = 0_i128;
-    for balance in statement.query_map([app], |row| row.get::<_, i64>(0))? {
-        sum += i128::from(balance?);
-    }
-    Ok(clamped(sum))
+    let balances = statement.query_map([app], |row| row.get(0).map(Cents::new))?;
+    Ok(balances.collect::<rusqlite::Result<Total>>()?.clamped())
 }
 
 fn discards(tables: &Connection, app: AppId, after: u64, limit: u32) -> rusqlite::Result<Discards> {
@@ -261,7 +258,7 @@ impl Records for EmbeddedLedger {
         self.database.query(move |tables| Ok(discards(tables, app, after, limit)?)).await
     }
 
-    async fn sum(&self, app: AppId) -> Result<i64, LedgerError> {
+    async fn sum(&self, app: AppId) -> Result<Cents, LedgerError> {
         self.database.query(move |tables| Ok(sum(tables, app)?)).await
     }
 }

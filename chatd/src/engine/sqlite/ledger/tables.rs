@@ -6,12 +6,12 @@ use chat_protocol::wallet::Transfer;
 use chat_protocol::{AppId, PacketId, UserId};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::money::Terms;
 use crate::money::ledger::book::{self, Account, Book, Posting};
 use crate::money::ledger::records::DiscardRow;
 use crate::money::ledger::rows::{self, EscrowRow, PaidRow, PostingRow, TransferRow, corrupt, signed};
 use crate::money::ledger::{Escrow, FIRST_LOOK_MS, KEPT_OF_A_LETTER, LedgerError, Paid, Secret};
 use crate::money::settlement::Dead;
+use crate::money::{Cents, Terms};
 
 /// What the postings touch.
 pub fn open_book<'a>(
@@ -44,7 +44,7 @@ fn posted(tables: &Connection, posting: &Posting) -> rusqlite::Result<Option<Pos
                 id: row.get(1)?,
                 debit: row.get(2)?,
                 credit: row.get(3)?,
-                amount: row.get(4)?,
+                amount: Cents::new(row.get(4)?),
                 kind: row.get(5)?,
                 packet: row.get(6)?,
             })
@@ -52,11 +52,11 @@ fn posted(tables: &Connection, posting: &Posting) -> rusqlite::Result<Option<Pos
         .optional()
 }
 
-/// Cents of an account; none when there is no such account.
-pub fn balance(tables: &Connection, (app, name): &Account) -> rusqlite::Result<Option<i64>> {
+/// What an account holds; none when there is no such account.
+pub fn balance(tables: &Connection, (app, name): &Account) -> rusqlite::Result<Option<Cents>> {
     tables
         .prepare_cached("SELECT balance FROM account WHERE app = ?1 AND name = ?2")?
-        .query_row(params![app, name], |row| row.get(0))
+        .query_row(params![app, name], |row| row.get(0).map(Cents::new))
         .optional()
 }
 
@@ -68,14 +68,23 @@ pub fn write(tables: &Connection, book: &Book, now_ms: u64) -> rusqlite::Result<
     )?;
     for new in book.new_postings() {
         let Posting { app, id, debit, credit, amount, kind, packet } = new;
-        insert.execute(params![app, id, debit, credit, amount, kind.as_str(), packet, signed(now_ms)])?;
+        insert.execute(params![
+            app,
+            id,
+            debit,
+            credit,
+            amount.get(),
+            kind.as_str(),
+            packet,
+            signed(now_ms)
+        ])?;
     }
     let mut update = tables.prepare_cached(
         "INSERT INTO account(app, name, balance) VALUES (?1, ?2, ?3)
          ON CONFLICT(app, name) DO UPDATE SET balance = excluded.balance",
     )?;
     for ((app, name), balance) in book.changes() {
-        update.execute(params![app, name, balance])?;
+        update.execute(params![app, name, balance.get()])?;
     }
     let mut finish = tables.prepare_cached("UPDATE escrow SET look = NULL WHERE app = ?1 AND packet = ?2")?;
     for (app, packet) in book.emptied() {
@@ -199,7 +208,7 @@ pub fn transfers(
             number: row.get(0)?,
             id: row.get(1)?,
             kind: row.get(2)?,
-            amount: row.get(3)?,
+            amount: Cents::new(row.get(3)?),
             packet: row.get(4)?,
             time: row.get(5)?,
         })
@@ -213,8 +222,9 @@ pub fn escrow(tables: &Connection, app: AppId, packet: &PacketId) -> Result<Opti
         "SELECT e.terms, a.balance, e.announced FROM escrow AS e
          JOIN account AS a ON a.app = e.app AND a.name = 'escrow:' || e.packet WHERE e.app = ?1 AND e.packet = ?2",
     )?;
-    let row =
-        |row: &Row<'_>| Ok(EscrowRow { terms: row.get(0)?, balance: row.get(1)?, announced: row.get(2)? });
+    let row = |row: &Row<'_>| {
+        Ok(EscrowRow { terms: row.get(0)?, balance: Cents::new(row.get(1)?), announced: row.get(2)? })
+    };
     let found = statement.query_row(params![app, packet.as_str()], row).optional()?;
     found.map(EscrowRow::read).transpose()
 }
@@ -225,7 +235,8 @@ pub fn paid(tables: &Connection, app: AppId, packet: &PacketId) -> Result<Vec<Pa
         "SELECT kind, credit, amount, time FROM transfer WHERE app = ?1 AND debit = ?2 ORDER BY number",
     )?;
     let found = statement.query_map(params![app, book::escrow(packet)], |row| {
-        Ok(PaidRow { kind: row.get(0)?, credit: row.get(1)?, amount: row.get(2)?, time: row.get(3)? })
+        let amount = Cents::new(row.get(2)?);
+        Ok(PaidRow { kind: row.get(0)?, credit: row.get(1)?, amount, time: row.get(3)? })
     })?;
     rows::all(found.collect::<Result<_, _>>()?, PaidRow::read)
 }

@@ -5,7 +5,7 @@
 use chat_protocol::UserId;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{find, json, queue, terms, winners};
+use super::{find, queue, terms, winners};
 use crate::engine::sqlite::money_file::Step;
 use crate::money::packets::books::{Books, Mended};
 use crate::money::packets::{PacketError, Paid, tell_mended};
@@ -23,7 +23,7 @@ pub(super) fn owed(tables: &Connection, settlement: &Settlement) -> Result<Optio
             .optional()?),
         Kind::Refund => {
             let sender = terms(tables, *app, packet)?.map(|terms| terms.sender);
-            Ok(found.refunded.filter(|cents| *cents > 0 && sender.as_ref() == Some(user)))
+            Ok(found.refunded.filter(|cents| cents.is_positive() && sender.as_ref() == Some(user)))
         }
         Kind::Rest => Ok(None),
     }
@@ -49,11 +49,11 @@ pub(super) fn restore(
     let Some(Mended { books, annulled }) = books.mended(terms, paid) else { return Ok(false) };
     write(tables, found.id, &books)?;
     let rest = books.refunded.unwrap_or_default();
-    if found.refunded.is_none() && rest > 0 {
+    if found.refunded.is_none() && rest.is_positive() {
         let Terms { app, packet, sender, .. } = terms.clone();
         let time_ms = step.now_ms;
         let refund = Settlement { app, packet, kind: Kind::Refund, user: sender, amount: rest, time_ms };
-        queue(step, terms.app, json(&refund)?.as_bytes())?;
+        queue(step, &refund)?;
     }
     tell_mended(terms, &annulled);
     Ok(true)
@@ -81,7 +81,7 @@ fn write(tables: &Connection, id: i64, books: &Books) -> Result<(), PacketError>
             books.winners.len(),
             books.grabbed(),
             books.refunded,
-            luckiest.map_or(0, |winner| winner.amount),
+            luckiest.map_or(Cents::ZERO, |winner| winner.amount),
             luckiest.map(|winner| winner.user.as_str())
         ])?;
     Ok(())

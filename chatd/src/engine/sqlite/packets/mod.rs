@@ -212,7 +212,7 @@ fn grab(step: &mut Step<'_>, taker: Taker) -> Result<Grab, PacketError> {
         )?
         .execute(params![found.id, number, amount, user.as_str()])?;
     let settlement = Settlement { app, packet, kind: Kind::Grab, user, amount, time_ms: now };
-    queue(step, app, json(&settlement)?.as_bytes())?;
+    queue(step, &settlement)?;
     Ok(Grab::Won { amount, number, last: number == found.count })
 }
 
@@ -220,13 +220,13 @@ fn close(step: &mut Step<'_>, terms: Terms) -> Result<Closed, PacketError> {
     let (tables, now) = (step.connection, step.now_ms);
     let Some(found) = find(tables, terms.app, &terms.packet)? else {
         insert(tables, &terms, 0, false)?;
-        return Ok(Closed { now: true, refunded: 0, known: false });
+        return Ok(Closed { now: true, refunded: Cents::ZERO, known: false });
     };
     if let Found { known: false, .. } | Found { refunded: Some(_), .. } = found {
         let refunded = found.refunded.unwrap_or_default();
         return Ok(Closed { now: false, refunded, known: found.known });
     }
-    let rest = found.total.checked_sub(found.grabbed);
+    let rest = found.total.checked_sub(found.grabbed).filter(|rest| *rest >= Cents::ZERO);
     let rest = rest.ok_or_else(|| PacketError::Corrupt("more was taken than put in".to_owned()))?;
     tables
         .prepare_cached("UPDATE packet SET refunded = ?2 WHERE id = ?1")?
@@ -234,11 +234,11 @@ fn close(step: &mut Step<'_>, terms: Terms) -> Result<Closed, PacketError> {
     tables
         .prepare_cached("DELETE FROM share WHERE packet = ?1 AND number > ?2")?
         .execute(params![found.id, found.taken])?;
-    if rest > 0 {
+    if rest.is_positive() {
         let Terms { app, packet, sender, .. } = terms;
         let settlement =
             Settlement { app, packet, kind: Kind::Refund, user: sender, amount: rest, time_ms: now };
-        queue(step, app, json(&settlement)?.as_bytes())?;
+        queue(step, &settlement)?;
     }
     Ok(Closed { now: true, refunded: rest, known: true })
 }
