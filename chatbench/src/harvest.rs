@@ -15,7 +15,7 @@ use crate::watch::servers::Observed;
 use chatbench_result::hdr;
 use chatbench_result::hdr::histogram;
 
-/// See the file's head.
+/// Counts and distributions of one process, or of several together.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Harvest {
     /// How the connections were opened.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::args::{CommonArgs, MAX_SEED};
 
-/// See the file's head.
+/// Name, app and seed of a run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Identity {
     /// Unique among all runs: it is in every user and message id, and the server remembers those for a day.

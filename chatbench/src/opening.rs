@@ -17,7 +17,7 @@ use chatbench_result::hdr;
 use chatbench_result::hdr::histogram;
 use chatbench_result::units::count_text;
 
-/// See the file's head.
+/// Connections that are in, and who is missing.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Opening {
     /// Connections asked for.

@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::flow::Flow;
 use crate::stage::Stage;
 
-/// See the file's head.
+/// Senders over HTTP, and the clients they post with.
 #[derive(Debug)]
 pub struct Posting {
     controls: Vec<Arc<Control>>,

@@ -12,7 +12,7 @@ use crate::process::Sample;
 use chatbench_result::hdr;
 use chatbench_result::hdr::histogram;
 
-/// See the file's head.
+/// Counts and times since the last look.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Pulse {
     /// Logged-in connections that read, now.

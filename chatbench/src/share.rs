@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use crate::plan::Plan;
 
-/// See the file's head.
+/// One process of several, and its clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Share {
     /// Receiving clients.

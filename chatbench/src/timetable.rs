@@ -40,7 +40,7 @@ pub struct Leg {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stages(pub Vec<Leg>);
 
-/// See the file's head.
+/// When messages are sent.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Timetable {
     /// Each message of a sender follows the answer to its last one, after a pause.

@@ -15,7 +15,7 @@ use crate::counters::Counters;
 use crate::model::Identity;
 use crate::model::{Conversation, Skip};
 
-/// See the file's head.
+/// Puts messages into the log.
 pub struct Chat {
     broker: Arc<dyn Broker>,
     counters: Arc<Counters>,

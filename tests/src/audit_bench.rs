@@ -17,7 +17,7 @@ use crate::program;
 /// The app of the bench.
 pub const APP: AppId = 861;
 
-/// See the module.
+/// A node with packets, to be tampered with.
 pub struct Bench {
     /// Where the packets are.
     pub site: FaultSite,

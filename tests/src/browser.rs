@@ -23,7 +23,7 @@ use crate::wait::{SOON, pace};
 /// How often chromedriver is started until it finds a port.
 const DRIVER_TRIES: usize = 5;
 
-/// See the module.
+/// A chromium that a test drives.
 pub struct Browser {
     driver: Child,
     profile: TempDir,

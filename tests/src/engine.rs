@@ -368,13 +368,13 @@ pub fn names(users: &[UserId]) -> Vec<&str> {
     users.iter().map(UserId::as_str).collect()
 }
 
-/// He joins.
+/// They join.
 #[must_use]
 pub fn join(name: &str) -> Change {
     Change::Join(user(name))
 }
 
-/// He leaves.
+/// They leave.
 #[must_use]
 pub fn leave(name: &str) -> Change {
     Change::Leave(user(name))
@@ -386,7 +386,7 @@ pub fn kick(by: &str, member: &str) -> Change {
     Change::Kick { by: user(by), member: user(member) }
 }
 
-/// He ends the group.
+/// They end the group.
 #[must_use]
 pub fn dismiss(by: &str) -> Change {
     Change::Dismiss(user(by))

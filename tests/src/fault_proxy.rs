@@ -23,7 +23,7 @@ enum Weather {
     Cut,
 }
 
-/// See the module.
+/// A proxy that cuts and stalls on demand.
 pub struct FaultProxy {
     address: SocketAddr,
     weather: Arc<watch::Sender<Weather>>,

@@ -10,7 +10,7 @@ use crate::node::Node;
 use crate::postgres_server::PostgresServer;
 use crate::redis_server::RedisServer;
 
-/// See the module.
+/// Nodes that are killed and started again.
 pub struct FaultSite {
     nodes: Vec<Node>,
     arguments: Vec<Vec<String>>,

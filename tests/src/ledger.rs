@@ -240,10 +240,10 @@ pub async fn escrow(ledger: &dyn Ledger, id: &str) -> Escrow {
     ledger.escrow(APP, &packet(id)).await.expect("a packet")
 }
 
-/// A ledger in which `s` gave all of his money into the packet `p`.
+/// A ledger in which `s` gave all of their money into the packet `p`.
 ///
 /// # Panics
-/// When he could not.
+/// When they could not.
 pub async fn with_packet(vault: &Vault, total: u64) -> Arc<dyn Ledger> {
     let ledger = vault.ledger().await;
     endow(&*ledger, "s", total).await;

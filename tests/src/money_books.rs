@@ -1,6 +1,6 @@
 //! The books of clients who give and grab: what they were answered, to be compared with what chatd knows.
 //!
-//! Invariant: a client repeats until he is answered; every answer is entered, and none may contradict another.
+//! Invariant: a client repeats until they are answered; every answer is entered, and none may contradict another.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,11 +40,11 @@ pub fn ways(nodes: &[Http]) -> Ways {
 #[derive(Debug, Default)]
 struct Entry {
     amount: Option<u64>,
-    /// How often he was told that he wins now.
+    /// How often they were told that they win now.
     won: u32,
-    /// Some request of his was not answered.
+    /// Some request of theirs was not answered.
     lost: bool,
-    /// He was told that there is nothing for him.
+    /// They were told that there is nothing for them.
     nothing: bool,
 }
 
@@ -55,7 +55,7 @@ struct Given {
     total: u64,
 }
 
-/// See the module.
+/// What users were told of their money.
 pub struct Books {
     app: AppId,
     ways: Ways,

@@ -12,7 +12,7 @@ use crate::postgres_server::PostgresServer;
 use crate::redis_server::RedisServer;
 use crate::wait::{SOON, until};
 
-/// See the module.
+/// Nodes of one world with one ledger.
 pub struct MoneySite {
     nodes: Vec<Node>,
     stores: Option<(RedisServer, String)>,

@@ -30,7 +30,7 @@ const GUARD: &str = r#"
     rm -rf "$0"
 "#;
 
-/// See the module.
+/// A PostgreSQL of the tests' own.
 pub struct PostgresServer {
     port: u16,
     directory: PathBuf,

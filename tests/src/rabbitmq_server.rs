@@ -21,7 +21,7 @@ const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 /// Longest wait for a node to start, generous because machines are shared.
 const BOOT: Duration = Duration::from_secs(90);
 
-/// See the module.
+/// A RabbitMQ of the tests' own.
 pub struct RabbitServer {
     ports: [u16; 3],
     password: String,
@@ -125,7 +125,7 @@ impl RabbitServer {
     }
 
     fn spawn(&mut self) {
-        // Root may not run RabbitMQ; everybody else runs it as himself.
+        // Root may not run RabbitMQ; everybody else runs it as themselves.
         let mut command =
             if procfs::process::Process::myself().and_then(|process| process.uid()).expect("its user") == 0 {
                 let given = Command::new("chown").args(["-R", "rabbitmq"]).arg(&self.home).status();

@@ -41,7 +41,7 @@ pub struct Frame {
     pub payload: Vec<u8>,
 }
 
-/// See the module.
+/// A WebSocket whose bytes a test writes itself.
 pub struct RawSocket {
     tcp: TcpStream,
 }

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::wait::{SOON, until};
 
-/// See the module.
+/// A Redis of the tests' own.
 pub struct RedisServer {
     port: u16,
     directory: TempDir,

@@ -7,7 +7,7 @@ use chat_client::Server;
 use crate::node::Node;
 use crate::redis_server::RedisServer;
 
-/// See the module.
+/// Nodes of one world.
 pub struct Site {
     nodes: Vec<Node>,
     /// Ends after the nodes that use it.

@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
-/// See the module.
+/// Ends TLS in front of a node.
 pub struct TlsFront {
     address: SocketAddr,
     directory: TempDir,

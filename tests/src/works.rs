@@ -23,7 +23,7 @@ use crate::engine::{Engine, Node};
 use crate::ledger::Vault;
 use crate::wait::{SOON, pace};
 
-/// See the file's head.
+/// Parts of a node that work when a test tells them to.
 pub struct Works {
     /// The node.
     pub node: Node,

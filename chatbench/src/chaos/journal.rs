@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use chatbench_result::hdr;
 use chatbench_result::hdr::histogram;
 
-/// See the file's head.
+/// What was done to the server, and when.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Journal {
     /// Connections cut here.

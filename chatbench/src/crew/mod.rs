@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_millis(900);
 /// What the operator can do when a worker is gone.
 const OUT_OF_MEMORY: &str = "see its words above; it may have run out of memory";
 
-/// See the file's head.
+/// The worker processes of a run.
 #[derive(Debug)]
 pub struct Crew {
     hands: Vec<Hand>,

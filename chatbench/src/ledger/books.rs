@@ -16,7 +16,7 @@ use crate::recorder::Tape;
 /// Accepted messages of the warm-up and of the measured part.
 pub type Accepted = [Bitset; 2];
 
-/// See the file's head.
+/// What was accepted of each sender, beside the plan of the run.
 pub struct Books<'a> {
     plan: &'a Plan,
     senders: BTreeMap<u32, &'a Sender>,

@@ -16,7 +16,7 @@ pub struct Censored {
     pub e2e: u64,
 }
 
-/// See the file's head.
+/// Distributions of times, in microseconds.
 #[derive(Debug, Clone)]
 pub struct Times {
     /// From the due time to the answer.

@@ -19,7 +19,7 @@ const MOST_BYTES: usize = 1024 * 1024;
 const MOST: f64 = 1e15;
 const MOST_CPU_S: f64 = 1e9;
 
-/// See the file's head.
+/// Asks one exporter of Prometheus metrics.
 #[derive(Debug, Clone)]
 pub struct Exporter(Http);
 

@@ -17,7 +17,7 @@ const RARITY: u32 = 100;
 const PIECE_BYTES: usize = 256 * 1024;
 const LISTEN: &str = "0A";
 
-/// See the file's head.
+/// Bytes in the queues of all connections to a port.
 #[derive(Debug)]
 pub struct Queues {
     ports: Vec<u16>,

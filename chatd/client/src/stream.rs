@@ -22,7 +22,7 @@ use crate::server::Server;
 /// How long an address is waited for before the next one of the same name is tried beside it.
 const NEXT_ADDRESS: Duration = Duration::from_millis(250);
 
-/// See the file's head.
+/// A connection with or without TLS.
 #[derive(Debug)]
 pub enum Stream {
     /// As it is.

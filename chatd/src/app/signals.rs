@@ -12,7 +12,7 @@ use tokio::time::Instant;
 /// What follows a signal so soon is the same wish, told twice: by a terminal and by a supervisor, say.
 const SAME_WISH: Duration = Duration::from_secs(1);
 
-/// See the file's head.
+/// Waits for the signals that end the node.
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,

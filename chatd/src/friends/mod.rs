@@ -74,7 +74,7 @@ pub struct Circle {
     pub asked: Vec<Asked>,
     /// Whom the user blocks, in byte order.
     pub blocked: Vec<UserId>,
-    /// The last user of the page, when there are more after him.
+    /// The last user of the page, when there are more after them.
     pub more: Option<UserId>,
 }
 

@@ -3,7 +3,7 @@
 //! The law, which every adapter obeys (`tests/tests/laws/group_laws.rs`):
 //! - A change of membership and the entry in the group's log that tells of it are one atomic step. The entry's
 //!   offset is the change's place among the messages: whoever left gets nothing that stands after it.
-//! - Whoever joins is told by a notice to his inbox ([`JOINED`]) in the same step: notices come in the order of joining.
+//! - Whoever joins is told by a notice to their inbox ([`JOINED`]) in the same step: notices come in the order of joining.
 //! - A user is in at most so many groups as the adapter was told; whoever would be in more is refused in the step that
 //!   admits, and who is in more already stays.
 //! - Only a member's message is appended; [`crate::broker::Broker::append`] checks it in the same step.
@@ -22,10 +22,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Notice, Skip};
 
-/// Notice to the inbox of a user who has joined a group: the nodes that hold his connections follow it from now on.
+/// Notice to the inbox of a user who has joined a group: the nodes that hold their connections follow it from now on.
 pub const JOINED: &str = "group/join";
 
-/// Data of a [`JOINED`] notice. Without `offset` and `epoch` it says no more than that he is a member.
+/// Data of a [`JOINED`] notice. Without `offset` and `epoch` it says no more than that they are a member.
 #[derive(Serialize, Deserialize)]
 struct Told {
     target: Target,
@@ -36,7 +36,7 @@ struct Told {
     epoch: Option<String>,
 }
 
-/// The notice that a user is a member of a group, for those who do not know where he joined.
+/// The notice that a user is a member of a group, for those who do not know where they joined.
 #[must_use]
 pub fn notice(group: &GroupId, user: &UserId) -> Notice {
     told(Told { target: Target::Group(group.clone()), from: user.clone(), offset: None, epoch: None })
@@ -75,7 +75,7 @@ pub enum Change {
     Join(UserId),
     /// The user is no member any more; refused for the owner.
     Leave(UserId),
-    /// The owner `by` removes a member; refused for himself.
+    /// The owner `by` removes a member; refused for themselves.
     Kick {
         /// Who removes.
         by: UserId,
@@ -104,9 +104,9 @@ pub struct Changed {
 pub struct Joined {
     /// Which group.
     pub group: GroupId,
-    /// Offset of the entry that told of his joining; what stands after it is for him.
+    /// Offset of the entry that told of their joining; what stands after it is for them.
     pub since: u64,
-    /// Which history the offset belongs to: as told, the epoch he joined in; as listed, any epoch of that history.
+    /// Which history the offset belongs to: as told, the epoch they joined in; as listed, any epoch of that history.
     pub epoch: Arc<str>,
 }
 

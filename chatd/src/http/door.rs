@@ -35,7 +35,7 @@ const PREFLIGHT_AGE: HeaderValue = HeaderValue::from_static("600");
 /// Bytes of a foreign text that are repeated at most.
 const MAX_SHOWN: usize = 100;
 
-/// See the module.
+/// Decides by its headers whether a request is let in.
 #[derive(Debug)]
 pub struct Door {
     origins: Origins,

@@ -14,7 +14,7 @@ use super::course::{Course, Running};
 /// Bytes given to the HTTP library at a time.
 const PIECE: usize = 16 * 1024;
 
-/// See the module.
+/// The body of an answer, given out in pieces.
 pub struct Answer {
     body: AxumBody,
     /// What is not yet given of a piece of the body.

@@ -32,7 +32,7 @@ pub struct Patience {
     pub stalled: Duration,
 }
 
-/// See the module.
+/// State of one HTTP connection, seen from outside of the HTTP library.
 pub struct Course {
     patience: Patience,
     dismissed: Notify,

@@ -34,7 +34,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// What a connection without a place is told.
 const FULL: &str = r#"{"code":1013,"msg":"this node has no place for another connection; try another or later","data":null}"#;
 
-/// See the module.
+/// The places of connections, and who holds them.
 pub struct Places {
     room: usize,
     counters: Arc<Counters>,

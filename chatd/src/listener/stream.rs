@@ -24,7 +24,7 @@ const LONGEST: Duration = Duration::from_secs(30);
 /// Bytes of a refused request that are read at most.
 const MOST_BYTES: usize = 64 * 1024 * 1024;
 
-/// See the module.
+/// A socket that tells its course what comes.
 pub struct Stream {
     /// Present until the end.
     tcp: Option<TcpStream>,

@@ -23,7 +23,7 @@ const DISTINCT: usize = 10;
 /// Lines of one place that tells of connections in one window: enough for a day like others, and a bound for a storm.
 const EACH: u64 = 1000;
 
-/// See the file's head.
+/// Counts lines that would repeat, and tells how many there were.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Gather {
     form: Form,

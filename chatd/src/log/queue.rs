@@ -17,7 +17,7 @@ use super::gather::Gather;
 /// Bytes that wait for a reader of stderr at most.
 const MAX_BYTES: usize = 1024 * 1024;
 
-/// See the file's head.
+/// Lines that wait for stderr.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     state: Mutex<State>,

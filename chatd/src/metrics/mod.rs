@@ -31,7 +31,7 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Scrapes at once: each takes a thread that others wait for too.
 const AT_ONCE: usize = 2;
 
-/// See the file's head.
+/// What is measured, and where it is read.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,

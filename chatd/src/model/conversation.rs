@@ -11,7 +11,7 @@ pub enum Conversation {
     World(AppId),
     /// A group.
     Group(AppId, GroupId),
-    /// Two users, the lesser name first, or one user and himself.
+    /// Two users, the lesser name first, or one user with themselves.
     Pair(AppId, UserId, UserId),
 }
 

@@ -231,7 +231,7 @@ impl RedPackets {
         if self.is_closed(terms).await? { Err(gone) } else { self.offer_or_close(terms).await }
     }
 
-    /// Whether anybody was paid his share.
+    /// Whether anybody was paid their share.
     async fn was_taken(&self, escrow: &Escrow) -> Result<bool, Refusal> {
         let Escrow { terms, balance, .. } = escrow;
         Ok(*balance < terms.total

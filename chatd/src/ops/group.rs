@@ -95,7 +95,7 @@ impl GroupOps {
         Ok(dismissed)
     }
 
-    /// Every node that holds a connection of the user is told when he joins. A repeated call tells again, so a lost
+    /// Every node that holds a connection of the user is told when they join. A repeated call tells again, so a lost
     /// notice is mended by repeating the request.
     async fn follow(
         &self,

@@ -1,7 +1,7 @@
 //! Who is online, on any node: the port, and what a change means to others.
 //!
 //! The law, which every adapter obeys (`tests/tests/laws/presence_laws.rs`):
-//! - A user is online while at least one live node holds at least one connection of his.
+//! - A user is online while at least one live node holds at least one connection of theirs.
 //! - A node is live while it renews its lease. A node that stops renewing is dead within [`LEASE_MS`] and its
 //!   users are offline, with no other node doing work for each of them.
 //! - Nothing is sent for a user who neither comes nor goes.
@@ -48,7 +48,7 @@ pub struct Announcer {
 }
 
 impl Announcer {
-    /// That the user came, or went. His own connections are not told.
+    /// That the user came, or went. Their own connections are not told.
     #[must_use]
     pub fn notice(&self, user: &UserId, came: bool) -> Notice {
         let movement = Movement { target: Target::World, from: user.clone(), time: self.clock.now_ms() };

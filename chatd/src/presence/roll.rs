@@ -27,7 +27,7 @@ type Waiter = oneshot::Sender<Result<(), String>>;
 /// made or not, and a store that forgot this node holds nobody. Who is in doubt is told to the store again.
 type Entered = HashMap<Identity, bool>;
 
-/// See the file's head.
+/// Users with connections here, and what is still to be told of them.
 pub struct Roll {
     hub: Arc<Hub>,
     presence: Arc<dyn Presence>,
@@ -51,7 +51,7 @@ impl Roll {
         self.changed.notify_one();
     }
 
-    /// Names a user and waits until the store agrees with the hub about him.
+    /// Names a user and waits until the store agrees with the hub about them.
     ///
     /// # Errors
     /// When the store did not answer.
@@ -270,7 +270,7 @@ mod tests {
         let identity = Identity { app: 1, user: user.clone() };
         let inbox = [Topic::Inbox(1, user.clone())];
 
-        // He comes, which is not answered, and so he is refused and leaves.
+        // They come, which is not answered, and so they are refused and leave.
         hub.enter(&connection, &identity, &inbox[0]);
         store.mute.store(true, Relaxed);
         assert!(roll.settle(&identity).await.is_err());
@@ -279,7 +279,7 @@ mod tests {
         roll.settle(&identity).await.unwrap();
         assert!(!store.is_online(1, &user).await.unwrap());
 
-        // He comes, leaves, which is not answered, and is back before the next try.
+        // They come, leave, which is not answered, and are back before the next try.
         hub.enter(&connection, &identity, &inbox[0]);
         roll.settle(&identity).await.unwrap();
         hub.leave(&connection, &identity, &inbox);

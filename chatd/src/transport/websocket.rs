@@ -64,7 +64,7 @@ pub enum Flushed {
     Blocked,
 }
 
-/// See the file's head.
+/// One WebSocket: frames in, and frames out as the socket takes them.
 pub struct Socket {
     tcp: TcpStream,
     context: WebSocketContext,

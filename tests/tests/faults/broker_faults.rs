@@ -177,7 +177,10 @@ async fn a_pair_that_lost_its_end_gets_a_new_epoch() {
     proxy.heal();
     until("told", SOON, async || reader.seen.lost_topics() == [inbox.clone()]).await;
     let page = reader.broker.read(&pair, Range::After(2), 10).await.expect("read");
-    assert_ne!(page.epoch, first.epoch, "who has seen the lost 2 must not believe that he has seen this one");
+    assert_ne!(
+        page.epoch, first.epoch,
+        "who has seen the lost 2 must not believe that they have seen this one"
+    );
 }
 
 /// Takes the world's log back to an earlier end.

@@ -41,7 +41,7 @@ impl Far {
         Self { redis, proxy, near, far, owner }
     }
 
-    /// The owner removes `m` and then says something that is not for him.
+    /// The owner removes `m` and then says something that is not for them.
     async fn remove_and_say(&mut self, secret: &str) {
         ask(&mut self.owner, "group/kick", json!({"groupId": "g", "memberId": "m"})).await;
         self.owner.send("group:g".parse().expect("a target"), secret).await.expect("sent");
@@ -81,7 +81,7 @@ async fn who_is_removed_while_he_recovers_gets_nothing_said_after() {
         let answer = back.request(LOGIN, &login).await.expect("logged in");
         (back, serde_json::from_value::<LoggedIn>(answer).expect("an answer about recovery"))
     });
-    until("he recovers", SOON, async || calls(&site.redis, "xrange").await > before + 5).await;
+    until("they recover", SOON, async || calls(&site.redis, "xrange").await > before + 5).await;
     site.remove_and_say("secret").await;
     let (mut back, answer) = coming.await.expect("back");
     let group = answer.recovered.last().expect("the group");
@@ -109,7 +109,7 @@ async fn who_is_removed_while_a_history_is_read_gets_nothing_said_after() {
         let request = json!({"appId": APP, "userId": "m", "target": "group:g"});
         http.call_raw("/message/history", &request).await
     });
-    until("he is found to be a member", SOON, async || calls(&site.redis, "zscore").await > before).await;
+    until("they are found to be a member", SOON, async || calls(&site.redis, "zscore").await > before).await;
     site.remove_and_say("secret").await;
     assert_eq!(refused(reading.await.expect("an answer")), 1009);
 }

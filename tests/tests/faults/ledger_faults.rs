@@ -78,7 +78,7 @@ fn settle_all(ledgers: &[Arc<dyn Ledger>]) -> JoinSet<HashMap<usize, usize>> {
     lanes
 }
 
-/// Everyone has his cent, and nobody was told twice that it came just now.
+/// Everyone has their cent, and nobody was told twice that it came just now.
 async fn each_was_settled_once(ledger: &dyn Ledger, lanes: JoinSet<HashMap<usize, usize>>) {
     let mut new: HashMap<usize, usize> = HashMap::new();
     for (number, times) in lanes.join_all().await.into_iter().flatten() {

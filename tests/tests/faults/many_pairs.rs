@@ -1,4 +1,4 @@
-//! Whoever talks with very many: all of his pairs are looked after, a part of them at a time.
+//! Whoever talks with very many: all of their pairs are looked after, a part of them at a time.
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -138,9 +138,9 @@ async fn a_grab_whose_answer_was_lost_is_repeated(site: MoneySite) {
             let (books, slow, packet, who) = asking;
             books.grab_once(&slow, &packet, &who).await
         });
-        // The share is his, and the answer is still on its way.
+        // The share is theirs, and the answer is still on its way.
         let taken = async || detail(&direct[0], APP, &packet).await.winners.len() > number;
-        until("he has won", PATIENCE, taken).await;
+        until("they have won", PATIENCE, taken).await;
         proxy.cut();
         asking.await.expect("no panic").expect_err("the answer is lost");
         assert_eq!(books.grab(&packet, &who).await, Outcome::Already);

@@ -94,7 +94,7 @@ async fn while_leases_cannot_be_renewed_nobody_is_told_to_be_away() {
     let unknown = async || {
         assert!(node.renew().await.is_err(), "the script writes");
         match node.is_online(APP, &user).await {
-            Ok(online) => assert!(online, "he is"),
+            Ok(online) => assert!(online, "they are"),
             Err(_) => return true,
         }
         false

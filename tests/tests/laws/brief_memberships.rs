@@ -1,7 +1,7 @@
 //! Memberships that begin and end within moments: no device misses or doubles anything of them, on any node.
 //!
 //! Invariant: the judge is the group's log: what stands between an entry that says that the user joined and the one that
-//! says that he is gone, is for him.
+//! says that they are gone, is for them.
 
 use chat_client::{Http, Session};
 use chat_protocol::session::Push;
@@ -38,7 +38,7 @@ async fn done(http: &Http, path: &str, user: &str, group: &str) {
     call(http, path, user, group).await.unwrap_or_else(|code| panic!("{path} by {user}: {code}"));
 }
 
-/// Offsets of a group's log that are for the user; `by` sent those he skips.
+/// Offsets of a group's log that are for the user; `by` sent those they skip.
 async fn wanted(http: &Http, group: &str, skipped: impl Fn(&Push) -> bool) -> Vec<u64> {
     let (mut wanted, mut member, mut after) = (Vec::new(), false, Some(0));
     while let Some(from) = after {
@@ -79,7 +79,7 @@ async fn seen_until(device: &mut Session, group: &str, last: &str) -> Vec<u64> {
     }
 }
 
-/// The user joins once more, and all devices have seen exactly what was for him.
+/// The user joins once more, and all devices have seen exactly what was for them.
 async fn all_saw(site: &Site, group: &str, devices: &mut [Session]) {
     let http = site.first().http();
     done(&http, "/group/join", USER, group).await;

@@ -47,7 +47,7 @@ async fn the_list_holds_what_is_the_users_the_latest_first(engine: Engine) {
     assert_eq!(unsaid, [nothing(Conversation::World(APP))], "the world is there before anything was said");
     clock.set(START);
     node.create("g:{1}", &["o", "a"]).await;
-    node.create("not his", &["o"]).await;
+    node.create("not theirs", &["o"]).await;
     say(&node, clock, 1, "b", "user:a").await;
     say(&node, clock, 2, "a", "user:\u{5e1d}").await;
     say(&node, clock, 3, "a", "user:a").await;
@@ -248,7 +248,7 @@ async fn groups_come_and_go_with_the_membership(engine: Engine) {
     assert_eq!(place(&node, "a", &log).await, Some((1, 1)), "nothing of the former group is left");
 }
 
-async fn what_was_said_before_he_joined_is_not_unread(engine: Engine) {
+async fn what_was_said_before_they_joined_is_not_unread(engine: Engine) {
     let node = engine.node().await;
     let (log, _) = group("g");
     node.create("g", &["o"]).await;
@@ -331,7 +331,7 @@ async fn reading_never_passes_the_end(engine: Engine) {
     }
 }
 
-async fn a_sender_has_read_his_message_if_all_before_it(engine: Engine) {
+async fn a_sender_has_read_their_message_if_all_before_it(engine: Engine) {
     let node = engine.node().await;
     node.create("g", &["a", "b"]).await;
     for (target, log, before) in
@@ -348,9 +348,9 @@ async fn a_sender_has_read_his_message_if_all_before_it(engine: Engine) {
         say("a", target, "1").await;
         assert_eq!(places().await, both(1, 1, 0));
         say("b", back, "2").await;
-        assert_eq!(places().await, both(2, 1, 0), "he had not read what was before");
+        assert_eq!(places().await, both(2, 1, 0), "they had not read what was before");
         say("a", target, "3").await;
-        assert_eq!(places().await, both(3, 1, 0), "nor had he");
+        assert_eq!(places().await, both(3, 1, 0), "nor had they");
         read(&node, "b", &log, before + 3).await;
         say("b", back, "4").await;
         assert_eq!(places().await, both(4, 1, 4));
@@ -380,11 +380,11 @@ chat_tests::engine_laws! {
     what_was_dropped_for_newer_messages_is_not_unread,
     more_than_99_are_told_as_more,
     groups_come_and_go_with_the_membership,
-    what_was_said_before_he_joined_is_not_unread,
+    what_was_said_before_they_joined_is_not_unread,
     only_members_mark_a_group_as_read,
     unread_counts_what_came_at_the_same_moment,
     reading_never_goes_back,
     reading_never_passes_the_end,
-    a_sender_has_read_his_message_if_all_before_it,
+    a_sender_has_read_their_message_if_all_before_it,
     read_states_outlive_the_node,
 }

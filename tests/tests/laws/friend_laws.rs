@@ -31,7 +31,7 @@ fn outcome(standing: Standing, changed: bool) -> Outcome {
     Outcome { standing, blocked: false, changed }
 }
 
-/// How `name` stands to `other` as his circle has it, and whether he blocks him.
+/// How `name` stands to `other` as their circle has it, and whether they block them.
 async fn view(node: &Node, name: &str, other: &str) -> (Standing, bool) {
     let (circle, other) = (circle(node, name).await, user(other));
     let in_each = [

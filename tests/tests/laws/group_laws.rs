@@ -128,7 +128,7 @@ async fn who_joins_is_told_in_the_order_of_joining(engine: Engine) {
     nodes[0].change("g", join("b")).await;
     nodes[1].seen.has(&inbox, 3).await;
     let told = |event: &Event| match event {
-        Event::Notice(notice) => Joined::told(notice).expect("where he joined"),
+        Event::Notice(notice) => Joined::told(notice).expect("where they joined"),
         Event::Message { .. } => panic!("{event:?}"),
     };
     let told: Vec<_> = nodes[1].seen.events(&inbox).iter().map(told).collect();
@@ -161,7 +161,7 @@ async fn repeats_change_nothing(engine: Engine) {
     assert_eq!(members_of(&node, "g").await, ["b", "c", "o"]);
 }
 
-async fn only_the_owner_rules_and_he_stays(engine: Engine) {
+async fn only_the_owner_rules_and_stays(engine: Engine) {
     let node = engine.node().await;
     node.create("g", &["o", "b", "c"]).await;
     let refusals = [
@@ -245,7 +245,7 @@ async fn pages_of_members_tile_in_byte_order(engine: Engine) {
     assert_eq!((names(&after.users), after.more), (vec!["b", "{"], true), "after one who is no member");
 }
 
-async fn a_user_knows_his_groups(engine: Engine) {
+async fn a_user_knows_their_groups(engine: Engine) {
     let node = engine.node().await;
     for name in ["g:2", "{g}", "g1"] {
         node.create(name, &["o", "x"]).await;
@@ -387,11 +387,11 @@ chat_tests::engine_laws! {
     who_joins_is_told_in_the_order_of_joining,
     the_log_holds_the_changes,
     repeats_change_nothing,
-    only_the_owner_rules_and_he_stays,
+    only_the_owner_rules_and_stays,
     only_members_append,
     nothing_of_the_kicked_stands_after_the_kick,
     pages_of_members_tile_in_byte_order,
-    a_user_knows_his_groups,
+    a_user_knows_their_groups,
     a_user_is_in_so_many_groups_at_most,
     a_group_created_anew_is_another,
     changes_from_two_nodes_have_one_order,

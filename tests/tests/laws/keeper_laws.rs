@@ -150,7 +150,7 @@ async fn what_a_conversation_refuses_goes_back(engine: Engine) {
     assert_eq!(bench.round().await, 1);
     bench.works.settle_all(&bench.engine).await;
     assert_eq!((bench.held(&given.packet).await, balance(&*bench.works.ledger, "s").await), (0, 1000));
-    // Were he a member now, what went back would not be offered.
+    // Were they a member now, what went back would not be offered.
     bench.works.node.change("g", join("s")).await;
     let escrow = bench.works.ledger.escrow(APP, &given.packet).await.expect("a packet");
     let refusal = bench.works.red_packets.finish(&escrow).await.expect_err("it went back");

@@ -172,7 +172,7 @@ fn g() -> Target {
     "group:g".parse().expect("a target")
 }
 
-/// Bob shows that he saw more than there is, and so the log gets a new epoch.
+/// Bob shows that they saw more than there is, and so the log gets a new epoch.
 async fn bob_doubts(node: &Node, said: &Receipt) -> Session {
     let (bob, doubted) = come_back_as(node, "bob", "group:g", &said.epoch, said.offset + 5).await;
     assert!(!doubted.complete && doubted.epoch != said.epoch);

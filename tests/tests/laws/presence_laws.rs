@@ -180,7 +180,7 @@ laws! {
 }
 
 #[tokio::test]
-async fn a_user_is_online_while_any_node_holds_him() {
+async fn a_user_is_online_while_any_node_holds_them() {
     let server = RedisServer::start().await;
     let [one, two, three] = nodes(&server, LEASE_MS).await;
     assert_eq!(three.live_nodes().await.expect("counted"), 3);

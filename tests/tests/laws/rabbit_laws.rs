@@ -208,7 +208,7 @@ async fn who_look_at_once_take_turns_and_see_all_dead_letters() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_does_not_get_his_turn_is_told_and_a_dead_holder_leaves_it() {
+async fn who_does_not_get_their_turn_is_told_and_a_dead_holder_leaves_it() {
     let (queue, keys) = fresh().await;
     lay_out(&keys, &shares(3)).await;
     let (connection, holder) = channel(RabbitServer::shared().await).await;

@@ -22,7 +22,7 @@ chat_tests::engine_laws!(
     a_share_that_was_paid_is_given_to_nobody_else,
     an_operator_gives_up_what_can_never_be_paid,
     what_was_given_up_is_kept_as_it_was,
-    who_is_owed_what_was_given_up_is_named_until_he_is_paid,
+    who_is_owed_what_was_given_up_is_named_until_they_are_paid,
 );
 
 const EXPIRY_MS: u64 = 100_000;
@@ -265,7 +265,7 @@ async fn what_was_given_up_is_kept_as_it_was(mut engine: Engine) {
     }
 }
 
-async fn who_is_owed_what_was_given_up_is_named_until_he_is_paid(engine: Engine) {
+async fn who_is_owed_what_was_given_up_is_named_until_they_are_paid(engine: Engine) {
     let bench = Bench::new(engine, Vault::embedded()).await;
     let given = bench.packet("p", 6, 3).await;
     assert_eq!(bench.grab(&given.packet, "a").await, Outcome::Won);
@@ -273,7 +273,7 @@ async fn who_is_owed_what_was_given_up_is_named_until_he_is_paid(engine: Engine)
         bench.works.queue.bury(&delivery, "somebody erred").await.expect("buried");
     }
     let dead = bench.works.queue.dead(APP, 10).await.expect("listed");
-    bench.works.discard(APP, &dead[0].id, "he erred again").await.expect("given up");
+    bench.works.discard(APP, &dead[0].id, "they erred again").await.expect("given up");
     let found = bench.audit().await;
     assert_eq!(rules(&found), [("discard", true), ("settlement", true)], "{found:#?}");
     let applied = bench.works.keeper.mend(APP, &given.packet).await.expect("mended");

@@ -185,7 +185,7 @@ async fn a_log_whose_head_was_lost_or_set_back_goes_on_as_another_history() {
 }
 
 #[tokio::test]
-async fn whoever_lost_the_list_of_his_groups_is_told_and_may_join_anew() {
+async fn whoever_lost_the_list_of_their_groups_is_told_and_may_join_anew() {
     let mut bench = Bench::new().await;
     let (groups, group) = (RedisGroups::new(&bench.broker, u64::MAX), GroupId::new("g").expect("an id"));
     groups.create(APP, &group, &user("a"), "name").await.expect("created");
@@ -194,7 +194,7 @@ async fn whoever_lost_the_list_of_his_groups_is_told_and_may_join_anew() {
     let list = bench.keys.groups_of(APP, &user("b"));
     redis::cmd("DEL").arg(&list).query_async::<()>(&mut bench.raw).await.expect("lost");
     let target = Target::Group(group.clone());
-    let refused = bench.send(message("b", &target, "1")).await.expect_err("he is served nothing");
+    let refused = bench.send(message("b", &target, "1")).await.expect_err("they are served nothing");
     assert!(matches!(refused, BrokerError::NotMember), "{refused:?}");
     let joined = groups.change(APP, &group, &join).await.expect("joined");
     assert_eq!((joined.changed, joined.member_count), (true, 2));

@@ -51,7 +51,7 @@ fn action() -> impl Strategy<Value = Action> {
 struct User {
     session: Option<(usize, Session)>,
     member: bool,
-    /// Offset of the entry that told of his last joining.
+    /// Offset of the entry that told of their last joining.
     since: u64,
     read: u64,
     /// What a client keeps for recovery.

@@ -80,7 +80,7 @@ async fn online_ends_with_0_3_or_5_and_aligns_chinese_names() {
 }
 
 #[tokio::test]
-async fn send_reaches_the_user_and_tells_whether_he_is_there() {
+async fn send_reaches_the_user_and_tells_whether_they_are_there() {
     let node = Node::ephemeral(&[]).await;
     let mut user = node.login(APP, "黄帝").await;
     let sent = chatctl(&node, &["send", "黄帝", "hello", "--as", "马超", "--msg-id", "m1"]).await;

@@ -105,9 +105,9 @@ async fn a_client_of_another_node_gets_every_message_after_its_log_in_or_is_told
     a_connected_client_gets_every_message_or_is_told(&one, &two).await;
 }
 
-/// The reader reads nothing until the node has given up waiting for him.
+/// The reader reads nothing until the node has given up waiting for them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_slow_reader_is_told_4001_however_late_he_reads() {
+async fn a_slow_reader_is_told_4001_however_late_they_read() {
     let node = Node::ephemeral(&SMALL).await;
     let mut slow = RawSocket::open(node.server()).await;
     slow.login(APP, "slow").await;

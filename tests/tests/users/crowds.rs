@@ -21,7 +21,7 @@ struct Heard {
     together: usize,
     /// The last count, and how many came singly since.
     count: Option<u64>,
-    /// Whether who was named came, the last time he was.
+    /// Whether who was named came, the last time they were.
     last: HashMap<String, bool>,
 }
 
@@ -63,7 +63,7 @@ async fn a_crowd_is_told_together(nodes: &[&Node]) {
     while heard.count != Some(CROWD as u64 + 1) {
         heard.next(&mut witness).await;
     }
-    // The first of the twenty is the witness himself, who is not told.
+    // The first of the twenty is the witness, who is not told.
     assert!(heard.singly >= 19 && heard.last.len() >= 39, "{} and {}", heard.singly, heard.last.len());
     assert!(heard.last.iter().all(|(user, came)| *came && (user.starts_with('u') || user == "witness")));
     let list = nodes[0].http().call_raw("/user/list", &json!({"appId": APP})).await.expect("answered");

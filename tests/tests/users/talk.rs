@@ -135,7 +135,7 @@ async fn an_offline_recipient_finds_messages_later(site: Site) {
     let page = ask(&mut later, "message/history", json!({"target": "user:马超"})).await;
     assert_eq!(offsets(&page), [1, 2, 3]);
     assert_eq!(page["messages"][0]["target"], "user:later");
-    // The sender has read what he wrote himself.
+    // The sender has read what they wrote themselves.
     let list = ask(&mut sender, "conversation/list", json!({})).await;
     assert_eq!(listed(&list, "user:later")["unread"], 0);
 }

@@ -9,7 +9,7 @@ use super::series::{Point, Series, ServerPoint};
 /// Fewer points make no line.
 const FEWEST: usize = 8;
 
-/// See the file's head.
+/// Growth by the hour of what was watched.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Drift {
     /// Memory of all servers.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// How many of the worst are kept.
 const KEPT: usize = 10;
 
-/// See the file's head.
+/// Deliveries by way, the worst first.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Paths {
     /// Ways from a sender to a receiver in a conversation.

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// See the file's head.
+/// Points of the course, at equal intervals.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Series {
     /// Length of an interval; the last of a part may be shorter.

@@ -5,7 +5,7 @@
 use crate::compare::comparison::Comparison;
 use crate::model::RunResult;
 
-/// See the file's head.
+/// Results and their comparison, as one report has them.
 #[derive(Debug)]
 pub struct Findings {
     /// In the order they are shown; none where the comparison is shown alone.

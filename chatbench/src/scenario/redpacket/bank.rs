@@ -95,7 +95,7 @@ impl<'a> Bank<'a> {
         Self { stage, args, turn: AtomicUsize::new(0) }
     }
 
-    /// Cents for sender number `sender`: what he gives away and one packet more, so that paying twice shows.
+    /// Cents for sender number `sender`: what they give away and one packet more, so that paying twice shows.
     fn deposited(&self, sender: u32) -> u64 {
         let packets = (sender..self.args.packets).step_by(self.args.senders as usize).count();
         (packets as u64 + 1) * self.args.total()

@@ -30,7 +30,7 @@ pub(super) const BACKLOG: usize = 256;
 /// Push: the node is going to stop.
 const DRAIN: &str = "system/drain";
 
-/// See the file's head.
+/// State of the task: the servers, the positions, what is asked and not answered.
 pub(super) struct Driver {
     pub(super) servers: Vec<Server>,
     pub(super) identity: Identity,

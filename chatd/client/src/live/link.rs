@@ -32,7 +32,7 @@ pub(super) enum Waiting {
     History,
 }
 
-/// See the file's head.
+/// One logged-in connection of a live session.
 pub(super) struct Link {
     pub(super) connection: Connection,
     pub(super) waiting: HashMap<String, Waiting>,

@@ -147,7 +147,7 @@ parameters! {
 pub enum Outcome {
     /// A share is the user's.
     Won,
-    /// The user has had his share before; the amount is the same.
+    /// The user has had their share before; the amount is the same.
     Already,
     /// All shares were gone.
     Empty,

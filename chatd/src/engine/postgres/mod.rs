@@ -59,7 +59,7 @@ pub fn check_url(url: &str) -> Result<(), String> {
     pool::config(url).map(|_| ())
 }
 
-/// See the file's head.
+/// A ledger in the tables of a PostgreSQL database.
 pub struct PostgresLedger {
     pool: Pool,
     clock: Arc<dyn Clock>,

@@ -218,7 +218,7 @@ pub struct Refused {
     pub passes: bool,
 }
 
-/// See the file's head.
+/// Hands out at most [`LINKS`] connections, one caller each.
 pub struct Pool {
     config: Config,
     permits: Semaphore,

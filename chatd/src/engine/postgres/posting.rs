@@ -25,7 +25,7 @@ const TRIES: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(5);
 
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
-/// Somebody was found to hold an account; it is not worth a long wait to see whether he still does.
+/// Somebody was found to hold an account; it is not worth a long wait to see whether they still do.
 const BEGIN_BRIEFLY: &str =
     "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = '100ms'";
 const CREATE: &str = "INSERT INTO chat_account(app, name, balance)
@@ -74,7 +74,7 @@ pub struct Batch<'a> {
 }
 
 /// Whether somebody held an account lately for longer than one waits. Not every batch that needs the account waits for
-/// him again: that would keep those that need others.
+/// them again: that would keep those that need others.
 #[derive(Default)]
 pub struct Holders(Mutex<Option<Instant>>);
 

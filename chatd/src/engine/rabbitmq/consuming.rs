@@ -32,7 +32,7 @@ const IDLE: Duration = Duration::from_secs(1);
 /// A subscription that brought nothing for so long, and of which nothing is held, is renewed.
 const TRUSTED: Duration = Duration::from_secs(5);
 
-/// See the module.
+/// The subscription that deliveries come by.
 #[derive(Default)]
 pub(super) struct Consuming {
     inbox: tokio::sync::Mutex<Option<Inbox>>,

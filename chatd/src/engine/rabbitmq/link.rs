@@ -117,7 +117,7 @@ impl<P> Drop for Live<P> {
     }
 }
 
-/// See the module.
+/// A connection that is dialled again whenever it ends.
 pub(super) struct Link<P> {
     live: watch::Receiver<Option<Arc<Live<P>>>>,
     _keeper: AbortOnDropHandle<()>,

@@ -25,7 +25,7 @@ const MAX_PAUSE: Duration = Duration::from_millis(200);
 /// Letters RabbitMQ hands out at once.
 const WINDOW: u16 = 1000;
 
-/// See the module.
+/// A turn at the dead letters.
 pub(super) struct Look<'a> {
     live: Live<Looking>,
     channel: Channel,
@@ -63,7 +63,7 @@ impl<'a> Look<'a> {
             }
             wait.pause().await?;
         };
-        // Who was killed may leave his turn before his letters are back.
+        // Who was killed may leave their turn before their letters are back.
         wait.until_untouched(&live, queue).await?;
         let mut look = Self { live, channel, queue, first: None, left: 0, windows: 0, _turn: turn };
         // Other ways to count miss letters when RabbitMQ is slow.

@@ -37,7 +37,7 @@ pub fn passes(refused: &str) -> bool {
         .any(|text| refused.contains(text))
 }
 
-/// See the module.
+/// The queues of settlements on one RabbitMQ.
 pub struct RabbitQueue {
     server: Arc<Server>,
     publishing: Link<Publishing>,

@@ -25,7 +25,7 @@ pub(super) const REASON: &str = "reason";
 const MAX_REASON_CHARS: usize = 1000;
 const PERSISTENT: u8 = 2;
 
-/// See the module.
+/// A channel whose messages are confirmed.
 pub(super) struct Publishing {
     channel: Channel,
     turn: Mutex<()>,

@@ -46,7 +46,7 @@ if kind == 'group' then
   if not incarnation then
     return { 0, 'no such group', 0, 0 }
   end
-  -- Whoever lost the list of his groups is served none: he is told, and joins anew.
+  -- Whoever lost the list of their groups is served none: they are told, and join anew.
   local listed = redis.call('HGET', KEYS[10], string.sub(ARGV[11], #'group:' + 1))
   if not listed or string.match(listed, '^[^\n]*') ~= incarnation or not redis.call('ZSCORE', KEYS[9], sender) then
     return { 0, 'not a member', 0, 0 }

@@ -14,7 +14,7 @@
 //! | `log`, `head`, `stubs` of a group; `group`, `members` | with the group, when it is dismissed |
 //! | `log`, `head`, `stubs` of a world | none: one of each per app; what is in them by `history` |
 //! | `log`, `head`, `stubs` of a pair | when its newest entry is older than `history.max_age`: see below |
-//! | `pairs`, `reads` | when nothing was said to the user or by him, or read by him, for so long: see below |
+//! | `pairs`, `reads` | when nothing was said to the user or by them, or read by them, for so long: see below |
 //! | `peers` | when `pairs` has taken over what is in it |
 //! | `log` of an inbox | an hour after a message nobody listened for, else a week |
 //! | `head`, `stubs` of an inbox | four weeks, and a week, after the last message or recall |
@@ -135,7 +135,7 @@ impl Keys {
         self.of_app(app, &format!("members:{group}"))
     }
 
-    /// Hash of the groups of a user: epoch of the group and offset of his joining.
+    /// Hash of the groups of a user: epoch of the group and offset of their joining.
     #[must_use]
     pub fn groups_of(&self, app: AppId, user: &UserId) -> String {
         self.of_app(app, &format!("groups:{user}"))
@@ -153,7 +153,7 @@ impl Keys {
         self.of_app(app, &format!("peers:{user}"))
     }
 
-    /// Hash of how far a user has read, by conversation as he names it.
+    /// Hash of how far a user has read, by conversation as they name it.
     #[must_use]
     pub fn reads(&self, app: AppId, user: &UserId) -> String {
         self.of_app(app, &format!("reads:{user}"))
@@ -274,7 +274,7 @@ impl Keys {
         format!("{}.later", self.amqp_settlements())
     }
 
-    /// Queue that exists while somebody looks at the dead letters, and belongs to him.
+    /// Queue that exists while somebody looks at the dead letters, and belongs to them.
     #[must_use]
     pub fn amqp_dead_turn(&self) -> String {
         format!("{}.turn", self.amqp_dead_settlements())

@@ -90,7 +90,7 @@ impl Live {
     }
 }
 
-/// See the module.
+/// A connection that is dialled again whenever it ends; clones share it.
 #[derive(Clone)]
 pub(crate) struct Link {
     live: watch::Receiver<Option<Live>>,

@@ -161,7 +161,7 @@ local function mark(reads, field, born, offset, age)
   end
 end
 
--- Who sends has read his message, if he had read everything before it; `read` is what was written of that before.
+-- Who sends has read their message, if they had read everything before it; `read` is what was written of that before.
 local function read_own(reads, field, read, born, offset, age)
   if offset == 1 or read == string.format('%s\n%d', born, offset - 1) then
     mark(reads, field, born, offset, age)

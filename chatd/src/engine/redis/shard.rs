@@ -42,7 +42,7 @@ pub(super) struct Outlet {
     pub counters: Arc<Counters>,
 }
 
-/// See the module.
+/// One part of the subscribed topics, with what is needed to read their logs.
 pub(super) struct Shard {
     table: Mutex<Table>,
     queue: mpsc::Sender<Arrival>,

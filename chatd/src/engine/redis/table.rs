@@ -12,7 +12,7 @@ use super::codec::Position;
 use super::log::Cursor;
 use crate::model::Topic;
 
-/// See the module.
+/// Subscribed topics, each with how far it was delivered.
 #[derive(Default)]
 pub(super) struct Table {
     pub(super) slots: HashMap<Bytes, Slot>,

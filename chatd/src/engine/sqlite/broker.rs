@@ -65,7 +65,7 @@ impl From<rusqlite::Error> for BrokerError {
     }
 }
 
-/// See the file's head.
+/// The log and the bus of a node that runs alone.
 pub struct Embedded {
     database: Database<Log>,
     retention: Retention,

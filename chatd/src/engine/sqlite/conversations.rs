@@ -17,7 +17,7 @@ use crate::broker::BrokerError;
 use crate::conversations::{Conversations, Head, MAX_LOOK, MAX_UNREAD, Place, State, Unread};
 use crate::model::Conversation;
 
-/// See the file's head.
+/// Conversations and read states, in the file of the log.
 pub struct EmbeddedConversations {
     engine: Arc<Embedded>,
 }
@@ -43,12 +43,12 @@ pub(crate) fn sent(connection: &Connection, log: i64, sender: &UserId, offset: u
     Ok(())
 }
 
-/// What was said before he joined counts as read.
+/// What was said before they joined counts as read.
 pub(crate) fn joined(connection: &Connection, log: i64, user: &UserId, since: u64) -> rusqlite::Result<()> {
     set(connection, log, user, since)
 }
 
-/// Forgets how far he has read.
+/// Forgets how far they have read.
 pub(crate) fn left(connection: &Connection, log: i64, user: &UserId) -> rusqlite::Result<()> {
     connection
         .prepare_cached("DELETE FROM read_state WHERE conversation = ?1 AND user = ?2")?

@@ -15,7 +15,7 @@ use super::broker::{Embedded, Step};
 use super::log;
 use crate::friends::{Action, Circle, FriendError, Friends, Full, Limits, Outcome, Part};
 
-/// See the file's head.
+/// How users stand to each other, in the file of the log.
 pub struct EmbeddedFriends {
     engine: Arc<Embedded>,
     limits: Limits,

@@ -17,7 +17,7 @@ use crate::broker::{BrokerError, Event, Outgoing, Receipt};
 use crate::groups::{Change, Changed, Group, GroupError, Groups, Joined, Members, Membership};
 use crate::model::{Conversation, Effect, Skip, Topic};
 
-/// See the file's head.
+/// Groups and their members, in the file of the log.
 pub struct EmbeddedGroups {
     engine: Arc<Embedded>,
     per_user: u64,

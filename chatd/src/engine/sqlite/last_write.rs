@@ -10,7 +10,7 @@ use super::writer::{Scope, Step};
 /// Bytes that a probe writes: as much as the largest message.
 const PROBE_BYTES: usize = 16 * 1024;
 
-/// See the file's head.
+/// What became of the last write.
 #[derive(Debug, Default)]
 pub(crate) struct LastWrite {
     failed: AtomicBool,

@@ -29,7 +29,7 @@ impl Scope for Wake {
     }
 }
 
-/// See the file's head.
+/// The open file, and who holds which settlement of it.
 pub struct MoneyFile {
     pub(super) database: Database<Wake>,
     pub(super) clock: Arc<dyn Clock>,

@@ -20,7 +20,7 @@ use crate::presence::{Announcer, Change, Outcome, Presence, PresenceError, Roste
 /// Changes applied, or users listed, under one lock.
 const CHUNK: usize = 256;
 
-/// See the file's head.
+/// Who is online on the only node there is.
 pub struct EmbeddedPresence {
     engine: Arc<Embedded>,
     announcer: Announcer,

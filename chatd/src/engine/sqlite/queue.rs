@@ -39,7 +39,7 @@ impl EmbeddedQueue {
         let (file, receiver) = (self.file.clone(), self.receiver);
         let work = move |tables: &Connection| {
             // Held before the rows are read: of what another receiver has done meanwhile, either the row is gone or
-            // it is still his.
+            // it is still theirs.
             let mut held = file.held.lock();
             let rows = oldest(tables, max.saturating_add(held.len()))?;
             let (mut new, mut due) = (Vec::new(), Vec::new());

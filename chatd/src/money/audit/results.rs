@@ -18,7 +18,7 @@ pub struct Last {
     pub took_ms: u64,
 }
 
-/// See the file's head.
+/// How many audits ended how, and the last of them.
 #[derive(Default)]
 pub struct Results {
     held: Counter,

@@ -125,7 +125,7 @@ fn amount(cents: Cents) -> Result<Cents, LedgerError> {
     Some(cents).filter(|cents| cents.is_positive()).ok_or(LedgerError::TooLarge)
 }
 
-/// See the file's head.
+/// Accounts and transfers that postings touch, and what becomes of them.
 #[derive(Debug, Default)]
 pub struct Book {
     balances: HashMap<Account, Cents>,

@@ -46,7 +46,7 @@ pub enum Grab {
         /// Whether this was the last share.
         last: bool,
     },
-    /// The user has had his share before.
+    /// The user has had their share before.
     Already {
         /// Cents.
         amount: Cents,

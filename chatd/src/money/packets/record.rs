@@ -23,7 +23,7 @@ impl Flaw {
     }
 }
 
-/// See the file's head.
+/// A packet as its store has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     /// What it is.

@@ -19,7 +19,7 @@ use crate::money::ledger::{Ledger, LedgerError, Secret};
 /// Under which packets were named before there was a secret (RFC 9562 §5.5).
 const NAMESPACE: Uuid = Uuid::from_u128(0x7265_645f_7061_636b_6574_5f6e_616d_6573);
 
-/// See the file's head.
+/// Makes the ids of packets up.
 pub(super) struct Names {
     ledger: Arc<dyn Ledger>,
     secret: OnceCell<Secret>,

@@ -13,7 +13,7 @@ const SIDE: f64 = 1000.0;
 /// Parts of a run in which it measures.
 const MEASURED: [&str; 4] = ["measure", "idle", "read", "grab"];
 
-/// See the file's head.
+/// A chart as SVG.
 pub struct Chart {
     /// What it shows.
     pub title: String,

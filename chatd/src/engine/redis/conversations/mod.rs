@@ -1,4 +1,4 @@
-//! Conversations and read offsets over Redis: a hash per user, by conversation as he names it.
+//! Conversations and read offsets over Redis: a hash per user, by conversation as they name it.
 //!
 //! Invariant: a read offset is kept with the epoch its history began with, and counts for that history only. A page
 //! costs what stands on it and one look at each of the user's groups, whose messages leave no trace with the members.

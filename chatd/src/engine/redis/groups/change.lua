@@ -5,7 +5,7 @@
 -- ARGV  1 'create', 'join', 'leave', 'kick' or 'dismiss'   2 who acts   3 the user concerned   4 now ms
 --       5 epoch for a new history   6 messages kept per log   7 how long ms, or 0   8 group id
 --       9 the group as its members name it   10 channel   11 first line of the entry   12 its body
---       13 name of a new group   14 channel of the user's inbox   15 notice that he is a member
+--       13 name of a new group   14 channel of the user's inbox   15 notice that they are a member
 --       16 groups a user may be in
 -- Answer: outcome, members after the change, offset and epoch of the newest entry
 
@@ -37,7 +37,7 @@ elseif (action == 'kick' or action == 'leave') and user == owner then
   return answer('owner')
 end
 
--- A member is among the members and has the group in his list. Where one of the two was lost, joining or leaving mends it.
+-- A member is among the members and has the group in their list. Where one of the two was lost, joining or leaving mends it.
 local incarnation = owner and redis.call('HGET', group, 'epoch') or ARGV[5]
 local listed = string.match(redis.call('HGET', groups, ARGV[8]) or '', '^[^\n]*') == incarnation
 local counted = redis.call('ZSCORE', members, user) and true or false
@@ -63,7 +63,7 @@ if comes then
   redis.call('ZADD', members, 0, user)
   -- With the epoch of the group, so that it does not count for another group that has the id later.
   redis.call('HSET', groups, ARGV[8], string.format('%s\n%d', incarnation, offset))
-  -- What was said before he joined counts as read.
+  -- What was said before they joined counts as read.
   mark(reads, ARGV[9], born, offset, tonumber(ARGV[7]))
 else
   redis.call('ZREM', members, user)

@@ -16,7 +16,7 @@ const AT_LAST_MS: u64 = 20_000;
 /// The oldest notes beyond so many are lost; those packets go back at their end.
 const MOST: isize = 100_000;
 
-/// See the file's head.
+/// Notes of dismissed groups, due for whoever looks after their packets.
 pub(super) struct Notes {
     forget: Script,
 }

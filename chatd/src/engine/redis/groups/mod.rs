@@ -1,6 +1,6 @@
 //! Groups over Redis, beside their logs.
 //!
-//! Invariant: one script changes membership and log. A user's own list names the epoch of each group he joined; an
+//! Invariant: one script changes membership and log. A user's own list names the epoch of each group they joined; an
 //! entry whose group has another epoch, or is gone, counts for nothing, so dismissing needs to touch no member.
 
 mod dismissed;
@@ -54,7 +54,7 @@ impl RedisGroups {
             Err(GroupError::TooMany(_)) => {}
             done => return done,
         }
-        // His list may name groups that are gone; reading it forgets them.
+        // Their list may name groups that are gone; reading it forgets them.
         self.of_user(app, act.user).await?;
         self.try_run(app, group, act).await
     }

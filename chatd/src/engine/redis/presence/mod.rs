@@ -3,7 +3,7 @@
 //! Invariant: the sets of a lease count exactly as long as the lease lives, so a dead node's users are offline
 //! without a word about any of them, and an idle node costs one script call per renewal. A lease that was cleared
 //! away is never taken again: its holder gets a new one, whose sets nobody is clearing. While leases cannot be renewed,
-//! that somebody is in none of the live ones says nothing, and is not told as if he were away.
+//! that somebody is in none of the live ones says nothing, and is not told as if they were away.
 
 mod listing;
 mod standing;

@@ -24,7 +24,7 @@ const LEAST_PER_APP: usize = 8;
 /// A consumer without work is forgotten after so long without a sign of life.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(60 * 60);
 
-/// See the file's head.
+/// One receiver: its links and its hands.
 pub(super) struct Desk {
     pub(super) keys: Keys,
     /// Waits for what comes; nothing else may stand behind it.

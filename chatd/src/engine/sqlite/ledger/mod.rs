@@ -26,7 +26,7 @@ use crate::money::{Cents, Terms};
 /// Its name in a data directory.
 const FILE: &str = "ledger.sqlite3";
 
-/// See the file's head.
+/// A ledger in a SQLite file.
 pub struct EmbeddedLedger {
     database: Database<()>,
 }

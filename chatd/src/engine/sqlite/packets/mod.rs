@@ -26,7 +26,7 @@ use crate::money::packets::{
 use crate::money::settlement::{Kind, Settlement};
 use crate::money::{Cents, Terms};
 
-/// See the file's head.
+/// Packets in the money file.
 pub struct EmbeddedPackets {
     file: Arc<MoneyFile>,
     groups: Arc<dyn Groups>,
@@ -168,7 +168,7 @@ struct Taker {
     app: AppId,
     packet: PacketId,
     user: UserId,
-    /// Whether the packet is for him.
+    /// Whether the packet is for them.
     admitted: bool,
     /// What the file's life is called now.
     era: i64,

@@ -20,7 +20,7 @@ pub struct Held {
     last: u64,
 }
 
-/// See the file's head.
+/// Holds settlements as long as the weather lets it.
 #[derive(Default)]
 pub struct FakeQueue {
     pub weather: Arc<Weather>,
