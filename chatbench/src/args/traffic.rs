@@ -167,3 +167,22 @@ pub fn payload_bytes(text: &str) -> Result<usize, String> {
         payload::MIN_BYTES
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use chatbench_result::threshold::Threshold;
+
+    use super::*;
+
+    /// Thresholds are read in a crate that knows no [`Span`].
+    #[test]
+    fn flags_and_thresholds_read_times_alike() {
+        let good = ["250us", "500ms", "1.5s", "0.25ms", "2m", "1h"];
+        let bad = [".5s", "1.s", "+5s", "1e3s", "5S", "5sec", "1d", "-1s", "NaNs", "infs"];
+        for (text, is_good) in good.map(|text| (text, true)).into_iter().chain(bad.map(|text| (text, false)))
+        {
+            let threshold = format!("e2e_time:p(99)<{text}").parse::<Threshold>();
+            assert_eq!((Span::duration(text).is_ok(), threshold.is_ok()), (is_good, is_good), "{text}");
+        }
+    }
+}
