@@ -10,14 +10,14 @@ use chat_protocol::{Code, MsgId, PacketId, Refusal, Target, UserId};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::broker::{Broker, Fingerprint, Outgoing, Receipt, new_msg_id};
+use crate::broker::{Fingerprint, Log, Outgoing, Receipt, new_msg_id};
 use crate::counters::Counters;
 use crate::model::Identity;
 use crate::model::{Conversation, Skip};
 
 /// Puts messages into the log.
 pub struct Chat {
-    broker: Arc<dyn Broker>,
+    log: Arc<dyn Log>,
     counters: Arc<Counters>,
 }
 
@@ -75,10 +75,10 @@ impl<'a> Record<'a> {
 }
 
 impl Chat {
-    /// Sends through this broker.
+    /// Sends through this log.
     #[must_use]
-    pub fn new(broker: Arc<dyn Broker>, counters: Arc<Counters>) -> Self {
-        Self { broker, counters }
+    pub fn new(log: Arc<dyn Log>, counters: Arc<Counters>) -> Self {
+        Self { log, counters }
     }
 
     /// Puts a checked message into its log. Without a `msg_id` one is made up.
@@ -104,7 +104,7 @@ impl Chat {
             members,
             skip,
         };
-        let receipt = self.broker.append(message).await?;
+        let receipt = self.log.append(message).await?;
         if !receipt.duplicate {
             self.counters.messages.add(1);
         }

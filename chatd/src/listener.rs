@@ -105,14 +105,21 @@ impl Bound {
     }
 }
 
+/// What connections are let into.
+pub struct House {
+    /// Where their requests go.
+    pub router: Router,
+    /// How many there may be.
+    pub places: Arc<Places>,
+    /// How long each may be quiet.
+    pub patience: Patience,
+    /// They themselves, while they speak HTTP.
+    pub tasks: TaskTracker,
+}
+
 /// Accepts until `stop` as many connections as there are places.
-pub async fn serve(
-    listener: TcpListener,
-    router: Router,
-    (places, patience): (Arc<Places>, Patience),
-    tasks: TaskTracker,
-    stop: CancellationToken,
-) {
+pub async fn serve(listener: TcpListener, house: House, stop: CancellationToken) {
+    let House { router, places, patience, tasks } = house;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,

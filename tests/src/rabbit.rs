@@ -12,7 +12,9 @@ use chat_protocol::{AppId, PacketId};
 use chatd::engine::rabbitmq::RabbitQueue;
 use chatd::engine::redis::keys::Keys;
 use chatd::money::Cents;
-use chatd::money::settlement::{Delivery, Depth, Kind, Publish, Queue, QueueError, Settlement};
+use chatd::money::settlement::{
+    Backlog, Deliveries, Delivery, Depth, Kind, Publish, Queue, QueueError, Settlement,
+};
 use tokio::time::{Instant, timeout};
 
 use crate::broker::user;

@@ -12,7 +12,7 @@ use chatd::money::audit::{Ask, Auditor};
 use chatd::money::claims::Claims;
 use chatd::money::keeper::Keeper;
 use chatd::money::ledger::Ledger;
-use chatd::money::red_packet::RedPackets;
+use chatd::money::red_packet::{Policy, Ports, RedPackets};
 use chatd::money::settlement::Queue;
 use chatd::money::settlement::giving_up::discard;
 use chatd::money::settlement::worker::Worker;
@@ -47,17 +47,22 @@ impl Works {
     pub async fn new(engine: &Engine, vault: &Vault, node: Node, expiry_ms: u64, idle: Duration) -> Self {
         let (ledger, queue) = (vault.ledger().await, engine.receiver(&node, idle).await);
         let packets = node.packets.clone();
-        let stores = || (packets.clone(), ledger.clone());
-        let red_packets = Arc::new(RedPackets::new(
-            stores(),
-            Arc::new(Chat::new(node.broker.clone(), Arc::default())),
-            node.broker.clone(),
-            node.groups.clone(),
-            (Method::LineCutting, expiry_ms),
-        ));
+        let ports = Ports {
+            packets: packets.clone(),
+            escrows: ledger.clone(),
+            agenda: ledger.clone(),
+            archive: ledger.clone(),
+            chat: Arc::new(Chat::new(node.broker.clone(), Arc::default())),
+            log: node.broker.clone(),
+            bus: node.broker.clone(),
+            groups: node.groups.clone(),
+        };
+        let policy = Policy { method: Method::LineCutting, expiry_ms };
+        let red_packets = Arc::new(RedPackets::new(ports, policy));
         let claims = Arc::new(Claims::new(packets.clone(), ledger.clone()));
-        let keeper = Keeper::new(stores(), red_packets.clone(), claims.clone());
-        let auditor = Auditor::new(stores(), vec![queue.clone()]);
+        let keeper =
+            Keeper::new(packets.clone(), ledger.clone(), ledger.clone(), red_packets.clone(), claims.clone());
+        let auditor = Auditor::new(packets, ledger.clone(), vec![queue.clone()]);
         Self { node, ledger, red_packets, claims, keeper, auditor, queue, idle }
     }
 
@@ -78,6 +83,7 @@ impl Works {
             engine.receiver(&self.node, self.idle).await,
             self.node.packets.clone(),
             self.ledger.clone(),
+            engine.clock.clone(),
         );
         let done = async {
             let deadline = Instant::now() + SOON;

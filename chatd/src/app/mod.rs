@@ -3,6 +3,7 @@
 mod engine;
 mod money;
 pub mod places;
+pub mod program;
 pub mod signals;
 mod waiting;
 
@@ -30,7 +31,7 @@ use crate::hub::outbox::{self, Limits};
 use crate::hub::subscriptions::Subscriptions;
 use crate::hub::{Deadlines, Hub};
 use crate::listener::places::Places;
-use crate::listener::{self, Patience};
+use crate::listener::{self, House, Patience};
 use crate::metrics::Metrics;
 use crate::ops::conversation::ConversationOps;
 use crate::ops::friend::FriendOps;
@@ -153,19 +154,24 @@ impl App {
         let (origins, hosts) =
             (config.allowed_origins().map_err(refuse)?, config.allowed_hosts().map_err(refuse)?);
         let door = Arc::new(Door::new(origins, hosts, address.ip().is_loopback(), keep_alive));
-        let edge = edge(config, &base, &engine, door, (chat, &treasury), (&subscriptions, &roll));
+        let parts = Parts {
+            base: &base,
+            engine: &engine,
+            treasury: &treasury,
+            chat,
+            subscriptions: subscriptions.clone(),
+            roll: roll.clone(),
+            door,
+        };
+        let edge = edge(config, parts);
         let patience = Patience { idle: keep_alive, stalled: config.limits.stall_timeout.get() };
         let places = Places::new(room, base.counters.clone());
         queued::limit_to(config.limits.queued_bytes);
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let connections = edge.tasks.clone();
-        let serving = listener::serve(
-            bound.listen().with_context(taken)?,
-            http::router(edge),
-            (places.clone(), patience),
-            tasks.clone(),
-            stop.clone(),
-        );
+        let house =
+            House { router: http::router(edge), places: places.clone(), patience, tasks: tasks.clone() };
+        let serving = listener::serve(bound.listen().with_context(taken)?, house, stop.clone());
         let accepting = tokio::spawn(serving);
         let all_gone = CancellationToken::new();
         let roll = tokio::spawn(roll.run(all_gone.clone()));
@@ -225,15 +231,20 @@ impl App {
     }
 }
 
-/// What the HTTP edge leads to: operations and connections.
-fn edge(
-    config: &Config,
-    base: &Base,
-    engine: &Engine,
+/// What the edge is put together from.
+struct Parts<'a> {
+    base: &'a Base,
+    engine: &'a Engine,
+    treasury: &'a Treasury,
+    chat: Arc<Chat>,
+    subscriptions: Arc<Subscriptions>,
+    roll: Arc<Roll>,
     door: Arc<Door>,
-    (chat, treasury): (Arc<Chat>, &Treasury),
-    (subscriptions, roll): (&Arc<Subscriptions>, &Arc<Roll>),
-) -> Edge {
+}
+
+/// What the HTTP edge leads to: operations and connections.
+fn edge(config: &Config, parts: Parts<'_>) -> Edge {
+    let Parts { base, engine, treasury, chat, subscriptions, roll, door } = parts;
     let services = services(base, engine, &chat, treasury);
     let operations = Arc::new(match config.serve.role {
         Role::All => Table::new(&services),
@@ -241,8 +252,8 @@ fn edge(
     });
     let sessions = Sessions {
         hub: base.hub.clone(),
-        subscriptions: subscriptions.clone(),
-        roll: roll.clone(),
+        subscriptions,
+        roll,
         chat,
         operations: operations.clone(),
         groups: engine.groups.clone(),
@@ -283,7 +294,7 @@ fn services(base: &Base, engine: &Engine, chat: &Arc<Chat>, treasury: &Treasury)
         Stores {
             broker: broker.clone(),
             presence: engine.presence.clone(),
-            ledger: treasury.money.as_ref().map(|money| money.ledger.clone()),
+            ledger: treasury.ledger.clone().map(|ledger| ledger as _),
         },
         base.counters.clone(),
     );

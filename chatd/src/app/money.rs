@@ -19,11 +19,11 @@ use crate::money::audit::{Auditor, Results};
 use crate::money::claims::Claims;
 use crate::money::keeper::Keeper;
 use crate::money::ledger::Ledger;
-use crate::money::red_packet::RedPackets;
+use crate::money::red_packet::{Policy, Ports, RedPackets};
 use crate::money::register::Register;
-use crate::money::settlement::QueueError;
 use crate::money::settlement::relay::Relay;
 use crate::money::settlement::worker::Worker;
+use crate::money::settlement::{Backlog, QueueError};
 use crate::money::watch::Watch;
 
 /// How long a stop waits for settlements in hand; whatever is left is settled later.
@@ -34,6 +34,8 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) struct Treasury {
     /// None without a ledger.
     pub(super) money: Option<Arc<Money>>,
+    /// None without one.
+    pub(super) ledger: Option<Arc<dyn Ledger>>,
     /// None where another node settles.
     pub(super) worker: Option<Arc<Worker>>,
     /// How audits went; none without a ledger.
@@ -70,31 +72,47 @@ impl Treasury {
             queues.push(rabbit.clone());
             queue = rabbit;
         }
-        let stores = || (packets.clone(), ledger.clone());
-        let red_packets = Arc::new(RedPackets::new(
-            stores(),
-            chat.clone(),
-            engine.broker.clone(),
-            engine.groups.clone(),
-            (config.money.packet_split, config.money.packet_expiry.millis()),
-        ));
+        let ports = Ports {
+            packets: packets.clone(),
+            escrows: ledger.clone(),
+            agenda: ledger.clone(),
+            archive: ledger.clone(),
+            chat: chat.clone(),
+            log: engine.broker.clone(),
+            bus: engine.broker.clone(),
+            groups: engine.groups.clone(),
+        };
+        let policy =
+            Policy { method: config.money.packet_split, expiry_ms: config.money.packet_expiry.millis() };
+        let red_packets = Arc::new(RedPackets::new(ports, policy));
         let claims = Arc::new(Claims::new(packets.clone(), ledger.clone()));
-        let keeper = Arc::new(Keeper::new(stores(), red_packets.clone(), claims));
+        let keeper = Arc::new(Keeper::new(
+            packets.clone(),
+            ledger.clone(),
+            ledger.clone(),
+            red_packets.clone(),
+            claims,
+        ));
         if config.money.settle {
-            let worker = Arc::new(Worker::new(queue, packets.clone(), ledger.clone()));
+            let clock = base.clock.clone();
+            let worker = Arc::new(Worker::new(queue, packets.clone(), ledger.clone(), clock));
             treasury.worker = Some(worker.clone());
             let (stop, keep_until, keeps) = (treasury.stop.clone(), treasury.stop.clone(), keeper.clone());
             treasury.tasks.push(tokio::spawn(async move { worker.run(stop).await }));
             treasury.tasks.push(tokio::spawn(async move { keeps.run(keep_until).await }));
         }
-        let watch = Arc::new(Watch::new(queues.clone(), stores(), base.clock.clone()));
+        let backlogs = queues.iter().map(|queue| queue.clone() as Arc<dyn Backlog>).collect();
+        let watch = Arc::new(Watch::new(backlogs, packets.clone(), ledger.clone(), base.clock.clone()));
         let (stop, watches) = (treasury.stop.clone(), watch.clone());
         treasury.tasks.push(tokio::spawn(async move { watches.run(stop).await }));
         treasury.watch = Some(watch);
-        let auditor = Auditor::new(stores(), queues.clone());
-        let register = Register::new(stores());
+        let auditor = Auditor::new(packets.clone(), ledger.clone(), queues.clone());
+        let register = Register::new(packets.clone(), ledger.clone());
         treasury.audits = Some(auditor.results());
-        treasury.money = Some(Arc::new(Money { red_packets, ledger, keeper, auditor, register, queues }));
+        let (wallets, archive) = (ledger.clone(), ledger.clone());
+        treasury.money =
+            Some(Arc::new(Money { red_packets, wallets, archive, keeper, auditor, register, queues }));
+        treasury.ledger = Some(ledger);
         Ok(treasury)
     }
 

@@ -1,12 +1,13 @@
-//! One log and one bus: the port through which messages are kept and reach the nodes that serve their readers.
+//! The log that keeps messages, and the bus by which they reach the nodes that serve their readers: two ports, and the
+//! store that has both.
 //!
 //! The law, which every adapter obeys (`tests/tests/laws/broker_laws.rs` runs it against each):
-//! - [`Broker::append`] gives a message the next offset of its conversation (1, 2, 3 … without gaps), stores it
+//! - [`Log::append`] gives a message the next offset of its conversation (1, 2, 3 … without gaps), stores it
 //!   and publishes it in one atomic step. When it returns, the message is in the log.
 //! - The same message id from the same sender in the same app within 24 hours is not appended again. When the
 //!   fingerprints agree, the first receipt comes back, marked as a duplicate; when they do not, the id was used for
 //!   another message and this one is refused. So is what was sent to a former group of the id that a group has now.
-//! - After [`Broker::subscribe`] returned, every later message of the topic reaches the [`Sink`] exactly once and
+//! - After [`Bus::subscribe`] returned, every later message of the topic reaches the [`Sink`] exactly once and
 //!   in the order of offsets, or the sink is told that some were lost. A cut link or a restarted store is no
 //!   excuse: what was missed is read from the log before anything newer is delivered.
 //! - Messages of a pair reach the inbox topics of both users; world and group messages their own topic.
@@ -17,7 +18,7 @@
 //!   one new epoch per start at most.
 //! - A message to a group is appended only while its sender is a member, one to a user only while that user does not
 //!   block its sender; both are checked in the step that appends.
-//! - [`Broker::recall`] takes the content of an entry away for good, and appends the entry that tells of it in the same
+//! - [`Log::recall`] takes the content of an entry away for good, and appends the entry that tells of it in the same
 //!   step; the recalled entry keeps its place. Repeating it appends nothing.
 
 mod fingerprint;
@@ -199,20 +200,11 @@ pub fn new_msg_id() -> MsgId {
     MsgId::new(&id).expect("a UUID has 32 hexadecimal digits")
 }
 
-/// The port. See the law above.
+/// The log: every message of a conversation, in one order, for as long as [`Retention`] says.
 #[async_trait]
-pub trait Broker: Send + Sync {
-    /// Logs and publishes a message in one step.
+pub trait Log: Send + Sync {
+    /// Logs a message and gives it to the bus in one step.
     async fn append(&self, message: Outgoing) -> Result<Receipt, BrokerError>;
-
-    /// Publishes a notice to whoever is subscribed at this moment.
-    async fn notify(&self, topic: &Topic, notice: Notice) -> Result<(), BrokerError>;
-
-    /// Returns once every later message of the topic will reach the sink.
-    async fn subscribe(&self, topic: &Topic) -> Result<(), BrokerError>;
-
-    /// Ends a subscription. Does not wait; a later `subscribe` of the same topic takes effect after it.
-    fn unsubscribe(&self, topic: &Topic);
 
     /// Reads at most `limit` entries of a log, none older than [`Retention::max_age_ms`].
     async fn read(
@@ -236,7 +228,24 @@ pub trait Broker: Send + Sync {
         offset: u64,
         by: Option<&UserId>,
     ) -> Result<chat_protocol::message::Recalled, BrokerError>;
+}
 
+/// The bus: brings what is new of a topic to the [`Sink`] of every node that subscribed to it.
+#[async_trait]
+pub trait Bus: Send + Sync {
+    /// Publishes a notice to whoever is subscribed at this moment.
+    async fn notify(&self, topic: &Topic, notice: Notice) -> Result<(), BrokerError>;
+
+    /// Returns once every later message of the topic will reach the sink.
+    async fn subscribe(&self, topic: &Topic) -> Result<(), BrokerError>;
+
+    /// Ends a subscription. Does not wait; a later `subscribe` of the same topic takes effect after it.
+    fn unsubscribe(&self, topic: &Topic);
+}
+
+/// A store that has both, which publishes what it logs in the step that logs it.
+#[async_trait]
+pub trait Broker: Log + Bus {
     /// Whether messages can be appended and are being received right now.
     async fn ready(&self) -> Result<(), BrokerError>;
 }

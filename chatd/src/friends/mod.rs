@@ -4,7 +4,7 @@
 //! - Both sides see the same: one asks and the other is asked, or both are friends, whatever order and repeats.
 //! - Two who ask each other at the same moment are friends once.
 //! - A block is one-sided. It ends a friendship and requests both ways; while it stands, the blocked user's requests
-//!   and one-to-one messages are refused ([`crate::broker::Broker::append`] checks it in the same step).
+//!   and one-to-one messages are refused ([`crate::broker::Log::append`] checks it in the same step).
 //! - What others can fill is bounded by [`Limits`], checked in the step that would exceed them; who has more already
 //!   keeps them.
 

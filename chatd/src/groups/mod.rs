@@ -6,7 +6,7 @@
 //! - Whoever joins is told by a notice to their inbox ([`JOINED`]) in the same step: notices come in the order of joining.
 //! - A user is in at most so many groups as the adapter was told; whoever would be in more is refused in the step that
 //!   admits, and who is in more already stays.
-//! - Only a member's message is appended; [`crate::broker::Broker::append`] checks it in the same step.
+//! - Only a member's message is appended; [`crate::broker::Log::append`] checks it in the same step.
 //! - That a group was dismissed is noted where every node can see it ([`Groups::dismissed`]), whatever ends meanwhile.
 //! - Repeating a change is harmless: it says that nothing changed and appends nothing.
 //! - A dismissed group is gone with its log; a group created anew under its id has another epoch and is another

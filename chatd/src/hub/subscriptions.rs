@@ -13,7 +13,7 @@ use tokio::sync::OnceCell;
 use tokio::task::yield_now;
 
 use super::{Connection, Hub};
-use crate::broker::{Broker, BrokerError};
+use crate::broker::{BrokerError, Bus};
 use crate::model::Identity;
 use crate::model::Topic;
 
@@ -25,7 +25,7 @@ const SLICE: usize = 64;
 /// See the file's head.
 pub struct Subscriptions {
     hub: Arc<Hub>,
-    broker: Arc<dyn Broker>,
+    broker: Arc<dyn Bus>,
     topics: Mutex<Topics>,
 }
 
@@ -64,7 +64,7 @@ pub struct Membership {
 impl Subscriptions {
     /// Follows nothing yet.
     #[must_use]
-    pub fn new(hub: Arc<Hub>, broker: Arc<dyn Broker>) -> Self {
+    pub fn new(hub: Arc<Hub>, broker: Arc<dyn Bus>) -> Self {
         Self { hub, broker, topics: Mutex::default() }
     }
 
@@ -221,12 +221,11 @@ mod tests {
     use async_trait::async_trait;
 
     use super::*;
-    use crate::broker::{Outgoing, Page, Range, Receipt};
     use crate::counters::Counters;
     use crate::hub::outbox::Limits;
-    use crate::model::{Conversation, Notice};
+    use crate::model::Notice;
 
-    /// A broker that confirms a subscription at once or never.
+    /// A bus that confirms a subscription at once or never.
     #[derive(Default)]
     struct Slow {
         confirms: bool,
@@ -234,13 +233,9 @@ mod tests {
     }
 
     #[async_trait]
-    impl Broker for Slow {
-        async fn append(&self, _: Outgoing) -> Result<Receipt, BrokerError> {
-            unreachable!("not sent to")
-        }
-
+    impl Bus for Slow {
         async fn notify(&self, _: &Topic, _: Notice) -> Result<(), BrokerError> {
-            unreachable!("not sent to")
+            Ok(())
         }
 
         async fn subscribe(&self, _: &Topic) -> Result<(), BrokerError> {
@@ -249,27 +244,6 @@ mod tests {
 
         fn unsubscribe(&self, topic: &Topic) {
             self.ended.lock().push(topic.clone());
-        }
-
-        async fn read(&self, _: &Conversation, _: Range, _: usize) -> Result<Page, BrokerError> {
-            unreachable!("not read")
-        }
-
-        async fn doubt(&self, _: &Conversation, _: &str, _: u64) -> Result<(), BrokerError> {
-            unreachable!("not doubted")
-        }
-
-        async fn recall(
-            &self,
-            _: &Conversation,
-            _: u64,
-            _: Option<&chat_protocol::UserId>,
-        ) -> Result<chat_protocol::message::Recalled, BrokerError> {
-            unreachable!("not recalled")
-        }
-
-        async fn ready(&self) -> Result<(), BrokerError> {
-            Ok(())
         }
     }
 

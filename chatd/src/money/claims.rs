@@ -9,17 +9,17 @@ use std::sync::Arc;
 use chat_protocol::{AppId, PacketId, Refusal, UserId};
 
 use super::Terms;
-use super::ledger::{Ledger, Paid, Posted};
+use super::ledger::{Escrows, Paid, Posted};
 use super::packets::{PacketError, Packets, Standing, Winner};
 use super::settlement::{BATCH, Kind, Settlement};
 
 /// Winners in one read.
 const PAGE: u32 = 1000;
 
-/// See the file's head.
+/// Tells what packets owe, and pays it.
 pub struct Claims {
     packets: Arc<dyn Packets>,
-    ledger: Arc<dyn Ledger>,
+    escrows: Arc<dyn Escrows>,
 }
 
 /// What applying claims did.
@@ -32,16 +32,16 @@ pub struct Applied {
 }
 
 impl Claims {
-    /// Of these packets to this ledger.
+    /// Of these packets, paid from these escrows.
     #[must_use]
-    pub fn new(packets: Arc<dyn Packets>, ledger: Arc<dyn Ledger>) -> Self {
-        Self { packets, ledger }
+    pub fn new(packets: Arc<dyn Packets>, escrows: Arc<dyn Escrows>) -> Self {
+        Self { packets, escrows }
     }
 
     /// All winners of a packet that stands so.
     ///
     /// # Errors
-    /// Of [`Packets::winners`].
+    /// Of [`super::packets::Shares::winners`].
     pub async fn winners(&self, standing: &Standing) -> Result<Vec<Winner>, PacketError> {
         let (app, packet) = (standing.terms.app, &standing.terms.packet);
         let mut winners: Vec<Winner> = Vec::new();
@@ -63,7 +63,7 @@ impl Claims {
     /// # Errors
     /// Of the ports.
     pub async fn restore(&self, terms: &Terms) -> Result<bool, Refusal> {
-        let paid = self.ledger.paid(terms.app, &terms.packet).await?;
+        let paid = self.escrows.paid(terms.app, &terms.packet).await?;
         Ok(self.packets.restore(terms, &paid).await?)
     }
 
@@ -74,7 +74,7 @@ impl Claims {
     pub async fn unpaid(&self, app: AppId, packet: &PacketId) -> Result<Vec<Settlement>, Refusal> {
         let standing = self.packets.standing(app, packet).await?;
         let winners = self.winners(&standing).await?;
-        let paid = self.ledger.paid(app, packet).await?;
+        let paid = self.escrows.paid(app, packet).await?;
         Ok(unpaid(&standing, &winners, &paid, self.packets.now_ms().await?))
     }
 
@@ -93,7 +93,7 @@ impl Claims {
     pub async fn apply(&self, claims: &[Settlement]) -> Result<Applied, Refusal> {
         let mut applied = Applied::default();
         for batch in claims.chunks(BATCH) {
-            for (claim, result) in batch.iter().zip(self.ledger.settle(batch).await?) {
+            for (claim, result) in batch.iter().zip(self.escrows.settle(batch).await?) {
                 match result {
                     Ok(Posted::Now) => applied.now += 1,
                     Ok(Posted::Before) => {}

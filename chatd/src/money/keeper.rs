@@ -12,7 +12,7 @@ use futures_util::{StreamExt, stream};
 use tokio_util::sync::CancellationToken;
 
 use super::claims::{Applied, Claims};
-use super::ledger::{Escrow, Ledger};
+use super::ledger::{Agenda, Escrow, Escrows};
 use super::packets::{Closed, Packets};
 use super::red_packet::{RedPackets, is_fault};
 use super::settlement::{Kind, Settlement};
@@ -31,10 +31,11 @@ pub const LATE_MS: u64 = 60_000;
 /// How long a packet waits that nobody but an operator can help; shorter than the audit waits for its rest.
 const HOPELESS_MS: u64 = 4 * 60 * 1000;
 
-/// See the file's head.
+/// Looks after packets until nothing is left in their escrows.
 pub struct Keeper {
     packets: Arc<dyn Packets>,
-    ledger: Arc<dyn Ledger>,
+    escrows: Arc<dyn Escrows>,
+    agenda: Arc<dyn Agenda>,
     red_packets: Arc<RedPackets>,
     claims: Arc<Claims>,
 }
@@ -43,11 +44,13 @@ impl Keeper {
     /// Keeps the promises of these red packets.
     #[must_use]
     pub fn new(
-        (packets, ledger): (Arc<dyn Packets>, Arc<dyn Ledger>),
+        packets: Arc<dyn Packets>,
+        escrows: Arc<dyn Escrows>,
+        agenda: Arc<dyn Agenda>,
         red_packets: Arc<RedPackets>,
         claims: Arc<Claims>,
     ) -> Self {
-        Self { packets, ledger, red_packets, claims }
+        Self { packets, escrows, agenda, red_packets, claims }
     }
 
     /// Works until told to stop.
@@ -85,7 +88,7 @@ impl Keeper {
             tracing::debug!(refusal.reason, "dismissed groups are looked after in the next round");
         }
         let now_ms = self.packets.now_ms().await?;
-        let due = self.ledger.take_due(now_ms, now_ms.saturating_add(AGAIN_MS), BATCH).await?;
+        let due = self.agenda.take_due(now_ms, now_ms.saturating_add(AGAIN_MS), BATCH).await?;
         let count = due.len();
         let looks = due.into_iter().map(|(app, packet)| async move {
             match self.look_after(app, &packet, now_ms).await {
@@ -102,18 +105,18 @@ impl Keeper {
     }
 
     async fn look_after(&self, app: AppId, packet: &PacketId, now_ms: u64) -> Result<(), Refusal> {
-        let escrow = self.ledger.escrow(app, packet).await?;
+        let escrow = self.escrows.escrow(app, packet).await?;
         let terms = &escrow.terms;
         if escrow.balance == Cents::ZERO {
             // Whoever emptied it was an older chatd, or just now at it.
-            return Ok(self.ledger.postpone(app, packet, u64::MAX).await?);
+            return Ok(self.agenda.postpone(app, packet, u64::MAX).await?);
         }
         let over = terms.expires_ms <= now_ms;
         if !over && !self.red_packets.is_orphan(terms).await? {
             let told = now_ms.saturating_sub(terms.created_ms) >= REPEAT_WINDOW_MS;
             if escrow.announced || told {
                 // A log that does not know the offer any more would take it for a new one.
-                return Ok(self.ledger.postpone(app, packet, terms.expires_ms).await?);
+                return Ok(self.agenda.postpone(app, packet, terms.expires_ms).await?);
             }
             match self.red_packets.finish(&escrow).await {
                 Ok(_) => return Ok(()),
@@ -132,7 +135,7 @@ impl Keeper {
         // What was never opened has nothing on its way.
         let is_unopened = !closed.known && !escrow.announced && escrow.balance == terms.total;
         if now_ms < late_ms && !is_unopened {
-            return Ok(self.ledger.postpone(app, packet, late_ms).await?);
+            return Ok(self.agenda.postpone(app, packet, late_ms).await?);
         }
         let applied = self.pay(&escrow, now_ms).await?;
         // Who was refused, or has nothing to claim although there is money, needs an operator.
@@ -148,7 +151,7 @@ impl Keeper {
     /// # Errors
     /// Of the ports; [`Code::NotFound`] when nobody knows the packet, or the packets forgot it before its end.
     pub async fn mend(&self, app: AppId, packet: &PacketId) -> Result<Applied, Refusal> {
-        let (escrow, now_ms) = (self.ledger.escrow(app, packet).await?, self.packets.now_ms().await?);
+        let (escrow, now_ms) = (self.escrows.escrow(app, packet).await?, self.packets.now_ms().await?);
         self.claims.restore(&escrow.terms).await?;
         if escrow.terms.expires_ms <= now_ms {
             self.pay(&escrow, now_ms).await
@@ -202,6 +205,6 @@ impl Keeper {
 
     /// For a while.
     async fn give_up(&self, app: AppId, packet: &PacketId, now_ms: u64) -> Result<(), Refusal> {
-        Ok(self.ledger.postpone(app, packet, now_ms.saturating_add(HOPELESS_MS)).await?)
+        Ok(self.agenda.postpone(app, packet, now_ms.saturating_add(HOPELESS_MS)).await?)
     }
 }

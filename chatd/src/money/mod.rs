@@ -77,8 +77,10 @@ impl Terms {
 pub struct Money {
     /// Red packets.
     pub red_packets: Arc<red_packet::RedPackets>,
-    /// Wallets.
-    pub ledger: Arc<dyn ledger::Ledger>,
+    /// What users own.
+    pub wallets: Arc<dyn ledger::Wallets>,
+    /// Keeps why operators gave dead letters up.
+    pub archive: Arc<dyn ledger::Archive>,
     /// Pays what packets owe, and looks after them where it is told to run.
     pub keeper: Arc<keeper::Keeper>,
     /// The proof.

@@ -14,12 +14,12 @@ use chat_protocol::{AppId, Code, GroupId, MsgId, PacketId, Refusal, Target, User
 use uuid::Uuid;
 
 use self::naming::Names;
-use super::ledger::{Escrow, Funded, Ledger};
+use super::ledger::{Agenda, Archive, Escrow, Escrows, Funded};
 use super::packets::{Grab, PacketError, Packets};
 use super::settlement::Kind;
 use super::split::{Method, split};
 use super::{Cents, Terms};
-use crate::broker::{Broker, REPEAT_WINDOW_MS, Range};
+use crate::broker::{Bus, Log, REPEAT_WINDOW_MS, Range};
 use crate::chat::{Chat, Sent};
 use crate::groups::{Dismissed, GroupError, Groups};
 use crate::model::Identity;
@@ -58,31 +58,55 @@ pub struct Offered {
     pub duplicate: bool,
 }
 
-/// See the file's head.
+/// Creates packets, and gives their shares out.
 pub struct RedPackets {
     packets: Arc<dyn Packets>,
-    ledger: Arc<dyn Ledger>,
+    escrows: Arc<dyn Escrows>,
+    agenda: Arc<dyn Agenda>,
     chat: Arc<Chat>,
-    broker: Arc<dyn Broker>,
+    log: Arc<dyn Log>,
+    bus: Arc<dyn Bus>,
     groups: Arc<dyn Groups>,
     names: Names,
-    method: Method,
-    expiry_ms: u64,
+    policy: Policy,
+}
+
+/// What red packets stand on.
+pub struct Ports {
+    /// What people take from.
+    pub packets: Arc<dyn Packets>,
+    /// Where the money lies until then.
+    pub escrows: Arc<dyn Escrows>,
+    /// Who has to be looked at when.
+    pub agenda: Arc<dyn Agenda>,
+    /// Has the secret that names are made with.
+    pub archive: Arc<dyn Archive>,
+    /// Sends the message that offers a packet.
+    pub chat: Arc<Chat>,
+    /// Where that message is looked for.
+    pub log: Arc<dyn Log>,
+    /// Tells that a packet is finished.
+    pub bus: Arc<dyn Bus>,
+    /// Whose packets are for their members.
+    pub groups: Arc<dyn Groups>,
+}
+
+/// How packets are made.
+#[derive(Debug, Clone, Copy)]
+pub struct Policy {
+    /// How lucky shares are drawn.
+    pub method: Method,
+    /// After how long what is left of a packet goes back, in milliseconds.
+    pub expiry_ms: u64,
 }
 
 impl RedPackets {
-    /// Red packets over these ports. Lucky shares are drawn by `method`; what is left of a packet goes back after
-    /// `expiry_ms`.
+    /// Red packets over these ports.
     #[must_use]
-    pub fn new(
-        (packets, ledger): (Arc<dyn Packets>, Arc<dyn Ledger>),
-        chat: Arc<Chat>,
-        broker: Arc<dyn Broker>,
-        groups: Arc<dyn Groups>,
-        (method, expiry_ms): (Method, u64),
-    ) -> Self {
-        let names = Names::new(ledger.clone());
-        Self { packets, ledger, chat, broker, groups, names, method, expiry_ms }
+    pub fn new(ports: Ports, policy: Policy) -> Self {
+        let Ports { packets, escrows, agenda, archive, chat, log, bus, groups } = ports;
+        let names = Names::new(escrows.clone(), archive);
+        Self { packets, escrows, agenda, chat, log, bus, groups, names, policy }
     }
 
     /// Funds, opens and offers a packet whose numbers are checked.
@@ -98,17 +122,17 @@ impl RedPackets {
         let repeat = match refused {
             None => None,
             // Who may not create one any more may still ask what became of theirs.
-            Some(refusal) => Some(self.ledger.escrow(terms.app, &terms.packet).await.map_err(|_| refusal)?),
+            Some(refusal) => Some(self.escrows.escrow(terms.app, &terms.packet).await.map_err(|_| refusal)?),
         };
         let first = match repeat {
             Some(first) => first,
-            None => match self.ledger.fund(&terms).await? {
+            None => match self.escrows.fund(&terms).await? {
                 Funded::Now => {
                     let escrow = Escrow { balance: terms.total, terms, announced: false };
                     let sent = self.finish(&escrow).await?;
                     return Ok(Offered { terms: escrow.terms, sent, duplicate: false });
                 }
-                Funded::Before(_) => self.ledger.escrow(terms.app, &terms.packet).await?,
+                Funded::Before(_) => self.escrows.escrow(terms.app, &terms.packet).await?,
             },
         };
         let asked = |terms: &Terms| {
@@ -133,7 +157,7 @@ impl RedPackets {
         let Offer { sender, target, total, count, mode, greeting, msg_id } = offer.clone();
         let created_ms = self.packets.now_ms().await?;
         let packet = self.names.of(&sender, &msg_id, created_ms).await?;
-        let expires_ms = created_ms.saturating_add(self.expiry_ms);
+        let expires_ms = created_ms.saturating_add(self.policy.expiry_ms);
         let Identity { app, user: sender } = sender;
         Ok(Terms {
             app,
@@ -184,7 +208,7 @@ impl RedPackets {
 
     /// The packets of a group that was just dismissed are looked at now, not at their end.
     pub async fn dismissed(&self, app: AppId, group: &GroupId) {
-        if let Err(error) = self.ledger.hasten(app, &Target::Group(group.clone())).await {
+        if let Err(error) = self.agenda.hasten(app, &Target::Group(group.clone())).await {
             tracing::warn!(app, %group, %error, "red packets of a dismissed group go back at their end only");
         }
     }
@@ -196,7 +220,7 @@ impl RedPackets {
     pub async fn hasten_dismissed(&self) -> Result<(), Refusal> {
         let dismissed = self.groups.dismissed(DISMISSED).await?;
         for Dismissed { app, group, .. } in &dismissed {
-            self.ledger.hasten(*app, &Target::Group(group.clone())).await?;
+            self.agenda.hasten(*app, &Target::Group(group.clone())).await?;
         }
         if !dismissed.is_empty() {
             self.groups.looked_after(&dismissed).await?;
@@ -226,7 +250,7 @@ impl RedPackets {
         if escrow.balance < terms.total {
             return Err(gone);
         }
-        let shares = split(terms.total, terms.count, terms.mode, self.method, &mut rand::rng());
+        let shares = split(terms.total, terms.count, terms.mode, self.policy.method, &mut rand::rng());
         self.packets.open(terms, &shares).await?;
         if self.is_closed(terms).await? { Err(gone) } else { self.offer_or_close(terms).await }
     }
@@ -235,7 +259,7 @@ impl RedPackets {
     async fn was_taken(&self, escrow: &Escrow) -> Result<bool, Refusal> {
         let Escrow { terms, balance, .. } = escrow;
         Ok(*balance < terms.total
-            && self.ledger.paid(terms.app, &terms.packet).await?.iter().any(|paid| paid.kind == Kind::Grab))
+            && self.escrows.paid(terms.app, &terms.packet).await?.iter().any(|paid| paid.kind == Kind::Grab))
     }
 
     async fn is_closed(&self, terms: &Terms) -> Result<bool, Refusal> {
@@ -248,7 +272,7 @@ impl RedPackets {
     }
 
     async fn announced(&self, terms: &Terms) {
-        if let Err(error) = self.ledger.announced(terms.app, &terms.packet).await {
+        if let Err(error) = self.agenda.announced(terms.app, &terms.packet).await {
             tracing::debug!(%error, "a packet is offered again later, which changes nothing");
         }
     }
@@ -283,7 +307,7 @@ impl RedPackets {
     /// Whether the entry at this offset, if it is still kept, offers this packet.
     async fn is_offer(&self, terms: &Terms, offset: u64) -> Result<bool, Refusal> {
         let conversation = Conversation::of(terms.app, &terms.sender, &terms.target);
-        let page = self.broker.read(&conversation, Range::After(offset.saturating_sub(1)), 1).await?;
+        let page = self.log.read(&conversation, Range::After(offset.saturating_sub(1)), 1).await?;
         let Some(entry) = page.entries.first().filter(|entry| entry.offset == offset) else {
             return Ok(offset <= page.head);
         };
@@ -304,12 +328,12 @@ impl RedPackets {
     /// Takes a share.
     ///
     /// # Errors
-    /// Of [`Packets::grab`].
+    /// Of [`super::packets::Shares::grab`].
     pub async fn grab(&self, app: AppId, packet: &PacketId, user: &UserId) -> Result<GrabResponse, Refusal> {
         let mut grabbed = self.packets.grab(app, packet, user).await;
         if grabbed == Err(PacketError::Doubtful) {
-            let terms = self.ledger.escrow(app, packet).await?.terms;
-            self.packets.restore(&terms, &self.ledger.paid(app, packet).await?).await?;
+            let terms = self.escrows.escrow(app, packet).await?.terms;
+            self.packets.restore(&terms, &self.escrows.paid(app, packet).await?).await?;
             grabbed = self.packets.grab(app, packet, user).await;
         }
         let (outcome, amount) = match grabbed? {

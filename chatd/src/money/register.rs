@@ -8,8 +8,7 @@ use chat_protocol::red_packet::{ListResponse, Listed, State};
 use chat_protocol::{AppId, Refusal};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::ledger::Ledger;
-use super::ledger::records::{PacketRow, Place};
+use super::ledger::records::{PacketRow, Place, Records};
 use super::packets::{PacketError, Packets, Standing};
 use super::{Cents, Terms};
 
@@ -18,17 +17,17 @@ const MAX_LOOKS: u32 = 1000;
 /// Packets that are read at the same time.
 const AT_ONCE: usize = 32;
 
-/// See the file's head.
+/// Lists packets with how they stand.
 pub struct Register {
     packets: Arc<dyn Packets>,
-    ledger: Arc<dyn Ledger>,
+    records: Arc<dyn Records>,
 }
 
 impl Register {
-    /// Of the packets of this ledger.
+    /// Of the packets that these records have.
     #[must_use]
-    pub fn new((packets, ledger): (Arc<dyn Packets>, Arc<dyn Ledger>)) -> Self {
-        Self { packets, ledger }
+    pub fn new(packets: Arc<dyn Packets>, records: Arc<dyn Records>) -> Self {
+        Self { packets, records }
     }
 
     /// At most `limit` packets before `before`, the newest first; only those that stand so, if a state is given.
@@ -45,7 +44,7 @@ impl Register {
         let (mut found, mut left) = (Vec::new(), MAX_LOOKS);
         loop {
             let part = left.min(limit);
-            let rows = self.ledger.latest(app, before.as_ref(), part).await?;
+            let rows = self.records.latest(app, before.as_ref(), part).await?;
             let is_last = rows.len() < part as usize;
             let listed = rows.into_iter().map(|row| async move {
                 let listed = self.listed(app, &row).await?;

@@ -10,9 +10,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::ledger::Ledger;
+use super::ledger::Agenda;
 use super::packets::Packets;
-use super::settlement::{Depth, Queue, QueueError};
+use super::settlement::{Backlog, Depth, QueueError};
 use crate::clock::Clock;
 
 /// How often it looks.
@@ -39,11 +39,11 @@ pub struct Seen {
     pub ledger_ahead_ms: AtomicI64,
 }
 
-/// See the file's head.
+/// Looks every few seconds and remembers what it saw.
 pub struct Watch {
-    queues: Vec<Arc<dyn Queue>>,
+    queues: Vec<Arc<dyn Backlog>>,
     packets: Arc<dyn Packets>,
-    ledger: Arc<dyn Ledger>,
+    agenda: Arc<dyn Agenda>,
     clock: Arc<dyn Clock>,
     seen: Seen,
 }
@@ -88,11 +88,12 @@ impl Watch {
     /// Of these queues and stores, by the clock of this node.
     #[must_use]
     pub fn new(
-        queues: Vec<Arc<dyn Queue>>,
-        (packets, ledger): (Arc<dyn Packets>, Arc<dyn Ledger>),
+        queues: Vec<Arc<dyn Backlog>>,
+        packets: Arc<dyn Packets>,
+        agenda: Arc<dyn Agenda>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { queues, packets, ledger, clock, seen: Seen::default() }
+        Self { queues, packets, agenda, clock, seen: Seen::default() }
     }
 
     /// What it saw last.
@@ -160,7 +161,7 @@ impl Watch {
             self.seen.packets_ahead_ms.store(ahead_ms, Relaxed);
         }
         let begun_ms = self.clock.now_ms();
-        if let Ok(store_ms) = self.ledger.now_ms().await {
+        if let Ok(store_ms) = self.agenda.now_ms().await {
             let ahead_ms = self.ahead(begun_ms, store_ms, "ledger", &mut troubles[1]);
             self.seen.ledger_ahead_ms.store(ahead_ms, Relaxed);
         }

@@ -13,7 +13,7 @@ use futures_util::FutureExt;
 use serde::Serialize;
 
 use super::Table;
-use crate::broker::Broker;
+use crate::broker::Bus;
 use crate::clock::Clock;
 use crate::friends::{Action, Circle, Friends, Part};
 use crate::model::{Notice, Skip, Topic};
@@ -21,15 +21,15 @@ use crate::model::{Notice, Skip, Topic};
 /// What the operations need.
 pub struct FriendOps {
     friends: Arc<dyn Friends>,
-    broker: Arc<dyn Broker>,
+    bus: Arc<dyn Bus>,
     clock: Arc<dyn Clock>,
 }
 
 impl FriendOps {
     /// Operations on these services.
     #[must_use]
-    pub fn new(friends: Arc<dyn Friends>, broker: Arc<dyn Broker>, clock: Arc<dyn Clock>) -> Self {
-        Self { friends, broker, clock }
+    pub fn new(friends: Arc<dyn Friends>, bus: Arc<dyn Bus>, clock: Arc<dyn Clock>) -> Self {
+        Self { friends, bus, clock }
     }
 
     async fn request(&self, request: RequestRequest) -> Result<StandingResponse, Refusal> {
@@ -63,7 +63,7 @@ impl FriendOps {
     async fn tell(&self, app: AppId, user: &UserId, cmd: &str, data: &impl Serialize) {
         let data = Bytes::from(serde_json::to_vec(data).unwrap_or_default());
         let notice = Notice { cmd: cmd.into(), data, skip: Skip::Nobody };
-        if let Err(error) = self.broker.notify(&Topic::Inbox(app, user.clone()), notice).await {
+        if let Err(error) = self.bus.notify(&Topic::Inbox(app, user.clone()), notice).await {
             tracing::debug!(%error, cmd, "not told");
         }
     }

@@ -13,7 +13,7 @@ use futures_util::FutureExt;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::Table;
-use crate::broker::Broker;
+use crate::broker::Bus;
 use crate::chat::Chat;
 use crate::groups::{self, Change, Changed, GroupError, Groups};
 use crate::hub::Hub;
@@ -27,7 +27,7 @@ const AT_ONCE: usize = 16;
 /// What the operations need.
 pub struct GroupOps {
     groups: Arc<dyn Groups>,
-    broker: Arc<dyn Broker>,
+    bus: Arc<dyn Bus>,
     chat: Arc<Chat>,
     hub: Arc<Hub>,
     money: Option<Arc<Money>>,
@@ -38,12 +38,12 @@ impl GroupOps {
     #[must_use]
     pub fn new(
         groups: Arc<dyn Groups>,
-        broker: Arc<dyn Broker>,
+        bus: Arc<dyn Bus>,
         chat: Arc<Chat>,
         hub: Arc<Hub>,
         money: Option<Arc<Money>>,
     ) -> Self {
-        Self { groups, broker, chat, hub, money }
+        Self { groups, bus, chat, hub, money }
     }
 
     async fn create(&self, request: CreateRequest) -> Result<Group, Refusal> {
@@ -106,7 +106,7 @@ impl GroupOps {
     ) -> Result<(), Refusal> {
         if !told {
             let inbox = Topic::Inbox(identity.app, identity.user.clone());
-            self.broker.notify(&inbox, groups::notice(group, &identity.user)).await?;
+            self.bus.notify(&inbox, groups::notice(group, &identity.user)).await?;
         }
         // The caller's own connection is here: it follows the group when it reads the answer.
         self.hub.settle(identity, group, since).await;

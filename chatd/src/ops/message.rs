@@ -14,7 +14,7 @@ use chat_protocol::{AppId, Code, Refusal, Target, UserId};
 use futures_util::FutureExt;
 
 use super::{Caller, Table};
-use crate::broker::{Broker, Range};
+use crate::broker::{Log, Range};
 use crate::groups::{GroupError, Groups};
 use crate::hub::frame;
 use crate::model::{Conversation, Entry};
@@ -27,15 +27,15 @@ const MESSAGE_BYTES: usize = 256;
 
 /// What the operations need.
 pub struct MessageOps {
-    broker: Arc<dyn Broker>,
+    log: Arc<dyn Log>,
     groups: Arc<dyn Groups>,
 }
 
 impl MessageOps {
     /// Operations on these services.
     #[must_use]
-    pub fn new(broker: Arc<dyn Broker>, groups: Arc<dyn Groups>) -> Self {
-        Self { broker, groups }
+    pub fn new(log: Arc<dyn Log>, groups: Arc<dyn Groups>) -> Self {
+        Self { log, groups }
     }
 
     async fn history(&self, request: HistoryRequest) -> Result<HistoryResponse, Refusal> {
@@ -47,7 +47,7 @@ impl MessageOps {
         let conversation =
             self.conversation(request.app_id, request.user_id.as_ref(), &request.target).await?;
         // One more than asked for tells whether there is a next page.
-        let mut page = self.broker.read(&conversation, range, limit + 1).await?;
+        let mut page = self.log.read(&conversation, range, limit + 1).await?;
         // Whoever was removed meanwhile gets nothing that was said after that.
         self.conversation(request.app_id, request.user_id.as_ref(), &request.target).await?;
         let sizes = page.entries.iter().map(|entry| entry.members.len() + MESSAGE_BYTES);
@@ -72,7 +72,7 @@ impl MessageOps {
         let conversation =
             self.conversation(request.app_id, request.user_id.as_ref(), &request.target).await?;
         let after = Range::After(request.offset.saturating_sub(1));
-        let page = self.broker.read(&conversation, after, 1).await?;
+        let page = self.log.read(&conversation, after, 1).await?;
         if let Some(entry) = page.entries.first().filter(|entry| entry.offset == request.offset)
             && let Some(reason) = stays(&push(entry)?.content.kind)
         {
@@ -82,7 +82,7 @@ impl MessageOps {
             Caller::Operator => None,
             Caller::Session(identity) => Some(&identity.user),
         };
-        Ok(self.broker.recall(&conversation, request.offset, by).await?)
+        Ok(self.log.recall(&conversation, request.offset, by).await?)
     }
 
     /// The conversation, if the acting user may read it.

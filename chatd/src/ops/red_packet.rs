@@ -82,8 +82,8 @@ impl RedPacketOps {
 
     async fn detail(&self, request: DetailRequest) -> Result<DetailResponse, Refusal> {
         let limit = request.limit.unwrap_or(DEFAULT_WINNERS_PAGE);
-        let (user, range) = (request.user_id.as_ref(), (request.after.unwrap_or(0), limit));
-        self.money()?.red_packets.detail(request.app_id, &request.packet_id, user, range).await
+        let (user, after) = (request.user_id.as_ref(), request.after.unwrap_or(0));
+        self.money()?.red_packets.detail(request.app_id, &request.packet_id, user, after, limit).await
     }
 
     async fn audit(&self, request: AuditRequest) -> Result<AuditResponse, Refusal> {
@@ -142,7 +142,7 @@ impl RedPacketOps {
 
     async fn discard(&self, request: DiscardRequest) -> Result<DiscardResponse, Refusal> {
         let (money, DiscardRequest { app_id, id, reason }) = (self.money()?, request);
-        match giving_up::discard(&money.queues, &*money.ledger, app_id, &id, &reason).await? {
+        match giving_up::discard(&money.queues, &*money.archive, app_id, &id, &reason).await? {
             0 => Err(Refusal::new(Code::NotFound, "no such dead letter")),
             discarded => Ok(DiscardResponse { discarded }),
         }

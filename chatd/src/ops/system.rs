@@ -13,7 +13,7 @@ use super::Table;
 use crate::broker::Broker;
 use crate::counters::Counters;
 use crate::hub::Hub;
-use crate::money::ledger::Ledger;
+use crate::money::ledger::Escrows;
 use crate::presence::Presence;
 
 /// How long a store may take to say that it can be written.
@@ -26,7 +26,7 @@ pub struct Stores {
     /// Who is online.
     pub presence: Arc<dyn Presence>,
     /// The money; none without a ledger.
-    pub ledger: Option<Arc<dyn Ledger>>,
+    pub ledger: Option<Arc<dyn Escrows>>,
 }
 
 /// What the operations need.

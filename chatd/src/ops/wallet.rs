@@ -28,16 +28,16 @@ impl WalletOps {
 
     async fn balance(&self, request: BalanceRequest) -> Result<BalanceResponse, Refusal> {
         let BalanceRequest { app_id, user_id } = request;
-        let balance = present(self.money.as_ref())?.ledger.balance(app_id, &user_id).await?;
+        let balance = present(self.money.as_ref())?.wallets.balance(app_id, &user_id).await?;
         Ok(BalanceResponse { user_id, balance: balance.unsigned() })
     }
 
     async fn transfers(&self, request: TransfersRequest) -> Result<TransfersResponse, Refusal> {
         let limit = request.limit.unwrap_or(DEFAULT_TRANSFERS_PAGE);
         let before = request.before.unwrap_or(u64::MAX);
-        let ledger = &present(self.money.as_ref())?.ledger;
+        let wallets = &present(self.money.as_ref())?.wallets;
         // One more than asked for tells whether there is a next page.
-        let mut transfers = ledger.transfers(request.app_id, &request.user_id, before, limit + 1).await?;
+        let mut transfers = wallets.transfers(request.app_id, &request.user_id, before, limit + 1).await?;
         let more = transfers.len() > limit as usize;
         transfers.truncate(limit as usize);
         let next = transfers.last().filter(|_| more).map(|transfer| transfer.number);
@@ -46,17 +46,17 @@ impl WalletOps {
 
     async fn deposit(&self, request: MovementRequest) -> Result<MovementResponse, Refusal> {
         let MovementRequest { app_id, user_id, amount, transfer_id } = request;
-        let ledger = &present(self.money.as_ref())?.ledger;
+        let wallets = &present(self.money.as_ref())?.wallets;
         let amount = cents("amount", amount)?;
-        let (posted, balance) = ledger.deposit(app_id, &user_id, amount, &transfer_id).await?;
+        let (posted, balance) = wallets.deposit(app_id, &user_id, amount, &transfer_id).await?;
         Ok(MovementResponse { user_id, balance: balance.unsigned(), duplicate: posted == Posted::Before })
     }
 
     async fn withdraw(&self, request: MovementRequest) -> Result<MovementResponse, Refusal> {
         let MovementRequest { app_id, user_id, amount, transfer_id } = request;
-        let ledger = &present(self.money.as_ref())?.ledger;
+        let wallets = &present(self.money.as_ref())?.wallets;
         let amount = cents("amount", amount)?;
-        let (posted, balance) = ledger.withdraw(app_id, &user_id, amount, &transfer_id).await?;
+        let (posted, balance) = wallets.withdraw(app_id, &user_id, amount, &transfer_id).await?;
         Ok(MovementResponse { user_id, balance: balance.unsigned(), duplicate: posted == Posted::Before })
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::broker::{Broker, BrokerError, Page, Range};
+use crate::broker::{BrokerError, Log, Page, Range};
 use crate::hub::outbox::Limits;
 use crate::model::{Conversation, Entry};
 
@@ -50,7 +50,7 @@ pub struct Missed {
 /// # Errors
 /// What the broker says.
 pub async fn read(
-    broker: &dyn Broker,
+    broker: &dyn Log,
     conversation: &Conversation,
     epoch: Option<&str>,
     after: u64,

@@ -26,7 +26,7 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 use told::{Told, Why};
 
-use crate::broker::Broker;
+use crate::broker::Log;
 use crate::chat::Chat;
 use crate::conversations::Conversations;
 use crate::groups::Groups;
@@ -63,7 +63,7 @@ pub struct Sessions {
     /// Which groups a user follows.
     pub groups: Arc<dyn Groups>,
     /// For recovery.
-    pub broker: Arc<dyn Broker>,
+    pub broker: Arc<dyn Log>,
     /// To tell of what else is new.
     pub conversations: Arc<dyn Conversations>,
     /// Bytes of one WebSocket message at most.

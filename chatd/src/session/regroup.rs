@@ -9,7 +9,7 @@ use std::time::Duration;
 use chat_protocol::{GroupId, Refusal};
 
 use super::missed::{self, Budget};
-use crate::broker::Broker;
+use crate::broker::Log;
 use crate::groups::Groups;
 use crate::hub::comings::{Due, Read};
 use crate::hub::outbox::Place;
@@ -29,7 +29,7 @@ pub struct Regroup {
     hub: Arc<Hub>,
     subscriptions: Arc<Subscriptions>,
     groups: Arc<dyn Groups>,
-    broker: Arc<dyn Broker>,
+    broker: Arc<dyn Log>,
 }
 
 impl Regroup {
@@ -38,7 +38,7 @@ impl Regroup {
         hub: Arc<Hub>,
         subscriptions: Arc<Subscriptions>,
         groups: Arc<dyn Groups>,
-        broker: Arc<dyn Broker>,
+        broker: Arc<dyn Log>,
     ) -> Self {
         Self { hub, subscriptions, groups, broker }
     }

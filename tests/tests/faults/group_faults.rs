@@ -10,7 +10,7 @@ use chat_tests::engine::{dismiss, group_id, join, leave, members, said};
 use chat_tests::fault_proxy::FaultProxy;
 use chat_tests::redis_server::RedisServer;
 use chat_tests::wait::{SOON, until};
-use chatd::broker::{Broker, Event, Range, Retention, Sink};
+use chatd::broker::{Broker, Bus, Event, Log, Range, Retention, Sink};
 use chatd::clock::Clock;
 use chatd::engine::redis::broker::RedisBroker;
 use chatd::engine::redis::groups::RedisGroups;

@@ -7,7 +7,7 @@ use chat_tests::broker::{APP, HandClock, Recorder, to_user, user};
 use chat_tests::fault_proxy::FaultProxy;
 use chat_tests::redis_server::{RedisServer, rewind};
 use chat_tests::wait::{SOON, until};
-use chatd::broker::{Broker, Retention};
+use chatd::broker::{Broker, Bus, Log, Retention};
 use chatd::conversations::{Conversations, Head, Place};
 use chatd::engine::redis::broker::RedisBroker;
 use chatd::engine::redis::conversations::RedisConversations;

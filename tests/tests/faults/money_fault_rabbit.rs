@@ -170,14 +170,14 @@ async fn what_rabbitmq_cannot_name_is_on_its_way_for_a_while() {
     let relay = Relay::new(outbox.clone(), looker.clone());
     let carried = async { until("carried", PATIENCE, async || relay.moved() == 2).await };
     tokio::select! {
-        () = relay.run(Default::default()) => unreachable!("nobody stops it"),
+        () = relay.run(Default::default()) => panic!("nobody stops it"),
         () = carried => {}
     }
     let settlements = rabbit::receive(&worker, 2).await;
     let settlements: Vec<_> = settlements.iter().map(|of| of.settlement().expect("one")).collect();
     engine.clock.set(CREATED_MS + 60_000);
     let queues: Vec<Arc<dyn Queue>> = vec![outbox, looker];
-    let auditor = Auditor::new((node.packets.clone(), ledger.clone()), queues);
+    let auditor = Auditor::new(node.packets.clone(), ledger.clone(), queues);
     let on_its_way = works::audit(&auditor, broker::APP, None).await;
     assert_eq!(
         (on_its_way.holds, on_its_way.unsettled),

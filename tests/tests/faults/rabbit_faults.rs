@@ -13,7 +13,7 @@ use chat_tests::wait::{SOON, until};
 use chatd::engine::rabbitmq::RabbitQueue;
 use chatd::engine::redis::keys::Keys;
 use chatd::money::settlement::relay::Relay;
-use chatd::money::settlement::{Delivery, Publish, Queue, QueueError, Tag};
+use chatd::money::settlement::{Backlog, DeadLetters, Deliveries, Delivery, Publish, QueueError, Tag};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 

@@ -323,7 +323,7 @@ async fn a_later_group_of_the_same_id_has_no_part(engine: Engine) {
         let grabbed = red_packets.grab(APP, &given.packet, &user(who)).await;
         assert_eq!(grabbed.map_err(|refusal| refusal.code), Err(Code::RefusedByRule), "{who}");
     }
-    let seen = async |who| red_packets.detail(APP, &given.packet, Some(&user(who)), (0, 1)).await;
+    let seen = async |who| red_packets.detail(APP, &given.packet, Some(&user(who)), 0, 1).await;
     assert_eq!(seen("m").await.map_err(|refusal| refusal.code).err(), Some(Code::RefusedByRule));
     assert_eq!(seen("s").await.expect("their own").grabbed, 3);
     let again = bench.create_for("group:g", "p", 9, 3).await.map_err(|refusal| refusal.code);

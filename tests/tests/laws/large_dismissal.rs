@@ -9,7 +9,7 @@ use chat_protocol::Target;
 use chat_tests::broker::{APP, HandClock, Recorder, user};
 use chat_tests::engine::{ALL, dismiss, group_id, said};
 use chat_tests::wait::{SOON, until};
-use chatd::broker::{Broker, BrokerError};
+use chatd::broker::{BrokerError, Log};
 use chatd::conversations::Conversations;
 use chatd::engine::sqlite::Close;
 use chatd::engine::sqlite::broker::{Embedded, Place, Sync};

@@ -6,7 +6,7 @@ use chat_tests::broker::HandClock;
 use chat_tests::ledger::{balance, endow, holds};
 use chat_tests::postgres_server::PostgresServer;
 use chatd::engine::postgres::{PostgresLedger, check_url};
-use chatd::money::ledger::Ledger;
+use chatd::money::ledger::Escrows;
 use tokio::task::JoinSet;
 
 async fn connect(url: &str) -> Result<Arc<PostgresLedger>, String> {

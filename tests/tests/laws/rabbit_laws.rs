@@ -10,7 +10,7 @@ use chat_tests::rabbitmq_server::RabbitServer;
 use chat_tests::wait::{SOON, pace, until};
 use chatd::engine::rabbitmq::RabbitQueue;
 use chatd::engine::redis::keys::Keys;
-use chatd::money::settlement::{Dead, Publish, Queue, QueueError, Tag};
+use chatd::money::settlement::{Backlog, Dead, DeadLetters, Deliveries, Publish, QueueError, Tag};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};

@@ -8,7 +8,7 @@ use chat_tests::broker::{APP, Recorder, user};
 use chat_tests::engine::said;
 use chat_tests::redis_server::RedisServer;
 use chat_tests::wait::{SOON, until};
-use chatd::broker::{Broker, Range, Retention};
+use chatd::broker::{Log, Range, Retention};
 use chatd::clock::SystemClock;
 use chatd::conversations::Conversations;
 use chatd::engine::redis::broker::RedisBroker;

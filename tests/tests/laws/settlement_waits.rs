@@ -15,6 +15,7 @@ use chat_tests::money::{
 use chat_tests::rabbit::RabbitBench;
 use chat_tests::wait::{SOON, until};
 use chat_tests::works;
+use chatd::clock::SystemClock;
 use chatd::money::Terms;
 use chatd::money::audit::Auditor;
 use chatd::money::ledger::Ledger;
@@ -77,7 +78,8 @@ async fn others_go_on(bench: impl Bench, hold: &str, free: &str) {
     bench.put(APP, &waiting).await;
 
     let queue = bench.receiver().await;
-    let worker = Worker::new(bench.receiver().await, site.node.packets.clone(), site.ledger.clone());
+    let (packets, clock) = (site.node.packets.clone(), Arc::new(SystemClock));
+    let worker = Worker::new(bench.receiver().await, packets, site.ledger.clone(), clock);
     let watched = async {
         bench.put(APP, &other).await;
         site.has("other", 3).await;
@@ -88,12 +90,11 @@ async fn others_go_on(bench: impl Bench, hold: &str, free: &str) {
         until("nothing is left", SOON, async || queue.depth().await == empty).await;
     };
     tokio::select! {
-        () = worker.run(Default::default()) => unreachable!("nobody stops it"),
+        () = worker.run(Default::default()) => panic!("nobody stops it"),
         () = watched => {}
     }
     assert_eq!(worker.counts().settled, HELD as u64 + 1);
-    let stores = (site.node.packets.clone(), site.ledger.clone());
-    let auditor = Auditor::new(stores, vec![queue]);
+    let auditor = Auditor::new(site.node.packets.clone(), site.ledger.clone(), vec![queue]);
     let audit = works::audit(&auditor, APP, None).await;
     assert!(audit.holds && audit.unsettled == 0, "{audit:#?}");
 }

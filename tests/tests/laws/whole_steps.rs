@@ -8,7 +8,7 @@ use chat_protocol::{Code, GroupId, Target};
 use chat_tests::broker::{APP, HandClock, Recorder, message, to_user, user};
 use chat_tests::engine::said;
 use chat_tests::redis_server::RedisServer;
-use chatd::broker::{Broker, BrokerError, Outgoing, Range, Retention};
+use chatd::broker::{BrokerError, Log, Outgoing, Range, Retention};
 use chatd::engine::redis::broker::RedisBroker;
 use chatd::engine::redis::friends::RedisFriends;
 use chatd::engine::redis::groups::RedisGroups;

@@ -27,7 +27,8 @@ use crate::clock::Clock;
 use crate::money::ledger::book::{self, Account, Posting};
 use crate::money::ledger::records::DiscardRow;
 use crate::money::ledger::{
-    Escrow, Funded, KEPT_OF_A_LETTER, Ledger, LedgerError, Paid, Posted, Secret, rows,
+    Agenda, Archive, Escrow, Escrows, Funded, KEPT_OF_A_LETTER, LedgerError, Paid, Posted, Secret, Wallets,
+    rows,
 };
 use crate::money::settlement::{Dead, Settlement};
 use crate::money::{Cents, Terms};
@@ -133,42 +134,7 @@ async fn bounded<T>(call: impl Future<Output = Result<T, LedgerError>>) -> Resul
 }
 
 #[async_trait]
-impl Ledger for PostgresLedger {
-    async fn fund(&self, terms: &Terms) -> Result<Funded, LedgerError> {
-        if let Some(earlier) = self.find(terms.app, &terms.packet).await? {
-            return Ok(Funded::Before(earlier.terms));
-        }
-        let posting = Posting::fund(terms)?;
-        let (results, _) = self.post(&[&posting], Some(terms), None).await?;
-        match results.into_iter().next() {
-            Some(Ok(Posted::Now)) => return Ok(Funded::Now),
-            // By another call at the same time.
-            Some(Ok(Posted::Before) | Err(LedgerError::IdTaken)) => {}
-            Some(Err(refusal)) => return Err(refusal),
-            None => return Err(rows::corrupt(&"a posting without a result")),
-        }
-        let earlier = self.find(terms.app, &terms.packet).await?;
-        let without = || rows::corrupt(&format!("{} is funded and has no terms", terms.packet));
-        earlier.map(|earlier| Funded::Before(earlier.terms)).ok_or_else(without)
-    }
-
-    async fn settle(
-        &self,
-        settlements: &[Settlement],
-    ) -> Result<Vec<Result<Posted, LedgerError>>, LedgerError> {
-        let postings: Vec<_> = settlements.iter().map(Posting::settle).collect();
-        let possible: Vec<_> = postings.iter().flatten().collect();
-        if possible.is_empty() {
-            return Ok(postings.into_iter().map(|posting| posting.map(|_| Posted::Before)).collect());
-        }
-        let (results, _) = self.post(&possible, None, Some(&self.holders)).await?;
-        let mut results = results.into_iter();
-        let missing = || Err(rows::corrupt(&"a posting without a result"));
-        let result =
-            |posting: Result<Posting, _>| posting.and_then(|_| results.next().unwrap_or_else(missing));
-        Ok(postings.into_iter().map(result).collect())
-    }
-
+impl Wallets for PostgresLedger {
     async fn deposit(
         &self,
         app: AppId,
@@ -205,7 +171,66 @@ impl Ledger for PostgresLedger {
         let call = async { reading::transfers(&mut *self.lease().await?, app, user, before, limit).await };
         bounded(call).await
     }
+}
 
+#[async_trait]
+impl Escrows for PostgresLedger {
+    async fn fund(&self, terms: &Terms) -> Result<Funded, LedgerError> {
+        if let Some(earlier) = self.find(terms.app, &terms.packet).await? {
+            return Ok(Funded::Before(earlier.terms));
+        }
+        let posting = Posting::fund(terms)?;
+        let (results, _) = self.post(&[&posting], Some(terms), None).await?;
+        match results.into_iter().next() {
+            Some(Ok(Posted::Now)) => return Ok(Funded::Now),
+            // By another call at the same time.
+            Some(Ok(Posted::Before) | Err(LedgerError::IdTaken)) => {}
+            Some(Err(refusal)) => return Err(refusal),
+            None => return Err(rows::corrupt(&"a posting without a result")),
+        }
+        let earlier = self.find(terms.app, &terms.packet).await?;
+        let without = || rows::corrupt(&format!("{} is funded and has no terms", terms.packet));
+        earlier.map(|earlier| Funded::Before(earlier.terms)).ok_or_else(without)
+    }
+
+    async fn settle(
+        &self,
+        settlements: &[Settlement],
+    ) -> Result<Vec<Result<Posted, LedgerError>>, LedgerError> {
+        let postings: Vec<_> = settlements.iter().map(Posting::settle).collect();
+        let possible: Vec<_> = postings.iter().flatten().collect();
+        if possible.is_empty() {
+            return Ok(postings.into_iter().map(|posting| posting.map(|_| Posted::Before)).collect());
+        }
+        let (results, _) = self.post(&possible, None, Some(&self.holders)).await?;
+        let mut results = results.into_iter();
+        let missing = || Err(rows::corrupt(&"a posting without a result"));
+        let result =
+            |posting: Result<Posting, _>| posting.and_then(|_| results.next().unwrap_or_else(missing));
+        Ok(postings.into_iter().map(result).collect())
+    }
+
+    async fn escrow(&self, app: AppId, packet: &PacketId) -> Result<Escrow, LedgerError> {
+        self.find(app, packet).await?.ok_or(LedgerError::NoSuchPacket)
+    }
+
+    async fn paid(&self, app: AppId, packet: &PacketId) -> Result<Vec<Paid>, LedgerError> {
+        bounded(async { reading::paid(&mut *self.lease().await?, app, packet).await }).await
+    }
+
+    async fn ready(&self) -> Result<(), LedgerError> {
+        let call = async {
+            let found = self.lease().await?.query(WRITABLE, &[]).await;
+            let found = found.map_err(|error| posting::refusal(&error))?;
+            let writable = found.first().is_some_and(|row| row.try_get(0).unwrap_or(false));
+            if writable { Ok(()) } else { Err(LedgerError::Unreachable("it can only be read".to_owned())) }
+        };
+        bounded(call).await
+    }
+}
+
+#[async_trait]
+impl Agenda for PostgresLedger {
     async fn announced(&self, app: AppId, packet: &PacketId) -> Result<(), LedgerError> {
         let changed = self.change(ANNOUNCED, &[&i64::from(app), &packet.as_str()]).await?;
         if changed.is_empty() { Err(LedgerError::NoSuchPacket) } else { Ok(()) }
@@ -233,14 +258,16 @@ impl Ledger for PostgresLedger {
         self.change(HASTEN, &[&i64::from(app), &target.to_string()]).await.map(drop)
     }
 
-    async fn escrow(&self, app: AppId, packet: &PacketId) -> Result<Escrow, LedgerError> {
-        self.find(app, packet).await?.ok_or(LedgerError::NoSuchPacket)
+    async fn now_ms(&self) -> Result<u64, LedgerError> {
+        match self.clock.by_hand() {
+            Some(now_ms) => Ok(now_ms),
+            None => bounded(async { reading::now_ms(&mut *self.lease().await?).await }).await,
+        }
     }
+}
 
-    async fn paid(&self, app: AppId, packet: &PacketId) -> Result<Vec<Paid>, LedgerError> {
-        bounded(async { reading::paid(&mut *self.lease().await?, app, packet).await }).await
-    }
-
+#[async_trait]
+impl Archive for PostgresLedger {
     async fn give_up(&self, app: AppId, letter: &Dead, reason: &str) -> Result<(), LedgerError> {
         // PostgreSQL has no text with a zero in it.
         let text = |text: &str| text.replace('\0', " ");
@@ -260,24 +287,7 @@ impl Ledger for PostgresLedger {
         bounded(call).await
     }
 
-    async fn now_ms(&self) -> Result<u64, LedgerError> {
-        match self.clock.by_hand() {
-            Some(now_ms) => Ok(now_ms),
-            None => bounded(async { reading::now_ms(&mut *self.lease().await?).await }).await,
-        }
-    }
-
     async fn secret(&self) -> Result<Secret, LedgerError> {
         bounded(async { reading::secret(&mut *self.lease().await?).await }).await
-    }
-
-    async fn ready(&self) -> Result<(), LedgerError> {
-        let call = async {
-            let found = self.lease().await?.query(WRITABLE, &[]).await;
-            let found = found.map_err(|error| posting::refusal(&error))?;
-            let writable = found.first().is_some_and(|row| row.try_get(0).unwrap_or(false));
-            if writable { Ok(()) } else { Err(LedgerError::Unreachable("it can only be read".to_owned())) }
-        };
-        bounded(call).await
     }
 }

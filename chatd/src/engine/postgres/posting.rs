@@ -136,8 +136,8 @@ pub fn refusal(error: &Error) -> LedgerError {
 
 /// Posts what may be posted; the rest is refused one by one.
 pub async fn post(link: &mut Lease<'_>, batch: &Batch<'_>) -> Result<Done, LedgerError> {
-    let mut wait = true;
-    for attempt in 1.. {
+    let (mut wait, mut attempt) = (true, 1);
+    loop {
         let failure = match try_post(link, batch, wait).await {
             Ok(done) => return Ok(done),
             Err(failure) => failure,
@@ -152,20 +152,20 @@ pub async fn post(link: &mut Lease<'_>, batch: &Batch<'_>) -> Result<Done, Ledge
             if let Some(holders) = batch.holders {
                 holders.found();
             }
-            wait = false;
+            (wait, attempt) = (false, attempt + 1);
             continue;
         }
         if !is_conflict(&error) || attempt == TRIES || undone.is_err() {
             return Err(refusal(&error));
         }
         tokio::time::sleep(rand::random_range(PAUSE..2 * PAUSE) * attempt).await;
+        attempt += 1;
     }
-    unreachable!("the last try ends the loop")
 }
 
 async fn try_post(link: &mut Lease<'_>, batch: &Batch<'_>, wait: bool) -> Result<Done, Failure> {
     let begin = if batch.holders.is_some_and(Holders::are_there) { BEGIN_BRIEFLY } else { BEGIN };
-    let mut book = open_book(link, batch.postings, (begin, wait)).await?;
+    let mut book = open_book(link, batch.postings, begin, if wait { LOCK } else { LOCK_FREE }).await?;
     let held = if wait { BTreeSet::new() } else { held(link, &book, batch.postings).await? };
     let post = |posting: &&Posting| {
         if held.contains(&posting.from()) || held.contains(&posting.to()) {
@@ -210,7 +210,8 @@ fn columns(accounts: &BTreeSet<Account>) -> (Vec<i64>, Vec<&str>) {
 async fn open_book(
     link: &mut Lease<'_>,
     postings: &[&Posting],
-    (begin, wait): (&str, bool),
+    begin: &str,
+    lock: &'static str,
 ) -> Result<Book, Failure> {
     // Packets' accounts are made only when they are funded; a wallet that gives nothing need not exist.
     let new: BTreeSet<_> = postings
@@ -222,7 +223,7 @@ async fn open_book(
     let ids: BTreeSet<_> = postings.iter().map(|posting| (posting.app, posting.id.clone())).collect();
     let (new, touched, ids) = (columns(&new), columns(&touched), columns(&ids));
     let create = link.prepared(CREATE).await?;
-    let lock = link.prepared(if wait { LOCK } else { LOCK_FREE }).await?;
+    let lock = link.prepared(lock).await?;
     let posted = link.prepared(POSTED).await?;
     link.beginning();
     let client = link.client();

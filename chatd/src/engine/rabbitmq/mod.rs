@@ -26,7 +26,9 @@ use self::publishing::{Letter, Publishing};
 use self::topology::Names;
 pub use self::url::check_url;
 use crate::engine::redis::keys::Keys;
-use crate::money::settlement::{Dead, Delivery, Depth, Publish, Queue, QueueError, Tag};
+use crate::money::settlement::{
+    Backlog, Dead, DeadLetters, Deliveries, Delivery, Depth, Publish, QueueError, Tag,
+};
 
 /// Whether a server that refuses like this may take the same connection later: not when it knows better who may, or
 /// holds a queue of this name with other arguments.
@@ -77,7 +79,7 @@ impl Publish for RabbitQueue {
 }
 
 #[async_trait]
-impl Queue for RabbitQueue {
+impl Deliveries for RabbitQueue {
     async fn receive(&self, max: usize) -> Result<Vec<Delivery>, QueueError> {
         self.reading().await?.receive(&self.server.names.queue, max).await
     }
@@ -108,7 +110,10 @@ impl Queue for RabbitQueue {
         let tags: Vec<_> = held.into_iter().map(|delivery| delivery.tag.clone()).collect();
         receiving.acknowledge(&tags).await
     }
+}
 
+#[async_trait]
+impl Backlog for RabbitQueue {
     /// RabbitMQ shows nothing without handing it out.
     async fn waiting(
         &self,
@@ -128,7 +133,10 @@ impl Queue for RabbitQueue {
         let ready = reading.ready(&self.server.names.queue).await?;
         Ok(Depth { waiting: later + ready + reading.unacknowledged(), dead })
     }
+}
 
+#[async_trait]
+impl DeadLetters for RabbitQueue {
     async fn dead(&self, app: AppId, limit: usize) -> Result<Vec<Dead>, QueueError> {
         dead::list(&self.server, app, limit).await
     }

@@ -20,7 +20,7 @@ use super::manner::Manner;
 use super::shard::Outlet;
 use super::subscriber::Subscriptions;
 use super::{codec, link, manner, recall};
-use crate::broker::{Broker, BrokerError, Outgoing, Page, Range, Receipt, Retention, Sink};
+use crate::broker::{Broker, BrokerError, Bus, Log, Outgoing, Page, Range, Receipt, Retention, Sink};
 use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::model::{Conversation, Notice, Topic};
@@ -88,26 +88,9 @@ impl RedisBroker {
 }
 
 #[async_trait]
-impl Broker for RedisBroker {
+impl Log for RedisBroker {
     async fn append(&self, message: Outgoing) -> Result<Receipt, BrokerError> {
         self.logs.append(&message, self.clock.now_ms()).await
-    }
-
-    async fn notify(&self, topic: &Topic, notice: Notice) -> Result<(), BrokerError> {
-        Ok(self.logs.publish(&self.channel(topic), &codec::notice(&notice)).await?)
-    }
-
-    /// A caller that drops the future before it returns must call `unsubscribe`.
-    async fn subscribe(&self, topic: &Topic) -> Result<(), BrokerError> {
-        if self.subscriptions.subscribe(self.channel(topic), topic).await {
-            return Ok(());
-        }
-        Err(BrokerError::Unreachable("redis did not confirm the subscription in time".to_owned()))
-    }
-
-    /// A delivery that is under way may still reach the sink; none does once the topic was subscribed again.
-    fn unsubscribe(&self, topic: &Topic) {
-        self.subscriptions.unsubscribe(self.channel(topic));
     }
 
     async fn read(
@@ -131,7 +114,30 @@ impl Broker for RedisBroker {
     ) -> Result<Recalled, BrokerError> {
         recall::recall(&self.logs, conversation, offset, by, self.clock.now_ms()).await
     }
+}
 
+#[async_trait]
+impl Bus for RedisBroker {
+    async fn notify(&self, topic: &Topic, notice: Notice) -> Result<(), BrokerError> {
+        Ok(self.logs.publish(&self.channel(topic), &codec::notice(&notice)).await?)
+    }
+
+    /// A caller that drops the future before it returns must call `unsubscribe`.
+    async fn subscribe(&self, topic: &Topic) -> Result<(), BrokerError> {
+        if self.subscriptions.subscribe(self.channel(topic), topic).await {
+            return Ok(());
+        }
+        Err(BrokerError::Unreachable("redis did not confirm the subscription in time".to_owned()))
+    }
+
+    /// A delivery that is under way may still reach the sink; none does once the topic was subscribed again.
+    fn unsubscribe(&self, topic: &Topic) {
+        self.subscriptions.unsubscribe(self.channel(topic));
+    }
+}
+
+#[async_trait]
+impl Broker for RedisBroker {
     async fn ready(&self) -> Result<(), BrokerError> {
         let mut probe = redis::cmd("SET");
         probe.arg(self.logs.keys.probe()).arg(1).arg("PX").arg(PROBE_LIFE_MS);

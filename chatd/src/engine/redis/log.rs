@@ -263,7 +263,7 @@ impl Logs {
         }))
     }
 
-    /// See [`crate::broker::Broker::doubt`].
+    /// See [`crate::broker::Log::doubt`].
     pub(super) async fn doubt(
         &self,
         conversation: &Conversation,

@@ -15,7 +15,7 @@ use crate::model::{Conversation, Effect, new_epoch};
 /// Attempts while others change the entry at the same moment: it changes once and may then be dropped for its age.
 const ATTEMPTS: usize = 3;
 
-/// See [`crate::broker::Broker::recall`].
+/// See [`crate::broker::Log::recall`].
 pub(super) async fn recall(
     logs: &Logs,
     conversation: &Conversation,

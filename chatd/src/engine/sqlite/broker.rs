@@ -18,7 +18,7 @@ use tokio::sync::mpsc::PermitIterator;
 use super::writer::{self, Scope};
 use super::{Close, Database, Fault, leftovers, log, private, recall, schema};
 pub use super::{Place, Sync};
-use crate::broker::{Broker, BrokerError, Event, Outgoing, Page, Range, Receipt, Retention, Sink};
+use crate::broker::{Broker, BrokerError, Bus, Event, Log, Outgoing, Page, Range, Receipt, Retention, Sink};
 use crate::clock::Clock;
 use crate::model::{Conversation, Notice, Topic, new_epoch};
 
@@ -28,10 +28,10 @@ const DISPATCH_QUEUE: usize = 4096;
 /// An event and the topics it goes to.
 pub(crate) type Published = (Vec<Topic>, Event);
 /// What a job of this engine works with.
-pub(crate) type Step<'a> = writer::Step<'a, Log>;
+pub(crate) type Step<'a> = writer::Step<'a, LogScope>;
 
 /// What the jobs share.
-pub(crate) struct Log {
+pub(crate) struct LogScope {
     pub(crate) retention: Retention,
     /// Tells this life of the store from earlier ones.
     pub(super) life: Arc<str>,
@@ -40,7 +40,7 @@ pub(crate) struct Log {
     pub(super) ended: mpsc::Sender<()>,
 }
 
-impl Scope for Log {
+impl Scope for LogScope {
     type Event = Published;
 
     fn publish(&self, event: Published) {
@@ -67,7 +67,7 @@ impl From<rusqlite::Error> for BrokerError {
 
 /// The log and the bus of a node that runs alone.
 pub struct Embedded {
-    database: Database<Log>,
+    database: Database<LogScope>,
     retention: Retention,
     clock: Arc<dyn Clock>,
     dispatch: mpsc::Sender<Published>,
@@ -93,7 +93,7 @@ impl Embedded {
         };
         let (dispatch, events) = mpsc::channel(DISPATCH_QUEUE);
         let (ended, wakes) = mpsc::channel(1);
-        let log = Log { retention, life: new_epoch(), dispatch: dispatch.clone(), ended };
+        let log = LogScope { retention, life: new_epoch(), dispatch: dispatch.clone(), ended };
         let database = Database::open(place, "chat.sqlite3", sync, schema::STEPS, log, clock.clone())?;
         tokio::spawn(deliver(events, sink));
         let visitor = database.visitor();
@@ -167,22 +167,10 @@ async fn deliver(mut events: mpsc::Receiver<Published>, sink: Arc<dyn Sink>) {
 }
 
 #[async_trait]
-impl Broker for Embedded {
+impl Log for Embedded {
     async fn append(&self, message: Outgoing) -> Result<Receipt, BrokerError> {
         self.change(move |step| log::append(step, message)).await
     }
-
-    async fn notify(&self, topic: &Topic, notice: Notice) -> Result<(), BrokerError> {
-        let sent = self.dispatch.send((vec![topic.clone()], Event::Notice(notice))).await;
-        sent.map_err(|_| BrokerError::Unreachable("the dispatcher has stopped".to_owned()))
-    }
-
-    // Within one process nothing is lost between commit and delivery, so there is nothing to subscribe to.
-    async fn subscribe(&self, _topic: &Topic) -> Result<(), BrokerError> {
-        Ok(())
-    }
-
-    fn unsubscribe(&self, _topic: &Topic) {}
 
     async fn read(
         &self,
@@ -209,7 +197,25 @@ impl Broker for Embedded {
         let (conversation, by) = (conversation.clone(), by.cloned());
         self.change(move |step| recall::recall(step, &conversation, offset, by.as_ref())).await
     }
+}
 
+#[async_trait]
+impl Bus for Embedded {
+    async fn notify(&self, topic: &Topic, notice: Notice) -> Result<(), BrokerError> {
+        let sent = self.dispatch.send((vec![topic.clone()], Event::Notice(notice))).await;
+        sent.map_err(|_| BrokerError::Unreachable("the dispatcher has stopped".to_owned()))
+    }
+
+    // Within one process nothing is lost between commit and delivery, so there is nothing to subscribe to.
+    async fn subscribe(&self, _topic: &Topic) -> Result<(), BrokerError> {
+        Ok(())
+    }
+
+    fn unsubscribe(&self, _topic: &Topic) {}
+}
+
+#[async_trait]
+impl Broker for Embedded {
     async fn ready(&self) -> Result<(), BrokerError> {
         self.database.ready().await
     }

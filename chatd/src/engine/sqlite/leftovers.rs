@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::mpsc;
 
 use super::Visitor;
-use super::broker::{Log, Step};
+use super::broker::{LogScope, Step};
 use crate::broker::BrokerError;
 
 /// Rows of one table removed in one step at most: some milliseconds of the writer's time.
@@ -69,7 +69,7 @@ fn step(step: &mut Step<'_>) -> Result<bool, BrokerError> {
 
 /// Removes what was left behind in an earlier life too, until the engine has gone. It does not hold the engine, whose
 /// end gives the files to the next node.
-pub(super) async fn remove(database: Visitor<Log>, mut ended: mpsc::Receiver<()>) {
+pub(super) async fn remove(database: Visitor<LogScope>, mut ended: mpsc::Receiver<()>) {
     loop {
         loop {
             match database.change(step).await {

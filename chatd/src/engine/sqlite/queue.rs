@@ -17,7 +17,9 @@ use tokio::time::Instant;
 
 use super::Fault;
 use super::money_file::{MoneyFile, Step};
-use crate::money::settlement::{Dead, Delivery, Depth, LATER, Queue, QueueError, Settlement, Tag};
+use crate::money::settlement::{
+    Backlog, Dead, DeadLetters, Deliveries, Delivery, Depth, LATER, QueueError, Settlement, Tag,
+};
 
 /// How long a receiver waits for something to come.
 const WAIT: Duration = Duration::from_millis(500);
@@ -188,7 +190,7 @@ fn ids<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<i64> {
 }
 
 #[async_trait]
-impl Queue for EmbeddedQueue {
+impl Deliveries for EmbeddedQueue {
     async fn receive(&self, max: usize) -> Result<Vec<Delivery>, QueueError> {
         let mut queued = pin!(self.file.queued.notified());
         // What comes after the look is not missed.
@@ -242,7 +244,10 @@ impl Queue for EmbeddedQueue {
         }
         Ok(())
     }
+}
 
+#[async_trait]
+impl Backlog for EmbeddedQueue {
     async fn waiting(
         &self,
         app: AppId,
@@ -280,7 +285,10 @@ impl Queue for EmbeddedQueue {
         let now_ms = self.file.clock.now_ms();
         Ok(settlement.map(|settlement| now_ms.saturating_sub(settlement.time_ms)))
     }
+}
 
+#[async_trait]
+impl DeadLetters for EmbeddedQueue {
     async fn dead(&self, app: AppId, limit: usize) -> Result<Vec<Dead>, QueueError> {
         let work = move |tables: &Connection| {
             let sql =

@@ -12,7 +12,7 @@ use crate::broker::BrokerError;
 use crate::broker::recall::Remains;
 use crate::model::{Conversation, Effect};
 
-/// See [`crate::broker::Broker::recall`].
+/// See [`crate::broker::Log::recall`].
 pub fn recall(
     step: &mut Step<'_>,
     conversation: &Conversation,

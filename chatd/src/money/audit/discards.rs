@@ -22,7 +22,7 @@ impl Auditor {
         limit: u32,
         findings: &mut Findings,
     ) -> Result<(u32, Option<u64>), Refusal> {
-        let page = self.ledger.discards(app, after, limit).await?;
+        let page = self.records.discards(app, after, limit).await?;
         let last = kept(app, after, &page, findings);
         let letters: Vec<(&DiscardRow, Settlement)> =
             page.rows.iter().filter_map(|(row, _)| letter(app, row)).collect();

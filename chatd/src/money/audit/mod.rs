@@ -23,7 +23,8 @@ use tokio::time::Instant;
 
 use self::findings::Findings;
 pub use self::results::{Last, Results};
-use crate::money::ledger::{Ledger, LedgerError};
+use crate::money::ledger::LedgerError;
+use crate::money::ledger::records::Records;
 use crate::money::packets::Packets;
 use crate::money::settlement::{Queue, QueueError};
 
@@ -44,10 +45,10 @@ pub struct Ask {
     pub limit: Option<u32>,
 }
 
-/// See the file's head.
+/// Holds the stores of money against each other.
 pub struct Auditor {
     packets: Arc<dyn Packets>,
-    ledger: Arc<dyn Ledger>,
+    records: Arc<dyn Records>,
     queues: Vec<Arc<dyn Queue>>,
     results: Arc<Results>,
     /// One of the audits of a whole app works, the others wait.
@@ -57,8 +58,8 @@ pub struct Auditor {
 impl Auditor {
     /// Audits these stores, by the clock of the packets; settlements travel over `queues`, the outbox first.
     #[must_use]
-    pub fn new((packets, ledger): (Arc<dyn Packets>, Arc<dyn Ledger>), queues: Vec<Arc<dyn Queue>>) -> Self {
-        Self { packets, ledger, queues, results: Arc::default(), turn: Mutex::default() }
+    pub fn new(packets: Arc<dyn Packets>, records: Arc<dyn Records>, queues: Vec<Arc<dyn Queue>>) -> Self {
+        Self { packets, records, queues, results: Arc::default(), turn: Mutex::default() }
     }
 
     /// How audits of whole apps that ended here went.
@@ -73,7 +74,7 @@ impl Auditor {
     /// When a store does not answer, or there is no such packet. What is wrong with the money is no error but the answer.
     pub async fn packet(&self, app: AppId, packet: &PacketId) -> Result<AuditResponse, Refusal> {
         let mut findings = Findings::default();
-        match self.ledger.packet(app, packet.as_str()).await? {
+        match self.records.packet(app, packet.as_str()).await? {
             Some(row) => self.rows(app, vec![row], &mut findings).await?,
             None if self.stored(app, std::slice::from_ref(packet), &mut findings).await? => {}
             None => return Err(LedgerError::NoSuchPacket.into()),

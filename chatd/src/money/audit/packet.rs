@@ -71,7 +71,7 @@ pub fn examine(
             winners(account.id, record, findings);
             overdue(account, record, now_ms, findings);
             paid_shares(account, record, &payments.shares, findings);
-            refund(account, record, (&payments.refunds, now_ms), findings);
+            refund(account, record, &payments.refunds, now_ms, findings);
         }
     }
 }
@@ -258,7 +258,8 @@ fn paid_shares(
 fn refund(
     account: &Account<'_>,
     record: &Record,
-    (paid, now_ms): (&[(UserId, &TransferRecord)], u64),
+    paid: &[(UserId, &TransferRecord)],
+    now_ms: u64,
     findings: &mut Findings,
 ) {
     let (id, terms) = (account.id, account.terms);

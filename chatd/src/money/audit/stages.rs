@@ -50,7 +50,7 @@ impl Auditor {
         match &place.stage {
             Stage::Packets(after) => {
                 let limit = limit.min(PACKETS);
-                let mut page = self.ledger.packets(app, since_ms, after.as_ref(), limit).await?;
+                let mut page = self.records.packets(app, since_ms, after.as_ref(), limit).await?;
                 page.truncate(manageable(&page));
                 let (looked, next) = (count(&page), page.last().map(PacketRow::place));
                 self.rows(app, page, findings).await?;
@@ -65,7 +65,7 @@ impl Auditor {
                 Ok((looked, Some(page.next.map_or_else(first, |next| Stage::Stored(Some(next))))))
             }
             Stage::Transfers(after) => {
-                let page = self.ledger.postings(app, since_ms, after, limit.min(ROWS)).await?;
+                let page = self.records.postings(app, since_ms, after, limit.min(ROWS)).await?;
                 page.iter().for_each(|placed| transfer(placed, findings));
                 findings.answer.transfers += page.len() as u64;
                 let rest = if since_ms == 0 { Stage::Accounts(String::new()) } else { Stage::Discards(0) };
@@ -73,7 +73,7 @@ impl Auditor {
                 Ok((count(&page), Some(next)))
             }
             Stage::Accounts(after) => {
-                let page = self.ledger.accounts(app, after, limit.min(ROWS)).await?;
+                let page = self.records.accounts(app, after, limit.min(ROWS)).await?;
                 page.iter().for_each(|row| account(row, findings));
                 findings.answer.accounts += page.len() as u64;
                 let next = page.last().map_or(Stage::Discards(0), |last| Stage::Accounts(last.name.clone()));
@@ -101,7 +101,7 @@ impl Auditor {
         findings.answer.packets += rows.len() as u64;
         let known: Vec<Known> = rows.into_iter().filter_map(|row| readable(row, findings)).collect();
         let escrows: Vec<String> = known.iter().map(|known| escrow(&known.row.packet)).collect();
-        let books = self.ledger.books(app, &escrows).await?;
+        let books = self.records.books(app, &escrows).await?;
         let balances: HashMap<&str, Cents> =
             books.balances.iter().map(|(name, balance)| (name.as_str(), *balance)).collect();
         let mut transfers: HashMap<&str, Vec<&TransferRecord>> = HashMap::new();
@@ -164,7 +164,7 @@ impl Auditor {
     async fn strangers(&self, app: AppId, mut names: Vec<String>) -> Result<Vec<String>, Refusal> {
         names.sort_unstable();
         names.dedup();
-        let known: HashSet<String> = self.ledger.known(app, &names).await?.into_iter().collect();
+        let known: HashSet<String> = self.records.known(app, &names).await?.into_iter().collect();
         names.retain(|name| !known.contains(name));
         Ok(names)
     }
@@ -187,7 +187,7 @@ impl Auditor {
     }
 
     async fn sum(&self, app: AppId, findings: &mut Findings) -> Result<(), Refusal> {
-        let sum = self.ledger.sum(app).await?;
+        let sum = self.records.sum(app).await?;
         findings.answer.ledger_sum = sum.get();
         if sum != Cents::ZERO {
             findings.violation(None, "ledger", format!("all balances together are {sum} cents, not 0"));

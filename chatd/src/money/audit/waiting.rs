@@ -132,7 +132,7 @@ impl Auditor {
         escrows.dedup();
         let mut posted = HashSet::new();
         for escrows in escrows.chunks(PAGE / 10) {
-            let books = self.ledger.books(app, escrows).await?;
+            let books = self.records.books(app, escrows).await?;
             let payments = books.transfers.into_iter().filter(|transfer| transfer.read().is_ok());
             posted.extend(payments.map(|transfer| transfer.id));
         }

@@ -89,25 +89,22 @@ impl Posting {
         })
     }
 
-    pub fn deposit(app: AppId, user: &UserId, cents: Cents, id: &TransferId) -> Result<Self, LedgerError> {
-        Self::cash(app, (BANK.to_owned(), wallet(user)), cents, (id, TransferKind::Deposit))
+    pub fn deposit(app: AppId, user: &UserId, amount: Cents, id: &TransferId) -> Result<Self, LedgerError> {
+        let (id, kind, packet) = (id.to_string(), TransferKind::Deposit, None);
+        Self { app, id, debit: BANK.to_owned(), credit: wallet(user), amount, kind, packet }.cash()
     }
 
-    pub fn withdraw(app: AppId, user: &UserId, cents: Cents, id: &TransferId) -> Result<Self, LedgerError> {
-        Self::cash(app, (wallet(user), BANK.to_owned()), cents, (id, TransferKind::Withdrawal))
+    pub fn withdraw(app: AppId, user: &UserId, amount: Cents, id: &TransferId) -> Result<Self, LedgerError> {
+        let (id, kind, packet) = (id.to_string(), TransferKind::Withdrawal, None);
+        Self { app, id, debit: wallet(user), credit: BANK.to_owned(), amount, kind, packet }.cash()
     }
 
     /// Between the bank and a wallet, under an operator's id.
-    fn cash(
-        app: AppId,
-        (debit, credit): (String, String),
-        cents: Cents,
-        (id, kind): (&TransferId, TransferKind),
-    ) -> Result<Self, LedgerError> {
-        if is_own_id(id.as_str()) {
+    fn cash(self) -> Result<Self, LedgerError> {
+        if is_own_id(&self.id) {
             return Err(LedgerError::IdTaken);
         }
-        Ok(Self { app, id: id.to_string(), debit, credit, amount: amount(cents)?, kind, packet: None })
+        Ok(Self { amount: amount(self.amount)?, ..self })
     }
 
     /// The account it takes from.

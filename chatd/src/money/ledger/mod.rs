@@ -1,4 +1,4 @@
-//! Who owns what: the port.
+//! Who owns what: the ports of a ledger.
 //!
 //! Double entry: every transfer takes from one account and gives to another, so all balances of an app sum to zero.
 //! Accounts are the bank of an app (where deposits come from and withdrawals go; its balance is negative), a wallet for
@@ -10,7 +10,7 @@
 //!   id for a deposit or a withdrawal may not begin like the ids that chatd makes up.
 //! - When a call returns, what it did survives a power cut.
 //! - A packet whose escrow holds money has a time at which somebody must look at it: [`FIRST_LOOK_MS`] after its
-//!   creation, once it is announced at its end, then whenever [`Ledger::postpone`] says. An empty escrow has none.
+//!   creation, once it is announced at its end, then whenever [`Agenda::postpone`] says. An empty escrow has none.
 //! - Calls may run in any number of processes at once.
 
 pub(crate) mod book;
@@ -158,19 +158,9 @@ impl From<LedgerError> for Refusal {
     }
 }
 
-/// The port. See the law above. Whoever keeps the books shows them too.
+/// What users own, and the ways into the ledger and out of it.
 #[async_trait]
-pub trait Ledger: records::Records {
-    /// Moves a packet's total from its sender's wallet to its escrow and keeps its terms, in one step.
-    async fn fund(&self, terms: &Terms) -> Result<Funded, LedgerError>;
-
-    /// Applies settlements: from the escrow to a wallet, under [`Settlement::transfer_id`]. One result for each, in
-    /// order; one that is refused, or has to wait for somebody who holds an account, does not hinder the others.
-    async fn settle(
-        &self,
-        settlements: &[Settlement],
-    ) -> Result<Vec<Result<Posted, LedgerError>>, LedgerError>;
-
+pub trait Wallets: Send + Sync {
     /// Moves money from the bank to a wallet; answers the balance after it.
     async fn deposit(
         &self,
@@ -200,7 +190,34 @@ pub trait Ledger: records::Records {
         before: u64,
         limit: u32,
     ) -> Result<Vec<Transfer>, LedgerError>;
+}
 
+/// What packets hold: funded from a wallet, and settled to wallets until nothing is left.
+#[async_trait]
+pub trait Escrows: Send + Sync {
+    /// Moves a packet's total from its sender's wallet to its escrow and keeps its terms, in one step.
+    async fn fund(&self, terms: &Terms) -> Result<Funded, LedgerError>;
+
+    /// Applies settlements: from the escrow to a wallet, under [`Settlement::transfer_id`]. One result for each, in
+    /// order; one that is refused, or has to wait for somebody who holds an account, does not hinder the others.
+    async fn settle(
+        &self,
+        settlements: &[Settlement],
+    ) -> Result<Vec<Result<Posted, LedgerError>>, LedgerError>;
+
+    /// One packet.
+    async fn escrow(&self, app: AppId, packet: &PacketId) -> Result<Escrow, LedgerError>;
+
+    /// What left a packet's escrow, shares and refund, in the order of posting.
+    async fn paid(&self, app: AppId, packet: &PacketId) -> Result<Vec<Paid>, LedgerError>;
+
+    /// Whether the ledger can be written right now.
+    async fn ready(&self) -> Result<(), LedgerError>;
+}
+
+/// When somebody must look at a packet; see the law above.
+#[async_trait]
+pub trait Agenda: Send + Sync {
     /// The message that offers the packet is in its log.
     async fn announced(&self, app: AppId, packet: &PacketId) -> Result<(), LedgerError>;
 
@@ -219,21 +236,21 @@ pub trait Ledger: records::Records {
     /// What was offered to this target and holds money is to be looked at now.
     async fn hasten(&self, app: AppId, target: &Target) -> Result<(), LedgerError>;
 
-    /// One packet.
-    async fn escrow(&self, app: AppId, packet: &PacketId) -> Result<Escrow, LedgerError>;
+    /// The time that its transfers go by, Unix milliseconds.
+    async fn now_ms(&self) -> Result<u64, LedgerError>;
+}
 
-    /// What left a packet's escrow, shares and refund, in the order of posting.
-    async fn paid(&self, app: AppId, packet: &PacketId) -> Result<Vec<Paid>, LedgerError>;
-
+/// What is kept for as long as the ledger is.
+#[async_trait]
+pub trait Archive: Send + Sync {
     /// Keeps why an operator gave a dead letter up, with the first [`KEPT_OF_A_LETTER`] bytes of it.
     async fn give_up(&self, app: AppId, letter: &Dead, reason: &str) -> Result<(), LedgerError>;
 
-    /// The time that its transfers go by, Unix milliseconds.
-    async fn now_ms(&self) -> Result<u64, LedgerError>;
-
     /// The same for all who use this ledger, for as long as it is kept.
     async fn secret(&self) -> Result<Secret, LedgerError>;
-
-    /// Whether the ledger can be written right now.
-    async fn ready(&self) -> Result<(), LedgerError>;
 }
+
+/// A ledger with all its parts. Whoever keeps the books shows them too.
+pub trait Ledger: Wallets + Escrows + Agenda + Archive + records::Records {}
+
+impl<T: Wallets + Escrows + Agenda + Archive + records::Records> Ledger for T {}

@@ -1,26 +1,26 @@
-//! The packets people take from: the port.
+//! The packets people take from: the ports.
 //!
 //! The law, which every adapter obeys (`tests/tests/laws/packet_laws.rs`):
-//! - [`Packets::open`] makes a packet once; opening it again, with whatever shares, changes nothing.
-//! - [`Packets::grab`] is one atomic step: the share, its winner and the settlement in the queue of this engine
+//! - [`Shares::open`] makes a packet once; opening it again, with whatever shares, changes nothing.
+//! - [`Shares::grab`] is one atomic step: the share, its winner and the settlement in the queue of this engine
 //!   ([`super::settlement::Queue`]) are there together or not at all. A repeat answers the same amount and queues
 //!   nothing.
 //! - Shares are given out in the order they were opened with. Nobody gets two.
 //! - Only members of the target take: of the group as it is at that moment, only the recipient of a one-to-one
 //!   packet, in the world everyone. Membership is asked before the outcome, except of a winner. A group is its id and
 //!   its incarnation: a later group of the same id has no part in the packet.
-//! - The store's own clock decides ([`Packets::now_ms`]), whatever the clocks of its nodes say.
+//! - The store's own clock decides ([`Shares::now_ms`]), whatever the clocks of its nodes say.
 //! - A store that is short of memory gives no share, but ends packets and tells of them.
 //! - Before `expires_ms` a grab wins while shares are left; from `expires_ms` on, or once closed, none does. A winner
 //!   is answered `already`, whatever happened since, for as long as the packet is known: at least 30 days after its
 //!   last share was taken or it was closed.
-//! - [`Packets::close`] is one atomic step: nobody takes any more, and the refund of what is left, if anything is, is
+//! - [`Shares::close`] is one atomic step: nobody takes any more, and the refund of what is left, if anything is, is
 //!   in the queue. A repeat answers the same and queues nothing. A grab and a close at the same moment come one after
 //!   the other: total = grabbed + refunded + open in between, and always.
 //! - A store that was started anew may have been restored from an older state: it gives no share of a packet before
-//!   [`Packets::restore`] compared it with what the ledger paid. From then on whoever was paid has won, and nobody wins
+//!   [`Debts::restore`] compared it with what the ledger paid. From then on whoever was paid has won, and nobody wins
 //!   what others were paid.
-//! - A packet that was closed before it was known is none to all but [`Packets::open`] and [`Packets::close`].
+//! - A packet that was closed before it was known is none to all but [`Shares::open`] and [`Shares::close`].
 
 pub(crate) mod books;
 pub mod record;
@@ -164,7 +164,7 @@ pub enum PacketError {
     #[error("this red packet is not for you")]
     NotForYou,
     /// The store was started since the packet was last compared with the ledger, perhaps from an older state: see
-    /// [`Packets::restore`].
+    /// [`Debts::restore`].
     #[error("the red packet must be compared with the ledger first")]
     Doubtful,
     /// No call can have told to go on there.
@@ -209,9 +209,9 @@ impl From<PacketError> for Refusal {
     }
 }
 
-/// The port. See the law above.
+/// What people take from; see the law above.
 #[async_trait]
-pub trait Packets: Send + Sync {
+pub trait Shares: Send + Sync {
     /// The time that packets go by, Unix milliseconds.
     async fn now_ms(&self) -> Result<u64, PacketError>;
 
@@ -225,14 +225,6 @@ pub trait Packets: Send + Sync {
     /// Ends a packet and queues the refund of what is left.
     async fn close(&self, terms: &Terms) -> Result<Closed, PacketError>;
 
-    /// What the packets themselves owe, for each settlement: the share of its user, or what goes back to its user, if
-    /// they are the sender. None where nothing is owed.
-    async fn owed(&self, settlements: &[Settlement]) -> Result<Vec<Option<Cents>>, PacketError>;
-
-    /// Compares a packet with everything that the ledger paid of it, and enters what the packet forgot. Whether
-    /// anything was; false for an unknown packet.
-    async fn restore(&self, terms: &Terms, paid: &[Paid]) -> Result<bool, PacketError>;
-
     /// How a packet stands.
     async fn standing(&self, app: AppId, packet: &PacketId) -> Result<Standing, PacketError>;
 
@@ -244,7 +236,23 @@ pub trait Packets: Send + Sync {
         after: u32,
         limit: u32,
     ) -> Result<Vec<Winner>, PacketError>;
+}
 
+/// What packets owe, and how they learn what was paid.
+#[async_trait]
+pub trait Debts: Send + Sync {
+    /// What the packets themselves owe, for each settlement: the share of its user, or what goes back to its user, if
+    /// they are the sender. None where nothing is owed.
+    async fn owed(&self, settlements: &[Settlement]) -> Result<Vec<Option<Cents>>, PacketError>;
+
+    /// Compares a packet with everything that the ledger paid of it, and enters what the packet forgot. Whether
+    /// anything was; false for an unknown packet.
+    async fn restore(&self, terms: &Terms, paid: &[Paid]) -> Result<bool, PacketError>;
+}
+
+/// All that a store has of packets, for the audit.
+#[async_trait]
+pub trait Contents: Send + Sync {
     /// All that is kept of a packet, at one moment, for the audit.
     async fn record(&self, app: AppId, packet: &PacketId) -> Result<Record, PacketError>;
 
@@ -252,3 +260,8 @@ pub trait Packets: Send + Sync {
     /// there all the while comes at least once. Another place may be refused as [`PacketError::NoPlace`].
     async fn names(&self, app: AppId, after: Option<&str>, limit: u32) -> Result<Names, PacketError>;
 }
+
+/// Packets with all their parts.
+pub trait Packets: Shares + Debts + Contents {}
+
+impl<T: Shares + Debts + Contents> Packets for T {}

@@ -14,20 +14,21 @@ use uuid::Uuid;
 use super::name;
 use crate::broker::REPEAT_WINDOW_MS;
 use crate::model::Identity;
-use crate::money::ledger::{Ledger, LedgerError, Secret};
+use crate::money::ledger::{Archive, Escrows, LedgerError, Secret};
 
 /// Under which packets were named before there was a secret (RFC 9562 §5.5).
 const NAMESPACE: Uuid = Uuid::from_u128(0x7265_645f_7061_636b_6574_5f6e_616d_6573);
 
 /// Makes the ids of packets up.
 pub(super) struct Names {
-    ledger: Arc<dyn Ledger>,
+    escrows: Arc<dyn Escrows>,
+    archive: Arc<dyn Archive>,
     secret: OnceCell<Secret>,
 }
 
 impl Names {
-    pub(super) fn new(ledger: Arc<dyn Ledger>) -> Self {
-        Self { ledger, secret: OnceCell::new() }
+    pub(super) fn new(escrows: Arc<dyn Escrows>, archive: Arc<dyn Archive>) -> Self {
+        Self { escrows, archive, secret: OnceCell::new() }
     }
 
     /// The name of the packet that this message offers.
@@ -37,12 +38,12 @@ impl Names {
         msg_id: &MsgId,
         now_ms: u64,
     ) -> Result<PacketId, Refusal> {
-        let secret = self.secret.get_or_try_init(|| self.ledger.secret()).await?;
+        let secret = self.secret.get_or_try_init(|| self.archive.secret()).await?;
         let text = format!("{}\n{}\n{msg_id}", sender.app, sender.user);
         if now_ms.saturating_sub(secret.made_ms) < REPEAT_WINDOW_MS {
             // Perhaps the repetition of what was created before there was a secret.
             let former = name(Uuid::new_v5(&NAMESPACE, text.as_bytes()), PacketId::new)?;
-            match self.ledger.escrow(sender.app, &former).await {
+            match self.escrows.escrow(sender.app, &former).await {
                 Ok(_) => return Ok(former),
                 Err(LedgerError::NoSuchPacket) => {}
                 Err(error) => return Err(error.into()),

@@ -32,7 +32,7 @@ impl RedPackets {
             let data = Bytes::from(serde_json::to_vec(&finished).unwrap_or_default());
             for topic in Conversation::of(app, &terms.sender, &terms.target).topics() {
                 let notice = Notice { cmd: FINISHED_PUSH.into(), data: data.clone(), skip: Skip::Nobody };
-                self.broker.notify(&topic, notice).await?;
+                self.bus.notify(&topic, notice).await?;
             }
             Ok::<(), Refusal>(())
         };
@@ -50,7 +50,8 @@ impl RedPackets {
         app: AppId,
         packet: &PacketId,
         user: Option<&UserId>,
-        (after, limit): (u32, u32),
+        after: u32,
+        limit: u32,
     ) -> Result<DetailResponse, Refusal> {
         let standing = self.packets.standing(app, packet).await?;
         if let Some(user) = user {

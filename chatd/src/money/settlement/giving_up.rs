@@ -8,7 +8,7 @@ use std::sync::Arc;
 use chat_protocol::{AppId, Refusal};
 
 use super::Queue;
-use crate::money::ledger::Ledger;
+use crate::money::ledger::Archive;
 
 /// Gives up the dead letters of this id; how many there were.
 ///
@@ -16,7 +16,7 @@ use crate::money::ledger::Ledger;
 /// Of the queues and the ledger.
 pub async fn discard(
     queues: &[Arc<dyn Queue>],
-    ledger: &dyn Ledger,
+    archive: &dyn Archive,
     app: AppId,
     id: &str,
     reason: &str,
@@ -28,7 +28,7 @@ pub async fn discard(
             continue;
         }
         for letter in &letters {
-            ledger.give_up(app, letter, reason).await?;
+            archive.give_up(app, letter, reason).await?;
             tracing::warn!(app, id, reason, cause = letter.reason, "an operator gave a dead letter up");
         }
         discarded += queue.discard(app, id).await?;

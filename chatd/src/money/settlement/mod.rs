@@ -1,14 +1,15 @@
-//! Settlements on their way from a packet to the ledger: the queue's port, and who works on it.
+//! Settlements on their way from a packet to the ledger: the ports of a queue, and who works on it.
 //!
 //! The law of a queue, which every adapter obeys (`tests/tests/laws/queue_laws.rs`):
 //! - What was put in is received at least once, by one receiver at a time, until someone says it is done. A receiver
 //!   that ends or loses its link without saying so has not had it.
 //! - Nothing is done twice by harm: whoever receives applies a settlement under its own transfer id.
-//! - [`Queue::bury`] takes a settlement that can never be applied out of the way of the others; it stays as a dead
+//! - [`Deliveries::bury`] takes a settlement that can never be applied out of the way of the others; it stays as a dead
 //!   letter until an operator replays or discards it.
-//! - [`Queue::later`] takes a settlement that cannot be applied now out of the way of the others for a few seconds; then
-//!   somebody receives it again. However many wait like that, what else is put in is received meanwhile.
-//! - After an error of [`Queue::done`], [`Queue::bury`] or [`Queue::later`] a delivery may be received again.
+//! - [`Deliveries::later`] takes a settlement that cannot be applied now out of the way of the others for a few seconds;
+//!   then somebody receives it again. However many wait like that, what else is put in is received meanwhile.
+//! - After an error of [`Deliveries::done`], [`Deliveries::bury`] or [`Deliveries::later`] a delivery may be received
+//!   again.
 
 pub mod giving_up;
 pub mod relay;
@@ -136,7 +137,7 @@ pub struct Tag {
 /// A dead letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dead {
-    /// Its name for [`Queue::replay`].
+    /// Its name for [`DeadLetters::replay`].
     pub id: String,
     /// Why it was buried.
     pub reason: String,
@@ -161,9 +162,9 @@ pub enum QueueError {
     Unreachable(String),
 }
 
-/// The port. See the law above.
+/// Settlements on their way to whoever applies them; see the law above.
 #[async_trait]
-pub trait Queue: Send + Sync {
+pub trait Deliveries: Send + Sync {
     /// The next deliveries, at most `max`, in no promised order; waits until there is one, or returns none after a
     /// while. Deliveries in the hands of this receiver are not given again while it lives.
     async fn receive(&self, max: usize) -> Result<Vec<Delivery>, QueueError>;
@@ -177,7 +178,11 @@ pub trait Queue: Send + Sync {
     /// These cannot be applied now: they are in the hands of this receiver no more, stay in the queue, and come again
     /// to whoever receives in a few seconds. Of what this receiver has no more, nothing is done.
     async fn later(&self, deliveries: &[Delivery]) -> Result<(), QueueError>;
+}
 
+/// What a queue holds, for whoever watches it or looks for a settlement.
+#[async_trait]
+pub trait Backlog: Send + Sync {
     /// Settlements of an app that are not done, received or not, behind the place `after`, at most `limit`, each with its
     /// place. What is there all the while comes. None when this queue cannot tell what it holds.
     async fn waiting(
@@ -194,7 +199,11 @@ pub trait Queue: Send + Sync {
     async fn oldest_ms(&self) -> Result<Option<u64>, QueueError> {
         Ok(None)
     }
+}
 
+/// What can never be applied, for operators.
+#[async_trait]
+pub trait DeadLetters: Send + Sync {
     /// The oldest dead letters of an app, and those that cannot be read.
     async fn dead(&self, app: AppId, limit: usize) -> Result<Vec<Dead>, QueueError>;
 
@@ -207,6 +216,11 @@ pub trait Queue: Send + Sync {
     /// Queues dead letters again: one by its id, or all of an app. How many were.
     async fn replay(&self, app: AppId, id: Option<&str>) -> Result<u64, QueueError>;
 }
+
+/// A queue with all its parts.
+pub trait Queue: Deliveries + Backlog + DeadLetters {}
+
+impl<T: Deliveries + Backlog + DeadLetters> Queue for T {}
 
 /// A queue that others can put settlements into: the far end of a [`relay`].
 #[async_trait]

@@ -9,12 +9,12 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use super::retry::Pauses;
-use super::{BATCH, Publish, Queue, Tag};
+use super::{BATCH, Deliveries, Publish, Tag};
 use crate::counters::Counter;
 
-/// See the module.
+/// From one queue to the other, batch by batch.
 pub struct Relay {
-    near: Arc<dyn Queue>,
+    near: Arc<dyn Deliveries>,
     far: Arc<dyn Publish>,
     pub(super) pauses: Pauses,
     moved: Counter,
@@ -23,7 +23,7 @@ pub struct Relay {
 impl Relay {
     /// Moves from `near` to `far`.
     #[must_use]
-    pub fn new(near: Arc<dyn Queue>, far: Arc<dyn Publish>) -> Self {
+    pub fn new(near: Arc<dyn Deliveries>, far: Arc<dyn Publish>) -> Self {
         Self { near, far, pauses: Pauses::default(), moved: Counter::default() }
     }
 

@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use chat_protocol::wallet::Transfer;
-use chat_protocol::{AppId, PacketId, Target, TransferId, UserId};
+use chat_protocol::{AppId, PacketId, UserId};
 use parking_lot::Mutex;
 use proptest::prelude::*;
 use tokio_util::sync::CancellationToken;
@@ -20,11 +19,10 @@ use self::queue::FakeQueue;
 use super::relay::Relay;
 use super::retry::Pauses;
 use super::worker::{Counts, Worker};
-use super::{Dead, Kind, Settlement};
-use crate::money::Cents;
-use crate::money::Terms;
-use crate::money::ledger::records::{AccountRow, Books, Discards, PacketRow, Place, Placed, Records};
-use crate::money::ledger::{Escrow, Funded, Ledger, LedgerError, Paid, Posted, Secret};
+use super::{Kind, Settlement};
+use crate::clock::SystemClock;
+use crate::money::ledger::{Escrow, Escrows, Funded, LedgerError, Paid, Posted};
+use crate::money::{Cents, Terms};
 
 /// What becomes of the next call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,65 +80,42 @@ impl FakeLedger {
     }
 }
 
-macro_rules! not_asked {
-    ($($name:ident($($argument:ty),*) -> $answer:ty;)* + $($row:ident($($value:ty),*) -> $rows:ty;)*) => {
-        #[async_trait]
-        impl Records for FakeLedger {
-            $(async fn $row(&self, $(_: $value),*) -> Result<$rows, LedgerError> {
-                unreachable!("not asked by the worker")
-            })*
-        }
+#[async_trait]
+impl Escrows for FakeLedger {
+    /// No wallet holds anything.
+    async fn fund(&self, _: &Terms) -> Result<Funded, LedgerError> {
+        Err(LedgerError::Insufficient)
+    }
 
-        #[async_trait]
-        impl Ledger for FakeLedger {
-            async fn settle(
-                &self,
-                settlements: &[Settlement],
-            ) -> Result<Vec<Result<Posted, LedgerError>>, LedgerError> {
-                let post = || settlements.iter().map(|settlement| self.post(settlement)).collect();
-                self.weather.pass(post).map_err(LedgerError::Unreachable)
-            }
+    async fn settle(
+        &self,
+        settlements: &[Settlement],
+    ) -> Result<Vec<Result<Posted, LedgerError>>, LedgerError> {
+        let post = || settlements.iter().map(|settlement| self.post(settlement)).collect();
+        self.weather.pass(post).map_err(LedgerError::Unreachable)
+    }
 
-            async fn escrow(&self, _: AppId, _: &PacketId) -> Result<Escrow, LedgerError> {
-                Err(LedgerError::NoSuchPacket)
-            }
+    /// The terms of its packet are gone.
+    async fn escrow(&self, _: AppId, _: &PacketId) -> Result<Escrow, LedgerError> {
+        Err(LedgerError::NoSuchPacket)
+    }
 
-            /// What fails here fails as a whole.
-            async fn ready(&self) -> Result<(), LedgerError> {
-                Err(LedgerError::Unreachable("it failed just now".to_owned()))
-            }
+    async fn paid(&self, _: AppId, packet: &PacketId) -> Result<Vec<Paid>, LedgerError> {
+        let applied = self.applied.lock();
+        let paid =
+            applied.values().filter(|settlement| settlement.packet == *packet).map(|settlement| Paid {
+                kind: settlement.kind,
+                user: settlement.user.clone(),
+                amount: settlement.amount,
+                time_ms: settlement.time_ms,
+            });
+        Ok(paid.collect())
+    }
 
-            $(async fn $name(&self, $(_: $argument),*) -> Result<$answer, LedgerError> {
-                unreachable!("not asked by the worker")
-            })*
-        }
-    };
-}
-
-not_asked! {
-    fund(&Terms) -> Funded;
-    deposit(AppId, &UserId, Cents, &TransferId) -> (Posted, Cents);
-    withdraw(AppId, &UserId, Cents, &TransferId) -> (Posted, Cents);
-    balance(AppId, &UserId) -> Cents;
-    transfers(AppId, &UserId, u64, u32) -> Vec<Transfer>;
-    announced(AppId, &PacketId) -> ();
-    take_due(u64, u64, u32) -> Vec<(AppId, PacketId)>;
-    postpone(AppId, &PacketId, u64) -> ();
-    hasten(AppId, &Target) -> ();
-    paid(AppId, &PacketId) -> Vec<Paid>;
-    secret() -> Secret;
-    now_ms() -> u64;
-    give_up(AppId, &Dead, &str) -> ();
-    +
-    packets(AppId, u64, Option<&Place>, u32) -> Vec<PacketRow>;
-    latest(AppId, Option<&Place>, u32) -> Vec<PacketRow>;
-    packet(AppId, &str) -> Option<PacketRow>;
-    known(AppId, &[String]) -> Vec<String>;
-    books(AppId, &[String]) -> Books;
-    postings(AppId, u64, &str, u32) -> Vec<Placed>;
-    accounts(AppId, &str, u32) -> Vec<AccountRow>;
-    discards(AppId, u64, u32) -> Discards;
-    sum(AppId) -> Cents;
+    /// What fails here fails as a whole.
+    async fn ready(&self) -> Result<(), LedgerError> {
+        Err(LedgerError::Unreachable("it failed just now".to_owned()))
+    }
 }
 
 const QUICK: Pauses = Pauses { first: Duration::from_micros(1), longest: Duration::from_micros(20) };
@@ -174,7 +149,8 @@ fn travel(fates: Vec<Fate>, bodies: &[Bytes], escrow: i64) -> (Arc<FakeQueue>, A
             *weather.program.lock() = stop.clone();
             let mut relay = Relay::new(near.clone(), far.clone());
             relay.pauses = QUICK;
-            let mut worker = Worker::new(far.clone(), Arc::new(FakePackets(weather.clone())), ledger.clone());
+            let packets = Arc::new(FakePackets(weather.clone()));
+            let mut worker = Worker::new(far.clone(), packets, ledger.clone(), Arc::new(SystemClock));
             worker.pauses = QUICK;
             let finished = async {
                 while !(near.is_empty() && far.is_empty()) {
@@ -237,7 +213,7 @@ async fn a_worker_that_can_reach_nothing_ends_at_once_when_told() {
     let packets = Arc::new(FakePackets(weather.clone()));
     let ledger = FakeLedger { weather, escrow: Mutex::new(Cents::ONE), applied: Mutex::default() };
     let never = Pauses { first: Duration::from_secs(3600), longest: Duration::from_secs(3600) };
-    let mut worker = Worker::new(queue.clone(), packets, Arc::new(ledger));
+    let mut worker = Worker::new(queue.clone(), packets, Arc::new(ledger), Arc::new(SystemClock));
     worker.pauses = never;
     let worker = Arc::new(worker);
     let stop = CancellationToken::new();

@@ -14,11 +14,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::retry::{Pauses, SAID_AGAIN};
-use super::{BATCH, Delivery, Kind, Queue, Settlement};
-use crate::clock::{Clock, SystemClock};
+use super::{BATCH, Deliveries, Delivery, Kind, Settlement};
+use crate::clock::Clock;
 use crate::counters::Counter;
-use crate::money::ledger::{Ledger, LedgerError, Posted};
-use crate::money::packets::Packets;
+use crate::money::ledger::{Escrows, LedgerError, Posted};
+use crate::money::packets::Debts;
 
 /// Of one batch; what is left then is tried later.
 const MOST_FAILURES: u32 = 64;
@@ -38,11 +38,12 @@ pub struct Counts {
     pub lag_max_ms: u64,
 }
 
-/// See the module.
+/// Takes settlements from a queue and applies them.
 pub struct Worker {
-    queue: Arc<dyn Queue>,
-    packets: Arc<dyn Packets>,
-    ledger: Arc<dyn Ledger>,
+    queue: Arc<dyn Deliveries>,
+    packets: Arc<dyn Debts>,
+    escrows: Arc<dyn Escrows>,
+    clock: Arc<dyn Clock>,
     pub(super) pauses: Pauses,
     settled: Counter,
     repeated: Counter,
@@ -52,13 +53,19 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Applies what is in `queue` and the packets owe to `ledger`.
+    /// Applies what is in `queue` and the packets owe, from these escrows.
     #[must_use]
-    pub fn new(queue: Arc<dyn Queue>, packets: Arc<dyn Packets>, ledger: Arc<dyn Ledger>) -> Self {
+    pub fn new(
+        queue: Arc<dyn Deliveries>,
+        packets: Arc<dyn Debts>,
+        escrows: Arc<dyn Escrows>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self {
             queue,
             packets,
-            ledger,
+            escrows,
+            clock,
             pauses: Pauses::default(),
             settled: Counter::default(),
             repeated: Counter::default(),
@@ -190,7 +197,7 @@ impl Worker {
         settlements: &[Settlement],
         failures: &mut u32,
     ) -> Result<Vec<Result<Posted, LedgerError>>, LedgerError> {
-        let error = match self.ledger.settle(settlements).await {
+        let error = match self.escrows.settle(settlements).await {
             Ok(posted) if posted.len() == settlements.len() => return Ok(posted),
             Ok(posted) => {
                 let detail = format!("{} results for {} settlements", posted.len(), settlements.len());
@@ -199,7 +206,7 @@ impl Worker {
             Err(error) => error,
         };
         *failures += 1;
-        if self.ledger.ready().await.is_err() {
+        if self.escrows.ready().await.is_err() {
             return Err(error);
         }
         let together = settlements.windows(2).all(|pair| wallet(&pair[0]) == wallet(&pair[1]));
@@ -219,8 +226,8 @@ impl Worker {
     /// Whether a settlement that the ledger refuses for good showed that its packet had forgotten what was paid.
     async fn is_mended(&self, settlement: &Settlement) -> bool {
         let mend = async {
-            let terms = self.ledger.escrow(settlement.app, &settlement.packet).await?.terms;
-            let paid = self.ledger.paid(settlement.app, &settlement.packet).await?;
+            let terms = self.escrows.escrow(settlement.app, &settlement.packet).await?.terms;
+            let paid = self.escrows.paid(settlement.app, &settlement.packet).await?;
             Ok::<bool, Refusal>(self.packets.restore(&terms, &paid).await?)
         };
         // Where it cannot be found out, the dead letter is replayed by an operator.
@@ -237,7 +244,7 @@ impl Worker {
     fn count(&self, settlement: &Settlement, posted: Posted) {
         match posted {
             Posted::Now => {
-                let lag_ms = SystemClock.now_ms().saturating_sub(settlement.time_ms);
+                let lag_ms = self.clock.now_ms().saturating_sub(settlement.time_ms);
                 self.settled.add(1);
                 self.lag_sum_ms.add(lag_ms);
                 self.lag_max_ms.fetch_max(lag_ms, Ordering::Relaxed);

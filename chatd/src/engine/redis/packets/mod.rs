@@ -20,7 +20,7 @@ use super::log::Logs;
 use crate::clock::Clock;
 use crate::money::packets::record::{Names, Record};
 use crate::money::packets::{
-    Closed, Grab, PacketError, Packets, Paid, Standing, Tally, Winner, check_shares,
+    Closed, Contents, Debts, Grab, PacketError, Paid, Shares, Standing, Tally, Winner, check_shares,
 };
 use crate::money::settlement::Settlement;
 use crate::money::{Cents, Terms};
@@ -112,7 +112,14 @@ fn winner(number: u32, text: &str) -> Option<Winner> {
 }
 
 #[async_trait]
-impl Packets for RedisPackets {
+impl Shares for RedisPackets {
+    async fn now_ms(&self) -> Result<u64, PacketError> {
+        match self.clock.by_hand() {
+            Some(now_ms) => Ok(now_ms),
+            None => Ok(millis(self.logs.others.run(&redis::cmd("TIME")).await?)),
+        }
+    }
+
     async fn open(&self, terms: &Terms, shares: &[Cents]) -> Result<(), PacketError> {
         check_shares(terms, shares)?;
         let keys = &self.logs.keys;
@@ -151,21 +158,6 @@ impl Packets for RedisPackets {
         Ok(Closed { now, refunded, known })
     }
 
-    async fn owed(&self, settlements: &[Settlement]) -> Result<Vec<Option<Cents>>, PacketError> {
-        self.debts(settlements).await
-    }
-
-    async fn restore(&self, terms: &Terms, paid: &[Paid]) -> Result<bool, PacketError> {
-        self.compare(terms, paid).await
-    }
-
-    async fn now_ms(&self) -> Result<u64, PacketError> {
-        match self.clock.by_hand() {
-            Some(now_ms) => Ok(now_ms),
-            None => Ok(millis(self.logs.others.run(&redis::cmd("TIME")).await?)),
-        }
-    }
-
     async fn standing(&self, app: AppId, packet: &PacketId) -> Result<Standing, PacketError> {
         let mut read = redis::pipe();
         read.cmd("HMGET").arg(self.logs.keys.packet(app, packet)).arg("terms").arg("left").arg("grabbed");
@@ -202,7 +194,21 @@ impl Packets for RedisPackets {
         let read = |(text, number): (&String, u32)| winner(number, text).ok_or_else(|| corrupt(text));
         found.iter().take(limit as usize).zip(after.saturating_add(1)..).map(read).collect()
     }
+}
 
+#[async_trait]
+impl Debts for RedisPackets {
+    async fn owed(&self, settlements: &[Settlement]) -> Result<Vec<Option<Cents>>, PacketError> {
+        self.debts(settlements).await
+    }
+
+    async fn restore(&self, terms: &Terms, paid: &[Paid]) -> Result<bool, PacketError> {
+        self.compare(terms, paid).await
+    }
+}
+
+#[async_trait]
+impl Contents for RedisPackets {
     async fn record(&self, app: AppId, packet: &PacketId) -> Result<Record, PacketError> {
         self.read_record(app, packet).await
     }

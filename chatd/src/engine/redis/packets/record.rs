@@ -24,7 +24,7 @@ const WINNER: &str = "u:";
 type Answer = (Vec<String>, Vec<String>, Vec<String>);
 
 impl RedisPackets {
-    /// See [`crate::money::packets::Packets::record`].
+    /// See [`crate::money::packets::Contents::record`].
     pub(super) async fn read_record(&self, app: AppId, packet: &PacketId) -> Result<Record, PacketError> {
         let mut call = self.record.call(&self.names(app, packet)[..3]);
         call.arg(MAX_COUNT);
@@ -32,7 +32,7 @@ impl RedisPackets {
         read(&self.logs.keys, answer)
     }
 
-    /// See [`crate::money::packets::Packets::names`].
+    /// See [`crate::money::packets::Contents::names`].
     pub(super) async fn scan(
         &self,
         app: AppId,

@@ -21,7 +21,7 @@ use self::entry::{Entry, body, field};
 use self::receiving::Desk;
 use super::keys::{Keys, SETTLERS};
 use super::link::{self, LinkError};
-use crate::money::settlement::{Dead, Delivery, Depth, Queue, QueueError, Tag};
+use crate::money::settlement::{Backlog, Dead, DeadLetters, Deliveries, Delivery, Depth, QueueError, Tag};
 
 /// A receiver that was silent for so long is taken for dead.
 pub const TAKEN_OVER_AFTER: Duration = Duration::from_secs(5);
@@ -58,7 +58,7 @@ fn is_entry_id(text: &str) -> bool {
 }
 
 #[async_trait]
-impl Queue for RedisQueue {
+impl Deliveries for RedisQueue {
     /// Several calls at once share one link, on which one waits behind the other.
     async fn receive(&self, max: usize) -> Result<Vec<Delivery>, QueueError> {
         let desk = &self.desk;
@@ -110,7 +110,10 @@ impl Queue for RedisQueue {
         });
         Ok(())
     }
+}
 
+#[async_trait]
+impl Backlog for RedisQueue {
     async fn waiting(
         &self,
         app: AppId,
@@ -154,7 +157,10 @@ impl Queue for RedisQueue {
         let oldest = firsts.iter().filter_map(|entries| entries.first().and_then(born)).min();
         Ok(oldest.map(|born| (seconds * 1000 + micros / 1000).saturating_sub(born)))
     }
+}
 
+#[async_trait]
+impl DeadLetters for RedisQueue {
     async fn dead(&self, app: AppId, limit: usize) -> Result<Vec<Dead>, QueueError> {
         // A count of zero is answered with nothing at all, which is no list.
         let (letters, count) = (self.desk.keys.dead_letters(app), limit.clamp(1, i64::MAX as usize));

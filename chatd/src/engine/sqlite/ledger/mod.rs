@@ -19,7 +19,9 @@ use super::writer::Step;
 use super::{Close, Database, Fault, Place, Sync};
 use crate::clock::Clock;
 use crate::money::ledger::book::{self, Account, Book, Posting};
-use crate::money::ledger::{Escrow, Funded, Ledger, LedgerError, Paid, Posted, Secret, rows};
+use crate::money::ledger::{
+    Agenda, Archive, Escrow, Escrows, Funded, LedgerError, Paid, Posted, Secret, Wallets, rows,
+};
 use crate::money::settlement::{Dead, Settlement};
 use crate::money::{Cents, Terms};
 
@@ -130,20 +132,7 @@ fn cash(step: &Step<'_, ()>, posting: &Posting, wallet: &Account) -> Result<(Pos
 }
 
 #[async_trait]
-impl Ledger for EmbeddedLedger {
-    async fn fund(&self, terms: &Terms) -> Result<Funded, LedgerError> {
-        let terms = terms.clone();
-        self.database.change(move |step| fund(step, &terms)).await
-    }
-
-    async fn settle(
-        &self,
-        settlements: &[Settlement],
-    ) -> Result<Vec<Result<Posted, LedgerError>>, LedgerError> {
-        let settlements = settlements.to_vec();
-        self.database.change(move |step| settle(step, &settlements)).await
-    }
-
+impl Wallets for EmbeddedLedger {
     async fn deposit(
         &self,
         app: AppId,
@@ -183,7 +172,43 @@ impl Ledger for EmbeddedLedger {
         let user = user.clone();
         self.database.query(move |tables| tables::transfers(tables, app, &user, before, limit)).await
     }
+}
 
+#[async_trait]
+impl Escrows for EmbeddedLedger {
+    async fn fund(&self, terms: &Terms) -> Result<Funded, LedgerError> {
+        let terms = terms.clone();
+        self.database.change(move |step| fund(step, &terms)).await
+    }
+
+    async fn settle(
+        &self,
+        settlements: &[Settlement],
+    ) -> Result<Vec<Result<Posted, LedgerError>>, LedgerError> {
+        let settlements = settlements.to_vec();
+        self.database.change(move |step| settle(step, &settlements)).await
+    }
+
+    async fn escrow(&self, app: AppId, packet: &PacketId) -> Result<Escrow, LedgerError> {
+        let packet = packet.clone();
+        let found = self.database.query(move |tables| tables::escrow(tables, app, &packet)).await?;
+        found.ok_or(LedgerError::NoSuchPacket)
+    }
+
+    async fn paid(&self, app: AppId, packet: &PacketId) -> Result<Vec<Paid>, LedgerError> {
+        let packet = packet.clone();
+        self.database.query(move |tables| tables::paid(tables, app, &packet)).await
+    }
+
+    async fn ready(&self) -> Result<(), LedgerError> {
+        // Nobody else holds the file.
+        self.database.change(|_| Ok::<_, LedgerError>(())).await?;
+        self.database.ready().await
+    }
+}
+
+#[async_trait]
+impl Agenda for EmbeddedLedger {
     async fn announced(&self, app: AppId, packet: &PacketId) -> Result<(), LedgerError> {
         let packet = packet.clone();
         self.database.change(move |step| tables::announced(step.connection, app, &packet)).await
@@ -210,17 +235,13 @@ impl Ledger for EmbeddedLedger {
         self.database.change(work).await
     }
 
-    async fn escrow(&self, app: AppId, packet: &PacketId) -> Result<Escrow, LedgerError> {
-        let packet = packet.clone();
-        let found = self.database.query(move |tables| tables::escrow(tables, app, &packet)).await?;
-        found.ok_or(LedgerError::NoSuchPacket)
+    async fn now_ms(&self) -> Result<u64, LedgerError> {
+        self.database.change(|step| Ok(step.now_ms)).await
     }
+}
 
-    async fn paid(&self, app: AppId, packet: &PacketId) -> Result<Vec<Paid>, LedgerError> {
-        let packet = packet.clone();
-        self.database.query(move |tables| tables::paid(tables, app, &packet)).await
-    }
-
+#[async_trait]
+impl Archive for EmbeddedLedger {
     async fn give_up(&self, app: AppId, letter: &Dead, reason: &str) -> Result<(), LedgerError> {
         let (letter, reason) = (letter.clone(), reason.to_owned());
         let work = move |step: &mut Step<'_, ()>| {
@@ -229,17 +250,7 @@ impl Ledger for EmbeddedLedger {
         self.database.change(work).await
     }
 
-    async fn now_ms(&self) -> Result<u64, LedgerError> {
-        self.database.change(|step| Ok(step.now_ms)).await
-    }
-
     async fn secret(&self) -> Result<Secret, LedgerError> {
         self.database.query(tables::secret).await
-    }
-
-    async fn ready(&self) -> Result<(), LedgerError> {
-        // Nobody else holds the file.
-        self.database.change(|_| Ok::<_, LedgerError>(())).await?;
-        self.database.ready().await
     }
 }

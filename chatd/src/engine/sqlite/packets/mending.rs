@@ -12,7 +12,7 @@ use crate::money::packets::{PacketError, Paid, tell_mended};
 use crate::money::settlement::{Kind, Settlement};
 use crate::money::{Cents, Terms};
 
-/// See [`crate::money::packets::Packets::owed`].
+/// See [`crate::money::packets::Debts::owed`].
 pub(super) fn owed(tables: &Connection, settlement: &Settlement) -> Result<Option<Cents>, PacketError> {
     let Settlement { app, packet, kind, user, .. } = settlement;
     let Some(found) = find(tables, *app, packet)?.filter(|found| found.known) else { return Ok(None) };
@@ -29,7 +29,7 @@ pub(super) fn owed(tables: &Connection, settlement: &Settlement) -> Result<Optio
     }
 }
 
-/// See [`crate::money::packets::Packets::restore`].
+/// See [`crate::money::packets::Debts::restore`].
 pub(super) fn restore(
     step: &mut Step<'_>,
     terms: &Terms,

@@ -21,7 +21,7 @@ use super::queue::queue;
 use crate::groups::{GroupError, Groups};
 use crate::money::packets::record::{Names, Record};
 use crate::money::packets::{
-    Closed, Grab, PacketError, Packets, Paid, Standing, Tally, Winner, check_shares,
+    Closed, Contents, Debts, Grab, PacketError, Paid, Shares, Standing, Tally, Winner, check_shares,
 };
 use crate::money::settlement::{Kind, Settlement};
 use crate::money::{Cents, Terms};
@@ -266,18 +266,7 @@ fn winners(tables: &Connection, id: i64, after: u32, limit: u32) -> rusqlite::Re
 }
 
 #[async_trait]
-impl Packets for EmbeddedPackets {
-    async fn owed(&self, settlements: &[Settlement]) -> Result<Vec<Option<Cents>>, PacketError> {
-        let settlements = settlements.to_vec();
-        let work = move |tables: &Connection| settlements.iter().map(|asked| owed(tables, asked)).collect();
-        self.file.database.query(work).await
-    }
-
-    async fn restore(&self, terms: &Terms, paid: &[Paid]) -> Result<bool, PacketError> {
-        let (terms, paid, era) = (terms.clone(), paid.to_vec(), self.file.era);
-        self.file.database.change(move |step| restore(step, &terms, &paid, era)).await
-    }
-
+impl Shares for EmbeddedPackets {
     async fn now_ms(&self) -> Result<u64, PacketError> {
         Ok(self.file.clock.now_ms())
     }
@@ -324,7 +313,24 @@ impl Packets for EmbeddedPackets {
         };
         self.file.database.query(work).await
     }
+}
 
+#[async_trait]
+impl Debts for EmbeddedPackets {
+    async fn owed(&self, settlements: &[Settlement]) -> Result<Vec<Option<Cents>>, PacketError> {
+        let settlements = settlements.to_vec();
+        let work = move |tables: &Connection| settlements.iter().map(|asked| owed(tables, asked)).collect();
+        self.file.database.query(work).await
+    }
+
+    async fn restore(&self, terms: &Terms, paid: &[Paid]) -> Result<bool, PacketError> {
+        let (terms, paid, era) = (terms.clone(), paid.to_vec(), self.file.era);
+        self.file.database.change(move |step| restore(step, &terms, &paid, era)).await
+    }
+}
+
+#[async_trait]
+impl Contents for EmbeddedPackets {
     async fn record(&self, app: AppId, packet: &PacketId) -> Result<Record, PacketError> {
         let packet = packet.clone();
         self.file.database.query(move |tables| record::record(tables, app, &packet)).await

@@ -48,7 +48,7 @@ fn packet(tables: &Connection, app: AppId, packet: &PacketId) -> rusqlite::Resul
         .optional()
 }
 
-/// See [`super::Packets::record`].
+/// See [`crate::money::packets::Contents::record`].
 pub(super) fn record(tables: &Connection, app: AppId, id: &PacketId) -> Result<Record, PacketError> {
     let row = packet(tables, app, id).map_err(|error| unreadable("its row", error))?;
     let row = row.ok_or(PacketError::NoSuchPacket)?;

@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use chat_protocol::AppId;
 use parking_lot::Mutex;
 
 use super::Weather;
-use crate::money::settlement::{Dead, Delivery, Depth, Publish, Queue, QueueError, Tag};
+use crate::money::settlement::{Deliveries, Delivery, Publish, QueueError, Tag};
 
 /// What a queue holds.
 #[derive(Default)]
@@ -47,7 +46,7 @@ impl FakeQueue {
 }
 
 #[async_trait]
-impl Queue for FakeQueue {
+impl Deliveries for FakeQueue {
     async fn receive(&self, max: usize) -> Result<Vec<Delivery>, QueueError> {
         tokio::task::yield_now().await;
         let receive = || {
@@ -95,35 +94,6 @@ impl Queue for FakeQueue {
             }
         };
         self.weather.pass(put_back).map_err(QueueError::Unreachable)
-    }
-
-    async fn waiting(
-        &self,
-        _: AppId,
-        _: Option<&str>,
-        _: usize,
-    ) -> Result<Option<Vec<(String, Bytes)>>, QueueError> {
-        unreachable!("not asked by worker and relay")
-    }
-
-    async fn depth(&self) -> Result<Depth, QueueError> {
-        unreachable!("not asked by worker and relay")
-    }
-
-    async fn dead(&self, _: AppId, _: usize) -> Result<Vec<Dead>, QueueError> {
-        unreachable!("not asked by worker and relay")
-    }
-
-    async fn letters(&self, _: AppId, _: &str) -> Result<Vec<Dead>, QueueError> {
-        unreachable!("not asked by worker and relay")
-    }
-
-    async fn discard(&self, _: AppId, _: &str) -> Result<u64, QueueError> {
-        unreachable!("not asked by worker and relay")
-    }
-
-    async fn replay(&self, _: AppId, _: Option<&str>) -> Result<u64, QueueError> {
-        unreachable!("not asked by worker and relay")
     }
 }
 

@@ -1,0 +1,135 @@
+//! What the command line asks for: to serve, or to look at settings.
+//!
+//! Invariant: a refusal of settings exits with [`USAGE`], a failure of the node with 1; neither shows a password.
+
+use std::io::{ErrorKind, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use tracing::Level;
+
+use super::App;
+use super::places::check_places;
+use super::signals::Signals;
+use crate::config::{Config, Given, hide_urls};
+use crate::log;
+
+/// Exit code of a usage or configuration error.
+const USAGE: u8 = 2;
+/// How long the end waits for blocking work, such as a read of a file, that nobody needs any more.
+const LAST_WORK: Duration = Duration::from_secs(1);
+
+/// Chat daemon: WebSocket and HTTP JSON over Redis Pub/Sub, or alone on an embedded engine
+#[derive(Parser)]
+#[command(version, after_help = include_str!("../help.txt"))]
+struct Arguments {
+    /// TOML file with settings
+    #[arg(long, env = "CHATD_CONFIG", value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Given,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Look at settings without starting
+    Config {
+        #[command(subcommand)]
+        action: ConfigAction,
+    },
+}
+
+#[derive(Subcommand)]
+enum ConfigAction {
+    /// Print the settings in force, passwords hidden
+    Show,
+    /// Say whether the settings can be used
+    Check,
+    /// Print the default settings as a TOML file
+    Default,
+}
+
+/// Does it, and tells how the process ends.
+#[must_use]
+pub fn run() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) if error.use_stderr() => {
+            // It repeats what was written, and a password may stand where no one expects it.
+            eprint!("{}", hide_urls(&error.to_string()));
+            return ExitCode::from(USAGE);
+        }
+        Err(error) => error.exit(),
+    };
+    if let Some(Command::Config { action: ConfigAction::Default }) = arguments.command {
+        return print(&Config::default().to_toml());
+    }
+    let config = Config::load(arguments.settings, arguments.config.as_deref());
+    let config = match config.and_then(|config| check_places(&config).map(|()| config)) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("chatd: {error}");
+            return ExitCode::from(USAGE);
+        }
+    };
+    match arguments.command {
+        Some(Command::Config { action: ConfigAction::Show }) => print(&config.to_toml()),
+        Some(_) => print("the settings can be used\n"),
+        None => serve(&config),
+    }
+}
+
+fn print(text: &str) -> ExitCode {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        // A reader who has seen enough is no failure.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => fail(&error.into()),
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+fn serve(config: &Config) -> ExitCode {
+    log::init(&config.serve.log, config.serve.log_format);
+    let outcome = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => {
+            let outcome = runtime.block_on(serve_until_told(config));
+            runtime.shutdown_timeout(LAST_WORK);
+            outcome
+        }
+        Err(error) => Err(error.into()),
+    };
+    let code = outcome.map_or_else(|error| fail(&error), |()| ExitCode::SUCCESS);
+    log::finish();
+    code
+}
+
+async fn serve_until_told(config: &Config) -> anyhow::Result<()> {
+    let mut signals = Signals::listen()?;
+    let app = tokio::select! {
+        app = App::start(config) => app?,
+        // While it waits for a store.
+        signal = signals.next() => {
+            tracing::info!(signal, "stopping before it began");
+            return Ok(());
+        }
+    };
+    log::say(Level::INFO, &format!("listening on http://{}", app.address));
+    let signal = signals.next().await;
+    tracing::info!(signal, "stopping");
+    tokio::select! {
+        () = app.stop() => Ok(()),
+        signal = signals.next() => {
+            log::say(Level::WARN, &format!("chatd: {signal} again: ending at once"));
+            log::finish();
+            std::process::exit(1);
+        }
+    }
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    log::say(Level::ERROR, &format!("chatd: {error:#}"));
+    ExitCode::FAILURE
+}
