@@ -3,73 +3,101 @@
 //! Usage: `echo 127.0.0.1:0`; prints `listening on ws://ADDR` on stderr when ready.
 
 use std::collections::VecDeque;
+use std::io::{Error, ErrorKind, Read, Result, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
 use chatd::hub::frame;
-use chatd::transport::websocket::{Flushed, Received, Socket};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
-use tokio::net::{TcpListener, TcpStream};
+use chatd::transport::reader::{Reader, Received};
+use chatd::transport::writer::Writer;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 /// The suites send messages of up to 64 KiB, and some in thousands of fragments.
 const MAX_FRAME: usize = 16 * 1024 * 1024;
-/// For a peer who takes nothing of what is left for it.
+/// For a peer who does not close.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-#[tokio::main]
-async fn main() -> std::io::Result<()> {
+fn main() -> Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:0".to_owned());
-    let listener = TcpListener::bind(address).await?;
+    let listener = TcpListener::bind(address)?;
     eprintln!("listening on ws://{}", listener.local_addr()?);
-    loop {
-        let (tcp, _) = listener.accept().await?;
-        tokio::spawn(async move {
-            if let Err(error) = serve(tcp).await {
+    for tcp in listener.incoming() {
+        let tcp = tcp?;
+        thread::spawn(move || {
+            if let Err(error) = serve(tcp) {
                 eprintln!("connection: {error}");
             }
         });
     }
+    Ok(())
 }
 
-async fn serve(mut tcp: TcpStream) -> std::io::Result<()> {
+fn serve(mut tcp: TcpStream) -> Result<()> {
     tcp.set_nodelay(true)?;
-    let read_ahead = shake_hands(&mut tcp).await?;
-    let mut socket = Socket::new(tcp, &read_ahead, MAX_FRAME);
-    let mut echoes: VecDeque<Bytes> = VecDeque::new();
+    let mut kept = shake_hands(&mut tcp)?;
+    let (mut reader, mut writer) = (Reader::default(), Writer::default());
+    let mut buffer = vec![0; 64 * 1024];
     loop {
-        match socket.receive() {
-            Received::Text(text) => echoes.push_back(frame::text(text.as_bytes())),
-            Received::Binary(bytes) => {
+        let mut echoes = VecDeque::new();
+        let is_at_end = echo(&mut kept, &mut reader, &mut writer, &mut echoes);
+        writer.flush(&mut tcp, |writing, _| writing.append(&mut echoes))?;
+        if is_at_end {
+            break;
+        }
+        match tcp.read(&mut buffer)? {
+            0 => break,
+            count => kept.extend_from_slice(&buffer[..count]),
+        }
+    }
+    tcp.shutdown(Shutdown::Write)?;
+    tcp.set_read_timeout(Some(PATIENCE))?;
+    while tcp.read(&mut buffer)? > 0 {}
+    Ok(())
+}
+
+/// Echoes what is there to its end; says whether it was the end of all.
+fn echo(kept: &mut Vec<u8>, reader: &mut Reader, writer: &mut Writer, echoes: &mut VecDeque<Bytes>) -> bool {
+    let mut at = 0;
+    let is_at_end = loop {
+        match reader.next(kept, &mut at, MAX_FRAME) {
+            Ok(Some(Received::Text(text))) => echoes.push_back(frame::text(text.as_bytes())),
+            Ok(Some(Received::Binary(bytes))) => {
                 // The same header but for the opcode.
                 let mut echo = frame::text(&bytes).to_vec();
                 echo[0] = 0x82;
                 echoes.push_back(echo.into());
             }
-            Received::Control => {}
-            Received::Nothing => {
-                let flushed = socket.flush(|writing, _| writing.append(&mut echoes))?;
-                let blocked = flushed == Flushed::Blocked;
-                socket.ready(if blocked { Interest::WRITABLE } else { Interest::READABLE }).await?;
+            Ok(Some(Received::Ping(content))) => writer.pong(content),
+            Ok(Some(Received::Other)) => {}
+            Ok(Some(Received::Close(close))) => {
+                writer.confirm_close(close.map(|(code, _)| code));
+                break true;
             }
-            Received::End => {
-                socket.finish(|writing, _| writing.append(&mut echoes), PATIENCE).await;
-                return Ok(());
+            Ok(None) => break false,
+            Err(violation) => {
+                writer.close(violation.code, violation.reason);
+                break true;
             }
         }
-    }
+    };
+    kept.drain(..at);
+    is_at_end
 }
 
 /// Reads the request up to the blank line and answers it; returns what came after.
-async fn shake_hands(tcp: &mut TcpStream) -> std::io::Result<Vec<u8>> {
-    let mut head = Vec::new();
+fn shake_hands(tcp: &mut TcpStream) -> Result<Vec<u8>> {
+    let (mut head, mut buffer) = (Vec::new(), [0; 4096]);
     let end = loop {
         if let Some(end) = head.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
             break end + 4;
         }
-        if tcp.read_buf(&mut head).await? == 0 || head.len() > 16 * 1024 {
-            return Err(std::io::ErrorKind::InvalidData.into());
+        let count = tcp.read(&mut buffer)?;
+        if count == 0 || head.len() > 16 * 1024 {
+            return Err(Error::from(ErrorKind::InvalidData));
         }
+        head.extend_from_slice(&buffer[..count]);
     };
     let text = String::from_utf8_lossy(&head[..end]).into_owned();
     let key = text.lines().find_map(|line| {
@@ -81,6 +109,6 @@ async fn shake_hands(tcp: &mut TcpStream) -> std::io::Result<Vec<u8>> {
         "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Accept: {accept}\r\n\r\n"
     );
-    tcp.write_all(answer.as_bytes()).await?;
-    Ok(head[end..].to_vec())
+    tcp.write_all(answer.as_bytes())?;
+    Ok(head.split_off(end))
 }

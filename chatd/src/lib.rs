@@ -1,9 +1,9 @@
 //! chatd, the chat daemon.
 //!
-//! How a message travels: a client's frame comes in through [`transport`], [`session`] reads it and asks [`chat`]
-//! or an operation of [`ops`], which appends it to the log of the [`broker`]. The broker hands it to the [`hub`] of
-//! every node with readers, and the hub puts one encoded frame into the outbox of each of their connections, from
-//! where [`transport`] writes it.
+//! How a message travels: the bytes of a client come in with one of the [`workers`], which owns the connection.
+//! [`transport`] makes frames of them, [`session`] reads these and asks [`chat`] or an operation of [`ops`], which appends
+//! to the log of the [`broker`]. The broker hands the message to the [`hub`] of every node with readers, and the hub puts
+//! one encoded frame into the outbox of each of their connections and rings for their workers, which write it.
 //!
 //! | module | holds |
 //! |---|---|
@@ -16,7 +16,8 @@
 //! | [`metrics`] | what a scrape of Prometheus gets |
 //! | [`listener`] | the accept loop |
 //! | [`transport`] | bytes to frames and back |
-//! | [`session`] | one connection: log-in, requests, pushes, end |
+//! | [`workers`] | the threads that own the connections |
+//! | [`session`] | one connection, without a socket: log-in, requests, pushes, end |
 //! | [`ops`] | operations, the same for HTTP and WebSocket |
 //! | [`http`] | the HTTP edge |
 //! | [`chat`] | sending |
@@ -56,3 +57,4 @@ pub mod ops;
 pub mod presence;
 pub mod session;
 pub mod transport;
+pub mod workers;

@@ -50,6 +50,7 @@ use crate::presence::roll::Roll;
 use crate::session::Sessions;
 use crate::session::regroup::Regroup;
 use crate::transport::queued;
+use crate::workers::Workers;
 
 /// Files that are not client connections: stores, listeners, the log.
 const RESERVED_FILES: u64 = 256;
@@ -76,7 +77,9 @@ pub struct App {
     stop: CancellationToken,
     /// Connections that still speak HTTP.
     requests: TaskTracker,
-    tasks: TaskTracker,
+    /// Those that became WebSockets.
+    connections: TaskTracker,
+    workers: Arc<Workers>,
     accepting: tokio::task::JoinHandle<()>,
     all_gone: CancellationToken,
     roll: tokio::task::JoinHandle<()>,
@@ -163,14 +166,14 @@ impl App {
             roll: roll.clone(),
             door,
         };
-        let edge = edge(config, parts);
+        let edge = edge(config, parts)?;
         let patience = Patience { idle: keep_alive, stalled: config.limits.stall_timeout.get() };
         let places = Places::new(room, base.counters.clone());
         queued::limit_to(config.limits.queued_bytes);
-        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let connections = edge.tasks.clone();
+        let (stop, requests) = (CancellationToken::new(), TaskTracker::new());
+        let (connections, workers) = (edge.connections.clone(), edge.workers.clone());
         let house =
-            House { router: http::router(edge), places: places.clone(), patience, tasks: tasks.clone() };
+            House { router: http::router(edge), places: places.clone(), patience, tasks: requests.clone() };
         let serving = listener::serve(bound.listen().with_context(taken)?, house, stop.clone());
         let accepting = tokio::spawn(serving);
         let all_gone = CancellationToken::new();
@@ -182,14 +185,14 @@ impl App {
             tokio::spawn(crowds::tell(hub.clone(), presence.clone())),
         ];
         background.extend(engine.watch);
-        let (requests, tasks) = (tasks, connections);
         Ok(Self {
             address,
             hub,
             presence,
             stop,
             requests,
-            tasks,
+            connections,
+            workers,
             accepting,
             all_gone,
             roll,
@@ -204,18 +207,19 @@ impl App {
         self.stop.cancel();
         let _ = self.accepting.await;
         self.requests.close();
-        self.tasks.close();
+        self.connections.close();
         let farewell = outbox::Close::new(close::GOING_AWAY, "the node is stopping");
         let ended = async {
             self.hub.close_all(&farewell).await;
             // Requests first: the last of them may become a connection.
             self.requests.wait().await;
-            self.tasks.wait().await;
+            self.connections.wait().await;
         };
         if tokio::time::timeout(STOP_TIMEOUT, ended).await.is_err() {
-            let connections = self.requests.len() + self.tasks.len();
+            let connections = self.requests.len() + self.connections.len();
             tracing::warn!(connections, "connections did not end in time");
         }
+        self.workers.stop();
         self.all_gone.cancel();
         let told = tokio::time::timeout(ROLL_TIMEOUT, &mut self.roll).await;
         if told.is_err() {
@@ -243,7 +247,7 @@ struct Parts<'a> {
 }
 
 /// What the HTTP edge leads to: operations and connections.
-fn edge(config: &Config, parts: Parts<'_>) -> Edge {
+fn edge(config: &Config, parts: Parts<'_>) -> anyhow::Result<Edge> {
     let Parts { base, engine, treasury, chat, subscriptions, roll, door } = parts;
     let services = services(base, engine, &chat, treasury);
     let operations = Arc::new(match config.serve.role {
@@ -262,7 +266,7 @@ fn edge(config: &Config, parts: Parts<'_>) -> Edge {
         max_frame_bytes: config.limits.max_frame_bytes,
     };
     let (hub, counters) = (base.hub.clone(), base.counters.clone());
-    Edge {
+    Ok(Edge {
         operations,
         system: services.system,
         metrics: Arc::new(Metrics::new(
@@ -273,15 +277,15 @@ fn edge(config: &Config, parts: Parts<'_>) -> Edge {
             treasury.audits.clone(),
             treasury.watch.clone(),
         )),
-        sessions: Arc::new(sessions),
-        tasks: TaskTracker::new(),
+        workers: Workers::start(&Arc::new(sessions)).context("threads for the connections")?,
+        connections: TaskTracker::new(),
         max_connections: match config.serve.role {
             Role::All => base.max_connections,
             Role::Settler => 0,
         },
         door,
         max_body_bytes: MAX_BODY_BYTES,
-    }
+    })
 }
 
 fn services(base: &Base, engine: &Engine, chat: &Arc<Chat>, treasury: &Treasury) -> Services {

@@ -27,8 +27,8 @@ use self::door::Door;
 use crate::metrics::{self, Metrics};
 use crate::ops::system::System;
 use crate::ops::{Caller, Table};
-use crate::session::Sessions;
 use crate::transport::queued;
+use crate::workers::Workers;
 
 /// What the edge leads to.
 #[derive(Clone)]
@@ -40,9 +40,9 @@ pub struct Edge {
     /// For `/metrics`.
     pub metrics: Arc<Metrics>,
     /// Where upgraded connections go.
-    pub sessions: Arc<Sessions>,
+    pub workers: Arc<Workers>,
     /// Counts upgraded connections, so that a stop can wait for them.
-    pub tasks: TaskTracker,
+    pub connections: TaskTracker,
     /// Upgraded connections at most; 0 on a node that takes no clients.
     pub max_connections: usize,
     /// Which hosts and origins requests may come with.

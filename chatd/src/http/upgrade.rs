@@ -2,9 +2,11 @@
 //!
 //! Invariant: nothing of HTTP remains on an upgraded connection.
 
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 
+use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use chat_protocol::{Code, Refusal};
@@ -13,12 +15,14 @@ use http::header::{
     UPGRADE,
 };
 use http::{HeaderMap, HeaderName, Method, StatusCode, Version};
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::{Edge, names, refuse};
 use crate::listener::places::Place;
 use crate::listener::{Peer, Stream};
+use crate::workers::Arrival;
 
 /// Length of 16 bytes in base64, without the two signs that fill it up.
 const KEY_LENGTH: usize = 22;
@@ -36,27 +40,23 @@ pub async fn accept(State(edge): State<Edge>, mut request: Request) -> Response 
         Ok(key) => key,
         Err(unfit) => return unfit.refuse(peer),
     };
-    if edge.tasks.len() >= edge.max_connections {
+    if edge.connections.len() >= edge.max_connections {
         let reason =
             format!("this node holds its {} connections; try another or later", edge.max_connections);
         return refuse_handshake(&Refusal::new(Code::StoreUnreachable, reason), peer);
     }
     let speaks_ours = names(request.headers(), &SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL);
     let upgrade = hyper::upgrade::on(&mut request);
-    let place = request.extensions().get::<Arc<Place>>().cloned();
-    // Small, because it is moved through what lives as long as the connection.
-    let peer = Box::new(peer);
-    edge.tasks.spawn(async move {
-        let _place = place;
+    let held = (request.extensions().get::<Arc<Place>>().cloned(), edge.connections.token());
+    tokio::spawn(async move {
         let Ok(upgraded) = upgrade.await else {
             return tracing::debug!(%peer, "the client left before the handshake was answered");
         };
-        match hyper_util::server::conn::auto::upgrade::downcast::<TokioIo<Stream>>(upgraded) {
-            Ok(parts) => match parts.io.into_inner().into_tcp() {
-                Some(tcp) => edge.sessions.serve(tcp, parts.read_buf, peer).await,
-                None => tracing::error!("an upgraded connection has no socket"),
-            },
-            Err(_) => tracing::error!("an upgraded connection is no TCP stream"),
+        match socket(upgraded) {
+            Ok((tcp, read_ahead)) => {
+                edge.workers.take(Arrival { tcp, read_ahead, peer, held: Box::new(held) });
+            }
+            Err(error) => tracing::error!(%error, "an upgraded connection has no socket"),
         }
     });
     let headers =
@@ -67,6 +67,14 @@ pub async fn accept(State(edge): State<Edge>, mut request: Request) -> Response 
         answer.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, http::HeaderValue::from_static(SUBPROTOCOL));
     }
     answer
+}
+
+/// The bare socket, and what came together with the handshake.
+fn socket(upgraded: Upgraded) -> io::Result<(std::net::TcpStream, Bytes)> {
+    let parts = hyper_util::server::conn::auto::upgrade::downcast::<TokioIo<Stream>>(upgraded)
+        .map_err(|_| io::ErrorKind::Unsupported)?;
+    let tcp = parts.io.into_inner().into_tcp().ok_or(io::ErrorKind::NotConnected)?;
+    Ok((tcp.into_std()?, parts.read_buf))
 }
 
 /// Why a request does not become a WebSocket, and what the client may ask for instead (RFC 6455 §4.4).

@@ -2,7 +2,9 @@
 //!
 //! Invariant: a connection without a session is in no room.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::task::Wake;
 
 use parking_lot::Mutex;
 
@@ -49,6 +51,13 @@ impl Session {
         let Ok(place) = self.topics.binary_search(topic) else { return false };
         self.topics.remove(place);
         true
+    }
+}
+
+/// What its owner waits for may have come.
+impl Wake for Connection {
+    fn wake(self: Arc<Self>) {
+        self.outbox.ring();
     }
 }
 

@@ -38,6 +38,7 @@ impl Hub {
 
 #[cfg(test)]
 mod tests {
+    use crate::hub::bell::Rope;
     use std::future::Future;
     use std::pin::pin;
     use std::sync::Arc;
@@ -65,9 +66,9 @@ mod tests {
     #[tokio::test]
     async fn who_comes_after_the_end_is_sent_away() {
         let hub = hub();
-        let early = hub.open();
+        let early = hub.open(Rope::default());
         hub.close_all(&stop()).await;
-        assert!(is_sent_away(&early) && is_sent_away(&hub.open()));
+        assert!(is_sent_away(&early) && is_sent_away(&hub.open(Rope::default())));
     }
 
     #[tokio::test]
@@ -76,7 +77,7 @@ mod tests {
             [(0, 0), (1, 1), (LEAST, LEAST), (3 * LEAST - 1, LEAST), (SLICES * LEAST * 2, 2 * LEAST)]
         {
             let hub = hub();
-            let open: Vec<_> = (0..count).map(|_| hub.open()).collect();
+            let open: Vec<_> = (0..count).map(|_| hub.open(Rope::default())).collect();
             let farewell = stop();
             let mut closing = pin!(hub.close_all(&farewell));
             let polled = closing.as_mut().poll(&mut Context::from_waker(Waker::noop()));
@@ -84,7 +85,7 @@ mod tests {
             let (first, others) = open.split_at(at_once);
             assert!(first.iter().all(is_sent_away), "{count}: the first");
             assert!(!others.iter().any(is_sent_away), "{count}: the others stay");
-            assert!(is_sent_away(&hub.open()), "{count}: nobody new");
+            assert!(is_sent_away(&hub.open(Rope::default())), "{count}: nobody new");
             if polled.is_pending() && count < SLICES * LEAST {
                 closing.await;
                 assert!(open.iter().all(is_sent_away), "{count}: all");

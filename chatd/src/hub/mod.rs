@@ -3,6 +3,7 @@
 //! Invariant: a connection is in the room of a topic exactly while it should get the topic's pushes; no lock is
 //! held while anything is awaited, and two shards are never locked at once.
 
+pub mod bell;
 mod catching_up;
 pub mod comings;
 mod connection;
@@ -30,6 +31,7 @@ use crate::broker::{Event, Sink};
 use crate::counters::Counters;
 use crate::groups::{JOINED, Joined};
 use crate::model::{ConnectionId, Entry, Identity, Language, Skip, Topic};
+use bell::Rope;
 use comings::Comings;
 use named::Named;
 use outbox::{Close, Delivery, Limits, Outbox, Pushed};
@@ -92,13 +94,13 @@ impl Hub {
         self.language
     }
 
-    /// Takes in a new connection that has not logged in.
-    pub fn open(&self) -> Arc<Connection> {
+    /// Takes in a new connection that has not logged in, whose owner hears of it by the rope.
+    pub fn open(&self, rope: Rope) -> Arc<Connection> {
         let number = self.next_number.fetch_add(1, Ordering::Relaxed);
         let now_s = self.now_s();
         let connection = Arc::new(Connection {
             id: ConnectionId { node: self.node, number },
-            outbox: Outbox::new(self.limits),
+            outbox: Outbox::new(self.limits, rope),
             comings: Comings::default(),
             opened_s: now_s,
             heard_s: AtomicU32::new(now_s),

@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use chat_protocol::code::close;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
 
+use super::bell::Rope;
 use super::catching_up::CatchingUp;
 pub use super::catching_up::Place;
 use crate::model::{Conversation, Entry};
@@ -71,7 +71,7 @@ pub enum Pushed {
 pub struct Outbox {
     limits: Limits,
     state: Mutex<State>,
-    changed: Notify,
+    rope: Rope,
 }
 
 #[derive(Debug, Default)]
@@ -94,10 +94,10 @@ struct Closing {
 }
 
 impl Outbox {
-    /// An empty outbox.
+    /// An empty outbox, which rings when there may be something to take, or a close.
     #[must_use]
-    pub fn new(limits: Limits) -> Self {
-        Self { limits, state: Mutex::default(), changed: Notify::new() }
+    pub fn new(limits: Limits, rope: Rope) -> Self {
+        Self { limits, state: Mutex::default(), rope }
     }
 
     /// Queues a push, keeps it back while the outbox is held, or drops it when the connection has it from the log.
@@ -126,7 +126,7 @@ impl Outbox {
             state.queue.push_back(delivery.frame.clone());
         }
         drop(state);
-        self.changed.notify_one();
+        self.rope.ring();
         if room { Pushed::Queued } else { Pushed::TooSlow }
     }
 
@@ -143,7 +143,7 @@ impl Outbox {
             state.queue.push_back(frame);
         }
         drop(state);
-        self.changed.notify_one();
+        self.rope.ring();
         if room { Pushed::Queued } else { Pushed::TooSlow }
     }
 
@@ -182,7 +182,7 @@ impl Outbox {
             state.catching_up = Some(catching_up);
         }
         drop(state);
-        self.changed.notify_one();
+        self.rope.ring();
     }
 
     /// Ends one hold and forgets what was held: the log-in was refused, and the next one may be another user's.
@@ -229,7 +229,7 @@ impl Outbox {
         state.end(close);
         state.catching_up = None;
         drop(state);
-        self.changed.notify_one();
+        self.rope.ring();
     }
 
     /// Whether the reader is near enough to be asked for more: of a client that does not read its answers nothing
@@ -258,7 +258,7 @@ impl Outbox {
         let bytes = state.bytes + state.taken;
         state.give_up();
         drop(state);
-        self.changed.notify_one();
+        self.rope.ring();
         bytes
     }
 
@@ -308,9 +308,19 @@ impl Outbox {
         self.state.lock().takes_answers()
     }
 
-    /// Waits until there may be something to take, or a close.
-    pub async fn changed(&self) {
-        self.changed.notified().await;
+    /// Rings though nothing is queued.
+    pub fn ring(&self) {
+        self.rope.ring();
+    }
+
+    /// What changes from now on rings nothing, until [`Outbox::look`].
+    pub fn quiet(&self) {
+        self.rope.hold();
+    }
+
+    /// What changes from now on rings anew. Called before a look at what is here.
+    pub fn look(&self) {
+        self.rope.let_go();
     }
 }
 

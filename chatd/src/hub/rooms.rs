@@ -86,11 +86,12 @@ mod tests {
     use super::super::Hub;
     use super::super::outbox::Limits;
     use super::*;
+    use crate::hub::bell::Rope;
 
     #[test]
     fn who_enters_in_any_order_is_found_and_leaves_alone() {
         let hub = Hub::new(1, Limits { frames: 1, bytes: 1 }, Arc::default());
-        let connections: Vec<_> = (0..5).map(|_| hub.open()).collect();
+        let connections: Vec<_> = (0..5).map(|_| hub.open(Rope::default())).collect();
         let (topic, mut rooms) = (Topic::World(1), Rooms::default());
         for index in [3, 0, 4, 1, 3] {
             rooms.enter(&topic, &connections[index]);

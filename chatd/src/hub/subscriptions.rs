@@ -218,6 +218,7 @@ impl Drop for Membership {
 
 #[cfg(test)]
 mod tests {
+    use crate::hub::bell::Rope;
     use async_trait::async_trait;
 
     use super::*;
@@ -255,7 +256,7 @@ mod tests {
         let subscriptions = Arc::new(Subscriptions::new(hub.clone(), broker.clone()));
         let user = chat_protocol::UserId::new("a").unwrap();
         let (identity, topic) = (Identity { app: 1, user: user.clone() }, Topic::Inbox(1, user));
-        let connection = hub.open();
+        let connection = hub.open(Rope::default());
         let membership = subscriptions.join(&connection, &identity, Box::new(|_| ()));
         let topics = [topic.clone()];
         let following = subscriptions.follow(&connection, &topics);
@@ -279,7 +280,7 @@ mod tests {
         let broker = Arc::new(Slow { confirms: true, ..Slow::default() });
         let subscriptions = Arc::new(Subscriptions::new(hub.clone(), broker));
         let identity = Identity { app: 1, user: chat_protocol::UserId::new("a").unwrap() };
-        let connection = hub.open();
+        let connection = hub.open(Rope::default());
         let membership = subscriptions.join(&connection, &identity, Box::new(|_| ()));
         let topics = groups(20 * SLICE);
         let mut following = std::pin::pin!(subscriptions.follow(&connection, &topics));
@@ -304,7 +305,7 @@ mod tests {
         let subscriptions = Arc::new(Subscriptions::new(hub.clone(), broker.clone()));
         let identity = Identity { app: 1, user: chat_protocol::UserId::new("a").unwrap() };
         let topics = groups(2);
-        let connection = hub.open();
+        let connection = hub.open(Rope::default());
         let _membership = subscriptions.join(&connection, &identity, Box::new(|_| ()));
         subscriptions.follow(&connection, &topics).await.unwrap();
         topics.iter().for_each(|topic| subscriptions.unfollow(&connection, topic));

@@ -102,6 +102,7 @@ impl Hub {
 mod tests {
     use super::*;
     use crate::counters::Counters;
+    use crate::hub::bell::Rope;
     use crate::hub::outbox::Limits;
 
     const DEADLINES: Deadlines = Deadlines { heartbeat_s: 360, login_s: 1000, ping_s: 45, stall_s: 20 };
@@ -120,7 +121,7 @@ mod tests {
     #[test]
     fn a_connection_that_is_sent_nothing_gets_a_ping_after_its_time_and_not_before() {
         let (hub, counters) = hub();
-        let connection = hub.open();
+        let connection = hub.open(Rope::default());
         for (now_s, pings) in [(44, 0), (45, 1), (46, 0), (89, 0), (90, 1)] {
             hub.look_at(&connection, DEADLINES, now_s);
             assert_eq!(taken(&connection), vec![Bytes::from_static(frame::PING); pings], "second {now_s}");
@@ -133,7 +134,7 @@ mod tests {
     #[test]
     fn a_reader_whose_socket_takes_nothing_is_given_up_and_one_that_takes_a_little_is_not() {
         let (hub, counters) = hub();
-        let (stuck, slow) = (hub.open(), hub.open());
+        let (stuck, slow) = (hub.open(Rope::default()), hub.open(Rope::default()));
         for connection in [&stuck, &slow] {
             connection.outbox.answer(Bytes::from_static(b"waits"));
             hub.wrote(connection, true);
@@ -152,7 +153,7 @@ mod tests {
     #[test]
     fn those_for_whom_most_waits_are_given_up_once_and_nobody_for_little() {
         let (hub, counters) = hub();
-        let readers = [(); 4].map(|()| hub.open());
+        let readers = [(); 4].map(|()| hub.open(Rope::default()));
         for (reader, bytes) in readers.iter().zip([100, 900, 5, 500]) {
             reader.outbox.answer(Bytes::from(vec![0; bytes]));
             // On its way to a socket that takes nothing.

@@ -166,6 +166,7 @@ fn remember(changes: Vec<Change>, entered: &mut Entered) {
 
 #[cfg(test)]
 mod tests {
+    use crate::hub::bell::Rope;
     use std::sync::atomic::Ordering::Relaxed;
 
     use async_trait::async_trait;
@@ -251,7 +252,7 @@ mod tests {
         // Somebody who is said to have come, so that there is a change.
         let identity = Identity { app: 1, user: UserId::new("a").unwrap() };
         let inbox = Topic::Inbox(1, identity.user.clone());
-        let connection = hub.open();
+        let connection = hub.open(Rope::default());
         hub.enter(&connection, &identity, &inbox);
         roll.note(&identity);
         for _ in 0..2 {
@@ -266,7 +267,7 @@ mod tests {
     async fn a_lost_answer_leaves_nobody_on_or_off_the_roll() {
         let (hub, store, roll) = site();
         let running = tokio::spawn(roll.clone().run(CancellationToken::new()));
-        let (connection, user) = (hub.open(), UserId::new("a").unwrap());
+        let (connection, user) = (hub.open(Rope::default()), UserId::new("a").unwrap());
         let identity = Identity { app: 1, user: user.clone() };
         let inbox = [Topic::Inbox(1, user.clone())];
 

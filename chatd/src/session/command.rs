@@ -7,7 +7,7 @@ use chat_protocol::envelope::Request;
 use chat_protocol::session::{HEARTBEAT, LOGIN, MSG, Msg, PING, Receipt};
 use chat_protocol::{Code, MsgId, Refusal};
 use futures_util::FutureExt;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use super::request::Framed;
 use super::{Done, Pending, Session, login, request, told};
@@ -20,8 +20,10 @@ use crate::ops::Caller;
 pub enum Started {
     /// Done; this is the answer.
     Answered(Framed),
-    /// Waiting for a store.
-    Pending(Pending),
+    /// Waiting for a store, with next to nothing to do until then and after that.
+    Light(Pending),
+    /// Waiting for a store, perhaps with much to do.
+    Heavy(Pending),
 }
 
 /// Starts on one text frame.
@@ -40,17 +42,21 @@ pub fn start(session: &Session, text: &str) -> Started {
             span.in_scope(|| answered(answer.code, began));
             Started::Answered(answer)
         }
-        Started::Pending(pending) if span.is_disabled() => Started::Pending(pending),
-        Started::Pending(pending) => {
-            let watched = async move {
-                let done = pending.await;
-                let (Done::Answer(answer) | Done::Login(answer, _)) = &done;
-                answered(answer.code, began);
-                done
-            };
-            Started::Pending(watched.instrument(span).boxed())
-        }
+        waiting if span.is_disabled() => waiting,
+        Started::Light(pending) => Started::Light(watched(pending, began, span)),
+        Started::Heavy(pending) => Started::Heavy(watched(pending, began, span)),
     }
+}
+
+/// The same, told when it is done.
+fn watched(pending: Pending, began: Instant, span: Span) -> Pending {
+    let watched = async move {
+        let done = pending.await;
+        let (Done::Answer(answer) | Done::Login(answer, _)) = &done;
+        answered(answer.code, began);
+        done
+    };
+    watched.instrument(span).boxed()
 }
 
 fn answered(code: Code, began: Instant) {
@@ -77,7 +83,8 @@ fn begin(session: &Session, request: &Request<'_>, msg: Option<Msg>) -> Started 
         (_, None) => Err(Code::UnknownOperation.into()),
     };
     match outcome {
-        Ok(pending) => Started::Pending(pending),
+        Ok(pending) if request.cmd == MSG => Started::Light(pending),
+        Ok(pending) => Started::Heavy(pending),
         Err(refusal) => {
             if request.cmd == LOGIN {
                 session.told.refused(identity, &refusal);

@@ -1,4 +1,5 @@
-//! One WebSocket connection from its handshake to its end.
+//! One WebSocket connection from its handshake to its end, as a state machine: bytes and events in, frames and requests
+//! out. It has no socket, no timer and no task of its own; see [`crate::workers`] for who owns it.
 //!
 //! Invariant: one request of a connection is worked on at a time, in the order they came; meanwhile its pushes
 //! still go out, and nothing it does or fails to do holds up another connection. A request that was taken is answered
@@ -7,43 +8,37 @@
 mod command;
 mod login;
 mod missed;
+mod parting;
 pub mod regroup;
 mod request;
 mod told;
 
-use std::collections::VecDeque;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
-use bytes::Bytes;
-use chat_protocol::code::close;
 use chat_protocol::{Code, Refusal};
+use command::Started;
 use futures_util::future::BoxFuture;
 use login::Entered;
 use request::Framed;
-use tokio::io::Interest;
-use tokio::net::TcpStream;
-use told::{Told, Why};
+use told::Told;
 
+pub use self::parting::Stage;
 use crate::broker::Log;
 use crate::chat::Chat;
 use crate::conversations::Conversations;
 use crate::groups::Groups;
-use crate::hub::outbox::Close;
+use crate::hub::bell::Rope;
 use crate::hub::subscriptions::{Membership, Subscriptions};
 use crate::hub::{Connection, Hub};
 use crate::ops::Table;
 use crate::presence::roll::Roll;
-use crate::transport::ending::Waiting;
-use crate::transport::websocket::{Flushed, Received, Socket};
-
-/// How long a connection that is being closed may take nothing of what is left for it.
-const FAREWELL: Duration = Duration::from_secs(5);
-/// The same for one that was waited for already.
-const SHORT_FAREWELL: Duration = Duration::from_secs(2);
-/// How long the request that is worked on keeps a close waiting.
-const ANSWER: Duration = Duration::from_secs(4);
+use crate::transport::ending::End;
+use crate::transport::reader::{Reader, Received};
+use crate::transport::writer::{Flushed, Writer};
 
 /// Requests answered at once before the answers are written and other connections get their turn.
 const REQUESTS_PER_TURN: u32 = 16;
@@ -71,165 +66,214 @@ pub struct Sessions {
 }
 
 /// State of one connection.
-struct Session {
+pub struct Session {
     shared: Arc<Sessions>,
     connection: Arc<Connection>,
     membership: Option<Membership>,
     told: Box<Told>,
+    reader: Reader,
+    writer: Writer,
+    /// What came and was not taken yet, from `at` on.
+    kept: Vec<u8>,
+    at: usize,
+    bytes_in: u64,
+    /// Whether a request is worked on.
+    is_busy: bool,
+    /// That request, when it is done here.
+    running: Option<Pending>,
+    /// Whether what is kept is the beginning of a frame.
+    is_short: bool,
+    /// Whether the client sends nothing more.
+    is_hung_up: bool,
+    /// Whether nothing more is taken.
+    is_at_end: bool,
+    was_blocked: bool,
+    stage: Stage,
+    end: Option<Box<End>>,
 }
 
 /// What a finished request leaves behind.
-enum Done {
+pub enum Done {
+    /// Its answer.
     Answer(Framed),
-    /// A log-in: pushes were held until its answer is queued.
+    /// The same of a log-in: pushes were held until its answer is queued.
     Login(Framed, Option<Entered>),
 }
 
-/// How much of what a client sent was taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Heard {
-    /// All of it.
-    All,
-    /// Perhaps not all.
-    Some,
-    /// All, and nothing more comes.
-    End,
-}
-
-type Pending = BoxFuture<'static, Done>;
-
-impl Sessions {
-    /// Serves a connection until it ends.
-    pub async fn serve(self: Arc<Self>, tcp: TcpStream, read_ahead: Bytes, peer: Box<SocketAddr>) {
-        // On the heap, as the peer is, because a future holds a copy of everything that is moved through it.
-        let socket = Box::new(Socket::new(tcp, &read_ahead, self.max_frame_bytes));
-        drop(read_ahead);
-        let connection = self.hub.open();
-        let told = Told::new(connection.id.number, *peer);
-        let session =
-            Session { shared: self.clone(), connection: connection.clone(), membership: None, told };
-        session.run(socket).await;
-        self.hub.close(&connection);
-    }
-}
+/// A request that waits for a store.
+pub type Pending = BoxFuture<'static, Done>;
 
 impl Session {
-    async fn run(mut self, mut socket: Box<Socket>) {
-        let connection = self.connection.clone();
-        let refill = |writing: &mut VecDeque<_>, max| connection.outbox.take(writing, max);
-        let is_lost = match self.converse(&mut socket, refill).await {
-            Ok(()) => false,
-            Err(error) => {
-                socket.lost(&error);
-                true
-            }
-        };
-        let identity = self.membership.as_ref().map(|membership| membership.identity().clone());
-        // Out of the rooms; what follows may take a while.
-        self.membership = None;
-        let closing = connection.outbox.closing();
-        let mut dropped = Waiting::default();
-        if !is_lost {
-            let mut patience = FAREWELL;
-            match &closing {
-                Some(Close { code: code @ close::SLOW_CONSUMER, reason }) => {
-                    dropped = socket.close_early(*code, reason);
-                    patience = SHORT_FAREWELL;
-                }
-                Some(Close { code, reason }) => socket.close(*code, reason),
-                None => {}
-            }
-            Box::pin(socket.finish(refill, patience)).await;
+    /// A connection whose handshake is done, with the bytes that came together with it.
+    #[must_use]
+    pub fn new(shared: Arc<Sessions>, rope: Rope, peer: SocketAddr, read_ahead: &[u8]) -> Self {
+        let connection = shared.hub.open(rope);
+        Self {
+            told: Told::new(connection.id.number, peer),
+            shared,
+            connection,
+            membership: None,
+            reader: Reader::default(),
+            writer: Writer::default(),
+            kept: read_ahead.to_vec(),
+            at: 0,
+            bytes_in: read_ahead.len() as u64,
+            is_busy: false,
+            running: None,
+            is_short: read_ahead.is_empty(),
+            is_hung_up: false,
+            is_at_end: false,
+            was_blocked: false,
+            stage: Stage::Open,
+            end: None,
         }
-        let left = dropped + connection.outbox.left() + socket.unwritten();
-        let why = Why::of(socket.end(), closing.as_ref());
-        self.told.ended(identity.as_ref(), &why, socket.traffic(), left);
     }
 
-    /// Requests in, answers and pushes out, until one side wants to end. An error: the connection is gone.
-    async fn converse(
-        &mut self,
-        socket: &mut Socket,
-        mut refill: impl FnMut(&mut VecDeque<Bytes>, usize),
-    ) -> std::io::Result<()> {
-        let connection = self.connection.clone();
-        let mut pending: Option<Pending> = None;
-        let mut was_blocked = false;
-        while !connection.outbox.is_closing() {
-            let heard = self.listen(socket, &mut pending);
-            if heard == Heard::End {
-                return Ok(());
-            }
-            let flushed = socket.flush(&mut refill)?;
-            let is_blocked = flushed == Flushed::Blocked;
-            if socket.has_moved() || is_blocked != was_blocked {
-                self.shared.hub.wrote(&connection, is_blocked);
-                was_blocked = is_blocked;
-            }
-            let listens = pending.is_none() && connection.outbox.has_room();
-            if listens && heard == Heard::Some {
-                // More may be waiting that the socket does not announce again.
-                tokio::task::yield_now().await;
-                continue;
-            }
-            let interest = match (listens, flushed) {
-                (true, Flushed::All) => Some(Interest::READABLE),
-                (true, Flushed::Blocked) => Some(Interest::READABLE | Interest::WRITABLE),
-                (false, Flushed::Blocked) => Some(Interest::WRITABLE),
-                (false, Flushed::All) => None,
-            };
-            tokio::select! {
-                () = connection.outbox.changed() => {}
-                ready = socket.ready(interest.unwrap_or(Interest::READABLE)), if interest.is_some() => ready?,
-                done = async { pending.as_mut().expect("checked by the guard").await }, if pending.is_some() => {
-                    pending = None;
-                    self.finish(done);
-                }
-            }
-        }
-        // Whoever is given up as too slow does not hear it any more.
-        if let Some(pending) = pending
-            && connection.outbox.takes_answers()
-            && let Ok(done) = Box::pin(tokio::time::timeout(ANSWER, pending)).await
-        {
-            self.finish(done);
-        }
-        Ok(())
+    /// What the session does from now on rings nothing, because its owner is going to [`Session::look`].
+    pub fn quiet(&self) {
+        self.connection.outbox.quiet();
     }
 
-    /// Takes requests until one has to wait. Of a client that does not read its answers nothing more is taken.
-    fn listen(&mut self, socket: &mut Socket, pending: &mut Option<Pending>) -> Heard {
+    /// Called before what waits is written: what changes from now on rings anew.
+    pub fn look(&mut self) {
+        self.connection.outbox.look();
+        // It may have had news that rang nothing.
+        self.run();
+    }
+
+    /// How far it is.
+    #[must_use]
+    pub fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    /// Whether a request is worked on.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.is_busy
+    }
+
+    /// Whether requests are taken now. Of a client that does not read its answers nothing more is taken.
+    #[must_use]
+    pub fn listens(&self) -> bool {
+        !self.is_busy && matches!(self.stage, Stage::Open) && self.connection.outbox.has_room()
+    }
+
+    /// Whether there may be a request among what came before.
+    #[must_use]
+    pub fn has_kept(&self) -> bool {
+        !self.kept.is_empty() && !self.is_short
+    }
+
+    /// Takes bytes of the client, and requests from them until one has to wait. Bytes behind that are kept, so nothing
+    /// should be read while the session does not listen. A request that may be much work is given: it is to be awaited
+    /// where that disturbs nobody, and to be brought back by [`Session::done`].
+    pub fn receive(&mut self, bytes: &mut [u8]) -> Option<Pending> {
+        self.bytes_in += bytes.len() as u64;
+        if !self.kept.is_empty() {
+            self.kept.drain(..std::mem::take(&mut self.at));
+            self.kept.extend_from_slice(bytes);
+            return self.resume();
+        }
+        let mut at = 0;
+        let pending = self.listen(bytes, &mut at);
+        if !self.is_at_end {
+            self.kept = bytes[at..].to_vec();
+        }
+        pending
+    }
+
+    /// Goes on with what was kept, and gives the same.
+    pub fn resume(&mut self) -> Option<Pending> {
+        let (mut kept, mut at) = (std::mem::take(&mut self.kept), std::mem::take(&mut self.at));
+        let pending = self.listen(&mut kept, &mut at);
+        if at < kept.len() && !self.is_at_end {
+            (self.kept, self.at) = (kept, at);
+        }
+        pending
+    }
+
+    /// The client sends nothing more; one that still listens gets its answers.
+    pub fn hang_up(&mut self) {
+        self.is_hung_up = true;
+        if !self.has_kept() {
+            self.left();
+        }
+    }
+
+    /// Takes requests until one has to wait.
+    fn listen(&mut self, input: &mut [u8], at: &mut usize) -> Option<Pending> {
+        self.is_short = false;
         for _ in 0..REQUESTS_PER_TURN {
-            if pending.is_some() || !self.connection.outbox.has_room() {
+            if self.is_at_end || !self.connection.outbox.has_room() {
                 break;
             }
-            match socket.receive() {
-                Received::Text(text) => *pending = self.take(&text),
+            let received = match self.reader.next(input, at, self.shared.max_frame_bytes) {
+                Ok(Some(received)) => received,
+                Ok(None) => {
+                    self.is_short = true;
+                    if self.is_hung_up {
+                        self.left();
+                    }
+                    break;
+                }
+                Err(violation) => {
+                    self.fail(violation);
+                    break;
+                }
+            };
+            self.shared.hub.heard(&self.connection);
+            let started = match received {
+                Received::Text(text) => command::start(self, &text),
                 Received::Binary(bytes) => match str::from_utf8(&bytes) {
-                    Ok(text) => *pending = self.take(text),
-                    Err(_) => self.refuse_binary(),
+                    Ok(text) => command::start(self, text),
+                    Err(_) => Started::Answered(request::refusal("", "", &not_json())),
                 },
-                Received::Control => self.shared.hub.heard(&self.connection),
-                Received::Nothing => return Heard::All,
-                Received::End => return Heard::End,
+                Received::Ping(content) => {
+                    self.writer.pong(content);
+                    continue;
+                }
+                Received::Close(close) => {
+                    self.confirm(close);
+                    continue;
+                }
+                Received::Other => continue,
+            };
+            match started {
+                Started::Answered(answer) => _ = self.connection.outbox.answer(answer.frame),
+                Started::Light(pending) => {
+                    self.is_busy = true;
+                    self.running = Some(pending);
+                    self.run();
+                    if self.is_busy {
+                        return None;
+                    }
+                }
+                Started::Heavy(pending) => {
+                    self.is_busy = true;
+                    return Some(pending);
+                }
             }
         }
-        Heard::Some
+        None
     }
 
-    /// Starts on a request; answers at once what needs no waiting.
-    fn take(&mut self, text: &str) -> Option<Pending> {
-        self.shared.hub.heard(&self.connection);
-        match command::start(self, text) {
-            command::Started::Answered(answer) => {
-                self.connection.outbox.answer(answer.frame);
-                None
-            }
-            command::Started::Pending(pending) => Some(pending),
+    /// Goes on with a request that the session keeps to itself. The rope rings when there may be more of it to do.
+    pub fn run(&mut self) {
+        let Some(running) = &mut self.running else { return };
+        let waker = Waker::from(self.connection.clone());
+        if let Poll::Ready(done) = running.as_mut().poll(&mut Context::from_waker(&waker)) {
+            self.running = None;
+            self.done(done);
         }
     }
 
-    fn finish(&mut self, done: Done) {
+    /// A request is finished. The owner looks at the session after that.
+    pub fn done(&mut self, done: Done) {
+        if !std::mem::take(&mut self.is_busy) {
+            // It took so long that the connection did not wait.
+            return;
+        }
         let outbox = &self.connection.outbox;
         match done {
             Done::Answer(answer) => {
@@ -252,24 +296,27 @@ impl Session {
         }
     }
 
-    fn refuse_binary(&self) {
-        self.shared.hub.heard(&self.connection);
-        let refusal = Refusal::new(Code::BadParameter, "not UTF-8; a request is JSON");
-        self.connection.outbox.answer(request::refusal("", "", &refusal).frame);
+    /// Writes what waits, as far as the socket takes it.
+    ///
+    /// # Errors
+    /// When the connection broke.
+    pub fn flush(&mut self, socket: &mut impl Write, now: Instant) -> io::Result<Flushed> {
+        let outbox = &self.connection.outbox;
+        let flushed = self.writer.flush(socket, |frames, max| outbox.take(frames, max))?;
+        let is_blocked = flushed == Flushed::Blocked;
+        let has_moved = self.writer.has_moved();
+        if has_moved || is_blocked != self.was_blocked {
+            self.shared.hub.wrote(&self.connection, is_blocked);
+            self.was_blocked = is_blocked;
+        }
+        self.stage.wrote(has_moved, now);
+        Ok(flushed)
     }
+}
+
+fn not_json() -> Refusal {
+    Refusal::new(Code::BadParameter, "not UTF-8; a request is JSON")
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A million idle connections hold a million of these.
-    #[test]
-    fn the_future_of_a_connection_stays_small() {
-        fn size<F: Future>(_: impl FnOnce(Arc<Sessions>, TcpStream, Bytes, Box<SocketAddr>) -> F) -> usize {
-            std::mem::size_of::<F>()
-        }
-        let bytes = size(Sessions::serve);
-        assert!(bytes <= 1024, "{bytes} bytes");
-    }
-}
+mod tests;

@@ -14,14 +14,24 @@ use crate::log::CONNECTION;
 use crate::model::Identity;
 use crate::transport::ending::{End, LOST, Traffic, Waiting, unsaid};
 
-/// See the file's head.
+/// What lines about a connection repeat.
 pub struct Told {
     number: u64,
     /// A third smaller than its address with a port as one.
     peer: (IpAddr, u16),
     opened: Instant,
+    ended: Option<Box<Ended>>,
     /// The connection, then its session; nothing unless debugging is logged, because it costs memory while it lives.
     span: Option<Box<Span>>,
+}
+
+/// What is known of a connection on its way to its end.
+#[derive(Default)]
+struct Ended {
+    /// Who spoke on it.
+    identity: Option<Identity>,
+    /// What it was not given any more.
+    dropped: Waiting,
 }
 
 /// Why a connection ended.
@@ -47,13 +57,14 @@ impl<'a> Why<'a> {
 }
 
 impl Told {
-    /// A connection that begins. On the heap, see [`super::Sessions::serve`].
+    /// A connection that begins. On the heap, because it is looked at at the begin and the end only.
     pub fn new(number: u64, peer: SocketAddr) -> Box<Self> {
         let span = tracing::debug_span!("connection", number, %peer);
         let told = Box::new(Self {
             number,
             peer: (peer.ip(), peer.port()),
             opened: Instant::now(),
+            ended: None,
             span: kept(span),
         });
         told.span().in_scope(|| tracing::debug!("opened"));
@@ -91,9 +102,21 @@ impl Told {
         (self.number, self.peer.into())
     }
 
+    /// It ends, and this is whose it was.
+    pub fn speaks_for(&mut self, identity: &Identity) {
+        self.ended.get_or_insert_default().identity = Some(identity.clone());
+    }
+
+    /// This was taken to be written and will not be.
+    pub fn drops(&mut self, dropped: Waiting) {
+        self.ended.get_or_insert_default().dropped = dropped;
+    }
+
     /// It is over.
-    pub fn ended(&self, identity: Option<&Identity>, why: &Why<'_>, traffic: Traffic, left: Waiting) {
+    pub fn ended(&self, why: &Why<'_>, traffic: Traffic, left: Waiting) {
         let (number, peer) = self.place();
+        let identity = self.ended.as_ref().and_then(|ended| ended.identity.as_ref());
+        let left = left + self.ended.as_ref().map_or_else(Waiting::default, |ended| ended.dropped);
         let detail = Some(why.detail).filter(|detail| !detail.is_empty());
         tracing::info!(
             target: CONNECTION,

@@ -11,6 +11,37 @@ pub mod unsaid {
 /// Why a connection ended that nobody closed.
 pub const LOST: &str = "the connection was lost";
 
+/// How a client broke the protocol, or asked for more than it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Violation {
+    /// Close code (RFC 6455 §7.4.1).
+    pub code: u16,
+    /// What the client is told.
+    pub reason: &'static str,
+    /// Which rule it was.
+    pub detail: &'static str,
+}
+
+impl Violation {
+    /// Of the rule that is named.
+    #[must_use]
+    pub const fn protocol(detail: &'static str) -> Self {
+        Self { code: 1002, reason: "protocol error", detail }
+    }
+
+    /// Of the rule that text is UTF-8.
+    #[must_use]
+    pub const fn not_utf8() -> Self {
+        Self { code: 1007, reason: "text is not UTF-8", detail: "" }
+    }
+
+    /// Of the bound of a message.
+    #[must_use]
+    pub const fn too_big() -> Self {
+        Self { code: 1009, reason: "frame too large", detail: "" }
+    }
+}
+
 /// Why the peer's side of a connection ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct End {

@@ -2,4 +2,5 @@
 
 pub mod ending;
 pub mod queued;
-pub mod websocket;
+pub mod reader;
+pub mod writer;

@@ -3,7 +3,7 @@
 use super::*;
 
 fn outbox(frames: usize, bytes: usize) -> Outbox {
-    Outbox::new(Limits { frames, bytes })
+    Outbox::new(Limits { frames, bytes }, Rope::default())
 }
 
 fn delivery(text: &'static str) -> Delivery<'static> {
