@@ -32,13 +32,13 @@ impl Violation {
     /// Of the rule that text is UTF-8.
     #[must_use]
     pub const fn not_utf8() -> Self {
-        Self { code: 1007, reason: "text is not UTF-8", detail: "" }
+        Self { code: 1007, reason: "text is not UTF-8", detail: "bytes that are no UTF-8" }
     }
 
     /// Of the bound of a message.
     #[must_use]
     pub const fn too_big() -> Self {
-        Self { code: 1009, reason: "frame too large", detail: "" }
+        Self { code: 1009, reason: "frame too large", detail: "a message that is too long" }
     }
 }
 

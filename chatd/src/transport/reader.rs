@@ -177,7 +177,7 @@ fn check(first: u8, second: u8) -> Result<(), Violation> {
         return Err(Violation::protocol("a control frame in parts or too long"));
     }
     if second & MASKED == 0 {
-        return Err(Violation::protocol("a frame without a mask"));
+        return Err(Violation::protocol("an unmasked frame"));
     }
     Ok(())
 }

@@ -222,11 +222,14 @@ async fn work_is_sliced(node: &Node, bystanders: &mut Bystanders) {
         }
     });
     stream::iter(creations).buffer_unordered(32).collect::<()>().await;
-    let coming = (0..40).map(|_| {
+    let come = |_| {
         let server = node.server().clone();
         async move { RawSocket::open(&server).await.login(APP, "busy").await }
-    });
-    let coming = tokio::spawn(join_all(coming));
+    };
+    let coming: Vec<_> = (0..40).map(come).collect();
+    // Eight at a time: those who come at once also read their groups at once, which others may wait for.
+    let coming = stream::iter(coming).buffer_unordered(8).collect::<Vec<_>>();
+    let coming = tokio::spawn(coming);
     let mut meanwhile = 0;
     while !coming.is_finished() {
         bystanders.are_undisturbed().await;
