@@ -26,11 +26,11 @@ pub struct Chat {
 pub struct Sent {
     /// Its id.
     pub msg_id: MsgId,
-    /// Its place.
+    /// Its position.
     pub receipt: Receipt,
 }
 
-/// The part of a push that does not depend on its place in the log, in the documented order, which is also that
+/// The part of a push that does not depend on its position in the log, in the documented order, which is also that
 /// of a picture: `type`, `from`, `url`, `secret`, `size`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -25,7 +25,7 @@
 //! | [`friends`] | how users stand to each other: the port |
 //! | [`conversations`] | a user's conversations and read state: the port |
 //! | [`money`] | red packets, wallets, settlement, audit |
-//! | [`presence`] | who is online: the port, the roll of this node |
+//! | [`presence`] | who is online: the port, the registry of this node |
 //! | [`broker`] | one log and one bus: the port |
 //! | [`engine`] | SQLite, Redis, PostgreSQL, RabbitMQ: every adapter |
 //! | [`hub`] | who is connected here, fan-out, outboxes |

@@ -10,13 +10,13 @@ use chat_protocol::{AppId, PacketId, Refusal};
 use chatd::chat::Chat;
 use chatd::money::audit::{Ask, Auditor};
 use chatd::money::claims::Claims;
-use chatd::money::keeper::Keeper;
 use chatd::money::ledger::Ledger;
 use chatd::money::red_packet::{Policy, Ports, RedPackets};
 use chatd::money::settlement::Queue;
 use chatd::money::settlement::giving_up::discard;
 use chatd::money::settlement::worker::Worker;
 use chatd::money::split::Method;
+use chatd::money::sweeper::Sweeper;
 use tokio::time::Instant;
 
 use crate::engine::{Engine, Node};
@@ -34,7 +34,7 @@ pub struct Works {
     /// What they owe.
     pub claims: Arc<Claims>,
     /// Looks after them when it is told to.
-    pub keeper: Keeper,
+    pub sweeper: Sweeper,
     /// The proof.
     pub auditor: Auditor,
     /// Of settlements; nobody receives from it.
@@ -60,10 +60,15 @@ impl Works {
         let policy = Policy { method: Method::LineCutting, expiry_ms };
         let red_packets = Arc::new(RedPackets::new(ports, policy));
         let claims = Arc::new(Claims::new(packets.clone(), ledger.clone()));
-        let keeper =
-            Keeper::new(packets.clone(), ledger.clone(), ledger.clone(), red_packets.clone(), claims.clone());
+        let sweeper = Sweeper::new(
+            packets.clone(),
+            ledger.clone(),
+            ledger.clone(),
+            red_packets.clone(),
+            claims.clone(),
+        );
         let auditor = Auditor::new(packets, ledger.clone(), vec![queue.clone()]);
-        Self { node, ledger, red_packets, claims, keeper, auditor, queue, idle }
+        Self { node, ledger, red_packets, claims, sweeper, auditor, queue, idle }
     }
 
     /// An operator gives a dead letter up; how many letters were.

@@ -46,9 +46,9 @@ use crate::ops::{
 };
 use crate::presence::Presence;
 use crate::presence::crowds;
-use crate::presence::roll::Roll;
+use crate::presence::registry::Registry;
 use crate::session::Sessions;
-use crate::session::regroup::Regroup;
+use crate::session::resync::Resync;
 use crate::transport::queued;
 use crate::workers::Workers;
 
@@ -63,7 +63,7 @@ const MAX_BODY_BYTES: usize = 64 * 1024;
 /// How long a stop waits for connections to take their leave, to which they are asked within half of it.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a stop waits after that until it is told who has gone.
-const ROLL_TIMEOUT: Duration = Duration::from_secs(5);
+const REGISTRY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a stop waits for each database, of which the largest may have 1,000 pages to move.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -82,7 +82,7 @@ pub struct App {
     workers: Arc<Workers>,
     accepting: tokio::task::JoinHandle<()>,
     all_gone: CancellationToken,
-    roll: tokio::task::JoinHandle<()>,
+    registry: tokio::task::JoinHandle<()>,
     treasury: Treasury,
     background: Vec<tokio::task::JoinHandle<()>>,
     files: Files,
@@ -150,8 +150,8 @@ impl App {
         let (broker, presence) = (engine.broker.clone(), engine.presence.clone());
 
         let subscriptions = Arc::new(Subscriptions::new(hub.clone(), broker.clone()));
-        let roll = Arc::new(Roll::new(hub.clone(), presence.clone()));
-        let regroup = Regroup::new(hub.clone(), subscriptions.clone(), engine.groups.clone(), broker.clone());
+        let registry = Arc::new(Registry::new(hub.clone(), presence.clone()));
+        let resync = Resync::new(hub.clone(), subscriptions.clone(), engine.groups.clone(), broker.clone());
         let keep_alive = config.limits.keep_alive.get();
         let refuse = |error: String| anyhow!(error);
         let (origins, hosts) =
@@ -163,7 +163,7 @@ impl App {
             treasury: &treasury,
             chat,
             subscriptions: subscriptions.clone(),
-            roll: roll.clone(),
+            registry: registry.clone(),
             door,
         };
         let edge = edge(config, parts)?;
@@ -177,9 +177,9 @@ impl App {
         let serving = listener::serve(bound.listen().with_context(taken)?, house, stop.clone());
         let accepting = tokio::spawn(serving);
         let all_gone = CancellationToken::new();
-        let roll = tokio::spawn(roll.run(all_gone.clone()));
+        let registry = tokio::spawn(registry.run(all_gone.clone()));
         let mut background = vec![
-            tokio::spawn(Arc::new(regroup).run()),
+            tokio::spawn(Arc::new(resync).run()),
             tokio::spawn(sweep(hub.clone(), subscriptions, deadlines(config))),
             tokio::spawn(relieve(hub.clone(), places)),
             tokio::spawn(crowds::tell(hub.clone(), presence.clone())),
@@ -195,7 +195,7 @@ impl App {
             workers,
             accepting,
             all_gone,
-            roll,
+            registry,
             treasury,
             background,
             files: base.files,
@@ -221,11 +221,11 @@ impl App {
         }
         self.workers.stop();
         self.all_gone.cancel();
-        let told = tokio::time::timeout(ROLL_TIMEOUT, &mut self.roll).await;
+        let told = tokio::time::timeout(REGISTRY_TIMEOUT, &mut self.registry).await;
         if told.is_err() {
             tracing::warn!("not everyone who has gone could be announced");
         }
-        self.roll.abort();
+        self.registry.abort();
         self.background.iter().for_each(tokio::task::JoinHandle::abort);
         self.treasury.stop().await;
         if let Err(error) = self.presence.resign().await {
@@ -242,13 +242,13 @@ struct Parts<'a> {
     treasury: &'a Treasury,
     chat: Arc<Chat>,
     subscriptions: Arc<Subscriptions>,
-    roll: Arc<Roll>,
+    registry: Arc<Registry>,
     door: Arc<Door>,
 }
 
 /// What the HTTP edge leads to: operations and connections.
 fn edge(config: &Config, parts: Parts<'_>) -> anyhow::Result<Edge> {
-    let Parts { base, engine, treasury, chat, subscriptions, roll, door } = parts;
+    let Parts { base, engine, treasury, chat, subscriptions, registry, door } = parts;
     let services = services(base, engine, &chat, treasury);
     let operations = Arc::new(match config.serve.role {
         Role::All => Table::new(&services),
@@ -257,7 +257,7 @@ fn edge(config: &Config, parts: Parts<'_>) -> anyhow::Result<Edge> {
     let sessions = Sessions {
         hub: base.hub.clone(),
         subscriptions,
-        roll,
+        registry,
         chat,
         operations: operations.clone(),
         groups: engine.groups.clone(),

@@ -17,13 +17,13 @@ use crate::engine::sqlite::ledger::EmbeddedLedger;
 use crate::money::Money;
 use crate::money::audit::{Auditor, Results};
 use crate::money::claims::Claims;
-use crate::money::keeper::Keeper;
 use crate::money::ledger::Ledger;
 use crate::money::red_packet::{Policy, Ports, RedPackets};
 use crate::money::register::Register;
 use crate::money::settlement::relay::Relay;
 use crate::money::settlement::worker::Worker;
 use crate::money::settlement::{Backlog, QueueError};
+use crate::money::sweeper::Sweeper;
 use crate::money::watch::Watch;
 
 /// How long a stop waits for settlements in hand; whatever is left is settled later.
@@ -86,7 +86,7 @@ impl Treasury {
             Policy { method: config.money.packet_split, expiry_ms: config.money.packet_expiry.millis() };
         let red_packets = Arc::new(RedPackets::new(ports, policy));
         let claims = Arc::new(Claims::new(packets.clone(), ledger.clone()));
-        let keeper = Arc::new(Keeper::new(
+        let sweeper = Arc::new(Sweeper::new(
             packets.clone(),
             ledger.clone(),
             ledger.clone(),
@@ -97,7 +97,7 @@ impl Treasury {
             let clock = base.clock.clone();
             let worker = Arc::new(Worker::new(queue, packets.clone(), ledger.clone(), clock));
             treasury.worker = Some(worker.clone());
-            let (stop, keep_until, keeps) = (treasury.stop.clone(), treasury.stop.clone(), keeper.clone());
+            let (stop, keep_until, keeps) = (treasury.stop.clone(), treasury.stop.clone(), sweeper.clone());
             treasury.tasks.push(tokio::spawn(async move { worker.run(stop).await }));
             treasury.tasks.push(tokio::spawn(async move { keeps.run(keep_until).await }));
         }
@@ -111,7 +111,7 @@ impl Treasury {
         treasury.audits = Some(auditor.results());
         let (wallets, archive) = (ledger.clone(), ledger.clone());
         treasury.money =
-            Some(Arc::new(Money { red_packets, wallets, archive, keeper, auditor, register, queues }));
+            Some(Arc::new(Money { red_packets, wallets, archive, sweeper, auditor, register, queues }));
         treasury.ledger = Some(ledger);
         Ok(treasury)
     }

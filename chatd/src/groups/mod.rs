@@ -2,7 +2,7 @@
 //!
 //! The law, which every adapter obeys (`tests/tests/laws/group_laws.rs`):
 //! - A change of membership and the entry in the group's log that tells of it are one atomic step. The entry's
-//!   offset is the change's place among the messages: whoever left gets nothing that stands after it.
+//!   offset is the change's position among the messages: whoever left gets nothing that stands after it.
 //! - Whoever joins is told by a notice to their inbox ([`JOINED`]) in the same step: notices come in the order of joining.
 //! - A user is in at most so many groups as the adapter was told; whoever would be in more is refused in the step that
 //!   admits, and who is in more already stays.

@@ -8,8 +8,8 @@ use std::task::Wake;
 
 use parking_lot::Mutex;
 
-use super::comings::Comings;
 use super::outbox::Outbox;
+use super::subscription_state::SubscriptionState;
 use crate::model::{ConnectionId, Identity, Topic};
 
 /// One WebSocket connection as the hub sees it.
@@ -19,8 +19,8 @@ pub struct Connection {
     pub id: ConnectionId,
     /// What waits to be written to it.
     pub outbox: Outbox,
-    /// What it knows of its user's comings and goings in groups.
-    pub comings: Comings,
+    /// How far it is with the groups of its user.
+    pub subscription: SubscriptionState,
     pub(super) opened_s: u32,
     pub(super) heard_s: AtomicU32,
     /// When its socket last took something.
@@ -41,15 +41,15 @@ pub(super) struct Session {
 impl Session {
     /// Notes a topic; false when it was noted before.
     pub(super) fn follow(&mut self, topic: &Topic) -> bool {
-        let Err(place) = self.topics.binary_search(topic) else { return false };
-        self.topics.insert(place, topic.clone());
+        let Err(index) = self.topics.binary_search(topic) else { return false };
+        self.topics.insert(index, topic.clone());
         true
     }
 
     /// Forgets a topic; false when it was not noted.
     pub(super) fn unfollow(&mut self, topic: &Topic) -> bool {
-        let Ok(place) = self.topics.binary_search(topic) else { return false };
-        self.topics.remove(place);
+        let Ok(index) = self.topics.binary_search(topic) else { return false };
+        self.topics.remove(index);
         true
     }
 }
@@ -63,7 +63,7 @@ impl Wake for Connection {
 
 impl Connection {
     pub(super) fn begin(&self, identity: &Identity) {
-        self.comings.begin();
+        self.subscription.begin();
         *self.session.lock() = Some(Session { identity: identity.clone(), topics: Vec::with_capacity(2) });
     }
 

@@ -1,7 +1,7 @@
-//! Comings and goings in a world room, thinned for the connections of this node: a few singly, the others together once
+//! SubscriptionState and goings in a world room, thinned for the connections of this node: a few singly, the others together once
 //! a second.
 //!
-//! Invariant: of a user who waits to be told of, nothing is told singly, so nobody hears of him out of order; whoever
+//! Invariant: of a user who waits to be told of, nothing is told singly, so nobody hears of them out of order; whoever
 //! was told to be gone and is back is named, however many others are. A room in which nobody moves for a while has no
 //! state. It is done here and not before the bus because only here it is bounded for all that a reader hears, whatever
 //! number of nodes its users are on.
@@ -47,14 +47,14 @@ struct Crowd {
     quiet: u32,
 }
 
-/// Movements of a user that wait: whether he came with the first of them, and with the last.
+/// Movements of a user that wait: whether the user came with the first of them, and with the last.
 #[derive(Debug, Clone, Copy)]
 struct Moves {
     first: bool,
     last: bool,
 }
 
-/// Who moves in which world, if the notice tells of that, and whether he comes.
+/// Who moves in which world, if the notice tells of that, and whether they come.
 fn movement<'a>(topic: &Topic, notice: &'a Notice) -> Option<(AppId, &'a UserId, bool)> {
     let (Topic::World(app), Skip::User(user)) = (topic, &notice.skip) else { return None };
     let came = match &*notice.cmd {
@@ -101,7 +101,7 @@ impl Crowd {
     /// What is told together: `count` are online, as was found after so many `movements`.
     fn together(&mut self, count: u64, movements: u64) -> Presence {
         self.counted = Some(movements);
-        // Who is again as he was before is no news.
+        // Who is again as they were before is no news.
         let moved =
             std::mem::take(&mut self.waiting).into_iter().filter(|(_, moves)| moves.first == moves.last);
         let (entered, exited): (Vec<_>, Vec<_>) = moved.partition(|(_, moves)| moves.last);

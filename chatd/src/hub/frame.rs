@@ -65,7 +65,7 @@ pub fn message(entry: &Entry, language: Language) -> Bytes {
     push(&json_text(entry.msg_id.as_str()), MSG, &with_words(entry, words.as_deref()))
 }
 
-/// A logged message as it was sent: its members with its place in the log.
+/// A logged message as it was sent: its members with its position in the log.
 #[must_use]
 pub fn data(entry: &Entry) -> Vec<u8> {
     with_words(entry, None)

@@ -5,15 +5,15 @@
 
 pub mod bell;
 mod catching_up;
-pub mod comings;
 mod connection;
 mod crowd;
 mod effects;
 mod farewell;
 pub mod frame;
-pub mod named;
 pub mod outbox;
+pub mod resync_queue;
 mod rooms;
+pub mod subscription_state;
 pub mod subscriptions;
 mod sweep;
 
@@ -32,10 +32,10 @@ use crate::counters::Counters;
 use crate::groups::{JOINED, Joined};
 use crate::model::{ConnectionId, Entry, Identity, Language, Skip, Topic};
 use bell::Rope;
-use comings::Comings;
-use named::Named;
 use outbox::{Close, Delivery, Limits, Outbox, Pushed};
+use resync_queue::ResyncQueue;
 use rooms::Rooms;
+use subscription_state::SubscriptionState;
 
 pub use connection::Connection;
 pub use sweep::Deadlines;
@@ -43,7 +43,7 @@ pub use sweep::Deadlines;
 /// Log-ins and fan-outs lock one of these at a time.
 const SHARDS: usize = 16;
 
-/// See the file's head.
+/// The connections of this node and the rooms they are in.
 #[derive(Debug)]
 pub struct Hub {
     node: u64,
@@ -59,7 +59,7 @@ pub struct Hub {
     /// What everyone is told once the node stops.
     farewell: OnceLock<Close>,
     /// Users whose groups may differ from the rooms their connections are in.
-    pub regroup: Named,
+    pub resyncs: ResyncQueue,
 }
 
 impl Hub {
@@ -78,7 +78,7 @@ impl Hub {
             hasher: RandomState::new(),
             crowds: crowd::Crowds::default(),
             farewell: OnceLock::new(),
-            regroup: Named::default(),
+            resyncs: ResyncQueue::default(),
         }
     }
 
@@ -101,7 +101,7 @@ impl Hub {
         let connection = Arc::new(Connection {
             id: ConnectionId { node: self.node, number },
             outbox: Outbox::new(self.limits, rope),
-            comings: Comings::default(),
+            subscription: SubscriptionState::default(),
             opened_s: now_s,
             heard_s: AtomicU32::new(now_s),
             sent_s: AtomicU32::new(now_s),
@@ -153,7 +153,7 @@ impl Hub {
         self.room_shard(identity).lock().members(&inbox).to_vec()
     }
 
-    /// Whether a connection of the user is in his inbox room on this node.
+    /// Whether a connection of the user is in their inbox room on this node.
     #[must_use]
     pub fn is_here(&self, identity: &Identity) -> bool {
         let inbox = Topic::Inbox(identity.app, identity.user.clone());
@@ -236,7 +236,7 @@ impl Sink for Hub {
 
     fn interrupted(&self, topic: &Topic) {
         if let Topic::Inbox(app, user) = topic {
-            self.regroup.note(Identity { app: *app, user: user.clone() }, true);
+            self.resyncs.note(Identity { app: *app, user: user.clone() }, true);
         }
     }
 
@@ -285,7 +285,7 @@ impl Skipped<'_> {
         match self {
             Skipped::Nobody => false,
             Skipped::One(skipped) => skipped == id,
-            Skipped::Some(connections) => rooms::place(connections, *id).is_ok(),
+            Skipped::Some(connections) => rooms::search(connections, *id).is_ok(),
         }
     }
 }

@@ -10,9 +10,8 @@ use chat_protocol::code::close;
 use parking_lot::Mutex;
 
 use super::bell::Rope;
-use super::catching_up::CatchingUp;
-pub use super::catching_up::Place;
-use crate::model::{Conversation, Entry};
+use super::catching_up::{CatchingUp, is_past};
+use crate::model::{Conversation, Entry, Position};
 use crate::transport::ending::Waiting;
 
 /// Bytes given to the socket at a time, unless a single frame has more.
@@ -66,7 +65,7 @@ pub enum Pushed {
     Closing,
 }
 
-/// See the file's head.
+/// What waits to be written to one connection, and how it ends.
 #[derive(Debug)]
 pub struct Outbox {
     limits: Limits,
@@ -152,24 +151,25 @@ impl Outbox {
         self.state.lock().catching_up.get_or_insert_default().holders += 1;
     }
 
-    /// Queues what was held, except messages up to the given places, which the connection has from the log already;
+    /// Queues what was held, except messages up to the given positions, which the connection has from the log already;
     /// such messages are dropped later too, because the log is ahead of the live stream. With other holders, the
     /// last one's release queues.
-    pub fn release(&self, sent: impl IntoIterator<Item = (Conversation, Place)>) {
+    pub fn release(&self, sent: impl IntoIterator<Item = (Conversation, Position)>) {
         let mut state = self.state.lock();
         let Some(mut catching_up) = state.catching_up.take() else { return };
         catching_up.holders -= 1;
-        for (conversation, place) in sent {
+        for (conversation, position) in sent {
             let known = catching_up.sent.get(&conversation);
-            let further = known.is_none_or(|known| known.covers(&place.epoch, place.offset) != Some(true));
-            if place.offset > 0 && further {
-                catching_up.sent.insert(conversation, place);
+            let further =
+                known.is_none_or(|known| known.covers(&position.epoch, position.offset) != Some(true));
+            if position.offset > 0 && further {
+                catching_up.sent.insert(conversation, position);
             }
         }
         if catching_up.holders == 0 {
             for held in std::mem::take(&mut catching_up.held) {
-                let known = held.message.as_ref().is_some_and(|(conversation, place)| {
-                    catching_up.has(conversation, &place.epoch, place.offset)
+                let known = held.message.as_ref().is_some_and(|(conversation, position)| {
+                    catching_up.has(conversation, &position.epoch, position.offset)
                 });
                 if known {
                     state.bytes -= held.frame.len();
@@ -198,7 +198,7 @@ impl Outbox {
 
     /// How far the connection has the conversation from the log, while the live stream is behind that.
     #[must_use]
-    pub fn known(&self, conversation: &Conversation) -> Option<Place> {
+    pub fn known(&self, conversation: &Conversation) -> Option<Position> {
         let state = self.state.lock();
         state.catching_up.as_ref()?.sent.get(conversation).cloned()
     }
@@ -206,7 +206,8 @@ impl Outbox {
     /// Whether the connection has an entry from the log, of which the live stream tells only now.
     #[must_use]
     pub fn knows(&self, conversation: &Conversation, entry: &Entry) -> bool {
-        self.known(conversation).is_some_and(|known| known.is_past(conversation, &entry.epoch, entry.offset))
+        self.known(conversation)
+            .is_some_and(|known| is_past(&known, conversation, &entry.epoch, entry.offset))
     }
 
     /// Drops what is held of a conversation and not for the connection, by epoch and offset.
@@ -215,8 +216,9 @@ impl Outbox {
         let Some(catching_up) = &mut state.catching_up else { return };
         let mut bytes = 0;
         catching_up.held.retain(|held| {
-            let foreign = |place: &Place| is_foreign(&place.epoch, place.offset);
-            let drop = held.message.as_ref().is_some_and(|(of, place)| of == conversation && foreign(place));
+            let foreign = |position: &Position| is_foreign(&position.epoch, position.offset);
+            let drop =
+                held.message.as_ref().is_some_and(|(of, position)| of == conversation && foreign(position));
             bytes += if drop { held.frame.len() } else { 0 };
             !drop
         });

@@ -20,9 +20,9 @@ impl Rooms {
     /// Adds the connection to the room of a topic, unless it is there.
     pub fn enter(&mut self, topic: &Topic, connection: &Arc<Connection>) {
         match self.members.get_mut(topic) {
-            Some(members) => match place(members, connection.id) {
+            Some(members) => match search(members, connection.id) {
                 Ok(_) => return,
-                Err(place) => members.insert(place, connection.clone()),
+                Err(index) => members.insert(index, connection.clone()),
             },
             // Most rooms are the inbox of one device: `vec!` holds no room for more.
             None => drop(self.members.insert(topic.clone(), vec![connection.clone()])),
@@ -35,7 +35,7 @@ impl Rooms {
     /// Removes the connection from the room of a topic.
     pub fn leave(&mut self, topic: &Topic, id: ConnectionId) {
         let Some(members) = self.members.get_mut(topic) else { return };
-        let Ok(index) = place(members, id) else { return };
+        let Ok(index) = search(members, id) else { return };
         members.remove(index);
         if members.is_empty() {
             self.members.remove(topic);
@@ -57,7 +57,7 @@ impl Rooms {
 
     /// Whether the connection is in the room.
     pub fn holds(&self, topic: &Topic, id: ConnectionId) -> bool {
-        place(self.members(topic), id).is_ok()
+        search(self.members(topic), id).is_ok()
     }
 
     /// Whether anyone is in the room.
@@ -77,7 +77,7 @@ impl Rooms {
 }
 
 /// Where the connection stands among the members of a room, or would.
-pub(super) fn place(members: &[Arc<Connection>], id: ConnectionId) -> Result<usize, usize> {
+pub(super) fn search(members: &[Arc<Connection>], id: ConnectionId) -> Result<usize, usize> {
     members.binary_search_by_key(&id.number, |connection| connection.id.number)
 }
 

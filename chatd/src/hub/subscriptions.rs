@@ -22,7 +22,7 @@ const LINGER_SWEEPS: u32 = 5;
 /// Topics looked after at a time: others get their turn, and no lock is held, before the next ones.
 const SLICE: usize = 64;
 
-/// See the file's head.
+/// The topics this node follows, and how many connections read each.
 pub struct Subscriptions {
     hub: Arc<Hub>,
     broker: Arc<dyn Bus>,
@@ -53,7 +53,7 @@ struct Entered<'a> {
     is_new: bool,
 }
 
-/// A connection's place in the rooms of its topics, until dropped.
+/// A connection's stay in the rooms of its topics, until dropped.
 pub struct Membership {
     subscriptions: Arc<Subscriptions>,
     connection: Arc<Connection>,

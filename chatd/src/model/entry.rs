@@ -9,6 +9,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chat_protocol::{MsgId, UserId};
 
+use super::Position;
+
 /// A message in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -26,6 +28,14 @@ pub struct Entry {
     pub skip: Skip,
     /// What it does to the group besides being read.
     pub effect: Effect,
+}
+
+impl Entry {
+    /// Where it stands.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        Position { epoch: self.epoch.clone(), offset: self.offset }
+    }
 }
 
 /// One WebSocket connection, unique over all nodes and restarts.

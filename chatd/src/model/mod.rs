@@ -1,4 +1,4 @@
-//! What every room speaks of: who, in which conversation, at which place of its log, what stands there, and
+//! What every room speaks of: who, in which conversation, at which position of its log, what stands there, and
 //! in which words.
 //!
 //! Invariant: it imports nothing of chatd, so that everything may import it.
@@ -9,6 +9,7 @@ pub mod epoch;
 mod identity;
 mod language;
 mod notice;
+mod position;
 
 pub use self::conversation::{Conversation, Topic};
 pub use self::entry::{ConnectionId, Effect, Entry, Skip};
@@ -16,3 +17,4 @@ pub use self::epoch::new_epoch;
 pub use self::identity::Identity;
 pub use self::language::{Language, UnknownLanguage};
 pub use self::notice::Notice;
+pub use self::position::Position;

@@ -4,7 +4,7 @@
 //! ([`ledger`]), opened for everyone to take from ([`packets`]) and offered to its conversation. A grab is one atomic
 //! step that takes a share, names its winner and queues the settlement; the worker ([`settlement`]) applies it to the
 //! ledger, from the escrow to the winner's wallet. What nobody took travels the same road back to the sender. Whatever
-//! the road loses is paid from the packet's own books ([`claims`]), by the [`keeper`] or an operator.
+//! the road loses is paid from the packet's own books ([`claims`]), by the [`sweeper`] or an operator.
 //!
 //! Invariants:
 //! - Amounts are whole cents; no float is ever involved.
@@ -16,13 +16,13 @@
 pub mod audit;
 mod cents;
 pub mod claims;
-pub mod keeper;
 pub mod ledger;
 pub mod packets;
 pub mod red_packet;
 pub mod register;
 pub mod settlement;
 pub mod split;
+pub mod sweeper;
 pub mod watch;
 
 use std::sync::Arc;
@@ -82,7 +82,7 @@ pub struct Money {
     /// Keeps why operators gave dead letters up.
     pub archive: Arc<dyn ledger::Archive>,
     /// Pays what packets owe, and looks after them where it is told to run.
-    pub keeper: Arc<keeper::Keeper>,
+    pub sweeper: Arc<sweeper::Sweeper>,
     /// The proof.
     pub auditor: audit::Auditor,
     /// The list of packets.

@@ -1,7 +1,7 @@
 //! Red packets: created, grabbed, looked at.
 //!
 //! Invariant: creating goes through its steps in one order — fund, open, offer — and each can be repeated. Once the
-//! money has left the sender's wallet, somebody finishes the rest: this call, its repeat, or [`super::keeper`].
+//! money has left the sender's wallet, somebody finishes the rest: this call, its repeat, or [`super::sweeper`].
 
 mod naming;
 mod showing;

@@ -118,7 +118,7 @@ impl RedPacketOps {
         let mut replayed = 0;
         match &request.packet_id {
             Some(packet) => {
-                let applied = money.keeper.mend(app, packet).await?;
+                let applied = money.sweeper.mend(app, packet).await?;
                 if applied.refused > 0 {
                     let reason = format!(
                         "the ledger refuses {} payments of this packet; its audit and the log say why",

@@ -10,7 +10,7 @@
 //!   user's comings and goings in the order in which they came to be: the last word is how it is.
 
 pub mod crowds;
-pub mod roll;
+pub mod registry;
 
 use std::sync::Arc;
 
@@ -127,7 +127,7 @@ pub trait Presence: Send + Sync {
     /// How many nodes are live.
     async fn live_nodes(&self) -> Result<u64, PresenceError>;
 
-    /// Renews this node's lease, buries dead nodes, and announces who went offline with them. Called every
+    /// Renews this node's lease, expires dead nodes, and announces who went offline with them. Called every
     /// [`RENEW_EVERY_MS`]. True: this node had been counted as dead, or the store lost its data, and every local user
     /// must be entered again.
     async fn renew(&self) -> Result<bool, PresenceError>;

@@ -99,7 +99,7 @@ fn login(session: &Session, request: &Request<'_>) -> Result<Pending, Refusal> {
     let identity = Identity { app: login.app_id, user: login.user_id };
     let (seq, cmd) = request::named(request);
     let (shared, connection) = (session.shared.clone(), session.connection.clone());
-    let (number, peer) = session.told.place();
+    let (number, peer) = session.told.address();
     connection.outbox.hold();
     let entering = async move {
         match login::enter(&shared, &connection, &identity, login.recover).await {

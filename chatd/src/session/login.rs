@@ -1,4 +1,4 @@
-//! Log-in: into the rooms, onto the roll, and what was missed before anything newer.
+//! Log-in: into the rooms, into the registry of who is online, and what was missed before anything newer.
 //!
 //! Invariant: pushes are held back from before the first room is entered until the answer and the recovered messages
 //! are queued, so a message is neither lost nor sent twice between the log and the live stream.
@@ -12,19 +12,17 @@ use chat_protocol::{Refusal, Target};
 use super::missed::{self, Budget, Missed};
 use super::{Sessions, request};
 use crate::hub::Connection;
-use crate::hub::outbox::Place;
 use crate::hub::subscriptions::Membership;
-use crate::model::Identity;
-use crate::model::{Conversation, Topic};
+use crate::model::{self, Conversation, Identity, Topic};
 
 /// A log-in that succeeded.
 pub struct Entered {
-    /// The connection's place in the rooms.
+    /// The connection's stay in its rooms.
     pub membership: Membership,
     /// Messages to send again, behind the answer.
     pub frames: Vec<Bytes>,
     /// How far they go.
-    pub sent: Vec<(Conversation, Place)>,
+    pub sent: Vec<(Conversation, model::Position)>,
     /// What to answer, when recovery was asked for.
     pub answer: Option<LoggedIn>,
 }
@@ -61,8 +59,8 @@ pub async fn enter(
     identity: &Identity,
     recover: Option<Vec<Position>>,
 ) -> Result<Entered, Refusal> {
-    let roll = shared.roll.clone();
-    let left = Box::new(move |identity: &Identity| roll.note(identity));
+    let registry = shared.registry.clone();
+    let left = Box::new(move |identity: &Identity| registry.note(identity));
     let membership = shared.subscriptions.join(connection, identity, left);
     let (app, user) = (identity.app, identity.user.clone());
     let own = [Topic::Inbox(app, user.clone()), Topic::World(app)];
@@ -72,7 +70,7 @@ pub async fn enter(
         following.await?;
         shared.groups.of_user(app, &user).await.map_err(Refusal::from)
     };
-    let enrolled = async { shared.roll.settle(identity).await.map_err(Refusal::from) };
+    let enrolled = async { shared.registry.settle(identity).await.map_err(Refusal::from) };
     let (groups, ()) = tokio::try_join!(listed, enrolled)?;
     let topics: Vec<_> = groups.into_iter().map(|joined| Topic::Group(app, joined.group)).collect();
     let topics = follow_groups(shared, connection, identity, topics).await?;
@@ -83,7 +81,7 @@ pub async fn enter(
     Ok(entered)
 }
 
-/// Enters the rooms of the user's groups; gives those he is still a member of once he is in. Whoever is removed after
+/// Enters the rooms of the user's groups; gives those they are still a member of once they are in. Whoever is removed after
 /// that is taken out by the entry that says so; whoever was removed before must get nothing.
 async fn follow_groups(
     shared: &Sessions,
@@ -138,7 +136,10 @@ async fn recover_all(
             Some(missed) => {
                 let conversation = Conversation::of(identity.app, &identity.user, &target);
                 entered.frames.extend(missed.frames);
-                entered.sent.push((conversation, Place { epoch: missed.epoch.clone(), offset: missed.head }));
+                entered.sent.push((
+                    conversation,
+                    model::Position { epoch: missed.epoch.clone(), offset: missed.head },
+                ));
                 let (epoch, offset) = (missed.epoch.to_string(), missed.head);
                 Recovered { target, epoch, offset, complete: missed.complete }
             }

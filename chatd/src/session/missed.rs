@@ -29,7 +29,7 @@ impl Budget {
     }
 }
 
-/// See the file's head.
+/// Part of a log behind a known position.
 #[derive(Debug)]
 pub struct Missed {
     /// The history as it is now; empty when nothing was ever said.

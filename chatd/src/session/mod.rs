@@ -9,8 +9,8 @@ mod command;
 mod login;
 mod missed;
 mod parting;
-pub mod regroup;
 mod request;
+pub mod resync;
 mod told;
 
 use std::io::{self, Write};
@@ -35,7 +35,7 @@ use crate::hub::bell::Rope;
 use crate::hub::subscriptions::{Membership, Subscriptions};
 use crate::hub::{Connection, Hub};
 use crate::ops::Table;
-use crate::presence::roll::Roll;
+use crate::presence::registry::Registry;
 use crate::transport::ending::End;
 use crate::transport::reader::{Reader, Received};
 use crate::transport::writer::{Flushed, Writer};
@@ -50,7 +50,7 @@ pub struct Sessions {
     /// Which topics are followed.
     pub subscriptions: Arc<Subscriptions>,
     /// Who is online.
-    pub roll: Arc<Roll>,
+    pub registry: Arc<Registry>,
     /// For `msg`.
     pub chat: Arc<Chat>,
     /// For every other command.
@@ -287,8 +287,8 @@ impl Session {
                 outbox.answer(answer.frame);
                 entered.frames.into_iter().for_each(|frame| _ = outbox.answer(frame));
                 outbox.release(entered.sent);
-                if self.connection.comings.open() {
-                    self.shared.hub.regroup.note(entered.membership.identity().clone(), false);
+                if self.connection.subscription.open() {
+                    self.shared.hub.resyncs.note(entered.membership.identity().clone(), false);
                 }
                 self.told.logged_in(entered.membership.identity());
                 self.membership = Some(entered.membership);

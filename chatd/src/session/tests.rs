@@ -29,15 +29,15 @@ fn sessions() -> Arc<Sessions> {
     let retention = Retention { max_messages: 100, max_age_ms: 0 };
     let broker = Embedded::open(&Place::Memory, Sync::Normal, retention, clock.clone(), hub.clone()).unwrap();
     let presence = Arc::new(EmbeddedPresence::new(broker.clone(), Announcer { limit: 10, clock }));
-    let roll = Arc::new(Roll::new(hub.clone(), presence));
-    tokio::spawn(roll.clone().run(CancellationToken::new()));
+    let registry = Arc::new(Registry::new(hub.clone(), presence));
+    tokio::spawn(registry.clone().run(CancellationToken::new()));
     let mut operations = Table::default();
     operations.bind::<Online, _>(&Arc::new(()), |(), _, OnlineRequest { user_id, .. }| {
         async { Ok(OnlineResponse { online: true, user_id }) }.boxed()
     });
     Arc::new(Sessions {
         subscriptions: Arc::new(Subscriptions::new(hub.clone(), broker.clone())),
-        roll,
+        registry,
         chat: Arc::new(Chat::new(broker.clone(), counters)),
         operations: Arc::new(operations),
         groups: Arc::new(EmbeddedGroups::new(broker.clone(), 10)),

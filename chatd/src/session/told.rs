@@ -84,7 +84,7 @@ impl Told {
 
     /// It speaks for somebody from now on.
     pub fn logged_in(&mut self, Identity { app, user }: &Identity) {
-        let ((number, peer), user) = (self.place(), user.as_str());
+        let ((number, peer), user) = (self.address(), user.as_str());
         if let Some(span) = &self.span {
             self.span = kept(tracing::debug_span!(parent: &**span, "session", app, user));
         }
@@ -93,12 +93,12 @@ impl Told {
 
     /// It asked to speak for somebody and was refused.
     pub fn refused(&self, identity: Option<&Identity>, refusal: &Refusal) {
-        let (number, peer) = self.place();
+        let (number, peer) = self.address();
         refused(number, peer, identity, refusal);
     }
 
     /// Its number and address.
-    pub fn place(&self) -> (u64, SocketAddr) {
+    pub fn address(&self) -> (u64, SocketAddr) {
         (self.number, self.peer.into())
     }
 
@@ -114,7 +114,7 @@ impl Told {
 
     /// It is over.
     pub fn ended(&self, why: &Why<'_>, traffic: Traffic, left: Waiting) {
-        let (number, peer) = self.place();
+        let (number, peer) = self.address();
         let identity = self.ended.as_ref().and_then(|ended| ended.identity.as_ref());
         let left = left + self.ended.as_ref().map_or_else(Waiting::default, |ended| ended.dropped);
         let detail = Some(why.detail).filter(|detail| !detail.is_empty());

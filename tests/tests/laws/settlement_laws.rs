@@ -11,9 +11,9 @@ use chat_tests::money::{CREATED_MS, cents, receive, refund_of, share_of};
 use chat_tests::works::{self, Works};
 use chatd::model::Identity;
 use chatd::money::Terms;
-use chatd::money::keeper::LATE_MS;
 use chatd::money::red_packet::Offer;
 use chatd::money::settlement::Settlement;
+use chatd::money::sweeper::LATE_MS;
 
 chat_tests::engine_laws!(
     what_no_packet_owes_is_not_paid,
@@ -109,10 +109,10 @@ impl Bench {
     /// The packet ends, and all that is owed is paid.
     async fn end(&self, given: &Terms) {
         self.at(given.expires_ms);
-        self.works.keeper.round().await.expect("a round");
+        self.works.sweeper.round().await.expect("a round");
         self.settle().await;
         self.at(given.expires_ms + LATE_MS);
-        self.works.keeper.round().await.expect("a round");
+        self.works.sweeper.round().await.expect("a round");
         holds(&*self.works.ledger).await;
         assert_eq!(self.works.ledger.escrow(APP, &given.packet).await.expect("a packet").balance, cents(0));
     }
@@ -138,7 +138,7 @@ async fn what_no_packet_owes_is_not_paid(engine: Engine) {
     assert_eq!(dead.len(), 4, "{dead:?}");
     assert!(dead.iter().all(|dead| dead.reason.contains("its packet owes")), "{dead:?}");
     bench.at(given.expires_ms);
-    bench.works.keeper.round().await.expect("a round");
+    bench.works.sweeper.round().await.expect("a round");
     bench.queue(&Settlement { user: user("m"), ..refund_of(id, 4, CREATED_MS) }).await;
     bench.settle().await;
     bench.has("s", 998).await;
@@ -154,7 +154,7 @@ async fn what_an_earlier_chatd_queued_is_settled(engine: Engine) {
         assert_eq!(bench.grab(&given.packet, who).await, Outcome::Won);
     }
     bench.at(given.expires_ms);
-    bench.works.keeper.round().await.expect("a round");
+    bench.works.sweeper.round().await.expect("a round");
     let id = given.packet.as_str();
     let text = |kind: &str, who: &str, at_ms: u64| {
         format!(
@@ -276,7 +276,7 @@ async fn who_is_owed_what_was_given_up_is_named_until_they_are_paid(engine: Engi
     bench.works.discard(APP, &dead[0].id, "they erred again").await.expect("given up");
     let found = bench.audit().await;
     assert_eq!(rules(&found), [("discard", true), ("settlement", true)], "{found:#?}");
-    let applied = bench.works.keeper.mend(APP, &given.packet).await.expect("mended");
+    let applied = bench.works.sweeper.mend(APP, &given.packet).await.expect("mended");
     assert_eq!(applied.now, 1);
     bench.has("a", 2).await;
     let audit = bench.audit().await;

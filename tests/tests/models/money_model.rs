@@ -18,11 +18,11 @@ use chat_tests::money::{CREATED_MS, cents};
 use chat_tests::works::{self, Works};
 use chatd::model::Conversation;
 use chatd::model::Identity;
-use chatd::money::keeper::{AGAIN_MS, LATE_MS};
 use chatd::money::ledger::Escrow;
 use chatd::money::packets::PacketError;
 use chatd::money::red_packet::{Offer, Offered};
 use chatd::money::settlement::worker::Worker;
+use chatd::money::sweeper::{AGAIN_MS, LATE_MS};
 use chatd::money::{Cents, Terms};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -222,7 +222,7 @@ impl Model {
                 works.settle(&self.engine, run).await;
             }
             Action::Keep(patience) => {
-                if let Some(kept) = within(*patience, works.keeper.round()).await {
+                if let Some(kept) = within(*patience, works.sweeper.round()).await {
                     kept.expect("a round");
                 }
             }
@@ -299,7 +299,7 @@ impl Model {
         self.advance(2 * EXPIRY_MS);
         // A packet that was not there in time is looked at once more when it is late.
         for _ in 0..2 {
-            while works.keeper.round().await.expect("a round") > 0 {
+            while works.sweeper.round().await.expect("a round") > 0 {
                 works.settle_all(&self.engine).await;
                 self.advance(AGAIN_MS);
             }

@@ -16,8 +16,8 @@ fn entry(epoch: &str, offset: u64) -> Entry {
     Entry { offset, epoch: epoch.into(), time: 0, msg_id, members, skip, effect }
 }
 
-fn at(offset: u64) -> Place {
-    Place { epoch: "e".into(), offset }
+fn at(offset: u64) -> Position {
+    Position { epoch: "e".into(), offset }
 }
 
 fn taken(outbox: &Outbox) -> Vec<Bytes> {
@@ -89,7 +89,7 @@ fn a_live_message_behind_the_log_is_dropped_after_the_release_too() {
 fn pushed(conversation: &Conversation, has: (&str, u64), live: &[(&str, u64)]) -> Vec<Pushed> {
     let outbox = outbox(100, 100);
     outbox.hold();
-    outbox.release([(conversation.clone(), Place { epoch: has.0.into(), offset: has.1 })]);
+    outbox.release([(conversation.clone(), Position { epoch: has.0.into(), offset: has.1 })]);
     let push = |(epoch, offset): &(&str, u64)| {
         let (frame, entry) = (Bytes::from_static(b"m"), entry(epoch, *offset));
         outbox.push(&Delivery { frame, message: Some((conversation, &entry)) })

@@ -21,7 +21,7 @@ pub fn compare(case: &Case<'_>, findings: &mut Findings) {
         let given = moves.entry(packet.from.as_str()).or_default();
         given.insert((&packet.id, TransferKind::Packet), -signed(packet.total));
         let rest = packet.total.saturating_sub(detail.grabbed);
-        // Between the expiry and the next look of the server's keeper the rest is still called open.
+        // Between the expiry and the next look of the server's sweeper the rest is still called open.
         if detail.state == State::Expired && detail.open == 0 && rest > 0 {
             given.insert((&packet.id, TransferKind::Refund), signed(rest));
         }

@@ -1,4 +1,4 @@
-//! What the keeper does for packets that nobody else looks after: `redis::…` and `embedded::…`.
+//! What the sweeper does for packets that nobody else looks after: `redis::…` and `embedded::…`.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use chatd::broker::REPEAT_WINDOW_MS;
 use chatd::model::Conversation;
 use chatd::model::Identity;
 use chatd::money::Terms;
-use chatd::money::keeper::{AGAIN_MS, LATE_MS};
 use chatd::money::ledger::FIRST_LOOK_MS;
 use chatd::money::red_packet::{Offer, Offered};
 use chatd::money::settlement::Kind;
+use chatd::money::sweeper::{AGAIN_MS, LATE_MS};
 
 chat_tests::engine_laws!(
     an_interrupted_creation_is_finished,
@@ -61,7 +61,7 @@ impl Bench {
     }
 
     async fn round(&self) -> usize {
-        self.works.keeper.round().await.expect("a round")
+        self.works.sweeper.round().await.expect("a round")
     }
 
     async fn create(&self, id: &str, total: u64, count: u32) -> Result<Offered, chat_protocol::Refusal> {
@@ -227,16 +227,16 @@ async fn what_the_queue_lost_is_paid_when_an_operator_says_so(engine: Engine) {
             .eq([(Kind::Grab, 3), (Kind::Grab, 3)])
     );
     for paid in [2, 0] {
-        let applied = bench.works.keeper.mend(APP, &given.packet).await.expect("settled");
+        let applied = bench.works.sweeper.mend(APP, &given.packet).await.expect("settled");
         assert_eq!((applied.now, applied.refused), (paid, 0));
     }
     bench.works.settle_all(&bench.engine).await;
     assert_eq!(bench.held(&given.packet).await, 3, "each once, by whichever way");
-    let unknown = bench.works.keeper.mend(APP, &PacketId::new("q").expect("a name")).await;
+    let unknown = bench.works.sweeper.mend(APP, &PacketId::new("q").expect("a name")).await;
     assert_eq!(unknown.map_err(|refusal| refusal.code), Err(Code::NotFound));
     bench.at(given.expires_ms);
     for paid in [1, 0] {
-        let applied = bench.works.keeper.mend(APP, &given.packet).await.expect("settled");
+        let applied = bench.works.sweeper.mend(APP, &given.packet).await.expect("settled");
         assert_eq!((applied.now, bench.held(&given.packet).await), (paid, 0), "its time is over");
     }
     bench.works.settle_all(&bench.engine).await;

@@ -1,4 +1,4 @@
-//! What one connection knows of its user's comings and goings in groups.
+//! How far one connection is with the groups of its user: joins in flight, and memberships that are over.
 //!
 //! Invariant: each time of membership that begins while the connection is open is accounted for once: by the live
 //! stream while the connection is in the group's room, and by reading the log from the joining on otherwise.
@@ -8,17 +8,16 @@ use std::sync::Arc;
 use chat_protocol::GroupId;
 use parking_lot::Mutex;
 
-use super::outbox::Place;
 use crate::groups::Joined;
-use crate::model::Entry;
 use crate::model::epoch::history;
+use crate::model::{Entry, Position};
 
 /// Ends of memberships remembered; news of a joining is late by milliseconds, so it meets one of the last ends.
 const ENDS: usize = 64;
 
-/// See the file's head.
+/// Joins and leaves of one connection's user, as far as the connection has heard of them.
 #[derive(Debug, Default)]
-pub struct Comings(Mutex<State>);
+pub struct SubscriptionState(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -26,7 +25,7 @@ struct State {
     open: bool,
     entering: Option<Entering>,
     /// Joinings heard of and not yet accounted for, one for each group.
-    told: Vec<Told>,
+    joins: Vec<PendingJoin>,
     /// Up to where groups are accounted for, the latest last.
     ends: Vec<End>,
 }
@@ -35,22 +34,22 @@ struct State {
 struct Entering {
     group: GroupId,
     /// Where what the live stream told meanwhile stands, and whether the user was a member after it.
-    changes: Vec<(Place, bool)>,
+    changes: Vec<(Position, bool)>,
 }
 
 #[derive(Debug)]
-struct Told {
+struct PendingJoin {
     group: GroupId,
     /// What stands after this offset is not yet accounted for.
     after: u64,
-    /// Place of the last joining heard of.
-    last: Place,
+    /// Position of the last joining heard of.
+    last: Position,
 }
 
 #[derive(Debug)]
 struct End {
     group: GroupId,
-    place: Place,
+    position: Position,
 }
 
 /// A group whose log must be read for the connection.
@@ -68,7 +67,7 @@ pub struct Due {
 #[derive(Debug, Clone)]
 pub struct Read {
     /// How far it was read.
-    pub place: Place,
+    pub position: Position,
     /// Whether the user was a member there.
     pub member: bool,
 }
@@ -78,14 +77,14 @@ pub struct Read {
 pub struct Entered {
     read: Option<Read>,
     /// What came live and stands behind what was read.
-    changes: Vec<(Place, bool)>,
+    changes: Vec<(Position, bool)>,
 }
 
 impl Entered {
     /// Whether an entry that came live meanwhile is for the connection.
     #[must_use]
     pub fn gives(&self, epoch: &str, offset: u64) -> bool {
-        let same_history = |read: &Read| read.place.covers(epoch, offset).is_some();
+        let same_history = |read: &Read| read.position.covers(epoch, offset).is_some();
         self.read.as_ref().is_some_and(same_history) && self.member_before(offset)
     }
 
@@ -100,13 +99,13 @@ impl Entered {
         before.map_or(self.read.as_ref().is_some_and(|read| read.member), |(_, member)| *member)
     }
 
-    fn reached(&self) -> Option<&Place> {
+    fn reached(&self) -> Option<&Position> {
         let read = self.read.as_ref()?;
-        Some(self.changes.last().map_or(&read.place, |(place, _)| place))
+        Some(self.changes.last().map_or(&read.position, |(position, _)| position))
     }
 }
 
-impl Comings {
+impl SubscriptionState {
     /// Forgets everything: a log-in begins.
     pub fn begin(&self) {
         *self.0.lock() = State::default();
@@ -116,37 +115,36 @@ impl Comings {
     pub fn open(&self) -> bool {
         let mut state = self.0.lock();
         state.open = true;
-        !state.told.is_empty()
+        !state.joins.is_empty()
     }
 
-    /// Notes what a notice told.
-    pub fn tell(&self, joined: &Joined) {
+    /// Notes a joining that a notice told of.
+    pub fn joined(&self, joined: &Joined) {
         let mut state = self.0.lock();
         if state.is_over(&joined.group, &joined.epoch, joined.since) {
             return;
         }
-        match state.told.iter_mut().find(|told| told.group == joined.group) {
-            Some(told) => match told.last.covers(&joined.epoch, joined.since) {
+        match state.joins.iter_mut().find(|join| join.group == joined.group) {
+            Some(join) => match join.last.covers(&joined.epoch, joined.since) {
                 Some(true) => {}
-                Some(false) => told.last = Place { epoch: joined.epoch.clone(), offset: joined.since },
-                None => *told = Told::new(joined),
+                Some(false) => join.last = Position { epoch: joined.epoch.clone(), offset: joined.since },
+                None => *join = PendingJoin::new(joined),
             },
-            None => state.told.push(Told::new(joined)),
+            None => state.joins.push(PendingJoin::new(joined)),
         }
     }
 
     /// Notes that the live stream told of a joining or removal of the user. True: the connection leaves the room.
     pub fn changed(&self, group: &GroupId, entry: &Entry, member: bool) -> bool {
         let mut state = self.0.lock();
-        let place = Place { epoch: entry.epoch.clone(), offset: entry.offset };
         match &mut state.entering {
             Some(entering) if entering.group == *group => {
-                entering.changes.push((place, member));
+                entering.changes.push((entry.position(), member));
                 false
             }
             _ if member => false,
             _ => {
-                state.end(group, &place);
+                state.end(group, &entry.position());
                 true
             }
         }
@@ -170,14 +168,14 @@ impl Comings {
         let mut due = Vec::new();
         for joined in listed {
             if !in_room(&joined.group) && !state.is_listed_over(joined) {
-                let of_it = |told: &&Told| history(&told.last.epoch) == history(&joined.epoch);
-                let told = state.told(&joined.group).filter(of_it);
+                let of_it = |join: &&PendingJoin| history(&join.last.epoch) == history(&joined.epoch);
+                let join = state.join(&joined.group).filter(of_it);
                 let since = joined.since.saturating_sub(1);
-                let after = told.map_or(since, |told| told.after.min(since));
+                let after = join.map_or(since, |join| join.after.min(since));
                 due.push(Due { group: joined.group.clone(), after, only: None });
             }
         }
-        for Told { group, after, last } in &state.told {
+        for PendingJoin { group, after, last } in &state.joins {
             if !in_room(group) && due.iter().all(|due| due.group != *group) {
                 due.push(Due { group: group.clone(), after: *after, only: Some(last.epoch.clone()) });
             }
@@ -185,7 +183,7 @@ impl Comings {
         due
     }
 
-    /// The log of a group is going to be read: what comes live is kept back until [`Comings::entered`].
+    /// The log of a group is going to be read: what comes live is kept back until [`SubscriptionState::entered`].
     pub fn enter(&self, group: &GroupId) {
         self.0.lock().entering = Some(Entering { group: group.clone(), changes: Vec::new() });
     }
@@ -194,8 +192,9 @@ impl Comings {
     pub fn entered(&self, group: &GroupId, read: Option<Read>) -> Entered {
         let mut state = self.0.lock();
         let changes = state.entering.take().map(|entering| entering.changes).unwrap_or_default();
-        let is_behind = |(place, _): &(Place, bool)| {
-            read.as_ref().is_some_and(|read| read.place.covers(&place.epoch, place.offset) == Some(false))
+        let is_behind = |(position, _): &(Position, bool)| {
+            read.as_ref()
+                .is_some_and(|read| read.position.covers(&position.epoch, position.offset) == Some(false))
         };
         let changes = changes.into_iter().filter(is_behind).collect();
         let entered = Entered { read, changes };
@@ -207,47 +206,47 @@ impl Comings {
 
     /// Nothing under this name is of interest any more in that history.
     pub fn forget(&self, group: &GroupId, epoch: &str) {
-        self.0.lock().told.retain(|told| told.group != *group || *told.last.epoch != *epoch);
+        self.0.lock().joins.retain(|join| join.group != *group || *join.last.epoch != *epoch);
     }
 }
 
-impl Told {
+impl PendingJoin {
     fn new(joined: &Joined) -> Self {
         let Joined { group, since, epoch } = joined.clone();
-        Self { group, after: since.saturating_sub(1), last: Place { epoch, offset: since } }
+        Self { group, after: since.saturating_sub(1), last: Position { epoch, offset: since } }
     }
 }
 
 impl State {
-    fn told(&self, group: &GroupId) -> Option<&Told> {
-        self.told.iter().find(|told| told.group == *group)
+    fn join(&self, group: &GroupId) -> Option<&PendingJoin> {
+        self.joins.iter().find(|join| join.group == *group)
     }
 
     fn is_over(&self, group: &GroupId, epoch: &str, since: u64) -> bool {
-        let over = |end: &End| end.group == *group && end.place.covers(epoch, since) == Some(true);
+        let over = |end: &End| end.group == *group && end.position.covers(epoch, since) == Some(true);
         self.ends.iter().any(over)
     }
 
     /// The same for what a list says, which names the history and not the epoch of the joining.
     fn is_listed_over(&self, joined: &Joined) -> bool {
         let over = |end: &End| {
-            let same = end.group == joined.group && history(&end.place.epoch) == history(&joined.epoch);
-            same && joined.since <= end.place.offset
+            let same = end.group == joined.group && history(&end.position.epoch) == history(&joined.epoch);
+            same && joined.since <= end.position.offset
         };
         self.ends.iter().any(over)
     }
 
-    /// Everything up to the place is accounted for.
-    fn end(&mut self, group: &GroupId, place: &Place) {
+    /// Everything up to the position is accounted for.
+    fn end(&mut self, group: &GroupId, position: &Position) {
         self.ends.retain(|end| end.group != *group);
         if self.ends.len() == ENDS {
             self.ends.remove(0);
         }
-        self.ends.push(End { group: group.clone(), place: place.clone() });
-        self.told.retain_mut(|told| {
-            let covered = place.covers(&told.last.epoch, told.last.offset);
-            if told.group == *group && covered.is_some() {
-                told.after = told.after.max(place.offset);
+        self.ends.push(End { group: group.clone(), position: position.clone() });
+        self.joins.retain_mut(|join| {
+            let covered = position.covers(&join.last.epoch, join.last.offset);
+            if join.group == *group && covered.is_some() {
+                join.after = join.after.max(position.offset);
                 return covered == Some(false);
             }
             true
@@ -277,89 +276,86 @@ mod tests {
     }
 
     /// Where reading begins for a connection outside the room.
-    fn due(comings: &Comings, listed: &[Joined]) -> Option<u64> {
-        comings.due(listed, |_| false).first().map(|due| due.after)
+    fn due(state: &SubscriptionState, listed: &[Joined]) -> Option<u64> {
+        state.due(listed, |_| false).first().map(|due| due.after)
     }
 
     fn read(epoch: &str, head: u64, member: bool) -> Option<Read> {
-        Some(Read { place: Place { epoch: epoch.into(), offset: head }, member })
+        Some(Read { position: Position { epoch: epoch.into(), offset: head }, member })
     }
 
     #[test]
     fn late_news_of_a_joining_that_is_accounted_for_is_dropped() {
-        let comings = Comings::default();
-        comings.open();
-        assert!(comings.changed(&group(), &entry("e", 8), false));
-        comings.tell(&joined("e", 5));
-        assert_eq!(due(&comings, &[joined("e", 5)]), None);
-        comings.tell(&joined("e", 9));
-        assert_eq!(due(&comings, &[]), Some(8));
+        let state = SubscriptionState::default();
+        state.open();
+        assert!(state.changed(&group(), &entry("e", 8), false));
+        state.joined(&joined("e", 5));
+        assert_eq!(due(&state, &[joined("e", 5)]), None);
+        state.joined(&joined("e", 9));
+        assert_eq!(due(&state, &[]), Some(8));
         let other = joined("another", 2);
-        comings.tell(&other);
-        assert_eq!(due(&comings, &[]), Some(1), "offsets of another history are others");
+        state.joined(&other);
+        assert_eq!(due(&state, &[]), Some(1), "offsets of another history are others");
     }
 
     #[test]
     fn the_first_of_several_joinings_is_where_reading_begins() {
-        let comings = Comings::default();
-        comings.tell(&joined("e", 5));
-        comings.tell(&joined("e", 11));
-        assert_eq!(due(&comings, &[]), None, "not before the log-in is done");
-        assert!(comings.open());
-        assert_eq!(due(&comings, &[joined("e", 11)]), Some(4));
-        comings.enter(&group());
-        assert!(!comings.entered(&group(), read("e", 9, false)).stays());
-        assert_eq!(due(&comings, &[]), Some(9), "the second is behind what was read");
+        let state = SubscriptionState::default();
+        state.joined(&joined("e", 5));
+        state.joined(&joined("e", 11));
+        assert_eq!(due(&state, &[]), None, "not before the log-in is done");
+        assert!(state.open());
+        assert_eq!(due(&state, &[joined("e", 11)]), Some(4));
+        state.enter(&group());
+        assert!(!state.entered(&group(), read("e", 9, false)).stays());
+        assert_eq!(due(&state, &[]), Some(9), "the second is behind what was read");
     }
 
     #[test]
     fn what_came_live_while_the_log_was_read_decides() {
-        let comings = Comings::default();
-        comings.open();
-        comings.tell(&joined("e", 5));
-        comings.enter(&group());
+        let state = SubscriptionState::default();
+        state.open();
+        state.joined(&joined("e", 5));
+        state.enter(&group());
         for (offset, member) in [(6, false), (12, true), (15, false)] {
-            assert!(
-                !comings.changed(&group(), &entry("e", offset), member),
-                "it stays until the log is read"
-            );
+            assert!(!state.changed(&group(), &entry("e", offset), member), "it stays until the log is read");
         }
-        let entered = comings.entered(&group(), read("e", 10, false));
+        let entered = state.entered(&group(), read("e", 10, false));
         let given: Vec<u64> = (1..20).filter(|offset| *offset > 10 && entered.gives("e", *offset)).collect();
         assert_eq!(given, [13, 14, 15]);
         assert!(!entered.stays() && !entered.gives("older", 13));
-        comings.tell(&joined("e", 12));
-        assert_eq!(due(&comings, &[]), None);
+        state.joined(&joined("e", 12));
+        assert_eq!(due(&state, &[]), None);
     }
 
     #[test]
     fn a_fork_of_the_log_ends_no_membership_and_hides_no_joining() {
-        let comings = Comings::default();
-        comings.open();
-        comings.tell(&joined("e", 5));
-        comings.enter(&group());
-        assert!(!comings.changed(&group(), &entry("e.1.a", 8), false));
-        assert!(!comings.changed(&group(), &entry("e.1.a", 12), true));
-        let entered = comings.entered(&group(), read("e", 6, true));
+        let state = SubscriptionState::default();
+        state.open();
+        state.joined(&joined("e", 5));
+        state.enter(&group());
+        assert!(!state.changed(&group(), &entry("e.1.a", 8), false));
+        assert!(!state.changed(&group(), &entry("e.1.a", 12), true));
+        let entered = state.entered(&group(), read("e", 6, true));
         assert!(entered.stays() && entered.gives("e.1.a", 7) && !entered.gives("e.1.a", 9));
-        assert!(comings.is_over(&group(), "e", 20) && comings.is_over(&group(), "e.1.a", 12));
-        assert!(comings.changed(&group(), &entry("e.1.a", 14), false));
-        comings.tell(&joined("e.1.a", 11));
-        assert_eq!(due(&comings, &[joined("e", 12)]), None, "a list names the history");
-        comings.tell(&joined("e.2.b", 16));
-        let listed = comings.due(&[joined("e", 16)], |_| false);
+        assert!(state.is_over(&group(), "e", 20) && state.is_over(&group(), "e.1.a", 12));
+        assert!(state.changed(&group(), &entry("e.1.a", 14), false));
+        state.joined(&joined("e.1.a", 11));
+        assert_eq!(due(&state, &[joined("e", 12)]), None, "a list names the history");
+        state.joined(&joined("e.2.b", 16));
+        let listed = state.due(&[joined("e", 16)], |_| false);
         assert_eq!(listed.iter().map(|due| due.after).collect::<Vec<_>>(), [15]);
-        assert_eq!(due(&comings, &[]), Some(15));
+        assert_eq!(due(&state, &[]), Some(15));
     }
 
     #[test]
     fn a_log_that_could_not_be_read_is_still_due() {
-        let comings = Comings::default();
-        comings.open();
-        comings.tell(&joined("e", 5));
-        comings.enter(&group());
-        let entered = comings.entered(&group(), None);
+        let state = SubscriptionState::default();
+        state.open();
+        state.joined(&joined("e", 5));
+        state.enter(&group());
+        let entered = state.entered(&group(), None);
         assert!(!entered.stays() && !entered.gives("e", 6));
-        assert_eq!(due(&comings, &[]), Some(4));
+        assert_eq!(due(&state, &[]), Some(4));
     }
 }

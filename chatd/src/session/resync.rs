@@ -11,29 +11,28 @@ use chat_protocol::{GroupId, Refusal};
 use super::missed::{self, Budget};
 use crate::broker::Log;
 use crate::groups::Groups;
-use crate::hub::comings::{Due, Read};
-use crate::hub::outbox::Place;
+use crate::hub::subscription_state::{Due, Read};
 use crate::hub::subscriptions::Subscriptions;
 use crate::hub::{Connection, Hub};
 use crate::model::Identity;
 use crate::model::epoch::history;
-use crate::model::{Conversation, Effect, Entry, Skip, Topic};
+use crate::model::{Conversation, Effect, Entry, Position, Skip, Topic};
 
 /// Users looked after at the same time.
 const AT_ONCE: usize = 32;
 /// Pause after a store failed.
 const RETRY: Duration = Duration::from_millis(200);
 
-/// See the file's head.
-pub struct Regroup {
+/// Puts connections into the rooms of groups their users joined, and gives up those they are out of.
+pub struct Resync {
     hub: Arc<Hub>,
     subscriptions: Arc<Subscriptions>,
     groups: Arc<dyn Groups>,
     broker: Arc<dyn Log>,
 }
 
-impl Regroup {
-    /// Looks after the connections of this hub. [`Regroup::run`] does the work.
+impl Resync {
+    /// Looks after the connections of this hub. [`Resync::run`] does the work.
     pub fn new(
         hub: Arc<Hub>,
         subscriptions: Arc<Subscriptions>,
@@ -43,27 +42,27 @@ impl Regroup {
         Self { hub, subscriptions, groups, broker }
     }
 
-    /// Looks after users as they are named, for ever.
+    /// Looks after users as they are queued, for ever.
     pub async fn run(self: Arc<Self>) {
         use futures_util::StreamExt;
-        let regroup = &*self;
+        let resync = &*self;
         loop {
-            let named = self.hub.regroup.take().await;
-            let failed: Vec<_> = futures_util::stream::iter(named)
+            let queued = self.hub.resyncs.take().await;
+            let failed: Vec<_> = futures_util::stream::iter(queued)
                 .map(|(identity, unheard)| async move {
-                    let error = regroup.look_after(&identity, unheard).await.err();
+                    let error = resync.look_after(&identity, unheard).await.err();
                     error.map(|error| (identity, unheard, error))
                 })
                 .buffer_unordered(AT_ONCE)
                 .filter_map(std::future::ready)
                 .collect()
                 .await;
-            self.hub.regroup.done();
+            self.hub.resyncs.done();
             if let Some((.., error)) = failed.first() {
                 tracing::warn!(%error, users = failed.len(), "groups could not be followed; trying again");
                 tokio::time::sleep(RETRY).await;
             }
-            failed.into_iter().for_each(|(identity, unheard, _)| self.hub.regroup.note(identity, unheard));
+            failed.into_iter().for_each(|(identity, unheard, _)| self.hub.resyncs.note(identity, unheard));
         }
     }
 
@@ -80,8 +79,8 @@ impl Regroup {
         for connection in connections {
             self.tidy(&connection, identity);
             let in_room = |group: &GroupId| self.hub.holds(&connection, identity, &topic(group));
-            for due in connection.comings.due(&listed, in_room) {
-                connection.comings.enter(&due.group);
+            for due in connection.subscription.due(&listed, in_room) {
+                connection.subscription.enter(&due.group);
                 connection.outbox.hold();
                 let topic = topic(&due.group);
                 let read = self.enter(&connection, identity, &due, &topic).await;
@@ -133,11 +132,11 @@ impl Regroup {
             (given && !has && !skipped).then(|| self.hub.frame(entry))
         };
         let missed = missed::read(&*self.broker, &conversation, None, due.after, &mut budget, encode).await?;
-        let place = Place { epoch: missed.epoch, offset: missed.head };
-        if let Some(epoch) = due.only.as_ref().filter(|epoch| history(epoch) != history(&place.epoch)) {
+        let position = Position { epoch: missed.epoch, offset: missed.head };
+        if let Some(epoch) = due.only.as_ref().filter(|epoch| history(epoch) != history(&position.epoch)) {
             // Another group has the name by now.
-            connection.comings.forget(&due.group, epoch);
-            return Ok(Read { place, member: false });
+            connection.subscription.forget(&due.group, epoch);
+            return Ok(Read { position, member: false });
         }
         for frame in missed.frames {
             connection.outbox.answer(frame);
@@ -145,7 +144,7 @@ impl Regroup {
         if !missed.complete {
             self.hub.missed(connection);
         }
-        Ok(Read { place, member })
+        Ok(Read { position, member })
     }
 }
 

@@ -1,7 +1,7 @@
-//! The roll of users on this node: keeps the store, which tells the room who came and went, in step with the hub.
+//! The registry of users on this node: keeps the store, which tells the room who came and went, in step with the hub.
 //!
-//! Invariant: the hub is the truth. Every user named to the roll is compared with it until the store agrees, so
-//! that comings and goings may be named in any order, twice, or while the store is away.
+//! Invariant: the hub is the truth. Every user noted in the registry is compared with it until the store agrees, so
+//! that comings and goings may be noted in any order, twice, or while the store is away.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,36 +28,36 @@ type Waiter = oneshot::Sender<Result<(), String>>;
 type Entered = HashMap<Identity, bool>;
 
 /// Users with connections here, and what is still to be told of them.
-pub struct Roll {
+pub struct Registry {
     hub: Arc<Hub>,
     presence: Arc<dyn Presence>,
     /// Users to compare, with those who wait for it. Bounded by the users of this node.
-    named: Mutex<HashMap<Identity, Vec<Waiter>>>,
+    noted: Mutex<HashMap<Identity, Vec<Waiter>>>,
     changed: Notify,
     /// The store may have forgotten this node's users.
     forgotten: AtomicBool,
 }
 
-impl Roll {
-    /// A roll that nobody is on. [`Roll::run`] does the work.
+impl Registry {
+    /// A registry of nobody. [`Registry::run`] does the work.
     pub fn new(hub: Arc<Hub>, presence: Arc<dyn Presence>) -> Self {
-        let (named, changed, forgotten) = Default::default();
-        Self { hub, presence, named, changed, forgotten }
+        let (noted, changed, forgotten) = Default::default();
+        Self { hub, presence, noted, changed, forgotten }
     }
 
-    /// Names a user who may have come or gone, without waiting.
+    /// Notes a user who may have come or gone, without waiting.
     pub fn note(&self, identity: &Identity) {
-        self.named.lock().entry(identity.clone()).or_default();
+        self.noted.lock().entry(identity.clone()).or_default();
         self.changed.notify_one();
     }
 
-    /// Names a user and waits until the store agrees with the hub about them.
+    /// Notes a user and waits until the store agrees with the hub about them.
     ///
     /// # Errors
     /// When the store did not answer.
     pub async fn settle(&self, identity: &Identity) -> Result<(), PresenceError> {
         let (waiter, settled) = oneshot::channel();
-        self.named.lock().entry(identity.clone()).or_default().push(waiter);
+        self.noted.lock().entry(identity.clone()).or_default().push(waiter);
         self.changed.notify_one();
         match settled.await {
             Ok(outcome) => outcome.map_err(PresenceError::Unreachable),
@@ -107,9 +107,9 @@ impl Roll {
                 self.note(identity);
             }
         }
-        let mut named: Vec<_> = std::mem::take(&mut *self.named.lock()).into_iter().collect();
-        while !named.is_empty() {
-            let batch: Vec<_> = named.drain(..named.len().min(BATCH)).collect();
+        let mut noted: Vec<_> = std::mem::take(&mut *self.noted.lock()).into_iter().collect();
+        while !noted.is_empty() {
+            let batch: Vec<_> = noted.drain(..noted.len().min(BATCH)).collect();
             let changes: Vec<_> =
                 batch.iter().filter_map(|(identity, _)| self.change(identity, entered)).collect();
             let applied =
@@ -141,7 +141,7 @@ impl Roll {
         (!known).then_some(change)
     }
 
-    /// Whoever waits is told; the users stay named, because the hub may still differ from the store.
+    /// Whoever waits is told; the users stay noted, because the hub may still differ from the store.
     fn failed(&self, batch: Vec<(Identity, Vec<Waiter>)>, error: &PresenceError) {
         tracing::warn!(%error, users = batch.len(), "presence could not be stored; trying again");
         for (identity, waiters) in batch {
@@ -229,7 +229,7 @@ mod tests {
         }
     }
 
-    fn site() -> (Arc<Hub>, Arc<Mute>, Arc<Roll>) {
+    fn site() -> (Arc<Hub>, Arc<Mute>, Arc<Registry>) {
         let limits = Limits { frames: 10, bytes: 1000 };
         let hub = Arc::new(Hub::new(1, limits, Arc::new(Counters::default())));
         let clock = Arc::new(SystemClock);
@@ -239,34 +239,34 @@ mod tests {
         let store = EmbeddedPresence::new(log, Announcer { limit: 10, clock });
         let (mute, stuck, renewed) = Default::default();
         let store = Arc::new(Mute { store, mute, stuck, renewed });
-        let roll = Arc::new(Roll::new(hub.clone(), store.clone()));
-        (hub, store, roll)
+        let registry = Arc::new(Registry::new(hub.clone(), store.clone()));
+        (hub, store, registry)
     }
 
     #[tokio::test]
     async fn the_lease_is_renewed_while_the_store_answers_no_change() {
-        let (hub, store, roll) = site();
+        let (hub, store, registry) = site();
         store.stuck.store(true, Relaxed);
-        let running = tokio::spawn(roll.clone().run(CancellationToken::new()));
+        let running = tokio::spawn(registry.clone().run(CancellationToken::new()));
         store.renewed.notified().await;
         // Somebody who is said to have come, so that there is a change.
         let identity = Identity { app: 1, user: UserId::new("a").unwrap() };
         let inbox = Topic::Inbox(1, identity.user.clone());
         let connection = hub.open(Rope::default());
         hub.enter(&connection, &identity, &inbox);
-        roll.note(&identity);
+        registry.note(&identity);
         for _ in 0..2 {
             let renewed = tokio::time::timeout(Duration::from_secs(60), store.renewed.notified()).await;
             renewed.expect("renewed");
         }
-        assert!(roll.named.lock().is_empty(), "the change is being made");
+        assert!(registry.noted.lock().is_empty(), "the change is being made");
         running.abort();
     }
 
     #[tokio::test]
-    async fn a_lost_answer_leaves_nobody_on_or_off_the_roll() {
-        let (hub, store, roll) = site();
-        let running = tokio::spawn(roll.clone().run(CancellationToken::new()));
+    async fn a_lost_answer_leaves_nobody_in_or_out_of_the_registry() {
+        let (hub, store, registry) = site();
+        let running = tokio::spawn(registry.clone().run(CancellationToken::new()));
         let (connection, user) = (hub.open(Rope::default()), UserId::new("a").unwrap());
         let identity = Identity { app: 1, user: user.clone() };
         let inbox = [Topic::Inbox(1, user.clone())];
@@ -274,20 +274,20 @@ mod tests {
         // They come, which is not answered, and so they are refused and leave.
         hub.enter(&connection, &identity, &inbox[0]);
         store.mute.store(true, Relaxed);
-        assert!(roll.settle(&identity).await.is_err());
+        assert!(registry.settle(&identity).await.is_err());
         assert!(store.is_online(1, &user).await.unwrap());
         hub.leave(&connection, &identity, &inbox);
-        roll.settle(&identity).await.unwrap();
+        registry.settle(&identity).await.unwrap();
         assert!(!store.is_online(1, &user).await.unwrap());
 
         // They come, leave, which is not answered, and are back before the next try.
         hub.enter(&connection, &identity, &inbox[0]);
-        roll.settle(&identity).await.unwrap();
+        registry.settle(&identity).await.unwrap();
         hub.leave(&connection, &identity, &inbox);
         store.mute.store(true, Relaxed);
-        assert!(roll.settle(&identity).await.is_err());
+        assert!(registry.settle(&identity).await.is_err());
         hub.enter(&connection, &identity, &inbox[0]);
-        roll.settle(&identity).await.unwrap();
+        registry.settle(&identity).await.unwrap();
         assert!(store.is_online(1, &user).await.unwrap());
         running.abort();
     }

@@ -1,6 +1,6 @@
-//! Users who wait for someone's attention, each once.
+//! Users whose connections wait for a resync, each once.
 //!
-//! Invariant: bounded by the users of this node; naming never waits.
+//! Invariant: bounded by the users of this node; queueing never waits.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,33 +11,33 @@ use tokio::time::timeout;
 
 use crate::model::Identity;
 
-/// Longest wait for a user to be looked after; he is later all the same.
+/// Longest wait for a user to be looked after; they are later all the same.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// See the file's head.
+/// Users whose connections may be in other rooms than those of their groups.
 #[derive(Debug, Default)]
-pub struct Named {
-    /// By user, whether something about him may not have been heard.
+pub struct ResyncQueue {
+    /// By user, whether something about them may not have been heard.
     users: Mutex<HashMap<Identity, bool>>,
-    named: Notify,
+    added: Notify,
     looked_after: Notify,
 }
 
-impl Named {
-    /// Names a user; `unheard`: something about him may not have been heard.
+impl ResyncQueue {
+    /// Queues a user; `unheard`: something about them may not have been heard.
     pub fn note(&self, identity: Identity, unheard: bool) {
         *self.users.lock().entry(identity).or_default() |= unheard;
-        self.named.notify_one();
+        self.added.notify_one();
     }
 
-    /// Waits until someone is named and takes all names, each with whether something may not have been heard.
+    /// Waits until someone is queued and takes all of them, each with whether something may not have been heard.
     pub async fn take(&self) -> HashMap<Identity, bool> {
         loop {
             let users = std::mem::take(&mut *self.users.lock());
             if !users.is_empty() {
                 return users;
             }
-            self.named.notified().await;
+            self.added.notified().await;
         }
     }
 

@@ -1,4 +1,4 @@
-//! The keeper of promises: finishes packets whose creation was interrupted, ends those whose time is over or whose
+//! The sweeper: finishes packets whose creation was interrupted, ends those whose time is over or whose
 //! group is gone, and pays what no queue brought.
 //!
 //! Invariant: a packet is looked at again and again until its escrow is empty. Everything that is done can be done by
@@ -32,7 +32,7 @@ pub const LATE_MS: u64 = 60_000;
 const HOPELESS_MS: u64 = 4 * 60 * 1000;
 
 /// Looks after packets until nothing is left in their escrows.
-pub struct Keeper {
+pub struct Sweeper {
     packets: Arc<dyn Packets>,
     escrows: Arc<dyn Escrows>,
     agenda: Arc<dyn Agenda>,
@@ -40,7 +40,7 @@ pub struct Keeper {
     claims: Arc<Claims>,
 }
 
-impl Keeper {
+impl Sweeper {
     /// Keeps the promises of these red packets.
     #[must_use]
     pub fn new(
@@ -70,7 +70,7 @@ impl Keeper {
                     stuck = false;
                 }
                 Ok(_) => {}
-                Err(refusal) if stuck => tracing::debug!(reason = refusal.reason, "the keeper"),
+                Err(refusal) if stuck => tracing::debug!(reason = refusal.reason, "the sweeper"),
                 Err(refusal) => {
                     tracing::warn!(reason = refusal.reason, "red packets cannot be looked after for now");
                     stuck = true;
