@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use chat_client::{Error, Http};
+use chat_protocol::backoff::Backoff;
 use chat_protocol::operation::Effect;
 use chat_protocol::{Code, Operation};
 use serde::Serialize;
@@ -25,8 +26,9 @@ use crate::report::Report;
 use crate::settings::Settings;
 use crate::text::Source;
 
-/// First pause before trying again; each further one is twice as long.
+/// First pause before trying again, and the longest that no server asked for.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const MAX_PAUSE: Duration = Duration::from_millis(12_800);
 /// Longest pause a server can ask for; beyond it a person should decide.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
@@ -119,7 +121,7 @@ impl Operator {
         let mut in_doubt = false;
         let url = self.settings.server.url(what);
         self.console.detail(&format!("asking {url}"));
-        let mut tried = 0;
+        let (mut tried, mut backoff) = (0, Backoff::half(FIRST_PAUSE, MAX_PAUSE));
         loop {
             tried += 1;
             self.doubt.set(changes);
@@ -130,8 +132,9 @@ impl Operator {
                 Ok(answer) => return Ok(answer),
                 Err(error) => plain_error(error),
             };
-            let Some(pause) = pause_before_retry(&error, tried).filter(|_| tried <= self.settings.retries)
-            else {
+            // One person's request needs no dice: it says beforehand how long it waits.
+            let pause = pause_before_retry(&error, backoff.pause(1.0));
+            let Some(pause) = pause.filter(|_| tried <= self.settings.retries) else {
                 return Err(Failure::Call { error, in_doubt, repeat_with: self.doubt.repeat_with() });
             };
             let (ms, retries) = (pause.as_millis(), self.settings.retries);
@@ -237,15 +240,15 @@ fn first_line(stdin: &mut dyn Read) -> String {
     String::from_utf8_lossy(&line[..length]).into_owned()
 }
 
-/// How long to wait before the same request may go out again; `None` when it must not, or not so soon.
-fn pause_before_retry(error: &Error, tried: u32) -> Option<Duration> {
-    let doubled = FIRST_PAUSE.saturating_mul(1 << (tried - 1).min(6));
+/// How long to wait before the same request may go out again, `own` unless the server says; `None` when it must not, or
+/// not so soon.
+fn pause_before_retry(error: &Error, own: Duration) -> Option<Duration> {
     let pause = match error {
-        Error::Unreachable { .. } => doubled,
+        Error::Unreachable { .. } => own,
         Error::Refused { .. } if has_no_ledger(error) => return None,
         Error::Refused { retry_after_ms, .. } => match error.code() {
             Some(Code::TooManyRequests | Code::StoreUnreachable) => {
-                retry_after_ms.map_or(doubled, Duration::from_millis)
+                retry_after_ms.map_or(own, Duration::from_millis)
             }
             _ => return None,
         },
@@ -288,7 +291,7 @@ mod tests {
     #[test]
     fn only_what_was_not_done_is_tried_again() {
         let (server, cause) = ("s".to_owned(), "c".to_owned());
-        let pause = |error| pause_before_retry(&error, 1);
+        let pause = |error| pause_before_retry(&error, FIRST_PAUSE);
         assert!(pause(Error::Unreachable { server: server.clone(), cause: cause.clone() }).is_some());
         assert!(pause(refused(1011, None)).is_some() && pause(refused(1013, None)).is_some());
         assert!(pause(Error::Timeout { server: server.clone(), timeout_ms: 1 }).is_none());
@@ -298,10 +301,12 @@ mod tests {
 
     #[test]
     fn the_server_chooses_the_pause_within_reason() {
-        assert_eq!(pause_before_retry(&refused(1011, Some(1500)), 1), Some(Duration::from_millis(1500)));
-        assert_eq!(pause_before_retry(&refused(1011, Some(600_000)), 1), None);
-        let longest = pause_before_retry(&refused(1013, None), u32::MAX).unwrap();
-        assert!(longest <= LONGEST_PAUSE);
+        assert_eq!(
+            pause_before_retry(&refused(1011, Some(1500)), MAX_PAUSE),
+            Some(Duration::from_millis(1500))
+        );
+        assert_eq!(pause_before_retry(&refused(1011, Some(600_000)), FIRST_PAUSE), None);
+        assert_eq!(pause_before_retry(&refused(1013, None), MAX_PAUSE), Some(MAX_PAUSE));
     }
 
     #[test]

@@ -8,8 +8,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::Duration;
 
+use chat_protocol::backoff::Backoff;
 use chat_protocol::session::Position;
-use tokio::time::Instant;
 
 use crate::client::task::Client;
 use crate::clock::{micros, micros_between, now_ns};
@@ -51,7 +51,7 @@ impl Client {
     async fn try_until_in(&mut self, floor_ns: u64) {
         let wait = Duration::from_micros(micros_between(now_ns(), floor_ns));
         tokio::time::sleep(wait).await;
-        let mut pause = FIRST_PAUSE;
+        let mut backoff = Backoff::half(FIRST_PAUSE, LONGEST_PAUSE);
         loop {
             self.turn = self.turn.wrapping_add(1);
             match self.attempt(floor_ns, Some(self.receiver.position(&self.follows))).await {
@@ -62,8 +62,7 @@ impl Client {
                 }
                 Err(cause) => *self.flow.journal().failed.entry(cause).or_default() += 1,
             }
-            tokio::time::sleep_until(Instant::now() + pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            tokio::time::sleep(backoff.pause(1.0)).await;
         }
         self.resend();
     }

@@ -16,10 +16,12 @@
 //! | [`content`] | what a message carries |
 //! | [`session`] | commands that exist on a WebSocket only |
 //! | [`span`] | stretches of time on command lines and in settings |
+//! | [`backoff`] | how long to wait before trying again |
 //! | [`user`], [`group`], [`message`], [`conversation`], [`friend`], [`red_packet`], [`wallet`], [`system`] | the operations, one module a noun |
 //! | [`table`] | all of them |
 
 pub mod asked;
+pub mod backoff;
 pub mod code;
 pub mod content;
 pub mod conversation;

@@ -5,10 +5,12 @@
 use std::fmt::Display;
 use std::time::Duration;
 
+use chat_protocol::backoff::Backoff;
 use tokio::time::{Instant, sleep};
 
-/// Pause between two attempts.
-const PAUSE: Duration = Duration::from_millis(500);
+/// Longest pause after the first attempt, and after any.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const MAX_PAUSE: Duration = Duration::from_secs(1);
 /// How often it is said what is waited for.
 const SAY_EVERY: Duration = Duration::from_secs(10);
 
@@ -34,7 +36,7 @@ impl Waiting {
         mut open: impl AsyncFnMut() -> Result<T, E>,
         passes: impl Fn(&E) -> bool,
     ) -> Result<T, E> {
-        let mut said: Option<Instant> = None;
+        let (mut said, mut backoff) = (None::<Instant>, Backoff::half(FIRST_PAUSE, MAX_PAUSE));
         loop {
             let error = match open().await {
                 Ok(store) => return Ok(store),
@@ -48,7 +50,7 @@ impl Waiting {
                 tracing::warn!(%error, left_s = left.as_secs(), "waiting for {place}");
                 said = Some(Instant::now());
             }
-            sleep(PAUSE.min(left)).await;
+            sleep(backoff.pause(rand::random()).min(left)).await;
         }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use chat_protocol::backoff::Backoff;
 use chat_protocol::red_packet::GrabRequest;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -22,6 +23,9 @@ use crate::wire::socket::{ABNORMAL, End};
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Longest wait for a server that lets the client in again.
 const RETURN: Duration = Duration::from_secs(10);
+/// Longest pause after the first attempt to get in again, and after any.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Pause before a refused grab is repeated, unless the server names one.
 const PAUSE: Duration = Duration::from_millis(200);
 /// How often a refused grab is repeated.
@@ -316,7 +320,7 @@ impl Claimant {
         }
         let until = Instant::now() + RETURN;
         let mut interrupt = self.room.interrupt.clone();
-        let mut pause = Duration::from_millis(20);
+        let mut backoff = Backoff::half(FIRST_PAUSE, LONGEST_PAUSE);
         while Instant::now() < until && !interrupt.came() {
             self.turn += 1;
             let entering = Box::pin(self.room.enter(self.number, self.turn));
@@ -330,9 +334,7 @@ impl Claimant {
                 }
                 Err(cause) => self.record.note(|| cause),
             }
-            let wake = Instant::now() + pause.mul_f64(self.random.random_range(0.5..1.0));
-            interrupt.within(wake).await;
-            pause = (pause * 2).min(Duration::from_secs(1));
+            interrupt.within(Instant::now() + backoff.pause(self.random.random())).await;
         }
         false
     }

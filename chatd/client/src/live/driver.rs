@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use chat_protocol::Code;
+use chat_protocol::backoff::Backoff;
 use chat_protocol::code::close;
 use chat_protocol::session::{HEARTBEAT, LoggedIn, Position, Push, Receipt};
 use serde_json::{Value, json};
@@ -14,7 +15,6 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::backoff::{Backoff, LONGEST};
 use super::link::{Link, Waiting};
 use super::missed::Missed;
 use super::positions::{Admission, Gap, Positions, unanswered};
@@ -29,6 +29,11 @@ use crate::session::Pushed;
 pub(super) const BACKLOG: usize = 256;
 /// Push: the node is going to stop.
 const DRAIN: &str = "system/drain";
+/// Longest first pause before connecting again, and longest of all.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// A connection that lived so long is a success; a server that takes and drops connections is not stormed.
+const SETTLED: Duration = Duration::from_secs(5);
 
 /// State of the task: the servers, the positions, what is asked and not answered.
 pub(super) struct Driver {
@@ -68,7 +73,7 @@ impl From<Error> for Ending {
 impl Driver {
     /// Runs until the caller stops it or the server forbids to come back.
     pub(super) async fn run(mut self) {
-        let mut backoff = Backoff::default();
+        let mut backoff = Backoff::full(FIRST_PAUSE, LONGEST_PAUSE);
         let mut was_in = false;
         for turn in 0.. {
             let Some(server) = self.servers.get(turn % self.servers.len().max(1)).cloned() else { return };
@@ -90,7 +95,9 @@ impl Driver {
                 Some(Ok((mut link, answer))) => {
                     was_in = true;
                     let ending = self.attend(&mut link, &asked, answer).await;
-                    backoff.lived(link.since.elapsed());
+                    if link.since.elapsed() >= SETTLED {
+                        backoff.reset();
+                    }
                     match self.part(link, ending, &mut backoff).await {
                         Some(pause) => pause,
                         None => break,
@@ -341,7 +348,9 @@ fn is_final(error: &Error, was_in: bool) -> bool {
 fn pause_after(error: &Error, backoff: &mut Backoff) -> Duration {
     let pause = backoff.pause(rand::random());
     match error {
-        Error::Refused { retry_after_ms: Some(ms), .. } => pause + Duration::from_millis(*ms).min(LONGEST),
+        Error::Refused { retry_after_ms: Some(ms), .. } => {
+            pause + Duration::from_millis(*ms).min(LONGEST_PAUSE)
+        }
         _ => pause,
     }
 }

@@ -18,7 +18,6 @@ use crate::error::Error;
 use crate::server::Server;
 use crate::session::Pushed;
 
-pub mod backoff;
 mod driver;
 mod link;
 mod missed;

@@ -8,6 +8,7 @@ use std::error::Error as _;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use chat_protocol::backoff::Backoff;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinHandle;
@@ -20,7 +21,7 @@ use tokio_postgres::{Client, Config, Error, NoTls, Row, Statement};
 const LINKS: usize = 4;
 /// How long a call waits for a connection.
 pub const PATIENCE: Duration = Duration::from_secs(3);
-/// Pause after the first failed dial; it doubles with each.
+/// Longest pause after the first failed dial, and after any.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const MAX_PAUSE: Duration = Duration::from_secs(1);
 /// How long data may stay unacknowledged before the connection counts as lost.
@@ -283,7 +284,7 @@ impl Pool {
     }
 
     async fn dial(&self, deadline: Instant) -> Result<Link, String> {
-        let mut pause = FIRST_PAUSE;
+        let mut backoff = Backoff::half(FIRST_PAUSE, MAX_PAUSE);
         loop {
             let refused = match timeout_at(deadline, Link::dial(&self.config)).await {
                 Ok(Ok(link)) => return Ok(link),
@@ -291,11 +292,11 @@ impl Pool {
                 Ok(Err(error)) => described(&error),
                 Err(_) => "it did not answer in time".to_owned(),
             };
+            let pause = backoff.pause(rand::random());
             if Instant::now() + pause >= deadline {
                 return Err(format!("{}: {refused}", place(&self.config)));
             }
             sleep(pause).await;
-            pause = (pause * 2).min(MAX_PAUSE);
         }
     }
 }

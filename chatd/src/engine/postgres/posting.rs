@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use chat_protocol::backoff::Backoff;
 use futures_util::future::join4;
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -21,8 +22,9 @@ use crate::money::{Cents, Terms};
 
 /// How often a transaction that met another one begins again.
 const TRIES: u32 = 10;
-/// Pause before the first repetition, times the number of the try, up to twice as long.
-const PAUSE: Duration = Duration::from_millis(5);
+/// Longest pause before the first repetition, and before any.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const MAX_PAUSE: Duration = Duration::from_millis(80);
 
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
 /// Somebody was found to hold an account; it is not worth a long wait to see whether they still do.
@@ -136,7 +138,7 @@ pub fn refusal(error: &Error) -> LedgerError {
 
 /// Posts what may be posted; the rest is refused one by one.
 pub async fn post(link: &mut Lease<'_>, batch: &Batch<'_>) -> Result<Done, LedgerError> {
-    let (mut wait, mut attempt) = (true, 1);
+    let (mut wait, mut attempt, mut backoff) = (true, 1, Backoff::half(FIRST_PAUSE, MAX_PAUSE));
     loop {
         let failure = match try_post(link, batch, wait).await {
             Ok(done) => return Ok(done),
@@ -158,7 +160,7 @@ pub async fn post(link: &mut Lease<'_>, batch: &Batch<'_>) -> Result<Done, Ledge
         if !is_conflict(&error) || attempt == TRIES || undone.is_err() {
             return Err(refusal(&error));
         }
-        tokio::time::sleep(rand::random_range(PAUSE..2 * PAUSE) * attempt).await;
+        tokio::time::sleep(backoff.pause(rand::random())).await;
         attempt += 1;
     }
 }

@@ -11,6 +11,7 @@ use std::os::fd::AsFd;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use chat_protocol::backoff::Backoff;
 use lapin::options::{ExchangeDeclareOptions, QueueDeclareOptions};
 use lapin::tcp::{AMQPUriTcpExt, AsyncTcpStream, TLSConfig};
 use lapin::types::FieldTable;
@@ -164,15 +165,13 @@ async fn keep<P: Purpose>(
         let lane = live.lane + 1;
         sender.send_replace(None);
         drop(live);
-        let mut pause = FIRST_PAUSE;
+        let mut backoff = Backoff::half(FIRST_PAUSE, MAX_PAUSE);
         live = loop {
             match dial(&server, lane).await {
                 Ok(live) => break Arc::new(live),
                 Err(error) => tracing::debug!(%error, "cannot connect to rabbitmq"),
             }
-            // Many nodes lose the same server at the same moment; they need not return in the same one.
-            sleep(rand::random_range(pause / 2..=pause)).await;
-            pause = (pause * 2).min(MAX_PAUSE);
+            sleep(backoff.pause(rand::random())).await;
         };
         tracing::info!(rabbitmq = %server.address(), "connected");
         sender.send_replace(Some(live.clone()));

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use chat_protocol::backoff::Backoff;
 use futures_util::StreamExt;
 use futures_util::future::try_join_all;
 use lapin::message::{BasicGetMessage, Delivery};
@@ -139,20 +140,19 @@ impl<'a> Look<'a> {
 /// For others who look.
 struct Wait {
     end: Instant,
-    pause: Duration,
+    backoff: Backoff,
 }
 
 impl Wait {
     fn begin() -> Self {
-        Self { end: Instant::now() + PATIENCE, pause: FIRST_PAUSE }
+        Self { end: Instant::now() + PATIENCE, backoff: Backoff::half(FIRST_PAUSE, MAX_PAUSE) }
     }
 
     async fn pause(&mut self) -> Result<(), QueueError> {
         if Instant::now() >= self.end {
             return Err(taken());
         }
-        sleep(rand::random_range(self.pause / 2..=self.pause)).await;
-        self.pause = (self.pause * 2).min(MAX_PAUSE);
+        sleep(self.backoff.pause(rand::random())).await;
         Ok(())
     }
 

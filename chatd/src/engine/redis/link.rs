@@ -7,6 +7,7 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use chat_protocol::backoff::Backoff;
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{
@@ -246,14 +247,14 @@ impl From<RedisError> for LinkError {
 }
 
 async fn keep(client: Client, on_message: OnMessage, sender: watch::Sender<Option<Live>>, first: Live) {
-    let (mut live, mut pauses) = (first, Pauses::default());
+    let (mut live, mut backoff) = (first, Backoff::half(FIRST_PAUSE, MAX_PAUSE));
     loop {
         let since = Instant::now();
         let why = until_ended(&live).await;
         tracing::warn!(redis = %address(&client), why, "connection lost");
         sender.send_replace(None);
         drop(live);
-        if let Some(pause) = pauses.after(since.elapsed()) {
+        if let Some(pause) = pause_after(since.elapsed(), &mut backoff) {
             sleep(pause).await;
         }
         let mut told = false;
@@ -267,36 +268,20 @@ async fn keep(client: Client, on_message: OnMessage, sender: watch::Sender<Optio
                 Err(error) => tracing::debug!(redis = %address(&client), %error, "cannot connect"),
             }
             told = true;
-            sleep(pauses.next()).await;
+            sleep(backoff.pause(rand::random())).await;
         };
         tracing::info!(redis = %address(&client), "reachable again");
         sender.send_replace(Some(live.clone()));
     }
 }
 
-/// How long to wait before the next attempt to connect.
-#[derive(Default)]
-struct Pauses {
-    failures: u32,
-}
-
-impl Pauses {
-    /// After one more failure.
-    fn next(&mut self) -> Duration {
-        let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(16)).min(MAX_PAUSE);
-        self.failures = self.failures.saturating_add(1);
-        // Many nodes lose the same Redis at the same moment; they need not return in the same one.
-        pause.mul_f64(0.5 + rand::random::<f64>() / 2.0)
+/// After a connection that lived so long: none, unless Redis takes connections only to end or be refused.
+fn pause_after(lived: Duration, backoff: &mut Backoff) -> Option<Duration> {
+    if lived < SETTLED {
+        return Some(backoff.pause(rand::random()));
     }
-
-    /// After a connection that lived so long: none, unless Redis takes connections only to end or be refused.
-    fn after(&mut self, lived: Duration) -> Option<Duration> {
-        if lived < SETTLED {
-            return Some(self.next());
-        }
-        self.failures = 0;
-        None
-    }
+    backoff.reset();
+    None
 }
 
 /// Gives the reason.
@@ -348,15 +333,15 @@ mod tests {
 
     #[test]
     fn connections_that_end_at_once_are_not_dialled_without_a_pause() {
-        let mut pauses = Pauses::default();
-        assert_eq!(pauses.after(SETTLED), None);
+        let mut backoff = Backoff::half(FIRST_PAUSE, MAX_PAUSE);
+        assert_eq!(pause_after(SETTLED, &mut backoff), None);
         let mut least = FIRST_PAUSE / 2;
         for _ in 0..40 {
-            let pause = pauses.after(Duration::ZERO).expect("a pause");
+            let pause = pause_after(Duration::ZERO, &mut backoff).expect("a pause");
             assert!(least <= pause && pause <= MAX_PAUSE, "{pause:?}");
             least = (least * 2).min(MAX_PAUSE / 2);
         }
-        assert_eq!(pauses.after(SETTLED), None);
-        assert!(pauses.next() <= FIRST_PAUSE);
+        assert_eq!(pause_after(SETTLED, &mut backoff), None);
+        assert!(backoff.pause(1.0) <= FIRST_PAUSE);
     }
 }

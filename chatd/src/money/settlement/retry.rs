@@ -5,22 +5,20 @@
 use std::fmt::Display;
 use std::time::Duration;
 
+use chat_protocol::backoff::Backoff;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 /// How often it is said again that a step does not work.
 pub(super) const SAID_AGAIN: Duration = Duration::from_secs(60);
 
-/// How long to wait after a failure: `first`, then twice as long each time, up to `longest`.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Pauses {
-    pub(super) first: Duration,
-    pub(super) longest: Duration,
-}
+/// How long to wait between the attempts at a step.
+#[derive(Debug, Clone)]
+pub(super) struct Pauses(pub(super) Backoff);
 
 impl Default for Pauses {
     fn default() -> Self {
-        Self { first: Duration::from_millis(20), longest: Duration::from_secs(2) }
+        Self(Backoff::half(Duration::from_millis(20), Duration::from_secs(2)))
     }
 }
 
@@ -28,12 +26,12 @@ impl Pauses {
     /// Repeats `step`, which is named `what` in the log, until it works; none when `stop` comes first. Says
     /// that it is stuck, again every minute, and once that it goes on, however often it tries.
     pub(super) async fn until_done<T, E: Display, F: Future<Output = Result<T, E>>>(
-        self,
+        &self,
         what: &'static str,
         stop: &CancellationToken,
         mut step: impl FnMut() -> F,
     ) -> Option<T> {
-        let mut pause = self.first;
+        let mut pauses = self.0.clone();
         let (mut tries, mut said) = (1_u64, None::<Instant>);
         loop {
             let error = match stop.run_until_cancelled(step()).await? {
@@ -50,10 +48,7 @@ impl Pauses {
             } else {
                 tracing::debug!(what, tries, %error, "settlement is still stuck");
             }
-            // All nodes lose the same server at the same moment; they need not return in the same one.
-            let rest = rand::random_range(pause / 2..=pause);
-            stop.run_until_cancelled(sleep(rest)).await?;
-            pause = (pause * 2).min(self.longest);
+            stop.run_until_cancelled(sleep(pauses.pause(rand::random()))).await?;
             tries += 1;
         }
     }

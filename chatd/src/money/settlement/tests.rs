@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use chat_protocol::backoff::Backoff;
 use chat_protocol::{AppId, PacketId, UserId};
 use parking_lot::Mutex;
 use proptest::prelude::*;
@@ -118,7 +119,7 @@ impl Escrows for FakeLedger {
     }
 }
 
-const QUICK: Pauses = Pauses { first: Duration::from_micros(1), longest: Duration::from_micros(20) };
+const QUICK: Pauses = Pauses(Backoff::half(Duration::from_micros(1), Duration::from_micros(20)));
 
 fn share(user: u64, cents: i64) -> Settlement {
     let amount = Cents::new(cents);
@@ -212,9 +213,9 @@ async fn a_worker_that_can_reach_nothing_ends_at_once_when_told() {
     let queue = FakeQueue::new(&weather, &[body(&share(1, 1))]);
     let packets = Arc::new(FakePackets(weather.clone()));
     let ledger = FakeLedger { weather, escrow: Mutex::new(Cents::ONE), applied: Mutex::default() };
-    let never = Pauses { first: Duration::from_secs(3600), longest: Duration::from_secs(3600) };
+    let hour = Duration::from_secs(3600);
     let mut worker = Worker::new(queue.clone(), packets, Arc::new(ledger), Arc::new(SystemClock));
-    worker.pauses = never;
+    worker.pauses = Pauses(Backoff::half(hour, hour));
     let worker = Arc::new(worker);
     let stop = CancellationToken::new();
     let running = tokio::spawn({
