@@ -1,14 +1,21 @@
-//! The monotonic clock of this host.
+//! The clocks of this host: the monotonic one, by which everything is measured, and the time of day.
 //!
-//! Invariant: values from two processes of one host can be compared.
+//! Invariant: monotonic values from two processes of one host can be compared. Only this file asks for the time of day,
+//! and nothing is measured by it.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::time::{ClockId, clock_gettime};
 
 /// Nanoseconds since an unnamed moment before the host's start.
 pub fn now_ns() -> u64 {
     read_ns(ClockId::CLOCK_MONOTONIC)
+}
+
+/// The time of day in Unix milliseconds, for people.
+pub fn unix_ms() -> u64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// CPU time of this thread, in nanoseconds.

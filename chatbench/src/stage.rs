@@ -3,12 +3,13 @@
 //! Invariant: whatever can be refused without connecting (limits, an unreachable server, a wrong process id) is.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use chat_client::{Error, Http};
 use chat_protocol::system::{State, StateRequest, StateResponse};
 
 use crate::args::CommonArgs;
+use crate::clock;
 use crate::crowd::{self, Crowd, Farewell};
 use crate::failure::Failure;
 use crate::flow::Flow;
@@ -144,7 +145,6 @@ impl Stage {
         if https.is_empty() {
             return Err(Failure::Usage("--server: name at least one".to_owned()));
         }
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Ok(Self {
             scenario,
             seed: identity.seed,
@@ -153,7 +153,7 @@ impl Stage {
             progress: Progress::new(&common),
             interrupt,
             open_files,
-            started_ms: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX),
+            started_ms: clock::unix_ms(),
             state: None,
             own: process::own()?,
             servers: Servers::default(),

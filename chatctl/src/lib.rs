@@ -20,7 +20,7 @@
 //! | [`report`] | the answer of a command, before it has a format |
 //! | [`output`] | the formats, one file each |
 //! | [`console`] | the two output streams, colour, quiet and verbose |
-//! | [`surroundings`] | streams, environment and Ctrl-C, of the process or of a test |
+//! | [`surroundings`] | streams, environment, time of day and Ctrl-C, of the process or of a test |
 //! | [`failure`] | why a command did not do what was asked, and the next step |
 //! | [`exit`] | exit codes |
 
@@ -64,7 +64,8 @@ const LONGEST_FAREWELL: Duration = Duration::from_secs(2);
 
 /// Runs one command line, the program's name first, and gives the exit code.
 pub async fn run(args: impl IntoIterator<Item = OsString>, surroundings: Surroundings) -> u8 {
-    let Surroundings { stdin, stdout, stderr, terminals, environment, interrupt, reader_gone } = surroundings;
+    let Surroundings { stdin, stdout, stderr, terminals, environment, clock, interrupt, reader_gone } =
+        surroundings;
     let mut console = Console::new(stdout, stderr, &terminals, &*environment);
     let exit = match Cli::try_parse_from(args) {
         Err(refused) => console.usage(&refused),
@@ -72,7 +73,7 @@ pub async fn run(args: impl IntoIterator<Item = OsString>, surroundings: Surroun
             Err(failure) => console.failure(&failure),
             Ok(settings) => {
                 console.configure(&settings);
-                let operator = Operator::new(settings, console, stdin, terminals.stdin);
+                let operator = Operator::new(settings, console, clock, stdin, terminals.stdin);
                 until_interrupted(cli.command, &operator, interrupt, reader_gone).await
             }
         },

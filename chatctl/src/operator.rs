@@ -24,6 +24,7 @@ use crate::output::json::compact;
 use crate::output::{Format, render};
 use crate::report::Report;
 use crate::settings::Settings;
+use crate::surroundings::Clock;
 use crate::text::Source;
 
 /// First pause before trying again, and the longest that no server asked for.
@@ -38,6 +39,8 @@ pub struct Operator {
     pub settings: Settings,
     /// Where to write.
     pub console: Console,
+    /// What time it is.
+    pub clock: Clock,
     /// What may have been done without being told.
     pub doubt: Doubt,
     /// Told when a command that goes on and on is to end.
@@ -59,9 +62,23 @@ pub struct Rehearsed {
 
 impl Operator {
     /// An operator with these settings.
-    pub fn new(settings: Settings, console: Console, stdin: Box<dyn Read + Send>, is_terminal: bool) -> Self {
+    pub fn new(
+        settings: Settings,
+        console: Console,
+        clock: Clock,
+        stdin: Box<dyn Read + Send>,
+        is_terminal: bool,
+    ) -> Self {
         let (stop, stdin) = (Notify::new(), Mutex::new(Some(stdin)));
-        Self { settings, console, doubt: Doubt::default(), stop, stdin, stdin_is_terminal: is_terminal }
+        Self {
+            settings,
+            console,
+            clock,
+            doubt: Doubt::default(),
+            stop,
+            stdin,
+            stdin_is_terminal: is_terminal,
+        }
     }
 
     /// A client for the server asked for.

@@ -1,6 +1,6 @@
-//! What a run sees of the world: streams, environment, signals; of the process, or made up by a test.
+//! What a run sees of the world: streams, environment, time of day, signals; of the process, or made up by a test.
 //!
-//! Invariant: nothing else in the crate touches the process's streams, environment or signals.
+//! Invariant: nothing else in the crate touches the process's streams, environment or signals, or asks what time it is.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -9,6 +9,7 @@ use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -17,6 +18,9 @@ use tokio::sync::oneshot;
 
 /// Looks up a variable of the environment.
 pub type Environment = dyn Fn(&str) -> Option<OsString> + Send + Sync;
+
+/// Tells the time of day in Unix milliseconds.
+pub type Clock = fn() -> u64;
 
 /// Which streams are terminals.
 #[derive(Debug, Clone, Copy, Default)]
@@ -31,7 +35,7 @@ pub struct Terminals {
     pub columns: Option<usize>,
 }
 
-/// Streams, environment and the wish to stop.
+/// Streams, environment, time of day and the wish to stop.
 pub struct Surroundings {
     /// Input.
     pub stdin: Box<dyn Read + Send>,
@@ -43,6 +47,8 @@ pub struct Surroundings {
     pub terminals: Terminals,
     /// Variables.
     pub environment: Box<Environment>,
+    /// The time of day.
+    pub clock: Clock,
     /// Ends when whoever read standard output has gone, also while nothing is written.
     pub reader_gone: Pin<Box<dyn Future<Output = ()> + Send>>,
     /// Ends when the run shall stop: Ctrl-C, SIGTERM, SIGHUP.
@@ -65,12 +71,13 @@ impl Surroundings {
             stderr: Box::new(io::stderr()),
             terminals,
             environment: Box::new(|name| std::env::var_os(name)),
+            clock: system_ms,
             reader_gone: Box::pin(reader_gone()),
             interrupt: Box::pin(interrupted()),
         }
     }
 
-    /// Streams in memory and the given variables; never interrupted.
+    /// Streams in memory, the given variables and the system's clock; never interrupted.
     #[must_use]
     pub fn in_memory(stdin: &[u8], variables: &[(&str, &str)]) -> (Self, Written) {
         let written = Written::default();
@@ -84,11 +91,17 @@ impl Surroundings {
             environment: Box::new(move |name| {
                 variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
             }),
+            clock: system_ms,
             reader_gone: Box::pin(std::future::pending()),
             interrupt: Box::pin(std::future::pending()),
         };
         (surroundings, written)
     }
+}
+
+fn system_ms() -> u64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Files a run opens beside its streams: for the runtime and its signals, and a connection.

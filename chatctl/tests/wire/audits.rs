@@ -2,7 +2,8 @@
 //!
 //! Invariant: what takes several pages is told as one, and ends whatever the server answers.
 
-use crate::scripted::{Reply, Server};
+use crate::scripted::{Reply, Server, line};
+use chatctl::surroundings::Surroundings;
 use serde_json::{Value, json};
 
 fn audit(violations: &[(Option<&str>, &str)]) -> Value {
@@ -86,7 +87,12 @@ fn audit_pages(body: &Value) -> Reply {
 #[tokio::test]
 async fn an_audit_of_many_pages_is_one() {
     let server = Server::start(|_, _, body| audit_pages(body)).await;
-    let (exit, out, err) = server.run(&["--app", "1", "redpacket", "audit", "--since", "2h", "--json"]).await;
+    let variables = [("CHATCTL_SERVER", server.address.as_str())];
+    let (mut surroundings, written) = Surroundings::in_memory(b"", &variables);
+    surroundings.clock = || 1_700_000_000_000;
+    let words = line(&["--app", "1", "redpacket", "audit", "--since", "2h", "--json"]);
+    let exit = chatctl::run(words, surroundings).await;
+    let (out, err) = (written.stdout(), written.stderr());
     assert_eq!(exit, 6, "{err}");
     let whole: Value = serde_json::from_str(&out).expect("JSON");
     assert_eq!(
@@ -101,7 +107,7 @@ async fn an_audit_of_many_pages_is_one() {
     );
     assert!(err.ends_with("error: the audit does not hold: 1 rule is broken: p9 (share)\n"), "{err}");
     let asked: Vec<Value> = server.requests().into_iter().map(|(_, body)| body).collect();
-    assert!(asked[0]["since"].as_u64().is_some_and(|since| since > 1_700_000_000_000), "{asked:?}");
+    assert_eq!(asked[0]["since"], json!(1_700_000_000_000_u64 - 2 * 3_600_000));
     assert_eq!(asked[1..], [json!({"appId": 1, "cursor": "b"}), json!({"appId": 1, "cursor": "c"})]);
     let (_, _, err) = server.run(&["--app", "1", "redpacket", "audit", "-q"]).await;
     assert!(!err.contains("looked at"), "{err}");

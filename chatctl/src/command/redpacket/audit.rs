@@ -4,7 +4,6 @@
 //! whatever the format; the cursor changes with every page, so that the command ends whatever the server answers.
 
 use std::collections::BTreeMap;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use chat_client::{Error, Http};
 use chat_protocol::red_packet::{Audit, AuditRequest, AuditResponse, Violation};
@@ -51,7 +50,7 @@ pub async fn run(args: Args, operator: &Operator) -> Result<Exit, Failure> {
             "give for example --since 2h, or leave it out",
         ));
     }
-    let since = args.since.map(|age| now_ms().saturating_sub(age.get().as_millis())).map(millis);
+    let since = args.since.map(|age| (operator.clock)().saturating_sub(age.millis()));
     let request =
         AuditRequest { packet_id: args.packet, since, ..AuditRequest::all(operator.settings.app()?) };
     if operator.settings.dry_run {
@@ -97,14 +96,6 @@ async fn all_pages(
         found.add(operator.call::<Audit>(http, &request).await?);
     }
     Ok(found)
-}
-
-fn now_ms() -> u128 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis())
-}
-
-fn millis(ms: u128) -> u64 {
-    u64::try_from(ms).unwrap_or(u64::MAX)
 }
 
 fn sums(found: &AuditResponse) -> Report {
