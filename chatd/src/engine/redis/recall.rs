@@ -34,7 +34,7 @@ pub(super) async fn recall(
         }
         let stub = codec::with_members(&payload, &entry, &remains.stub()?);
         let news = remains.news(conversation, offset)?;
-        let call = call(logs, &news, now, (offset, &payload, &stub));
+        let call = call(logs, &news, now, &Replaced { offset, payload: &payload, stub: &stub });
         if logs.appends.call(&logs.recall, &call).await? {
             return Ok(recalled);
         }
@@ -42,8 +42,15 @@ pub(super) async fn recall(
     Err(BrokerError::NoSuchMessage)
 }
 
-/// Replaces the entry at the offset, if it is this payload, by the stub, and appends the news of it.
-fn call(logs: &Logs, news: &Outgoing, now: u64, (offset, payload, stub): (u64, &[u8], &[u8])) -> Cmd {
+/// The entry at `offset`, if it is this payload, becomes the stub.
+struct Replaced<'a> {
+    offset: u64,
+    payload: &'a [u8],
+    stub: &'a [u8],
+}
+
+/// Replaces the entry and appends the news of it.
+fn call(logs: &Logs, news: &Outgoing, now: u64, replaced: &Replaced<'_>) -> Cmd {
     let (conversation, sender) = (&news.conversation, &news.sender);
     let keys = &logs.keys;
     let mut names = vec![
@@ -55,7 +62,13 @@ fn call(logs: &Logs, news: &Outgoing, now: u64, (offset, payload, stub): (u64, &
     let targets = logs.inboxes(conversation, &mut names);
     let (kept, age) = logs.kept();
     let mut call = logs.recall.call(&names);
-    call.arg(offset).arg(payload).arg(stub).arg(now).arg(&*new_epoch()).arg(kept).arg(INBOX_MESSAGES);
+    call.arg(replaced.offset)
+        .arg(replaced.payload)
+        .arg(replaced.stub)
+        .arg(now)
+        .arg(&*new_epoch())
+        .arg(kept)
+        .arg(INBOX_MESSAGES);
     call.arg(age).arg(INBOX_IDLE_MS);
     call.arg(codec::body(&Effect::None, &news.skip, &news.msg_id, &news.members));
     call.arg(conversation.named_by(sender).to_string()).arg(targets);

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::Deserialize;
 
 use super::broker::{Embedded, Step};
-use super::log;
+use super::log::{self, EntryKey};
 use crate::broker::BrokerError;
 use crate::conversations::{Conversations, Head, MAX_LOOK, MAX_UNREAD, Place, State, Unread};
 use crate::model::Conversation;
@@ -127,7 +127,8 @@ fn mark(
     }
     let since = step.scope.retention.since(step.now_ms);
     let unread = unread(tables, head.id, user, after, since)?;
-    let last = log::at(tables, (head.id, &head.epoch), head.offset, since)?;
+    let newest = EntryKey { log: head.id, offset: head.offset };
+    let last = log::at(tables, newest, &head.epoch, since)?;
     let head = Head { conversation, epoch: head.epoch, last_offset: head.offset, last_time: head.time };
     Ok(State { head, read_offset: after, unread, last })
 }
@@ -148,14 +149,26 @@ const PAIRS: &str = "SELECT c.id, c.name, c.epoch, c.head, c.time
          AND (?3 IS NULL OR p.time < ?3 OR c.name > ?4)
      ORDER BY p.time DESC, c.name LIMIT ?5";
 
-/// Each with the row of its log; 0 for a world in which nothing was said.
-fn heads(
-    tables: &Connection,
+/// A page of the list of a user's conversations.
+struct Page {
     app: AppId,
-    user: &UserId,
-    after: Option<&Place>,
+    user: UserId,
+    /// Behind which it begins.
+    after: Option<Place>,
+    /// How many it holds at most.
     limit: usize,
-) -> rusqlite::Result<Vec<(i64, Head)>> {
+}
+
+/// A conversation on a page.
+struct Found {
+    /// The row of its log; 0 for a world in which nothing was said.
+    log: i64,
+    head: Head,
+}
+
+fn heads(tables: &Connection, page: &Page) -> rusqlite::Result<Vec<Found>> {
+    let Page { app, user, after, limit } = page;
+    let (app, after, limit) = (*app, after.as_ref(), *limit);
     let rows = i64::try_from(limit).unwrap_or(i64::MAX);
     let (time, name) =
         (after.map(|after| after.last_time), after.map(|after| log::name(&after.conversation)));
@@ -167,36 +180,31 @@ fn heads(
             let conversation = conversation.ok_or(rusqlite::Error::InvalidQuery)?;
             let epoch = row.get_ref(2)?.as_str()?.into();
             let (last_offset, last_time) = (row.get(3)?, row.get(4)?);
-            Ok((row.get(0)?, Head { conversation, epoch, last_offset, last_time }))
+            Ok(Found { log: row.get(0)?, head: Head { conversation, epoch, last_offset, last_time } })
         })?;
         for head in found {
             heads.push(head?);
         }
     }
-    heads.sort_by_cached_key(|(_, head)| (Reverse(head.last_time), log::name(&head.conversation)));
+    heads.sort_by_cached_key(|Found { head, .. }| (Reverse(head.last_time), log::name(&head.conversation)));
     heads.truncate(limit);
     let world = Conversation::World(app);
     let listed = after.is_some_and(|after| after.last_time == 0 && after.conversation == world);
     if heads.len() < limit && !listed && log::head(tables, &world)?.is_none() {
-        heads.push((0, Head::none(world)));
+        heads.push(Found { log: 0, head: Head::none(world) });
     }
     Ok(heads)
 }
 
-fn list(
-    tables: &Connection,
-    app: AppId,
-    user: &UserId,
-    (after, limit): (Option<&Place>, usize),
-    since: u64,
-) -> rusqlite::Result<Vec<State>> {
-    let state = |(log, head): (i64, Head)| {
-        let read_offset = read_offset(tables, log, user)?;
-        let unread = unread(tables, log, user, read_offset, since)?;
-        let last = log::at(tables, (log, &head.epoch), head.last_offset, since)?;
+fn list(tables: &Connection, page: &Page, since: u64) -> rusqlite::Result<Vec<State>> {
+    let state = |Found { log, head }| {
+        let read_offset = read_offset(tables, log, &page.user)?;
+        let unread = unread(tables, log, &page.user, read_offset, since)?;
+        let newest = EntryKey { log, offset: head.last_offset };
+        let last = log::at(tables, newest, &head.epoch, since)?;
         Ok(State { head, read_offset, unread, last })
     };
-    heads(tables, app, user, after, limit)?.into_iter().map(state).collect()
+    heads(tables, page)?.into_iter().map(state).collect()
 }
 
 #[async_trait]
@@ -208,11 +216,9 @@ impl Conversations for EmbeddedConversations {
         after: Option<&Place>,
         limit: usize,
     ) -> Result<Vec<Head>, BrokerError> {
-        let (user, after) = (user.clone(), after.cloned());
-        let found = self
-            .engine
-            .query(move |tables| Ok::<_, BrokerError>(heads(tables, app, &user, after.as_ref(), limit)?));
-        Ok(found.await?.into_iter().map(|(_, head)| head).collect())
+        let page = Page { app, user: user.clone(), after: after.cloned(), limit };
+        let found = self.engine.query(move |tables| Ok::<_, BrokerError>(heads(tables, &page)?));
+        Ok(found.await?.into_iter().map(|found| found.head).collect())
     }
 
     async fn list(
@@ -222,8 +228,9 @@ impl Conversations for EmbeddedConversations {
         after: Option<&Place>,
         limit: usize,
     ) -> Result<Vec<State>, BrokerError> {
-        let (user, after, since) = (user.clone(), after.cloned(), self.engine.since());
-        self.engine.query(move |tables| Ok(list(tables, app, &user, (after.as_ref(), limit), since)?)).await
+        let page = Page { app, user: user.clone(), after: after.cloned(), limit };
+        let since = self.engine.since();
+        self.engine.query(move |tables| Ok(list(tables, &page, since)?)).await
     }
 
     async fn read(

@@ -205,13 +205,19 @@ fn count(tables: &Connection, app: AppId, user: &UserId, of: &str, most: u64) ->
         .query_row(params![app, user.as_str(), most], |row| row.get(0))
 }
 
-fn circle(
-    tables: &Connection,
-    (app, user): (AppId, &UserId),
+/// A page of those who have to do with a user.
+struct Page {
+    app: AppId,
+    user: UserId,
     part: Part,
-    after: Option<&UserId>,
+    /// Behind whom it begins.
+    after: Option<UserId>,
+    /// How many it holds at most.
     limit: usize,
-) -> rusqlite::Result<Circle> {
+}
+
+fn circle(tables: &Connection, page: &Page) -> rusqlite::Result<Circle> {
+    let Page { app, user, part, after, limit } = page;
     let of = match part {
         Part::Asked => "standing = 2",
         Part::Others => "(standing IN (1, 3) OR blocked)",
@@ -221,9 +227,10 @@ fn circle(
          WHERE app = ?1 AND user = ?2 AND other > ?3 AND {of} ORDER BY other LIMIT ?4"
     ))?;
     // One more than asked for tells whether there is more.
-    let most = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
-    let mut rows = statement.query(params![app, user.as_str(), after.map_or("", UserId::as_str), most])?;
-    let (mut circle, mut last, mut left) = (Circle::default(), None, limit);
+    let most = i64::try_from(*limit).unwrap_or(i64::MAX).saturating_add(1);
+    let after = after.as_ref().map_or("", UserId::as_str);
+    let mut rows = statement.query(params![app, user.as_str(), after, most])?;
+    let (mut circle, mut last, mut left) = (Circle::default(), None, *limit);
     while let Some(row) = rows.next()? {
         if left == 0 {
             circle.more = last;
@@ -232,7 +239,7 @@ fn circle(
         left -= 1;
         let other = log::id(row, 0, UserId::new)?;
         last = Some(other.clone());
-        if part == Part::Asked {
+        if *part == Part::Asked {
             circle.asked.push(Asked { from: other, greeting: row.get(3)?, time: row.get(4)? });
             continue;
         }
@@ -260,13 +267,14 @@ impl Friends for EmbeddedFriends {
         let (user, other, action, limits) = (user.clone(), other.clone(), action.clone(), self.limits);
         let work = move |step: &mut Step<'_>| {
             let tables = step.connection;
-            let before = (View::read(tables, app, &user, &other)?, View::read(tables, app, &other, &user)?);
-            let (mut mine, mut theirs) = before.clone();
+            let my_before = View::read(tables, app, &user, &other)?;
+            let their_before = View::read(tables, app, &other, &user)?;
+            let (mut mine, mut theirs) = (my_before.clone(), their_before.clone());
             act(&mut mine, &mut theirs, &action)?;
-            let changed = before.0 != mine || before.1 != theirs;
+            let changed = my_before != mine || their_before != theirs;
             if changed {
-                let own = Side { user: &user, mine: true, before: &before.0, after: &mine };
-                let their = Side { user: &other, mine: false, before: &before.1, after: &theirs };
+                let own = Side { user: &user, mine: true, before: &my_before, after: &mine };
+                let their = Side { user: &other, mine: false, before: &their_before, after: &theirs };
                 own.require_room(tables, app, limits)?;
                 their.require_room(tables, app, limits)?;
                 mine.write(tables, app, &user, &other)?;
@@ -285,8 +293,7 @@ impl Friends for EmbeddedFriends {
         after: Option<&UserId>,
         limit: usize,
     ) -> Result<Circle, FriendError> {
-        let (user, after) = (user.clone(), after.cloned());
-        let read = move |tables: &Connection| Ok(circle(tables, (app, &user), part, after.as_ref(), limit)?);
-        self.engine.query(read).await
+        let page = Page { app, user: user.clone(), part, after: after.cloned(), limit };
+        self.engine.query(move |tables| Ok(circle(tables, &page)?)).await
     }
 }

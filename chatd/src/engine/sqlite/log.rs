@@ -31,6 +31,15 @@ pub(crate) struct Head {
     pub time: u64,
 }
 
+/// Which entry.
+#[derive(Clone, Copy)]
+pub(crate) struct EntryKey {
+    /// The row of its log.
+    pub log: i64,
+    /// Its number in the log.
+    pub offset: u64,
+}
+
 /// Appends a message if its sender may send it, or finds that it was appended before.
 pub(crate) fn append(step: &mut Step<'_>, message: Outgoing) -> Result<Receipt, BrokerError> {
     if let Some(first) = sent::find(step.connection, &message, step.now_ms)? {
@@ -88,7 +97,7 @@ pub(crate) fn put(step: &mut Step<'_>, message: Outgoing, effect: Effect) -> rus
         .execute(params![head.id, offset, time])?;
     note_pair(step.connection, &message.conversation, head.id, time)?;
     conversations::sent(step.connection, head.id, &message.sender, offset)?;
-    trim(step.connection, (head.id, offset), &step.scope.retention, step.now_ms)?;
+    trim(step.connection, EntryKey { log: head.id, offset }, &step.scope.retention, step.now_ms)?;
     let receipt = Receipt { offset, epoch: head.epoch.clone(), time, duplicate: false };
     sent::remember(step.connection, &message, &receipt, step.now_ms)?;
     let topics = message.conversation.topics();
@@ -99,13 +108,14 @@ pub(crate) fn put(step: &mut Step<'_>, message: Outgoing, effect: Effect) -> rus
 }
 
 /// Removes what is not kept any more; when that is much, as in a log that was silent for long, a part with each append.
-/// Nobody reads what is too old meanwhile.
+/// Nobody reads what is too old meanwhile. `newest` is where the log ends.
 fn trim(
     connection: &Connection,
-    (log, head): (i64, u64),
+    newest: EntryKey,
     retention: &Retention,
     now_ms: u64,
 ) -> rusqlite::Result<()> {
+    let EntryKey { log, offset: head } = newest;
     if head.is_multiple_of(TRIM_STEP) {
         connection
             .prepare_cached(
@@ -161,11 +171,11 @@ pub(crate) fn read(
     Ok(Page { epoch: head.epoch, head: head.offset, entries })
 }
 
-/// The entry at an offset of a log, nothing from before `since`.
+/// The entry of a log whose epoch is `epoch`, nothing from before `since`.
 pub(crate) fn at(
     connection: &Connection,
-    (log, epoch): (i64, &Arc<str>),
-    offset: u64,
+    EntryKey { log, offset }: EntryKey,
+    epoch: &Arc<str>,
     since: u64,
 ) -> rusqlite::Result<Option<Entry>> {
     connection
@@ -318,7 +328,7 @@ mod tests {
             tables.execute_batch(fill).unwrap();
             let mut before = left();
             for _ in 0..3 {
-                trim(&tables, (1, 1280), &retention, 1000).unwrap();
+                trim(&tables, EntryKey { log: 1, offset: 1280 }, &retention, 1000).unwrap();
                 assert!(before - left() <= TRIM_SLICE + 1, "{retention:?}: {before} and then {}", left());
                 before = left();
             }

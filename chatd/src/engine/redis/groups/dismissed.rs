@@ -21,31 +21,36 @@ pub(super) struct Notes {
     forget: Script,
 }
 
+/// One of them.
+struct Note<'a> {
+    app: AppId,
+    group: &'a GroupId,
+    /// As ZADD takes it.
+    unless: Option<&'a str>,
+    /// When it is due, from now on.
+    after_ms: u64,
+}
+
 impl Notes {
     pub(super) fn new() -> Self {
         Self { forget: Script::new(include_str!("looked_after.lua")) }
     }
 
     /// The group is about to be dismissed. A note that is there stays as it is.
-    pub(super) async fn expect(&self, logs: &Logs, group: (AppId, &GroupId)) -> Result<(), LinkError> {
-        self.add(logs, group, Some("NX"), AT_LAST_MS).await
+    pub(super) async fn expect(&self, logs: &Logs, app: AppId, group: &GroupId) -> Result<(), LinkError> {
+        self.add(logs, &Note { app, group, unless: Some("NX"), after_ms: AT_LAST_MS }).await
     }
 
     /// The group was dismissed.
-    pub(super) async fn put(&self, logs: &Logs, group: (AppId, &GroupId)) -> Result<(), LinkError> {
-        self.add(logs, group, None, 0).await
+    pub(super) async fn put(&self, logs: &Logs, app: AppId, group: &GroupId) -> Result<(), LinkError> {
+        self.add(logs, &Note { app, group, unless: None, after_ms: 0 }).await
     }
 
-    async fn add(
-        &self,
-        logs: &Logs,
-        (app, group): (AppId, &GroupId),
-        unless: Option<&str>,
-        after_ms: u64,
-    ) -> Result<(), LinkError> {
+    async fn add(&self, logs: &Logs, note: &Note<'_>) -> Result<(), LinkError> {
+        let Note { app, group, unless, after_ms } = note;
         let due_ms = now_ms(logs).await? + after_ms;
         let (key, mut pipeline) = (logs.keys.dismissed(), redis::pipe());
-        pipeline.cmd("ZADD").arg(&key).arg(unless).arg(due_ms).arg(format!("{app}:{group}"));
+        pipeline.cmd("ZADD").arg(&key).arg(*unless).arg(due_ms).arg(format!("{app}:{group}"));
         pipeline.cmd("ZREMRANGEBYRANK").arg(&key).arg(0).arg(-1 - MOST);
         logs.others.run_all::<Value>(&pipeline).await.map(drop)
     }

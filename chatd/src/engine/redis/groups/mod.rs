@@ -199,10 +199,10 @@ impl Groups for RedisGroups {
         if let Change::Dismiss(user) = change
             && self.group(app, group).await?.owner == *user
         {
-            self.notes.expect(&self.logs, (app, group)).await?;
+            self.notes.expect(&self.logs, app, group).await?;
         }
         let changed = self.run(app, group, &change.into()).await?;
-        if ends && let Err(error) = self.notes.put(&self.logs, (app, group)).await {
+        if ends && let Err(error) = self.notes.put(&self.logs, app, group).await {
             tracing::debug!(%error, "a dismissed group is looked after a little later");
         }
         Ok(changed)
