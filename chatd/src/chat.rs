@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use chat_protocol::content::Content;
 use chat_protocol::{Code, MsgId, PacketId, Refusal, Target, UserId};
 use serde::Serialize;
@@ -12,8 +11,7 @@ use serde_json::Value;
 
 use crate::broker::{Fingerprint, Log, Outgoing, Receipt, new_msg_id};
 use crate::counters::Counters;
-use crate::model::Identity;
-use crate::model::{Conversation, Skip};
+use crate::model::{Conversation, Identity, Skip, members};
 
 /// Puts messages into the log.
 pub struct Chat {
@@ -95,7 +93,8 @@ impl Chat {
     ) -> Result<Sent, Refusal> {
         let fingerprint = msg_id.map(|_| fingerprint(target, content)).transpose()?;
         let msg_id = msg_id.cloned().unwrap_or_else(new_msg_id);
-        let members = members(&Record::new(target, content, &sender.user, &msg_id))?;
+        let members =
+            members::write(&Record::new(target, content, &sender.user, &msg_id)).map_err(refusal)?;
         let message = Outgoing {
             conversation: Conversation::of(sender.app, &sender.user, target),
             sender: sender.user.clone(),
@@ -112,23 +111,14 @@ impl Chat {
     }
 }
 
-/// JSON members without the braces around them.
-fn members(record: &Record<'_>) -> Result<Bytes, Refusal> {
-    let mut json = json(record)?;
-    json.pop();
-    Ok(Bytes::from(json).slice(1..))
-}
-
 /// Of what was asked for and not of the record: how chatd words a record may differ between nodes and versions.
 fn fingerprint(target: &Target, content: &Content) -> Result<Fingerprint, Refusal> {
-    Ok(Fingerprint::of(&json(&(target, content))?))
+    Ok(Fingerprint::of(&serde_json::to_vec(&(target, content)).map_err(refusal)?))
 }
 
-fn json(value: &impl Serialize) -> Result<Vec<u8>, Refusal> {
-    serde_json::to_vec(value).map_err(|error| {
-        tracing::error!(%error, "a message could not be encoded");
-        Code::ServerError.into()
-    })
+fn refusal(error: serde_json::Error) -> Refusal {
+    tracing::error!(%error, "a message could not be encoded");
+    Code::ServerError.into()
 }
 
 #[cfg(test)]

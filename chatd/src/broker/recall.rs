@@ -1,4 +1,4 @@
-//! Taking a message back: who may, what stays of it, and the entry that tells of it.
+//! Taking a message back: who may and until when, what stays of it, and the entry that tells of it.
 //!
 //! Invariant: what stays names the message, its sender and its target, and nothing that it said.
 
@@ -8,12 +8,29 @@ use chat_protocol::{MsgId, Target, UserId};
 use serde::{Deserialize, Serialize};
 
 use super::{BrokerError, Outgoing, new_msg_id};
-use crate::model::{Conversation, Skip};
+use crate::model::{Conversation, Entry, Skip, members};
+
+/// What becomes of a message that may be taken back.
+pub(crate) struct Recall {
+    /// For who takes it back.
+    pub answer: Recalled,
+    /// What is to be changed, in one step; none when the message was taken back before.
+    pub change: Option<Change>,
+}
+
+/// What a log does to take a message back.
+pub(crate) struct Change {
+    /// Members of the entry that stays in the message's place.
+    pub stub: Bytes,
+    /// The entry that tells of it. It speaks in the name of the message's sender, whoever took it back, so that it
+    /// belongs to the same conversation for both sides of a pair.
+    pub news: Outgoing,
+}
 
 /// What stays of a message.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Remains {
+struct Remains {
     target: Target,
     #[serde(rename = "type", default)]
     kind: String,
@@ -21,7 +38,7 @@ pub(crate) struct Remains {
     msg_id: MsgId,
 }
 
-/// The entry that tells of it.
+/// The members of the entry that tells of it.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Record<'a> {
@@ -33,62 +50,51 @@ struct Record<'a> {
     msg_id: &'a MsgId,
 }
 
-impl Remains {
-    /// Of a message with these members.
-    pub(crate) fn of(members: &[u8]) -> Result<Self, BrokerError> {
-        let object = [b"{", members, b"}"].concat();
-        serde_json::from_slice(&object).map_err(|error| BrokerError::Corrupt(format!("an entry: {error}")))
+/// Judges whether `by`, or without it an operator, may take this entry of the conversation's log back at `now_ms`.
+///
+/// # Errors
+/// [`BrokerError::NotSender`], [`BrokerError::TooLate`], and [`BrokerError::Corrupt`] for an entry that is no message.
+pub(crate) fn judge(
+    conversation: &Conversation,
+    entry: &Entry,
+    by: Option<&UserId>,
+    now_ms: u64,
+) -> Result<Recall, BrokerError> {
+    let corrupt = |error: serde_json::Error| BrokerError::Corrupt(format!("an entry: {error}"));
+    let mut remains: Remains = members::read(&entry.members).map_err(corrupt)?;
+    if by.is_some_and(|by| *by != remains.from) {
+        return Err(BrokerError::NotSender);
     }
-
-    /// Whether the message is there to be taken back by `by`, or by an operator; false when it was taken back before.
-    pub(crate) fn admit(&self, by: Option<&UserId>, sent_ms: u64, now_ms: u64) -> Result<bool, BrokerError> {
-        if by.is_some_and(|by| *by != self.from) {
-            return Err(BrokerError::NotSender);
-        }
-        if self.kind == RECALLED_KIND {
-            return Ok(false);
-        }
-        if by.is_some() && now_ms.saturating_sub(sent_ms) > RECALL_WINDOW_MS {
-            return Err(BrokerError::TooLate);
-        }
-        Ok(true)
+    let answer = Recalled {
+        target: remains.target.clone(),
+        from: remains.from.clone(),
+        offset: entry.offset,
+        epoch: entry.epoch.to_string(),
+    };
+    if remains.kind == RECALLED_KIND {
+        return Ok(Recall { answer, change: None });
     }
-
-    /// The answer to who takes it back.
-    pub(crate) fn answer(&self, offset: u64, epoch: &str) -> Recalled {
-        Recalled { target: self.target.clone(), from: self.from.clone(), offset, epoch: epoch.to_owned() }
+    if by.is_some() && now_ms.saturating_sub(entry.time) > RECALL_WINDOW_MS {
+        return Err(BrokerError::TooLate);
     }
-
-    /// Members of the entry that stays in the message's place.
-    pub(crate) fn stub(&self) -> Result<Bytes, BrokerError> {
-        members(&Self { kind: RECALLED_KIND.to_owned(), ..self.clone() })
-    }
-
-    /// The entry that tells of it. It speaks in the name of the message's sender, whoever took it back, so that it
-    /// belongs to the same conversation for both sides of a pair.
-    pub(crate) fn news(&self, conversation: &Conversation, offset: u64) -> Result<Outgoing, BrokerError> {
-        let msg_id = new_msg_id();
-        let record = Record {
-            target: &self.target,
-            kind: RECALL_KIND,
-            from: &self.from,
-            recalls: offset,
-            msg_id: &msg_id,
-        };
-        let members = members(&record)?;
-        Ok(Outgoing {
-            conversation: conversation.clone(),
-            sender: self.from.clone(),
-            msg_id,
-            fingerprint: None,
-            members,
-            skip: Skip::Nobody,
-        })
-    }
-}
-
-/// JSON members without the braces around them.
-fn members(value: &impl Serialize) -> Result<Bytes, BrokerError> {
-    let json = serde_json::to_vec(value).map_err(|error| BrokerError::Corrupt(error.to_string()))?;
-    Ok(Bytes::from(json[1..json.len() - 1].to_vec()))
+    remains.kind = RECALLED_KIND.to_owned();
+    let stub = members::write(&remains).map_err(corrupt)?;
+    let msg_id = new_msg_id();
+    let record = Record {
+        target: &remains.target,
+        kind: RECALL_KIND,
+        from: &remains.from,
+        recalls: entry.offset,
+        msg_id: &msg_id,
+    };
+    let members = members::write(&record).map_err(corrupt)?;
+    let news = Outgoing {
+        conversation: conversation.clone(),
+        sender: remains.from,
+        msg_id,
+        fingerprint: None,
+        members,
+        skip: Skip::Nobody,
+    };
+    Ok(Recall { answer, change: Some(Change { stub, news }) })
 }

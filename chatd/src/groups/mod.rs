@@ -17,10 +17,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use chat_protocol::{AppId, Code, GroupId, Refusal, Target, UserId};
+use chat_protocol::{AppId, Code, GroupId, MsgId, Refusal, Target, UserId};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Notice, Skip};
+use crate::broker::{Outgoing, new_msg_id};
+use crate::model::{Conversation, Notice, Skip, members};
 
 /// Notice to the inbox of a user who has joined a group: the nodes that hold their connections follow it from now on.
 pub const JOINED: &str = "group/join";
@@ -46,6 +47,41 @@ fn told(told: Told) -> Notice {
     // Cannot fail: the members have text keys and no failing serializer.
     let data = serde_json::to_vec(&told).unwrap_or_default();
     Notice { cmd: JOINED.into(), data: Bytes::from(data), skip: Skip::Nobody }
+}
+
+/// The members of an entry that tells of a change.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Record<'a> {
+    target: Target,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    from: &'a UserId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    member: Option<&'a UserId>,
+    msg_id: &'a MsgId,
+}
+
+/// The entry of the group's log that tells of a change of this kind: by whom, and of whom if it is somebody else.
+pub(crate) fn news(
+    app: AppId,
+    group: &GroupId,
+    kind: &str,
+    from: &UserId,
+    member: Option<&UserId>,
+) -> Outgoing {
+    let msg_id = new_msg_id();
+    let record = Record { target: Target::Group(group.clone()), kind, from, member, msg_id: &msg_id };
+    // Cannot fail: the members have text keys and no failing serializer.
+    let members = members::write(&record).unwrap_or_default();
+    Outgoing {
+        conversation: Conversation::Group(app, group.clone()),
+        sender: from.clone(),
+        msg_id,
+        fingerprint: None,
+        members,
+        skip: Skip::Nobody,
+    }
 }
 
 /// A group.

@@ -6,6 +6,8 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use super::members;
+
 /// The language of the words.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Language {
@@ -57,7 +59,7 @@ impl Language {
         if members.windows(TEXT.len()).any(|bytes| bytes == TEXT) {
             return None;
         }
-        let told = [b"{", members, b"}"].concat();
+        let told = members::braced(members);
         let told: Told<'_> = serde_json::from_slice(&told).ok()?;
         Some(self.of(&told))
     }

@@ -8,6 +8,7 @@ mod entry;
 pub mod epoch;
 mod identity;
 mod language;
+pub mod members;
 mod notice;
 mod position;
 

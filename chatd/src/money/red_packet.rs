@@ -22,8 +22,7 @@ use super::{Cents, Terms};
 use crate::broker::{Bus, Log, REPEAT_WINDOW_MS, Range};
 use crate::chat::{Chat, Sent};
 use crate::groups::{Dismissed, GroupError, Groups};
-use crate::model::Identity;
-use crate::model::{Conversation, Skip};
+use crate::model::{Conversation, Identity, Skip, members};
 
 /// Dismissed groups in one go.
 const DISMISSED: usize = 200;
@@ -317,8 +316,7 @@ impl RedPackets {
             from: UserId,
             packet_id: Option<PacketId>,
         }
-        let json = [b"{", &entry.members[..], b"}"].concat();
-        let members: Members = serde_json::from_slice(&json).map_err(|error| {
+        let members: Members = members::read(&entry.members).map_err(|error| {
             tracing::error!(%error, offset, "an entry of the log cannot be read");
             Refusal::from(Code::ServerError)
         })?;

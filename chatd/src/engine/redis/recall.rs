@@ -8,9 +8,9 @@ use redis::Cmd;
 
 use super::codec;
 use super::log::{INBOX_IDLE_MS, INBOX_MESSAGES, Logs};
-use crate::broker::recall::Remains;
+use crate::broker::recall::{Change, judge};
 use crate::broker::{BrokerError, Outgoing};
-use crate::model::{Conversation, Effect, new_epoch};
+use crate::model::{Conversation, Effect, Entry, new_epoch};
 
 /// Attempts while others change the entry at the same moment: it changes once and may then be dropped for its age.
 const ATTEMPTS: usize = 3;
@@ -26,17 +26,14 @@ pub(super) async fn recall(
     for _ in 0..ATTEMPTS {
         let (head, payload) = logs.at(conversation, offset, now).await?;
         let payload = payload.ok_or(BrokerError::NoSuchMessage)?;
-        let entry = codec::logged(&payload)?;
-        let remains = Remains::of(&entry.members)?;
-        let recalled = remains.answer(offset, &head.epoch);
-        if !remains.admit(by, entry.time, now)? {
-            return Ok(recalled);
-        }
-        let stub = codec::with_members(&payload, &entry, &remains.stub()?);
-        let news = remains.news(conversation, offset)?;
+        // An entry from before a fork counts to the history that goes on from it.
+        let entry = Entry { epoch: head.epoch, ..codec::logged(&payload)? };
+        let recall = judge(conversation, &entry, by, now)?;
+        let Some(Change { stub, news }) = recall.change else { return Ok(recall.answer) };
+        let stub = codec::with_members(&payload, &entry, &stub);
         let call = call(logs, &news, now, &Replaced { offset, payload: &payload, stub: &stub });
         if logs.appends.call(&logs.recall, &call).await? {
-            return Ok(recalled);
+            return Ok(recall.answer);
         }
     }
     Err(BrokerError::NoSuchMessage)

@@ -15,7 +15,7 @@ use super::broker::{Embedded, Step};
 use super::log::{self, EntryKey};
 use crate::broker::BrokerError;
 use crate::conversations::{Conversations, Head, MAX_LOOK, MAX_UNREAD, Place, State, Unread};
-use crate::model::Conversation;
+use crate::model::{Conversation, members};
 
 /// Conversations and read states, in the file of the log.
 pub struct EmbeddedConversations {
@@ -102,8 +102,8 @@ fn unread(tables: &Connection, log: i64, user: &UserId, read: u64, since: u64) -
 }
 
 fn counts(members: &[u8], user: &UserId) -> bool {
-    let said: Option<Said> = serde_json::from_slice(&[b"{", members, b"}"].concat()).ok();
-    said.is_some_and(|said| said.from != *user && said.kind != RECALLED_KIND && said.kind != RECALL_KIND)
+    members::read::<Said>(members)
+        .is_ok_and(|said| said.from != *user && said.kind != RECALLED_KIND && said.kind != RECALL_KIND)
 }
 
 fn mark(

@@ -5,17 +5,15 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use chat_protocol::{AppId, GroupId, MsgId, Target, UserId};
+use chat_protocol::{AppId, GroupId, UserId};
 use rusqlite::{Connection, OptionalExtension, params};
-use serde::Serialize;
 
 use super::Fault;
 use super::broker::{Embedded, Step};
 use super::{leftovers, log};
-use crate::broker::{BrokerError, Event, Outgoing, Receipt};
-use crate::groups::{Change, Changed, Group, GroupError, Groups, Joined, Members, Membership};
-use crate::model::{Conversation, Effect, Skip, Topic};
+use crate::broker::{BrokerError, Event, Receipt};
+use crate::groups::{self, Change, Changed, Group, GroupError, Groups, Joined, Members, Membership};
+use crate::model::{Conversation, Effect, Topic};
 
 /// Groups and their members, in the file of the log.
 pub struct EmbeddedGroups {
@@ -98,19 +96,6 @@ fn find(connection: &Connection, app: AppId, group: &GroupId) -> rusqlite::Resul
         .optional()
 }
 
-/// An entry of a group's log that tells of a change, as the members of a push.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Record<'a> {
-    target: Target,
-    #[serde(rename = "type")]
-    kind: &'a str,
-    from: &'a UserId,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    member: Option<&'a UserId>,
-    msg_id: &'a MsgId,
-}
-
 /// One group while something is done to it.
 struct Scene<'a, 'b> {
     step: &'a mut Step<'b>,
@@ -133,21 +118,7 @@ impl Scene<'_, '_> {
         member: Option<&UserId>,
         effect: Effect,
     ) -> Result<Receipt, GroupError> {
-        let msg_id = MsgId::new(&uuid::Uuid::now_v7().simple().to_string())
-            .map_err(|error| GroupError::unreachable(&error))?;
-        let target = Target::Group(self.group.clone());
-        let mut members = serde_json::to_vec(&Record { target, kind, from, member, msg_id: &msg_id })
-            .map_err(|error| GroupError::unreachable(&error))?;
-        // Without the braces.
-        members.pop();
-        let entry = Outgoing {
-            conversation: self.conversation(),
-            sender: from.clone(),
-            msg_id,
-            fingerprint: None,
-            members: Bytes::from(members).slice(1..),
-            skip: Skip::Nobody,
-        };
+        let entry = groups::news(self.app, self.group, kind, from, member);
         Ok(log::put(self.step, entry, effect)?)
     }
 

@@ -4,12 +4,12 @@
 
 use chat_protocol::UserId;
 use chat_protocol::message::Recalled;
-use rusqlite::{OptionalExtension, params};
+use rusqlite::params;
 
 use super::broker::Step;
-use super::log;
+use super::log::{self, EntryKey};
 use crate::broker::BrokerError;
-use crate::broker::recall::Remains;
+use crate::broker::recall::{Change, judge};
 use crate::model::{Conversation, Effect};
 
 /// See [`crate::broker::Log::recall`].
@@ -23,21 +23,14 @@ pub fn recall(
     if offset > head.offset {
         return Err(BrokerError::NoSuchMessage);
     }
-    let found = step
-        .connection
-        .prepare_cached(
-            "SELECT time, members FROM entry WHERE conversation = ?1 AND offset = ?2 AND time >= ?3",
-        )?
-        .query_row(params![head.id, offset, step.scope.retention.since(step.now_ms)], |row| {
-            Ok((row.get::<_, u64>(0)?, row.get_ref(1)?.as_blob()?.to_owned()))
-        });
-    let (time, members) = found.optional()?.ok_or(BrokerError::NoSuchMessage)?;
-    let remains = Remains::of(&members)?;
-    if remains.admit(by, time, step.now_ms)? {
+    let since = step.scope.retention.since(step.now_ms);
+    let entry = log::at(step.connection, EntryKey { log: head.id, offset }, &head.epoch, since)?;
+    let recall = judge(conversation, &entry.ok_or(BrokerError::NoSuchMessage)?, by, step.now_ms)?;
+    if let Some(Change { stub, news }) = recall.change {
         step.connection
             .prepare_cached("UPDATE entry SET members = ?3 WHERE conversation = ?1 AND offset = ?2")?
-            .execute(params![head.id, offset, &remains.stub()?[..]])?;
-        log::put(step, remains.news(conversation, offset)?, Effect::None)?;
+            .execute(params![head.id, offset, &stub[..]])?;
+        log::put(step, news, Effect::None)?;
     }
-    Ok(remains.answer(offset, &head.epoch))
+    Ok(recall.answer)
 }

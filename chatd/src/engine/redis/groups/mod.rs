@@ -8,9 +8,8 @@ mod dismissed;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use chat_protocol::{AppId, GroupId, MsgId, Target, UserId};
+use chat_protocol::{AppId, GroupId, Target, UserId};
 use redis::{Cmd, Value};
-use serde::Serialize;
 
 use self::dismissed::Notes;
 use super::broker::RedisBroker;
@@ -18,8 +17,10 @@ use super::codec;
 use super::link::{LinkError, Script};
 use super::log::Logs;
 use crate::clock::Clock;
-use crate::groups::{Change, Changed, Dismissed, Group, GroupError, Groups, Joined, Members, Membership};
-use crate::model::{Conversation, Effect, Skip, Topic, new_epoch};
+use crate::groups::{
+    self, Change, Changed, Dismissed, Group, GroupError, Groups, Joined, Members, Membership,
+};
+use crate::model::{Conversation, Effect, Topic, new_epoch};
 
 /// Groups, or entries about former ones, in one round trip.
 const CHUNK: usize = 500;
@@ -80,11 +81,7 @@ impl RedisGroups {
         let Act { kind, by, user, effect, name } = act;
         let (keys, conversation) = (&self.logs.keys, Conversation::Group(app, group.clone()));
         let target = Target::Group(group.clone());
-        let msg_id = MsgId::new(&uuid::Uuid::now_v7().simple().to_string()).map_err(unreachable)?;
-        let member = (by != user).then_some(*user);
-        let record = Record { target: &target, kind, from: by, member, msg_id: &msg_id };
-        let members = serde_json::to_vec(&record).map_err(unreachable)?;
-        let members = &members[1..members.len() - 1];
+        let news = groups::news(app, group, kind, by, (by != user).then_some(*user));
         let (kept, age) = self.logs.kept();
         let mut call = self.change.call(&[
             keys.log(&conversation),
@@ -99,9 +96,9 @@ impl RedisGroups {
         call.arg(*kind).arg(by.as_str()).arg(user.as_str()).arg(self.clock.now_ms());
         call.arg(&*new_epoch()).arg(kept).arg(age).arg(group.as_str()).arg(target.to_string());
         call.arg(keys.channel(&Topic::Group(app, group.clone()))).arg(codec::kind(effect));
-        call.arg(codec::body(effect, &Skip::Nobody, &msg_id, members)).arg(*name);
+        call.arg(codec::body(effect, &news.skip, &news.msg_id, &news.members)).arg(*name);
         call.arg(keys.channel(&Topic::Inbox(app, (*user).clone())));
-        call.arg(codec::notice(&crate::groups::notice(group, user))).arg(self.per_user);
+        call.arg(codec::notice(&groups::notice(group, user))).arg(self.per_user);
         Ok(call)
     }
 
@@ -147,19 +144,6 @@ impl<'a> From<&'a Change> for Act<'a> {
         };
         Self { kind, by, user, effect, name: "" }
     }
-}
-
-/// An entry of a group's log that tells of a change, as the members of a push.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Record<'a> {
-    target: &'a Target,
-    #[serde(rename = "type")]
-    kind: &'a str,
-    from: &'a UserId,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    member: Option<&'a UserId>,
-    msg_id: &'a MsgId,
 }
 
 /// A group in a user's list.
