@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize, Serializer};
 /// What stands for a text that is not shown.
 const HIDDEN: &str = "***";
 
-/// See the module.
+/// The URL, which is shown without what may be secret.
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct StoreUrl(String);

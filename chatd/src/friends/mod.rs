@@ -36,7 +36,7 @@ pub enum Action {
 
 /// How the two stand after an action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Outcome {
+pub struct Changed {
     /// Seen by the acting user.
     pub standing: Standing,
     /// Whether the acting user blocks the other.
@@ -168,7 +168,7 @@ pub trait Friends: Send + Sync {
         user: &UserId,
         other: &UserId,
         action: &Action,
-    ) -> Result<Outcome, FriendError>;
+    ) -> Result<Changed, FriendError>;
 
     /// Part of what there is about one user: at most `limit` others, at least one, after `after` in byte order.
     async fn circle(

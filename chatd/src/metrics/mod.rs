@@ -38,7 +38,7 @@ pub struct Metrics {
     turns: Arc<Semaphore>,
 }
 
-struct Node {
+struct Sources {
     engine: &'static str,
     hub: Arc<Hub>,
     counters: Arc<Counters>,
@@ -64,7 +64,7 @@ impl Metrics {
         watch: Option<Arc<Watch>>,
     ) -> Self {
         let mut registry = Registry::default();
-        registry.register_collector(Box::new(Node {
+        registry.register_collector(Box::new(Sources {
             engine,
             hub,
             counters,
@@ -93,7 +93,7 @@ impl Metrics {
     }
 }
 
-impl Collector for Node {
+impl Collector for Sources {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut page = Page(encoder);
         let build = [("version", env!("CARGO_PKG_VERSION")), ("engine", self.engine)];
@@ -151,9 +151,9 @@ impl Collector for Node {
     }
 }
 
-impl fmt::Debug for Node {
+impl fmt::Debug for Sources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Node").field("engine", &self.engine).finish_non_exhaustive()
+        f.debug_struct("Sources").field("engine", &self.engine).finish_non_exhaustive()
     }
 }
 

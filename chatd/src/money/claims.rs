@@ -10,7 +10,7 @@ use chat_protocol::{AppId, PacketId, Refusal, UserId};
 
 use super::Terms;
 use super::ledger::{Escrows, Paid, Posted};
-use super::packets::{PacketError, Packets, Standing, Winner};
+use super::packets::{PacketError, Packets, Snapshot, Winner};
 use super::settlement::{BATCH, Kind, Settlement};
 
 /// Winners in one read.
@@ -42,12 +42,12 @@ impl Claims {
     ///
     /// # Errors
     /// Of [`super::packets::Shares::winners`].
-    pub async fn winners(&self, standing: &Standing) -> Result<Vec<Winner>, PacketError> {
-        let (app, packet) = (standing.terms.app, &standing.terms.packet);
+    pub async fn winners(&self, snapshot: &Snapshot) -> Result<Vec<Winner>, PacketError> {
+        let (app, packet) = (snapshot.terms.app, &snapshot.terms.packet);
         let mut winners: Vec<Winner> = Vec::new();
-        while winners.len() < standing.grabbed_count as usize {
+        while winners.len() < snapshot.grabbed_count as usize {
             let (after, left) = (winners.last().map_or(0, |winner| winner.number), winners.len());
-            let limit = PAGE.min(standing.grabbed_count - u32::try_from(left).unwrap_or(u32::MAX));
+            let limit = PAGE.min(snapshot.grabbed_count - u32::try_from(left).unwrap_or(u32::MAX));
             let page = self.packets.winners(app, packet, after, limit).await?;
             if page.is_empty() {
                 break;
@@ -72,10 +72,10 @@ impl Claims {
     /// # Errors
     /// Of the ports.
     pub async fn unpaid(&self, app: AppId, packet: &PacketId) -> Result<Vec<Settlement>, Refusal> {
-        let standing = self.packets.standing(app, packet).await?;
-        let winners = self.winners(&standing).await?;
+        let snapshot = self.packets.snapshot(app, packet).await?;
+        let winners = self.winners(&snapshot).await?;
         let paid = self.escrows.paid(app, packet).await?;
-        Ok(unpaid(&standing, &winners, &paid, self.packets.now_ms().await?))
+        Ok(unpaid(&snapshot, &winners, &paid, self.packets.now_ms().await?))
     }
 
     /// Applies what a packet owes and the ledger has not posted.
@@ -112,11 +112,11 @@ impl Claims {
 
 /// Shares and refund of a packet that the ledger has not posted.
 #[must_use]
-pub fn unpaid(standing: &Standing, winners: &[Winner], paid: &[Paid], now_ms: u64) -> Vec<Settlement> {
+pub fn unpaid(snapshot: &Snapshot, winners: &[Winner], paid: &[Paid], now_ms: u64) -> Vec<Settlement> {
     let posted: HashSet<(Kind, &UserId)> = paid.iter().map(|paid| (paid.kind, &paid.user)).collect();
     let claim = |kind, user: &UserId, amount, time_ms| Settlement {
-        app: standing.terms.app,
-        packet: standing.terms.packet.clone(),
+        app: snapshot.terms.app,
+        packet: snapshot.terms.packet.clone(),
         kind,
         user: user.clone(),
         amount,
@@ -127,9 +127,9 @@ pub fn unpaid(standing: &Standing, winners: &[Winner], paid: &[Paid], now_ms: u6
     let mut claims: Vec<Settlement> = shares.filter(unposted).collect();
     // Packets that forgot a grab which was paid would refund more than there is.
     let gone = paid.iter().map(|paid| paid.amount).chain(claims.iter().map(|claim| claim.amount)).sum();
-    let refund = standing.refunded.min(standing.terms.total.less(gone));
+    let refund = snapshot.refunded.min(snapshot.terms.total.less(gone));
     // When it was closed is not kept; it was not before its time, or it is as young as can be.
-    let refund = claim(Kind::Refund, &standing.terms.sender, refund, standing.terms.expires_ms.min(now_ms));
+    let refund = claim(Kind::Refund, &snapshot.terms.sender, refund, snapshot.terms.expires_ms.min(now_ms));
     if refund.amount.is_positive() && unposted(&refund) {
         claims.push(refund);
     }
@@ -148,7 +148,7 @@ mod tests {
         UserId::new(name).unwrap()
     }
 
-    fn standing(grabbed: i64, refunded: i64) -> Standing {
+    fn snapshot(grabbed: i64, refunded: i64) -> Snapshot {
         let open = Cents::new(9 - grabbed - refunded);
         let (grabbed, refunded) = (Cents::new(grabbed), Cents::new(refunded));
         let terms = Terms {
@@ -165,10 +165,10 @@ mod tests {
             created_ms: 1,
             expires_ms: 5,
         };
-        Standing { terms, state: State::Expired, grabbed, grabbed_count: 1, refunded, open, luckiest: None }
+        Snapshot { terms, state: State::Expired, grabbed, grabbed_count: 1, refunded, open, luckiest: None }
     }
 
-    fn owed(standing: &Standing, winners: &[&str], paid: &[(Kind, &str, i64)]) -> Vec<(Kind, String, i64)> {
+    fn owed(snapshot: &Snapshot, winners: &[&str], paid: &[(Kind, &str, i64)]) -> Vec<(Kind, String, i64)> {
         let winner = |(number, name): (u32, &&str)| Winner {
             number,
             user: user(name),
@@ -182,25 +182,25 @@ mod tests {
             amount: Cents::new(*amount),
             time_ms: 2,
         });
-        let claims = unpaid(standing, &winners, &paid.collect::<Vec<_>>(), 7);
+        let claims = unpaid(snapshot, &winners, &paid.collect::<Vec<_>>(), 7);
         claims.into_iter().map(|claim| (claim.kind, claim.user.to_string(), claim.amount.get())).collect()
     }
 
     #[test]
     fn what_is_owed_is_what_was_won_and_left_and_is_not_paid() {
         let claim = |kind, name: &str, amount| (kind, name.to_owned(), amount);
-        let all = owed(&standing(6, 3), &["a", "b"], &[(Kind::Grab, "a", 3)]);
+        let all = owed(&snapshot(6, 3), &["a", "b"], &[(Kind::Grab, "a", 3)]);
         assert_eq!(all, [claim(Kind::Grab, "b", 3), claim(Kind::Refund, "s", 3)]);
-        assert_eq!(owed(&standing(6, 0), &["a", "b"], &[]).len(), 2);
+        assert_eq!(owed(&snapshot(6, 0), &["a", "b"], &[]).len(), 2);
         let paid = [(Kind::Grab, "a", 3), (Kind::Refund, "s", 6)];
-        assert_eq!(owed(&standing(3, 6), &["a"], &paid), []);
+        assert_eq!(owed(&snapshot(3, 6), &["a"], &paid), []);
     }
 
     #[test]
     fn packets_that_forgot_a_winner_refund_no_more_than_there_is() {
-        let left = owed(&standing(3, 6), &["b"], &[(Kind::Grab, "a", 3)]);
+        let left = owed(&snapshot(3, 6), &["b"], &[(Kind::Grab, "a", 3)]);
         assert_eq!(left, [(Kind::Grab, "b".to_owned(), 3), (Kind::Refund, "s".to_owned(), 3)]);
         let paid = [(Kind::Grab, "a", 3), (Kind::Grab, "b", 3), (Kind::Grab, "c", 3)];
-        assert_eq!(owed(&standing(0, 9), &[], &paid), []);
+        assert_eq!(owed(&snapshot(0, 9), &[], &paid), []);
     }
 }

@@ -262,8 +262,8 @@ impl RedPackets {
     }
 
     async fn is_closed(&self, terms: &Terms) -> Result<bool, Refusal> {
-        match self.packets.standing(terms.app, &terms.packet).await {
-            Ok(standing) => Ok(standing.state == State::Expired),
+        match self.packets.snapshot(terms.app, &terms.packet).await {
+            Ok(snapshot) => Ok(snapshot.state == State::Expired),
             // Although it was opened: it had been closed before it was known.
             Err(PacketError::NoSuchPacket) => Ok(true),
             Err(error) => Err(error.into()),

@@ -9,7 +9,7 @@ use chat_protocol::{AppId, Refusal};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::ledger::records::{PacketRow, Place, Records};
-use super::packets::{PacketError, Packets, Standing};
+use super::packets::{PacketError, Packets, Snapshot};
 use super::{Cents, Terms};
 
 /// Packets that one call looks at, at most.
@@ -71,18 +71,18 @@ impl Register {
 
     async fn listed(&self, app: AppId, row: &PacketRow) -> Result<Option<Listed>, Refusal> {
         let Ok(terms) = serde_json::from_str::<Terms>(&row.terms) else { return Ok(None) };
-        let standing = match self.packets.standing(app, &terms.packet).await {
-            Ok(standing) => Some(standing),
+        let snapshot = match self.packets.snapshot(app, &terms.packet).await {
+            Ok(snapshot) => Some(snapshot),
             Err(PacketError::NoSuchPacket | PacketError::Corrupt(_)) => None,
             Err(error) => return Err(error.into()),
         };
         let sum =
-            |of: fn(&Standing) -> Cents| standing.as_ref().map_or(0, |standing| of(standing).unsigned());
+            |of: fn(&Snapshot) -> Cents| snapshot.as_ref().map_or(0, |snapshot| of(snapshot).unsigned());
         Ok(Some(Listed {
-            state: standing.as_ref().map(|standing| standing.state),
-            grabbed: sum(|standing| standing.grabbed),
-            grabbed_count: standing.as_ref().map_or(0, |standing| standing.grabbed_count),
-            refunded: sum(|standing| standing.refunded),
+            state: snapshot.as_ref().map(|snapshot| snapshot.state),
+            grabbed: sum(|snapshot| snapshot.grabbed),
+            grabbed_count: snapshot.as_ref().map_or(0, |snapshot| snapshot.grabbed_count),
+            refunded: sum(|snapshot| snapshot.refunded),
             packet_id: terms.packet,
             from: terms.sender,
             target: terms.target,

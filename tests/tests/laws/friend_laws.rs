@@ -4,7 +4,7 @@ use chat_protocol::friend::{Asked, Standing};
 use chat_tests::broker::{APP, user};
 use chat_tests::engine::{Engine, FRIENDS, Node, names};
 use chatd::broker::BrokerError;
-use chatd::friends::{Action, Circle, FriendError, Full, Outcome, Part};
+use chatd::friends::{Action, Changed, Circle, FriendError, Full, Part};
 use chatd::model::Conversation;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -13,11 +13,11 @@ fn request() -> Action {
     Action::Request { greeting: None, time: 5 }
 }
 
-async fn try_act(node: &Node, name: &str, other: &str, action: &Action) -> Result<Outcome, FriendError> {
+async fn try_act(node: &Node, name: &str, other: &str, action: &Action) -> Result<Changed, FriendError> {
     node.friends.act(APP, &user(name), &user(other), action).await
 }
 
-async fn act(node: &Node, name: &str, other: &str, action: Action) -> Outcome {
+async fn act(node: &Node, name: &str, other: &str, action: Action) -> Changed {
     try_act(node, name, other, &action).await.expect("done")
 }
 
@@ -27,8 +27,8 @@ async fn circle(node: &Node, name: &str) -> Circle {
     Circle { asked: part(Part::Asked).await.asked, ..part(Part::Others).await }
 }
 
-fn outcome(standing: Standing, changed: bool) -> Outcome {
-    Outcome { standing, blocked: false, changed }
+fn outcome(standing: Standing, changed: bool) -> Changed {
+    Changed { standing, blocked: false, changed }
 }
 
 /// How `name` stands to `other` as their circle has it, and whether they block them.
@@ -108,7 +108,7 @@ async fn follow_the_model(nodes: &[Node], case: u64, actions: &[(usize, Action)]
         let told = try_act(&nodes[*me], &who[*me], &who[other], action).await;
         let wanted = model.act(*me, action).map(|()| {
             let (standing, blocked) = model.view(*me);
-            Outcome { standing, blocked, changed: before != (standing, blocked) }
+            Changed { standing, blocked, changed: before != (standing, blocked) }
         });
         assert_eq!(told, wanted, "{action:?}");
         for (mine, node) in nodes.iter().enumerate() {
@@ -291,7 +291,7 @@ async fn a_block_refuses_messages_and_requests_one_way(engine: Engine) {
     act(&node, "a", "b", request()).await;
     act(&node, "b", "a", Action::Accept).await;
     let blocked = act(&node, "a", "b", Action::Block).await;
-    assert_eq!(blocked, Outcome { standing: Standing::None, blocked: true, changed: true });
+    assert_eq!(blocked, Changed { standing: Standing::None, blocked: true, changed: true });
     assert!(!act(&node, "a", "b", Action::Block).await.changed);
     assert!(matches!(node.say("b", "user:a", "m").await, Err(BrokerError::Blocked)));
     assert_eq!(node.say("b", "user:a", "before").await.expect("a repeat").offset, first.offset);

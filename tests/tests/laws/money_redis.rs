@@ -103,18 +103,18 @@ async fn grabs_over_a_link_that_is_cut_again_and_again_win_once() {
         });
         if number % 30 == 29 {
             proxy.cut();
-            until("the cut was felt", SOON, async || packets.standing(APP, &terms.packet).await.is_err())
+            until("the cut was felt", SOON, async || packets.snapshot(APP, &terms.packet).await.is_err())
                 .await;
             proxy.heal();
-            until("the link is back", SOON, async || packets.standing(APP, &terms.packet).await.is_ok())
+            until("the link is back", SOON, async || packets.snapshot(APP, &terms.packet).await.is_ok())
                 .await;
         }
     }
     let outcomes = running.join_all().await;
     let having = |outcome: &&Grab| matches!(outcome, Grab::Won { .. } | Grab::Already { .. });
     assert_eq!(outcomes.iter().filter(having).count(), 100);
-    let standing = packets.standing(APP, &terms.packet).await.expect("it stands");
-    assert_eq!((standing.grabbed_count, standing.grabbed, standing.open), (100, cents(300), cents(0)));
+    let snapshot = packets.snapshot(APP, &terms.packet).await.expect("it stands");
+    assert_eq!((snapshot.grabbed_count, snapshot.grabbed, snapshot.open), (100, cents(300), cents(0)));
     let mut witness = Witness::new(queue(&server.url()).await);
     assert_eq!(witness.bodies().await.len(), 100, "a settlement for each winner");
 }
@@ -198,8 +198,8 @@ async fn the_clock_of_redis_decides_whatever_the_nodes_say() {
         assert!(matches!(taken, Ok(Grab::Won { .. })), "{name}: {taken:?}");
         assert_eq!(node.grab(APP, &over.packet, &user(name)).await, Ok(Grab::Expired), "{name}");
         for (given, state) in [(&open, State::Open), (&over, State::Expired)] {
-            let standing = node.standing(APP, &given.packet).await.expect("known");
-            assert_eq!(standing.state, state, "{name} of {}", given.packet);
+            let snapshot = node.snapshot(APP, &given.packet).await.expect("known");
+            assert_eq!(snapshot.state, state, "{name} of {}", given.packet);
         }
     }
     let winners = nodes[1].winners(APP, &open.packet, 0, 2).await.expect("listed");
@@ -225,8 +225,8 @@ async fn without_memory_nobody_wins_and_what_was_won_is_settled() {
     let refused = packets.grab(APP, &given.packet, &user("b")).await;
     assert!(matches!(refused, Err(PacketError::Unreachable(_))), "{refused:?}");
     assert_eq!(packets.grab(APP, &given.packet, &user("a")).await, Ok(Grab::Already { amount: cents(1) }));
-    let standing = packets.standing(APP, &given.packet).await.expect("it can be asked");
-    assert_eq!((standing.grabbed, standing.open), (cents(1), cents(5)));
+    let snapshot = packets.snapshot(APP, &given.packet).await.expect("it can be asked");
+    assert_eq!((snapshot.grabbed, snapshot.open), (cents(1), cents(5)));
     assert_eq!(packets.winners(APP, &given.packet, 0, 9).await.expect("they can be asked").len(), 1);
     let closed = packets.close(&ending).await.expect("ended");
     assert_eq!((closed.now, closed.refunded), (true, cents(5)));

@@ -9,7 +9,7 @@ use chat_tests::money::{
     CREATED_MS, EXPIRES_MS, IDLE, Witness, amounts, cents, closed, packet_id, refund_of, share_of, terms,
     written,
 };
-use chatd::money::packets::{Grab, PacketError, Standing, Winner};
+use chatd::money::packets::{Grab, PacketError, Snapshot, Winner};
 use chatd::money::{Cents, Terms};
 use tokio::task::JoinSet;
 
@@ -34,11 +34,11 @@ fn already(amount: u64) -> Result<Grab, PacketError> {
     Ok(Grab::Already { amount: cents(amount) })
 }
 
-async fn standing(node: &Node, packet: &str) -> Standing {
-    let standing = node.packets.standing(APP, &packet_id(packet)).await.expect("it stands");
-    let parts = [standing.grabbed, standing.refunded, standing.open];
-    assert_eq!(parts.iter().sum::<Cents>(), standing.terms.total);
-    standing
+async fn snapshot(node: &Node, packet: &str) -> Snapshot {
+    let snapshot = node.packets.snapshot(APP, &packet_id(packet)).await.expect("it stands");
+    let parts = [snapshot.grabbed, snapshot.refunded, snapshot.open];
+    assert_eq!(parts.iter().sum::<Cents>(), snapshot.terms.total);
+    snapshot
 }
 
 async fn winners(node: &Node, packet: &str) -> Vec<Winner> {
@@ -59,7 +59,7 @@ async fn a_packet_is_opened_once(engine: Engine) {
     assert_eq!(grab(&nodes[0], "p", "b").await, won(1, 2, true));
     assert_eq!(nodes[0].packets.open(&first, &amounts(&[2, 2])).await, Ok(()));
     assert_eq!(grab(&nodes[0], "p", "c").await, Ok(Grab::Empty));
-    assert_eq!(standing(&nodes[1], "p").await.terms, first, "to the letter");
+    assert_eq!(snapshot(&nodes[1], "p").await.terms, first, "to the letter");
     let elsewhere = Terms { app: APP + 1, ..first };
     assert_eq!(nodes[0].packets.open(&elsewhere, &amounts(&[2, 2])).await, Ok(()), "apps are apart");
     assert_eq!(grab(&nodes[0], "p", "c").await, Ok(Grab::Empty));
@@ -91,7 +91,7 @@ async fn a_grab_is_share_winner_and_settlement(engine: Engine) {
             queued.push(share_of(packet, name, amount, time_ms));
             wanted.push(Winner { number, user: user(name), amount: cents(amount), time_ms });
             assert_eq!(winners(&nodes[0], packet).await, wanted);
-            let stands = standing(&nodes[1], packet).await;
+            let stands = snapshot(&nodes[1], packet).await;
             assert_eq!((stands.grabbed_count, stands.luckiest), (number, Some(user(name))));
             assert_eq!(stands.grabbed, wanted.iter().map(|winner| winner.amount).sum::<Cents>());
         }
@@ -165,10 +165,10 @@ async fn nobody_wins_after_the_time(engine: Engine) {
     open(&node, "p", "", &[1, 2]).await;
     engine.clock.set(EXPIRES_MS - 1);
     assert_eq!(grab(&node, "p", "a").await, won(1, 1, false));
-    assert_eq!(standing(&node, "p").await.state, State::Open);
+    assert_eq!(snapshot(&node, "p").await.state, State::Open);
     engine.clock.set(EXPIRES_MS);
     assert_eq!(grab(&node, "p", "b").await, Ok(Grab::Expired));
-    let stands = standing(&node, "p").await;
+    let stands = snapshot(&node, "p").await;
     assert_eq!((stands.state, stands.open, stands.refunded), (State::Expired, cents(2), cents(0)));
     open(&node, "late", "", &[1]).await;
     assert_eq!(grab(&node, "late", "a").await, Ok(Grab::Expired));
@@ -176,7 +176,7 @@ async fn nobody_wins_after_the_time(engine: Engine) {
     assert_eq!(grab(&node, "p", "b").await, won(2, 2, true));
     engine.clock.set(EXPIRES_MS);
     assert_eq!(grab(&node, "p", "c").await, Ok(Grab::Empty), "nothing was left when its time came");
-    assert_eq!(standing(&node, "p").await.state, State::Empty);
+    assert_eq!(snapshot(&node, "p").await.state, State::Empty);
 }
 
 async fn closing_refunds_once(engine: Engine) {
@@ -192,7 +192,7 @@ async fn closing_refunds_once(engine: Engine) {
     }
     engine.clock.set(CREATED_MS);
     assert_eq!(grab(&nodes[0], "p", "b").await, Ok(Grab::Expired), "whatever the clock says");
-    let stands = standing(&nodes[0], "p").await;
+    let stands = snapshot(&nodes[0], "p").await;
     assert_eq!((stands.state, stands.grabbed, stands.refunded), (State::Expired, cents(4), cents(11)));
     let all = [share_of("p", "a", 4, CREATED_MS), refund_of("p", 11, EXPIRES_MS + 5)];
     assert_eq!(witness.bodies().await, written(&all));
@@ -205,7 +205,7 @@ async fn closing_an_empty_packet_queues_nothing(engine: Engine) {
     assert_eq!(grab(&node, "p", "a").await, won(4, 1, true));
     for now in [true, false] {
         assert_eq!(node.packets.close(&terms).await, closed(now, 0, true));
-        let stands = standing(&node, "p").await;
+        let stands = snapshot(&node, "p").await;
         assert_eq!((stands.state, stands.grabbed, stands.open), (State::Empty, cents(4), cents(0)));
         assert_eq!(grab(&node, "p", "a").await, already(4));
         assert_eq!(grab(&node, "p", "b").await, Ok(Grab::Empty));
@@ -222,7 +222,7 @@ async fn a_packet_closed_before_it_was_known_is_never_opened(engine: Engine) {
     assert_eq!(nodes[1].packets.close(&terms).await, closed(false, 0, false));
     assert_eq!(grab(&nodes[1], "p", "a").await, Err(PacketError::NoSuchPacket));
     let packet = packet_id("p");
-    assert_eq!(nodes[0].packets.standing(APP, &packet).await, Err(PacketError::NoSuchPacket));
+    assert_eq!(nodes[0].packets.snapshot(APP, &packet).await, Err(PacketError::NoSuchPacket));
     assert_eq!(nodes[0].packets.winners(APP, &packet, 0, 9).await, Err(PacketError::NoSuchPacket));
     assert_eq!(witness.bodies().await, Vec::<String>::new());
 }
@@ -233,7 +233,7 @@ async fn what_is_not_there_is_no_packet(engine: Engine) {
     for (app, packet) in [(APP, "q"), (APP + 1, "p"), (APP, "P"), (0, "p"), (u32::MAX, "shares:p")] {
         let packet = packet_id(packet);
         assert_eq!(node.packets.grab(app, &packet, &user("a")).await, Err(PacketError::NoSuchPacket));
-        assert_eq!(node.packets.standing(app, &packet).await, Err(PacketError::NoSuchPacket));
+        assert_eq!(node.packets.snapshot(app, &packet).await, Err(PacketError::NoSuchPacket));
         assert_eq!(node.packets.winners(app, &packet, 0, 1).await, Err(PacketError::NoSuchPacket));
     }
 }
@@ -266,7 +266,7 @@ async fn rush(nodes: &[Node; 2], packet: &'static str, mut meanwhile: impl FnMut
     assert!(listed.iter().map(|winner| winner.number).eq(1..=count));
     let listed: BTreeMap<_, _> = listed.into_iter().map(|won| (won.user.to_string(), won.amount)).collect();
     assert_eq!(listed, amounts);
-    let stands = standing(&nodes[1], packet).await;
+    let stands = snapshot(&nodes[1], packet).await;
     assert_eq!((stands.grabbed_count, stands.grabbed), (count, cents(total)));
     assert_eq!(lasts, u32::from(count == stands.terms.count));
     (count, total)
@@ -330,10 +330,10 @@ async fn a_close_among_grabs_leaves_no_cent(engine: Engine) {
 async fn the_luckiest_is_the_first_with_the_greatest_share(engine: Engine) {
     let node = engine.node().await;
     open(&node, "p", "", &[2, 9, 1, 9, 3]).await;
-    assert_eq!(standing(&node, "p").await.luckiest, None);
+    assert_eq!(snapshot(&node, "p").await.luckiest, None);
     for (name, luckiest) in [("a", "a"), ("b", "b"), ("c", "b"), ("d", "b"), ("e", "b")] {
         grab(&node, "p", name).await.expect("won");
-        assert_eq!(standing(&node, "p").await.luckiest, Some(user(luckiest)), "after {name}");
+        assert_eq!(snapshot(&node, "p").await.luckiest, Some(user(luckiest)), "after {name}");
     }
 }
 
@@ -361,7 +361,7 @@ async fn ten_thousand_shares_are_a_packet(engine: Engine) {
     for (after, limit) in [(2_500, 5), (0, 0), (u32::MAX, u32::MAX), (10_000, 1)] {
         assert_eq!(node.packets.winners(APP, &packet_id("p"), after, limit).await, Ok(vec![]));
     }
-    let stands = standing(&node, "p").await;
+    let stands = snapshot(&node, "p").await;
     assert_eq!((stands.grabbed, stands.open), (cents(3_126_250), cents(46_878_750)));
     assert_eq!(node.packets.close(&terms).await.expect("closed").refunded, cents(46_878_750));
 }

@@ -204,8 +204,8 @@ async fn a_share_that_was_paid_is_given_to_nobody_else(engine: Engine) {
     for (who, cents) in [("a", 2), ("b", 2), ("c", 2), ("s", 994)] {
         bench.has(who, cents).await;
     }
-    let standing = bench.works.node.packets.standing(APP, &given.packet).await.expect("known");
-    assert_eq!((standing.grabbed, standing.refunded, standing.open), (cents(6), cents(2), cents(0)));
+    let snapshot = bench.works.node.packets.snapshot(APP, &given.packet).await.expect("known");
+    assert_eq!((snapshot.grabbed, snapshot.refunded, snapshot.open), (cents(6), cents(2), cents(0)));
     let audit = bench.audit().await;
     assert!(audit.holds && audit.dead_letters == 0, "{audit:#?}");
 }

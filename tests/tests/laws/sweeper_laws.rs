@@ -174,8 +174,8 @@ async fn what_the_queue_lost_is_paid_when_it_is_late(engine: Engine) {
     for (name, cents) in [("a", 3), ("b", 3), ("s", 994)] {
         assert_eq!(balance(&*bench.works.ledger, name).await, cents, "{name}");
     }
-    let standing = bench.works.node.packets.standing(APP, &given.packet).await.expect("known");
-    assert_eq!((standing.state, standing.grabbed, standing.refunded), (State::Expired, cents(6), cents(3)));
+    let snapshot = bench.works.node.packets.snapshot(APP, &given.packet).await.expect("known");
+    assert_eq!((snapshot.state, snapshot.grabbed, snapshot.refunded), (State::Expired, cents(6), cents(3)));
     bench.sound().await;
 }
 

@@ -255,17 +255,17 @@ impl Model {
     /// Who won, and what is refunded.
     async fn look(&self, works: &Works, escrow: &Escrow) -> (BTreeMap<String, u64>, u64) {
         let (packet, known) = (&escrow.terms.packet, &self.known[&escrow.terms.packet]);
-        let standing = match works.node.packets.standing(APP, packet).await {
-            Ok(standing) => standing,
+        let snapshot = match works.node.packets.snapshot(APP, packet).await {
+            Ok(snapshot) => snapshot,
             Err(PacketError::NoSuchPacket) if !known.created => {
                 return (BTreeMap::new(), escrow.terms.total.unsigned());
             }
             Err(error) => panic!("{packet}: {error}"),
         };
-        let parts = [standing.grabbed, standing.refunded, standing.open];
+        let parts = [snapshot.grabbed, snapshot.refunded, snapshot.open];
         assert_eq!(parts.iter().sum::<Cents>(), escrow.terms.total);
-        let winners = works.node.packets.winners(APP, packet, 0, standing.grabbed_count);
-        let won: BTreeMap<_, _> = match standing.grabbed_count {
+        let winners = works.node.packets.winners(APP, packet, 0, snapshot.grabbed_count);
+        let won: BTreeMap<_, _> = match snapshot.grabbed_count {
             0 => BTreeMap::new(),
             _ => winners
                 .await
@@ -274,15 +274,15 @@ impl Model {
                 .map(|of| (of.user.to_string(), of.amount.unsigned()))
                 .collect(),
         };
-        assert_eq!(won.len(), standing.grabbed_count as usize, "nobody wins twice");
-        assert_eq!(won.values().sum::<u64>(), standing.grabbed.unsigned());
+        assert_eq!(won.len(), snapshot.grabbed_count as usize, "nobody wins twice");
+        assert_eq!(won.values().sum::<u64>(), snapshot.grabbed.unsigned());
         for (who, amount) in &known.answered {
             assert_eq!(won.get(who), Some(amount), "{who} was told so of {packet}");
         }
         for who in won.keys() {
             assert!(known.answered.contains_key(who) || known.asked.contains(who), "{who} of {packet}");
         }
-        (won, standing.refunded.unsigned())
+        (won, snapshot.refunded.unsigned())
     }
 
     async fn check(&mut self, works: &Works) {

@@ -277,7 +277,7 @@ impl World {
         let node = self.node();
         for (number, packet) in &self.packets {
             let id = packet_id(&number.to_string());
-            let stands = node.packets.standing(APP, &id).await;
+            let stands = node.packets.snapshot(APP, &id).await;
             if packet.lost {
                 assert_eq!(stands, Err(PacketError::NoSuchPacket));
                 continue;

@@ -13,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::Fault;
 use super::broker::{Embedded, Step};
 use super::log;
-use crate::friends::{Action, Circle, FriendError, Friends, Full, Limits, Outcome, Part};
+use crate::friends::{Action, Changed, Circle, FriendError, Friends, Full, Limits, Part};
 
 /// How users stand to each other, in the file of the log.
 pub struct EmbeddedFriends {
@@ -263,7 +263,7 @@ impl Friends for EmbeddedFriends {
         user: &UserId,
         other: &UserId,
         action: &Action,
-    ) -> Result<Outcome, FriendError> {
+    ) -> Result<Changed, FriendError> {
         let (user, other, action, limits) = (user.clone(), other.clone(), action.clone(), self.limits);
         let work = move |step: &mut Step<'_>| {
             let tables = step.connection;
@@ -280,7 +280,7 @@ impl Friends for EmbeddedFriends {
                 mine.write(tables, app, &user, &other)?;
                 theirs.write(tables, app, &other, &user)?;
             }
-            Ok(Outcome { standing: mine.standing, blocked: mine.blocked, changed })
+            Ok(Changed { standing: mine.standing, blocked: mine.blocked, changed })
         };
         self.engine.change(work).await
     }

@@ -72,7 +72,7 @@ pub struct Winner {
 
 /// How a packet stands at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
+pub struct Snapshot {
     /// What it is.
     pub terms: Terms,
     /// `Open` until the last share is gone or the packet is closed; a packet whose time is over but which is not yet
@@ -90,7 +90,7 @@ pub struct Standing {
     pub luckiest: Option<UserId>,
 }
 
-impl Standing {
+impl Snapshot {
     /// From what the stores keep.
     pub(crate) fn new(terms: Terms, tally: Tally, now_ms: u64) -> Result<Self, PacketError> {
         let Tally { grabbed_count, grabbed, refunded, luckiest } = tally;
@@ -226,7 +226,7 @@ pub trait Shares: Send + Sync {
     async fn close(&self, terms: &Terms) -> Result<Closed, PacketError>;
 
     /// How a packet stands.
-    async fn standing(&self, app: AppId, packet: &PacketId) -> Result<Standing, PacketError>;
+    async fn snapshot(&self, app: AppId, packet: &PacketId) -> Result<Snapshot, PacketError>;
 
     /// At most `limit` winners with a number greater than `after`, in the order they took.
     async fn winners(

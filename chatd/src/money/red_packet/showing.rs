@@ -15,19 +15,19 @@ impl RedPackets {
     /// Tells the conversation that nothing is left of a packet. Whoever misses it learns it from the detail.
     pub async fn tell_finished(&self, app: AppId, packet: &PacketId) {
         let told = async {
-            let standing = self.packets.standing(app, packet).await?;
-            let terms = standing.terms;
+            let snapshot = self.packets.snapshot(app, packet).await?;
+            let terms = snapshot.terms;
             if self.is_orphan(&terms).await? {
                 // Whoever hears the topic now has nothing to do with it.
                 return Ok(());
             }
-            let lucky = terms.mode == Mode::Lucky && standing.state == State::Empty;
+            let lucky = terms.mode == Mode::Lucky && snapshot.state == State::Empty;
             let finished = Finished {
                 target: terms.target.clone(),
                 from: terms.sender.clone(),
                 packet_id: terms.packet,
-                state: standing.state,
-                luckiest: standing.luckiest.filter(|_| lucky),
+                state: snapshot.state,
+                luckiest: snapshot.luckiest.filter(|_| lucky),
             };
             let data = Bytes::from(serde_json::to_vec(&finished).unwrap_or_default());
             for topic in Conversation::of(app, &terms.sender, &terms.target).topics() {
@@ -53,19 +53,19 @@ impl RedPackets {
         after: u32,
         limit: u32,
     ) -> Result<DetailResponse, Refusal> {
-        let standing = self.packets.standing(app, packet).await?;
+        let snapshot = self.packets.snapshot(app, packet).await?;
         if let Some(user) = user {
-            self.may_see(&standing.terms, user).await?;
+            self.may_see(&snapshot.terms, user).await?;
         }
-        // Whoever took a share since the standing was read comes with the next page or the next question.
-        let limit_now = limit.min(standing.grabbed_count.saturating_sub(after));
+        // Whoever took a share since the snapshot was read comes with the next page or the next question.
+        let limit_now = limit.min(snapshot.grabbed_count.saturating_sub(after));
         let winners = match limit_now {
             0 => Vec::new(),
             limit => self.packets.winners(app, packet, after, limit).await?,
         };
-        let next = winners.last().map(|winner| winner.number).filter(|last| *last < standing.grabbed_count);
-        let lucky = standing.terms.mode == Mode::Lucky && standing.state == State::Empty;
-        let terms = standing.terms;
+        let next = winners.last().map(|winner| winner.number).filter(|last| *last < snapshot.grabbed_count);
+        let lucky = snapshot.terms.mode == Mode::Lucky && snapshot.state == State::Empty;
+        let terms = snapshot.terms;
         let shown = |winner: packets::Winner| {
             let packets::Winner { number, user, amount, time_ms } = winner;
             Winner { number, user_id: user, amount: amount.unsigned(), time: time_ms }
@@ -76,16 +76,16 @@ impl RedPackets {
             target: terms.target,
             mode: terms.mode,
             greeting: terms.greeting,
-            state: standing.state,
+            state: snapshot.state,
             total: terms.total.unsigned(),
             count: terms.count,
-            grabbed: standing.grabbed.unsigned(),
-            grabbed_count: standing.grabbed_count,
-            refunded: standing.refunded.unsigned(),
-            open: standing.open.unsigned(),
+            grabbed: snapshot.grabbed.unsigned(),
+            grabbed_count: snapshot.grabbed_count,
+            refunded: snapshot.refunded.unsigned(),
+            open: snapshot.open.unsigned(),
             created: terms.created_ms,
             expires: terms.expires_ms,
-            luckiest: standing.luckiest.filter(|_| lucky),
+            luckiest: snapshot.luckiest.filter(|_| lucky),
             winners: winners.into_iter().map(shown).collect(),
             next,
         })

@@ -12,7 +12,7 @@ use chat_protocol::{AppId, UserId};
 use super::broker::RedisBroker;
 use super::link::{LinkError, Script};
 use super::log::Logs;
-use crate::friends::{Action, Circle, FriendError, Friends, Full, Limits, Outcome, Part};
+use crate::friends::{Action, Changed, Circle, FriendError, Friends, Full, Limits, Part};
 
 /// The port over Redis.
 pub struct RedisFriends {
@@ -37,7 +37,7 @@ impl Friends for RedisFriends {
         user: &UserId,
         other: &UserId,
         action: &Action,
-    ) -> Result<Outcome, FriendError> {
+    ) -> Result<Changed, FriendError> {
         let keys = &self.logs.keys;
         let mut call = self.act.call(&[
             keys.standings(app, user),
@@ -69,7 +69,7 @@ impl Friends for RedisFriends {
             "friends" => Standing::Friends,
             other => return Err(foreign(other)),
         };
-        Ok(Outcome { standing, blocked, changed })
+        Ok(Changed { standing, blocked, changed })
     }
 
     async fn circle(

@@ -20,7 +20,7 @@ use super::log::Logs;
 use crate::clock::Clock;
 use crate::money::packets::record::{Names, Record};
 use crate::money::packets::{
-    Closed, Contents, Debts, Grab, PacketError, Paid, Shares, Standing, Tally, Winner, check_shares,
+    Closed, Contents, Debts, Grab, PacketError, Paid, Shares, Snapshot, Tally, Winner, check_shares,
 };
 use crate::money::settlement::Settlement;
 use crate::money::{Cents, Terms};
@@ -40,7 +40,7 @@ pub struct RedisPackets {
     rewrite: Script,
 }
 
-type StandingAnswer = (Option<String>, Option<u32>, Option<Cents>, Option<Cents>, Option<String>);
+type SnapshotAnswer = (Option<String>, Option<u32>, Option<Cents>, Option<Cents>, Option<String>);
 
 impl RedisPackets {
     /// Over the connections of the broker.
@@ -158,11 +158,11 @@ impl Shares for RedisPackets {
         Ok(Closed { now, refunded, known })
     }
 
-    async fn standing(&self, app: AppId, packet: &PacketId) -> Result<Standing, PacketError> {
+    async fn snapshot(&self, app: AppId, packet: &PacketId) -> Result<Snapshot, PacketError> {
         let mut read = redis::pipe();
         read.cmd("HMGET").arg(self.logs.keys.packet(app, packet)).arg("terms").arg("left").arg("grabbed");
         read.arg("refunded").arg("luckiest").cmd("TIME");
-        let ((terms, left, grabbed, refunded, luckiest), time): (StandingAnswer, (u64, u64)) =
+        let ((terms, left, grabbed, refunded, luckiest), time): (SnapshotAnswer, (u64, u64)) =
             self.logs.others.run_all(&read).await?;
         let terms: Terms = serde_json::from_str(&terms.ok_or(PacketError::NoSuchPacket)?).map_err(corrupt)?;
         let (Some(left), Some(grabbed)) = (left, grabbed) else { return Err(corrupt("a field is missing")) };
@@ -172,7 +172,7 @@ impl Shares for RedisPackets {
             refunded,
             luckiest: luckiest.map(|user| UserId::new(&user).map_err(corrupt)).transpose()?,
         };
-        Standing::new(terms, tally, self.clock.by_hand().unwrap_or_else(|| millis(time)))
+        Snapshot::new(terms, tally, self.clock.by_hand().unwrap_or_else(|| millis(time)))
     }
 
     async fn winners(

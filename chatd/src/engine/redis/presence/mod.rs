@@ -5,8 +5,8 @@
 //! away is never taken again: its holder gets a new one, whose sets nobody is clearing. While leases cannot be renewed,
 //! that somebody is in none of the live ones says nothing, and is not told as if they were away.
 
+mod leases;
 mod listing;
-mod standing;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use chat_protocol::{AppId, UserId};
 use parking_lot::Mutex;
 use redis::Value;
 
-use self::standing::{Held, Live, Standing};
+use self::leases::{Held, Live, Renewal};
 use super::codec;
 use super::keys::Keys;
 use super::link::{Link, LinkError, Script, client};
@@ -121,19 +121,19 @@ impl RedisPresence {
         self.held.lock().lease.clone()
     }
 
-    async fn take_lease(&self, graves: bool) -> Result<Standing, PresenceError> {
+    async fn take_lease(&self, graves: bool) -> Result<Renewal, PresenceError> {
         let number = self.leases_taken.fetch_add(1, Relaxed);
         let lease: Arc<str> = format!("{:016x}-{number}", self.node).into();
-        let standing = self.stand(&lease, true, graves).await?;
+        let renewal = self.stand(&lease, true, graves).await?;
         *self.held.lock() = Held { lease, apps: HashSet::new() };
-        Ok(standing)
+        Ok(renewal)
     }
 
-    async fn stand(&self, lease: &str, new: bool, graves: bool) -> Result<Standing, PresenceError> {
+    async fn stand(&self, lease: &str, new: bool, graves: bool) -> Result<Renewal, PresenceError> {
         let mut call = self.scripts.renew.call(&[self.keys.leases(), self.keys.graves()]);
         call.arg(lease).arg(self.lease_ms).arg(u8::from(new)).arg(u8::from(graves));
         let (state, graves): (u64, Vec<String>) = self.link.call(&self.scripts.renew, &call).await?;
-        Ok(if state == 2 { Standing::Unknown } else { Standing::Held { had_ended: state == 1, graves } })
+        Ok(if state == 2 { Renewal::Unknown } else { Renewal::Held { had_ended: state == 1, graves } })
     }
 
     /// The leases that have not ended, read anew: a node that has just started counts at once.
@@ -303,10 +303,10 @@ impl Presence for RedisPresence {
     async fn renew(&self) -> Result<bool, PresenceError> {
         let lease = self.lease();
         let (was_dead, graves) = match self.stand(&lease, false, true).await? {
-            Standing::Held { had_ended, graves } => (had_ended, graves),
-            Standing::Unknown => match self.take_lease(true).await? {
-                Standing::Held { graves, .. } => (true, graves),
-                Standing::Unknown => (true, Vec::new()),
+            Renewal::Held { had_ended, graves } => (had_ended, graves),
+            Renewal::Unknown => match self.take_lease(true).await? {
+                Renewal::Held { graves, .. } => (true, graves),
+                Renewal::Unknown => (true, Vec::new()),
             },
         };
         for grave in graves {

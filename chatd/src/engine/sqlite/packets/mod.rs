@@ -21,7 +21,7 @@ use super::queue::queue;
 use crate::groups::{GroupError, Groups};
 use crate::money::packets::record::{Names, Record};
 use crate::money::packets::{
-    Closed, Contents, Debts, Grab, PacketError, Paid, Shares, Standing, Tally, Winner, check_shares,
+    Closed, Contents, Debts, Grab, PacketError, Paid, Shares, Snapshot, Tally, Winner, check_shares,
 };
 use crate::money::settlement::{Kind, Settlement};
 use crate::money::{Cents, Terms};
@@ -290,11 +290,11 @@ impl Shares for EmbeddedPackets {
         self.file.database.change(move |step| close(step, terms)).await
     }
 
-    async fn standing(&self, app: AppId, packet: &PacketId) -> Result<Standing, PacketError> {
+    async fn snapshot(&self, app: AppId, packet: &PacketId) -> Result<Snapshot, PacketError> {
         let (packet, clock) = (packet.clone(), self.file.clock.clone());
         let work = move |tables: &Connection| {
             let terms = terms(tables, app, &packet)?.ok_or(PacketError::NoSuchPacket)?;
-            Standing::new(terms, tally(tables, app, &packet)?, clock.now_ms())
+            Snapshot::new(terms, tally(tables, app, &packet)?, clock.now_ms())
         };
         self.file.database.query(work).await
     }

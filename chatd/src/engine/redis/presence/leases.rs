@@ -34,7 +34,7 @@ impl Live {
 }
 
 /// Answer of `renew.lua`.
-pub(super) enum Standing {
+pub(super) enum Renewal {
     Held { had_ended: bool, graves: Vec<String> },
     Unknown,
 }
