@@ -300,9 +300,10 @@ async fn rows_are_given_as_they_are(vault: Vault) {
     let row = ledger.packet(APP, "p").await.expect("read").expect("a row");
     assert_eq!((row.terms.as_str(), row.created, row.expires, row.announced), ("{}", -5, 2000, false));
     assert_eq!(ledger.packet(APP, "q").await, Ok(None));
-    let books = ledger.books(APP, &["escrow:p".to_owned(), "escrow:x".to_owned()]).await.expect("books");
-    assert_eq!(books.balances, [("escrow:p".to_owned(), cents(10))]);
-    let ids: Vec<_> = books.transfers.iter().map(|transfer| transfer.id.as_str()).collect();
+    let statement =
+        ledger.statement(APP, &["escrow:p".to_owned(), "escrow:x".to_owned()]).await.expect("statement");
+    assert_eq!(statement.balances, [("escrow:p".to_owned(), cents(10))]);
+    let ids: Vec<_> = statement.transfers.iter().map(|transfer| transfer.id.as_str()).collect();
     assert_eq!(ids, ["packet:p", "grab:1:p:a", "refund:p"], "in the order of posting");
     for (since, wanted) in [
         (0, &["grab:1:p:a", "odd", "packet:p", "refund:p", "to s"][..]),

@@ -5,7 +5,7 @@
 use chat_protocol::AppId;
 use tokio_postgres::{Error, Row};
 
-use super::pool::Lease;
+use super::pool::Connection;
 use crate::money::ledger::records::DiscardRow;
 
 const COUNT: &str = "INSERT INTO chat_discarded AS d(app, count, unsealed) VALUES ($1, 1, 0)
@@ -22,15 +22,15 @@ pub(super) const COUNTED: &str = "SELECT count, unsealed FROM chat_discarded
 
 /// Writes a row; its place and time come from the database, the latter unless it is given.
 pub(super) async fn put(
-    link: &mut Lease<'_>,
+    connection: &mut Connection,
     app: AppId,
     row: DiscardRow,
     now: Option<i64>,
 ) -> Result<(), Error> {
-    link.beginning();
+    connection.beginning();
     let written = async {
-        link.batch("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").await?;
-        let counted = link.query(COUNT, &[&i64::from(app), &now]).await?;
+        connection.batch("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").await?;
+        let counted = connection.query(COUNT, &[&i64::from(app), &now]).await?;
         let (place, time) = match counted.first() {
             Some(counted) => (counted.try_get(0)?, counted.try_get(1)?),
             None => (0, 0),
@@ -38,13 +38,13 @@ pub(super) async fn put(
         let row = DiscardRow { place, time, ..row };
         let DiscardRow { letter, reason, cause, body, .. } = &row;
         let (app_number, digest) = (i64::from(app), row.digest(app));
-        link.query(PUT, &[&app_number, &place, letter, reason, cause, body, &time, &digest]).await?;
-        link.commit().await
+        connection.query(PUT, &[&app_number, &place, letter, reason, cause, body, &time, &digest]).await?;
+        connection.commit().await
     };
     let written = written.await;
     if written.is_err() {
         // When this fails the connection is not used again, and the server undoes what was done on it.
-        let _ = link.rollback().await;
+        let _ = connection.rollback().await;
     }
     written
 }

@@ -15,13 +15,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chat_protocol::wallet::Transfer;
-use chat_protocol::{AppId, PacketId, Target, TransferId, UserId};
+use chat_protocol::{AppId, PacketId, Target, UserId};
 use tokio::time::timeout;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 pub use self::pool::Refused;
-use self::pool::{Lease, Pool};
+use self::pool::{Connection, Pool};
 use self::posting::{Batch, Done, Holders};
 use crate::clock::Clock;
 use crate::money::ledger::book::{self, Account, Posting};
@@ -88,8 +88,26 @@ impl PostgresLedger {
         Ok(Arc::new(ledger))
     }
 
-    async fn lease(&self) -> Result<Lease<'_>, LedgerError> {
-        self.pool.lease().await.map_err(LedgerError::Unreachable)
+    /// Asks over a connection, within [`PATIENCE`].
+    async fn ask<T>(
+        &self,
+        ask: impl AsyncFnOnce(&mut Connection) -> Result<T, LedgerError>,
+    ) -> Result<T, LedgerError> {
+        self.ask_within(PATIENCE, ask).await
+    }
+
+    /// Asks over a connection; the wait for one counts too.
+    async fn ask_within<T>(
+        &self,
+        patience: Duration,
+        ask: impl AsyncFnOnce(&mut Connection) -> Result<T, LedgerError>,
+    ) -> Result<T, LedgerError> {
+        let call = async {
+            let mut lease = self.pool.lease().await.map_err(LedgerError::Unreachable)?;
+            ask(&mut *lease).await
+        };
+        let late = |_| Err(LedgerError::Unreachable("PostgreSQL did not answer in time".to_owned()));
+        timeout(patience, call).await.unwrap_or_else(late)
     }
 
     async fn post(
@@ -100,10 +118,28 @@ impl PostgresLedger {
     ) -> Result<Done, LedgerError> {
         let (now_ms, divisible) = (self.clock.by_hand(), terms.is_none());
         let batch = Batch { postings, terms, now_ms, divisible, holders };
-        bounded(async { posting::post(&mut self.lease().await?, &batch).await }).await
+        self.ask(async |connection| posting::post(connection, &batch).await).await
     }
 
-    /// Posts one transfer; what is in the wallet after it.
+    /// The rows of one statement, which may change something.
+    async fn query(
+        &self,
+        sql: &'static str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, LedgerError> {
+        self.ask(async |connection| {
+            connection.query(sql, values).await.map_err(|error| posting::refusal(&error))
+        })
+        .await
+    }
+
+    async fn find(&self, app: AppId, packet: &PacketId) -> Result<Option<Escrow>, LedgerError> {
+        self.ask(async |connection| reading::escrow(connection, app, packet).await).await
+    }
+}
+
+#[async_trait]
+impl Wallets for PostgresLedger {
     async fn cash(&self, posting: &Posting, wallet: &Account) -> Result<(Posted, Cents), LedgerError> {
         let (results, book) = self.post(&[posting], None, None).await?;
         let posted = results.into_iter().next();
@@ -111,54 +147,8 @@ impl PostgresLedger {
         Ok((posted, rows::held(book.balance(wallet))?))
     }
 
-    async fn change(
-        &self,
-        sql: &'static str,
-        values: &[&(dyn ToSql + Sync)],
-    ) -> Result<Vec<Row>, LedgerError> {
-        let call = async {
-            let changed = self.lease().await?.query(sql, values).await;
-            changed.map_err(|error| posting::refusal(&error))
-        };
-        bounded(call).await
-    }
-
-    async fn find(&self, app: AppId, packet: &PacketId) -> Result<Option<Escrow>, LedgerError> {
-        bounded(async { reading::escrow(&mut *self.lease().await?, app, packet).await }).await
-    }
-}
-
-async fn bounded<T>(call: impl Future<Output = Result<T, LedgerError>>) -> Result<T, LedgerError> {
-    let late = |_| Err(LedgerError::Unreachable("PostgreSQL did not answer in time".to_owned()));
-    timeout(PATIENCE, call).await.unwrap_or_else(late)
-}
-
-#[async_trait]
-impl Wallets for PostgresLedger {
-    async fn deposit(
-        &self,
-        app: AppId,
-        user: &UserId,
-        amount: Cents,
-        id: &TransferId,
-    ) -> Result<(Posted, Cents), LedgerError> {
-        let posting = Posting::deposit(app, user, amount, id)?;
-        self.cash(&posting, &posting.to()).await
-    }
-
-    async fn withdraw(
-        &self,
-        app: AppId,
-        user: &UserId,
-        amount: Cents,
-        id: &TransferId,
-    ) -> Result<(Posted, Cents), LedgerError> {
-        let posting = Posting::withdraw(app, user, amount, id)?;
-        self.cash(&posting, &posting.from()).await
-    }
-
     async fn balance(&self, app: AppId, user: &UserId) -> Result<Cents, LedgerError> {
-        bounded(async { reading::balance(&mut *self.lease().await?, app, &book::wallet(user)).await }).await
+        self.ask(async |connection| reading::balance(connection, app, &book::wallet(user)).await).await
     }
 
     async fn transfers(
@@ -168,8 +158,7 @@ impl Wallets for PostgresLedger {
         before: u64,
         limit: u32,
     ) -> Result<Vec<Transfer>, LedgerError> {
-        let call = async { reading::transfers(&mut *self.lease().await?, app, user, before, limit).await };
-        bounded(call).await
+        self.ask(async |connection| reading::transfers(connection, app, user, before, limit).await).await
     }
 }
 
@@ -215,24 +204,20 @@ impl Escrows for PostgresLedger {
     }
 
     async fn paid(&self, app: AppId, packet: &PacketId) -> Result<Vec<Paid>, LedgerError> {
-        bounded(async { reading::paid(&mut *self.lease().await?, app, packet).await }).await
+        self.ask(async |connection| reading::paid(connection, app, packet).await).await
     }
 
     async fn ready(&self) -> Result<(), LedgerError> {
-        let call = async {
-            let found = self.lease().await?.query(WRITABLE, &[]).await;
-            let found = found.map_err(|error| posting::refusal(&error))?;
-            let writable = found.first().is_some_and(|row| row.try_get(0).unwrap_or(false));
-            if writable { Ok(()) } else { Err(LedgerError::Unreachable("it can only be read".to_owned())) }
-        };
-        bounded(call).await
+        let found = self.query(WRITABLE, &[]).await?;
+        let writable = found.first().is_some_and(|row| row.try_get(0).unwrap_or(false));
+        if writable { Ok(()) } else { Err(LedgerError::Unreachable("it can only be read".to_owned())) }
     }
 }
 
 #[async_trait]
 impl Agenda for PostgresLedger {
     async fn announced(&self, app: AppId, packet: &PacketId) -> Result<(), LedgerError> {
-        let changed = self.change(ANNOUNCED, &[&i64::from(app), &packet.as_str()]).await?;
+        let changed = self.query(ANNOUNCED, &[&i64::from(app), &packet.as_str()]).await?;
         if changed.is_empty() { Err(LedgerError::NoSuchPacket) } else { Ok(()) }
     }
 
@@ -243,7 +228,7 @@ impl Agenda for PostgresLedger {
         limit: u32,
     ) -> Result<Vec<(AppId, PacketId)>, LedgerError> {
         let (now, again) = (rows::signed(now_ms), rows::signed(again_ms));
-        let taken = self.change(TAKE_DUE, &[&now, &again, &i64::from(limit)]).await?;
+        let taken = self.query(TAKE_DUE, &[&now, &again, &i64::from(limit)]).await?;
         let names = taken.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
         let names: Result<_, tokio_postgres::Error> = names.collect();
         Ok(rows::names(names.map_err(|error| rows::corrupt(&error))?))
@@ -251,17 +236,17 @@ impl Agenda for PostgresLedger {
 
     async fn postpone(&self, app: AppId, packet: &PacketId, at_ms: u64) -> Result<(), LedgerError> {
         let values: [&(dyn ToSql + Sync); 3] = [&i64::from(app), &packet.as_str(), &rows::signed(at_ms)];
-        self.change(POSTPONE, &values).await.map(drop)
+        self.query(POSTPONE, &values).await.map(drop)
     }
 
     async fn hasten(&self, app: AppId, target: &Target) -> Result<(), LedgerError> {
-        self.change(HASTEN, &[&i64::from(app), &target.to_string()]).await.map(drop)
+        self.query(HASTEN, &[&i64::from(app), &target.to_string()]).await.map(drop)
     }
 
     async fn now_ms(&self) -> Result<u64, LedgerError> {
         match self.clock.by_hand() {
             Some(now_ms) => Ok(now_ms),
-            None => bounded(async { reading::now_ms(&mut *self.lease().await?).await }).await,
+            None => self.ask(reading::now_ms).await,
         }
     }
 }
@@ -280,14 +265,11 @@ impl Archive for PostgresLedger {
             time: 0,
         };
         let now = self.clock.by_hand().map(rows::signed);
-        let call = async {
-            let put = discarding::put(&mut self.lease().await?, app, row, now).await;
-            put.map_err(|error| posting::refusal(&error))
-        };
-        bounded(call).await
+        let put = async |connection: &mut Connection| discarding::put(connection, app, row, now).await;
+        self.ask(async |connection| put(connection).await.map_err(|error| posting::refusal(&error))).await
     }
 
     async fn secret(&self) -> Result<Secret, LedgerError> {
-        bounded(async { reading::secret(&mut *self.lease().await?).await }).await
+        self.ask(reading::secret).await
     }
 }

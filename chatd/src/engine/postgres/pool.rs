@@ -18,7 +18,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Config, Error, NoTls, Row, Statement};
 
 /// Connections at most.
-const LINKS: usize = 4;
+const CONNECTIONS: usize = 4;
 /// How long a call waits for a connection.
 pub const PATIENCE: Duration = Duration::from_secs(3);
 /// Longest pause after the first failed dial, and after any.
@@ -31,7 +31,7 @@ const KEEPALIVE: Duration = Duration::from_secs(10);
 
 /// What every connection begins with: a commit waits for the disk whatever the server's default, unless that is even
 /// stricter; a statement is planned for the tables as they are, for a plan kept from when they were empty reads all of
-/// them; and the server ends what it heard nothing of, so that nothing stays locked by a link that is lost.
+/// them; and the server ends what it heard nothing of, so that nothing stays locked by a connection that is lost.
 const SETTINGS: &str = "
     SELECT set_config('synchronous_commit', 'on', false)
         WHERE current_setting('synchronous_commit') <> 'remote_apply';
@@ -112,24 +112,24 @@ fn is_final(error: &Error) -> bool {
 }
 
 /// A connection.
-pub struct Link {
+pub struct Connection {
     client: Client,
     driver: JoinHandle<()>,
     statements: HashMap<&'static str, Statement>,
     /// Something was begun whose end was not seen.
     busy: bool,
-    /// Between [`Link::beginning`] and the end of the transaction.
+    /// Between [`Connection::beginning`] and the end of the transaction.
     in_transaction: bool,
 }
 
-impl Drop for Link {
+impl Drop for Connection {
     fn drop(&mut self) {
         // It would wait for answers that nobody wants any more.
         self.driver.abort();
     }
 }
 
-impl Link {
+impl Connection {
     async fn dial(config: &Config) -> Result<Self, Error> {
         let (client, connection) = config.connect(NoTls).await?;
         let driver = tokio::spawn(async move {
@@ -137,10 +137,10 @@ impl Link {
                 tracing::warn!(error = %described(&error), "a connection to PostgreSQL ended");
             }
         });
-        let mut link =
+        let mut connection =
             Self { client, driver, statements: HashMap::new(), busy: false, in_transaction: false };
-        link.batch(SETTINGS).await?;
-        Ok(link)
+        connection.batch(SETTINGS).await?;
+        Ok(connection)
     }
 
     fn is_usable(&self) -> bool {
@@ -219,24 +219,24 @@ pub struct Refused {
     pub passes: bool,
 }
 
-/// Hands out at most [`LINKS`] connections, one caller each.
+/// Hands out at most [`CONNECTIONS`] connections, one caller each.
 pub struct Pool {
     config: Config,
     permits: Semaphore,
-    idle: Mutex<Vec<Link>>,
+    idle: Mutex<Vec<Connection>>,
 }
 
 /// A connection in use; it goes back when nothing is under way on it.
 pub struct Lease<'a> {
-    link: Option<Link>,
-    idle: &'a Mutex<Vec<Link>>,
+    connection: Option<Connection>,
+    idle: &'a Mutex<Vec<Connection>>,
     _permit: SemaphorePermit<'a>,
 }
 
 impl Pool {
     /// Dials nothing yet.
     pub fn new(config: Config) -> Self {
-        Self { config, permits: Semaphore::new(LINKS), idle: Mutex::default() }
+        Self { config, permits: Semaphore::new(CONNECTIONS), idle: Mutex::default() }
     }
 
     /// Whether the server takes a connection.
@@ -248,9 +248,9 @@ impl Pool {
             let place = place(&self.config);
             Refused { reason: format!("cannot use PostgreSQL at {place} as a ledger: {reason}"), passes }
         };
-        match timeout(PATIENCE, Link::dial(&self.config)).await {
-            Ok(Ok(link)) => {
-                self.idle.lock().push(link);
+        match timeout(PATIENCE, Connection::dial(&self.config)).await {
+            Ok(Ok(connection)) => {
+                self.idle.lock().push(connection);
                 Ok(())
             }
             Ok(Err(error)) => Err(refused(&described(&error), !is_final(&error))),
@@ -270,24 +270,24 @@ impl Pool {
             Err(_) => return Err("all connections are busy".to_owned()),
         };
         let idle = self.usable();
-        let link = match idle {
-            Some(link) => link,
+        let connection = match idle {
+            Some(connection) => connection,
             None => self.dial(deadline).await?,
         };
-        Ok(Lease { link: Some(link), idle: &self.idle, _permit: permit })
+        Ok(Lease { connection: Some(connection), idle: &self.idle, _permit: permit })
     }
 
-    fn usable(&self) -> Option<Link> {
+    fn usable(&self) -> Option<Connection> {
         let mut idle = self.idle.lock();
-        idle.retain(Link::is_usable);
+        idle.retain(Connection::is_usable);
         idle.pop()
     }
 
-    async fn dial(&self, deadline: Instant) -> Result<Link, String> {
+    async fn dial(&self, deadline: Instant) -> Result<Connection, String> {
         let mut backoff = Backoff::half(FIRST_PAUSE, MAX_PAUSE);
         loop {
-            let refused = match timeout_at(deadline, Link::dial(&self.config)).await {
-                Ok(Ok(link)) => return Ok(link),
+            let refused = match timeout_at(deadline, Connection::dial(&self.config)).await {
+                Ok(Ok(connection)) => return Ok(connection),
                 Ok(Err(error)) if is_final(&error) => return Err(described(&error)),
                 Ok(Err(error)) => described(&error),
                 Err(_) => "it did not answer in time".to_owned(),
@@ -302,23 +302,23 @@ impl Pool {
 }
 
 impl std::ops::Deref for Lease<'_> {
-    type Target = Link;
+    type Target = Connection;
 
-    fn deref(&self) -> &Link {
-        self.link.as_ref().expect("a lease holds its link until it is dropped")
+    fn deref(&self) -> &Connection {
+        self.connection.as_ref().expect("a lease holds its connection until it is dropped")
     }
 }
 
 impl std::ops::DerefMut for Lease<'_> {
-    fn deref_mut(&mut self) -> &mut Link {
-        self.link.as_mut().expect("a lease holds its link until it is dropped")
+    fn deref_mut(&mut self) -> &mut Connection {
+        self.connection.as_mut().expect("a lease holds its connection until it is dropped")
     }
 }
 
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
-        if let Some(link) = self.link.take().filter(Link::is_usable) {
-            self.idle.lock().push(link);
+        if let Some(connection) = self.connection.take().filter(Connection::is_usable) {
+            self.idle.lock().push(connection);
         }
     }
 }

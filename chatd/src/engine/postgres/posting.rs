@@ -14,7 +14,7 @@ use tokio_postgres::Row;
 use tokio_postgres::error::{Error, SqlState};
 use tokio_postgres::types::ToSql;
 
-use super::pool::{Lease, described};
+use super::pool::{Connection, described};
 use crate::money::ledger::book::{Account, BANK, Book, Posting};
 use crate::money::ledger::rows::{PostingRow, corrupt, signed};
 use crate::money::ledger::{FIRST_LOOK_MS, LedgerError, Posted};
@@ -137,15 +137,15 @@ pub fn refusal(error: &Error) -> LedgerError {
 }
 
 /// Posts what may be posted; the rest is refused one by one.
-pub async fn post(link: &mut Lease<'_>, batch: &Batch<'_>) -> Result<Done, LedgerError> {
+pub async fn post(connection: &mut Connection, batch: &Batch<'_>) -> Result<Done, LedgerError> {
     let (mut wait, mut attempt, mut backoff) = (true, 1, Backoff::half(FIRST_PAUSE, MAX_PAUSE));
     loop {
-        let failure = match try_post(link, batch, wait).await {
+        let failure = match try_post(connection, batch, wait).await {
             Ok(done) => return Ok(done),
             Err(failure) => failure,
         };
         // When this fails the connection is not used again, and the server undoes what was done on it.
-        let undone = link.rollback().await;
+        let undone = connection.rollback().await;
         let error = match failure {
             Failure::Ledger(error) => return Err(error),
             Failure::Database(error) => error,
@@ -165,10 +165,10 @@ pub async fn post(link: &mut Lease<'_>, batch: &Batch<'_>) -> Result<Done, Ledge
     }
 }
 
-async fn try_post(link: &mut Lease<'_>, batch: &Batch<'_>, wait: bool) -> Result<Done, Failure> {
+async fn try_post(connection: &mut Connection, batch: &Batch<'_>, wait: bool) -> Result<Done, Failure> {
     let begin = if batch.holders.is_some_and(Holders::are_there) { BEGIN_BRIEFLY } else { BEGIN };
-    let mut book = open_book(link, batch.postings, begin, if wait { LOCK } else { LOCK_FREE }).await?;
-    let held = if wait { BTreeSet::new() } else { held(link, &book, batch.postings).await? };
+    let mut book = open_book(connection, batch.postings, begin, if wait { LOCK } else { LOCK_FREE }).await?;
+    let held = if wait { BTreeSet::new() } else { held(connection, &book, batch.postings).await? };
     let post = |posting: &&Posting| {
         if held.contains(&posting.from()) || held.contains(&posting.to()) {
             return Err(LedgerError::Unreachable("somebody holds an account".to_owned()));
@@ -177,27 +177,27 @@ async fn try_post(link: &mut Lease<'_>, batch: &Batch<'_>, wait: bool) -> Result
     };
     let results: Vec<_> = batch.postings.iter().map(post).collect();
     if book.new_postings().is_empty() {
-        link.rollback().await?;
+        connection.rollback().await?;
         return Ok((results, book));
     }
-    write(link, &book, batch.now_ms).await?;
+    write(connection, &book, batch.now_ms).await?;
     if let Some(terms) = batch.terms {
-        put_terms(link, terms).await?;
+        put_terms(connection, terms).await?;
     }
-    finish(link, &book).await?;
-    link.commit().await?;
+    finish(connection, &book).await?;
+    connection.commit().await?;
     Ok((results, book))
 }
 
 /// Accounts that are there and were not locked.
 async fn held(
-    link: &mut Lease<'_>,
+    connection: &mut Connection,
     book: &Book,
     postings: &[&Posting],
 ) -> Result<BTreeSet<Account>, Failure> {
     let touched: BTreeSet<_> = postings.iter().flat_map(|posting| [posting.from(), posting.to()]).collect();
     let touched = columns(&touched);
-    let present = link.query(PRESENT, &[&touched.0, &touched.1]).await?;
+    let present = connection.query(PRESENT, &[&touched.0, &touched.1]).await?;
     let present = present.iter().map(|row| Ok((app(row)?, row.try_get(1)?)));
     let present = present.collect::<Result<Vec<Account>, Failure>>()?;
     Ok(present.into_iter().filter(|account| !book.knows(account)).collect())
@@ -210,7 +210,7 @@ fn columns(accounts: &BTreeSet<Account>) -> (Vec<i64>, Vec<&str>) {
 
 /// Begins the transaction and locks what the postings touch: one journey to the server.
 async fn open_book(
-    link: &mut Lease<'_>,
+    connection: &mut Connection,
     postings: &[&Posting],
     begin: &str,
     lock: &'static str,
@@ -224,11 +224,11 @@ async fn open_book(
     let touched: BTreeSet<_> = postings.iter().flat_map(|posting| [posting.from(), posting.to()]).collect();
     let ids: BTreeSet<_> = postings.iter().map(|posting| (posting.app, posting.id.clone())).collect();
     let (new, touched, ids) = (columns(&new), columns(&touched), columns(&ids));
-    let create = link.prepared(CREATE).await?;
-    let lock = link.prepared(lock).await?;
-    let posted = link.prepared(POSTED).await?;
-    link.beginning();
-    let client = link.client();
+    let create = connection.prepared(CREATE).await?;
+    let lock = connection.prepared(lock).await?;
+    let posted = connection.prepared(POSTED).await?;
+    connection.beginning();
+    let client = connection.client();
     let (begun, created, locked, found) = join4(
         client.batch_execute(begin),
         client.execute(&create, &[&new.0, &new.1]),
@@ -263,7 +263,7 @@ fn app(row: &Row) -> Result<u32, LedgerError> {
     u32::try_from(app).map_err(|_| corrupt(&format!("{app} is no app")))
 }
 
-async fn write(link: &mut Lease<'_>, book: &Book, now_ms: Option<u64>) -> Result<(), Failure> {
+async fn write(connection: &mut Connection, book: &Book, now_ms: Option<u64>) -> Result<(), Failure> {
     let new = book.new_postings();
     let apps: Vec<_> = new.iter().map(|posting| i64::from(posting.app)).collect();
     let texts = |text: fn(&Posting) -> &str| new.iter().map(text).collect::<Vec<_>>();
@@ -278,7 +278,7 @@ async fn write(link: &mut Lease<'_>, book: &Book, now_ms: Option<u64>) -> Result
     let time = now_ms.map(signed);
     let values: [&(dyn ToSql + Sync); 11] =
         [&time, &apps, &ids, &debits, &credits, &amounts, &kinds, &packets, &changed_apps, &names, &balances];
-    let written = link.query(WRITE, &values).await?;
+    let written = connection.query(WRITE, &values).await?;
     let counts = match written.first() {
         Some(row) => (row.try_get::<_, i64>(0)?, row.try_get::<_, i64>(1)?),
         None => (0, 0),
@@ -289,23 +289,23 @@ async fn write(link: &mut Lease<'_>, book: &Book, now_ms: Option<u64>) -> Result
     Ok(())
 }
 
-async fn put_terms(link: &mut Lease<'_>, terms: &Terms) -> Result<(), Failure> {
+async fn put_terms(connection: &mut Connection, terms: &Terms) -> Result<(), Failure> {
     let json = serde_json::to_string(terms).map_err(|error| corrupt(&error))?;
     let look = signed(terms.created_ms.saturating_add(FIRST_LOOK_MS));
     let (created, expires) = (signed(terms.created_ms), signed(terms.expires_ms));
     let (app, target) = (i64::from(terms.app), terms.target.to_string());
     let values: [&(dyn ToSql + Sync); 7] =
         [&app, &terms.packet.as_str(), &json, &created, &expires, &look, &target];
-    link.query(PUT_TERMS, &values).await?;
+    connection.query(PUT_TERMS, &values).await?;
     Ok(())
 }
 
 /// Nobody need look at the packets that are paid out.
-async fn finish(link: &mut Lease<'_>, book: &Book) -> Result<(), Failure> {
+async fn finish(connection: &mut Connection, book: &Book) -> Result<(), Failure> {
     let (apps, packets): (Vec<_>, Vec<_>) =
         book.emptied().map(|(app, packet)| (i64::from(app), packet)).unzip();
     if !apps.is_empty() {
-        link.query(FINISH, &[&apps, &packets]).await?;
+        connection.query(FINISH, &[&apps, &packets]).await?;
     }
     Ok(())
 }

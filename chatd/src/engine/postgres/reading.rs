@@ -7,7 +7,7 @@ use chat_protocol::{AppId, PacketId, UserId};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row};
 
-use super::pool::Link;
+use super::pool::Connection;
 use super::posting::refusal;
 use crate::money::Cents;
 use crate::money::ledger::rows::{self, EscrowRow, PaidRow, TransferRow, signed};
@@ -30,13 +30,13 @@ const ESCROW: &str = "SELECT e.terms::text, a.balance, e.announced FROM chat_esc
 
 /// The rows of a statement, each as `read` takes it.
 async fn list<R, T>(
-    link: &mut Link,
+    connection: &mut Connection,
     sql: &'static str,
     values: &[&(dyn ToSql + Sync)],
     take: fn(&Row) -> Result<R, Error>,
     read: fn(R) -> Result<T, LedgerError>,
 ) -> Result<Vec<T>, LedgerError> {
-    let found = link.query(sql, values).await.map_err(|error| refusal(&error))?;
+    let found = connection.query(sql, values).await.map_err(|error| refusal(&error))?;
     let taken: Result<Vec<_>, _> = found.iter().map(take).collect();
     rows::all(taken.map_err(|error| rows::corrupt(&error))?, read)
 }
@@ -46,29 +46,29 @@ fn take_escrow(row: &Row) -> Result<EscrowRow, Error> {
 }
 
 /// What the clock of the database shows, Unix milliseconds.
-pub async fn now_ms(link: &mut Link) -> Result<u64, LedgerError> {
-    let found = list(link, NOW, &[], |row| row.try_get(0), rows::count).await?;
+pub async fn now_ms(connection: &mut Connection) -> Result<u64, LedgerError> {
+    let found = list(connection, NOW, &[], |row| row.try_get(0), rows::count).await?;
     found.first().copied().ok_or_else(|| rows::corrupt(&"the database has no time"))
 }
 
 /// What the names of packets are made with.
-pub async fn secret(link: &mut Link) -> Result<Secret, LedgerError> {
+pub async fn secret(connection: &mut Connection) -> Result<Secret, LedgerError> {
     let take = |row: &Row| Ok((row.try_get(0)?, row.try_get(1)?));
     let read = |(secret, made)| Ok(Secret { secret, made_ms: rows::count(made)? });
-    let found = list(link, SECRET, &[], take, read).await?.pop();
+    let found = list(connection, SECRET, &[], take, read).await?.pop();
     found.ok_or_else(|| rows::corrupt(&"the secret of packets' names is gone"))
 }
 
 /// What an account holds; nothing when there is none.
-pub async fn balance(link: &mut Link, app: AppId, name: &str) -> Result<Cents, LedgerError> {
+pub async fn balance(connection: &mut Connection, app: AppId, name: &str) -> Result<Cents, LedgerError> {
     let take = |row: &Row| row.try_get(0).map(Cents::new);
-    let found = list(link, BALANCE, &[&i64::from(app), &name], take, rows::held).await?;
+    let found = list(connection, BALANCE, &[&i64::from(app), &name], take, rows::held).await?;
     Ok(found.first().copied().unwrap_or_default())
 }
 
 /// A page of a wallet's transfers, the newest first.
 pub async fn transfers(
-    link: &mut Link,
+    connection: &mut Connection,
     app: AppId,
     user: &UserId,
     before: u64,
@@ -85,17 +85,25 @@ pub async fn transfers(
         })
     };
     let (app, wallet, before, limit) = (i64::from(app), book::wallet(user), signed(before), i64::from(limit));
-    list(link, TRANSFERS, &[&app, &wallet, &before, &limit], take, TransferRow::read).await
+    list(connection, TRANSFERS, &[&app, &wallet, &before, &limit], take, TransferRow::read).await
 }
 
 /// One packet.
-pub async fn escrow(link: &mut Link, app: AppId, packet: &PacketId) -> Result<Option<Escrow>, LedgerError> {
+pub async fn escrow(
+    connection: &mut Connection,
+    app: AppId,
+    packet: &PacketId,
+) -> Result<Option<Escrow>, LedgerError> {
     let values: [&(dyn ToSql + Sync); 2] = [&i64::from(app), &packet.as_str()];
-    Ok(list(link, ESCROW, &values, take_escrow, EscrowRow::read).await?.pop())
+    Ok(list(connection, ESCROW, &values, take_escrow, EscrowRow::read).await?.pop())
 }
 
 /// What left an escrow.
-pub async fn paid(link: &mut Link, app: AppId, packet: &PacketId) -> Result<Vec<Paid>, LedgerError> {
+pub async fn paid(
+    connection: &mut Connection,
+    app: AppId,
+    packet: &PacketId,
+) -> Result<Vec<Paid>, LedgerError> {
     let take = |row: &Row| {
         Ok(PaidRow {
             kind: row.try_get(0)?,
@@ -104,5 +112,5 @@ pub async fn paid(link: &mut Link, app: AppId, packet: &PacketId) -> Result<Vec<
             time: row.try_get(3)?,
         })
     };
-    list(link, PAID, &[&i64::from(app), &book::escrow(packet)], take, PaidRow::read).await
+    list(connection, PAID, &[&i64::from(app), &book::escrow(packet)], take, PaidRow::read).await
 }

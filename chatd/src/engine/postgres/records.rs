@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chat_protocol::AppId;
-use tokio::time::timeout;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row};
 
@@ -17,7 +16,7 @@ use super::posting::refusal;
 use crate::money::Cents;
 use crate::money::ledger::LedgerError;
 use crate::money::ledger::records::{
-    AccountRow, Books, Discards, PacketRow, Place, Placed, Records, TransferRecord,
+    AccountRow, Discards, PacketRow, Place, Placed, Records, Statement, TransferRecord,
 };
 use crate::money::ledger::rows::{corrupt, signed};
 
@@ -119,24 +118,22 @@ impl PostgresLedger {
         statements: &[&'static str],
         values: &Values<'_>,
     ) -> Result<Vec<Vec<Row>>, LedgerError> {
-        let call = async {
-            let mut link = self.lease().await?;
-            link.beginning();
+        self.ask_within(PATIENCE, async |connection| {
+            connection.beginning();
             let found = async {
-                link.batch(BEGIN).await?;
+                connection.batch(BEGIN).await?;
                 let mut found = Vec::new();
                 for statement in statements {
-                    found.push(link.query(statement, values).await?);
+                    found.push(connection.query(statement, values).await?);
                 }
                 Ok::<_, Error>(found)
             };
             let found = found.await;
             // Nothing was written; when this fails the connection is not used again.
-            let _ = link.rollback().await;
+            let _ = connection.rollback().await;
             found.map_err(|error| refusal(&error))
-        };
-        let late = |_| Err(LedgerError::Unreachable("PostgreSQL did not answer in time".to_owned()));
-        timeout(PATIENCE, call).await.unwrap_or_else(late)
+        })
+        .await
     }
 
     async fn rows<T>(
@@ -185,10 +182,10 @@ impl Records for PostgresLedger {
         self.rows(KNOWN, &[&i64::from(app), &packets], |row| row.try_get(0)).await
     }
 
-    async fn books(&self, app: AppId, accounts: &[String]) -> Result<Books, LedgerError> {
+    async fn statement(&self, app: AppId, accounts: &[String]) -> Result<Statement, LedgerError> {
         let found = self.at_once(&[BALANCES, TOUCHING], &[&i64::from(app), &accounts]).await?;
         let [balances, transfers] = &found[..] else { return Err(corrupt(&"a statement without rows")) };
-        Ok(Books {
+        Ok(Statement {
             balances: taken(balances, |row| Ok((row.try_get(0)?, Cents::new(row.try_get(1)?))))?,
             transfers: taken(transfers, transfer_record)?,
         })

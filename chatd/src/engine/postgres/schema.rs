@@ -15,7 +15,7 @@
 
 use tokio_postgres::Error;
 
-use super::pool::{Link, described};
+use super::pool::{Connection, described};
 
 /// Each leads from the version that is its index to the next one.
 const STEPS: &[&str] = &[
@@ -80,8 +80,8 @@ const PRESENT: &str = "SELECT schemaname::text FROM pg_tables
 ///
 /// # Errors
 /// A text for the operator.
-pub async fn prepare(link: &mut Link) -> Result<(), String> {
-    bring_up(link).await.map_err(|failure| match failure {
+pub async fn prepare(connection: &mut Connection) -> Result<(), String> {
+    bring_up(connection).await.map_err(|failure| match failure {
         Failure::Database(error) => described(&error),
         Failure::Unfit(text) => text,
     })
@@ -99,41 +99,41 @@ impl From<Error> for Failure {
     }
 }
 
-async fn bring_up(link: &mut Link) -> Result<(), Failure> {
-    let encoding = link.value("SHOW server_encoding").await?;
+async fn bring_up(connection: &mut Connection) -> Result<(), Failure> {
+    let encoding = connection.value("SHOW server_encoding").await?;
     if encoding.as_deref() != Some("UTF8") {
         let encoding = encoding.unwrap_or_default();
         return Err(Failure::Unfit(format!("the database has the encoding {encoding}, not UTF8")));
     }
-    if link.value("SELECT current_schema()::text").await?.is_none() {
+    if connection.value("SELECT current_schema()::text").await?.is_none() {
         let text = "no schema of the search_path exists; create the schema first";
         return Err(Failure::Unfit(text.to_owned()));
     }
     // Taken steps need no right to create tables.
-    if taken(link).await? == STEPS.len() {
+    if taken(connection).await? == STEPS.len() {
         return Ok(());
     }
-    link.beginning();
-    link.batch("BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = 0").await?;
-    link.batch(&format!("SELECT pg_advisory_xact_lock({LOCK})")).await?;
-    let version = taken(link).await?;
+    connection.beginning();
+    connection.batch("BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = 0").await?;
+    connection.batch(&format!("SELECT pg_advisory_xact_lock({LOCK})")).await?;
+    let version = taken(connection).await?;
     if version == 0 {
-        link.batch("CREATE TABLE IF NOT EXISTS chat_ledger(version INTEGER NOT NULL)").await?;
-        link.batch("DELETE FROM chat_ledger; INSERT INTO chat_ledger VALUES (0)").await?;
+        connection.batch("CREATE TABLE IF NOT EXISTS chat_ledger(version INTEGER NOT NULL)").await?;
+        connection.batch("DELETE FROM chat_ledger; INSERT INTO chat_ledger VALUES (0)").await?;
     }
     for step in &STEPS[version..] {
-        link.batch(step).await?;
+        connection.batch(step).await?;
     }
-    link.batch(&format!("UPDATE chat_ledger SET version = {}", STEPS.len())).await?;
-    link.commit().await?;
+    connection.batch(&format!("UPDATE chat_ledger SET version = {}", STEPS.len())).await?;
+    connection.commit().await?;
     Ok(())
 }
 
 /// How many steps were taken.
-async fn taken(link: &mut Link) -> Result<usize, Failure> {
-    let version = match link.value(PRESENT).await? {
+async fn taken(connection: &mut Connection) -> Result<usize, Failure> {
+    let version = match connection.value(PRESENT).await? {
         None => return Ok(0),
-        Some(_) => link.value("SELECT max(version)::text FROM chat_ledger").await?,
+        Some(_) => connection.value("SELECT max(version)::text FROM chat_ledger").await?,
     };
     let version = version.and_then(|text| text.parse().ok()).unwrap_or(0);
     let known = STEPS.len();
@@ -144,7 +144,7 @@ async fn taken(link: &mut Link) -> Result<usize, Failure> {
     Ok(version)
 }
 
-impl Link {
+impl Connection {
     /// The one text that a query without parameters gives.
     async fn value(&mut self, sql: &'static str) -> Result<Option<String>, Error> {
         self.query(sql, &[]).await?.first().map_or(Ok(None), |row| row.try_get(0))

@@ -101,11 +101,11 @@ impl Auditor {
         findings.answer.packets += rows.len() as u64;
         let known: Vec<Known> = rows.into_iter().filter_map(|row| readable(row, findings)).collect();
         let escrows: Vec<String> = known.iter().map(|known| escrow(&known.row.packet)).collect();
-        let books = self.records.books(app, &escrows).await?;
+        let statement = self.records.statement(app, &escrows).await?;
         let balances: HashMap<&str, Cents> =
-            books.balances.iter().map(|(name, balance)| (name.as_str(), *balance)).collect();
+            statement.balances.iter().map(|(name, balance)| (name.as_str(), *balance)).collect();
         let mut transfers: HashMap<&str, Vec<&TransferRecord>> = HashMap::new();
-        for transfer in &books.transfers {
+        for transfer in &statement.transfers {
             for name in [&transfer.debit, &transfer.credit] {
                 transfers.entry(name).or_default().push(transfer);
             }

@@ -132,8 +132,8 @@ impl Auditor {
         escrows.dedup();
         let mut posted = HashSet::new();
         for escrows in escrows.chunks(PAGE / 10) {
-            let books = self.records.books(app, escrows).await?;
-            let payments = books.transfers.into_iter().filter(|transfer| transfer.read().is_ok());
+            let statement = self.records.statement(app, escrows).await?;
+            let payments = statement.transfers.into_iter().filter(|transfer| transfer.read().is_ok());
             posted.extend(payments.map(|transfer| transfer.id));
         }
         Ok(posted)

@@ -22,6 +22,7 @@ use async_trait::async_trait;
 use chat_protocol::wallet::Transfer;
 use chat_protocol::{AppId, Code, PacketId, Refusal, Target, TransferId, UserId};
 
+use self::book::{Account, Posting};
 use super::settlement::{Dead, Kind, Settlement};
 use super::{Cents, Terms};
 
@@ -168,7 +169,10 @@ pub trait Wallets: Send + Sync {
         user: &UserId,
         amount: Cents,
         id: &TransferId,
-    ) -> Result<(Posted, Cents), LedgerError>;
+    ) -> Result<(Posted, Cents), LedgerError> {
+        let posting = Posting::deposit(app, user, amount, id)?;
+        self.cash(&posting, &posting.to()).await
+    }
 
     /// Moves money from a wallet, which must hold it, to the bank; answers the balance after it.
     async fn withdraw(
@@ -177,7 +181,13 @@ pub trait Wallets: Send + Sync {
         user: &UserId,
         amount: Cents,
         id: &TransferId,
-    ) -> Result<(Posted, Cents), LedgerError>;
+    ) -> Result<(Posted, Cents), LedgerError> {
+        let posting = Posting::withdraw(app, user, amount, id)?;
+        self.cash(&posting, &posting.from()).await
+    }
+
+    /// Posts a transfer between the bank and this wallet; what is in the wallet after it.
+    async fn cash(&self, posting: &Posting, wallet: &Account) -> Result<(Posted, Cents), LedgerError>;
 
     /// What a wallet holds; nothing for a user without one.
     async fn balance(&self, app: AppId, user: &UserId) -> Result<Cents, LedgerError>;

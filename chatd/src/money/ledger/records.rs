@@ -123,7 +123,7 @@ pub struct Discards {
 
 /// What packets hold, and all transfers that say so, at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Books {
+pub struct Statement {
     /// By name, the accounts that are there, and what is in them.
     pub balances: Vec<(String, Cents)>,
     /// In the order of posting.
@@ -157,7 +157,7 @@ pub trait Records: Send + Sync {
     async fn known(&self, app: AppId, packets: &[String]) -> Result<Vec<String>, LedgerError>;
 
     /// The accounts of these names, and every transfer that touches one of them.
-    async fn books(&self, app: AppId, accounts: &[String]) -> Result<Books, LedgerError>;
+    async fn statement(&self, app: AppId, accounts: &[String]) -> Result<Statement, LedgerError>;
 
     /// Transfers posted at `since_ms` or later with an id behind `after`, by ascending id, at most `limit`.
     async fn postings(

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chat_protocol::wallet::Transfer;
-use chat_protocol::{AppId, PacketId, Target, TransferId, UserId};
+use chat_protocol::{AppId, PacketId, Target, UserId};
 use rusqlite::{Connection, ErrorCode};
 
 use super::writer::Step;
@@ -123,7 +123,6 @@ fn settle(
     Ok(results)
 }
 
-/// Posts one transfer; what is in the wallet after it.
 fn cash(step: &Step<'_, ()>, posting: &Posting, wallet: &Account) -> Result<(Posted, Cents), LedgerError> {
     let mut book: Book = tables::open_book(step.connection, [posting].into_iter())?;
     let posted = book.post(posting)?;
@@ -133,26 +132,9 @@ fn cash(step: &Step<'_, ()>, posting: &Posting, wallet: &Account) -> Result<(Pos
 
 #[async_trait]
 impl Wallets for EmbeddedLedger {
-    async fn deposit(
-        &self,
-        app: AppId,
-        user: &UserId,
-        amount: Cents,
-        id: &TransferId,
-    ) -> Result<(Posted, Cents), LedgerError> {
-        let posting = Posting::deposit(app, user, amount, id)?;
-        self.database.change(move |step| cash(step, &posting, &posting.to())).await
-    }
-
-    async fn withdraw(
-        &self,
-        app: AppId,
-        user: &UserId,
-        amount: Cents,
-        id: &TransferId,
-    ) -> Result<(Posted, Cents), LedgerError> {
-        let posting = Posting::withdraw(app, user, amount, id)?;
-        self.database.change(move |step| cash(step, &posting, &posting.from())).await
+    async fn cash(&self, posting: &Posting, wallet: &Account) -> Result<(Posted, Cents), LedgerError> {
+        let (posting, wallet) = (posting.clone(), wallet.clone());
+        self.database.change(move |step| cash(step, &posting, &wallet)).await
     }
 
     async fn balance(&self, app: AppId, user: &UserId) -> Result<Cents, LedgerError> {

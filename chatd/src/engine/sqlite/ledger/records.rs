@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::EmbeddedLedger;
 use crate::money::ledger::LedgerError;
 use crate::money::ledger::records::{
-    AccountRow, Books, DiscardRow, Discards, PacketRow, Place, Placed, Records, TransferRecord,
+    AccountRow, DiscardRow, Discards, PacketRow, Place, Placed, Records, Statement, TransferRecord,
 };
 use crate::money::ledger::rows::signed;
 use crate::money::{Cents, Total};
@@ -100,7 +100,7 @@ fn known(tables: &Connection, app: AppId, packets: Vec<String>) -> rusqlite::Res
     Ok(known)
 }
 
-fn books(tables: &Connection, app: AppId, accounts: &[String]) -> rusqlite::Result<Books> {
+fn statement(tables: &Connection, app: AppId, accounts: &[String]) -> rusqlite::Result<Statement> {
     let mut balance =
         tables.prepare_cached("SELECT name, balance FROM account WHERE app = ?1 AND name = ?2")?;
     let mut touching = tables.prepare_cached(
@@ -108,13 +108,13 @@ fn books(tables: &Connection, app: AppId, accounts: &[String]) -> rusqlite::Resu
          UNION ALL
          SELECT id, debit, credit, amount, kind, packet, number FROM transfer WHERE app = ?1 AND credit = ?2",
     )?;
-    let mut books = Books::default();
+    let mut statement = Statement::default();
     let mut numbered = std::collections::BTreeMap::new();
     for name in accounts {
         let held = balance
             .query_row(params![app, name], |row| Ok((row.get(0)?, Cents::new(row.get(1)?))))
             .optional()?;
-        books.balances.extend(held);
+        statement.balances.extend(held);
         let found = touching
             .query_map(params![app, name], |row| Ok((row.get::<_, i64>(6)?, transfer_record(row)?)))?;
         for transfer in found {
@@ -122,8 +122,8 @@ fn books(tables: &Connection, app: AppId, accounts: &[String]) -> rusqlite::Resu
             numbered.insert(number, transfer);
         }
     }
-    books.transfers = numbered.into_values().collect();
-    Ok(books)
+    statement.transfers = numbered.into_values().collect();
+    Ok(statement)
 }
 
 fn postings(
@@ -233,9 +233,9 @@ impl Records for EmbeddedLedger {
         self.database.query(move |tables| Ok(known(tables, app, packets)?)).await
     }
 
-    async fn books(&self, app: AppId, accounts: &[String]) -> Result<Books, LedgerError> {
+    async fn statement(&self, app: AppId, accounts: &[String]) -> Result<Statement, LedgerError> {
         let accounts = accounts.to_vec();
-        self.database.query(move |tables| Ok(books(tables, app, &accounts)?)).await
+        self.database.query(move |tables| Ok(statement(tables, app, &accounts)?)).await
     }
 
     async fn postings(
