@@ -2,14 +2,15 @@
 //!
 //! How a message travels: the bytes of a client come in with one of the [`workers`], which owns the connection.
 //! [`transport`] makes frames of them, [`session`] reads these and asks [`chat`] or an operation of [`ops`], which appends
-//! to the log of the [`broker`]. The broker hands the message to the [`hub`] of every node with readers, and the hub puts
-//! one encoded frame into the outbox of each of their connections and rings for their workers, which write it.
+//! to the log of the [`broker`]. The broker hands the message to the [`membership`] router of every node with readers,
+//! which gives it to the [`hub`]; that puts one encoded frame into the outbox of each of their connections and rings for
+//! their workers, which write it.
 //!
 //! | module | holds |
 //! |---|---|
 //! | [`config`] | settings from file, environment and flags |
 //! | [`app`] | the composition root: the only place that names adapters |
-//! | [`model`] | what all of them speak of: who, which conversation, which place of its log |
+//! | [`model`] | what all of them speak of: who, which conversation, which position of its log |
 //! | [`clock`] | the time of day, as a port |
 //! | [`log`] | what goes to stderr |
 //! | [`counters`] | what the node counts about itself |
@@ -18,6 +19,7 @@
 //! | [`transport`] | bytes to frames and back |
 //! | [`workers`] | the threads that own the connections |
 //! | [`session`] | one connection, without a socket: log-in, requests, pushes, end |
+//! | [`membership`] | which rooms a connection belongs in, joins and leaves in flight, catching up from the log |
 //! | [`ops`] | operations, the same for HTTP and WebSocket |
 //! | [`http`] | the HTTP edge |
 //! | [`chat`] | sending |
@@ -50,6 +52,7 @@ pub mod http;
 pub mod hub;
 pub mod listener;
 pub mod log;
+pub mod membership;
 pub mod metrics;
 pub mod model;
 pub mod money;

@@ -63,7 +63,7 @@ pub(super) async fn open(config: &Config, base: &Base) -> anyhow::Result<Engine>
 
 fn embedded(config: &Config, base: &Base) -> anyhow::Result<Engine> {
     let place = place(config);
-    let (clock, sink) = (base.clock.clone(), base.hub.clone());
+    let (clock, sink) = (base.clock.clone(), base.router.clone());
     let broker = Embedded::open(&place, config.storage.sync, retention(config), clock, sink);
     let broker = broker.map_err(|error| anyhow!(error))?;
     base.files.add(broker.clone());
@@ -92,7 +92,7 @@ async fn redis(config: &Config, base: &Base) -> anyhow::Result<Engine> {
     let place = format!("Redis at {}", config.serve.redis);
     let unreachable = || format!("cannot use {place}; is it running?");
     let keys = keys(config)?;
-    let (clock, counters, sink) = (base.clock.clone(), base.counters.clone(), base.hub.clone());
+    let (clock, counters, sink) = (base.clock.clone(), base.counters.clone(), base.router.clone());
     let connect = async || {
         let (clock, counters, sink) = (clock.clone(), counters.clone(), sink.clone());
         let broker =

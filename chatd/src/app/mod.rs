@@ -4,6 +4,7 @@ mod engine;
 mod money;
 pub mod places;
 pub mod program;
+mod rounds;
 pub mod signals;
 mod waiting;
 
@@ -19,6 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use self::engine::Engine;
 use self::money::Treasury;
+use self::rounds::{deadlines, relieve, sweep};
 use self::waiting::Waiting;
 use crate::chat::Chat;
 use crate::clock::{Clock, SystemClock};
@@ -27,11 +29,14 @@ use crate::counters::Counters;
 use crate::engine::sqlite::Close;
 use crate::http::door::Door;
 use crate::http::{self, Edge};
+use crate::hub::Hub;
 use crate::hub::outbox::{self, Limits};
-use crate::hub::subscriptions::Subscriptions;
-use crate::hub::{Deadlines, Hub};
 use crate::listener::places::Places;
 use crate::listener::{self, House, Patience};
+use crate::membership::resync::Resync;
+use crate::membership::resync_queue::ResyncQueue;
+use crate::membership::router::Router;
+use crate::membership::subscriptions::Subscriptions;
 use crate::metrics::Metrics;
 use crate::ops::conversation::ConversationOps;
 use crate::ops::friend::FriendOps;
@@ -48,7 +53,6 @@ use crate::presence::Presence;
 use crate::presence::crowds;
 use crate::presence::registry::Registry;
 use crate::session::Sessions;
-use crate::session::resync::Resync;
 use crate::transport::queued;
 use crate::workers::Workers;
 
@@ -56,8 +60,6 @@ use crate::workers::Workers;
 const RESERVED_FILES: u64 = 256;
 /// Places that WebSockets do not take.
 const KEPT_PLACES: usize = 32;
-/// Pause after readers were given up, until what waited for them is gone.
-const RELIEF: Duration = Duration::from_millis(20);
 /// Bytes of an HTTP request body at most.
 const MAX_BODY_BYTES: usize = 64 * 1024;
 /// How long a stop waits for connections to take their leave, to which they are asked within half of it.
@@ -94,6 +96,8 @@ struct Base {
     clock: Arc<dyn Clock>,
     counters: Arc<Counters>,
     hub: Arc<Hub>,
+    /// What the broker delivers to.
+    router: Arc<Router>,
     max_connections: usize,
     files: Files,
     waiting: Waiting,
@@ -143,15 +147,18 @@ impl App {
         let limits = Limits { frames: config.limits.outbox_frames, bytes: config.limits.outbox_bytes };
         let hub = Arc::new(Hub::new(node, limits, counters.clone()).speaking(config.serve.push_language));
         let (clock, waiting) = (Arc::new(SystemClock), Waiting::at_most(config.serve.store_wait.get()));
-        let base = Base { node, clock, counters, hub: hub.clone(), max_connections, files, waiting };
+        let resyncs = Arc::new(ResyncQueue::default());
+        let router = Arc::new(Router::new(hub.clone(), resyncs.clone()));
+        let base = Base { node, clock, counters, hub: hub.clone(), router, max_connections, files, waiting };
         let engine = engine::open(config, &base).await?;
         let chat = Arc::new(Chat::new(engine.broker.clone(), base.counters.clone()));
         let treasury = Treasury::open(config, &base, &engine, &chat).await?;
         let (broker, presence) = (engine.broker.clone(), engine.presence.clone());
 
-        let subscriptions = Arc::new(Subscriptions::new(hub.clone(), broker.clone()));
+        let subscriptions = Arc::new(Subscriptions::new(hub.clone(), broker.clone(), resyncs.clone()));
         let registry = Arc::new(Registry::new(hub.clone(), presence.clone()));
-        let resync = Resync::new(hub.clone(), subscriptions.clone(), engine.groups.clone(), broker.clone());
+        let (groups, follow) = (engine.groups.clone(), subscriptions.clone());
+        let resync = Arc::new(Resync::new(hub.clone(), follow, groups, broker, resyncs));
         let keep_alive = config.limits.keep_alive.get();
         let refuse = |error: String| anyhow!(error);
         let (origins, hosts) =
@@ -163,6 +170,7 @@ impl App {
             treasury: &treasury,
             chat,
             subscriptions: subscriptions.clone(),
+            resync: resync.clone(),
             registry: registry.clone(),
             door,
         };
@@ -179,7 +187,7 @@ impl App {
         let all_gone = CancellationToken::new();
         let registry = tokio::spawn(registry.run(all_gone.clone()));
         let mut background = vec![
-            tokio::spawn(Arc::new(resync).run()),
+            tokio::spawn(resync.run()),
             tokio::spawn(sweep(hub.clone(), subscriptions, deadlines(config))),
             tokio::spawn(relieve(hub.clone(), places)),
             tokio::spawn(crowds::tell(hub.clone(), presence.clone())),
@@ -242,14 +250,15 @@ struct Parts<'a> {
     treasury: &'a Treasury,
     chat: Arc<Chat>,
     subscriptions: Arc<Subscriptions>,
+    resync: Arc<Resync>,
     registry: Arc<Registry>,
     door: Arc<Door>,
 }
 
 /// What the HTTP edge leads to: operations and connections.
 fn edge(config: &Config, parts: Parts<'_>) -> anyhow::Result<Edge> {
-    let Parts { base, engine, treasury, chat, subscriptions, registry, door } = parts;
-    let services = services(base, engine, &chat, treasury);
+    let Parts { base, engine, treasury, chat, subscriptions, resync, registry, door } = parts;
+    let services = services(base, engine, &chat, treasury, resync);
     let operations = Arc::new(match config.serve.role {
         Role::All => Table::new(&services),
         Role::Settler => Table::of_settler(&services),
@@ -288,7 +297,13 @@ fn edge(config: &Config, parts: Parts<'_>) -> anyhow::Result<Edge> {
     })
 }
 
-fn services(base: &Base, engine: &Engine, chat: &Arc<Chat>, treasury: &Treasury) -> Services {
+fn services(
+    base: &Base,
+    engine: &Engine,
+    chat: &Arc<Chat>,
+    treasury: &Treasury,
+    resync: Arc<Resync>,
+) -> Services {
     let (broker, groups) = (engine.broker.clone(), engine.groups.clone());
     let system = System::new(
         format!("{:016x}", base.node),
@@ -308,7 +323,7 @@ fn services(base: &Base, engine: &Engine, chat: &Arc<Chat>, treasury: &Treasury)
             groups.clone(),
             broker.clone(),
             chat.clone(),
-            base.hub.clone(),
+            resync,
             treasury.money.clone(),
         )),
         message: Arc::new(MessageOps::new(broker.clone(), groups)),
@@ -346,39 +361,4 @@ fn max_connections(asked: usize, room: usize) -> usize {
     }
     tracing::info!(room, max_connections = max, "limits");
     max
-}
-
-fn deadlines(config: &Config) -> Deadlines {
-    Deadlines {
-        heartbeat_s: config.limits.heartbeat_timeout.whole_seconds(),
-        login_s: config.limits.login_timeout.whole_seconds(),
-        ping_s: config.limits.ping_interval.whole_seconds(),
-        stall_s: config.limits.stall_timeout.whole_seconds(),
-    }
-}
-
-async fn sweep(hub: Arc<Hub>, subscriptions: Arc<Subscriptions>, deadlines: Deadlines) {
-    let mut tick = tokio::time::interval(Duration::from_secs(1));
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tick.tick().await;
-        hub.sweep(deadlines);
-        subscriptions.sweep().await;
-    }
-}
-
-/// Gives up the readers for whom most waits whenever too much waits in all.
-async fn relieve(hub: Arc<Hub>, places: Arc<Places>) {
-    loop {
-        queued::exceeded().await;
-        let bytes = queued::excess();
-        // Who holds less than half an equal share of the limit is not the cause, whatever the moment looks like.
-        let least = queued::limit() / (2 * places.taken().max(1));
-        if places.most_held() > hub.most_waiting() {
-            places.shed(bytes, least);
-        } else {
-            hub.shed(bytes, least);
-        }
-        tokio::time::sleep(RELIEF).await;
-    }
 }

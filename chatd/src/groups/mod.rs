@@ -21,6 +21,7 @@ use chat_protocol::{AppId, Code, GroupId, MsgId, Refusal, Target, UserId};
 use serde::{Deserialize, Serialize};
 
 use crate::broker::{Outgoing, new_msg_id};
+pub use crate::model::Joined;
 use crate::model::{Conversation, Notice, Skip, members};
 
 /// Notice to the inbox of a user who has joined a group: the nodes that hold their connections follow it from now on.
@@ -132,17 +133,6 @@ pub struct Changed {
     /// Offset of the group's newest entry.
     pub offset: u64,
     /// Which history the offset belongs to.
-    pub epoch: Arc<str>,
-}
-
-/// A group of a user.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Joined {
-    /// Which group.
-    pub group: GroupId,
-    /// Offset of the entry that told of their joining; what stands after it is for them.
-    pub since: u64,
-    /// Which history the offset belongs to: as told, the epoch they joined in; as listed, any epoch of that history.
     pub epoch: Arc<str>,
 }
 

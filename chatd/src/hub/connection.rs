@@ -1,6 +1,6 @@
 //! One WebSocket connection as the hub sees it: its name, its outbox, who speaks on it and what it follows.
 //!
-//! Invariant: a connection without a session is in no room.
+//! Invariant: a connection that is not logged in is in no room.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32};
@@ -27,27 +27,29 @@ pub struct Connection {
     pub(super) sent_s: AtomicU32,
     /// Whether its socket takes nothing more for now.
     pub(super) is_blocked: AtomicBool,
-    pub(super) session: Mutex<Option<Session>>,
+    /// None before its log-in and after its end.
+    pub(super) following: Mutex<Option<Following>>,
 }
 
 /// What a logged-in connection follows.
 #[derive(Debug)]
-pub(super) struct Session {
-    pub(super) identity: Identity,
+pub(crate) struct Following {
+    /// For whom.
+    pub(crate) identity: Identity,
     /// In order. A set costs three times as much for the two topics that most connections follow.
     topics: Vec<Topic>,
 }
 
-impl Session {
+impl Following {
     /// Notes a topic; false when it was noted before.
-    pub(super) fn follow(&mut self, topic: &Topic) -> bool {
+    pub(crate) fn follow(&mut self, topic: &Topic) -> bool {
         let Err(index) = self.topics.binary_search(topic) else { return false };
         self.topics.insert(index, topic.clone());
         true
     }
 
     /// Forgets a topic; false when it was not noted.
-    pub(super) fn unfollow(&mut self, topic: &Topic) -> bool {
+    pub(crate) fn unfollow(&mut self, topic: &Topic) -> bool {
         let Ok(index) = self.topics.binary_search(topic) else { return false };
         self.topics.remove(index);
         true
@@ -62,25 +64,32 @@ impl Wake for Connection {
 }
 
 impl Connection {
-    pub(super) fn begin(&self, identity: &Identity) {
+    /// Gives it its identity.
+    pub(crate) fn begin(&self, identity: &Identity) {
         self.subscription.begin();
-        *self.session.lock() = Some(Session { identity: identity.clone(), topics: Vec::with_capacity(2) });
+        let topics = Vec::with_capacity(2);
+        *self.following.lock() = Some(Following { identity: identity.clone(), topics });
     }
 
-    /// Ends the session; gives the topics it followed.
-    pub(super) fn end(&self) -> Vec<Topic> {
-        self.session.lock().take().map(|session| session.topics).unwrap_or_default()
+    /// Ends what it follows; gives the topics.
+    pub(crate) fn end(&self) -> Vec<Topic> {
+        self.following.lock().take().map(|following| following.topics).unwrap_or_default()
+    }
+
+    /// Changes what it follows; it cannot end meanwhile. None: it is not logged in, or has ended.
+    pub(crate) fn following<T>(&self, change: impl FnOnce(&mut Following) -> T) -> Option<T> {
+        self.following.lock().as_mut().map(change)
     }
 
     /// Who speaks on it, once logged in.
     #[must_use]
     pub fn identity(&self) -> Option<Identity> {
-        self.session.lock().as_ref().map(|session| session.identity.clone())
+        self.following.lock().as_ref().map(|following| following.identity.clone())
     }
 
     /// Topics the connection follows.
     #[must_use]
     pub fn topics(&self) -> Vec<Topic> {
-        self.session.lock().as_ref().map(|session| session.topics.clone()).unwrap_or_default()
+        self.following.lock().as_ref().map(|following| following.topics.clone()).unwrap_or_default()
     }
 }

@@ -7,14 +7,12 @@ pub mod bell;
 mod catching_up;
 mod connection;
 mod crowd;
-mod effects;
+mod fan_out;
 mod farewell;
 pub mod frame;
 pub mod outbox;
-pub mod resync_queue;
 mod rooms;
 pub mod subscription_state;
-pub mod subscriptions;
 mod sweep;
 
 use std::collections::HashMap;
@@ -27,13 +25,10 @@ use bytes::Bytes;
 use chat_protocol::code::close;
 use parking_lot::Mutex;
 
-use crate::broker::{Event, Sink};
 use crate::counters::Counters;
-use crate::groups::{JOINED, Joined};
-use crate::model::{ConnectionId, Entry, Identity, Language, Skip, Topic};
+use crate::model::{ConnectionId, Entry, Identity, Language, Topic};
 use bell::Rope;
-use outbox::{Close, Delivery, Limits, Outbox, Pushed};
-use resync_queue::ResyncQueue;
+use outbox::{Close, Limits, Outbox};
 use rooms::Rooms;
 use subscription_state::SubscriptionState;
 
@@ -58,8 +53,6 @@ pub struct Hub {
     crowds: crowd::Crowds,
     /// What everyone is told once the node stops.
     farewell: OnceLock<Close>,
-    /// Users whose groups may differ from the rooms their connections are in.
-    pub resyncs: ResyncQueue,
 }
 
 impl Hub {
@@ -78,7 +71,6 @@ impl Hub {
             hasher: RandomState::new(),
             crowds: crowd::Crowds::default(),
             farewell: OnceLock::new(),
-            resyncs: ResyncQueue::default(),
         }
     }
 
@@ -106,7 +98,7 @@ impl Hub {
             heard_s: AtomicU32::new(now_s),
             sent_s: AtomicU32::new(now_s),
             is_blocked: AtomicBool::new(false),
-            session: Mutex::new(None),
+            following: Mutex::new(None),
         });
         self.open_shard(number).lock().insert(number, connection.clone());
         self.counters.connections.add(1);
@@ -138,6 +130,50 @@ impl Hub {
         for topic in topics {
             rooms.leave(topic, connection.id);
         }
+    }
+
+    /// Takes those of a user's connections out of the room of a topic who are to go. False: the user has none here.
+    pub(crate) fn remove(
+        &self,
+        identity: &Identity,
+        topic: &Topic,
+        goes: impl Fn(&Connection) -> bool,
+    ) -> bool {
+        let mut rooms = self.room_shard(identity).lock();
+        let own = rooms.members(&Topic::Inbox(identity.app, identity.user.clone()));
+        let is_here = !own.is_empty();
+        let gone = own.iter().filter(|connection| rooms.holds(topic, connection.id) && goes(connection));
+        let gone: Vec<_> = gone.map(|connection| connection.id).collect();
+        gone.into_iter().for_each(|id| rooms.leave(topic, id));
+        is_here
+    }
+
+    /// Takes everybody out of the room of a topic who is to go, one shard after the other; gives them.
+    pub(crate) fn remove_all(
+        &self,
+        topic: &Topic,
+        goes: impl Fn(&Connection) -> bool,
+    ) -> Vec<Arc<Connection>> {
+        let mut gone = Vec::new();
+        self.for_each_shard_of(topic, |shard| gone.append(&mut shard.lock().leave_all(topic, &goes)));
+        gone
+    }
+
+    /// Decides whether a connection stays in the room of a topic. All that reaches the connection passes through its
+    /// shard: nothing comes in between.
+    pub(crate) fn settle(
+        &self,
+        connection: &Connection,
+        identity: &Identity,
+        topic: &Topic,
+        stays: impl FnOnce() -> bool,
+    ) -> bool {
+        let mut rooms = self.room_shard(identity).lock();
+        let stays = stays();
+        if !stays {
+            rooms.leave(topic, connection.id);
+        }
+        stays
     }
 
     /// Whether the connection is in the room of a topic.
@@ -214,91 +250,6 @@ impl Hub {
     }
 }
 
-impl Sink for Hub {
-    fn deliver(&self, topic: &Topic, event: &Event) {
-        match event {
-            Event::Message { conversation, entry } => {
-                let delivery = Delivery { frame: self.frame(entry), message: Some((conversation, entry)) };
-                self.fan_out(topic, &delivery, &entry.skip);
-                self.take_effect(topic, conversation, entry);
-            }
-            Event::Notice(notice) if self.thin(topic, notice) => {}
-            Event::Notice(notice) => {
-                if let Topic::Inbox(app, user) = topic
-                    && &*notice.cmd == JOINED
-                {
-                    self.has_joined(&Identity { app: *app, user: user.clone() }, Joined::told(notice));
-                }
-                self.fan_out(topic, &Delivery { frame: frame::notice(notice), message: None }, &notice.skip);
-            }
-        }
-    }
-
-    fn interrupted(&self, topic: &Topic) {
-        if let Topic::Inbox(app, user) = topic {
-            self.resyncs.note(Identity { app: *app, user: user.clone() }, true);
-        }
-    }
-
-    fn lost(&self, topic: &Topic) {
-        self.for_each_shard_of(topic, |shard| {
-            shard.lock().members(topic).iter().for_each(|connection| self.missed(connection));
-        });
-    }
-}
-
-impl Hub {
-    fn fan_out(&self, topic: &Topic, delivery: &Delivery<'_>, skip: &Skip) {
-        let (mut delivered, mut too_slow) = (0, 0);
-        self.for_each_shard_of(topic, |shard| {
-            let rooms = shard.lock();
-            let skipped = rooms.skipped(topic, skip);
-            for connection in rooms.members(topic) {
-                if skipped.contains(&connection.id) {
-                    continue;
-                }
-                match connection.outbox.push(delivery) {
-                    Pushed::Queued => delivered += 1,
-                    Pushed::TooSlow => too_slow += 1,
-                    Pushed::Known | Pushed::Closing => {}
-                }
-            }
-        });
-        self.counters.deliveries.add(delivered);
-        self.counters.slow_closes.add(too_slow);
-    }
-}
-
 fn missed_messages() -> Close {
     Close::new(close::MISSED_MESSAGES, "messages were missed; reconnect and recover")
-}
-
-/// Who gets no copy among the members of a topic in one shard.
-pub(crate) enum Skipped<'a> {
-    Nobody,
-    One(ConnectionId),
-    Some(&'a [Arc<Connection>]),
-}
-
-impl Skipped<'_> {
-    fn contains(&self, id: &ConnectionId) -> bool {
-        match self {
-            Skipped::Nobody => false,
-            Skipped::One(skipped) => skipped == id,
-            Skipped::Some(connections) => rooms::search(connections, *id).is_ok(),
-        }
-    }
-}
-
-impl Rooms {
-    fn skipped(&self, topic: &Topic, skip: &Skip) -> Skipped<'_> {
-        match skip {
-            Skip::Nobody => Skipped::Nobody,
-            Skip::Connection(id) => Skipped::One(*id),
-            Skip::User(user) => {
-                let (Topic::World(app) | Topic::Group(app, _) | Topic::Inbox(app, _)) = topic;
-                Skipped::Some(self.members(&Topic::Inbox(*app, user.clone())))
-            }
-        }
-    }
 }

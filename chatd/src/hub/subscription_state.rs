@@ -1,5 +1,7 @@
 //! How far one connection is with the groups of its user: joins in flight, and memberships that are over.
 //!
+//! Nothing is decided here: [`crate::hub::Connection`] keeps it, and whoever puts connections into rooms asks it.
+//!
 //! Invariant: each time of membership that begins while the connection is open is accounted for once: by the live
 //! stream while the connection is in the group's room, and by reading the log from the joining on otherwise.
 
@@ -8,9 +10,8 @@ use std::sync::Arc;
 use chat_protocol::GroupId;
 use parking_lot::Mutex;
 
-use crate::groups::Joined;
 use crate::model::epoch::history;
-use crate::model::{Entry, Position};
+use crate::model::{Entry, Joined, Position};
 
 /// Ends of memberships remembered; news of a joining is late by milliseconds, so it meets one of the last ends.
 const ENDS: usize = 64;

@@ -49,7 +49,7 @@ impl Hub {
         let is_blocked = connection.is_blocked.load(Ordering::Relaxed);
         if since(connection.heard_s.load(Ordering::Relaxed)) > deadlines.heartbeat_s {
             connection.outbox.close(Close::new(close::HEARTBEAT_TIMEOUT, "heartbeat timeout"));
-        } else if since(connection.opened_s) > deadlines.login_s && connection.session.lock().is_none() {
+        } else if since(connection.opened_s) > deadlines.login_s && connection.following.lock().is_none() {
             connection.outbox.close(Close::new(close::LOGIN_TIMEOUT, "no log-in in time"));
         } else if is_blocked && quiet_s > deadlines.stall_s {
             if !connection.outbox.is_closing() {

@@ -16,9 +16,8 @@ use super::Table;
 use crate::broker::Bus;
 use crate::chat::Chat;
 use crate::groups::{self, Change, Changed, GroupError, Groups};
-use crate::hub::Hub;
-use crate::model::Identity;
-use crate::model::{Skip, Topic};
+use crate::membership::resync::Resync;
+use crate::model::{Identity, Skip, Topic};
 use crate::money::Money;
 
 /// Groups of a list looked up at the same time.
@@ -29,7 +28,7 @@ pub struct GroupOps {
     groups: Arc<dyn Groups>,
     bus: Arc<dyn Bus>,
     chat: Arc<Chat>,
-    hub: Arc<Hub>,
+    resync: Arc<Resync>,
     money: Option<Arc<Money>>,
 }
 
@@ -40,10 +39,10 @@ impl GroupOps {
         groups: Arc<dyn Groups>,
         bus: Arc<dyn Bus>,
         chat: Arc<Chat>,
-        hub: Arc<Hub>,
+        resync: Arc<Resync>,
         money: Option<Arc<Money>>,
     ) -> Self {
-        Self { groups, bus, chat, hub, money }
+        Self { groups, bus, chat, resync, money }
     }
 
     async fn create(&self, request: CreateRequest) -> Result<Group, Refusal> {
@@ -109,7 +108,7 @@ impl GroupOps {
             self.bus.notify(&inbox, groups::notice(group, &identity.user)).await?;
         }
         // The caller's own connection is here: it follows the group when it reads the answer.
-        self.hub.settle(identity, group, since).await;
+        self.resync.settle(identity, group, since).await;
         Ok(())
     }
 

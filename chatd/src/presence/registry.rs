@@ -179,6 +179,7 @@ mod tests {
     use crate::engine::sqlite::broker::{Embedded, Place, Sync};
     use crate::engine::sqlite::presence::EmbeddedPresence;
     use crate::hub::outbox::Limits;
+    use crate::membership::router::Router;
     use crate::model::Topic;
     use crate::presence::{Announcer, Outcome, Roster};
 
@@ -234,8 +235,8 @@ mod tests {
         let hub = Arc::new(Hub::new(1, limits, Arc::new(Counters::default())));
         let clock = Arc::new(SystemClock);
         let retention = Retention { max_messages: 10, max_age_ms: 0 };
-        let log =
-            Embedded::open(&Place::Memory, Sync::Normal, retention, clock.clone(), hub.clone()).unwrap();
+        let router = Arc::new(Router::new(hub.clone(), Arc::default()));
+        let log = Embedded::open(&Place::Memory, Sync::Normal, retention, clock.clone(), router).unwrap();
         let store = EmbeddedPresence::new(log, Announcer { limit: 10, clock });
         let (mute, stuck, renewed) = Default::default();
         let store = Arc::new(Mute { store, mute, stuck, renewed });

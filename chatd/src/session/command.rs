@@ -11,8 +11,8 @@ use tracing::{Instrument, Span};
 
 use super::request::Framed;
 use super::{Done, Pending, Session, login, request, told};
-use crate::hub::subscriptions::Membership;
 use crate::log::ms;
+use crate::membership::subscriptions::Membership;
 use crate::model::{Identity, Skip};
 use crate::ops::Caller;
 

@@ -9,10 +9,10 @@ use bytes::Bytes;
 use chat_protocol::session::{Also, LoggedIn, Login, MAX_ALSO, MAX_RECOVER, Position, Recovered};
 use chat_protocol::{Refusal, Target};
 
-use super::missed::{self, Budget, Missed};
 use super::{Sessions, request};
 use crate::hub::Connection;
-use crate::hub::subscriptions::Membership;
+use crate::membership::missed::{self, Budget, Missed};
+use crate::membership::subscriptions::Membership;
 use crate::model::{self, Conversation, Identity, Topic};
 
 /// A log-in that succeeded.

@@ -7,10 +7,8 @@
 
 mod command;
 mod login;
-mod missed;
 mod parting;
 mod request;
-pub mod resync;
 mod told;
 
 use std::io::{self, Write};
@@ -32,8 +30,8 @@ use crate::chat::Chat;
 use crate::conversations::Conversations;
 use crate::groups::Groups;
 use crate::hub::bell::Rope;
-use crate::hub::subscriptions::{Membership, Subscriptions};
 use crate::hub::{Connection, Hub};
+use crate::membership::subscriptions::{Membership, Subscriptions};
 use crate::ops::Table;
 use crate::presence::registry::Registry;
 use crate::transport::ending::End;
@@ -287,9 +285,7 @@ impl Session {
                 outbox.answer(answer.frame);
                 entered.frames.into_iter().for_each(|frame| _ = outbox.answer(frame));
                 outbox.release(entered.sent);
-                if self.connection.subscription.open() {
-                    self.shared.hub.resyncs.note(entered.membership.identity().clone(), false);
-                }
+                entered.membership.open();
                 self.told.logged_in(entered.membership.identity());
                 self.membership = Some(entered.membership);
             }

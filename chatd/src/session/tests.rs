@@ -18,6 +18,8 @@ use crate::engine::sqlite::conversations::EmbeddedConversations;
 use crate::engine::sqlite::groups::EmbeddedGroups;
 use crate::engine::sqlite::presence::EmbeddedPresence;
 use crate::hub::outbox::{Close, Limits};
+use crate::membership::resync_queue::ResyncQueue;
+use crate::membership::router::Router;
 use crate::presence::Announcer;
 
 const LIMITS: Limits = Limits { frames: 200, bytes: 100_000 };
@@ -27,7 +29,9 @@ fn sessions() -> Arc<Sessions> {
     let (clock, counters) = (Arc::new(SystemClock), Arc::new(Counters::default()));
     let hub = Arc::new(Hub::new(1, LIMITS, counters.clone()));
     let retention = Retention { max_messages: 100, max_age_ms: 0 };
-    let broker = Embedded::open(&Place::Memory, Sync::Normal, retention, clock.clone(), hub.clone()).unwrap();
+    let resyncs = Arc::new(ResyncQueue::default());
+    let router = Arc::new(Router::new(hub.clone(), resyncs.clone()));
+    let broker = Embedded::open(&Place::Memory, Sync::Normal, retention, clock.clone(), router).unwrap();
     let presence = Arc::new(EmbeddedPresence::new(broker.clone(), Announcer { limit: 10, clock }));
     let registry = Arc::new(Registry::new(hub.clone(), presence));
     tokio::spawn(registry.clone().run(CancellationToken::new()));
@@ -36,7 +40,7 @@ fn sessions() -> Arc<Sessions> {
         async { Ok(OnlineResponse { online: true, user_id }) }.boxed()
     });
     Arc::new(Sessions {
-        subscriptions: Arc::new(Subscriptions::new(hub.clone(), broker.clone())),
+        subscriptions: Arc::new(Subscriptions::new(hub.clone(), broker.clone(), resyncs)),
         registry,
         chat: Arc::new(Chat::new(broker.clone(), counters)),
         operations: Arc::new(operations),

@@ -35,7 +35,7 @@ pub struct Mail {
     is_closed: bool,
 }
 
-/// See the file's head.
+/// The mail of one worker, and how it is woken for it.
 pub struct Mailbox {
     mail: Mutex<Mail>,
     is_awake: AtomicBool,

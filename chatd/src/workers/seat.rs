@@ -15,7 +15,7 @@ use tokio::task::AbortHandle;
 use crate::session::{Pending, Session, Stage};
 use crate::transport::writer::Flushed;
 
-/// See the file's head.
+/// A connection that a worker looks at.
 pub struct Seat {
     tcp: TcpStream,
     session: Session,

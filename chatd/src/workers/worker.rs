@@ -26,7 +26,7 @@ const EVENTS: usize = 1024;
 /// The token of the mailbox. Those of connections are their keys.
 const MAIL: Token = Token(usize::MAX);
 
-/// See the file's head.
+/// A thread's share of the connections.
 pub struct Worker {
     poll: Poll,
     mailbox: Arc<Mailbox>,

@@ -9,14 +9,14 @@ use std::time::Duration;
 use chat_protocol::{GroupId, Refusal};
 
 use super::missed::{self, Budget};
+use super::resync_queue::ResyncQueue;
+use super::subscriptions::Subscriptions;
 use crate::broker::Log;
 use crate::groups::Groups;
 use crate::hub::subscription_state::{Due, Read};
-use crate::hub::subscriptions::Subscriptions;
 use crate::hub::{Connection, Hub};
-use crate::model::Identity;
 use crate::model::epoch::history;
-use crate::model::{Conversation, Effect, Entry, Position, Skip, Topic};
+use crate::model::{Conversation, Effect, Entry, Identity, Position, Skip, Topic};
 
 /// Users looked after at the same time.
 const AT_ONCE: usize = 32;
@@ -28,18 +28,21 @@ pub struct Resync {
     hub: Arc<Hub>,
     subscriptions: Arc<Subscriptions>,
     groups: Arc<dyn Groups>,
-    broker: Arc<dyn Log>,
+    log: Arc<dyn Log>,
+    queue: Arc<ResyncQueue>,
 }
 
 impl Resync {
-    /// Looks after the connections of this hub. [`Resync::run`] does the work.
+    /// Looks after the connections of this hub whose users are queued. [`Resync::run`] does the work.
+    #[must_use]
     pub fn new(
         hub: Arc<Hub>,
         subscriptions: Arc<Subscriptions>,
         groups: Arc<dyn Groups>,
-        broker: Arc<dyn Log>,
+        log: Arc<dyn Log>,
+        queue: Arc<ResyncQueue>,
     ) -> Self {
-        Self { hub, subscriptions, groups, broker }
+        Self { hub, subscriptions, groups, log, queue }
     }
 
     /// Looks after users as they are queued, for ever.
@@ -47,7 +50,7 @@ impl Resync {
         use futures_util::StreamExt;
         let resync = &*self;
         loop {
-            let queued = self.hub.resyncs.take().await;
+            let queued = self.queue.take().await;
             let failed: Vec<_> = futures_util::stream::iter(queued)
                 .map(|(identity, unheard)| async move {
                     let error = resync.look_after(&identity, unheard).await.err();
@@ -57,13 +60,25 @@ impl Resync {
                 .filter_map(std::future::ready)
                 .collect()
                 .await;
-            self.hub.resyncs.done();
+            self.queue.done();
             if let Some((.., error)) = failed.first() {
                 tracing::warn!(%error, users = failed.len(), "groups could not be followed; trying again");
                 tokio::time::sleep(RETRY).await;
             }
-            failed.into_iter().for_each(|(identity, unheard, _)| self.hub.resyncs.note(identity, unheard));
+            failed.into_iter().for_each(|(identity, unheard, _)| self.queue.note(identity, unheard));
         }
+    }
+
+    /// Waits until every connection of the user follows the group they have joined, or has got what there was for
+    /// them; not for ever. `since`: epoch and offset of their joining.
+    pub async fn settle(&self, identity: &Identity, group: &GroupId, since: Option<(&str, u64)>) {
+        let topic = Topic::Group(identity.app, group.clone());
+        let follows = |connection: &Connection| {
+            self.hub.holds(connection, identity, &topic)
+                || since.is_some_and(|(epoch, since)| connection.subscription.is_over(group, epoch, since))
+        };
+        let done = || self.hub.connections_of(identity).iter().all(|connection| follows(connection));
+        self.queue.settle(done).await;
     }
 
     async fn look_after(&self, identity: &Identity, unheard: bool) -> Result<(), Refusal> {
@@ -84,10 +99,7 @@ impl Resync {
                 connection.outbox.hold();
                 let topic = topic(&due.group);
                 let read = self.enter(&connection, identity, &due, &topic).await;
-                let stays = self.hub.entered(&connection, identity, &due.group, read.as_ref().ok().cloned());
-                if !stays {
-                    self.subscriptions.unfollow(&connection, &topic);
-                }
+                self.entered(&connection, identity, &due.group, read.as_ref().ok().cloned());
                 read?;
             }
         }
@@ -131,7 +143,7 @@ impl Resync {
             let skipped = skips(&entry.skip, connection, identity);
             (given && !has && !skipped).then(|| self.hub.frame(entry))
         };
-        let missed = missed::read(&*self.broker, &conversation, None, due.after, &mut budget, encode).await?;
+        let missed = missed::read(&*self.log, &conversation, None, due.after, &mut budget, encode).await?;
         let position = Position { epoch: missed.epoch, offset: missed.head };
         if let Some(epoch) = due.only.as_ref().filter(|epoch| history(epoch) != history(&position.epoch)) {
             // Another group has the name by now.
@@ -145,6 +157,23 @@ impl Resync {
             self.hub.missed(connection);
         }
         Ok(Read { position, member })
+    }
+
+    /// Ends the time in which a group's log was read for a connection that is in its room: what came live meanwhile is
+    /// queued as far as it is for the user, who leaves the room if they are no member.
+    fn entered(&self, connection: &Connection, identity: &Identity, group: &GroupId, read: Option<Read>) {
+        let topic = Topic::Group(identity.app, group.clone());
+        let conversation = Conversation::Group(identity.app, group.clone());
+        let settle = || {
+            let sent = read.as_ref().map(|read| read.position.clone());
+            let entered = connection.subscription.entered(group, read);
+            connection.outbox.discard(&conversation, |epoch, offset| !entered.gives(epoch, offset));
+            connection.outbox.release(sent.map(|position| (conversation, position)));
+            entered.stays()
+        };
+        if !self.hub.settle(connection, identity, &topic, settle) {
+            self.subscriptions.unfollow(connection, &topic);
+        }
     }
 }
 

@@ -12,10 +12,10 @@ use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 use tokio::task::yield_now;
 
-use super::{Connection, Hub};
+use super::resync_queue::ResyncQueue;
 use crate::broker::{BrokerError, Bus};
-use crate::model::Identity;
-use crate::model::Topic;
+use crate::hub::{Connection, Hub};
+use crate::model::{Identity, Topic};
 
 /// Sweeps a topic stays subscribed without readers, so that a reconnect finds it.
 const LINGER_SWEEPS: u32 = 5;
@@ -25,7 +25,8 @@ const SLICE: usize = 64;
 /// The topics this node follows, and how many connections read each.
 pub struct Subscriptions {
     hub: Arc<Hub>,
-    broker: Arc<dyn Bus>,
+    bus: Arc<dyn Bus>,
+    resyncs: Arc<ResyncQueue>,
     topics: Mutex<Topics>,
 }
 
@@ -64,8 +65,8 @@ pub struct Membership {
 impl Subscriptions {
     /// Follows nothing yet.
     #[must_use]
-    pub fn new(hub: Arc<Hub>, broker: Arc<dyn Bus>) -> Self {
-        Self { hub, broker, topics: Mutex::default() }
+    pub fn new(hub: Arc<Hub>, bus: Arc<dyn Bus>, resyncs: Arc<ResyncQueue>) -> Self {
+        Self { hub, bus, resyncs, topics: Mutex::default() }
     }
 
     /// Gives the connection its identity. `left` is called when it has ended.
@@ -104,7 +105,7 @@ impl Subscriptions {
                 new.extend(entered.iter().filter(|entered| entered.is_new).map(|entered| entered.topic));
                 let subscribe = |entered: &Entered<'a>| {
                     let (confirmed, topic) = (entered.confirmed.clone(), entered.topic);
-                    async move { confirmed.get_or_try_init(|| self.broker.subscribe(topic)).await.map(|_| ()) }
+                    async move { confirmed.get_or_try_init(|| self.bus.subscribe(topic)).await.map(|_| ()) }
                 };
                 if let Err(error) = try_join_all(entered.iter().map(subscribe)).await {
                     new.into_iter().for_each(|topic| self.unfollow(&connection, topic));
@@ -118,27 +119,26 @@ impl Subscriptions {
     }
 
     fn enter<'a>(&self, connection: &Arc<Connection>, topics: &'a [Topic]) -> Vec<Entered<'a>> {
-        // Held until the rooms are entered, so that the connection cannot end in between.
-        let mut session = connection.session.lock();
-        let Some(session) = session.as_mut() else { return Vec::new() };
-        let enter = |topic| {
-            let is_new = session.follow(topic);
-            let confirmed = self.topics.lock().read(topic, is_new);
-            self.hub.enter(connection, &session.identity, topic);
-            Entered { topic, confirmed, is_new }
-        };
-        topics.iter().map(enter).collect()
+        let entered = connection.following(|following| {
+            let enter = |topic| {
+                let is_new = following.follow(topic);
+                let confirmed = self.topics.lock().read(topic, is_new);
+                self.hub.enter(connection, &following.identity, topic);
+                Entered { topic, confirmed, is_new }
+            };
+            topics.iter().map(enter).collect()
+        });
+        entered.unwrap_or_default()
     }
 
     /// Takes the connection out of the room of a topic.
     pub fn unfollow(&self, connection: &Connection, topic: &Topic) {
-        let mut session = connection.session.lock();
-        let Some(session) = session.as_mut() else { return };
-        if !session.unfollow(topic) {
-            return;
-        }
-        self.hub.leave(connection, &session.identity, std::slice::from_ref(topic));
-        self.topics.lock().forget(topic);
+        connection.following(|following| {
+            if following.unfollow(topic) {
+                self.hub.leave(connection, &following.identity, std::slice::from_ref(topic));
+                self.topics.lock().forget(topic);
+            }
+        });
     }
 
     /// Gives up topics that nobody has needed for a while. Called every second or so.
@@ -166,7 +166,7 @@ impl Subscriptions {
             } else {
                 topics.known.remove(&topic);
                 // A subscription that was begun and dropped halfway is ended too.
-                self.broker.unsubscribe(&topic);
+                self.bus.unsubscribe(&topic);
             }
         }
     }
@@ -200,6 +200,13 @@ impl Membership {
     #[must_use]
     pub fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// The log-in is done: groups joined meanwhile are entered now.
+    pub fn open(&self) {
+        if self.connection.subscription.open() {
+            self.subscriptions.resyncs.note(self.identity.clone(), false);
+        }
     }
 }
 
@@ -252,8 +259,8 @@ mod tests {
     async fn a_log_in_given_up_halfway_leaves_no_subscription() {
         let limits = Limits { frames: 1, bytes: 1 };
         let hub = Arc::new(Hub::new(1, limits, Arc::new(Counters::default())));
-        let broker = Arc::new(Slow::default());
-        let subscriptions = Arc::new(Subscriptions::new(hub.clone(), broker.clone()));
+        let bus = Arc::new(Slow::default());
+        let subscriptions = Arc::new(Subscriptions::new(hub.clone(), bus.clone(), Arc::default()));
         let user = chat_protocol::UserId::new("a").unwrap();
         let (identity, topic) = (Identity { app: 1, user: user.clone() }, Topic::Inbox(1, user));
         let connection = hub.open(Rope::default());
@@ -265,7 +272,7 @@ mod tests {
         for _ in 0..=LINGER_SWEEPS {
             subscriptions.sweep().await;
         }
-        assert_eq!(*broker.ended.lock(), [topic]);
+        assert_eq!(*bus.ended.lock(), [topic]);
         assert!(subscriptions.topics.lock().known.is_empty() && subscriptions.topics.lock().idle.is_empty());
     }
 
@@ -277,8 +284,8 @@ mod tests {
     #[tokio::test]
     async fn many_topics_are_followed_in_slices_so_that_others_get_their_turn() {
         let hub = Arc::new(Hub::new(1, Limits { frames: 1, bytes: 1 }, Arc::new(Counters::default())));
-        let broker = Arc::new(Slow { confirms: true, ..Slow::default() });
-        let subscriptions = Arc::new(Subscriptions::new(hub.clone(), broker));
+        let bus = Arc::new(Slow { confirms: true, ..Slow::default() });
+        let subscriptions = Arc::new(Subscriptions::new(hub.clone(), bus, Arc::default()));
         let identity = Identity { app: 1, user: chat_protocol::UserId::new("a").unwrap() };
         let connection = hub.open(Rope::default());
         let membership = subscriptions.join(&connection, &identity, Box::new(|_| ()));
@@ -301,8 +308,8 @@ mod tests {
     #[tokio::test]
     async fn a_topic_that_is_read_again_stays_subscribed() {
         let hub = Arc::new(Hub::new(1, Limits { frames: 1, bytes: 1 }, Arc::new(Counters::default())));
-        let broker = Arc::new(Slow { confirms: true, ..Slow::default() });
-        let subscriptions = Arc::new(Subscriptions::new(hub.clone(), broker.clone()));
+        let bus = Arc::new(Slow { confirms: true, ..Slow::default() });
+        let subscriptions = Arc::new(Subscriptions::new(hub.clone(), bus.clone(), Arc::default()));
         let identity = Identity { app: 1, user: chat_protocol::UserId::new("a").unwrap() };
         let topics = groups(2);
         let connection = hub.open(Rope::default());
@@ -314,6 +321,6 @@ mod tests {
         for _ in 0..=LINGER_SWEEPS {
             subscriptions.sweep().await;
         }
-        assert_eq!(*broker.ended.lock(), topics[1..]);
+        assert_eq!(*bus.ended.lock(), topics[1..]);
     }
 }

@@ -1,0 +1,52 @@
+//! What is looked at again and again while a node serves: connections, topics, and what waits for readers in all.
+//!
+//! Invariant: one timer for all of them, and none of a connection's own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::Config;
+use crate::hub::{Deadlines, Hub};
+use crate::listener::places::Places;
+use crate::membership::subscriptions::Subscriptions;
+use crate::transport::queued;
+
+/// Pause after readers were given up, until what waited for them is gone.
+const RELIEF: Duration = Duration::from_millis(20);
+
+/// How long a connection may be silent, and how long its reader may take nothing.
+pub(super) fn deadlines(config: &Config) -> Deadlines {
+    Deadlines {
+        heartbeat_s: config.limits.heartbeat_timeout.whole_seconds(),
+        login_s: config.limits.login_timeout.whole_seconds(),
+        ping_s: config.limits.ping_interval.whole_seconds(),
+        stall_s: config.limits.stall_timeout.whole_seconds(),
+    }
+}
+
+/// Looks at every connection and at every topic without readers, once a second.
+pub(super) async fn sweep(hub: Arc<Hub>, subscriptions: Arc<Subscriptions>, deadlines: Deadlines) {
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        hub.sweep(deadlines);
+        subscriptions.sweep().await;
+    }
+}
+
+/// Gives up the readers for whom most waits whenever too much waits in all.
+pub(super) async fn relieve(hub: Arc<Hub>, places: Arc<Places>) {
+    loop {
+        queued::exceeded().await;
+        let bytes = queued::excess();
+        // Who holds less than half an equal share of the limit is not the cause, whatever the moment looks like.
+        let least = queued::limit() / (2 * places.taken().max(1));
+        if places.most_held() > hub.most_waiting() {
+            places.shed(bytes, least);
+        } else {
+            hub.shed(bytes, least);
+        }
+        tokio::time::sleep(RELIEF).await;
+    }
+}

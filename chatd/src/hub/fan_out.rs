@@ -1,0 +1,82 @@
+//! One encoded frame for everybody in a room.
+//!
+//! Invariant: a frame is encoded once; each outbox gets a handle of it, and none is waited for.
+
+use std::sync::Arc;
+
+use super::outbox::{Delivery, Pushed};
+use super::rooms::{self, Rooms};
+use super::{Connection, Hub, frame};
+use crate::model::{ConnectionId, Conversation, Entry, Notice, Skip, Topic};
+
+impl Hub {
+    /// Pushes a logged message to the readers of a topic.
+    pub(crate) fn push(&self, topic: &Topic, conversation: &Conversation, entry: &Entry) {
+        let delivery = Delivery { frame: self.frame(entry), message: Some((conversation, entry)) };
+        self.fan_out(topic, &delivery, &entry.skip);
+    }
+
+    /// Pushes a notice to the readers of a topic. One about who comes or goes in a crowd may wait for others.
+    pub(crate) fn notify(&self, topic: &Topic, notice: &Notice) {
+        if !self.thin(topic, notice) {
+            self.fan_out(topic, &Delivery { frame: frame::notice(notice), message: None }, &notice.skip);
+        }
+    }
+
+    /// Tells the readers of a topic that they cannot get all they should.
+    pub(crate) fn lost(&self, topic: &Topic) {
+        self.for_each_shard_of(topic, |shard| {
+            shard.lock().members(topic).iter().for_each(|connection| self.missed(connection));
+        });
+    }
+
+    pub(super) fn fan_out(&self, topic: &Topic, delivery: &Delivery<'_>, skip: &Skip) {
+        let (mut delivered, mut too_slow) = (0, 0);
+        self.for_each_shard_of(topic, |shard| {
+            let rooms = shard.lock();
+            let skipped = rooms.skipped(topic, skip);
+            for connection in rooms.members(topic) {
+                if skipped.contains(&connection.id) {
+                    continue;
+                }
+                match connection.outbox.push(delivery) {
+                    Pushed::Queued => delivered += 1,
+                    Pushed::TooSlow => too_slow += 1,
+                    Pushed::Known | Pushed::Closing => {}
+                }
+            }
+        });
+        self.counters.deliveries.add(delivered);
+        self.counters.slow_closes.add(too_slow);
+    }
+}
+
+/// Who gets no copy among the members of a topic in one shard.
+enum Skipped<'a> {
+    Nobody,
+    One(ConnectionId),
+    Some(&'a [Arc<Connection>]),
+}
+
+impl Skipped<'_> {
+    fn contains(&self, id: &ConnectionId) -> bool {
+        match self {
+            Skipped::Nobody => false,
+            Skipped::One(skipped) => skipped == id,
+            Skipped::Some(connections) => rooms::search(connections, *id).is_ok(),
+        }
+    }
+}
+
+impl Rooms {
+    fn skipped(&self, topic: &Topic, skip: &Skip) -> Skipped<'_> {
+        match skip {
+            Skip::Nobody => Skipped::Nobody,
+            Skip::Connection(id) => Skipped::One(*id),
+            Skip::User(user) => {
+                let (Topic::World(app) | Topic::Group(app, _) | Topic::Inbox(app, _)) = topic;
+                Skipped::Some(self.members(&Topic::Inbox(*app, user.clone())))
+            }
+        }
+    }
+}
