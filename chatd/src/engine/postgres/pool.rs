@@ -2,6 +2,9 @@
 //!
 //! Invariant: a connection on which something was begun and not seen to its end is closed and never used again, and
 //! no wait is without a bound.
+//!
+//! deadpool-postgres in its place cost the same (4.4 against 4.6 µs of CPU a settled transfer in batches of 100, 14 against
+//! 15 µs a read) for three more crates and 45 lines less; the invariant and the dials until the deadline stay ours.
 
 use std::collections::HashMap;
 use std::error::Error as _;
