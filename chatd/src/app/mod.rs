@@ -159,11 +159,6 @@ impl App {
         let registry = Arc::new(Registry::new(hub.clone(), presence.clone()));
         let (groups, follow) = (engine.groups.clone(), subscriptions.clone());
         let resync = Arc::new(Resync::new(hub.clone(), follow, groups, broker, resyncs));
-        let keep_alive = config.limits.keep_alive.get();
-        let refuse = |error: String| anyhow!(error);
-        let (origins, hosts) =
-            (config.allowed_origins().map_err(refuse)?, config.allowed_hosts().map_err(refuse)?);
-        let door = Arc::new(Door::new(origins, hosts, address.ip().is_loopback(), keep_alive));
         let parts = Parts {
             base: &base,
             engine: &engine,
@@ -172,10 +167,11 @@ impl App {
             subscriptions: subscriptions.clone(),
             resync: resync.clone(),
             registry: registry.clone(),
-            door,
+            door: Arc::new(door(config, address)?),
         };
         let edge = edge(config, parts)?;
-        let patience = Patience { idle: keep_alive, stalled: config.limits.stall_timeout.get() };
+        let (idle, stalled) = (config.limits.keep_alive.get(), config.limits.stall_timeout.get());
+        let patience = Patience { idle, stalled };
         let places = Places::new(room, base.counters.clone());
         queued::limit_to(config.limits.queued_bytes);
         let (stop, requests) = (CancellationToken::new(), TaskTracker::new());
@@ -253,6 +249,14 @@ struct Parts<'a> {
     resync: Arc<Resync>,
     registry: Arc<Registry>,
     door: Arc<Door>,
+}
+
+/// Who is let in over HTTP, at this address.
+fn door(config: &Config, address: SocketAddr) -> anyhow::Result<Door> {
+    let refuse = |error: String| anyhow!(error);
+    let (origins, hosts) =
+        (config.allowed_origins().map_err(refuse)?, config.allowed_hosts().map_err(refuse)?);
+    Ok(Door::new(origins, hosts, address.ip().is_loopback(), config.limits.keep_alive.get()))
 }
 
 /// What the HTTP edge leads to: operations and connections.
