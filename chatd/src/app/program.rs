@@ -18,6 +18,9 @@ use crate::log;
 
 /// Exit code of a usage or configuration error.
 const USAGE: u8 = 2;
+/// Threads for what blocks: the readers of three SQLite files, the names of servers, a scrape. Without a bound, a storm
+/// of log-ins begins a hundred, each with a stack of its own.
+const BLOCKING_THREADS: usize = 16;
 /// How long the end waits for blocking work, such as a read of a file, that nobody needs any more.
 const LAST_WORK: Duration = Duration::from_secs(1);
 
@@ -93,7 +96,8 @@ fn print(text: &str) -> ExitCode {
 
 fn serve(config: &Config) -> ExitCode {
     log::init(&config.serve.log, config.serve.log_format);
-    let outcome = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let outcome = match runtime.enable_all().max_blocking_threads(BLOCKING_THREADS).build() {
         Ok(runtime) => {
             let outcome = runtime.block_on(serve_until_told(config));
             runtime.shutdown_timeout(LAST_WORK);

@@ -133,6 +133,16 @@ impl Embedded {
     {
         self.database.query(work).await
     }
+
+    /// The same for `work` that looks at a few rows only.
+    pub(crate) async fn look<T, E, W>(&self, work: W) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: Fault,
+        W: FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+    {
+        self.database.look(work).await
+    }
 }
 
 #[async_trait]

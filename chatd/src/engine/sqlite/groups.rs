@@ -15,6 +15,9 @@ use crate::broker::{BrokerError, Event, Receipt};
 use crate::groups::{self, Change, Changed, Group, GroupError, Groups, Joined, Members, Membership};
 use crate::model::{Conversation, Effect, Topic};
 
+/// Groups of a user that are looked up at once; more are read where that keeps nobody waiting.
+const FEW: usize = 64;
+
 /// Groups and their members, in the file of the log.
 pub struct EmbeddedGroups {
     engine: Arc<Embedded>,
@@ -261,6 +264,13 @@ fn members(tables: &Connection, log: i64, after: Option<&UserId>, limit: usize) 
     Ok(Members { users, more })
 }
 
+/// Whether the user is in no more than a few groups.
+fn is_in_few(tables: &Connection, app: AppId, user: &UserId) -> rusqlite::Result<bool> {
+    let sql = "SELECT count(*) FROM (SELECT 1 FROM member WHERE app = ?1 AND user = ?2 LIMIT ?3)";
+    let few = |row: &rusqlite::Row<'_>| Ok(row.get::<_, usize>(0)? <= FEW);
+    tables.prepare_cached(sql)?.query_row(params![app, user.as_str(), FEW + 1], few)
+}
+
 fn of_user(tables: &Connection, app: AppId, user: &UserId) -> rusqlite::Result<Vec<Joined>> {
     let mut statement = tables.prepare_cached(
         "SELECT g.group_id, m.since, c.epoch FROM member AS m
@@ -323,6 +333,13 @@ impl Groups for EmbeddedGroups {
     }
 
     async fn of_user(&self, app: AppId, user: &UserId) -> Result<Vec<Joined>, GroupError> {
+        let name = user.clone();
+        let few = move |tables: &Connection| {
+            Ok(if is_in_few(tables, app, &name)? { Some(of_user(tables, app, &name)?) } else { None })
+        };
+        if let Some(joined) = self.engine.look::<_, GroupError, _>(few).await? {
+            return Ok(joined);
+        }
         let user = user.clone();
         self.engine.query(move |tables| Ok(of_user(tables, app, &user)?)).await
     }

@@ -143,6 +143,20 @@ impl<S: Scope> Database<S> {
         }
     }
 
+    /// The same for `work` that looks at a few rows only: it is done at once where that can be.
+    pub(crate) async fn look<T, E, W>(&self, work: W) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: Fault,
+        W: FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+    {
+        let Some(readers) = &self.readers else { return self.query(work).await };
+        match readers.look(work) {
+            Ok(answer) => answer,
+            Err(work) => readers.read(work).await,
+        }
+    }
+
     /// Whether the writer still runs and can write: when the last write failed, it tries another one.
     pub(crate) async fn ready<E: Fault>(&self) -> Result<(), E> {
         if self.writer.is_closed() {

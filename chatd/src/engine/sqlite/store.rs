@@ -44,16 +44,22 @@ fn prepared(mut connection: Connection, steps: &Steps) -> rusqlite::Result<Conne
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
-    // Otherwise a statement may be compiled anew whenever a value is bound to it.
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    keep_plans(&connection)?;
     migrate::prepare(&mut connection, steps)?;
     Ok(connection)
+}
+
+/// Otherwise a statement may be compiled anew whenever a value is bound to it.
+fn keep_plans(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
 }
 
 fn reader(file: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(file)?;
     connection.pragma_update(None, "query_only", true)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    keep_plans(&connection)?;
     Ok(connection)
 }
 
@@ -78,6 +84,20 @@ impl Readers {
         self.idle.lock().clear();
     }
 
+    /// Runs `work`, which looks at a few rows, at once and on this thread: another one costs more than such a look does.
+    /// Gives it back while no connection is idle.
+    pub fn look<T, E, W>(&self, work: W) -> Result<Result<T, E>, W>
+    where
+        E: Fault,
+        W: FnOnce(&Connection) -> Result<T, E>,
+    {
+        let Ok(_permit) = self.permits.try_acquire() else { return Err(work) };
+        let Some(mut connection) = self.idle.lock().pop() else { return Err(work) };
+        let answer = within(&mut connection, work);
+        self.idle.lock().push(connection);
+        Ok(answer)
+    }
+
     /// Runs `work` in a transaction that only reads.
     pub async fn read<T, E, W>(&self, work: W) -> Result<T, E>
     where
@@ -94,10 +114,18 @@ impl Readers {
                 Some(connection) => connection,
                 None => reader(&file)?,
             };
-            let answer = work(&*connection.transaction()?);
+            let answer = within(&mut connection, work);
             idle.lock().push(connection);
             answer
         });
         read.await.map_err(|error| E::unreachable(&error))?
     }
+}
+
+/// Runs `work` in a transaction that only reads.
+fn within<T, E: Fault>(
+    connection: &mut Connection,
+    work: impl FnOnce(&Connection) -> Result<T, E>,
+) -> Result<T, E> {
+    work(&*connection.transaction()?)
 }
