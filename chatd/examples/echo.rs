@@ -2,14 +2,13 @@
 //!
 //! Usage: `echo 127.0.0.1:0`; prints `listening on ws://ADDR` on stderr when ready.
 
-use std::collections::VecDeque;
 use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use bytes::Bytes;
 use chatd::hub::frame;
+use chatd::transport::frames::Frames;
 use chatd::transport::reader::{Reader, Received};
 use chatd::transport::writer::Writer;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -40,9 +39,9 @@ fn serve(mut tcp: TcpStream) -> Result<()> {
     let (mut reader, mut writer) = (Reader::default(), Writer::default());
     let mut buffer = vec![0; 64 * 1024];
     loop {
-        let mut echoes = VecDeque::new();
+        let mut echoes = Frames::default();
         let is_at_end = echo(&mut kept, &mut reader, &mut writer, &mut echoes);
-        writer.flush(&mut tcp, |writing, _| writing.append(&mut echoes))?;
+        writer.flush(&mut tcp, |writing, _| echoes.move_to(writing, usize::MAX))?;
         if is_at_end {
             break;
         }
@@ -58,16 +57,16 @@ fn serve(mut tcp: TcpStream) -> Result<()> {
 }
 
 /// Echoes what is there to its end; says whether it was the end of all.
-fn echo(kept: &mut Vec<u8>, reader: &mut Reader, writer: &mut Writer, echoes: &mut VecDeque<Bytes>) -> bool {
+fn echo(kept: &mut Vec<u8>, reader: &mut Reader, writer: &mut Writer, echoes: &mut Frames) -> bool {
     let mut at = 0;
     let is_at_end = loop {
         match reader.next(kept, &mut at, MAX_FRAME) {
-            Ok(Some(Received::Text(text))) => echoes.push_back(frame::text(text.as_bytes())),
+            Ok(Some(Received::Text(text))) => echoes.push(frame::text(text.as_bytes())),
             Ok(Some(Received::Binary(bytes))) => {
                 // The same header but for the opcode.
                 let mut echo = frame::text(&bytes).to_vec();
                 echo[0] = 0x82;
-                echoes.push_back(echo.into());
+                echoes.push(echo.into());
             }
             Ok(Some(Received::Ping(content))) => writer.pong(content),
             Ok(Some(Received::Other)) => {}

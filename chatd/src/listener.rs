@@ -8,6 +8,7 @@
 mod answer;
 mod course;
 pub mod places;
+mod shortcut;
 mod stream;
 
 use std::convert::Infallible;
@@ -26,6 +27,7 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
+use parking_lot::Mutex;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -35,6 +37,7 @@ use self::answer::Answer;
 use self::course::Course;
 pub use self::course::Patience;
 use self::places::{Place, Places};
+pub use self::shortcut::{Grant, Shortcut};
 pub use self::stream::Stream;
 
 /// Time for the request line and headers from their first byte, and for a new connection's first byte.
@@ -105,10 +108,18 @@ impl Bound {
     }
 }
 
-/// What connections are let into.
-pub struct House {
+/// Where connections go.
+pub struct Entrance {
     /// Where their requests go.
     pub router: Router,
+    /// What takes some of them over before that.
+    pub shortcut: Arc<dyn Shortcut>,
+}
+
+/// What connections are let into.
+pub struct House {
+    /// Where they go.
+    pub entrance: Entrance,
     /// How many there may be.
     pub places: Arc<Places>,
     /// How long each may be quiet.
@@ -119,7 +130,7 @@ pub struct House {
 
 /// Accepts until `stop` as many connections as there are places.
 pub async fn serve(listener: TcpListener, house: House, stop: CancellationToken) {
-    let House { router, places, patience, tasks } = house;
+    let House { entrance: Entrance { router, shortcut }, places, patience, tasks } = house;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -135,7 +146,13 @@ pub async fn serve(listener: TcpListener, house: House, stop: CancellationToken)
                 match place {
                     Some(place) => {
                         let guest = Guest { peer, course, place, places: places.clone() };
-                        drop(tasks.spawn(serve_one(tcp, router.clone(), guest, stop.clone())));
+                        let (router, shortcut, stop) = (router.clone(), shortcut.clone(), stop.clone());
+                        drop(tasks.spawn(async move {
+                            if let Some((tcp, guest)) = shortcut::offer(tcp, guest, &*shortcut, &stop).await {
+                                // On its own, because those who go the short way never need the room for it.
+                                Box::pin(serve_one(tcp, router, guest, stop)).await;
+                            }
+                        }));
                     }
                     None => places.refuse(tcp, peer),
                 }
@@ -153,24 +170,28 @@ pub async fn serve(listener: TcpListener, house: House, stop: CancellationToken)
 struct Guest {
     peer: SocketAddr,
     course: Arc<Course>,
-    /// Handed on to what the connection becomes.
-    place: Arc<Place>,
+    place: Place,
     places: Arc<Places>,
 }
 
-impl Drop for Guest {
-    fn drop(&mut self) {
-        self.place.leaves_http();
+/// The place of a connection that speaks HTTP, among the extensions of its requests, for what it may become.
+#[derive(Clone)]
+pub struct Handed(Arc<Mutex<Option<Place>>>);
+
+impl Handed {
+    /// Takes the place; the connection speaks HTTP no more.
+    #[must_use]
+    pub fn take(&self) -> Option<Place> {
+        self.0.lock().take().inspect(Place::leaves_http)
     }
 }
 
 async fn serve_one(tcp: TcpStream, router: Router, guest: Guest, stop: CancellationToken) {
-    if tcp.set_nodelay(true).is_err() {
-        return;
-    }
-    let end = speak(Stream::new(tcp, guest.course.clone()), router, &guest, &stop).await;
-    end.tell(guest.peer);
-    if let Some(tcp) = guest.course.left() {
+    let Guest { peer, course, place, places } = guest;
+    let place = Handed(Arc::new(Mutex::new(Some(place))));
+    let speaker = Speaker { peer, course: &course, place: &place, places: &places };
+    speak(Stream::new(tcp, course.clone()), router, speaker, &stop).await.tell(peer);
+    if let Some(tcp) = course.left() {
         tokio::select! {
             () = stream::part(tcp) => {}
             () = stop.cancelled() => {}
@@ -213,10 +234,19 @@ impl End {
     }
 }
 
+/// Who speaks HTTP, and what they hold.
+#[derive(Clone, Copy)]
+struct Speaker<'a> {
+    peer: SocketAddr,
+    course: &'a Arc<Course>,
+    place: &'a Handed,
+    places: &'a Places,
+}
+
 /// Speaks HTTP until either side has had enough.
-async fn speak(stream: Stream, router: Router, guest: &Guest, stop: &CancellationToken) -> End {
-    let Guest { peer, course, place, places } = guest;
-    let peer = Peer(*peer);
+async fn speak(stream: Stream, router: Router, speaker: Speaker<'_>, stop: &CancellationToken) -> End {
+    let Speaker { peer, course, place, places } = speaker;
+    let peer = Peer(peer);
     let mut builder = Builder::new(TokioExecutor::new());
     // The library's own time-out for a head would run while nothing is asked, too.
     builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(MAX_HEAD_BYTES);

@@ -176,8 +176,8 @@ impl App {
         queued::limit_to(config.limits.queued_bytes);
         let (stop, requests) = (CancellationToken::new(), TaskTracker::new());
         let (connections, workers) = (edge.connections.clone(), edge.workers.clone());
-        let house =
-            House { router: http::router(edge), places: places.clone(), patience, tasks: requests.clone() };
+        let entrance = http::entrance(edge);
+        let house = House { entrance, places: places.clone(), patience, tasks: requests.clone() };
         let serving = listener::serve(bound.listen().with_context(taken)?, house, stop.clone());
         let accepting = tokio::spawn(serving);
         let all_gone = CancellationToken::new();

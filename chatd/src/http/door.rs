@@ -58,7 +58,11 @@ impl Door {
         Self { origins, hosts, asks_for_host, keep_alive }
     }
 
-    fn check(&self, parts: &Parts) -> Result<(), Refusal> {
+    /// Whether a request is let in.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check(&self, parts: &Parts) -> Result<(), Refusal> {
         let host = host(parts)?;
         if let Some(host) = host.as_ref().filter(|host| self.asks_for_host && !self.hosts.allow(host)) {
             let came = shown(parts.headers.get(HOST));

@@ -24,6 +24,7 @@ use serde::Serialize;
 use tokio_util::task::TaskTracker;
 
 use self::door::Door;
+use crate::listener::Entrance;
 use crate::metrics::{self, Metrics};
 use crate::ops::system::System;
 use crate::ops::{Caller, Table};
@@ -58,8 +59,13 @@ const CHANGE_METHODS: &str = "POST, OPTIONS";
 /// Methods of any other operation.
 const ALL_METHODS: &str = "GET, HEAD, POST, OPTIONS";
 
-/// The routes.
-pub fn router(edge: Edge) -> Router {
+/// Where connections go: the short way where they can, and the routes.
+#[must_use]
+pub fn entrance(edge: Edge) -> Entrance {
+    Entrance { shortcut: Arc::new(edge.clone()), router: router(edge) }
+}
+
+fn router(edge: Edge) -> Router {
     let router = if edge.max_connections == 0 {
         Router::new()
     } else {

@@ -4,15 +4,14 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
-use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use chat_protocol::{Code, Refusal};
 use http::header::{
-    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
-    UPGRADE,
+    CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, Method, StatusCode, Version};
 use hyper::upgrade::Upgraded;
@@ -21,11 +20,14 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::{Edge, names, refuse};
 use crate::listener::places::Place;
-use crate::listener::{Peer, Stream};
-use crate::workers::Arrival;
+use crate::listener::{Grant, Handed, Peer, Shortcut, Stream};
+use crate::workers::{Arrival, Held};
 
 /// Length of 16 bytes in base64, without the two signs that fill it up.
 const KEY_LENGTH: usize = 22;
+
+/// Headers of a handshake that goes the short way, at most.
+const MAX_HEADERS: usize = 32;
 
 /// The one subprotocol that is selected when a client offers it (RFC 6455 §4.2.2).
 const SUBPROTOCOL: &str = "chatd.v1";
@@ -47,14 +49,16 @@ pub async fn accept(State(edge): State<Edge>, mut request: Request) -> Response 
     }
     let speaks_ours = names(request.headers(), &SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL);
     let upgrade = hyper::upgrade::on(&mut request);
-    let held = (request.extensions().get::<Arc<Place>>().cloned(), edge.connections.token());
+    let place = request.extensions().get::<Handed>().cloned();
+    let token = edge.connections.token();
     tokio::spawn(async move {
         let Ok(upgraded) = upgrade.await else {
             return tracing::debug!(%peer, "the client left before the handshake was answered");
         };
         match socket(upgraded) {
             Ok((tcp, read_ahead)) => {
-                edge.workers.take(Arrival { tcp, read_ahead, peer, held: Box::new(held) });
+                let held = Held { place: place.and_then(|place| place.take()), token };
+                edge.workers.take(Arrival { tcp, read_ahead, peer, held });
             }
             Err(error) => tracing::error!(%error, "an upgraded connection has no socket"),
         }
@@ -67,6 +71,48 @@ pub async fn accept(State(edge): State<Edge>, mut request: Request) -> Response 
         answer.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, http::HeaderValue::from_static(SUBPROTOCOL));
     }
     answer
+}
+
+impl Shortcut for Edge {
+    /// A handshake that has nothing wrong with it; all others are refused by the HTTP edge.
+    fn grant(&self, came: &[u8], peer: SocketAddr) -> Option<Grant> {
+        let mut lines = [httparse::EMPTY_HEADER; MAX_HEADERS];
+        let mut head = httparse::Request::new(&mut lines);
+        let Ok(httparse::Status::Complete(length)) = head.parse(came) else { return None };
+        if (head.method, head.version) != (Some("GET"), Some(1)) {
+            return None;
+        }
+        let path = head.path.filter(|path| path.split('?').next() == Some("/acc"))?;
+        let mut request = Request::builder().uri(path);
+        for line in head.headers.iter() {
+            request = request.header(line.name, line.value);
+        }
+        let (parts, ()) = request.body(()).ok()?.into_parts();
+        let has_body =
+            [CONTENT_LENGTH, TRANSFER_ENCODING].iter().any(|name| parts.headers.contains_key(name));
+        if has_body || self.connections.len() >= self.max_connections {
+            return None;
+        }
+        self.door.check(&parts).ok()?;
+        let key = check(&parts.headers).ok()?;
+        tracing::debug!(%peer, "a handshake");
+        let mut answer = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Accept: {key}\r\n"
+        );
+        if names(&parts.headers, &SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL) {
+            answer.push_str("Sec-WebSocket-Protocol: ");
+            answer.push_str(SUBPROTOCOL);
+            answer.push_str("\r\n");
+        }
+        answer.push_str("\r\n");
+        Some(Grant { answer: answer.into_bytes(), length })
+    }
+
+    fn take(&self, tcp: std::net::TcpStream, read_ahead: Bytes, peer: SocketAddr, place: Place) {
+        let held = Held { place: Some(place), token: self.connections.token() };
+        self.workers.take(Arrival { tcp, read_ahead, peer, held });
+    }
 }
 
 /// The bare socket, and what came together with the handshake.

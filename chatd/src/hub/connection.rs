@@ -3,7 +3,7 @@
 //! Invariant: a connection that is not logged in is in no room.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::Wake;
 
 use parking_lot::Mutex;
@@ -27,6 +27,8 @@ pub struct Connection {
     pub(super) sent_s: AtomicU32,
     /// Whether its socket takes nothing more for now.
     pub(super) is_blocked: AtomicBool,
+    /// Whether its socket is to be tried although it does not say that it takes more.
+    pub(super) is_in_doubt: AtomicBool,
     /// None before its log-in and after its end.
     pub(super) following: Mutex<Option<Following>>,
 }
@@ -79,6 +81,13 @@ impl Connection {
     /// Changes what it follows; it cannot end meanwhile. None: it is not logged in, or has ended.
     pub(crate) fn following<T>(&self, change: impl FnOnce(&mut Following) -> T) -> Option<T> {
         self.following.lock().as_mut().map(change)
+    }
+
+    /// Whether its socket is to be tried although it does not say that it takes more: the kernel says so only once a
+    /// third of its buffer is free, for which a slow reader may need longer than the time to be given up.
+    #[must_use]
+    pub fn is_in_doubt(&self) -> bool {
+        self.is_in_doubt.load(Ordering::Relaxed)
     }
 
     /// Who speaks on it, once logged in.

@@ -14,6 +14,8 @@ use crate::transport::queued;
 /// Longest header of an unmasked frame.
 const MAX_HEADER: usize = 10;
 const FIN_TEXT: u8 = 0x81;
+/// Most answers have no more bytes.
+const USUAL_ANSWER: usize = 200;
 /// A ping without content; whoever is there answers with a pong.
 pub const PING: &[u8] = &[0x89, 0];
 
@@ -27,7 +29,7 @@ pub fn text(text: &[u8]) -> Bytes {
 #[must_use]
 pub fn json(value: &impl Serialize) -> Bytes {
     // Cannot fail: the types of the wire have text keys and no failing serializer.
-    framed(0, |frame| serde_json::to_writer(frame, value).unwrap_or_default())
+    framed(USUAL_ANSWER, |frame| serde_json::to_writer(frame, value).unwrap_or_default())
 }
 
 /// The frame of what `write` appends, of which `expected` bytes are expected. It is written where it stays.

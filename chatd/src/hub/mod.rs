@@ -98,6 +98,7 @@ impl Hub {
             heard_s: AtomicU32::new(now_s),
             sent_s: AtomicU32::new(now_s),
             is_blocked: AtomicBool::new(false),
+            is_in_doubt: AtomicBool::new(false),
             following: Mutex::new(None),
         });
         self.open_shard(number).lock().insert(number, connection.clone());

@@ -3,8 +3,6 @@
 //! Invariant: the queue never holds more than its limits; a connection whose queue would, is closed instead, so a
 //! slow reader costs a bounded amount of memory and nobody else any time.
 
-use std::collections::VecDeque;
-
 use bytes::Bytes;
 use chat_protocol::code::close;
 use parking_lot::Mutex;
@@ -13,6 +11,7 @@ use super::bell::Rope;
 use super::catching_up::{CatchingUp, is_past};
 use crate::model::{Conversation, Entry, Position};
 use crate::transport::ending::Waiting;
+use crate::transport::frames::Frames;
 
 /// Bytes given to the socket at a time, unless a single frame has more.
 const MAX_TAKEN: usize = 64 * 1024;
@@ -75,7 +74,7 @@ pub struct Outbox {
 
 #[derive(Debug, Default)]
 struct State {
-    queue: VecDeque<Bytes>,
+    queue: Frames,
     bytes: usize,
     /// Bytes on their way to the socket, of which some may have arrived.
     taken: usize,
@@ -122,7 +121,7 @@ impl Outbox {
                     state.catching_up = None;
                 }
             }
-            state.queue.push_back(delivery.frame.clone());
+            state.queue.push(delivery.frame.clone());
         }
         drop(state);
         self.rope.ring();
@@ -139,7 +138,7 @@ impl Outbox {
         let limits = Limits { bytes: self.limits.bytes.max(self.mark() + frame.len()), ..self.limits };
         let room = state.make_room(frame.len(), limits);
         if room {
-            state.queue.push_back(frame);
+            state.queue.push(frame);
         }
         drop(state);
         self.rope.ring();
@@ -174,7 +173,7 @@ impl Outbox {
                 if known {
                     state.bytes -= held.frame.len();
                 } else {
-                    state.queue.push_back(held.frame);
+                    state.queue.push(held.frame);
                 }
             }
         }
@@ -266,7 +265,7 @@ impl Outbox {
 
     /// Moves up to `max_frames` frames to `writing`, of which all before were written, and no more than the socket may
     /// take soon.
-    pub fn take(&self, writing: &mut VecDeque<Bytes>, max_frames: usize) {
+    pub fn take(&self, writing: &mut Frames, max_frames: usize) {
         let mut state = self.state.lock();
         let (mut count, mut bytes) = (0, 0);
         for frame in state.queue.iter().take(max_frames) {
@@ -277,11 +276,7 @@ impl Outbox {
         }
         state.bytes -= bytes;
         state.taken = bytes;
-        if count == state.queue.len() && writing.is_empty() {
-            std::mem::swap(writing, &mut state.queue);
-        } else {
-            writing.extend(state.queue.drain(..count));
-        }
+        state.queue.move_to(writing, count);
     }
 
     /// Why the connection ends, when it does. What was queued before may still be taken.
@@ -356,7 +351,7 @@ impl State {
 
     fn give_up(&mut self) {
         let dropped = self.queued();
-        self.queue = VecDeque::new();
+        self.queue = Frames::default();
         self.catching_up = None;
         self.bytes = 0;
         let slow = Close::new(close::SLOW_CONSUMER, "read too slowly; reconnect and recover");

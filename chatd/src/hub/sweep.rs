@@ -31,6 +31,7 @@ impl Hub {
     pub fn wrote(&self, connection: &Connection, is_blocked: bool) {
         connection.sent_s.store(self.now_s(), Ordering::Relaxed);
         connection.is_blocked.store(is_blocked, Ordering::Relaxed);
+        connection.is_in_doubt.store(false, Ordering::Relaxed);
     }
 
     /// Looks at every connection once. Called every second or so.
@@ -47,11 +48,17 @@ impl Hub {
         let since = |then_s: u32| now_s.saturating_sub(then_s);
         let quiet_s = since(connection.sent_s.load(Ordering::Relaxed));
         let is_blocked = connection.is_blocked.load(Ordering::Relaxed);
-        if since(connection.heard_s.load(Ordering::Relaxed)) > deadlines.heartbeat_s {
+        let heard_s = since(connection.heard_s.load(Ordering::Relaxed));
+        // Nothing more is heard of a client for whom much waits, and to take some of it is a sign of life too.
+        let is_silent = heard_s > deadlines.heartbeat_s && !(is_blocked && quiet_s <= deadlines.stall_s);
+        if is_silent {
             connection.outbox.close(Close::new(close::HEARTBEAT_TIMEOUT, "heartbeat timeout"));
         } else if since(connection.opened_s) > deadlines.login_s && connection.following.lock().is_none() {
             connection.outbox.close(Close::new(close::LOGIN_TIMEOUT, "no log-in in time"));
         } else if is_blocked && quiet_s > deadlines.stall_s {
+            if !connection.is_in_doubt.swap(true, Ordering::Relaxed) {
+                return connection.outbox.ring();
+            }
             if !connection.outbox.is_closing() {
                 self.counters.stalled.add(1);
                 self.counters.slow_closes.add(1);
@@ -104,6 +111,7 @@ mod tests {
     use crate::counters::Counters;
     use crate::hub::bell::Rope;
     use crate::hub::outbox::Limits;
+    use crate::transport::frames::Frames;
 
     const DEADLINES: Deadlines = Deadlines { heartbeat_s: 360, login_s: 1000, ping_s: 45, stall_s: 20 };
 
@@ -113,9 +121,9 @@ mod tests {
     }
 
     fn taken(connection: &Connection) -> Vec<Bytes> {
-        let mut writing = std::collections::VecDeque::new();
+        let mut writing = Frames::default();
         connection.outbox.take(&mut writing, 10);
-        writing.into()
+        writing.iter().cloned().collect()
     }
 
     #[test]
@@ -144,10 +152,25 @@ mod tests {
             hub.look_at(&stuck, DEADLINES, now_s);
             hub.look_at(&slow, DEADLINES, now_s);
             let closing = stuck.outbox.closing().map(|close| close.code);
-            assert_eq!(closing, (now_s > 20).then_some(close::SLOW_CONSUMER), "second {now_s}");
+            assert_eq!(closing, (now_s > 30).then_some(close::SLOW_CONSUMER), "second {now_s}");
+            assert_eq!(stuck.is_in_doubt(), now_s > 20, "its socket is tried once more before that");
         }
-        assert!(!slow.outbox.is_closing());
+        assert!(!slow.outbox.is_closing() && !slow.is_in_doubt());
         assert_eq!((counters.stalled.get(), counters.slow_closes.get()), (1, 1));
+    }
+
+    #[test]
+    fn who_says_nothing_but_takes_what_waits_is_alive() {
+        let (hub, _) = hub();
+        let [reads, idles] = [(); 2].map(|()| hub.open(Rope::default()));
+        hub.wrote(&reads, true);
+        for now_s in (0..=400).step_by(10) {
+            reads.sent_s.store(now_s, Ordering::Relaxed);
+            hub.look_at(&reads, Deadlines { ping_s: 0, ..DEADLINES }, now_s);
+            hub.look_at(&idles, Deadlines { ping_s: 0, ..DEADLINES }, now_s);
+        }
+        assert!(!reads.outbox.is_closing());
+        assert_eq!(idles.outbox.closing().map(|close| close.code), Some(close::HEARTBEAT_TIMEOUT));
     }
 
     #[test]

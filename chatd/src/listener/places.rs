@@ -77,7 +77,7 @@ impl Places {
     }
 
     /// A place for a new connection, which speaks HTTP at first; waits for those who are about to leave.
-    pub(super) async fn enter(self: &Arc<Self>, course: &Arc<Course>) -> Option<Arc<Place>> {
+    pub(super) async fn enter(self: &Arc<Self>, course: &Arc<Course>) -> Option<Place> {
         let admitted = async {
             loop {
                 let left = self.left.notified();
@@ -90,7 +90,7 @@ impl Places {
         timeout(WAIT, admitted).await.ok().flatten()
     }
 
-    fn admit(self: &Arc<Self>, course: &Arc<Course>) -> Result<Arc<Place>, Full> {
+    fn admit(self: &Arc<Self>, course: &Arc<Course>) -> Result<Place, Full> {
         let mut guests = self.guests.lock();
         if guests.taken >= self.room {
             if guests.taken >= self.room + SLACK - REFUSALS {
@@ -104,7 +104,7 @@ impl Places {
         guests.last += 1;
         let number = guests.last;
         guests.http.insert(number, course.clone());
-        Ok(Arc::new(Place { places: self.clone(), number }))
+        Ok(Place { places: self.clone(), number })
     }
 
     /// Tells a connection that there is no place for it.
@@ -182,14 +182,17 @@ impl Guests {
 
 impl Place {
     /// The connection speaks HTTP no more.
-    pub(super) fn leaves_http(&self) {
+    pub fn leaves_http(&self) {
         self.places.guests.lock().http.remove(&self.number);
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.places.guests.lock().taken -= 1;
+        let mut guests = self.places.guests.lock();
+        guests.http.remove(&self.number);
+        guests.taken -= 1;
+        drop(guests);
         self.places.left.notify_one();
     }
 }
@@ -260,7 +263,8 @@ mod tests {
         let late = course();
         let mut waiting = std::pin::pin!(places.enter(&late));
         assert!(futures_util::poll!(waiting.as_mut()).is_pending());
-        drop(admitted.pop());
+        // One of those who were sent away.
+        drop(admitted.swap_remove(0));
         assert!(waiting.await.is_some());
     }
 

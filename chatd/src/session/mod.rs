@@ -68,12 +68,10 @@ pub struct Session {
     shared: Arc<Sessions>,
     connection: Arc<Connection>,
     membership: Option<Membership>,
-    told: Box<Told>,
+    told: Told,
     reader: Reader,
     writer: Writer,
-    /// What came and was not taken yet, from `at` on.
-    kept: Vec<u8>,
-    at: usize,
+    kept: Option<Box<Kept>>,
     bytes_in: u64,
     /// Whether a request is worked on.
     is_busy: bool,
@@ -88,6 +86,12 @@ pub struct Session {
     was_blocked: bool,
     stage: Stage,
     end: Option<Box<End>>,
+}
+
+/// What came and was not taken yet, from `at` on.
+struct Kept {
+    bytes: Vec<u8>,
+    at: usize,
 }
 
 /// What a finished request leaves behind.
@@ -113,8 +117,7 @@ impl Session {
             membership: None,
             reader: Reader::default(),
             writer: Writer::default(),
-            kept: read_ahead.to_vec(),
-            at: 0,
+            kept: keep(read_ahead),
             bytes_in: read_ahead.len() as u64,
             is_busy: false,
             running: None,
@@ -145,6 +148,13 @@ impl Session {
         self.stage
     }
 
+    /// Whether to write although the socket does not say that it takes more: before its reader is given up.
+    #[must_use]
+    pub fn insists(&self, now: Instant) -> bool {
+        let is_over = matches!(self.stage, Stage::Parting { until, .. } if until <= now);
+        is_over || self.connection.is_in_doubt()
+    }
+
     /// Whether a request is worked on.
     #[must_use]
     pub fn is_busy(&self) -> bool {
@@ -160,7 +170,7 @@ impl Session {
     /// Whether there may be a request among what came before.
     #[must_use]
     pub fn has_kept(&self) -> bool {
-        !self.kept.is_empty() && !self.is_short
+        self.kept.is_some() && !self.is_short
     }
 
     /// Takes bytes of the client, and requests from them until one has to wait. Bytes behind that are kept, so nothing
@@ -168,25 +178,25 @@ impl Session {
     /// where that disturbs nobody, and to be brought back by [`Session::done`].
     pub fn receive(&mut self, bytes: &mut [u8]) -> Option<Pending> {
         self.bytes_in += bytes.len() as u64;
-        if !self.kept.is_empty() {
-            self.kept.drain(..std::mem::take(&mut self.at));
-            self.kept.extend_from_slice(bytes);
+        if let Some(kept) = &mut self.kept {
+            kept.bytes.drain(..std::mem::take(&mut kept.at));
+            kept.bytes.extend_from_slice(bytes);
             return self.resume();
         }
         let mut at = 0;
         let pending = self.listen(bytes, &mut at);
         if !self.is_at_end {
-            self.kept = bytes[at..].to_vec();
+            self.kept = keep(&bytes[at..]);
         }
         pending
     }
 
     /// Goes on with what was kept, and gives the same.
     pub fn resume(&mut self) -> Option<Pending> {
-        let (mut kept, mut at) = (std::mem::take(&mut self.kept), std::mem::take(&mut self.at));
-        let pending = self.listen(&mut kept, &mut at);
-        if at < kept.len() && !self.is_at_end {
-            (self.kept, self.at) = (kept, at);
+        let Some(mut kept) = self.kept.take() else { return self.listen(&mut [], &mut 0) };
+        let pending = self.listen(&mut kept.bytes, &mut kept.at);
+        if kept.at < kept.bytes.len() && !self.is_at_end {
+            self.kept = Some(kept);
         }
         pending
     }
@@ -308,6 +318,10 @@ impl Session {
         self.stage.wrote(has_moved, now);
         Ok(flushed)
     }
+}
+
+fn keep(bytes: &[u8]) -> Option<Box<Kept>> {
+    (!bytes.is_empty()).then(|| Box::new(Kept { bytes: bytes.to_vec(), at: 0 }))
 }
 
 fn not_json() -> Refusal {

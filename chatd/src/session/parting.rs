@@ -14,10 +14,10 @@ use super::told::Why;
 use crate::hub::outbox::Close;
 use crate::transport::ending::{End, LOST, Traffic, Violation, unsaid};
 
-/// How long a connection that is being closed may take nothing of what is left for it.
-const FAREWELL: Duration = Duration::from_secs(5);
+/// Seconds in which a connection that is being closed may take nothing of what is left for it.
+const FAREWELL_S: u8 = 5;
 /// The same for one that was waited for already.
-const SHORT_FAREWELL: Duration = Duration::from_secs(2);
+const SHORT_FAREWELL_S: u8 = 2;
 /// How long the request that is worked on keeps a close waiting.
 const ANSWER: Duration = Duration::from_secs(4);
 
@@ -30,15 +30,15 @@ pub enum Stage {
     Answering(Instant),
     /// What waits is written. It is given up then, unless something is taken meanwhile.
     Parting {
-        /// How long a client may take nothing.
-        patience: Duration,
+        /// Seconds in which a client may take nothing.
+        patience_s: u8,
         /// Until when it has to take something.
         until: Instant,
     },
     /// All is said: what the client still sends is dropped until it closes, or until then.
     Draining {
-        /// How long a client may take to close.
-        patience: Duration,
+        /// Seconds that a client may take to close.
+        patience_s: u8,
         /// Until when it has to close.
         until: Instant,
     },
@@ -49,10 +49,10 @@ pub enum Stage {
 impl Stage {
     /// Whether the client has taken something.
     pub(super) fn wrote(&mut self, has_moved: bool, now: Instant) {
-        if let Stage::Parting { patience, until } = self
+        if let Stage::Parting { patience_s, until } = self
             && has_moved
         {
-            *until = now + *patience;
+            *until = after(now, *patience_s);
         }
     }
 
@@ -66,6 +66,10 @@ impl Stage {
             Stage::Open | Stage::Over => None,
         }
     }
+}
+
+fn after(now: Instant, seconds: u8) -> Instant {
+    now + Duration::from_secs(seconds.into())
 }
 
 impl Session {
@@ -98,11 +102,11 @@ impl Session {
             self.told.speaks_for(membership.identity());
         }
         (self.is_busy, self.running, self.is_at_end) = (false, None, true);
-        (self.kept, self.at) = (Vec::new(), 0);
-        let mut patience = FAREWELL;
+        self.kept = None;
+        let mut patience_s = FAREWELL_S;
         match self.connection.outbox.closing() {
             Some(Close { code: code @ close::SLOW_CONSUMER, reason }) => {
-                patience = SHORT_FAREWELL;
+                patience_s = SHORT_FAREWELL_S;
                 // Only the rest of a frame that is partly gone stands before the close.
                 self.told.drops(self.writer.cut());
                 makes_room(self.writer.unwritten().bytes);
@@ -111,13 +115,13 @@ impl Session {
             Some(Close { code, reason }) => self.writer.close(code, reason),
             None => {}
         }
-        self.stage = Stage::Parting { patience, until: now + patience };
+        self.stage = Stage::Parting { patience_s, until: after(now, patience_s) };
     }
 
     /// All that is to be said was written, and the socket says nothing more.
     pub fn said_all(&mut self, now: Instant) {
-        if let Stage::Parting { patience, .. } = self.stage {
-            self.stage = Stage::Draining { patience, until: now + patience };
+        if let Stage::Parting { patience_s, .. } = self.stage {
+            self.stage = Stage::Draining { patience_s, until: after(now, patience_s) };
         }
     }
 

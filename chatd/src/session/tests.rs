@@ -257,6 +257,11 @@ async fn a_close_of_ours_waits_for_the_last_answer_but_not_for_ever() {
             talk.now = stage.until().unwrap();
         }
         assert!(matches!(talk.goes_on(), Stage::Parting { .. }));
+        let end = talk.session.stage().until().unwrap();
+        assert!(
+            !talk.session.insists(talk.now) && talk.session.insists(end),
+            "a last try before it is given up"
+        );
         let written = talk.written();
         assert_eq!(written.len(), 1 + usize::from(is_answered));
         assert_eq!(written.last().unwrap().as_ref().err(), Some(&close::GOING_AWAY));

@@ -57,16 +57,16 @@ impl<'a> Why<'a> {
 }
 
 impl Told {
-    /// A connection that begins. On the heap, because it is looked at at the begin and the end only.
-    pub fn new(number: u64, peer: SocketAddr) -> Box<Self> {
+    /// A connection that begins.
+    pub fn new(number: u64, peer: SocketAddr) -> Self {
         let span = tracing::debug_span!("connection", number, %peer);
-        let told = Box::new(Self {
+        let told = Self {
             number,
             peer: (peer.ip(), peer.port()),
             opened: Instant::now(),
             ended: None,
             span: kept(span),
-        });
+        };
         told.span().in_scope(|| tracing::debug!("opened"));
         told
     }

@@ -3,12 +3,12 @@
 //! Invariant: frames leave whole and in their order; pongs overtake data, the close stands behind everything, and
 //! nothing comes after it. One who waits for nothing holds no queue.
 
-use std::collections::VecDeque;
 use std::io::{ErrorKind, IoSlice, Result, Write};
 
 use bytes::{Buf, Bytes};
 
 use super::ending::Waiting;
+use super::frames::Frames;
 
 /// Frames handed to the socket in one call at most.
 const MAX_SLICES: usize = 64;
@@ -31,17 +31,23 @@ pub enum Flushed {
 /// The frames, and how far they are.
 #[derive(Debug, Default)]
 pub struct Writer {
-    /// Frames being written; the first may be partly gone.
-    writing: VecDeque<Bytes>,
+    /// What the socket did not take yet.
+    rest: Option<Box<Rest>>,
     own: Option<Box<Own>>,
-    /// Whether part of the first frame in `writing` is gone.
-    begun: bool,
     /// Whether the close frame is written or being written.
     closed: bool,
     /// Whether the socket took something since somebody asked.
     moved: bool,
     bytes: u64,
     frames: u64,
+}
+
+/// Frames being written.
+#[derive(Debug, Default)]
+struct Rest {
+    frames: Frames,
+    /// Whether part of the first one is gone.
+    begun: bool,
 }
 
 /// Frames of the protocol itself.
@@ -81,50 +87,58 @@ impl Writer {
     pub fn flush(
         &mut self,
         socket: &mut impl Write,
-        mut refill: impl FnMut(&mut VecDeque<Bytes>, usize),
+        mut refill: impl FnMut(&mut Frames, usize),
     ) -> Result<Flushed> {
+        // Here and not in a place of its own, as long as the socket takes it.
+        let mut rest = self.rest.take().map_or_else(Rest::default, |rest| *rest);
         loop {
-            if self.writing.is_empty() && !self.gather(&mut refill) {
+            if rest.frames.is_empty() && !self.gather(&mut rest.frames, &mut refill) {
                 return Ok(Flushed::All);
             }
-            match self.write_some(socket) {
+            match self.write_some(&mut rest, socket) {
                 Ok(()) => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Flushed::Blocked),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Err(error) => {
+                    self.rest = Some(Box::new(rest));
+                    return if error.kind() == ErrorKind::WouldBlock {
+                        Ok(Flushed::Blocked)
+                    } else {
+                        Err(error)
+                    };
+                }
             }
         }
     }
 
     /// Fills the empty queue. Says whether there is anything to write.
-    fn gather(&mut self, refill: &mut impl FnMut(&mut VecDeque<Bytes>, usize)) -> bool {
+    fn gather(&mut self, frames: &mut Frames, refill: &mut impl FnMut(&mut Frames, usize)) -> bool {
         if self.closed {
             return false;
         }
         if let Some(own) = &mut self.own {
-            self.writing.extend(own.pongs.drain(..));
+            own.pongs.drain(..).for_each(|pong| frames.push(pong));
         }
-        refill(&mut self.writing, MAX_SLICES);
-        if !self.writing.is_empty() {
+        refill(frames, MAX_SLICES);
+        if !frames.is_empty() {
             return true;
         }
         let close = self.own.take().and_then(|own| own.close);
         self.closed |= close.is_some();
-        // Making a queue anew is little beside the write.
-        self.writing = close.into_iter().collect();
-        !self.writing.is_empty()
+        *frames = close.into_iter().collect();
+        !frames.is_empty()
     }
 
-    fn write_some(&mut self, socket: &mut impl Write) -> Result<()> {
-        let mut written = if self.writing.len() == 1 {
-            socket.write(&self.writing[0])?
-        } else {
-            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-            let count = self.writing.len().min(MAX_SLICES);
-            for (slice, frame) in slices.iter_mut().zip(&self.writing) {
-                *slice = IoSlice::new(frame);
+    fn write_some(&mut self, rest: &mut Rest, socket: &mut impl Write) -> Result<()> {
+        let mut written = match rest.frames.only() {
+            Some(frame) => socket.write(frame)?,
+            None => {
+                let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+                let count = rest.frames.len().min(MAX_SLICES);
+                for (slice, frame) in slices.iter_mut().zip(rest.frames.iter()) {
+                    *slice = IoSlice::new(frame);
+                }
+                socket.write_vectored(&slices[..count])?
             }
-            socket.write_vectored(&slices[..count])?
         };
         if written == 0 {
             return Err(ErrorKind::WriteZero.into());
@@ -132,32 +146,33 @@ impl Writer {
         self.moved = true;
         self.bytes += written as u64;
         while written > 0 {
-            let frame = &mut self.writing[0];
+            let Some(frame) = rest.frames.first_mut() else { break };
             if written < frame.len() {
                 frame.advance(written);
-                self.begun = true;
+                rest.begun = true;
                 break;
             }
             written -= frame.len();
-            self.writing.pop_front();
+            rest.frames.pop();
             self.frames += 1;
-            self.begun = false;
+            rest.begun = false;
         }
         Ok(())
     }
 
     /// Drops what waits here, the rest of a frame that is partly gone excepted. Gives what the client does not get.
     pub fn cut(&mut self) -> Waiting {
-        let keep = usize::from(self.begun);
-        let dropped = Waiting::of(self.writing.iter().skip(keep));
-        self.writing.truncate(keep);
+        let Some(rest) = &mut self.rest else { return Waiting::default() };
+        let keep = usize::from(rest.begun);
+        let dropped = Waiting::of(rest.frames.iter().skip(keep));
+        rest.frames.truncate(keep);
         dropped
     }
 
     /// What was taken to be written and the socket did not take.
     #[must_use]
     pub fn unwritten(&self) -> Waiting {
-        Waiting::of(&self.writing)
+        Waiting::of(self.rest.iter().flat_map(|rest| rest.frames.iter()))
     }
 
     /// Whether the socket took something since the last call.

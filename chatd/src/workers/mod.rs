@@ -8,7 +8,6 @@ mod mailbox;
 mod seat;
 mod worker;
 
-use std::any::Any;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,9 +16,11 @@ use std::thread::JoinHandle;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use self::mailbox::Mailbox;
 use self::worker::Worker;
+use crate::listener::places::Place;
 use crate::session::Sessions;
 
 /// Workers at most: beyond that, others of the machine are what a node waits for.
@@ -40,7 +41,15 @@ pub struct Arrival {
     /// Who it is.
     pub peer: SocketAddr,
     /// What it holds as long as it lives.
-    pub held: Box<dyn Any + Send>,
+    pub held: Held,
+}
+
+/// What a connection holds as long as it lives.
+pub struct Held {
+    /// Its place; none where it came over no socket of the listener.
+    pub place: Option<Place>,
+    /// Counts it among those that a stop waits for.
+    pub token: TaskTrackerToken,
 }
 
 impl Workers {

@@ -37,9 +37,9 @@ impl Write for Narrow {
 }
 
 /// Frames to be taken one after the other.
-fn source(frames: &[&'static str]) -> impl FnMut(&mut VecDeque<Bytes>, usize) + use<> {
-    let mut left: VecDeque<Bytes> = frames.iter().map(|frame| Bytes::from_static(frame.as_bytes())).collect();
-    move |writing, max| writing.extend(left.drain(..max.min(left.len())))
+fn source(frames: &[&'static str]) -> impl FnMut(&mut Frames, usize) + use<> {
+    let mut left: Frames = frames.iter().map(|frame| Bytes::from_static(frame.as_bytes())).collect();
+    move |writing, max| left.move_to(writing, max)
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn frames_leave_in_their_order_however_little_the_socket_takes() {
         let flushed = writer.flush(&mut socket, source(&["one", "two", "", "three"])).unwrap();
         assert_eq!((flushed, &*socket.taken), (Flushed::All, &b"onetwothree"[..]), "{at_once} at a time");
         assert_eq!((writer.bytes(), writer.unwritten()), (11, Waiting::default()));
-        assert!(writer.writing.capacity() == 0, "nobody who waits for nothing holds a queue");
+        assert!(writer.rest.is_none(), "nobody who waits for nothing holds a queue");
     }
 }
 

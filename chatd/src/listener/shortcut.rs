@@ -1,0 +1,87 @@
+//! The short way of a connection whose first bytes are a whole request for something else than HTTP: it is answered
+//! here, and the HTTP library never sees it.
+//!
+//! Invariant: a request that is not granted is not touched: its bytes stay in the kernel until the HTTP library reads
+//! them.
+
+use std::future::poll_fn;
+use std::io::{self, Write};
+use std::mem::MaybeUninit;
+use std::net::SocketAddr;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use tokio::io::ReadBuf;
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+
+use super::Guest;
+use super::places::Place;
+
+/// Bytes that are looked at; who sends more at first goes the long way.
+const MOST_BYTES: usize = 2048;
+
+/// A request that is granted.
+#[derive(Debug)]
+pub struct Grant {
+    /// The answer.
+    pub answer: Vec<u8>,
+    /// Bytes of the request.
+    pub length: usize,
+}
+
+/// What takes connections over.
+pub trait Shortcut: Send + Sync {
+    /// Looks at the bytes that came first.
+    fn grant(&self, came: &[u8], peer: SocketAddr) -> Option<Grant>;
+
+    /// Takes a connection over whose request was answered, with what came behind it.
+    fn take(&self, tcp: std::net::TcpStream, read_ahead: Bytes, peer: SocketAddr, place: Place);
+}
+
+/// Waits for the first bytes of a connection, and gives it back unless they are granted.
+pub(super) async fn offer(
+    tcp: TcpStream,
+    guest: Guest,
+    shortcut: &dyn Shortcut,
+    stop: &CancellationToken,
+) -> Option<(TcpStream, Guest)> {
+    if tcp.set_nodelay(true).is_err() {
+        return None;
+    }
+    let looking = poll_fn(|cx| look(&tcp, cx, |came| Some((shortcut.grant(came, guest.peer)?, came.len()))));
+    let granted = tokio::select! {
+        biased;
+        granted = looking => granted,
+        () = guest.course.ceased() => None,
+        () = stop.cancelled() => None,
+    };
+    let Some((grant, came)) = granted else { return Some((tcp, guest)) };
+    match answer(tcp, &grant, came) {
+        Ok((tcp, read_ahead)) => {
+            guest.place.leaves_http();
+            shortcut.take(tcp, read_ahead, guest.peer, guest.place);
+        }
+        Err(error) => tracing::debug!(%error, peer = %guest.peer, "a connection was lost at its handshake"),
+    }
+    None
+}
+
+/// What `seen` makes of the first bytes, which stay where they are.
+fn look<T>(tcp: &TcpStream, cx: &mut Context<'_>, seen: impl FnOnce(&[u8]) -> Option<T>) -> Poll<Option<T>> {
+    let mut bytes = [MaybeUninit::uninit(); MOST_BYTES];
+    let mut bytes = ReadBuf::uninit(&mut bytes);
+    // Whoever is lost is so for the HTTP library too, which tells of it.
+    let came = ready!(tcp.poll_peek(cx, &mut bytes)).ok();
+    Poll::Ready(came.and_then(|_| seen(bytes.filled())))
+}
+
+/// Takes the bytes that came and writes the answer, for which a new socket always has room.
+fn answer(tcp: TcpStream, grant: &Grant, came: usize) -> io::Result<(std::net::TcpStream, Bytes)> {
+    let mut bytes = vec![0; came];
+    let count = tcp.try_read(&mut bytes)?;
+    bytes.truncate(count);
+    let mut tcp = tcp.into_std()?;
+    tcp.write_all(&grant.answer)?;
+    Ok((tcp, Bytes::from(bytes).slice(grant.length.min(count)..)))
+}
