@@ -154,11 +154,11 @@ impl App {
         let chat = Arc::new(Chat::new(engine.broker.clone(), base.counters.clone()));
         let treasury = Treasury::open(config, &base, &engine, &chat).await?;
         let (broker, presence) = (engine.broker.clone(), engine.presence.clone());
-
-        let subscriptions = Arc::new(Subscriptions::new(hub.clone(), broker.clone(), resyncs.clone()));
         let registry = Arc::new(Registry::new(hub.clone(), presence.clone()));
-        let (groups, follow) = (engine.groups.clone(), subscriptions.clone());
-        let resync = Arc::new(Resync::new(hub.clone(), follow, groups, broker, resyncs));
+        let (groups, left) = (engine.groups.clone(), registry.noting());
+        let follow = Subscriptions::new(hub.clone(), broker.clone(), resyncs.clone(), left);
+        let subscriptions = Arc::new(follow);
+        let resync = Arc::new(Resync::new(hub.clone(), subscriptions.clone(), groups, broker, resyncs));
         let parts = Parts {
             base: &base,
             engine: &engine,
@@ -178,8 +178,8 @@ impl App {
         let (connections, workers) = (edge.connections.clone(), edge.workers.clone());
         let entrance = http::entrance(edge);
         let house = House { entrance, places: places.clone(), patience, tasks: requests.clone() };
-        let serving = listener::serve(bound.listen().with_context(taken)?, house, stop.clone());
-        let accepting = tokio::spawn(serving);
+        let listener = bound.listen().with_context(taken)?;
+        let accepting = tokio::spawn(listener::serve(listener, house, stop.clone()));
         let all_gone = CancellationToken::new();
         let registry = tokio::spawn(registry.run(all_gone.clone()));
         let mut background = vec![

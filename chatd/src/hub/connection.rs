@@ -38,23 +38,54 @@ pub struct Connection {
 pub(crate) struct Following {
     /// For whom.
     pub(crate) identity: Identity,
-    /// In order. A set costs three times as much for the two topics that most connections follow.
-    topics: Vec<Topic>,
+    /// Its user's inbox, which all follow.
+    inbox: bool,
+    /// The world, which all follow too.
+    world: bool,
+    /// The others, in order.
+    groups: Vec<Topic>,
 }
 
 impl Following {
+    fn new(identity: Identity) -> Self {
+        Self { identity, inbox: false, world: false, groups: Vec::new() }
+    }
+
     /// Notes a topic; false when it was noted before.
     pub(crate) fn follow(&mut self, topic: &Topic) -> bool {
-        let Err(index) = self.topics.binary_search(topic) else { return false };
-        self.topics.insert(index, topic.clone());
+        if let Some(own) = self.own(topic) {
+            return !std::mem::replace(own, true);
+        }
+        let Err(index) = self.groups.binary_search(topic) else { return false };
+        self.groups.insert(index, topic.clone());
         true
     }
 
     /// Forgets a topic; false when it was not noted.
     pub(crate) fn unfollow(&mut self, topic: &Topic) -> bool {
-        let Ok(index) = self.topics.binary_search(topic) else { return false };
-        self.topics.remove(index);
+        if let Some(own) = self.own(topic) {
+            return std::mem::take(own);
+        }
+        let Ok(index) = self.groups.binary_search(topic) else { return false };
+        self.groups.remove(index);
         true
+    }
+
+    fn own(&mut self, topic: &Topic) -> Option<&mut bool> {
+        let Identity { app: own, user: name } = &self.identity;
+        match topic {
+            Topic::Inbox(app, user) if (app, user) == (own, name) => Some(&mut self.inbox),
+            Topic::World(app) if app == own => Some(&mut self.world),
+            _ => None,
+        }
+    }
+
+    /// All of them.
+    fn topics(&self) -> Vec<Topic> {
+        let Identity { app, user } = &self.identity;
+        let inbox = self.inbox.then(|| Topic::Inbox(*app, user.clone()));
+        let world = self.world.then_some(Topic::World(*app));
+        inbox.into_iter().chain(world).chain(self.groups.iter().cloned()).collect()
     }
 }
 
@@ -69,13 +100,12 @@ impl Connection {
     /// Gives it its identity.
     pub(crate) fn begin(&self, identity: &Identity) {
         self.subscription.begin();
-        let topics = Vec::with_capacity(2);
-        *self.following.lock() = Some(Following { identity: identity.clone(), topics });
+        *self.following.lock() = Some(Following::new(identity.clone()));
     }
 
     /// Ends what it follows; gives the topics.
     pub(crate) fn end(&self) -> Vec<Topic> {
-        self.following.lock().take().map(|following| following.topics).unwrap_or_default()
+        self.following.lock().take().map(|following| following.topics()).unwrap_or_default()
     }
 
     /// Changes what it follows; it cannot end meanwhile. None: it is not logged in, or has ended.
@@ -99,6 +129,6 @@ impl Connection {
     /// Topics the connection follows.
     #[must_use]
     pub fn topics(&self) -> Vec<Topic> {
-        self.following.lock().as_ref().map(|following| following.topics.clone()).unwrap_or_default()
+        self.following.lock().as_ref().map(Following::topics).unwrap_or_default()
     }
 }

@@ -12,22 +12,50 @@ use crate::model::{ConnectionId, Topic};
 /// Rooms of one shard.
 #[derive(Debug, Default)]
 pub struct Rooms {
-    members: HashMap<Topic, Vec<Arc<Connection>>>,
+    members: HashMap<Topic, Members>,
     sessions: usize,
+}
+
+/// Who is in a room.
+#[derive(Debug)]
+enum Members {
+    /// Most rooms are the inbox of one device.
+    One(Arc<Connection>),
+    /// In the order of opening.
+    Many(Vec<Arc<Connection>>),
+}
+
+impl Members {
+    fn as_slice(&self) -> &[Arc<Connection>] {
+        match self {
+            Members::One(member) => std::slice::from_ref(member),
+            Members::Many(members) => members,
+        }
+    }
+
+    /// Adds a connection; false when it was there.
+    fn add(&mut self, connection: &Arc<Connection>) -> bool {
+        let Err(index) = search(self.as_slice(), connection.id) else { return false };
+        match self {
+            Members::One(member) => {
+                let mut both = vec![member.clone()];
+                both.insert(index, connection.clone());
+                *self = Members::Many(both);
+            }
+            Members::Many(members) => members.insert(index, connection.clone()),
+        }
+        true
+    }
 }
 
 impl Rooms {
     /// Adds the connection to the room of a topic, unless it is there.
     pub fn enter(&mut self, topic: &Topic, connection: &Arc<Connection>) {
-        match self.members.get_mut(topic) {
-            Some(members) => match search(members, connection.id) {
-                Ok(_) => return,
-                Err(index) => members.insert(index, connection.clone()),
-            },
-            // Most rooms are the inbox of one device: `vec!` holds no room for more.
-            None => drop(self.members.insert(topic.clone(), vec![connection.clone()])),
-        }
-        if matches!(topic, Topic::Inbox(..)) {
+        let is_new = match self.members.get_mut(topic) {
+            Some(members) => members.add(connection),
+            None => self.members.insert(topic.clone(), Members::One(connection.clone())).is_none(),
+        };
+        if is_new && matches!(topic, Topic::Inbox(..)) {
             self.sessions += 1;
         }
     }
@@ -35,9 +63,15 @@ impl Rooms {
     /// Removes the connection from the room of a topic.
     pub fn leave(&mut self, topic: &Topic, id: ConnectionId) {
         let Some(members) = self.members.get_mut(topic) else { return };
-        let Ok(index) = search(members, id) else { return };
-        members.remove(index);
-        if members.is_empty() {
+        let Ok(index) = search(members.as_slice(), id) else { return };
+        let is_empty = match members {
+            Members::One(_) => true,
+            Members::Many(members) => {
+                members.remove(index);
+                members.is_empty()
+            }
+        };
+        if is_empty {
             self.members.remove(topic);
         }
         if matches!(topic, Topic::Inbox(..)) {
@@ -47,10 +81,12 @@ impl Rooms {
 
     /// Removes those who are to go from the room of a topic other than an inbox; gives them.
     pub fn leave_all(&mut self, topic: &Topic, goes: impl Fn(&Connection) -> bool) -> Vec<Arc<Connection>> {
-        let members = self.members.remove(topic).unwrap_or_default();
-        let (gone, left) = members.into_iter().partition::<Vec<_>, _>(|connection| goes(connection));
-        if !left.is_empty() {
-            self.members.insert(topic.clone(), left);
+        let (gone, left): (Vec<_>, Vec<_>) =
+            self.members(topic).iter().cloned().partition(|connection| goes(connection));
+        if left.is_empty() {
+            self.members.remove(topic);
+        } else if !gone.is_empty() {
+            self.members.insert(topic.clone(), Members::Many(left));
         }
         gone
     }
@@ -67,7 +103,7 @@ impl Rooms {
 
     /// Who is in the room.
     pub fn members(&self, topic: &Topic) -> &[Arc<Connection>] {
-        self.members.get(topic).map_or(&[], Vec::as_slice)
+        self.members.get(topic).map_or(&[], Members::as_slice)
     }
 
     /// Logged-in connections of this shard.

@@ -24,6 +24,12 @@ pub struct SubscriptionState(Mutex<State>);
 struct State {
     /// Whether the log-in is done.
     open: bool,
+    /// None until the user joins or leaves a group while the connection is open, which few ever do.
+    moves: Option<Box<Moves>>,
+}
+
+#[derive(Debug, Default)]
+struct Moves {
     entering: Option<Entering>,
     /// Joinings heard of and not yet accounted for, one for each group.
     joins: Vec<PendingJoin>,
@@ -116,36 +122,38 @@ impl SubscriptionState {
     pub fn open(&self) -> bool {
         let mut state = self.0.lock();
         state.open = true;
-        !state.joins.is_empty()
+        state.moves.as_ref().is_some_and(|moves| !moves.joins.is_empty())
     }
 
     /// Notes a joining that a notice told of.
     pub fn joined(&self, joined: &Joined) {
         let mut state = self.0.lock();
-        if state.is_over(&joined.group, &joined.epoch, joined.since) {
+        let moves = state.moves.get_or_insert_default();
+        if moves.is_over(&joined.group, &joined.epoch, joined.since) {
             return;
         }
-        match state.joins.iter_mut().find(|join| join.group == joined.group) {
+        match moves.joins.iter_mut().find(|join| join.group == joined.group) {
             Some(join) => match join.last.covers(&joined.epoch, joined.since) {
                 Some(true) => {}
                 Some(false) => join.last = Position { epoch: joined.epoch.clone(), offset: joined.since },
                 None => *join = PendingJoin::new(joined),
             },
-            None => state.joins.push(PendingJoin::new(joined)),
+            None => moves.joins.push(PendingJoin::new(joined)),
         }
     }
 
     /// Notes that the live stream told of a joining or removal of the user. True: the connection leaves the room.
     pub fn changed(&self, group: &GroupId, entry: &Entry, member: bool) -> bool {
         let mut state = self.0.lock();
-        match &mut state.entering {
+        let moves = state.moves.get_or_insert_default();
+        match &mut moves.entering {
             Some(entering) if entering.group == *group => {
                 entering.changes.push((entry.position(), member));
                 false
             }
             _ if member => false,
             _ => {
-                state.end(group, &entry.position());
+                moves.end(group, &entry.position());
                 true
             }
         }
@@ -154,7 +162,7 @@ impl SubscriptionState {
     /// Whether a membership that began there is accounted for to its end, as far as is known.
     #[must_use]
     pub fn is_over(&self, group: &GroupId, epoch: &str, since: u64) -> bool {
-        self.0.lock().is_over(group, epoch, since)
+        self.0.lock().moves.as_ref().is_some_and(|moves| moves.is_over(group, epoch, since))
     }
 
     /// The groups whose rooms the connection is not in and whose logs must be read for it; nothing before the log-in
@@ -166,17 +174,19 @@ impl SubscriptionState {
         if !state.open {
             return Vec::new();
         }
+        let none = Moves::default();
+        let moves = state.moves.as_deref().unwrap_or(&none);
         let mut due = Vec::new();
         for joined in listed {
-            if !in_room(&joined.group) && !state.is_listed_over(joined) {
+            if !in_room(&joined.group) && !moves.is_listed_over(joined) {
                 let of_it = |join: &&PendingJoin| history(&join.last.epoch) == history(&joined.epoch);
-                let join = state.join(&joined.group).filter(of_it);
+                let join = moves.join(&joined.group).filter(of_it);
                 let since = joined.since.saturating_sub(1);
                 let after = join.map_or(since, |join| join.after.min(since));
                 due.push(Due { group: joined.group.clone(), after, only: None });
             }
         }
-        for PendingJoin { group, after, last } in &state.joins {
+        for PendingJoin { group, after, last } in &moves.joins {
             if !in_room(group) && due.iter().all(|due| due.group != *group) {
                 due.push(Due { group: group.clone(), after: *after, only: Some(last.epoch.clone()) });
             }
@@ -186,13 +196,15 @@ impl SubscriptionState {
 
     /// The log of a group is going to be read: what comes live is kept back until [`SubscriptionState::entered`].
     pub fn enter(&self, group: &GroupId) {
-        self.0.lock().entering = Some(Entering { group: group.clone(), changes: Vec::new() });
+        self.0.lock().moves.get_or_insert_default().entering =
+            Some(Entering { group: group.clone(), changes: Vec::new() });
     }
 
     /// The log was read, or could not be.
     pub fn entered(&self, group: &GroupId, read: Option<Read>) -> Entered {
         let mut state = self.0.lock();
-        let changes = state.entering.take().map(|entering| entering.changes).unwrap_or_default();
+        let moves = state.moves.get_or_insert_default();
+        let changes = moves.entering.take().map(|entering| entering.changes).unwrap_or_default();
         let is_behind = |(position, _): &(Position, bool)| {
             read.as_ref()
                 .is_some_and(|read| read.position.covers(&position.epoch, position.offset) == Some(false))
@@ -200,14 +212,16 @@ impl SubscriptionState {
         let changes = changes.into_iter().filter(is_behind).collect();
         let entered = Entered { read, changes };
         if let Some(reached) = entered.reached() {
-            state.end(group, reached);
+            moves.end(group, reached);
         }
         entered
     }
 
     /// Nothing under this name is of interest any more in that history.
     pub fn forget(&self, group: &GroupId, epoch: &str) {
-        self.0.lock().joins.retain(|join| join.group != *group || *join.last.epoch != *epoch);
+        if let Some(moves) = &mut self.0.lock().moves {
+            moves.joins.retain(|join| join.group != *group || *join.last.epoch != *epoch);
+        }
     }
 }
 
@@ -218,7 +232,7 @@ impl PendingJoin {
     }
 }
 
-impl State {
+impl Moves {
     fn join(&self, group: &GroupId) -> Option<&PendingJoin> {
         self.joins.iter().find(|join| join.group == *group)
     }

@@ -27,11 +27,16 @@ pub struct Subscriptions {
     hub: Arc<Hub>,
     bus: Arc<dyn Bus>,
     resyncs: Arc<ResyncQueue>,
+    /// Is told of each connection that has ended.
+    left: Left,
     topics: Mutex<Topics>,
 }
 
-/// Done when the broker has confirmed the subscription.
-type Confirmed = Arc<OnceCell<()>>;
+/// Is told for whom a connection was, when it has ended.
+pub type Left = Box<dyn Fn(&Identity) + Send + Sync>;
+
+/// Done when the broker has confirmed a subscription.
+type Confirmation = Arc<OnceCell<()>>;
 
 #[derive(Default)]
 struct Topics {
@@ -40,16 +45,22 @@ struct Topics {
     idle: HashMap<Topic, u32>,
 }
 
-#[derive(Default)]
 struct Known {
-    confirmed: Confirmed,
-    readers: usize,
+    /// None once the broker has confirmed.
+    awaited: Option<Confirmation>,
+    readers: u32,
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Self { awaited: Some(Confirmation::default()), readers: 0 }
+    }
 }
 
 /// A room a connection was put into.
 struct Entered<'a> {
     topic: &'a Topic,
-    confirmed: Confirmed,
+    awaited: Option<Confirmation>,
     /// Whether it was not there before.
     is_new: bool,
 }
@@ -59,30 +70,19 @@ pub struct Membership {
     subscriptions: Arc<Subscriptions>,
     connection: Arc<Connection>,
     identity: Identity,
-    left: Box<dyn FnOnce(&Identity) + Send + Sync>,
 }
 
 impl Subscriptions {
     /// Follows nothing yet.
     #[must_use]
-    pub fn new(hub: Arc<Hub>, bus: Arc<dyn Bus>, resyncs: Arc<ResyncQueue>) -> Self {
-        Self { hub, bus, resyncs, topics: Mutex::default() }
+    pub fn new(hub: Arc<Hub>, bus: Arc<dyn Bus>, resyncs: Arc<ResyncQueue>, left: Left) -> Self {
+        Self { hub, bus, resyncs, left, topics: Mutex::default() }
     }
 
-    /// Gives the connection its identity. `left` is called when it has ended.
-    pub fn join(
-        self: &Arc<Self>,
-        connection: &Arc<Connection>,
-        identity: &Identity,
-        left: Box<dyn FnOnce(&Identity) + Send + Sync>,
-    ) -> Membership {
+    /// Gives the connection its identity.
+    pub fn join(self: &Arc<Self>, connection: &Arc<Connection>, identity: &Identity) -> Membership {
         connection.begin(identity);
-        Membership {
-            subscriptions: self.clone(),
-            connection: connection.clone(),
-            identity: identity.clone(),
-            left,
-        }
+        Membership { subscriptions: self.clone(), connection: connection.clone(), identity: identity.clone() }
     }
 
     /// Puts a logged-in connection into the rooms of `topics`, the first of them at once, the others in slices; what it
@@ -103,11 +103,7 @@ impl Subscriptions {
             let mut new = Vec::new();
             loop {
                 new.extend(entered.iter().filter(|entered| entered.is_new).map(|entered| entered.topic));
-                let subscribe = |entered: &Entered<'a>| {
-                    let (confirmed, topic) = (entered.confirmed.clone(), entered.topic);
-                    async move { confirmed.get_or_try_init(|| self.bus.subscribe(topic)).await.map(|_| ()) }
-                };
-                if let Err(error) = try_join_all(entered.iter().map(subscribe)).await {
+                if let Err(error) = self.confirm(&entered).await {
                     new.into_iter().for_each(|topic| self.unfollow(&connection, topic));
                     return Err(error);
                 }
@@ -118,13 +114,29 @@ impl Subscriptions {
         }
     }
 
+    /// Waits until the broker has confirmed the topics of which it has not yet.
+    async fn confirm(&self, entered: &[Entered<'_>]) -> Result<(), BrokerError> {
+        let awaited: Vec<_> =
+            entered.iter().filter_map(|entered| Some((entered.topic, entered.awaited.clone()?))).collect();
+        if awaited.is_empty() {
+            return Ok(());
+        }
+        let asked = awaited.iter().map(|(topic, confirmation)| async move {
+            confirmation.get_or_try_init(|| self.bus.subscribe(topic)).await.map(|_| ())
+        });
+        try_join_all(asked).await?;
+        let mut topics = self.topics.lock();
+        awaited.iter().for_each(|(topic, confirmation)| topics.confirmed(topic, confirmation));
+        Ok(())
+    }
+
     fn enter<'a>(&self, connection: &Arc<Connection>, topics: &'a [Topic]) -> Vec<Entered<'a>> {
         let entered = connection.following(|following| {
             let enter = |topic| {
                 let is_new = following.follow(topic);
-                let confirmed = self.topics.lock().read(topic, is_new);
+                let awaited = self.topics.lock().read(topic, is_new);
                 self.hub.enter(connection, &following.identity, topic);
-                Entered { topic, confirmed, is_new }
+                Entered { topic, awaited, is_new }
             };
             topics.iter().map(enter).collect()
         });
@@ -173,8 +185,8 @@ impl Subscriptions {
 }
 
 impl Topics {
-    /// Counts a reader in, if it is a new one.
-    fn read(&mut self, topic: &Topic, is_new: bool) -> Confirmed {
+    /// Counts a reader in, if it is a new one; gives what they have to wait for.
+    fn read(&mut self, topic: &Topic, is_new: bool) -> Option<Confirmation> {
         let known = self.known.entry(topic.clone()).or_default();
         if is_new {
             known.readers += 1;
@@ -182,7 +194,17 @@ impl Topics {
                 self.idle.remove(topic);
             }
         }
-        known.confirmed.clone()
+        known.awaited.clone()
+    }
+
+    /// Nobody waits for this confirmation any more.
+    fn confirmed(&mut self, topic: &Topic, confirmation: &Confirmation) {
+        if let Some(known) = self.known.get_mut(topic)
+            // Not that of a subscription which was begun anew.
+            && known.awaited.as_ref().is_some_and(|awaited| Arc::ptr_eq(awaited, confirmation))
+        {
+            known.awaited = None;
+        }
     }
 
     /// Counts a reader out.
@@ -218,8 +240,7 @@ impl Drop for Membership {
             let mut topics = subscriptions.topics.lock();
             slice.iter().for_each(|topic| topics.forget(topic));
         }
-        let left = std::mem::replace(&mut self.left, Box::new(|_| ()));
-        left(&self.identity);
+        (subscriptions.left)(&self.identity);
     }
 }
 
@@ -260,11 +281,12 @@ mod tests {
         let limits = Limits { frames: 1, bytes: 1 };
         let hub = Arc::new(Hub::new(1, limits, Arc::new(Counters::default())));
         let bus = Arc::new(Slow::default());
-        let subscriptions = Arc::new(Subscriptions::new(hub.clone(), bus.clone(), Arc::default()));
+        let subscriptions =
+            Arc::new(Subscriptions::new(hub.clone(), bus.clone(), Arc::default(), Box::new(|_| ())));
         let user = chat_protocol::UserId::new("a").unwrap();
         let (identity, topic) = (Identity { app: 1, user: user.clone() }, Topic::Inbox(1, user));
         let connection = hub.open(Rope::default());
-        let membership = subscriptions.join(&connection, &identity, Box::new(|_| ()));
+        let membership = subscriptions.join(&connection, &identity);
         let topics = [topic.clone()];
         let following = subscriptions.follow(&connection, &topics);
         assert!(futures_util::FutureExt::now_or_never(following).is_none());
@@ -285,10 +307,10 @@ mod tests {
     async fn many_topics_are_followed_in_slices_so_that_others_get_their_turn() {
         let hub = Arc::new(Hub::new(1, Limits { frames: 1, bytes: 1 }, Arc::new(Counters::default())));
         let bus = Arc::new(Slow { confirms: true, ..Slow::default() });
-        let subscriptions = Arc::new(Subscriptions::new(hub.clone(), bus, Arc::default()));
+        let subscriptions = Arc::new(Subscriptions::new(hub.clone(), bus, Arc::default(), Box::new(|_| ())));
         let identity = Identity { app: 1, user: chat_protocol::UserId::new("a").unwrap() };
         let connection = hub.open(Rope::default());
-        let membership = subscriptions.join(&connection, &identity, Box::new(|_| ()));
+        let membership = subscriptions.join(&connection, &identity);
         let topics = groups(20 * SLICE);
         let mut following = std::pin::pin!(subscriptions.follow(&connection, &topics));
         let mut before = connection.topics().len();
@@ -309,11 +331,12 @@ mod tests {
     async fn a_topic_that_is_read_again_stays_subscribed() {
         let hub = Arc::new(Hub::new(1, Limits { frames: 1, bytes: 1 }, Arc::new(Counters::default())));
         let bus = Arc::new(Slow { confirms: true, ..Slow::default() });
-        let subscriptions = Arc::new(Subscriptions::new(hub.clone(), bus.clone(), Arc::default()));
+        let subscriptions =
+            Arc::new(Subscriptions::new(hub.clone(), bus.clone(), Arc::default(), Box::new(|_| ())));
         let identity = Identity { app: 1, user: chat_protocol::UserId::new("a").unwrap() };
         let topics = groups(2);
         let connection = hub.open(Rope::default());
-        let _membership = subscriptions.join(&connection, &identity, Box::new(|_| ()));
+        let _membership = subscriptions.join(&connection, &identity);
         subscriptions.follow(&connection, &topics).await.unwrap();
         topics.iter().for_each(|topic| subscriptions.unfollow(&connection, topic));
         subscriptions.sweep().await;

@@ -51,6 +51,13 @@ impl Registry {
         self.changed.notify_one();
     }
 
+    /// What notes users that way.
+    #[must_use]
+    pub fn noting(self: &Arc<Self>) -> Box<dyn Fn(&Identity) + Send + Sync> {
+        let registry = self.clone();
+        Box::new(move |identity| registry.note(identity))
+    }
+
     /// Notes a user and waits until the store agrees with the hub about them.
     ///
     /// # Errors

@@ -59,9 +59,7 @@ pub async fn enter(
     identity: &Identity,
     recover: Option<Vec<Position>>,
 ) -> Result<Entered, Refusal> {
-    let registry = shared.registry.clone();
-    let left = Box::new(move |identity: &Identity| registry.note(identity));
-    let membership = shared.subscriptions.join(connection, identity, left);
+    let membership = shared.subscriptions.join(connection, identity);
     let (app, user) = (identity.app, identity.user.clone());
     let own = [Topic::Inbox(app, user.clone()), Topic::World(app)];
     let following = shared.subscriptions.follow(connection, &own);

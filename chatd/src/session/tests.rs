@@ -40,7 +40,7 @@ fn sessions() -> Arc<Sessions> {
         async { Ok(OnlineResponse { online: true, user_id }) }.boxed()
     });
     Arc::new(Sessions {
-        subscriptions: Arc::new(Subscriptions::new(hub.clone(), broker.clone(), resyncs)),
+        subscriptions: Arc::new(Subscriptions::new(hub.clone(), broker.clone(), resyncs, registry.noting())),
         registry,
         chat: Arc::new(Chat::new(broker.clone(), counters)),
         operations: Arc::new(operations),
