@@ -1,5 +1,6 @@
 //! The programs as processes: settings, logs, files, signals, chatctl.
 
+mod bench_ci;
 mod chatctl;
 mod embedded_files;
 mod lifecycle;
