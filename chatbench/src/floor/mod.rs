@@ -2,7 +2,10 @@
 //!
 //! Invariant: the floor is measured before and after the server, with the same clients, and told as what it is.
 
+mod client;
+mod hall;
 mod http;
+mod owner;
 pub mod relay;
 
 use std::io::{BufRead, BufReader};
