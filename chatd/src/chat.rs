@@ -9,7 +9,7 @@ use chat_protocol::{Code, MsgId, PacketId, Refusal, Target, UserId};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::broker::{Fingerprint, Log, Outgoing, Receipt, new_msg_id};
+use crate::broker::{BrokerError, Fingerprint, Log, Outgoing, Receipt, new_msg_id};
 use crate::counters::Counters;
 use crate::model::{Conversation, Identity, Skip, members};
 
@@ -91,19 +91,45 @@ impl Chat {
         msg_id: Option<&MsgId>,
         skip: Skip,
     ) -> Result<Sent, Refusal> {
+        let message = Self::message(sender, target, content, msg_id, skip)?;
+        let msg_id = message.msg_id.clone();
+        self.sent(msg_id, self.log.append(message).await)
+    }
+
+    /// Puts messages of one connection into their logs, in their order; as many outcomes as messages.
+    pub async fn send_all(&self, messages: Vec<Outgoing>) -> Vec<Result<Sent, Refusal>> {
+        let msg_ids: Vec<_> = messages.iter().map(|message| message.msg_id.clone()).collect();
+        let outcomes = self.log.append_all(messages).await;
+        msg_ids.into_iter().zip(outcomes).map(|(msg_id, outcome)| self.sent(msg_id, outcome)).collect()
+    }
+
+    /// What is sent for a checked message. Without a `msg_id` one is made up.
+    ///
+    /// # Errors
+    /// When it cannot be encoded, which is a fault of this program.
+    pub fn message(
+        sender: &Identity,
+        target: &Target,
+        content: &Content,
+        msg_id: Option<&MsgId>,
+        skip: Skip,
+    ) -> Result<Outgoing, Refusal> {
         let fingerprint = msg_id.map(|_| fingerprint(target, content)).transpose()?;
         let msg_id = msg_id.cloned().unwrap_or_else(new_msg_id);
         let members =
             members::write(&Record::new(target, content, &sender.user, &msg_id)).map_err(refusal)?;
-        let message = Outgoing {
+        Ok(Outgoing {
             conversation: Conversation::of(sender.app, &sender.user, target),
             sender: sender.user.clone(),
-            msg_id: msg_id.clone(),
+            msg_id,
             fingerprint,
             members,
             skip,
-        };
-        let receipt = self.log.append(message).await?;
+        })
+    }
+
+    fn sent(&self, msg_id: MsgId, outcome: Result<Receipt, BrokerError>) -> Result<Sent, Refusal> {
+        let receipt = outcome?;
         if !receipt.duplicate {
             self.counters.messages.add(1);
         }

@@ -206,6 +206,19 @@ pub trait Log: Send + Sync {
     /// Logs a message and gives it to the bus in one step.
     async fn append(&self, message: Outgoing) -> Result<Receipt, BrokerError>;
 
+    /// Logs messages in their order, each as [`Log::append`] does: what becomes of one changes nothing for the others,
+    /// but that behind one for which the store did not answer, others may not be tried. As many outcomes as messages.
+    async fn append_all(&self, messages: Vec<Outgoing>) -> Vec<Result<Receipt, BrokerError>> {
+        let mut outcomes = Vec::with_capacity(messages.len());
+        for message in messages {
+            outcomes.push(match outcomes.last() {
+                Some(Err(BrokerError::Unreachable(reason))) => Err(BrokerError::Unreachable(reason.clone())),
+                _ => self.append(message).await,
+            });
+        }
+        outcomes
+    }
+
     /// Reads at most `limit` entries of a log, none older than [`Retention::max_age_ms`].
     async fn read(
         &self,

@@ -1,5 +1,6 @@
 //! What a connection may ask for: log in, heartbeat, ping, send, and every operation of the table.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use chat_protocol::asked::Asked;
@@ -11,6 +12,8 @@ use tracing::{Instrument, Span};
 
 use super::request::Framed;
 use super::{Done, Pending, Session, login, request, told};
+use crate::broker::Outgoing;
+use crate::chat::{Chat, Sent};
 use crate::log::ms;
 use crate::membership::subscriptions::Membership;
 use crate::model::{Identity, Skip};
@@ -20,10 +23,19 @@ use crate::ops::Caller;
 pub enum Started {
     /// Done; this is the answer.
     Answered(Framed),
-    /// Waiting for a store, with next to nothing to do until then and after that.
-    Light(Pending),
+    /// A message that is to be stored, perhaps together with the next ones.
+    Message(Box<Message>),
     /// Waiting for a store, perhaps with much to do.
-    Heavy(Pending),
+    Waiting(Pending),
+}
+
+/// A message that is to be stored, and what its answer needs.
+pub struct Message {
+    seq: String,
+    message: Outgoing,
+    began: Instant,
+    /// Nothing unless debugging is logged.
+    span: Span,
 }
 
 /// Starts on one text frame.
@@ -42,18 +54,43 @@ pub fn start(session: &Session, text: &str) -> Started {
             span.in_scope(|| answered(answer.code, began));
             Started::Answered(answer)
         }
-        waiting if span.is_disabled() => waiting,
-        Started::Light(pending) => Started::Light(watched(pending, began, span)),
-        Started::Heavy(pending) => Started::Heavy(watched(pending, began, span)),
+        Started::Message(message) => Started::Message(Box::new(Message { began, span, ..*message })),
+        Started::Waiting(pending) if span.is_disabled() => Started::Waiting(pending),
+        Started::Waiting(pending) => Started::Waiting(watched(pending, began, span)),
     }
+}
+
+/// Stores messages, one behind the other.
+pub fn store(chat: Arc<Chat>, run: Vec<Message>) -> Pending {
+    let storing = async move {
+        let (mut heads, mut messages) = (Vec::with_capacity(run.len()), Vec::with_capacity(run.len()));
+        for Message { seq, message, began, span } in run {
+            heads.push((seq, began, span));
+            messages.push(message);
+        }
+        let sent = chat.send_all(messages).await;
+        let answer = |((seq, began, span), sent): ((String, _, Span), Result<Sent, Refusal>)| {
+            let answer = request::answer(&seq, MSG, sent.map(|sent| Some(receipt(sent))));
+            span.in_scope(|| answered(answer.code, began));
+            answer
+        };
+        Done::Messages(heads.into_iter().zip(sent).map(answer).collect())
+    };
+    storing.boxed()
+}
+
+fn receipt(Sent { msg_id, receipt }: Sent) -> Receipt {
+    let epoch = receipt.epoch.to_string();
+    Receipt { msg_id, offset: receipt.offset, epoch, time: receipt.time, duplicate: receipt.duplicate }
 }
 
 /// The same, told when it is done.
 fn watched(pending: Pending, began: Instant, span: Span) -> Pending {
     let watched = async move {
         let done = pending.await;
-        let (Done::Answer(answer) | Done::Login(answer, _)) = &done;
-        answered(answer.code, began);
+        if let Done::Answer(answer) | Done::Login(answer, _) = &done {
+            answered(answer.code, began);
+        }
         done
     };
     watched.instrument(span).boxed()
@@ -67,7 +104,7 @@ fn begin(session: &Session, request: &Request<'_>, msg: Option<Msg>) -> Started 
     let identity = session.membership.as_ref().map(Membership::identity);
     let outcome = match (&*request.cmd, identity) {
         (PING, _) => return Started::Answered(request::success(&request.seq, PING, Some("pong"))),
-        (LOGIN, None) => login(session, request),
+        (LOGIN, None) => login(session, request).map(Started::Waiting),
         (LOGIN, Some(_)) => Err(Refusal::new(
             Code::RefusedByRule,
             "already logged in; open another connection for another user",
@@ -75,16 +112,17 @@ fn begin(session: &Session, request: &Request<'_>, msg: Option<Msg>) -> Started 
         (HEARTBEAT, Some(_)) => {
             return Started::Answered(request::success(&request.seq, HEARTBEAT, None::<()>));
         }
-        (MSG, Some(identity)) => message(session, identity, request, msg),
-        (cmd, Some(identity)) => operation(session, identity, cmd, request),
+        (MSG, Some(identity)) => {
+            message(session, identity, request, msg).map(|message| Started::Message(Box::new(message)))
+        }
+        (cmd, Some(identity)) => operation(session, identity, cmd, request).map(Started::Waiting),
         (cmd, None) if cmd == HEARTBEAT || cmd == MSG || session.shared.operations.has(cmd) => {
             Err(Code::NotLoggedIn.into())
         }
         (_, None) => Err(Code::UnknownOperation.into()),
     };
     match outcome {
-        Ok(pending) if request.cmd == MSG => Started::Light(pending),
-        Ok(pending) => Started::Heavy(pending),
+        Ok(started) => started,
         Err(refusal) => {
             if request.cmd == LOGIN {
                 session.told.refused(identity, &refusal);
@@ -118,7 +156,7 @@ fn message(
     identity: &Identity,
     request: &Request<'_>,
     msg: Option<Msg>,
-) -> Result<Pending, Refusal> {
+) -> Result<Message, Refusal> {
     let msg = match msg {
         Some(msg) => msg,
         None => request::params(request.data)?.conform(&[])?,
@@ -131,25 +169,9 @@ fn message(
         None => Some(MsgId::new(&request.seq).map_err(|e| Refusal::parameter("msgId (default: seq)", e))?),
         given => given,
     };
-    let seq = request.seq.to_string();
-    let (chat, identity) = (session.shared.chat.clone(), identity.clone());
     let skip = Skip::Connection(session.connection.id);
-    let sending = async move {
-        let sent = chat.send(&identity, &target, &content, msg_id.as_ref(), skip).await;
-        let outcome = sent.map(|sent| {
-            let receipt = sent.receipt;
-            let epoch = receipt.epoch.to_string();
-            Some(Receipt {
-                msg_id: sent.msg_id,
-                offset: receipt.offset,
-                epoch,
-                time: receipt.time,
-                duplicate: receipt.duplicate,
-            })
-        });
-        Done::Answer(request::answer(&seq, MSG, outcome))
-    };
-    Ok(sending.boxed())
+    let message = Chat::message(identity, &target, &content, msg_id.as_ref(), skip)?;
+    Ok(Message { seq: request.seq.to_string(), message, began: Instant::now(), span: Span::none() })
 }
 
 fn operation(

@@ -1,9 +1,9 @@
 //! One WebSocket connection from its handshake to its end, as a state machine: bytes and events in, frames and requests
 //! out. It has no socket, no timer and no task of its own; see [`crate::workers`] for who owns it.
 //!
-//! Invariant: one request of a connection is worked on at a time, in the order they came; meanwhile its pushes
-//! still go out, and nothing it does or fails to do holds up another connection. A request that was taken is answered
-//! before the close, whichever side closes.
+//! Invariant: one request of a connection is worked on at a time, in the order they came, or one run of messages, which
+//! are stored one behind the other; meanwhile its pushes still go out, and nothing it does or fails to do holds up
+//! another connection. A request that was taken is answered before the close, whichever side closes.
 
 mod command;
 mod login;
@@ -34,11 +34,11 @@ use crate::hub::{Connection, Hub};
 use crate::membership::subscriptions::{Membership, Subscriptions};
 use crate::ops::Table;
 use crate::presence::registry::Registry;
-use crate::transport::ending::End;
+use crate::transport::ending::{End, Violation};
 use crate::transport::reader::{Reader, Received};
 use crate::transport::writer::{Flushed, Writer};
 
-/// Requests answered at once before the answers are written and other connections get their turn.
+/// Requests answered, or messages stored together, before the answers are written and other connections get their turn.
 const REQUESTS_PER_TURN: u32 = 16;
 
 /// What every connection of a node shares.
@@ -72,6 +72,8 @@ pub struct Session {
     reader: Reader,
     writer: Writer,
     kept: Option<Box<Kept>>,
+    /// What was read behind a run of messages that is being stored.
+    next: Option<Box<Next>>,
     bytes_in: u64,
     /// Whether a request is worked on.
     is_busy: bool,
@@ -94,10 +96,22 @@ struct Kept {
     at: usize,
 }
 
+/// What was read and is no message to be stored: it waits for those that came before it.
+enum Next {
+    Answered(Framed),
+    Waiting(Pending),
+    Close(Option<(u16, String)>),
+    Broken(Violation),
+    /// The client has hung up, and this was all.
+    End,
+}
+
 /// What a finished request leaves behind.
 pub enum Done {
     /// Its answer.
     Answer(Framed),
+    /// Those of a run of messages.
+    Messages(Vec<Framed>),
     /// The same of a log-in: pushes were held until its answer is queued.
     Login(Framed, Option<Entered>),
 }
@@ -118,6 +132,7 @@ impl Session {
             reader: Reader::default(),
             writer: Writer::default(),
             kept: keep(read_ahead),
+            next: None,
             bytes_in: read_ahead.len() as u64,
             is_busy: false,
             running: None,
@@ -170,7 +185,7 @@ impl Session {
     /// Whether there may be a request among what came before.
     #[must_use]
     pub fn has_kept(&self) -> bool {
-        self.kept.is_some() && !self.is_short
+        self.next.is_some() || (self.kept.is_some() && !self.is_short)
     }
 
     /// Takes bytes of the client, and requests from them until one has to wait. Bytes behind that are kept, so nothing
@@ -209,59 +224,70 @@ impl Session {
         }
     }
 
-    /// Takes requests until one has to wait.
+    /// Takes requests until one has to wait. Messages behind each other are stored together.
     fn listen(&mut self, input: &mut [u8], at: &mut usize) -> Option<Pending> {
         self.is_short = false;
+        if let Some(pending) = self.next.take().and_then(|next| self.follow(*next)) {
+            return Some(pending);
+        }
+        let mut run = Vec::new();
         for _ in 0..REQUESTS_PER_TURN {
             if self.is_at_end || !self.connection.outbox.has_room() {
                 break;
             }
-            let received = match self.reader.next(input, at, self.shared.max_frame_bytes) {
-                Ok(Some(received)) => received,
+            let next = match self.reader.next(input, at, self.shared.max_frame_bytes) {
+                Ok(Some(received)) => {
+                    self.shared.hub.heard(&self.connection);
+                    match heard(self, received) {
+                        Heard::Message(message) => {
+                            run.push(*message);
+                            continue;
+                        }
+                        Heard::Next(next) => next,
+                        Heard::Nothing => continue,
+                    }
+                }
                 Ok(None) => {
                     self.is_short = true;
-                    if self.is_hung_up {
-                        self.left();
-                    }
-                    break;
-                }
-                Err(violation) => {
-                    self.fail(violation);
-                    break;
-                }
-            };
-            self.shared.hub.heard(&self.connection);
-            let started = match received {
-                Received::Text(text) => command::start(self, &text),
-                Received::Binary(bytes) => match str::from_utf8(&bytes) {
-                    Ok(text) => command::start(self, text),
-                    Err(_) => Started::Answered(request::refusal("", "", &not_json())),
-                },
-                Received::Ping(content) => {
-                    self.writer.pong(content);
-                    continue;
-                }
-                Received::Close(close) => {
-                    self.confirm(close);
-                    continue;
-                }
-                Received::Other => continue,
-            };
-            match started {
-                Started::Answered(answer) => _ = self.connection.outbox.answer(answer.frame),
-                Started::Light(pending) => {
-                    self.is_busy = true;
-                    self.running = Some(pending);
-                    self.run();
-                    if self.is_busy {
-                        return None;
+                    match self.is_hung_up {
+                        true => Next::End,
+                        false => break,
                     }
                 }
-                Started::Heavy(pending) => {
-                    self.is_busy = true;
-                    return Some(pending);
-                }
+                Err(violation) => Next::Broken(violation),
+            };
+            if !run.is_empty() {
+                self.next = Some(Box::new(next));
+                break;
             }
+            if let Some(pending) = self.follow(next) {
+                return Some(pending);
+            }
+            if self.is_short {
+                break;
+            }
+        }
+        if !run.is_empty() {
+            self.is_busy = true;
+            self.running = Some(command::store(self.shared.chat.clone(), run));
+            self.run();
+        }
+        None
+    }
+
+    /// Does what came, now that it is its turn.
+    fn follow(&mut self, next: Next) -> Option<Pending> {
+        match next {
+            Next::Answered(answer) => _ = self.connection.outbox.answer(answer.frame),
+            Next::Waiting(pending) => {
+                self.is_busy = true;
+                return Some(pending);
+            }
+            Next::Close(close) => {
+                self.confirm(close.as_ref().map(|(code, reason)| (*code, reason.as_str())));
+            }
+            Next::Broken(violation) => self.fail(violation),
+            Next::End => self.left(),
         }
         None
     }
@@ -287,6 +313,7 @@ impl Session {
             Done::Answer(answer) => {
                 outbox.answer(answer.frame);
             }
+            Done::Messages(answers) => answers.into_iter().for_each(|answer| _ = outbox.answer(answer.frame)),
             Done::Login(answer, None) => {
                 outbox.abandon();
                 outbox.answer(answer.frame);
@@ -317,6 +344,38 @@ impl Session {
         }
         self.stage.wrote(has_moved, now);
         Ok(flushed)
+    }
+}
+
+/// What the client said.
+enum Heard {
+    Message(Box<command::Message>),
+    Next(Next),
+    Nothing,
+}
+
+fn heard(session: &mut Session, received: Received<'_>) -> Heard {
+    let started = match received {
+        Received::Text(text) => command::start(session, &text),
+        Received::Binary(bytes) => match str::from_utf8(&bytes) {
+            Ok(text) => command::start(session, text),
+            Err(_) => Started::Answered(request::refusal("", "", &not_json())),
+        },
+        // A pong may overtake answers.
+        Received::Ping(content) => {
+            session.writer.pong(content);
+            return Heard::Nothing;
+        }
+        Received::Close(close) => {
+            let close = close.map(|(code, reason)| (code, reason.to_owned()));
+            return Heard::Next(Next::Close(close));
+        }
+        Received::Other => return Heard::Nothing,
+    };
+    match started {
+        Started::Answered(answer) => Heard::Next(Next::Answered(answer)),
+        Started::Message(message) => Heard::Message(message),
+        Started::Waiting(pending) => Heard::Next(Next::Waiting(pending)),
     }
 }
 

@@ -102,7 +102,7 @@ impl Session {
             self.told.speaks_for(membership.identity());
         }
         (self.is_busy, self.running, self.is_at_end) = (false, None, true);
-        self.kept = None;
+        (self.kept, self.next) = (None, None);
         let mut patience_s = FAREWELL_S;
         match self.connection.outbox.closing() {
             Some(Close { code: code @ close::SLOW_CONSUMER, reason }) => {

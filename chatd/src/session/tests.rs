@@ -188,6 +188,70 @@ async fn requests_are_answered_in_their_order_one_at_a_time() {
 }
 
 #[tokio::test]
+async fn messages_behind_each_other_go_together_and_everything_is_answered_in_its_order() {
+    let sessions = sessions();
+    let mut talk = Talk::logged_in(&sessions, "a").await;
+    let empty = json!({"seq": "4", "cmd": "msg", "data": {"target": "", "msg": ""}});
+    let requests =
+        [message("1"), message("2"), message("3"), empty, message("5"), question("6"), message("7")];
+    let mut bytes = talk_of(&requests.each_ref());
+    bytes.extend([0x88, 0x82, 0, 0, 0, 0, 0x0f, 0xa0]);
+    assert!(talk.session.receive(&mut bytes).is_none(), "what waits is kept by the session");
+    assert!(talk.session.has_kept(), "what stands behind them waits");
+    talk.settle().await;
+    talk.run(Vec::new()).await;
+    assert_eq!(talk.goes_on(), Stage::Parting { patience_s: 5, until: talk.now + Duration::from_secs(5) });
+    let written = talk.written();
+    let told: Vec<_> = written
+        .iter()
+        .flatten()
+        .map(|answer| {
+            let response = &answer["response"];
+            (
+                answer["seq"].as_str().unwrap(),
+                response["code"].as_u64().unwrap(),
+                response["data"]["offset"].as_u64(),
+            )
+        })
+        .collect();
+    let stored = |seq, offset| (seq, 200, Some(offset));
+    let refused = ("4", 1001, None);
+    assert_eq!(
+        told,
+        [
+            stored("1", 1),
+            stored("2", 2),
+            stored("3", 3),
+            refused,
+            stored("5", 4),
+            ("6", 200, None),
+            stored("7", 5)
+        ]
+    );
+    assert_eq!(written.last(), Some(&Err(4000)), "the close comes last");
+}
+
+#[tokio::test]
+async fn who_breaks_the_protocol_behind_messages_hears_of_them_first() {
+    let sessions = sessions();
+    for broken in [&[0xc1, 0x80, 0, 0, 0, 0][..], &[]] {
+        let mut talk = Talk::logged_in(&sessions, "a").await;
+        let mut bytes = talk_of(&[&message("1"), &message("2")]);
+        bytes.extend(broken);
+        assert!(talk.session.receive(&mut bytes).is_none());
+        if broken.is_empty() {
+            talk.session.hang_up();
+        }
+        talk.settle().await;
+        talk.run(Vec::new()).await;
+        assert!(talk.session.listens() || matches!(talk.goes_on(), Stage::Parting { .. }));
+        let written = talk.written();
+        assert_eq!((written[0].is_ok(), written[1].is_ok()), (true, true));
+        assert_eq!(written.get(2), if broken.is_empty() { None } else { Some(&Err(1002)) });
+    }
+}
+
+#[tokio::test]
 async fn frames_may_come_in_any_pieces() {
     let sessions = sessions();
     let bytes = talk_of(&[&login("a"), &ping("1"), &message("2"), &ping("3")]);

@@ -86,6 +86,34 @@ async fn an_id_that_was_used_for_another_message_is_refused(world: World) {
     }
 }
 
+async fn messages_that_go_together_keep_their_order_and_stand_for_themselves(world: World) {
+    let peer = world.peer().await;
+    peer.broker.subscribe(&WORLD).await.expect("subscribed");
+    let reworded = Outgoing { fingerprint: Some(Fingerprint::of(b"other words")), ..to_world("a", "2") };
+    let run = vec![
+        to_world("a", "1"),
+        to_world("a", "2"),
+        reworded,
+        to_world("a", "1"),
+        to_user("a", "b", "3"),
+        to_world("a", "4"),
+    ];
+    for is_repeat in [false, true] {
+        let outcomes = peer.broker.append_all(run.clone()).await;
+        let told: Vec<_> = outcomes
+            .iter()
+            .map(|outcome| outcome.as_ref().map(|to| (to.offset, to.duplicate)).ok())
+            .collect();
+        let of = |offset, again| Some((offset, again || is_repeat));
+        assert_eq!(told, [of(1, false), of(2, false), None, of(1, true), of(1, false), of(3, false)]);
+        assert!(matches!(outcomes[2], Err(BrokerError::Used)), "{:?}", outcomes[2]);
+    }
+    append(&peer, to_world("a", "last")).await;
+    peer.seen.has(&WORLD, 4).await;
+    assert_eq!(peer.seen.offsets(&WORLD), [1, 2, 3, 4]);
+    assert!(peer.broker.append_all(Vec::new()).await.is_empty());
+}
+
 async fn an_id_is_forgotten_after_the_window_and_not_before(world: World) {
     let peer = world.peer().await;
     let start = 1_800_000_000_000;
@@ -322,6 +350,7 @@ laws! {
     every_subscriber_sees_the_order_of_offsets(super::MANY),
     a_repeat_at_the_same_moment_lands_once(super::MANY),
     an_id_that_was_used_for_another_message_is_refused(super::MANY),
+    messages_that_go_together_keep_their_order_and_stand_for_themselves(super::MANY),
     an_id_is_forgotten_after_the_window_and_not_before(super::MANY),
     a_repeat_is_known_to_a_clock_that_lags(super::MANY),
     a_pair_message_reaches_both_inboxes(super::MANY),

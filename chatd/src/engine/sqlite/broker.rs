@@ -182,6 +182,11 @@ impl Log for Embedded {
         self.change(move |step| log::append(step, message)).await
     }
 
+    async fn append_all(&self, messages: Vec<Outgoing>) -> Vec<Result<Receipt, BrokerError>> {
+        let append = |message| move |step: &mut Step<'_>| log::append(step, message);
+        self.database.change_each(messages.into_iter().map(append)).await
+    }
+
     async fn read(
         &self,
         conversation: &Conversation,

@@ -125,6 +125,29 @@ impl<S: Scope> Database<S> {
         answer.await.map_err(|_| gone::<E>())?
     }
 
+    /// Runs each of `works` as [`Database::change`] does, in their order; all are on their way at once.
+    pub(crate) async fn change_each<T, E, W>(
+        &self,
+        works: impl ExactSizeIterator<Item = W>,
+    ) -> Vec<Result<T, E>>
+    where
+        T: Send + 'static,
+        E: Fault,
+        W: FnOnce(&mut Step<'_, S>) -> Result<T, E> + Send + 'static,
+    {
+        let count = works.len();
+        let (jobs, answers): (Vec<_>, Vec<_>) = works.map(writer::job).unzip();
+        let Ok(room) = self.writer.reserve_many(count).await else {
+            return std::iter::repeat_with(|| Err(gone())).take(count).collect();
+        };
+        room.zip(jobs).for_each(|(place, job)| place.send(job));
+        let mut outcomes = Vec::with_capacity(count);
+        for answer in answers {
+            outcomes.push(answer.await.unwrap_or_else(|_| Err(gone())));
+        }
+        outcomes
+    }
+
     /// A way to the writer that keeps nothing open.
     pub(crate) fn visitor(&self) -> Visitor<S> {
         Visitor(self.writer.downgrade())
