@@ -131,7 +131,8 @@ fn flush(calls: usize) {
 
 fn fan_out(calls: usize) {
     let (hub, bell) = (Arc::new(Hub::new(1, LIMITS, Arc::default())), Bell::new(Box::new(|| ())));
-    let subscriptions = Arc::new(Subscriptions::new(hub.clone(), Arc::new(Still), Arc::default()));
+    let subscriptions =
+        Arc::new(Subscriptions::new(hub.clone(), Arc::new(Still), Arc::default(), Box::new(|_| ())));
     let router = Router::new(hub.clone(), Arc::default());
     let topic = Topic::World(1);
     let mut readers = Vec::new();
@@ -139,7 +140,7 @@ fn fan_out(calls: usize) {
         let user = UserId::new(&format!("user{number}")).expect("a name");
         let place = u32::try_from(number).expect("it is small");
         let connection = hub.open(Rope::new(bell.clone(), place));
-        let membership = subscriptions.join(&connection, &Identity { app: 1, user }, Box::new(|_| ()));
+        let membership = subscriptions.join(&connection, &Identity { app: 1, user });
         let followed = subscriptions.follow(&connection, std::slice::from_ref(&topic)).now_or_never();
         assert!(matches!(followed, Some(Ok(()))));
         readers.push((connection, membership));
