@@ -37,7 +37,7 @@ use self::answer::Answer;
 use self::course::Course;
 pub use self::course::Patience;
 use self::places::{Place, Places};
-pub use self::shortcut::{Grant, Shortcut};
+pub use self::shortcut::{Grant, Shortcut, Taken};
 pub use self::stream::Stream;
 
 /// Time for the request line and headers from their first byte, and for a new connection's first byte.

@@ -19,8 +19,7 @@ use hyper_util::rt::TokioIo;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::{Edge, names, refuse};
-use crate::listener::places::Place;
-use crate::listener::{Grant, Handed, Peer, Shortcut, Stream};
+use crate::listener::{Grant, Handed, Peer, Shortcut, Stream, Taken};
 use crate::workers::{Arrival, Held};
 
 /// Length of 16 bytes in base64, without the two signs that fill it up.
@@ -90,7 +89,9 @@ impl Shortcut for Edge {
         let (parts, ()) = request.body(()).ok()?.into_parts();
         let has_body =
             [CONTENT_LENGTH, TRANSFER_ENCODING].iter().any(|name| parts.headers.contains_key(name));
-        if has_body || self.connections.len() >= self.max_connections {
+        // Counted before it is compared, so that two at once do not both take the last place.
+        let token = self.connections.token();
+        if has_body || self.connections.len() > self.max_connections {
             return None;
         }
         self.door.check(&parts).ok()?;
@@ -106,12 +107,11 @@ impl Shortcut for Edge {
             answer.push_str("\r\n");
         }
         answer.push_str("\r\n");
-        Some(Grant { answer: answer.into_bytes(), length })
+        Some(Grant { answer: answer.into_bytes(), length, token })
     }
 
-    fn take(&self, tcp: std::net::TcpStream, read_ahead: Bytes, peer: SocketAddr, place: Place) {
-        let held = Held { place: Some(place), token: self.connections.token() };
-        self.workers.take(Arrival { tcp, read_ahead, peer, held });
+    fn take(&self, Taken { tcp, read_ahead, peer, place, token }: Taken) {
+        self.workers.take(Arrival { tcp, read_ahead, peer, held: Held { place: Some(place), token } });
     }
 }
 

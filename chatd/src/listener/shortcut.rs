@@ -14,6 +14,7 @@ use bytes::Bytes;
 use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::Guest;
 use super::places::Place;
@@ -28,6 +29,22 @@ pub struct Grant {
     pub answer: Vec<u8>,
     /// Bytes of the request.
     pub length: usize,
+    /// Counts the connection among those there may be.
+    pub token: TaskTrackerToken,
+}
+
+/// A connection whose request was granted and answered.
+pub struct Taken {
+    /// Its socket; does not block.
+    pub tcp: std::net::TcpStream,
+    /// What came behind the request.
+    pub read_ahead: Bytes,
+    /// Who it is.
+    pub peer: SocketAddr,
+    /// Its place.
+    pub place: Place,
+    /// Of its grant.
+    pub token: TaskTrackerToken,
 }
 
 /// What takes connections over.
@@ -35,8 +52,8 @@ pub trait Shortcut: Send + Sync {
     /// Looks at the bytes that came first.
     fn grant(&self, came: &[u8], peer: SocketAddr) -> Option<Grant>;
 
-    /// Takes a connection over whose request was answered, with what came behind it.
-    fn take(&self, tcp: std::net::TcpStream, read_ahead: Bytes, peer: SocketAddr, place: Place);
+    /// Takes a connection over.
+    fn take(&self, taken: Taken);
 }
 
 /// Waits for the first bytes of a connection, and gives it back unless they are granted.
@@ -59,8 +76,9 @@ pub(super) async fn offer(
     let Some((grant, came)) = granted else { return Some((tcp, guest)) };
     match answer(tcp, &grant, came) {
         Ok((tcp, read_ahead)) => {
-            guest.place.leaves_http();
-            shortcut.take(tcp, read_ahead, guest.peer, guest.place);
+            let Guest { peer, place, .. } = guest;
+            place.leaves_http();
+            shortcut.take(Taken { tcp, read_ahead, peer, place, token: grant.token });
         }
         Err(error) => tracing::debug!(%error, peer = %guest.peer, "a connection was lost at its handshake"),
     }
