@@ -15,6 +15,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use chat_protocol::code::close;
 use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -52,7 +53,7 @@ use crate::ops::{
 use crate::presence::Presence;
 use crate::presence::crowds;
 use crate::presence::registry::Registry;
-use crate::session::Sessions;
+use crate::session::{self, Sessions};
 use crate::transport::queued;
 use crate::workers::Workers;
 
@@ -276,6 +277,10 @@ fn edge(config: &Config, parts: Parts<'_>) -> anyhow::Result<Edge> {
         groups: engine.groups.clone(),
         broker: engine.broker.clone(),
         conversations: engine.conversations.clone(),
+        recoveries: Arc::new(Semaphore::new(session::recoveries(
+            config.limits.outbox_bytes,
+            config.limits.queued_bytes,
+        ))),
         max_frame_bytes: config.limits.max_frame_bytes,
     };
     let (hub, counters) = (base.hub.clone(), base.counters.clone());

@@ -4,16 +4,29 @@
 //! are queued, so a message is neither lost nor sent twice between the log and the live stream.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use chat_protocol::session::{Also, LoggedIn, Login, MAX_ALSO, MAX_RECOVER, Position, Recovered};
-use chat_protocol::{Refusal, Target};
+use chat_protocol::{Code, Refusal, Target};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{sleep, timeout};
 
 use super::{Sessions, request};
 use crate::hub::Connection;
 use crate::membership::missed::{self, Budget, Missed};
 use crate::membership::subscriptions::Membership;
 use crate::model::{self, Conversation, Identity, Topic};
+use crate::transport::queued;
+
+/// Log-ins that read what was missed, at a time, however much may wait.
+const MAX_RECOVERIES: usize = 64;
+/// How long a log-in waits for its turn to do so.
+const TURN: Duration = Duration::from_secs(10);
+/// How long it then waits at most until less than half of what may wait for readers does.
+const ROOM: Duration = Duration::from_secs(1);
+/// Pause before it is looked again.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// A log-in that succeeded.
 pub struct Entered {
@@ -25,6 +38,37 @@ pub struct Entered {
     pub sent: Vec<(Conversation, model::Position)>,
     /// What to answer, when recovery was asked for.
     pub answer: Option<LoggedIn>,
+    /// Until the outbox has it.
+    _turn: Option<OwnedSemaphorePermit>,
+}
+
+/// How many log-ins may read what was missed at a time, when an outbox holds `outbox_bytes` and all that wait
+/// `queued_bytes`: what they read counts before anybody can be given up for it.
+#[must_use]
+pub fn recoveries(outbox_bytes: usize, queued_bytes: usize) -> usize {
+    (queued_bytes / outbox_bytes.max(1) / 2).clamp(1, MAX_RECOVERIES)
+}
+
+/// The turn of a log-in that reads what was missed.
+///
+/// # Errors
+/// When it does not come in time, because so many others do.
+async fn turn(shared: &Sessions) -> Result<OwnedSemaphorePermit, Refusal> {
+    let turn = timeout(TURN, shared.recoveries.clone().acquire_owned()).await.ok().and_then(Result::ok);
+    let turn = turn.ok_or_else(|| {
+        Refusal::new(
+            Code::StoreUnreachable,
+            "too many recover what they missed at this moment; try again later",
+        )
+    })?;
+    // Whoever reads gets the time for it before more is added; readers who stand still must not stop others for long.
+    let is_less = async {
+        while queued::bytes() > queued::limit() / 2 {
+            sleep(LOOK_AGAIN).await;
+        }
+    };
+    let _ = timeout(ROOM, is_less).await;
+    Ok(turn)
 }
 
 /// Reads the parameters of a log-in.
@@ -60,6 +104,10 @@ pub async fn enter(
     recover: Option<Vec<Position>>,
 ) -> Result<Entered, Refusal> {
     let membership = shared.subscriptions.join(connection, identity);
+    let turn = match recover {
+        Some(_) => Some(turn(shared).await?),
+        None => None,
+    };
     let (app, user) = (identity.app, identity.user.clone());
     let own = [Topic::Inbox(app, user.clone()), Topic::World(app)];
     let following = shared.subscriptions.follow(connection, &own);
@@ -72,7 +120,7 @@ pub async fn enter(
     let (groups, ()) = tokio::try_join!(listed, enrolled)?;
     let topics: Vec<_> = groups.into_iter().map(|joined| Topic::Group(app, joined.group)).collect();
     let topics = follow_groups(shared, connection, identity, topics).await?;
-    let mut entered = Entered { membership, frames: Vec::new(), sent: Vec::new(), answer: None };
+    let mut entered = Entered { membership, frames: Vec::new(), sent: Vec::new(), answer: None, _turn: turn };
     if let Some(positions) = recover {
         entered.answer = Some(recover_all(shared, identity, &topics, positions, &mut entered).await?);
     }

@@ -22,8 +22,10 @@ use command::Started;
 use futures_util::future::BoxFuture;
 use login::Entered;
 use request::Framed;
+use tokio::sync::Semaphore;
 use told::Told;
 
+pub use self::login::recoveries;
 pub use self::parting::Stage;
 use crate::broker::Log;
 use crate::chat::Chat;
@@ -59,6 +61,8 @@ pub struct Sessions {
     pub broker: Arc<dyn Log>,
     /// To tell of what else is new.
     pub conversations: Arc<dyn Conversations>,
+    /// Log-ins that read what was missed, at a time.
+    pub recoveries: Arc<Semaphore>,
     /// Bytes of one WebSocket message at most.
     pub max_frame_bytes: usize,
 }

@@ -47,6 +47,7 @@ fn sessions() -> Arc<Sessions> {
         groups: Arc::new(EmbeddedGroups::new(broker.clone(), 10)),
         conversations: Arc::new(EmbeddedConversations::new(broker.clone())),
         broker,
+        recoveries: Arc::new(Semaphore::new(1)),
         max_frame_bytes: 1000,
         hub,
     })

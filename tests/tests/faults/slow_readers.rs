@@ -12,6 +12,7 @@ use chat_tests::raw_socket::{RawSocket, frame, opcode};
 use chat_tests::redis_server::RedisServer;
 use chat_tests::talk::Bystanders;
 use chat_tests::wait::{SOON, pace, until};
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -152,6 +153,27 @@ async fn who_asks_for_much_and_reads_late_gets_every_answer() {
         assert_eq!((&answer["seq"], &answer["response"]["code"]), (&json!(seq.to_string()), &json!(200)));
         assert_eq!(answer["response"]["data"]["messages"].as_array().map(Vec::len), Some(60));
     }
+}
+
+#[tokio::test]
+async fn many_who_recover_much_at_once_and_read_it_all_get_it() {
+    // What they read from the log is a multiple of what may wait in all.
+    let node = Node::ephemeral(&["--queued-bytes", "8000000"]).await;
+    fill(&node, 40).await;
+    let request = json!({"seq": "in", "cmd": "login", "data": {
+        "appId": APP, "userId": "back", "recover": [{"target": "", "epoch": "", "offset": 0}],
+    }});
+    let read = async |_| {
+        let mut reader = RawSocket::open(node.server()).await;
+        reader.send_text(request.to_string()).await;
+        assert_eq!(reader.answer().await["response"]["code"], 200);
+        // As many as half of a queue of a million bytes holds.
+        for _ in 0..30 {
+            assert_eq!(reader.next().await.expect("open").opcode, opcode::TEXT);
+        }
+    };
+    join_all((0..100).map(read)).await;
+    assert_eq!(metric(&node, "chatd_slow_closes_total").await, 0.0);
 }
 
 #[tokio::test]
