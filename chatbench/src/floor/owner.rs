@@ -1,6 +1,7 @@
 //! A thread of the relay: the clients it owns, and its turns.
 //!
-//! Invariant: a turn reads all that came, exchanges it with the other owners once, and writes to each client once.
+//! Invariant: a turn reads all that came, exchanges it with the other owners once, and writes to each client once, but to
+//! senders to all twice.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, ErrorKind};
@@ -70,11 +71,7 @@ impl Owner {
                 self.say(asked.place, &receipt(&asked.seq, asked.msg_id, offset));
             }
             self.deliver(&pushes);
-            for place in std::mem::take(&mut self.to_write) {
-                if self.clients.get_mut(place).is_some_and(|client| !client.write()) {
-                    self.leave(place);
-                }
-            }
+            self.write();
             arrivals.into_iter().try_for_each(|tcp| self.arrive(tcp))?;
         }
     }
@@ -164,6 +161,8 @@ impl Owner {
 
     /// Gives messages to all clients of an app, put together once, but for those who sent some of them.
     fn give_all(&mut self, app: u32, pushes: &[&Push]) {
+        // No answer waits until everybody has been told.
+        self.write();
         let frames = pushes.iter().map(|push| &push.frame[..]).collect::<Vec<_>>().concat();
         let own = pushes.iter().filter(|push| push.sender.owner == self.number);
         let senders: BTreeSet<usize> = own.map(|push| push.sender.place).collect();
@@ -174,6 +173,14 @@ impl Owner {
                 pushes.iter().for_each(|push| self.give(place, push));
             } else if self.clients[place].tell(&frames) {
                 self.to_write.push(place);
+            }
+        }
+    }
+
+    fn write(&mut self) {
+        for place in std::mem::take(&mut self.to_write) {
+            if self.clients.get_mut(place).is_some_and(|client| !client.write()) {
+                self.leave(place);
             }
         }
     }
