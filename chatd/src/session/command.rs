@@ -54,7 +54,10 @@ pub fn start(session: &Session, text: &str) -> Started {
             span.in_scope(|| answered(answer.code, began));
             Started::Answered(answer)
         }
-        Started::Message(message) => Started::Message(Box::new(Message { began, span, ..*message })),
+        Started::Message(mut message) => {
+            (message.began, message.span) = (began, span);
+            Started::Message(message)
+        }
         Started::Waiting(pending) if span.is_disabled() => Started::Waiting(pending),
         Started::Waiting(pending) => Started::Waiting(watched(pending, began, span)),
     }
