@@ -159,7 +159,11 @@ async fn who_asks_for_much_and_reads_late_gets_every_answer() {
 async fn many_who_recover_much_at_once_and_read_it_all_get_it() {
     // What they read from the log is a multiple of what may wait in all.
     let node = Node::ephemeral(&["--queued-bytes", "8000000"]).await;
-    fill(&node, 40).await;
+    // Small ones, of which a log-in reads page by page, in turns with the others.
+    let (mut speaker, text) = (node.login(APP, "speaker").await, "x".repeat(400));
+    for _ in 0..1_000 {
+        speaker.send(Target::World, &text).await.expect("accepted");
+    }
     let request = json!({"seq": "in", "cmd": "login", "data": {
         "appId": APP, "userId": "back", "recover": [{"target": "", "epoch": "", "offset": 0}],
     }});
@@ -167,12 +171,19 @@ async fn many_who_recover_much_at_once_and_read_it_all_get_it() {
         let mut reader = RawSocket::open(node.server()).await;
         reader.send_text(request.to_string()).await;
         assert_eq!(reader.answer().await["response"]["code"], 200);
-        // As many as half of a queue of a million bytes holds.
-        for _ in 0..30 {
+        for _ in 0..500 {
             assert_eq!(reader.next().await.expect("open").opcode, opcode::TEXT);
         }
     };
-    join_all((0..50).map(read)).await;
+    let mut reading = std::pin::pin!(join_all((0..100).map(read)));
+    let mut most = 0.0_f64;
+    loop {
+        tokio::select! {
+            _ = &mut reading => break,
+            queued = metric(&node, "chatd_queued_bytes") => most = most.max(queued),
+        }
+    }
+    assert!(most <= 8_000_000.0, "{most} bytes waited");
     assert_eq!(metric(&node, "chatd_slow_closes_total").await, 0.0);
 }
 
