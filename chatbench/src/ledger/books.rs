@@ -4,14 +4,14 @@
 
 use std::collections::BTreeMap;
 
-use crate::bitset::Bitset;
-use crate::client::receiver::{Receiver, mix};
-use crate::client::sender::{Answered, Sender, Sent};
 use crate::clock::micros_between;
-use crate::flow::Flow;
+use crate::ledger::bitset::Bitset;
+use crate::ledger::flow::Flow;
+use crate::ledger::plan::{Plan, Shape};
+use crate::ledger::receiver::{Receiver, mix};
+use crate::ledger::recorder::Tape;
+use crate::ledger::sender::{Answered, Sender, Sent};
 use crate::ledger::times::Times;
-use crate::plan::{Plan, Shape};
-use crate::recorder::Tape;
 
 /// Accepted messages of the warm-up and of the measured part.
 pub type Accepted = [Bitset; 2];

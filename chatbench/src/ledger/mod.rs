@@ -2,8 +2,18 @@
 //!
 //! Invariant: expected = delivered + lost + disconnected, for the warm-up and for the measured part, exactly.
 
+pub mod bitset;
 mod books;
-pub mod paths;
+pub mod flow;
+pub mod journal;
+pub mod packed;
+mod paths;
+pub mod plan;
+pub mod receiver;
+mod recorder;
+pub mod sender;
+mod spread;
+pub mod standing;
 pub mod times;
 #[cfg(test)]
 mod truth;
@@ -13,12 +23,12 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use serde::{Deserialize, Serialize};
 
-use crate::client::sender::{Answered, Sender};
-use crate::client::task::Outcome;
 use crate::clock::micros_between;
-use crate::flow::Flow;
-use crate::plan::Shape;
-use crate::recorder::Tape;
+use crate::ledger::flow::Flow;
+use crate::ledger::plan::Shape;
+use crate::ledger::receiver::Receiver;
+use crate::ledger::recorder::Tape;
+use crate::ledger::sender::{Answered, Sender};
 use books::Books;
 use chatbench_result::model::{Line, Paths};
 use times::{Censored, Times};
@@ -76,6 +86,17 @@ pub struct Receipts {
     pub tape: Tape,
     /// Deliveries that never came, and are in the times of the tape as if they came at the deadline.
     pub censored: u64,
+}
+
+/// What a client leaves behind.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What it received.
+    pub receiver: Receiver,
+    /// What it sent.
+    pub sender: Option<Sender>,
+    /// Whether it was not connected when the run ended, by the server's doing or by a cut.
+    pub absent: bool,
 }
 
 /// Makes the receivers' side of the books. `senders` are all senders of the run.

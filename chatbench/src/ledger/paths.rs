@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use chatbench_result::model::{Path, Paths};
 
-use crate::client::receiver::Tally;
-use crate::plan::{Plan, Shape};
+use crate::ledger::plan::{Plan, Shape};
+use crate::ledger::receiver::Tally;
 
 /// Adds the ways to one receiver.
 pub fn add(

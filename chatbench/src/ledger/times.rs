@@ -4,7 +4,7 @@
 
 use hdrhistogram::Histogram;
 
-use crate::recorder::Tape;
+use crate::ledger::recorder::Tape;
 use chatbench_result::hdr::histogram;
 
 /// How many samples of a distribution are only lower bounds.

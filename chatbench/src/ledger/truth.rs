@@ -5,11 +5,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use hdrhistogram::Histogram;
 
 use super::*;
-use crate::client::receiver::Receiver;
-use crate::client::sender::Sent;
-use crate::plan::tests::plan;
-use crate::timetable::tests::every_millisecond;
-use crate::wire::payload::Stamp;
+use crate::ledger::plan::tests::plan;
+use crate::ledger::plan::timetable::tests::every_millisecond;
+use crate::ledger::receiver::Receiver;
+use crate::ledger::sender::Sent;
+use crate::net::payload::Stamp;
 
 const MESSAGES: u32 = 10_000;
 const PERIOD_NS: u64 = 1_000_000;

@@ -2,21 +2,20 @@
 //!
 //! Invariant: a verdict is given on the merged books only; a run that was too slow to be a measurement says so.
 
-use chatbench_result::model::Idle;
-
-use crate::args::{Scenario, TrafficArgs};
-use crate::chaos::journal::Journal;
 use crate::failure::Failure;
-use crate::harvest::{Effort, Harvest};
+use crate::ledger::journal::Journal;
 use crate::ledger::times::Times;
 use crate::ledger::{self, LOST, Ledger};
-use crate::opening::Opening;
-use crate::report::books::{books, rates};
-use crate::report::environment;
-use crate::report::processes::costs;
-use crate::report::result::{Report, add_farewell};
-use crate::report::validity::Examined;
-use crate::stage::Stage;
+use crate::phases::harvest::{Effort, Harvest};
+use crate::phases::opening::Opening;
+use crate::phases::spec::Traffic;
+use crate::phases::stage::Stage;
+use crate::scenario::kind::Scenario;
+use crate::scenario::report::books::{books, rates};
+use crate::scenario::report::environment;
+use crate::scenario::report::processes::costs;
+use crate::scenario::report::result::{Report, add_farewell};
+use crate::scenario::report::validity::Examined;
 use chatbench_result::units::count_text;
 use chatbench_result::verdict::{Judgement, Verdict};
 
@@ -45,22 +44,21 @@ pub struct Closed {
     offered: Option<u64>,
 }
 
-/// Makes the result of what all processes brought in.
+/// Makes the result of what all processes brought in, of a run with one kind of messages.
 ///
 /// # Errors
 /// [`Failure`] when nobody got in, or nobody who sends, and there is nothing to report.
-pub async fn conclude(stage: &mut Stage, scenario: &Scenario, harvest: Harvest) -> Result<Report, Failure> {
+pub async fn conclude<S: Scenario + ?Sized>(
+    scenario: &S,
+    stages: &mut [Stage],
+    harvests: Vec<Harvest>,
+) -> Result<Report, Failure> {
+    let ([stage], Some(harvest)) = (stages, harvests.into_iter().next()) else {
+        return Err(Failure::Usage("a run has one kind of messages".to_owned()));
+    };
     let mut report = begin(stage, &harvest.opening, harvest.opening.is_enough(&stage.flow.plan))?;
     add_farewell(&mut report.connections, &harvest);
-    match scenario {
-        Scenario::Connect(_) | Scenario::History(_) | Scenario::Redpacket(_) | Scenario::Mixed(_) => {}
-        Scenario::Idle(args) => add_idle(&mut report, stage, harvest, args.allow_disconnects),
-        Scenario::Broadcast(args) | Scenario::Unicast(args) | Scenario::Soak(args) => {
-            add_traffic(&mut report, stage, args, harvest);
-        }
-        Scenario::Churn(args) => add_traffic(&mut report, stage, &args.traffic, harvest),
-        Scenario::Group(args) => add_traffic(&mut report, stage, &args.traffic, harvest),
-    }
+    scenario.add(&mut report, stage, harvest);
     report.finish(stage).await;
     Ok(report)
 }
@@ -82,32 +80,15 @@ pub fn begin(stage: &Stage, opening: &Opening, is_enough: bool) -> Result<Report
     Ok(report)
 }
 
-fn add_idle(report: &mut Report, stage: &Stage, harvest: Harvest, allow_disconnects: bool) {
-    let connections = u64::from(harvest.opening.connected);
-    let costs = costs(stage, &harvest.effort);
-    let ledger = harvest.receipts.ledger;
-    *stage.flow.journal() = harvest.journal;
-    report.options.chaos = stage.flow.plan.trouble.words();
-    report.add_chaos(&stage.flow, &ledger, 0);
-    report.idle = Some(Idle {
-        held_ms: harvest.effort.measured_ns / 1_000_000,
-        generator_bytes_per_client: costs.processes.own_growth(connections),
-        server_bytes_per_connection: costs.processes.server_growth(connections),
-    });
-    let notes = harvest.unsettled.into_iter().chain(costs.missing);
-    notes.for_each(|note| report.judgement.add(Verdict::Pass, note));
-    report.processes = Some(costs.processes);
-    judge_connections(report, allow_disconnects, &ledger);
-}
-
-fn add_traffic(report: &mut Report, stage: &Stage, args: &TrafficArgs, harvest: Harvest) {
-    let closed = Closed::new(stage, args, harvest);
-    add_closed(report, stage, args, closed);
+/// Adds to the result what the clients of a run brought in that sent messages.
+pub fn add_traffic(report: &mut Report, stage: &Stage, traffic: &Traffic, harvest: Harvest) {
+    let closed = Closed::new(stage, traffic, harvest);
+    add_closed(report, stage, traffic, closed);
 }
 
 impl Closed {
     /// The closed books of one part of a run.
-    pub fn new(stage: &Stage, args: &TrafficArgs, harvest: Harvest) -> Self {
+    pub fn new(stage: &Stage, traffic: &Traffic, harvest: Harvest) -> Self {
         let flow = &stage.flow;
         let (ledger, times) = ledger::close(flow, &harvest.senders, harvest.receipts);
         Self {
@@ -120,7 +101,7 @@ impl Closed {
             missing_senders: harvest.opening.missing_senders(&flow.plan),
             slow: flow.slow(),
             opening: harvest.opening,
-            offered: flow.timetable.total().map(|total| total - flow.timetable.due_before(args.warmup)),
+            offered: flow.timetable.total().map(|total| total - flow.timetable.due_before(traffic.warmup)),
         }
     }
 
@@ -140,13 +121,13 @@ impl Closed {
 }
 
 /// Puts closed books into a result and judges them.
-pub fn add_closed(report: &mut Report, stage: &Stage, args: &TrafficArgs, closed: Closed) {
+pub fn add_closed(report: &mut Report, stage: &Stage, traffic: &Traffic, closed: Closed) {
     let flow = &stage.flow;
     *flow.journal() = closed.journal;
     let Closed { ledger, times, effort, unsettled, gone, missing_senders, offered, slow, .. } = closed;
-    report.options.traffic = Some(environment::traffic(args, &flow.plan, flow.window));
+    report.options.traffic = Some(environment::traffic(traffic, &flow.plan, flow.window));
     report.add_chaos(flow, &ledger, slow);
-    judge(report, args, &ledger);
+    judge(report, traffic, &ledger);
     let examined = Examined::new(&ledger, &times, &effort, offered);
     if !report.partial {
         // What was cut short is no measurement, and its rate says nothing.
@@ -161,7 +142,7 @@ pub fn add_closed(report: &mut Report, stage: &Stage, args: &TrafficArgs, closed
         }
     }
     report.validity = Some(examined.validity);
-    let offered_per_s = offered.map(|offered| offered as f64 / args.time().as_secs_f64());
+    let offered_per_s = offered.map(|offered| offered as f64 / traffic.time().as_secs_f64());
     let rates = rates(&ledger, &effort, flow, offered_per_s);
     let mut costs = costs(stage, &effort);
     costs.processes.per_delivery(ledger.measured.delivered);
@@ -174,7 +155,7 @@ pub fn add_closed(report: &mut Report, stage: &Stage, args: &TrafficArgs, closed
     report.ledger = Some(books(ledger));
 }
 
-fn judge(report: &mut Report, args: &TrafficArgs, ledger: &Ledger) {
+fn judge(report: &mut Report, traffic: &Traffic, ledger: &Ledger) {
     for (what, count) in ledger.breaches() {
         // Nobody waited for what was on its way when the run was stopped.
         if report.partial && what == LOST {
@@ -182,8 +163,8 @@ fn judge(report: &mut Report, args: &TrafficArgs, ledger: &Ledger) {
         }
         report.judgement.add(Verdict::InvariantBroken, format!("{} deliveries {what}", count_text(count)));
     }
-    judge_answers(report, args.allow_disconnects, ledger);
-    judge_connections(report, args.allow_disconnects, ledger);
+    judge_answers(report, traffic.allow_disconnects, ledger);
+    judge_connections(report, traffic.allow_disconnects, ledger);
 }
 
 /// A message without an answer may be lost, and one that was refused is not what was asked for: neither goes unsaid.
@@ -203,8 +184,8 @@ fn judge_answers(report: &mut Report, allow_disconnects: bool, ledger: &Ledger) 
     }
 }
 
-/// Whether the connections held, or where they come back on purpose, whether all were back at the end.
-fn judge_connections(report: &mut Report, allow_disconnects: bool, ledger: &Ledger) {
+/// Judges whether the connections held, or where they come back on purpose, whether all were back at the end.
+pub fn judge_connections(report: &mut Report, allow_disconnects: bool, ledger: &Ledger) {
     let troubled = report.chaos.is_some();
     let closed = report.connections.closed_text();
     let judgement = &mut report.judgement;

@@ -3,12 +3,54 @@
 //! Invariant: every member has joined before the first connection, so each accepted message is expected once at every
 //! member of its group but the one who sent it.
 
-use chat_client::Error;
+use chat_client::{Error, Server};
 use chat_protocol::group::{Create, CreateRequest, GroupRequest, Join};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
+use serde::{Deserialize, Serialize};
+
 use crate::failure::Failure;
-use crate::stage::Stage;
+use crate::ledger::flow::Flow;
+use crate::ledger::plan::Shape;
+use crate::phases::identity::Identity;
+use crate::phases::spec::{Common, Traffic};
+use crate::phases::stage::Stage;
+use crate::scenario::kind::{Scenario, bare, traffic_flow};
+
+/// What it is asked for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Group {
+    /// Groups to create.
+    pub groups: u32,
+    /// Members of each who are online and receive, beside its senders.
+    pub members: u32,
+    /// How messages are sent; the clients follow from the groups.
+    pub traffic: Traffic,
+}
+
+impl Scenario for Group {
+    fn name(&self) -> &'static str {
+        "group"
+    }
+
+    fn common(&self) -> &Common {
+        &self.traffic.common
+    }
+
+    fn traffic(&self) -> Option<&Traffic> {
+        Some(&self.traffic)
+    }
+
+    fn flow(&self, identity: &Identity) -> Result<Flow, Failure> {
+        let senders = self.groups * self.traffic.senders.unwrap_or(1);
+        let counts = [self.groups * self.members, senders, self.groups];
+        traffic_flow(&self.traffic, identity, Shape::Groups, counts)
+    }
+
+    fn against(&self, relay: &Server) -> Result<Box<dyn Scenario>, Failure> {
+        Ok(Box::new(Self { traffic: bare(&self.traffic, relay)?, ..self.clone() }))
+    }
+}
 
 /// Requests under way at once.
 const CONCURRENT: usize = 32;

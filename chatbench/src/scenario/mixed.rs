@@ -4,63 +4,94 @@
 
 use chatbench_result::model::{Part, TimeSummary};
 
-use crate::args::{GroupArgs, MixedArgs, Scenario, TrafficArgs};
-use crate::chaos::Chaos;
-use crate::failure::Failure;
-use crate::harvest::Harvest;
-use crate::identity::Identity;
-use crate::report::result::Report;
-use crate::scenario::Kind;
-use crate::scenario::conclude::{Closed, add_closed, begin};
-use crate::stage::Stage;
+use futures_util::future::LocalBoxFuture;
+use serde::{Deserialize, Serialize};
 
-/// The three kinds with their shares of clients and rate.
-pub fn kinds(args: &MixedArgs, identity: &Identity) -> Vec<Kind> {
-    let scenarios = scenarios(args).into_iter().zip(0..);
-    let kinds = scenarios.map(|(scenario, place)| {
-        let identity = Identity {
-            run: format!("{}{place}", &identity.run[..15]),
-            app: identity.app.wrapping_add(place).max(1),
-            seed: identity.seed,
-        };
-        Kind { scenario, identity }
-    });
-    kinds.collect()
+use crate::failure::Failure;
+use crate::ledger::plan::trouble::Chaos;
+use crate::phases::harvest::Harvest;
+use crate::phases::identity::Identity;
+use crate::phases::spec::{Common, Pace, Traffic};
+use crate::phases::stage::Stage;
+use crate::scenario::broadcast::Broadcast;
+use crate::scenario::conclude::{Closed, add_closed, begin};
+use crate::scenario::group::Group;
+use crate::scenario::kind::{Kind, Scenario};
+use crate::scenario::report::result::Report;
+use crate::scenario::unicast::Unicast;
+
+/// What it is asked for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Mixed {
+    /// Members of each group.
+    pub members: u32,
+    /// How messages are sent; rate and clients are those of all kinds together.
+    pub traffic: Traffic,
 }
 
-fn scenarios(args: &MixedArgs) -> [Scenario; 3] {
-    let (clients, rate) = (args.traffic.common.clients(), args.traffic.rate);
-    let all = clients.max(1);
-    let kind = |clients: u32, share: f64| {
-        let mut traffic: TrafficArgs = args.traffic.clone();
-        (traffic.common.clients, traffic.rate, traffic.senders) = (Some(clients.max(1)), rate * share, None);
-        // As many come and leave as there are clients of this kind.
-        let of_all = f64::from(clients.max(1)) / f64::from(all);
-        traffic.common.connect_rate = traffic.common.connect_rate.map(|rate| rate * of_all);
-        for chaos in &mut traffic.chaos {
-            if let Chaos::Churn { rate, .. } = chaos {
-                *rate *= of_all;
+impl Scenario for Mixed {
+    fn name(&self) -> &'static str {
+        "mixed"
+    }
+
+    fn common(&self) -> &Common {
+        &self.traffic.common
+    }
+
+    /// The three kinds with their shares of clients and rate.
+    fn parts(&self, identity: &Identity) -> Vec<Kind> {
+        let kinds = self.scenarios().into_iter().zip(0..).map(|(scenario, place)| {
+            let run = format!("{}{place}", &identity.run[..15]);
+            let app = identity.app.wrapping_add(place).max(1);
+            Kind { scenario, identity: Identity { run, app, seed: identity.seed } }
+        });
+        kinds.collect()
+    }
+
+    fn conclude<'a>(
+        &'a self,
+        stages: &'a mut [Stage],
+        parts: &'a [Kind],
+        harvests: Vec<Harvest>,
+    ) -> LocalBoxFuture<'a, Result<Report, Failure>> {
+        Box::pin(conclude(&self.traffic, stages, parts, harvests))
+    }
+}
+
+impl Mixed {
+    fn scenarios(&self) -> [Box<dyn Scenario>; 3] {
+        let clients = self.traffic.common.clients;
+        let all = clients.max(1);
+        let kind = |clients: u32, share: f64| {
+            let mut traffic = self.traffic.clone();
+            (traffic.common.clients, traffic.senders) = (clients.max(1), None);
+            if let Pace::Rate(rate) = &mut traffic.pace {
+                *rate *= share;
             }
-        }
-        traffic
-    };
-    let members = args.members.min((clients / 4).max(1));
-    let mut traffic = kind(clients / 4, 0.3);
-    traffic.common.clients = None;
-    [
-        Scenario::Broadcast(kind(clients / 2, 0.1)),
-        Scenario::Group(GroupArgs { groups: (clients / 4 / members).max(1), members, traffic }),
-        Scenario::Unicast(kind(clients / 4, 0.6)),
-    ]
+            // As many come and leave as there are clients of this kind.
+            let of_all = f64::from(clients.max(1)) / f64::from(all);
+            traffic.common.connect_rate = traffic.common.connect_rate.map(|rate| rate * of_all);
+            for chaos in &mut traffic.chaos {
+                if let Chaos::Churn { rate, .. } = chaos {
+                    *rate *= of_all;
+                }
+            }
+            traffic
+        };
+        let members = self.members.min((clients / 4).max(1));
+        let groups = (clients / 4 / members).max(1);
+        [
+            Box::new(Broadcast(kind(clients / 2, 0.1))),
+            Box::new(Group { groups, members, traffic: kind(clients / 4, 0.3) }),
+            Box::new(Unicast(kind(clients / 4, 0.6))),
+        ]
+    }
 }
 
 /// Makes the result of what all kinds brought in.
-///
-/// # Errors
-/// As [`super::conclude::conclude`].
-pub async fn conclude(
+async fn conclude(
+    traffic: &Traffic,
     stages: &mut [Stage],
-    args: &MixedArgs,
     kinds: &[Kind],
     harvests: Vec<Harvest>,
 ) -> Result<Report, Failure> {
@@ -71,7 +102,7 @@ pub async fn conclude(
         senders += stage.flow.plan.senders;
         unanswered_closes += harvest.unanswered_closes;
         heartbeats += harvest.heartbeats;
-        let closed = Closed::new(stage, &args.traffic, harvest);
+        let closed = Closed::new(stage, traffic, harvest);
         parts.push(Part {
             scenario: kind.scenario.name().to_owned(),
             clients: stage.flow.plan.receivers,
@@ -88,12 +119,12 @@ pub async fn conclude(
     };
     let mut report = begin(stage, &closed.opening, is_enough)?;
     (report.connections.unanswered_closes, report.connections.heartbeats) = (unanswered_closes, heartbeats);
-    add_closed(&mut report, stage, &args.traffic, closed);
+    add_closed(&mut report, stage, traffic, closed);
     report.options.clients = parts.iter().map(|part| part.clients).sum();
-    report.options.connect_rate_per_s = args.traffic.common.connect_rate;
-    if let Some(traffic) = &mut report.options.traffic {
-        traffic.senders = senders;
-        traffic.chaos = args.traffic.trouble()?.words();
+    report.options.connect_rate_per_s = traffic.common.connect_rate;
+    if let Some(options) = &mut report.options.traffic {
+        options.senders = senders;
+        options.chaos = traffic.trouble()?.words();
     }
     report.parts = Some(parts);
     report.finish(stage).await;

@@ -4,63 +4,108 @@
 
 use std::sync::Arc;
 
-use crate::args::Scenario;
-use crate::course;
-use crate::crew::Crew;
-use crate::failure::Failure;
-use crate::flow::Flow;
-use crate::harvest::Harvest;
-use crate::identity::Identity;
-use crate::interrupt::Interrupt;
-use crate::limits;
-use crate::lockstep::{Lockstep, Together};
-use crate::plan::Shape;
-use crate::report::result::Report;
-use crate::sampler::Source;
-use crate::scenario::{Kind, conclude, connections, group, kinds, mixed, work};
-use crate::share::Share;
-use crate::stage::Stage;
 use chatbench_result::verdict::Verdict;
+
+use crate::failure::Failure;
+use crate::ledger::flow::Flow;
+use crate::ledger::plan::Shape;
+use crate::ledger::plan::share::Share;
+use crate::phases::course::{self, Work};
+use crate::phases::crew::{Clients, Crew};
+use crate::phases::harvest::Harvest;
+use crate::phases::identity::Identity;
+use crate::phases::lockstep::{Lockstep, Together};
+use crate::phases::operator::{Interrupt, Operator};
+use crate::phases::stage::{Cast, Stage};
+use crate::scenario::group;
+use crate::scenario::kind::{Scenario, kinds};
+use crate::scenario::report::result::Report;
+use crate::watch::limits;
+use crate::watch::pulse::Own;
+use crate::watch::sampler::Source;
 
 /// Runs it.
 ///
 /// # Errors
 /// [`Failure`] when there is nothing to report.
-pub async fn run(scenario: &Scenario, interrupt: Interrupt) -> Result<Report, Failure> {
+pub async fn run(scenario: &dyn Scenario, operator: Operator) -> Result<Report, Failure> {
+    if let Some(run) = scenario.run_apart(operator.clone()) {
+        return run.await;
+    }
     let identity = Identity::new(scenario.common());
-    let kinds = kinds(scenario, &identity);
-    let flows = kinds.iter().map(Kind::flow).collect::<Result<Vec<_>, _>>()?;
+    let parts = scenario.parts(&identity);
+    let kinds = kinds(scenario, &identity, &parts);
+    let flows = kinds.iter().map(|(kind, identity)| kind.flow(identity)).collect::<Result<Vec<_>, _>>()?;
     let largest = |workers| Share::largest(flows.iter().map(|flow| &flow.plan), workers);
     let workers = limits::workers_for(scenario.common().workers, largest)?;
-    let mut stages = prepare(scenario, &kinds, flows, workers > 1, &interrupt).await?;
-    let harvests = play(scenario, &kinds, &mut stages, (workers, &identity), interrupt).await;
-    let mut harvests = match harvests {
-        Ok(harvests) => harvests,
-        Err(failure) if failure.leaves_a_result() => return Ok(cut_short(&mut stages, &failure).await),
-        Err(failure) => return Err(failure),
+    let mut stages = Vec::with_capacity(kinds.len());
+    let connections = connections(&flows);
+    for ((kind, identity), mut flow) in kinds.iter().zip(flows) {
+        if workers > 1 {
+            flow.share = Share::none();
+        }
+        let cast =
+            Cast { scenario: scenario.name(), common: kind.common(), seed: identity.seed, connections };
+        stages.push(Stage::prepare(cast, flow, &operator).await?);
+    }
+    let works: Vec<_> = kinds.iter().map(|(kind, _)| kind.work()).collect();
+    let crew = match workers {
+        1 => None,
+        _ => Some(hire(scenario, &identity, workers, kinds.len(), operator.interrupt.clone())?),
     };
-    match scenario {
-        Scenario::Mixed(args) => mixed::conclude(&mut stages, args, &kinds, harvests).await,
-        _ => conclude::conclude(&mut stages[0], scenario, harvests.swap_remove(0)).await,
+    let harvests = play(&works, &mut stages, crew, operator.interrupt).await;
+    match harvests {
+        Ok(harvests) => scenario.conclude(&mut stages, &parts, harvests).await,
+        Err(failure) if failure.leaves_a_result() => Ok(cut_short(&mut stages, &failure).await),
+        Err(failure) => Err(failure),
     }
 }
 
-/// From the first connection to the last, by so many workers of this run; gives what each kind brought in.
+/// The stage of a run that is not divided, its time series begun.
+///
+/// # Errors
+/// As [`Stage::prepare`].
+pub async fn alone(scenario: &dyn Scenario, operator: &Operator) -> Result<Stage, Failure> {
+    let identity = Identity::new(scenario.common());
+    let flow = scenario.flow(&identity)?;
+    let connections = u64::from(flow.plan.connections());
+    let cast =
+        Cast { scenario: scenario.name(), common: scenario.common(), seed: identity.seed, connections };
+    let mut stage = Stage::prepare(cast, flow, operator).await?;
+    stage.watch(vec![Own::of(&stage.flow)]);
+    Ok(stage)
+}
+
+/// Connections of all kinds together.
+pub fn connections(flows: &[Flow]) -> u64 {
+    flows.iter().map(|flow| u64::from(flow.plan.connections())).sum()
+}
+
+/// Starts so many workers.
+fn hire(
+    scenario: &dyn Scenario,
+    identity: &Identity,
+    workers: u32,
+    kinds: usize,
+    interrupt: Interrupt,
+) -> Result<Arc<Crew>, Failure> {
+    let options = scenario.written().map_err(|error| Failure::Usage(error.to_string()))?;
+    let crew = Crew::start((scenario.name(), options), identity, workers, kinds)?;
+    crew.pass_on(interrupt);
+    Ok(crew)
+}
+
+/// From the first connection to the last, in this process or by the crew; gives what each kind brought in.
 async fn play(
-    scenario: &Scenario,
-    kinds: &[Kind],
+    works: &[Work<'_>],
     stages: &mut [Stage],
-    (workers, identity): (u32, &Identity),
+    crew: Option<Arc<Crew>>,
     interrupt: Interrupt,
 ) -> Result<Vec<Harvest>, Failure> {
-    let flows = || stages.iter().map(|stage| Arc::clone(&stage.flow));
-    let together = Together::new(kinds.len());
-    let (crew, sources) = if workers > 1 {
-        let crew = Crew::start(&scenario.line(), identity, workers, kinds.len())?;
-        crew.pass_on(interrupt.clone());
-        (Some(Arc::clone(&crew)), vec![Source::Crew(flows().collect(), crew)])
-    } else {
-        (None, flows().map(Source::own).collect())
+    let flows = stages.iter().map(|stage| &stage.flow);
+    let sources: Vec<Box<dyn Source>> = match &crew {
+        Some(crew) => vec![Box::new(Clients { flows: flows.cloned().collect(), crew: Arc::clone(crew) })],
+        None => flows.map(Own::of).collect(),
     };
     // The first watches for all.
     stages[0].watch(sources);
@@ -71,12 +116,12 @@ async fn play(
             Err(failure) => return Err(failure),
         }
     }
-    let locksteps = (0..kinds.len()).map(|kind| match &crew {
+    let together = Together::new(works.len());
+    let locksteps = (0..works.len()).map(|kind| match &crew {
         Some(crew) => Lockstep::Crew(crew.section(kind), Arc::clone(&together)),
         None => Lockstep::Alone(Arc::clone(&together)),
     });
-    let works: Vec<_> = kinds.iter().map(|kind| work(&kind.scenario)).collect();
-    course::run_all(stages, &works, locksteps).await
+    course::run_all(stages, works, locksteps).await
 }
 
 /// The result of a run that lost its books: a part of what was done is not known, so nothing is a measurement.
@@ -89,24 +134,4 @@ async fn cut_short(stages: &mut [Stage], failure: &Failure) -> Report {
     let verdict = if has_begun { Verdict::Invalid } else { Verdict::CouldNotRun };
     stages[0].opened = opened;
     Report::cut_short(&mut stages[0], verdict, failure).await
-}
-
-async fn prepare(
-    scenario: &Scenario,
-    kinds: &[Kind],
-    flows: Vec<Flow>,
-    with_workers: bool,
-    interrupt: &Interrupt,
-) -> Result<Vec<Stage>, Failure> {
-    let mut stages = Vec::with_capacity(kinds.len());
-    let connections = connections(&flows);
-    for (kind, mut flow) in kinds.iter().zip(flows) {
-        if with_workers {
-            flow.share = Share::none();
-        }
-        let (common, identity) = (kind.scenario.common(), &kind.identity);
-        let stage = Stage::prepare(scenario.name(), common, identity, flow, connections, interrupt.clone());
-        stages.push(stage.await?);
-    }
-    Ok(stages)
 }

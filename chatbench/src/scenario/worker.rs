@@ -4,19 +4,18 @@
 
 use std::sync::Arc;
 
-use clap::Parser;
-
-use crate::args::{Args, Command};
-use crate::course;
-use crate::crew::link::{Desk, say};
-use crate::crew::words::{Job, Report};
 use crate::failure::Failure;
-use crate::interrupt::Interrupt;
-use crate::limits;
-use crate::lockstep::Lockstep;
+use crate::ledger::plan::share::Share;
+use crate::phases::course;
+use crate::phases::crew::link::{Desk, say};
+use crate::phases::crew::words::{Job, Report};
+use crate::phases::lockstep::Lockstep;
+use crate::phases::operator::{Interrupt, Operator};
+use crate::phases::stage::{Cast, Stage};
 use crate::scenario;
-use crate::share::Share;
-use crate::stage::Stage;
+use crate::scenario::kind::kinds;
+use crate::scenario::run::connections;
+use crate::watch::limits;
 
 /// Does what the conductor says; gives the exit code.
 pub async fn run() -> u8 {
@@ -54,29 +53,26 @@ pub async fn run() -> u8 {
 }
 
 async fn work(job: &Job, desk: &Arc<Desk>) -> Result<(), Failure> {
-    let args = std::iter::once("chatbench").chain(job.args.iter().map(String::as_str));
-    let mut args = Args::try_parse_from(args).map_err(|error| Failure::Usage(error.to_string()))?;
-    let Command::Scenario(scenario) = &mut args.command else {
-        return Err(Failure::Usage("a worker does a part of a scenario".to_owned()));
-    };
-    scenario.common_mut().quiet = true;
+    let scenario = scenario::read(&job.name, &job.options).map_err(Failure::Usage)?;
     let waiter = Arc::clone(desk);
     let interrupt = Interrupt::on(async move { waiter.interrupted.notified().await });
-    let kinds = scenario::kinds(scenario, &job.identity);
-    let flows = kinds.iter().map(scenario::Kind::flow).collect::<Result<Vec<_>, _>>()?;
-    let all = scenario::connections(&flows);
+    let operator = Operator { interrupt, progress: Arc::new(()) };
+    let parts = scenario.parts(&job.identity);
+    let kinds = kinds(&*scenario, &job.identity, &parts);
+    let flows = kinds.iter().map(|(kind, identity)| kind.flow(identity)).collect::<Result<Vec<_>, _>>()?;
+    let connections = connections(&flows);
     let (mut stages, mut own) = (Vec::with_capacity(kinds.len()), 0);
-    for (kind, mut flow) in kinds.iter().zip(flows) {
+    for ((kind, identity), mut flow) in kinds.iter().zip(flows) {
         flow.share = Share::of(&flow.plan, job.part, job.parts);
         own += u64::from(flow.share.count(&flow.plan));
-        let (common, identity) = (kind.scenario.common(), &kind.identity);
-        let stage = Stage::of_worker(scenario.name(), common, identity, flow, all, interrupt.clone());
-        stages.push(stage.await?);
+        let cast =
+            Cast { scenario: scenario.name(), common: kind.common(), seed: identity.seed, connections };
+        stages.push(Stage::of_worker(cast, flow, &operator).await?);
     }
     limits::open_files_for(own)?;
     let _ = desk.flows.set(stages.iter().map(|stage| Arc::clone(&stage.flow)).collect());
     let locksteps = desk.links.iter().map(|link| Lockstep::Worker(Arc::clone(link)));
-    let works: Vec<_> = kinds.iter().map(|kind| scenario::work(&kind.scenario)).collect();
+    let works: Vec<_> = kinds.iter().map(|(kind, _)| kind.work()).collect();
     let harvests = course::run_all(&mut stages, &works, locksteps).await?;
     for (link, mut harvest) in desk.links.iter().zip(harvests) {
         if link.kind == 0 {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use chat_client::Http;
 
 use crate::failure::Failure;
-use crate::process::Sample;
+use crate::watch::process::Sample;
 use crate::watch::servers::Seen;
 
 const PATH: &str = "/metrics";

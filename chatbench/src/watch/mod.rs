@@ -1,12 +1,17 @@
-//! The processes around a run, looked at again and again: servers, Redis, the kernel.
+//! What is around a run and how it goes, looked at again and again: clients, servers, Redis, the kernel, the generator.
 //!
 //! Invariant: looking never fails a run; what cannot be read is unknown in the point.
 
 mod exporter;
 mod found;
 mod host;
+pub mod limits;
+pub mod probe;
+pub mod process;
+pub mod pulse;
 mod queues;
 mod redis;
+pub mod sampler;
 pub mod servers;
 mod slab;
 

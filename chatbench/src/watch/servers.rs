@@ -5,24 +5,24 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use clap::ValueEnum;
 use futures_util::future::join_all;
 use procfs::process::Process;
 
 use crate::failure::Failure;
-use crate::login::Entrance;
-use crate::process::{self, Sample};
+use crate::net::door::Entrance;
 use crate::watch::exporter::Exporter;
 use crate::watch::found;
+use crate::watch::process::{self, Sample};
 
 /// Where the CPU and memory of servers are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Resources {
-    /// As `pid` where a process is found, else as `metrics`
+    /// As `Pid` where a process is found, else as `Metrics`.
+    #[default]
     Auto,
-    /// From the kernel, by process id
+    /// From the kernel, by process id.
     Pid,
-    /// From what each --server says at /metrics
+    /// From what each server says at `/metrics`.
     Metrics,
 }
 

@@ -41,6 +41,29 @@ impl Imports {
         let (from, to) = (room(&import.from)?, room(&import.to)?);
         (from != to).then_some((from, to))
     }
+
+    /// Every import that leads to a higher floor, or into another room of its own, and every folder that is no room.
+    /// `floors` names the rooms of each floor, the lowest first; files right below the root stand beneath all of them,
+    /// and the root itself above.
+    #[must_use]
+    pub fn climbs(&self, floors: &[&[&str]]) -> Vec<String> {
+        let floor = |module: &Vec<String>| match self.folders[module].split('/').next().unwrap_or_default() {
+            "" => Some((0, "")),
+            room => {
+                (1..).zip(floors).find(|(_, rooms)| rooms.contains(&room)).map(|(floor, _)| (floor, room))
+            }
+        };
+        let homeless = self.folders.iter().filter(|(module, _)| floor(module).is_none());
+        let mut broken: Vec<_> =
+            homeless.map(|(module, _)| format!("{}: in no room of a floor", module.join("::"))).collect();
+        for import in self.found.iter().filter(|import| !import.from.is_empty()) {
+            let (Some(from), Some(to)) = (floor(&import.from), floor(&import.to)) else { continue };
+            if to.0 > from.0 || (to.0 == from.0 && to.1 != from.1) {
+                broken.push(format!("{}: {}", import.place, import.to.join("::")));
+            }
+        }
+        broken
+    }
 }
 
 /// Reads the crate whose root lies in this directory, such as `chatd/src`.
@@ -255,6 +278,45 @@ mod tests {
         assert!(circles(&arrows(&[(1, 2), (2, 3), (1, 3), (4, 1)])).is_empty());
         let found = circles(&arrows(&[(1, 2), (2, 3), (3, 1), (3, 4), (4, 5), (5, 4), (6, 1)]));
         assert_eq!(found, [BTreeSet::from([4, 5]), BTreeSet::from([1, 2, 3])]);
+    }
+
+    #[test]
+    fn who_climbs_or_has_no_floor_is_named() {
+        let module = |text: &str| text.split("::").map(str::to_owned).collect::<Vec<_>>();
+        let folders = [
+            ("", ""),
+            ("clock", ""),
+            ("net::door", "net"),
+            ("chaos", "chaos"),
+            ("watch::deep::x", "watch/deep"),
+            ("cli", "cli"),
+            ("attic::x", "attic"),
+        ];
+        let folders = folders.map(|(name, folder)| (module(name), folder.to_owned())).into();
+        let arrow = |(from, to): &(&str, &str)| Import {
+            from: if from.is_empty() { Vec::new() } else { module(from) },
+            to: module(to),
+            place: format!("{from} line"),
+        };
+        let floors: [&[&str]; 3] = [&["net"], &["chaos", "watch"], &["cli"]];
+        let climbs = |arrows: &[(&str, &str)]| {
+            let found = arrows.iter().map(arrow).collect();
+            Imports { folders: BTreeMap::clone(&folders), found }.climbs(&floors)
+        };
+        let homeless = "attic::x: in no room of a floor".to_owned();
+        let downward = [
+            ("", "cli"),
+            ("cli", "chaos"),
+            ("cli", "net::door"),
+            ("chaos", "net::door"),
+            ("net::door", "clock"),
+        ];
+        assert_eq!(climbs(&downward), std::slice::from_ref(&homeless));
+        for (from, to) in
+            [("net::door", "chaos"), ("clock", "net::door"), ("chaos", "watch::deep::x"), ("chaos", "cli")]
+        {
+            assert_eq!(climbs(&[(from, to)]), [homeless.clone(), format!("{from} line: {to}")]);
+        }
     }
 
     #[test]

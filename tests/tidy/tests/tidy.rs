@@ -180,6 +180,19 @@ fn no_circle_joins_files_of_different_folders() {
     }
 }
 
+/// The rooms of the load generator, floor by floor, the lowest first.
+const FLOORS: [&[&str]; 6] =
+    [&["net"], &["ledger"], &["chaos", "watch"], &["phases"], &["scenario"], &["cli"]];
+
+#[test]
+fn the_load_generator_stands_on_its_floors() {
+    let imports = imports("chatbench/src");
+    none(&imports.climbs(&FLOORS), "a lower floor of chatbench knows a higher one");
+    for room in FLOORS.concat() {
+        assert!(imports.folders.values().any(|folder| folder == room), "chatbench has no {room}");
+    }
+}
+
 #[test]
 fn redis_keys_are_built_in_keys_rs_only() {
     let literal = pattern(r#""([^"\\]|\\.)*(\{chat|chat:|:\{[a-z_]*\}:)([^"\\]|\\.)*""#);

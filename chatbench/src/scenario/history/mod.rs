@@ -14,25 +14,27 @@ use chat_protocol::message::{History, HistoryRequest};
 use chat_protocol::user::{SendMessageAll, SendMessageAllRequest};
 use chat_protocol::{MsgId, Target};
 use chatbench_result::model::Pages;
+use futures_util::future::LocalBoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{StreamExt, stream};
 use hdrhistogram::Histogram;
+use serde::Serialize;
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::args::HistoryArgs;
 use crate::clock::{micros, now_ns};
 use crate::failure::Failure;
-use crate::flow::Flow;
-use crate::identity::Identity;
-use crate::interrupt::Interrupt;
-use crate::opening::Opening;
-use crate::report::result::Report;
-use crate::sampler::Source;
-use crate::scenario::silent_flow;
-use crate::stage::Stage;
-use crate::wire::payload::{Payload, Stamp};
-use crate::wire::request;
+use crate::ledger::flow::Flow;
+use crate::net::payload::{Payload, Stamp};
+use crate::net::request;
+use crate::phases::identity::Identity;
+use crate::phases::opening::Opening;
+use crate::phases::operator::{Interrupt, Operator};
+use crate::phases::spec::Common;
+use crate::phases::stage::Stage;
+use crate::scenario::kind::{Scenario, silent_flow};
+use crate::scenario::report::result::Report;
+use crate::scenario::run::alone;
 use chatbench_result::hdr::histogram;
 use chatbench_result::units::count_text;
 use chatbench_result::verdict::Verdict;
@@ -42,6 +44,23 @@ use walk::{Direction, Found, Walk};
 const CONCURRENT: usize = 32;
 /// Longest time without a page before a reader gives up: servers that are restarted are back by then.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What it is asked for.
+#[derive(Debug, Clone, Serialize)]
+pub struct Paging {
+    /// What every run is asked for; the clients read.
+    pub common: Common,
+    /// Messages in the conversation before the reading begins.
+    pub messages: u32,
+    /// Messages per second written meanwhile.
+    pub rate: f64,
+    /// Messages in a page.
+    pub page: u32,
+    /// Bytes of text in each message.
+    pub payload: usize,
+    /// How long to read; a walk that has begun is finished.
+    pub duration: Duration,
+}
 
 /// What a reader brings in, or all together.
 struct Read {
@@ -65,36 +84,47 @@ struct Room {
     over: Notify,
 }
 
-/// Runs it.
-///
-/// # Errors
-/// [`Failure`] when there is nothing to report.
-pub async fn run(args: &HistoryArgs, interrupt: Interrupt) -> Result<Report, Failure> {
-    let identity = Identity::new(&args.common);
-    let mut flow = silent_flow(&args.common, &identity);
-    flow.plan.payload = Payload::new(&flow.plan.run, args.payload, identity.seed);
-    let readers = flow.plan.receivers;
-    let connections = u64::from(flow.plan.connections());
-    let mut stage = Stage::prepare("history", &args.common, &identity, flow, connections, interrupt).await?;
-    stage.watch(vec![Source::own(Arc::clone(&stage.flow))]);
+impl Scenario for Paging {
+    fn name(&self) -> &'static str {
+        "history"
+    }
+
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn flow(&self, identity: &Identity) -> Result<Flow, Failure> {
+        let mut flow = silent_flow(&self.common, identity);
+        flow.plan.payload = Payload::new(&flow.plan.run, self.payload, identity.seed);
+        Ok(flow)
+    }
+
+    fn run_apart(&self, operator: Operator) -> Option<LocalBoxFuture<'_, Result<Report, Failure>>> {
+        Some(Box::pin(run(self, operator)))
+    }
+}
+
+async fn run(wanted: &Paging, operator: Operator) -> Result<Report, Failure> {
+    let mut stage = alone(wanted, &operator).await?;
+    let readers = stage.flow.plan.receivers;
     let mut room = Room {
         flow: Arc::clone(&stage.flow),
         interrupt: stage.interrupt.clone(),
-        page: args.page,
+        page: wanted.page,
         until: Instant::now(),
         newest: AtomicU64::new(0),
         accepted: AtomicU64::new(0),
         next: AtomicU32::new(0),
         over: Notify::new(),
     };
-    let filled = stage.interrupt.unless(room.fill(stage.http(0), args.messages)).await;
+    let filled = stage.interrupt.unless(room.fill(stage.http(0), wanted.messages)).await;
     if let Err(failure) = filled {
         // What is written before the reading is no measurement yet.
         return Ok(Report::cut_short(&mut stage, Verdict::CouldNotRun, &failure).await);
     }
-    room.until = Instant::now() + args.duration;
+    room.until = Instant::now() + wanted.duration;
     let Read { pages, times, given_up } =
-        read_while_written(&stage, Arc::new(room), readers, args.rate).await;
+        read_while_written(&stage, Arc::new(room), readers, wanted.rate).await;
 
     let mut report = Report::new(&stage, &Opening::none());
     judge(&mut report, &pages, given_up);
@@ -118,7 +148,7 @@ async fn read_while_written(stage: &Stage, room: Arc<Room>, readers: u32, rate: 
         if let Ok(part) = task.await {
             all.add(part);
         }
-        stage.progress.at(position, "");
+        stage.progress.count(position);
     }
     // Kept until the writer asks, so it cannot be missed.
     room.over.notify_one();

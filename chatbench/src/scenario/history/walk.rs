@@ -5,8 +5,8 @@
 
 use chat_protocol::message::HistoryResponse;
 
-use crate::bitset::Bitset;
-use crate::wire::payload::{Payload, Reading};
+use crate::ledger::bitset::Bitset;
+use crate::net::payload::{Payload, Reading};
 
 /// Which way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,7 +112,7 @@ impl Walk {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::payload::Stamp;
+    use crate::net::payload::Stamp;
     use chat_protocol::content::Content;
     use chat_protocol::session::Push;
     use chat_protocol::{MsgId, Target, UserId};

@@ -2,7 +2,7 @@
 //!
 //! Invariant: the agenda of a client is known before the run from options and number alone.
 
-use crate::args::redpacket::RedPacketArgs;
+use crate::scenario::redpacket::wanted::Grabbing;
 
 /// The order of all grabs.
 #[derive(Debug, Clone, Copy)]
@@ -34,11 +34,11 @@ pub struct Item {
 
 impl Agenda {
     /// As the options say.
-    pub fn new(args: &RedPacketArgs) -> Self {
-        match args.rate {
-            None => Agenda::Burst { grabs: args.grabs, hot: args.hot },
+    pub fn new(wanted: &Grabbing) -> Self {
+        match wanted.rate {
+            None => Agenda::Burst { grabs: wanted.grabs, hot: wanted.hot },
             Some(rate) => Agenda::Open {
-                total: (rate * args.duration.as_secs_f64() - 1e-6).ceil() as u64,
+                total: (rate * wanted.duration.as_secs_f64() - 1e-6).ceil() as u64,
                 period_ns: 1e9 / rate,
             },
         }

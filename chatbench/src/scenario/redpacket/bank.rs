@@ -18,10 +18,10 @@ use chat_protocol::{MsgId, Operation, PacketId, Target, TransferId, UserId};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::Instant;
 
-use crate::args::redpacket::RedPacketArgs;
 use crate::clock::now_ns;
 use crate::failure::Failure;
-use crate::stage::Stage;
+use crate::phases::stage::Stage;
+use crate::scenario::redpacket::wanted::Grabbing;
 
 /// Requests under way at once.
 const CONCURRENT: usize = 32;
@@ -85,20 +85,20 @@ pub enum Rest {
 /// The operator.
 pub struct Bank<'a> {
     stage: &'a Stage,
-    args: &'a RedPacketArgs,
+    wanted: &'a Grabbing,
     turn: AtomicUsize,
 }
 
 impl<'a> Bank<'a> {
     /// The operator of this run.
-    pub fn new(stage: &'a Stage, args: &'a RedPacketArgs) -> Self {
-        Self { stage, args, turn: AtomicUsize::new(0) }
+    pub fn new(stage: &'a Stage, wanted: &'a Grabbing) -> Self {
+        Self { stage, wanted, turn: AtomicUsize::new(0) }
     }
 
     /// Cents for sender number `sender`: what they give away and one packet more, so that paying twice shows.
     fn deposited(&self, sender: u32) -> u64 {
-        let packets = (sender..self.args.packets).step_by(self.args.senders as usize).count();
-        (packets as u64 + 1) * self.args.total()
+        let packets = (sender..self.wanted.packets).step_by(self.wanted.senders as usize).count();
+        (packets as u64 + 1) * self.wanted.total
     }
 
     fn sender(&self, sender: u32) -> Result<UserId, Failure> {
@@ -118,7 +118,7 @@ impl<'a> Bank<'a> {
             let request = MovementRequest { app_id, user_id, amount, transfer_id };
             self.call::<Deposit>(&request).await.map_err(|error| failed("a deposit", &error))
         };
-        stream::iter((0..self.args.senders).map(put))
+        stream::iter((0..self.wanted.senders).map(put))
             .buffer_unordered(CONCURRENT)
             .try_collect::<Vec<_>>()
             .await
@@ -130,15 +130,15 @@ impl<'a> Bank<'a> {
     /// # Errors
     /// [`Failure::CouldNotRun`].
     pub async fn create(&self) -> Result<Vec<Packet>, Failure> {
-        self.stage.begin("packets", u64::from(self.args.packets));
-        let packets = stream::iter((0..self.args.packets).map(|packet| self.create_one(packet)));
+        self.stage.begin("packets", u64::from(self.wanted.packets));
+        let packets = stream::iter((0..self.wanted.packets).map(|packet| self.create_one(packet)));
         packets.buffered(CONCURRENT).try_collect().await
     }
 
     async fn create_one(&self, number: u32) -> Result<Packet, Failure> {
         let plan = &self.stage.flow.plan;
-        let from = self.sender(number % self.args.senders)?;
-        let (total, count, mode) = (self.args.total(), self.args.count, self.args.mode(number));
+        let from = self.sender(number % self.wanted.senders)?;
+        let (total, count, mode) = (self.wanted.total, self.wanted.count, self.wanted.mode(number));
         let named = MsgId::new(&format!("bench-{}-p{number}", plan.run));
         let msg_id = named.map_err(|error| Failure::could_not_run(error, "use a shorter --run name"))?;
         let request = CreateRequest {
@@ -154,7 +154,7 @@ impl<'a> Bank<'a> {
         let refused = |error: Error| failed("a packet", &error);
         let created = self.call::<Create>(&request).await.map_err(refused)?;
         let id = created.packet_id;
-        if number < self.args.senders {
+        if number < self.wanted.senders {
             // A second packet would show in the sender's wallet.
             self.call::<Create>(&request).await.map_err(refused)?;
         }
@@ -195,7 +195,7 @@ impl<'a> Bank<'a> {
             if self.audit().await?.unsettled == 0 {
                 return Ok(Some(now_ns()));
             }
-            if begun.elapsed() >= self.args.drain {
+            if begun.elapsed() >= self.wanted.drain {
                 return Ok(None);
             }
             // An audit looks at every packet: half of the time is left to the settling.
@@ -209,7 +209,7 @@ impl<'a> Bank<'a> {
     /// [`Failure::CouldNotRun`] when a part of them cannot be read.
     pub async fn books(&self, packets: &[Packet]) -> Result<Books, Failure> {
         let plan = &self.stage.flow.plan;
-        let users = plan.receivers + self.args.senders;
+        let users = plan.receivers + self.wanted.senders;
         self.stage.begin("reconcile", packets.len() as u64 + u64::from(users));
         let details = stream::iter(packets.iter().map(|packet| self.detail(&packet.id)));
         let details = details.buffered(CONCURRENT).try_collect().await?;

@@ -7,25 +7,22 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use chat_protocol::backoff::Backoff;
 use chat_protocol::red_packet::GrabRequest;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::time::Instant;
 
 use crate::clock::{nanos, now_ns};
+use crate::net::door;
+use crate::net::socket::{ABNORMAL, End};
 use crate::scenario::redpacket::line::{Answer, Line};
 use crate::scenario::redpacket::record::{Attempt, Record};
 use crate::scenario::redpacket::room::Room;
-use crate::wire::socket::{ABNORMAL, End};
 
 /// Longest wait for one answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Longest wait for a server that lets the client in again.
 const RETURN: Duration = Duration::from_secs(10);
-/// Longest pause after the first attempt to get in again, and after any.
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Pause before a refused grab is repeated, unless the server names one.
 const PAUSE: Duration = Duration::from_millis(200);
 /// How often a refused grab is repeated.
@@ -320,7 +317,7 @@ impl Claimant {
         }
         let until = Instant::now() + RETURN;
         let mut interrupt = self.room.interrupt.clone();
-        let mut backoff = Backoff::half(FIRST_PAUSE, LONGEST_PAUSE);
+        let mut backoff = door::backoff();
         while Instant::now() < until && !interrupt.came() {
             self.turn += 1;
             let entering = Box::pin(self.room.enter(self.number, self.turn));

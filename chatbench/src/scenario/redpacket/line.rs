@@ -13,8 +13,8 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use serde_json::json;
 
-use crate::wire::request;
-use crate::wire::socket::{End, Socket};
+use crate::net::request;
+use crate::net::socket::{End, Socket};
 
 /// What came of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,10 +127,7 @@ async fn hear(socket: &mut Socket) -> Result<Vec<(u32, Answer)>, End> {
     let mut heard = Vec::new();
     let ended = std::future::poll_fn(|cx| {
         loop {
-            if let Poll::Ready(Err(end)) = socket.poll_flush(cx) {
-                return Poll::Ready(Err(end));
-            }
-            match socket.poll_texts(cx, |text| heard.extend(answer(text))) {
+            match socket.poll_exchange(cx, |text| heard.extend(answer(text))) {
                 Poll::Ready(Err(end)) => return Poll::Ready(Err(end)),
                 Poll::Ready(Ok(())) => {}
                 Poll::Pending if heard.is_empty() => return Poll::Pending,

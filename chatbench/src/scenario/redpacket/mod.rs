@@ -11,6 +11,7 @@ pub mod outcome;
 mod record;
 mod room;
 mod truth;
+pub mod wanted;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -18,24 +19,23 @@ use std::time::Duration;
 
 use chat_protocol::UserId;
 use chatbench_result::model::RedPackets;
+use futures_util::future::LocalBoxFuture;
 use hdrhistogram::Histogram;
 
-use crate::args::Via;
-use crate::args::redpacket::RedPacketArgs;
 use crate::clock::{nanos, now_ns};
 use crate::failure::Failure;
-use crate::harvest::Effort;
-use crate::identity::Identity;
-use crate::interrupt::Interrupt;
-use crate::opening::Opening;
-use crate::probe::{self, Probe};
-use crate::process;
-use crate::report::processes::costs;
-use crate::report::result::Report;
-use crate::sampler::Source;
+use crate::phases::harvest::Effort;
+use crate::phases::opening::Opening;
+use crate::phases::operator::Operator;
+use crate::phases::spec::{Common, Via};
+use crate::phases::stage::Stage;
 use crate::scenario::conclude::begin;
-use crate::scenario::silent_flow;
-use crate::stage::Stage;
+use crate::scenario::kind::Scenario;
+use crate::scenario::report::processes::costs;
+use crate::scenario::report::result::Report;
+use crate::scenario::run::alone;
+use crate::watch::probe::{self, Probe};
+use crate::watch::process;
 use agenda::Agenda;
 use bank::{Bank, Books, Packet, Rest};
 use chatbench_result::units::{count_text, micros_text};
@@ -45,6 +45,7 @@ use outcome::{GrabTimes, add_books, add_records};
 use record::Record;
 use room::{Claimants, Layout, Room};
 use truth::Case;
+use wanted::Grabbing;
 
 /// From the decision to release to the release, so that all know of it.
 const RUN_UP: Duration = Duration::from_millis(100);
@@ -72,18 +73,23 @@ struct Seen {
     effort: Effort,
 }
 
-/// Runs it.
-///
-/// # Errors
-/// [`Failure`] when there is nothing to report.
-pub async fn run(args: &RedPacketArgs, interrupt: Interrupt) -> Result<Report, Failure> {
-    let identity = Identity::new(&args.common);
-    let flow = silent_flow(&args.common, &identity);
-    let connections = u64::from(flow.plan.connections());
-    let mut stage =
-        Stage::prepare("redpacket", &args.common, &identity, flow, connections, interrupt).await?;
-    stage.watch(vec![Source::own(Arc::clone(&stage.flow))]);
-    match play(&mut stage, args).await {
+impl Scenario for Grabbing {
+    fn name(&self) -> &'static str {
+        "redpacket"
+    }
+
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn run_apart(&self, operator: Operator) -> Option<LocalBoxFuture<'_, Result<Report, Failure>>> {
+        Some(Box::pin(run(self, operator)))
+    }
+}
+
+async fn run(wanted: &Grabbing, operator: Operator) -> Result<Report, Failure> {
+    let mut stage = alone(wanted, &operator).await?;
+    match play(&mut stage, wanted).await {
         // Before the last grab nothing is a measurement.
         Err(failure) if failure.leaves_a_result() => {
             Ok(Report::cut_short(&mut stage, Verdict::CouldNotRun, &failure).await)
@@ -92,33 +98,33 @@ pub async fn run(args: &RedPacketArgs, interrupt: Interrupt) -> Result<Report, F
     }
 }
 
-async fn play(stage: &mut Stage, args: &RedPacketArgs) -> Result<Report, Failure> {
+async fn play(stage: &mut Stage, wanted: &Grabbing) -> Result<Report, Failure> {
     let layout = Layout {
-        agenda: Agenda::new(args),
-        packets: args.packets,
-        reconnect_during: args.reconnect_during,
-        over_http: args.via == Via::Http,
+        agenda: Agenda::new(wanted),
+        packets: wanted.packets,
+        reconnect_during: wanted.reconnect_during,
+        over_http: wanted.via == Via::Http,
     };
     let (room, release) = Room::new(stage, &layout);
     let mut packets = None;
-    if args.rate.is_some() {
+    if wanted.rate.is_some() {
         // At a rate the offers of many packets to many clients would be a load of their own.
-        packets = Some(stage.interrupt.unless(offer(stage, args)).await?);
+        packets = Some(stage.interrupt.unless(offer(stage, wanted)).await?);
     }
     let (claimants, opening) = Claimants::open(stage, &room, release).await?;
     stage.opened = Some(opening.clone());
     let packets = match packets {
         Some(packets) => packets,
-        None => stage.interrupt.unless(offer(stage, args)).await?,
+        None => stage.interrupt.unless(offer(stage, wanted)).await?,
     };
     // Nobody has looked at it before the release.
     let _ = room.packets.set(packets.iter().map(|packet| packet.id.clone()).collect());
     let seen = watch(stage, claimants).await?;
-    conclude(stage, args, &packets, seen, &opening).await
+    conclude(stage, wanted, &packets, seen, &opening).await
 }
 
-async fn offer(stage: &Stage, args: &RedPacketArgs) -> Result<Vec<Packet>, Failure> {
-    let bank = Bank::new(stage, args);
+async fn offer(stage: &Stage, wanted: &Grabbing) -> Result<Vec<Packet>, Failure> {
+    let bank = Bank::new(stage, wanted);
     bank.deposit().await?;
     bank.create().await
 }
@@ -152,21 +158,21 @@ async fn watch(stage: &Stage, claimants: Claimants) -> Result<Seen, Failure> {
 
 async fn conclude(
     stage: &mut Stage,
-    args: &RedPacketArgs,
+    wanted: &Grabbing,
     packets: &[Packet],
     mut seen: Seen,
     opening: &Opening,
 ) -> Result<Report, Failure> {
-    let mut result = summary(args, packets);
+    let mut result = summary(wanted, packets);
     let mut times = add_records(&mut result, &seen.records, seen.start_ns);
     // Who stopped the grabbing still gets what can be checked soon; who stops the checking does not want to wait.
     let patience = if stage.interrupt.came() { AFTER_INTERRUPTION } else { Duration::ZERO };
     let lines = std::mem::take(&mut seen.lines);
-    let proof = Box::pin(prove(stage, args, packets, times.last_answer_ns, lines));
+    let proof = Box::pin(prove(stage, wanted, packets, times.last_answer_ns, lines));
     let proof = stage.interrupt.soon(patience, proof).await.unwrap_or(Err(Failure::Stopped));
     if let Ok(proof) = &proof {
         result.drain_ms = proof.drain_ms;
-        reconcile(stage, args, packets, &seen, proof, &mut result, &mut times)?;
+        reconcile(stage, wanted, packets, &seen, proof, &mut result, &mut times)?;
     }
     let mut report = begin(stage, opening, opening.is_enough(&stage.flow.plan))?;
     for record in &seen.records {
@@ -174,7 +180,7 @@ async fn conclude(
             *report.connections.closed_by_server.entry(*code).or_default() += count;
         }
     }
-    judge(&mut report, args, &result, &seen, proof.as_ref().ok().map(|proof| proof.rest));
+    judge(&mut report, wanted, &result, &seen, proof.as_ref().ok().map(|proof| proof.rest));
     if let Err(failure) = proof {
         report.partial = true;
         report.judgement.add(Verdict::Invalid, format!("nothing proves the cents: {}", failure.reason()));
@@ -192,15 +198,15 @@ async fn conclude(
 /// Waits until the server has settled everything, closes the connections, and reads the books.
 async fn prove(
     stage: &Stage,
-    args: &RedPacketArgs,
+    wanted: &Grabbing,
     packets: &[Packet],
     last_answer_ns: u64,
     lines: Vec<Line>,
 ) -> Result<Proof, Failure> {
-    let bank = Bank::new(stage, args);
-    stage.begin("drain", args.drain.as_secs());
+    let bank = Bank::new(stage, wanted);
+    stage.begin("drain", wanted.drain.as_secs());
     let (mut over_ns, mut rest) = (last_answer_ns, Rest::GoesBack);
-    if let Some(longest) = args.await_refund {
+    if let Some(longest) = wanted.await_refund {
         rest = bank.await_expiry(packets, longest).await?;
         over_ns = now_ns();
     }
@@ -213,7 +219,7 @@ async fn prove(
 /// Compares what the clients saw with what the server says.
 fn reconcile(
     stage: &Stage,
-    args: &RedPacketArgs,
+    wanted: &Grabbing,
     packets: &[Packet],
     seen: &Seen,
     proof: &Proof,
@@ -226,7 +232,7 @@ fn reconcile(
     let users: Vec<UserId> = (0..stage.flow.plan.receivers)
         .map(|number| stage.flow.plan.user(number))
         .collect::<Result<_, _>>()?;
-    let is_alone = args.common.app.is_none();
+    let is_alone = wanted.common.app.is_none();
     let case = Case { packets, users: &users, records: &seen.records, books, is_alone };
     let findings = truth::reconcile(&case);
     result.discrepancies = Some(findings.count);
@@ -234,21 +240,21 @@ fn reconcile(
     Ok(())
 }
 
-fn summary(args: &RedPacketArgs, packets: &[Packet]) -> RedPackets {
+fn summary(wanted: &Grabbing, packets: &[Packet]) -> RedPackets {
     RedPackets {
-        packets: args.packets,
-        shares_each: args.count,
+        packets: wanted.packets,
+        shares_each: wanted.count,
         total_cents: packets.iter().map(|packet| packet.total).sum(),
-        senders: args.senders,
-        via: if args.via == Via::Ws { "ws" } else { "http" }.to_owned(),
-        hot: args.hot || args.packets == 1,
-        rate_per_s: args.rate,
+        senders: wanted.senders,
+        via: if wanted.via == Via::Ws { "ws" } else { "http" }.to_owned(),
+        hot: wanted.hot || wanted.packets == 1,
+        rate_per_s: wanted.rate,
         ..RedPackets::default()
     }
 }
 
 /// `rest` is known of books that were read.
-fn judge(report: &mut Report, args: &RedPacketArgs, result: &RedPackets, seen: &Seen, rest: Option<Rest>) {
+fn judge(report: &mut Report, wanted: &Grabbing, result: &RedPackets, seen: &Seen, rest: Option<Rest>) {
     let is_partial = report.partial;
     let (seed, judgement) = (report.options.seed, &mut report.judgement);
     for discrepancy in result.first_discrepancies.iter().take(TOLD) {
@@ -259,7 +265,7 @@ fn judge(report: &mut Report, args: &RedPacketArgs, result: &RedPackets, seen: &
         judgement.add(Verdict::InvariantBroken, format!("{count} discrepancies in all; --seed {seed}"));
     }
     if rest.is_some() && result.drain_ms.is_none() {
-        let words = format!("the ledger had not settled everything after {} s", args.drain.as_secs());
+        let words = format!("the ledger had not settled everything after {} s", wanted.drain.as_secs());
         judgement.add(Verdict::InvariantBroken, words);
     }
     match rest {
@@ -287,7 +293,7 @@ fn judge(report: &mut Report, args: &RedPacketArgs, result: &RedPackets, seen: &
         let words = format!("{} grabs never got an answer: {why}", count_text(result.given_up));
         judgement.add(Verdict::Invalid, words);
     }
-    if let (Some(rate), true) = (args.rate, result.answered_per_s < args.rate.unwrap_or(0.0) * ENOUGH) {
+    if let (Some(rate), true) = (wanted.rate, result.answered_per_s < wanted.rate.unwrap_or(0.0) * ENOUGH) {
         judgement.add(
             Verdict::Invalid,
             format!("{:.1} of {rate:.1} grabs/s were answered", result.answered_per_s),
@@ -296,7 +302,7 @@ fn judge(report: &mut Report, args: &RedPacketArgs, result: &RedPackets, seen: &
     let delay = seen.probe.value_at_quantile(0.99);
     if delay > probe::MAX_P99_US {
         // A burst saturates on purpose; at a rate the times are to be those of the server.
-        let verdict = if args.rate.is_some() { Verdict::Invalid } else { Verdict::Pass };
+        let verdict = if wanted.rate.is_some() { Verdict::Invalid } else { Verdict::Pass };
         let words = format!(
             "the generator's tasks wait {} at p99 for their turn; it is in all times",
             micros_text(delay)

@@ -14,15 +14,15 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::failure::Failure;
-use crate::flow::Flow;
-use crate::interrupt::Interrupt;
-use crate::login::{Door, Times};
-use crate::opening::Opening;
+use crate::ledger::flow::Flow;
+use crate::net::door::{Door, Guest, Times};
+use crate::phases::opening::Opening;
+use crate::phases::operator::Interrupt;
+use crate::phases::stage::Stage;
 use crate::scenario::redpacket::agenda::Agenda;
 use crate::scenario::redpacket::claimant::Claimant;
 use crate::scenario::redpacket::line::Line;
 use crate::scenario::redpacket::record::Record;
-use crate::stage::Stage;
 
 /// Log-ins under way at once.
 const CONCURRENT: usize = 128;
@@ -98,7 +98,10 @@ impl Room {
             let (servers, turn) = (Arc::clone(https), (number as usize).wrapping_add(turn));
             return Ok((Line::Http { servers, turn, under_way: FuturesUnordered::new() }, None));
         }
-        let entered = self.door.enter(&self.flow.plan, number, turn, None, &mut |_| {}).await;
+        let plan = &self.flow.plan;
+        let user = plan.user(number).map_err(|error| error.to_string())?;
+        let guest = Guest { user, app: plan.app, number, turn, recover: None };
+        let entered = self.door.enter(guest, &mut |_| {}).await;
         entered.map(|(socket, times)| (Line::Ws(Box::new(socket)), Some(times)))
     }
 
@@ -188,7 +191,7 @@ impl Claimants {
             let (record, line) = task.await.unwrap_or_default();
             records.push(record);
             lines.extend(line);
-            stage.progress.at(records.len() as u64, "");
+            stage.progress.count(records.len() as u64);
         }
         (records, lines)
     }
@@ -207,8 +210,8 @@ pub async fn close(stage: &Stage, lines: Vec<Line>) {
 
 fn note(opening: &mut Opening, result: Result<Option<Times>, String>, stage: &Stage) {
     match result {
-        Ok(Some(times)) => opening.note(Ok(times), &stage.progress),
+        Ok(Some(times)) => opening.note(Ok(times), &*stage.progress),
         Ok(None) => {}
-        Err(cause) => opening.note(Err(cause), &stage.progress),
+        Err(cause) => opening.note(Err(cause), &*stage.progress),
     }
 }

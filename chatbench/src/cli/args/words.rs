@@ -1,0 +1,45 @@
+//! The words of options that are one of a few, for enums of floors that know no command line.
+//!
+//! Invariant: each value has one word, and each word its line in `--help`.
+
+use clap::ValueEnum;
+use clap::builder::PossibleValue;
+
+use crate::ledger::plan::timetable::Arrival;
+use crate::phases::spec::Via;
+use crate::scenario::redpacket::wanted::Shares;
+use crate::watch::servers::Resources;
+
+macro_rules! words {
+    ($of:ident: $($value:ident $word:literal $help:literal),+) => {
+        impl ValueEnum for $of {
+            fn value_variants<'a>() -> &'a [Self] {
+                &[$($of::$value),+]
+            }
+
+            fn to_possible_value(&self) -> Option<PossibleValue> {
+                Some(match self {
+                    $($of::$value => PossibleValue::new($word).help($help)),+
+                })
+            }
+        }
+    };
+}
+
+words!(Via:
+    Ws "ws" "WebSocket, on the sender's own connection",
+    Http "http" "HTTP POST; the senders are not connected");
+
+words!(Arrival:
+    Constant "constant" "Equally far apart",
+    Poisson "poisson" "At random, as independent senders would (exponential distances)");
+
+words!(Shares:
+    Lucky "lucky" "By chance",
+    Equal "equal" "All the same",
+    Mixed "mixed" "Every other packet lucky, the others equal");
+
+words!(Resources:
+    Auto "auto" "As `pid` where a process is found, else as `metrics`",
+    Pid "pid" "From the kernel, by process id",
+    Metrics "metrics" "From what each --server says at /metrics");

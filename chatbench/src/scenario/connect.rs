@@ -1,0 +1,20 @@
+//! Connects and logs in, measures both, closes in order.
+
+use serde::{Deserialize, Serialize};
+
+use crate::phases::spec::Common;
+use crate::scenario::kind::Scenario;
+
+/// What it is asked for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Connect(pub Common);
+
+impl Scenario for Connect {
+    fn name(&self) -> &'static str {
+        "connect"
+    }
+
+    fn common(&self) -> &Common {
+        &self.0
+    }
+}

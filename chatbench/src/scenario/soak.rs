@@ -1,0 +1,45 @@
+//! As broadcast, for hours: tells whether memory, open files or response times grow.
+
+use chat_client::Server;
+use serde::{Deserialize, Serialize};
+
+use crate::failure::Failure;
+use crate::ledger::flow::Flow;
+use crate::phases::harvest::Harvest;
+use crate::phases::identity::Identity;
+use crate::phases::spec::{Common, Traffic};
+use crate::phases::stage::Stage;
+use crate::scenario::conclude::add_traffic;
+use crate::scenario::kind::{Scenario, bare, world_flow};
+use crate::scenario::report::result::Report;
+
+/// What it is asked for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Soak(pub Traffic);
+
+impl Scenario for Soak {
+    fn name(&self) -> &'static str {
+        "soak"
+    }
+
+    fn common(&self) -> &Common {
+        &self.0.common
+    }
+
+    fn traffic(&self) -> Option<&Traffic> {
+        Some(&self.0)
+    }
+
+    fn flow(&self, identity: &Identity) -> Result<Flow, Failure> {
+        world_flow(&self.0, identity)
+    }
+
+    fn add(&self, report: &mut Report, stage: &Stage, harvest: Harvest) {
+        report.tells_drift = true;
+        add_traffic(report, stage, &self.0, harvest);
+    }
+
+    fn against(&self, relay: &Server) -> Result<Box<dyn Scenario>, Failure> {
+        Ok(Box::new(Self(bare(&self.0, relay)?)))
+    }
+}
