@@ -9,11 +9,12 @@
 //! | [`measure`], [`threshold`] | a value by its name; the conditions on it |
 //! | [`statistics`] | blocks of rounds, the exact rank test, the bootstrap |
 //! | [`compare`] | rounds, sides, verdicts on each metric |
-//! | [`search`] | the highest level that holds, found with few rounds |
+//! | [`search`], [`capacity`] | the highest level that holds, found with few rounds; what came of looking for it |
 //! | [`output`] | how it is shown, format by format |
 //! | [`hdr`], [`units`], [`moment`] | distributions, rates and numbers, moments as text |
 //! | [`escape`], [`fold`] | text without a meaning in XML, HTML and Markdown; sentences in the lines of a terminal |
 
+pub mod capacity;
 pub mod compare;
 pub mod escape;
 pub mod fold;

@@ -3,7 +3,7 @@
 //! Invariant: expected = delivered + lost + disconnected, for the warm-up and for the measured part, exactly.
 
 pub mod bitset;
-mod books;
+mod expected;
 pub mod flow;
 pub mod journal;
 pub mod packed;
@@ -29,8 +29,8 @@ use crate::ledger::plan::Shape;
 use crate::ledger::receiver::Receiver;
 use crate::ledger::recorder::Tape;
 use crate::ledger::sender::{Answered, Sender};
-use books::Books;
-use chatbench_result::model::{Line, Paths};
+use chatbench_result::model::{Books, Line};
+use expected::Expected;
 use times::{Censored, Times};
 
 /// What an expected delivery is that never came.
@@ -39,28 +39,8 @@ pub const LOST: &str = "lost";
 /// The books of a run.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Ledger {
-    /// Messages due before the measured part.
-    pub warmup: Line,
-    /// Messages of the measured part.
-    pub measured: Line,
-    /// Deliveries of messages that were not accepted.
-    pub unexpected: u64,
-    /// Deliveries to a connection that must not get them.
-    pub stray: u64,
-    /// Deliveries whose text was not what was sent.
-    pub corrupted: u64,
-    /// Messages that had different numbers in different places.
-    pub misnumbered: u64,
-    /// Messages that are not of this run, and frames that are none.
-    pub foreign: u64,
-    /// How often a connection saw a conversation begin a new history.
-    pub epoch_changes: u64,
-    /// Refusals by code.
-    pub refused_by_code: BTreeMap<u16, u64>,
-    /// The first refusal in the server's words.
-    pub first_refusal: Option<String>,
-    /// Messages that were due and waited for the window.
-    pub waited_for_window: u64,
+    /// As they stand in the result.
+    pub books: Books,
     /// Connections the server closed, by close code; slow readers apart.
     pub closed_by_code: BTreeMap<u16, u64>,
     /// Clients that were not connected when the run ended.
@@ -73,8 +53,6 @@ pub struct Ledger {
     pub last_delivery_ns: u64,
     /// When the last message of the measured part was answered, in the same way.
     pub last_answer_ns: u64,
-    /// The same, for each way from a sender to a receiver.
-    pub paths: Paths,
 }
 
 /// What the receivers of a run, or of a part of it, saw.
@@ -101,11 +79,11 @@ pub struct Outcome {
 
 /// Makes the receivers' side of the books. `senders` are all senders of the run.
 pub fn receipts(flow: &Flow, senders: &[Sender], outcomes: &[Outcome]) -> Receipts {
-    let books = Books::new(flow, senders);
+    let expected = Expected::new(flow, senders);
     let mut receipts = Receipts { ledger: Ledger::default(), tape: flow.tape(), censored: 0 };
     // Of who stopped reading nothing can be expected.
     for outcome in outcomes.iter().filter(|outcome| !flow.plan.is_slow(outcome.receiver.connection())) {
-        receipts.add(flow, &books, outcome);
+        receipts.add(flow, &expected, outcome);
     }
     receipts.ledger.closed_by_code = flow.journal().closed.clone();
     receipts
@@ -121,9 +99,14 @@ pub fn close(flow: &Flow, senders: &[Sender], receipts: Receipts) -> (Ledger, Ti
     }
     match flow.plan.shape {
         Shape::World | Shape::Groups => {
-            ledger.misnumbered += tape.misnumbered;
-            let books = Books::new(flow, senders);
-            books.fan_out(&tape, flow.deadline_ns.load(Relaxed), &mut ledger.misnumbered, &mut times);
+            ledger.books.misnumbered += tape.misnumbered;
+            let expected = Expected::new(flow, senders);
+            expected.fan_out(
+                &tape,
+                flow.deadline_ns.load(Relaxed),
+                &mut ledger.books.misnumbered,
+                &mut times,
+            );
         }
         Shape::Pairs => times.fan_out_of_pairs(),
     }
@@ -131,20 +114,15 @@ pub fn close(flow: &Flow, senders: &[Sender], receipts: Receipts) -> (Ledger, Ti
 }
 
 impl Ledger {
-    /// Both parts together.
-    pub fn total(&self, of: impl Fn(&Line) -> u64) -> u64 {
-        of(&self.warmup) + of(&self.measured)
-    }
-
     /// Everything that must not happen, with how often it did.
     pub fn breaches(&self) -> Vec<(&'static str, u64)> {
         let counts = [
-            (LOST, self.total(|line| line.lost)),
-            ("duplicated", self.total(|line| line.duplicated)),
-            ("reordered", self.total(|line| line.reordered)),
-            ("delivered to the wrong connection", self.stray),
-            ("delivered with another text", self.corrupted),
-            ("numbered differently in different places", self.misnumbered),
+            (LOST, self.books.total(|line| line.lost)),
+            ("duplicated", self.books.total(|line| line.duplicated)),
+            ("reordered", self.books.total(|line| line.reordered)),
+            ("delivered to the wrong connection", self.books.stray),
+            ("delivered with another text", self.books.corrupted),
+            ("numbered differently in different places", self.books.misnumbered),
         ];
         counts.into_iter().filter(|(_, count)| *count > 0).collect()
     }
@@ -156,34 +134,19 @@ impl Ledger {
 
     /// Adds the books of another part of the run.
     pub fn merge(&mut self, other: Ledger) {
-        self.warmup.add(&other.warmup);
-        self.measured.add(&other.measured);
-        self.unexpected += other.unexpected;
-        self.stray += other.stray;
-        self.corrupted += other.corrupted;
-        self.misnumbered += other.misnumbered;
-        self.foreign += other.foreign;
-        self.epoch_changes += other.epoch_changes;
-        self.waited_for_window += other.waited_for_window;
+        self.books.merge(other.books);
         self.absent += other.absent;
         self.recovered += other.recovered;
         self.gaps += other.gaps;
         self.last_delivery_ns = self.last_delivery_ns.max(other.last_delivery_ns);
         self.last_answer_ns = self.last_answer_ns.max(other.last_answer_ns);
-        self.first_refusal = self.first_refusal.take().or(other.first_refusal);
-        for (mine, theirs) in [
-            (&mut self.refused_by_code, other.refused_by_code),
-            (&mut self.closed_by_code, other.closed_by_code),
-        ] {
-            for (code, count) in theirs {
-                *mine.entry(code).or_default() += count;
-            }
+        for (code, count) in other.closed_by_code {
+            *self.closed_by_code.entry(code).or_default() += count;
         }
-        self.paths.merge(other.paths);
     }
 
     fn line(&mut self, measured: bool) -> &mut Line {
-        if measured { &mut self.measured } else { &mut self.warmup }
+        if measured { &mut self.books.measured } else { &mut self.books.warmup }
     }
 
     fn add_sender(&mut self, flow: &Flow, sender: &Sender, times: &mut Times) {
@@ -213,10 +176,10 @@ impl Ledger {
             }
         }
         for (code, count) in &sender.refused {
-            *self.refused_by_code.entry(*code).or_default() += count;
+            *self.books.refused_by_code.entry(*code).or_default() += count;
         }
-        self.first_refusal = self.first_refusal.take().or_else(|| sender.first_refusal.clone());
-        self.waited_for_window += sender.waited;
+        self.books.first_refusal = self.books.first_refusal.take().or_else(|| sender.first_refusal.clone());
+        self.books.waited_for_window += sender.waited;
     }
 }
 
@@ -228,10 +191,10 @@ impl Receipts {
         self.tape.merge(&other.tape);
     }
 
-    fn add(&mut self, flow: &Flow, books: &Books<'_>, outcome: &Outcome) {
+    fn add(&mut self, flow: &Flow, all: &Expected<'_>, outcome: &Outcome) {
         let receiver = &outcome.receiver;
         let connection = receiver.connection();
-        let expected = books.expected_at(connection);
+        let expected = all.expected_at(connection);
         let mut lost_by_sender = BTreeMap::new();
         let mut delivered = 0;
         for (part, expected) in expected.iter().enumerate() {
@@ -242,7 +205,7 @@ impl Receipts {
                 let (sender, sequence) = flow.plan.message_at(flow.plan.set_of(connection), place);
                 // A conversation comes in the order of its numbers: what is missing before the last one seen was
                 // lost before the connection ended.
-                let skipped = books.offset(sender, sequence) < receiver.last_offset;
+                let skipped = all.offset(sender, sequence) < receiver.last_offset;
                 if outcome.absent && !skipped {
                     disconnected += 1;
                 } else {
@@ -250,7 +213,7 @@ impl Receipts {
                     *lost_by_sender.entry(sender).or_default() += 1;
                 }
                 if part == 1 {
-                    self.censor(flow, books, sender, sequence);
+                    self.censor(flow, all, sender, sequence);
                 }
             }
             let tally = receiver.tallies[part];
@@ -263,36 +226,36 @@ impl Receipts {
             line.reordered += tally.reordered;
             line.late += tally.late;
         }
-        for place in books.unanswered_at(connection).without(&receiver.seen) {
+        for place in all.unanswered_at(connection).without(&receiver.seen) {
             let (sender, sequence) = flow.plan.message_at(flow.plan.set_of(connection), place);
-            self.censor(flow, books, sender, sequence);
+            self.censor(flow, all, sender, sequence);
         }
         let ledger = &mut self.ledger;
         paths::add(
-            &mut ledger.paths,
+            &mut ledger.books.paths,
             &flow.plan,
             connection,
             lost_by_sender,
             &receiver.by_sender,
-            |sender| books.accepted_of(sender),
+            |sender| all.accepted_of(sender),
         );
         let unexpected = receiver.seen.count() - delivered;
         // The number of a message without an answer is not known here.
-        ledger.misnumbered += u64::from(unexpected == 0 && books.renumbered(receiver, &expected));
-        ledger.unexpected += unexpected;
+        ledger.books.misnumbered += u64::from(unexpected == 0 && all.renumbered(receiver, &expected));
+        ledger.books.unexpected += unexpected;
         ledger.absent += u64::from(outcome.absent);
         ledger.recovered += receiver.recovered;
         ledger.gaps += receiver.gaps;
-        ledger.stray += receiver.stray;
-        ledger.corrupted += receiver.corrupted;
-        ledger.foreign += receiver.foreign;
-        ledger.epoch_changes += receiver.epoch_changes;
+        ledger.books.stray += receiver.stray;
+        ledger.books.corrupted += receiver.corrupted;
+        ledger.books.foreign += receiver.foreign;
+        ledger.books.epoch_changes += receiver.epoch_changes;
         ledger.last_delivery_ns = ledger.last_delivery_ns.max(receiver.last_delivery_ns);
     }
 
     /// A delivery that did not come took at least until the deadline.
-    fn censor(&mut self, flow: &Flow, books: &Books<'_>, sender: u32, sequence: u32) {
-        let Some(message) = books.message(sender, sequence) else { return };
+    fn censor(&mut self, flow: &Flow, all: &Expected<'_>, sender: u32, sequence: u32) {
+        let Some(message) = all.message(sender, sequence) else { return };
         let us = micros_between(message.intended_ns, flow.deadline_ns.load(Relaxed)).max(1);
         self.tape.e2e.saturating_record(us);
         self.tape.service.saturating_record(us.saturating_sub(u64::from(message.lag_us)).max(1));

@@ -52,7 +52,10 @@ fn assert_close(times: &Histogram<u64>, quantile: f64, us: f64) {
 #[test]
 fn a_constant_delay_is_every_percentile() {
     let (ledger, times) = measured(|_| (0, Some(5_000)));
-    assert_eq!((ledger.measured.delivered, times.e2e.len()), (u64::from(MESSAGES), u64::from(MESSAGES)));
+    assert_eq!(
+        (ledger.books.measured.delivered, times.e2e.len()),
+        (u64::from(MESSAGES), u64::from(MESSAGES))
+    );
     for quantile in [0.0, 0.5, 0.99, 0.999, 1.0] {
         assert_close(&times.e2e, quantile, 5_000.0);
         assert_close(&times.service, quantile, 5_000.0);
@@ -90,7 +93,7 @@ fn a_stall_shows_in_the_response_times_and_in_one_service_time() {
 #[test]
 fn what_never_came_took_until_the_deadline() {
     let (ledger, times) = measured(|sequence| (0, (sequence % 100 != 50).then_some(300)));
-    assert_eq!((ledger.measured.lost, ledger.measured.expected), (100, u64::from(MESSAGES)));
+    assert_eq!((ledger.books.measured.lost, ledger.books.measured.expected), (100, u64::from(MESSAGES)));
     assert_eq!((times.e2e.len(), times.censored.e2e), (u64::from(MESSAGES), 100));
     assert_close(&times.e2e, 0.98, 300.0);
     // The first of them was due 15 s before the deadline, the last 5 s; only lower bounds, and never 300 µs.

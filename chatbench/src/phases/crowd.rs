@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -15,16 +14,13 @@ use crate::ledger::Outcome;
 use crate::ledger::flow::Flow;
 use crate::ledger::sender::Sender;
 use crate::net::control::Control;
-use crate::net::door::{Door, Times};
+use crate::net::door::Door;
+use crate::phases::arrivals::{self, Arrived, Turn};
 use crate::phases::client::task::Client;
 use crate::phases::opening::Opening;
 use crate::phases::operator::Interrupt;
 use crate::phases::progress::Progress;
 
-/// Log-ins under way at once when no rate is asked for.
-const CONCURRENT: usize = 128;
-/// Log-ins under way at once at a given rate: enough that a slow server shows as slow log-ins, not as a lower rate.
-const CONCURRENT_AT_RATE: usize = 4096;
 /// Longest wait for the server to have told all of the log-ins.
 const SETTLING: Duration = Duration::from_secs(60);
 /// Closes under way at once.
@@ -60,9 +56,6 @@ pub struct Farewell {
     pub heartbeats: u64,
 }
 
-/// What became of the attempt at a place.
-type Attempt = (usize, Result<Times, String>);
-
 impl Crowd {
     /// Opens all connections of the plan. Those that are not in afterwards are in [`Opening::missing`].
     pub async fn open(
@@ -76,38 +69,14 @@ impl Crowd {
         let numbers = flow.share.connections(&flow.plan);
         let controls: Vec<(u32, Arc<Control>)> = numbers.map(|number| (number, Arc::default())).collect();
         let share = controls.len().max(1) as f64 / f64::from(flow.plan.connections().max(1));
-        let every = rate.map(|rate| Duration::from_secs_f64(1.0 / (rate * share)));
-        let permits = Arc::new(Semaphore::new(if rate.is_some() { CONCURRENT_AT_RATE } else { CONCURRENT }));
-        let (report, mut reports) = mpsc::channel(1024);
-        let start = Instant::now();
-        let mut tasks = Vec::with_capacity(controls.len());
-        let mut opening = Opening::new(flow.share.count(&flow.plan));
-        let mut is_in = vec![false; controls.len()];
-        let mut note = |(place, result): Attempt| {
-            is_in[place] = result.is_ok();
-            opening.note(result, progress);
+        let rate = rate.map(|rate| rate * share);
+        let count = flow.share.count(&flow.plan);
+        let enter = |place: usize, turn: Turn| {
+            let (number, control) = &controls[place];
+            enter(Client::new(Arc::clone(flow), Arc::clone(control), Arc::clone(door), *number), turn)
         };
-        for (place, (number, control)) in controls.iter().enumerate() {
-            let deadline = every.map_or(start, |every| start + every * place as u32);
-            if interrupt.came() || (deadline > Instant::now() && interrupt.within(deadline).await) {
-                break;
-            }
-            let permit = tokio::select! {
-                permit = Arc::clone(&permits).acquire_owned() => permit,
-                () = interrupt.wait() => break,
-            };
-            let Ok(permit) = permit else { break };
-            let client = Client::new(Arc::clone(flow), Arc::clone(control), Arc::clone(door), *number);
-            tasks.push(tokio::spawn(enter(client, place, permit, report.clone(), interrupt.clone())));
-            while let Ok(attempt) = reports.try_recv() {
-                note(attempt);
-            }
-        }
-        drop(report);
-        while let Some(attempt) = reports.recv().await {
-            note(attempt);
-        }
-        opening.wall = start.elapsed();
+        let Arrived { tasks, mut opening, is_in } =
+            arrivals::all(count, rate, progress, interrupt, enter).await;
         let (present, missing): (Vec<_>, Vec<_>) = controls.iter().cloned().zip(is_in).partition(|it| it.1);
         let present: Vec<_> = present.into_iter().map(|(control, _)| control).collect();
         opening.missing = missing.into_iter().map(|((number, _), _)| number).collect();
@@ -196,29 +165,12 @@ impl Crowd {
     }
 }
 
-/// Lets a client in, says what became of it, and lets it run. Who is still on the way in when the operator stops stays
-/// outside.
-async fn enter(
-    mut client: Client,
-    place: usize,
-    permit: OwnedSemaphorePermit,
-    report: mpsc::Sender<Attempt>,
-    mut interrupt: Interrupt,
-) -> Option<Outcome> {
+/// Lets a client in and run. Who is still on the way in when the operator stops stays outside.
+async fn enter(mut client: Client, turn: Turn) -> Option<Outcome> {
     // In a box, so that what entering needs is not kept for the life of the connection.
-    let entering = Box::pin(async {
-        tokio::select! {
-            biased;
-            entered = client.enter() => Some(entered),
-            () = interrupt.wait() => None,
-        }
-    });
-    let entered = entering.await?;
-    drop((permit, interrupt));
-    let is_in = entered.is_ok();
-    let _ = report.send((place, entered)).await;
-    drop(report);
-    if is_in { Some(client.run().await) } else { None }
+    let entering = Box::pin(turn.enter(async { client.enter().await.map(|times| ((), Some(times))) }));
+    entering.await?;
+    Some(client.run().await)
 }
 
 /// Asks each connection in turn for a sign of life, spread evenly over the interval.

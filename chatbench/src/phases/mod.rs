@@ -2,6 +2,7 @@
 //!
 //! Invariant: whatever the scenario, the steps are these, in this order, and every process of a run takes them together.
 
+pub mod arrivals;
 pub mod client;
 pub mod course;
 pub mod crew;

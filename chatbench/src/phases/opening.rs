@@ -57,10 +57,11 @@ impl Opening {
         }
     }
 
-    /// Counts an attempt.
-    pub fn note(&mut self, result: Result<door::Times, String>, progress: &dyn Progress) {
+    /// Counts an attempt; one that needed no connection only when it failed.
+    pub fn note(&mut self, result: Result<Option<door::Times>, String>, progress: &dyn Progress) {
         match result {
-            Ok(times) => {
+            Ok(None) => {}
+            Ok(Some(times)) => {
                 self.connected += 1;
                 self.connect.saturating_record(micros(times.connect).max(1));
                 self.login.saturating_record(micros(times.login).max(1));

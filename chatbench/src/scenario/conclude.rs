@@ -11,9 +11,9 @@ use crate::phases::opening::Opening;
 use crate::phases::spec::Traffic;
 use crate::phases::stage::Stage;
 use crate::scenario::kind::Scenario;
-use crate::scenario::report::books::{books, rates};
 use crate::scenario::report::environment;
 use crate::scenario::report::processes::costs;
+use crate::scenario::report::rates::rates;
 use crate::scenario::report::result::{Report, add_farewell};
 use crate::scenario::report::validity::Examined;
 use chatbench_result::units::count_text;
@@ -129,9 +129,9 @@ pub fn add_closed(report: &mut Report, stage: &Stage, traffic: &Traffic, closed:
     report.add_chaos(flow, &ledger, slow);
     judge(report, traffic, &ledger);
     let examined = Examined::new(&ledger, &times, &effort, offered);
-    if !report.partial {
+    if !report.found.partial {
         // What was cut short is no measurement, and its rate says nothing.
-        let troubled = report.chaos.is_some();
+        let troubled = report.found.chaos.is_some();
         judge_validity(&mut report.judgement, &ledger, &examined, offered, missing_senders);
         if let Some(late) = examined.late(&ledger, troubled) {
             report.judgement.add(Verdict::Invalid, late);
@@ -141,24 +141,24 @@ pub fn add_closed(report: &mut Report, stage: &Stage, traffic: &Traffic, closed:
             report.judgement.add(Verdict::CouldNotRun, reason);
         }
     }
-    report.validity = Some(examined.validity);
+    report.found.validity = Some(examined.validity);
     let offered_per_s = offered.map(|offered| offered as f64 / traffic.time().as_secs_f64());
     let rates = rates(&ledger, &effort, flow, offered_per_s);
     let mut costs = costs(stage, &effort);
-    costs.processes.per_delivery(ledger.measured.delivered);
+    costs.processes.per_delivery(ledger.books.measured.delivered);
     for note in unsettled.into_iter().chain(costs.missing) {
         report.judgement.add(Verdict::Pass, note);
     }
     report.add_times(times);
-    report.rates = Some(rates);
-    report.processes = Some(costs.processes);
-    report.ledger = Some(books(ledger));
+    report.found.rates = Some(rates);
+    report.found.processes = Some(costs.processes);
+    report.found.ledger = Some(ledger.books);
 }
 
 fn judge(report: &mut Report, traffic: &Traffic, ledger: &Ledger) {
     for (what, count) in ledger.breaches() {
         // Nobody waited for what was on its way when the run was stopped.
-        if report.partial && what == LOST {
+        if report.found.partial && what == LOST {
             continue;
         }
         report.judgement.add(Verdict::InvariantBroken, format!("{} deliveries {what}", count_text(count)));
@@ -169,15 +169,16 @@ fn judge(report: &mut Report, traffic: &Traffic, ledger: &Ledger) {
 
 /// A message without an answer may be lost, and one that was refused is not what was asked for: neither goes unsaid.
 fn judge_answers(report: &mut Report, allow_disconnects: bool, ledger: &Ledger) {
-    let (unanswered, sent) = (ledger.total(|line| line.unanswered), ledger.total(|line| line.sent));
-    if unanswered > 0 && !report.partial {
+    let (unanswered, sent) =
+        (ledger.books.total(|line| line.unanswered), ledger.books.total(|line| line.sent));
+    if unanswered > 0 && !report.found.partial {
         let reason = format!("{} of {} messages got no answer", count_text(unanswered), count_text(sent));
         // Who was cut off for good cannot be answered.
         let verdict = if allow_disconnects { Verdict::Pass } else { Verdict::InvariantBroken };
         report.judgement.add(verdict, reason);
     }
-    for (code, count) in &ledger.refused_by_code {
-        let why = ledger.first_refusal.as_deref().unwrap_or_default();
+    for (code, count) in &ledger.books.refused_by_code {
+        let why = ledger.books.first_refusal.as_deref().unwrap_or_default();
         let reason =
             format!("{} of {} messages were refused with code {code}", count_text(*count), count_text(sent));
         report.judgement.add(Verdict::Pass, format!("{reason}; the first: {why}"));
@@ -186,13 +187,13 @@ fn judge_answers(report: &mut Report, allow_disconnects: bool, ledger: &Ledger) 
 
 /// Judges whether the connections held, or where they come back on purpose, whether all were back at the end.
 pub fn judge_connections(report: &mut Report, allow_disconnects: bool, ledger: &Ledger) {
-    let troubled = report.chaos.is_some();
+    let troubled = report.found.chaos.is_some();
     let closed = report.connections.closed_text();
     let judgement = &mut report.judgement;
     if !allow_disconnects && !troubled && ledger.closed_by_server() > 0 {
         judgement.add(Verdict::InvariantBroken, closed);
     }
-    if !allow_disconnects && troubled && !report.partial && ledger.absent > 0 {
+    if !allow_disconnects && troubled && !report.found.partial && ledger.absent > 0 {
         let absent = count_text(ledger.absent);
         judgement.add(Verdict::InvariantBroken, format!("{absent} clients were not back at the end"));
     }
@@ -210,7 +211,7 @@ fn judge_validity(
     offered: Option<u64>,
     missing_senders: u64,
 ) {
-    let sent = ledger.measured.sent;
+    let sent = ledger.books.measured.sent;
     if let Some(offered) = offered
         && (sent as f64) < offered as f64 * ENOUGH
     {
@@ -218,16 +219,16 @@ fn judge_validity(
             "senders did not get in"
         } else if ledger.closed_by_server() > 0 {
             "the server closed connections"
-        } else if ledger.waited_for_window > 0 {
+        } else if ledger.books.waited_for_window > 0 {
             "the window of unanswered messages was full; the server answers too slowly for this rate"
         } else {
             "the generator had no time to send them"
         };
         judgement.add(Verdict::Invalid, format!("{sent} of {offered} offered messages were sent: {why}"));
     }
-    let accepted = ledger.measured.accepted;
+    let accepted = ledger.books.measured.accepted;
     if (accepted as f64) < sent as f64 * ENOUGH || sent == 0 {
-        let why = ledger.first_refusal.as_deref().unwrap_or("no answer came");
+        let why = ledger.books.first_refusal.as_deref().unwrap_or("no answer came");
         judgement.add(Verdict::Invalid, format!("{accepted} of {sent} sent messages were accepted: {why}"));
     }
     if let Some(note) = examined.note() {

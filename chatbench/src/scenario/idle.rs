@@ -76,14 +76,14 @@ impl Scenario for Idle {
         *stage.flow.journal() = harvest.journal;
         report.options.chaos = stage.flow.plan.trouble.words();
         report.add_chaos(&stage.flow, &ledger, 0);
-        report.idle = Some(model::Idle {
+        report.found.idle = Some(model::Idle {
             held_ms: harvest.effort.measured_ns / 1_000_000,
             generator_bytes_per_client: costs.processes.own_growth(connections),
             server_bytes_per_connection: costs.processes.server_growth(connections),
         });
         let notes = harvest.unsettled.into_iter().chain(costs.missing);
         notes.for_each(|note| report.judgement.add(Verdict::Pass, note));
-        report.processes = Some(costs.processes);
+        report.found.processes = Some(costs.processes);
         judge_connections(report, self.allow_disconnects, &ledger);
     }
 }

@@ -106,7 +106,7 @@ async fn conclude(
         parts.push(Part {
             scenario: kind.scenario.name().to_owned(),
             clients: stage.flow.plan.receivers,
-            measured: closed.ledger.measured.clone(),
+            measured: closed.ledger.books.measured.clone(),
             e2e_time: TimeSummary::new(&closed.times.e2e, closed.times.censored.e2e),
         });
         match &mut all {
@@ -126,7 +126,7 @@ async fn conclude(
         options.senders = senders;
         options.chaos = traffic.trouble()?.words();
     }
-    report.parts = Some(parts);
+    report.found.parts = Some(parts);
     report.finish(stage).await;
     Ok(report)
 }

@@ -5,10 +5,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use chatbench_result::capacity::Capacity;
+use chatbench_result::search::End;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::double::{Double, Fault};
+use crate::schema;
 
 /// What an ended program left behind.
 #[derive(Debug)]
@@ -162,11 +165,11 @@ async fn capacity_is_where_the_condition_stops_to_hold() {
     let found = search("--from 3 --precision 1%", "connected<=40").await;
     assert_eq!(found.code, 0, "{}{}", found.out, found.err);
     assert!(found.out.contains("capacity 40 clients: held twice; 41 clients failed twice"), "{}", found.out);
-    let json = read(Path::new(&file));
-    assert_eq!(
-        (&json["level"], &json["at_least"], &json["end"]),
-        (&40.into(), &false.into(), &"found".into())
-    );
+    let written = read(Path::new(&file));
+    let capacity: Capacity = serde_json::from_value(written.clone()).unwrap();
+    assert_eq!((capacity.level, capacity.at_least, capacity.end), (Some(40), false, Some(End::Found)));
+    assert_eq!(serde_json::to_value(capacity).unwrap(), written, "the type is the whole file");
+    schema::check(&written);
 
     let most = search("--from 3 --max 10", "connected<=40").await;
     assert!(most.code == 0 && most.out.contains("capacity at least 10 clients"), "{}", most.out);

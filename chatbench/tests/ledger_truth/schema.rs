@@ -1,14 +1,16 @@
-//! Checks a result against `schema/result.v1.json`, with the few keywords that file uses.
+//! Checks a result against the schema of its kind, with the few keywords that those files use.
 //!
 //! Invariant: a keyword of the schema that is not understood here fails the test instead of passing it.
 
 use serde_json::Value;
 
-const SCHEMA: &str = include_str!("../../result/schema/result.v1.json");
+const RESULT: &str = include_str!("../../result/schema/result.v1.json");
+const CAPACITY: &str = include_str!("../../result/schema/capacity.v1.json");
 
 /// Panics with the place where the result does not conform.
 pub fn check(result: &Value) {
-    let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+    let schema = if result["schema"] == "chatbench.capacity/v1" { CAPACITY } else { RESULT };
+    let schema: Value = serde_json::from_str(schema).unwrap();
     if let Err(problem) = conforms(&schema, &schema, result, "result") {
         panic!("{problem}\n{result:#}");
     }

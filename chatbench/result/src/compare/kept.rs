@@ -46,11 +46,23 @@ impl<'a> Baseline<'a> {
     }
 }
 
+/// The same text as it is written anew: what this version does not know of a result is not lost.
+#[must_use]
+pub fn rewritten(text: &[u8]) -> Option<String> {
+    let value: Value = serde_json::from_slice(text).ok()?;
+    serde_json::to_string_pretty(&value).ok().map(|json| json + "\n")
+}
+
+fn json(text: &[u8], name: &str) -> Result<Value, String> {
+    serde_json::from_slice(text).map_err(|error| format!("{name} is no JSON: {error}"))
+}
+
 /// The rounds in what was in a file of this name.
 ///
 /// # Errors
 /// What it is instead of a result or a baseline.
-pub fn rounds(value: Value, name: &str) -> Result<Vec<Round>, String> {
+pub fn rounds(text: &[u8], name: &str) -> Result<Vec<Round>, String> {
+    let value = json(text, name)?;
     let named = Named::deserialize(&value).unwrap_or_default();
     if named.schema.as_deref() != Some(BASELINE) {
         return Ok(vec![Round::read(value, name)?]);
@@ -60,18 +72,21 @@ pub fn rounds(value: Value, name: &str) -> Result<Vec<Round>, String> {
     numbered.map(|(number, round)| Round::read(round, format!("{name} round {number}"))).collect()
 }
 
-/// The comparison in what was in a file.
+/// The comparison in what was in a file of this name.
 ///
 /// # Errors
 /// What it is instead.
-pub fn comparison(value: &Value) -> Result<Comparison, String> {
-    let found = match Named::deserialize(value).unwrap_or_default().schema {
+pub fn comparison(text: &[u8], name: &str) -> Result<Comparison, String> {
+    let value = json(text, name)?;
+    let found = match Named::deserialize(&value).unwrap_or_default().schema {
         Some(schema) if schema == comparison::SCHEMA => {
-            return Comparison::deserialize(value).map_err(|error| error.to_string());
+            return Comparison::deserialize(value).map_err(|error| format!("{name}: {error}"));
         }
         Some(other) => format!("is of schema {other}"),
         None => "has no schema".to_owned(),
     };
     let wanted = comparison::SCHEMA;
-    Err(format!("{found}, and --comparison takes {wanted}; give a file that compare --out NAME.json wrote"))
+    Err(format!(
+        "{name}: {found}, and --comparison takes {wanted}; give a file that compare --out NAME.json wrote"
+    ))
 }

@@ -104,4 +104,22 @@ impl Books {
     pub fn total(&self, of: impl Fn(&Line) -> u64) -> u64 {
         of(&self.warmup).saturating_add(of(&self.measured))
     }
+
+    /// Adds the books of another part of the run.
+    pub fn merge(&mut self, other: Books) {
+        self.measured.add(&other.measured);
+        self.warmup.add(&other.warmup);
+        self.unexpected += other.unexpected;
+        self.stray += other.stray;
+        self.corrupted += other.corrupted;
+        self.misnumbered += other.misnumbered;
+        self.foreign += other.foreign;
+        self.epoch_changes += other.epoch_changes;
+        self.waited_for_window += other.waited_for_window;
+        self.first_refusal = self.first_refusal.take().or(other.first_refusal);
+        for (code, count) in other.refused_by_code {
+            *self.refused_by_code.entry(code).or_default() += count;
+        }
+        self.paths.merge(other.paths);
+    }
 }

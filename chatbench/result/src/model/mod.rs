@@ -29,7 +29,7 @@ mod red_packets;
 mod result;
 mod series;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod threshold;
 mod times;
 

@@ -153,6 +153,14 @@ pub struct Idle {
     pub server_bytes_per_connection: Option<f64>,
 }
 
+impl ServerState {
+    /// What a server said, if it did.
+    #[must_use]
+    pub fn said(state: Option<impl Serialize>) -> Option<Value> {
+        serde_json::to_value(state?).ok()
+    }
+}
+
 impl Connections {
     /// The connections the server closed, in words.
     #[must_use]

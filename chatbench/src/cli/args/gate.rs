@@ -3,8 +3,10 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args as ClapArgs, ValueEnum};
+use chatbench_result::capacity::Vary;
+use clap::Args as ClapArgs;
 
+use crate::cli::args::words;
 use chatbench_result::compare::rules::{Rules, Wanted, percent};
 
 const COMPARE_EXAMPLES: &str = "\
@@ -146,21 +148,12 @@ pub struct AbArgs {
     pub scenario: Vec<OsString>,
 }
 
-/// What a search for the capacity changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Vary {
-    /// `--rate`
-    Rate,
-    /// `--clients`
-    Clients,
-}
-
 /// Options of `capacity`.
 #[derive(Debug, Clone, ClapArgs)]
 #[command(after_help = CAPACITY_EXAMPLES)]
 pub struct CapacityArgs {
     /// What to raise
-    #[arg(long, value_enum, default_value_t = Vary::Rate)]
+    #[arg(long, default_value = "rate", value_parser = words::vary())]
     pub vary: Vary,
     /// The first level
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]

@@ -2,8 +2,9 @@
 //!
 //! Invariant: each value has one word, and each word its line in `--help`.
 
+use chatbench_result::capacity::Vary;
 use clap::ValueEnum;
-use clap::builder::PossibleValue;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use crate::ledger::plan::timetable::Arrival;
 use crate::phases::spec::Via;
@@ -43,3 +44,10 @@ words!(Resources:
     Auto "auto" "As `pid` where a process is found, else as `metrics`",
     Pid "pid" "From the kernel, by process id",
     Metrics "metrics" "From what each --server says at /metrics");
+
+/// Reads what a search varies, whose type is of a crate that knows no command line.
+pub fn vary() -> impl TypedValueParser<Value = Vary> {
+    let words =
+        [PossibleValue::new("rate").help("`--rate`"), PossibleValue::new("clients").help("`--clients`")];
+    PossibleValuesParser::new(words).map(|word| if word == "rate" { Vary::Rate } else { Vary::Clients })
+}

@@ -2,13 +2,13 @@
 //!
 //! Invariant: a round in which the generator was the limit never counts against the server, nor for it.
 
+use chatbench_result::capacity::{Capacity, RoundAt, Vary};
 use chatbench_result::compare::round::Round;
 use chatbench_result::model::{Books, RunResult};
-use chatbench_result::search::{End, Outcome, Search, Step, Tally};
-use serde::Serialize;
+use chatbench_result::search::{Outcome, Search, Step};
 
 use crate::cli::args::Scenario;
-use crate::cli::args::gate::{CapacityArgs, Vary};
+use crate::cli::args::gate::CapacityArgs;
 use crate::cli::gate::files;
 use crate::cli::gate::play::{play, scenario_of, unplayed};
 use crate::cli::output::save;
@@ -16,63 +16,7 @@ use crate::cli::screen::Screen;
 use crate::failure::Failure;
 use crate::phases::operator::Interrupt;
 use crate::watch::probe;
-use chatbench_result::fold::folded;
 use chatbench_result::verdict::Verdict;
-
-/// Name and version of the format.
-pub const SCHEMA: &str = "chatbench.capacity/v1";
-
-/// What came of a search.
-#[derive(Debug, Serialize)]
-pub struct Capacity {
-    /// [`SCHEMA`].
-    pub schema: &'static str,
-    /// Name of the scenario.
-    pub scenario: String,
-    /// `rate_per_s` or `clients`: what the levels count.
-    pub vary: &'static str,
-    /// The conditions.
-    pub thresholds: Vec<String>,
-    /// The highest level that held in two rounds; none when there is none.
-    pub level: Option<u32>,
-    /// Whether the server may hold more.
-    pub at_least: bool,
-    /// The lowest level that failed.
-    pub failed_at: Option<u32>,
-    /// The level the generator could not offer.
-    pub generator_saturated_at: Option<u32>,
-    /// Why the search ended; none when it was cut short.
-    pub end: Option<End>,
-    /// By level.
-    pub levels: Vec<Level>,
-    /// In their order.
-    pub rounds: Vec<RoundAt>,
-}
-
-/// The rounds at a level.
-#[derive(Debug, Serialize)]
-pub struct Level {
-    /// Messages per second, or clients.
-    pub level: u32,
-    /// How they came out.
-    #[serde(flatten)]
-    pub tally: Tally,
-}
-
-/// One round.
-#[derive(Debug, Serialize)]
-pub struct RoundAt {
-    /// Messages per second, or clients.
-    pub level: u32,
-    /// How it came out.
-    pub outcome: Outcome,
-    /// Name of the run.
-    pub run: String,
-    /// Its own exit code.
-    pub exit_code: u64,
-    /// Why it ended as it did.
-    pub reasons: Vec<String>,
-}
 
 /// Runs `capacity`; gives the exit code.
 ///
@@ -125,9 +69,16 @@ pub async fn run(args: &CapacityArgs, interrupt: &Interrupt, screen: &mut Screen
             reasons: played.result.reasons.clone(),
         });
     };
-    let capacity = Capacity::new(args, &scenario, &search, end, rounds);
+    let capacity = Capacity {
+        scenario: scenario.plain().name().to_owned(),
+        vary: args.vary,
+        thresholds: scenario.common().thresholds.iter().map(ToString::to_string).collect(),
+        rounds,
+        ..Capacity::default()
+    }
+    .found(&search, end);
     save_all(args, &capacity)?;
-    screen.tell(&capacity.text(args));
+    screen.tell(&if args.quiet { capacity.answer_text() } else { capacity.text() });
     Ok(verdict.max(capacity.verdict()).exit_code())
 }
 
@@ -202,94 +153,4 @@ fn save_all(args: &CapacityArgs, capacity: &Capacity) -> Result<(), Failure> {
             .map_err(|error| failed(format!("{}: {error}", path.display())))?;
     }
     Ok(())
-}
-
-impl Vary {
-    fn level_text(self, level: u32) -> String {
-        match self {
-            Vary::Rate => format!("{level}/s"),
-            Vary::Clients => format!("{level} clients"),
-        }
-    }
-}
-
-impl Capacity {
-    fn new(
-        args: &CapacityArgs,
-        scenario: &Scenario,
-        search: &Search,
-        end: Option<End>,
-        rounds: Vec<RoundAt>,
-    ) -> Self {
-        Self {
-            schema: SCHEMA,
-            scenario: scenario.plain().name().to_owned(),
-            vary: if args.vary == Vary::Rate { "rate_per_s" } else { "clients" },
-            thresholds: scenario.common().thresholds.iter().map(ToString::to_string).collect(),
-            level: search.answer(),
-            at_least: end != Some(End::Found),
-            failed_at: search.high(),
-            generator_saturated_at: search.saturated,
-            end,
-            levels: search
-                .tallies
-                .iter()
-                .map(|(level, tally)| Level { level: *level, tally: *tally })
-                .collect(),
-            rounds,
-        }
-    }
-
-    /// What the end means for the exit code.
-    fn verdict(&self) -> Verdict {
-        match (self.level, self.end) {
-            (Some(_), _) => Verdict::Pass,
-            (None, Some(End::GeneratorSaturated)) => Verdict::Invalid,
-            (None, _) => Verdict::ThresholdFailed,
-        }
-    }
-
-    fn text(&self, args: &CapacityArgs) -> String {
-        let mut text = String::new();
-        if !args.quiet {
-            let thresholds = self.thresholds.join(", ");
-            text += &folded("", 2, &format!("chatbench capacity of {}: {thresholds}", self.scenario));
-            for Level { level, tally } in &self.levels {
-                let of = tally.held + tally.failed;
-                let level = args.vary.level_text(*level);
-                text += &format!("  {level:>16}  held in {} of {of}\n", tally.held);
-            }
-        }
-        text + &folded("", 2, &self.answer(args))
-    }
-
-    fn answer(&self, args: &CapacityArgs) -> String {
-        let name = |level: Option<u32>| {
-            level.map_or_else(|| "nothing".to_owned(), |level| args.vary.level_text(level))
-        };
-        let (level, failed) = (name(self.level), name(self.failed_at));
-        match (self.end, self.level) {
-            (Some(End::Found), _) => format!("capacity {level}: held twice; {failed} failed twice"),
-            (Some(End::MaxHeld), _) => format!("capacity at least {level}: held twice; --max allows no more"),
-            (Some(End::GeneratorSaturated), Some(_)) => {
-                let limit = name(self.generator_saturated_at);
-                format!(
-                    "capacity at least {level}: held twice; at {limit} the generator itself was the limit"
-                )
-            }
-            (Some(End::GeneratorSaturated), None) => {
-                let limit = name(self.generator_saturated_at);
-                format!(
-                    "capacity unknown: at {limit} the generator itself was the limit; begin lower with --from"
-                )
-            }
-            (Some(End::NothingHeld), _) => format!("capacity below {failed}: no level held"),
-            (Some(End::RoundsUsedUp), _) => {
-                format!(
-                    "capacity at least {level}, {failed} failed: no rounds were left; allow more with --rounds"
-                )
-            }
-            (None, _) => format!("capacity at least {level}, {failed} failed: the search was cut short"),
-        }
-    }
 }

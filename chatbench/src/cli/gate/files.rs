@@ -12,7 +12,7 @@ use chatbench_result::compare::round::Round;
 use chatbench_result::output::findings::Findings;
 use chatbench_result::output::html;
 
-use crate::cli::output::read::json;
+use crate::cli::output::read::whole;
 use crate::cli::output::save::replace;
 use crate::failure::Failure;
 
@@ -23,11 +23,11 @@ use crate::failure::Failure;
 pub fn rounds(path: &Path) -> Result<Vec<Round>, Failure> {
     let name = path.display().to_string();
     let next = "give a file that --out NAME.json or --save-baseline of this version wrote";
-    let value = json(path).map_err(|failure| match failure {
+    let bytes = whole(path).map_err(|failure| match failure {
         Failure::Usage(cause) => Failure::could_not_run(cause, next),
         other => other,
     })?;
-    kept::rounds(value, &name).map_err(|cause| Failure::could_not_run(cause, next))
+    kept::rounds(&bytes, &name).map_err(|cause| Failure::could_not_run(cause, next))
 }
 
 /// Writes rounds as a baseline; a file that was there is replaced whole or not at all.

@@ -11,7 +11,7 @@ use chatbench_result::output::findings::Findings;
 use chatbench_result::output::format::Format;
 use chatbench_result::output::markdown;
 
-use super::read::json;
+use super::read::whole;
 use super::save;
 use crate::cli::args::check_names;
 use crate::cli::args::report::ReportArgs;
@@ -56,13 +56,12 @@ pub fn read(paths: &[impl AsRef<Path>], comparison: Option<&Path>) -> Result<Fin
     let mut text = None;
     for path in paths {
         let path = path.as_ref();
-        let value = json(path)?;
-        // What this version does not know of a result is not lost when it is written again.
-        text = serde_json::to_string_pretty(&value).ok().map(|json| json + "\n");
-        let rounds = kept::rounds(value, &path.display().to_string()).map_err(Failure::Usage)?;
+        let bytes = whole(path)?;
+        let rounds = kept::rounds(&bytes, &path.display().to_string()).map_err(Failure::Usage)?;
+        text = if paths.len() == 1 { kept::rewritten(&bytes) } else { None };
         results.extend(rounds.into_iter().map(|round| round.result));
     }
-    let json = text.filter(|_| paths.len() == 1 && results.len() == 1);
+    let json = text.filter(|_| results.len() == 1);
     if results.is_empty() {
         return Err(Failure::Usage("report: the files hold no result".to_owned()));
     }
@@ -70,8 +69,7 @@ pub fn read(paths: &[impl AsRef<Path>], comparison: Option<&Path>) -> Result<Fin
 }
 
 fn read_comparison(path: &Path) -> Result<Comparison, Failure> {
-    let named = |why| Failure::Usage(format!("{}: {why}", path.display()));
-    kept::comparison(&json(path)?).map_err(named)
+    kept::comparison(&whole(path)?, &path.display().to_string()).map_err(Failure::Usage)
 }
 
 /// Adds the Markdown to a file that others may have begun.

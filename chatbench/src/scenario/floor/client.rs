@@ -12,7 +12,7 @@ use mio::net::TcpStream;
 use serde::Serialize;
 
 use crate::net::frames::{self, FromClient};
-use crate::scenario::floor::hall::{Hall, TAIL};
+use crate::scenario::floor::hall::{Hall, TAIL, json};
 use crate::scenario::floor::http;
 
 /// A client that does not read so many bytes is let go.
@@ -187,9 +187,4 @@ pub fn receipt(seq: &str, msg_id: MsgId, offset: u64) -> Vec<u8> {
 
 fn frame(answer: &impl Serialize) -> Vec<u8> {
     frames::unmasked_text(json(answer).as_bytes())
-}
-
-fn json(value: &impl Serialize) -> String {
-    // Cannot fail: the types of the wire have text keys and no failing serializer.
-    serde_json::to_string(value).unwrap_or_default()
 }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chat_protocol::Target;
 use mio::Waker;
+use serde::Serialize;
 
 use crate::net::frames;
 
@@ -148,4 +149,10 @@ impl Books {
         self.mail[owners.clone()].iter_mut().for_each(|mail| mail.pushes.push(push.clone()));
         owners
     }
+}
+
+/// An answer or a push as it is sent.
+pub fn json(value: &impl Serialize) -> String {
+    // Cannot fail: the types of the wire have text keys and no failing serializer.
+    serde_json::to_string(value).unwrap_or_default()
 }

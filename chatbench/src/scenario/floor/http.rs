@@ -1,9 +1,11 @@
 //! The relay's HTTP side: the upgrade to a WebSocket, and the making of groups.
 
-use serde_json::{Value, json};
+use chat_protocol::Operation;
+use chat_protocol::envelope::HttpAnswer;
+use chat_protocol::group::{Create, CreateRequest, Group, GroupRequest, Join, MembershipResponse};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use crate::scenario::floor::hall::Hall;
+use crate::scenario::floor::hall::{Hall, json};
 
 const MOST_BYTES: usize = 64 * 1024;
 
@@ -40,7 +42,7 @@ pub fn answer(bytes: &[u8], hall: &Hall) -> Result<Option<Answered>, &'static st
     let length = header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0_usize);
     let Some(body) = bytes[end + 4..].get(..length) else { return incomplete() };
     let path = head.split(' ').nth(1).unwrap_or_default();
-    let answer = operate(path, &serde_json::from_slice(body).unwrap_or_default(), hall).to_string();
+    let answer = operate(path, body, hall);
     let answer = format!(
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{answer}",
         answer.len()
@@ -48,13 +50,27 @@ pub fn answer(bytes: &[u8], hall: &Hall) -> Result<Option<Answered>, &'static st
     Ok(Some(Answered { answer, length: end + 4 + length, is_upgrade: false }))
 }
 
-fn operate(path: &str, body: &Value, hall: &Hall) -> Value {
-    let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
-    if path != "/group/create" && path != "/group/join" {
-        return json!({"code": 1010, "msg": "a relay knows nothing", "data": null});
-    }
-    let count = hall.join(text("groupId"), text("userId"));
-    let data = json!({"changed": true, "memberCount": count, "offset": 0, "epoch": "floor",
-        "groupId": text("groupId"), "name": text("name"), "owner": text("userId")});
-    json!({"code": 200, "msg": "Success", "data": data})
+fn operate(path: &str, body: &[u8], hall: &Hall) -> String {
+    let answer = match path {
+        Create::PATH => serde_json::from_slice(body).ok().and_then(|create| created(create, hall)),
+        Join::PATH => serde_json::from_slice(body).ok().map(|join| joined(join, hall)),
+        _ => None,
+    };
+    answer.unwrap_or_else(|| {
+        let msg = "a relay knows nothing".to_owned();
+        json(&HttpAnswer::<()> { code: 1010, msg, data: None })
+    })
+}
+
+fn created(create: CreateRequest, hall: &Hall) -> Option<String> {
+    let CreateRequest { user_id: owner, name, group_id, .. } = create;
+    let group_id = group_id?;
+    let member_count = hall.join(group_id.to_string(), owner.to_string()) as u64;
+    Some(json(&HttpAnswer::success(Group { group_id, name, owner, member_count })))
+}
+
+fn joined(join: GroupRequest, hall: &Hall) -> String {
+    let member_count = hall.join(join.group_id.to_string(), join.user_id.to_string()) as u64;
+    let epoch = "floor".to_owned();
+    json(&HttpAnswer::success(MembershipResponse { changed: true, member_count, offset: 0, epoch }))
 }

@@ -63,7 +63,7 @@ pub async fn run(scenario: &dyn Scenario, operator: Operator) -> Result<Report, 
     }
     let rounds: Vec<FloorRound> = [&before, &after].into_iter().map(round).collect();
     let cost = |round: &FloorRound| round.server_cpu_us_per_delivery;
-    let mine = report.processes.as_ref().and_then(|processes| processes.server_cpu_us_per_delivery);
+    let mine = report.found.processes.as_ref().and_then(|processes| processes.server_cpu_us_per_delivery);
     if let (Some(server), [Some(first), Some(second)]) = (mine, [cost(&rounds[0]), cost(&rounds[1])])
         && first + second > 0.0
     {
@@ -75,13 +75,13 @@ pub async fn run(scenario: &dyn Scenario, operator: Operator) -> Result<Report, 
     if let Some(note) = overwhelmed(&report, &rounds) {
         report.judgement.add(Verdict::Pass, note);
     }
-    report.floor = Some(Floor { rounds, server_to_floor: ratios });
+    report.found.floor = Some(Floor { rounds, server_to_floor: ratios });
     Ok(report)
 }
 
 /// What to say of a relay that did not deliver what the server did: its times are those of a growing queue.
 fn overwhelmed(report: &Report, rounds: &[FloorRound]) -> Option<String> {
-    let server = report.rates.as_ref()?.deliveries_per_s;
+    let server = report.found.rates.as_ref()?.deliveries_per_s;
     let slowest = rounds.iter().filter_map(|round| round.deliveries_per_s).fold(f64::INFINITY, f64::min);
     (slowest < server * KEEPS_UP).then(|| {
         format!(
@@ -101,13 +101,13 @@ fn merged(reports: &[&Report], metric: &str) -> Histogram<u64> {
 
 fn round(report: &Report) -> FloorRound {
     let e2e = report.distribution("e2e_time").filter(|times| !times.is_empty());
-    let processes = report.processes.as_ref();
+    let processes = report.found.processes.as_ref();
     FloorRound {
-        run: report.run.clone(),
+        run: report.found.run.clone(),
         valid: report.judgement.valid,
         e2e_p50_us: e2e.map(|times| times.value_at_quantile(0.5)),
         e2e_p99_us: e2e.map(|times| times.value_at_quantile(0.99)),
-        deliveries_per_s: report.rates.as_ref().map(|rates| rates.deliveries_per_s),
+        deliveries_per_s: report.found.rates.as_ref().map(|rates| rates.deliveries_per_s),
         server_cpu_us_per_delivery: processes.and_then(|cost| cost.server_cpu_us_per_delivery),
         generator_cpu_us_per_delivery: processes.and_then(|cost| cost.generator_cpu_us_per_delivery),
     }

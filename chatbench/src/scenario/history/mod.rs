@@ -38,7 +38,7 @@ use crate::scenario::run::alone;
 use chatbench_result::hdr::histogram;
 use chatbench_result::units::count_text;
 use chatbench_result::verdict::Verdict;
-use walk::{Direction, Found, Walk};
+use walk::{Direction, Walk};
 
 /// Messages posted at once before the reading begins, and at most at once later.
 const CONCURRENT: usize = 32;
@@ -174,12 +174,12 @@ fn judge(report: &mut Report, pages: &Pages, given_up: u64) {
         report.judgement.add(verdict, format!("{} requests failed; most often: {cause}", count_text(failed)));
     }
     if given_up > 0 {
-        report.partial = true;
+        report.found.partial = true;
         let (given_up, readers) = (count_text(given_up), count_text(u64::from(pages.readers)));
         let words = format!("{given_up} of {readers} readers gave up: no page came for 10 s");
         report.judgement.add(Verdict::Invalid, words);
     }
-    if !report.partial && pages.walks_backward + pages.walks_forward == 0 {
+    if !report.found.partial && pages.walks_backward + pages.walks_forward == 0 {
         report.judgement.add(Verdict::Invalid, "no way through the conversation came to its end");
     }
 }
@@ -268,7 +268,7 @@ impl Room {
             if walk.found.pages > 0 {
                 answered = Instant::now();
             }
-            read.note(&walk.found);
+            read.pages.add(walk.found);
             backward = !backward;
         }
         read
@@ -320,15 +320,6 @@ impl Room {
 impl Read {
     fn new() -> Self {
         Self { pages: Pages::default(), times: histogram(), given_up: 0 }
-    }
-
-    fn note(&mut self, found: &Found) {
-        self.pages.pages += found.pages;
-        self.pages.messages += found.messages;
-        self.pages.holes += found.holes;
-        self.pages.repeats += found.repeats;
-        self.pages.corrupted += found.corrupted;
-        self.pages.foreign += found.foreign;
     }
 
     fn add(&mut self, part: Read) {

@@ -4,6 +4,7 @@
 //! twice is a repeat. What was accepted before the way began must be on it.
 
 use chat_protocol::message::HistoryResponse;
+use chatbench_result::model::Pages;
 
 use crate::ledger::bitset::Bitset;
 use crate::net::payload::{Payload, Reading};
@@ -17,28 +18,11 @@ pub enum Direction {
     Forward,
 }
 
-/// What was wrong on the way, and how much there was.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Found {
-    /// Pages read.
-    pub pages: u64,
-    /// Messages read.
-    pub messages: u64,
-    /// Numbers that were left out.
-    pub holes: u64,
-    /// Numbers or messages that came again.
-    pub repeats: u64,
-    /// Messages of this run whose text was not what was sent.
-    pub corrupted: u64,
-    /// Messages that are not of this run.
-    pub foreign: u64,
-}
-
 /// A way under way.
 #[derive(Debug)]
 pub struct Walk {
     /// What was found so far.
-    pub found: Found,
+    pub found: Pages,
     direction: Direction,
     /// Number of a message known to be there when the way began; 0 for none.
     known: u64,
@@ -50,7 +34,7 @@ pub struct Walk {
 impl Walk {
     /// Before the first page. `known`: the greatest number that was accepted so far.
     pub fn new(direction: Direction, known: u64) -> Self {
-        Self { found: Found::default(), direction, known, last: None, seen: Bitset::default() }
+        Self { found: Pages::default(), direction, known, last: None, seen: Bitset::default() }
     }
 
     /// Takes a page; gives where the next one begins, `None` at the end.

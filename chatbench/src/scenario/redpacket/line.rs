@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use chat_client::{Error, Http};
-use chat_protocol::envelope::Incoming;
+use chat_protocol::envelope::{Incoming, RetryAfter};
 use chat_protocol::red_packet::{Grab, GrabRequest, GrabResponse};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
@@ -156,8 +156,7 @@ pub fn answer(frame: &[u8]) -> Option<(u32, Answer)> {
             Err(error) => (sequence, Answer::Gone(format!("the answer cannot be read: {error}"))),
         },
         code => {
-            let pause = serde_json::from_str::<serde_json::Value>(data).ok();
-            let pause = pause.and_then(|data| data.get("retryAfterMs")?.as_u64());
+            let pause = serde_json::from_str::<RetryAfter>(data).ok().map(|data| data.retry_after_ms);
             (sequence, Answer::Refused(code, response.code_msg.into_owned(), pause))
         }
     })

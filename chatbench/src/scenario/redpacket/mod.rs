@@ -182,14 +182,14 @@ async fn conclude(
     }
     judge(&mut report, wanted, &result, &seen, proof.as_ref().ok().map(|proof| proof.rest));
     if let Err(failure) = proof {
-        report.partial = true;
+        report.found.partial = true;
         report.judgement.add(Verdict::Invalid, format!("nothing proves the cents: {}", failure.reason()));
     }
     let costs = costs(stage, &seen.effort);
     if let Some(missing) = costs.missing {
         report.judgement.add(Verdict::Pass, missing);
     }
-    report.processes = Some(costs.processes);
+    report.found.processes = Some(costs.processes);
     report.add_red_packets(result, times);
     report.finish(stage).await;
     Ok(report)
@@ -255,7 +255,7 @@ fn summary(wanted: &Grabbing, packets: &[Packet]) -> RedPackets {
 
 /// `rest` is known of books that were read.
 fn judge(report: &mut Report, wanted: &Grabbing, result: &RedPackets, seen: &Seen, rest: Option<Rest>) {
-    let is_partial = report.partial;
+    let is_partial = report.found.partial;
     let (seed, judgement) = (report.options.seed, &mut report.judgement);
     for discrepancy in result.first_discrepancies.iter().take(TOLD) {
         judgement.add(Verdict::InvariantBroken, discrepancy.text());
@@ -321,6 +321,6 @@ impl Report {
         self.distributions.insert("grab_already_time", times.already);
         self.distributions.insert("grab_empty_time", times.empty);
         self.distributions.insert("settlement_time", times.settlement);
-        self.red_packets = Some(result);
+        self.found.red_packets = Some(result);
     }
 }

@@ -9,13 +9,13 @@ use std::time::Duration;
 use chat_client::Http;
 use chat_protocol::PacketId;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
 use crate::failure::Failure;
 use crate::ledger::flow::Flow;
 use crate::net::door::{Door, Guest, Times};
+use crate::phases::arrivals::{self, Arrived, Turn};
 use crate::phases::opening::Opening;
 use crate::phases::operator::Interrupt;
 use crate::phases::stage::Stage;
@@ -23,9 +23,6 @@ use crate::scenario::redpacket::agenda::Agenda;
 use crate::scenario::redpacket::claimant::Claimant;
 use crate::scenario::redpacket::line::Line;
 use crate::scenario::redpacket::record::Record;
-
-/// Log-ins under way at once.
-const CONCURRENT: usize = 128;
 
 /// What all clients share.
 pub struct Room {
@@ -128,49 +125,23 @@ impl Claimants {
     ) -> Result<(Self, Opening), Failure> {
         let wanted = room.flow.plan.receivers;
         stage.begin("connect", u64::from(wanted));
-        let every = stage.common.connect_rate.map(|rate| Duration::from_secs_f64(1.0 / rate));
-        let permits = Arc::new(Semaphore::new(CONCURRENT));
-        let (report, mut reports) = mpsc::channel(1024);
-        // Over HTTP nobody logs in.
-        let connections = if room.https.is_some() { 0 } else { wanted };
-        let (start, mut opening) = (Instant::now(), Opening::new(connections));
-        let mut tasks = Vec::with_capacity(wanted as usize);
-        for number in 0..wanted {
-            let due = every.map_or(start, |every| start + every * number);
-            if stage.interrupt.came() || (due > Instant::now() && stage.interrupt.within(due).await) {
-                break;
-            }
-            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { break };
-            let (room, report) = (Arc::clone(room), report.clone());
-            tasks.push(tokio::spawn(async move {
-                let entering = Box::pin(room.enter(number, 0));
-                let entered = room.interrupt.soon(Duration::ZERO, entering).await;
-                drop(permit);
-                // Who is not in because the operator stopped did not fail.
-                let Some(entered) = entered else { return (Record::default(), None) };
-                let (line, result) = match entered {
-                    Ok((line, times)) => {
-                        room.entered();
-                        (Some(line), Ok(times))
-                    }
-                    Err(cause) => (None, Err(cause)),
-                };
-                let _ = report.send(result).await;
-                drop(report);
+        let Stage { common, progress, interrupt, .. } = stage;
+        let claim = |place: usize, turn: Turn| {
+            // A place is below the number of clients, a u32.
+            let (room, number) = (Arc::clone(room), place as u32);
+            async move {
+                let line = Box::pin(turn.enter(room.enter(number, 0))).await;
                 match line {
-                    Some(line) => Claimant::new(room, number, line).run().await,
+                    Some(line) => {
+                        room.entered();
+                        Claimant::new(room, number, line).run().await
+                    }
                     None => (Record::default(), None),
                 }
-            }));
-            while let Ok(result) = reports.try_recv() {
-                note(&mut opening, result, stage);
             }
-        }
-        drop(report);
-        while let Some(result) = reports.recv().await {
-            note(&mut opening, result, stage);
-        }
-        opening.wall = start.elapsed();
+        };
+        let Arrived { tasks, opening, .. } =
+            arrivals::all(wanted, common.connect_rate, &**progress, interrupt, claim).await;
         match opening.failure() {
             Some(failure) if opening.connected == 0 && !stage.interrupt.came() => Err(failure),
             _ => Ok((Self { tasks, release }, opening)),
@@ -206,12 +177,4 @@ pub async fn close(stage: &Stage, lines: Vec<Line>) {
     }
     while closing.join_next().await.is_some() {}
     stage.flow.open.store(0, Relaxed);
-}
-
-fn note(opening: &mut Opening, result: Result<Option<Times>, String>, stage: &Stage) {
-    match result {
-        Ok(Some(times)) => opening.note(Ok(times), &*stage.progress),
-        Ok(None) => {}
-        Err(cause) => opening.note(Err(cause), &*stage.progress),
-    }
 }

@@ -2,9 +2,9 @@
 //!
 //! Invariant: what is written is a `RunResult` of `chatbench-result`, and nothing beside it.
 
-pub mod books;
 pub mod chaos;
 pub mod environment;
 pub mod processes;
+pub mod rates;
 pub mod result;
 pub mod validity;

@@ -4,10 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use chat_protocol::system::StateResponse;
 use chatbench_result::model::{
-    Books, Chaos, Connections, Drift, Environment, Floor, Idle, Judged, Options, Pages, Part, Processes,
-    Rates, RedPackets, RunResult, SCHEMA, Series, ServerState, TIMES, TimeSummary, Validity,
+    Connections, Drift, Options, Pages, RunResult, SCHEMA, ServerState, TIMES, TimeSummary,
 };
 use chatbench_result::verdict::{Judgement, Verdict};
 use hdrhistogram::Histogram;
@@ -25,52 +23,16 @@ use chatbench_result::hdr::histogram;
 /// Everything there is to say about a run.
 #[derive(Debug)]
 pub struct Report {
-    /// Name of the scenario.
-    pub scenario: &'static str,
-    /// Name of the run.
-    pub run: String,
-    /// Unix milliseconds.
-    pub started_unix_ms: u64,
-    /// Whether the run was cut short.
-    pub partial: bool,
+    /// What was found so far, but for the rest of this.
+    pub found: RunResult,
     /// The verdict with its reasons.
     pub judgement: Judgement,
     /// As they took effect.
     pub options: Options,
-    /// Where it took place.
-    pub environment: Environment,
-    /// What the server said of itself before and after.
-    pub server_state: [Option<StateResponse>; 2],
     /// How the connections fared.
     pub connections: Connections,
-    /// Of scenarios that send.
-    pub ledger: Option<Books>,
-    /// Of scenarios that send.
-    pub rates: Option<Rates>,
-    /// Of scenarios whose connections were troubled on purpose.
-    pub chaos: Option<Chaos>,
-    /// Of `history`.
-    pub history: Option<Pages>,
-    /// Of `redpacket`.
-    pub red_packets: Option<RedPackets>,
-    /// CPU and memory.
-    pub processes: Option<Processes>,
-    /// Of `idle`.
-    pub idle: Option<Idle>,
-    /// Whether the times are those of the server.
-    pub validity: Option<Validity>,
-    /// The same run against a relay.
-    pub floor: Option<Floor>,
-    /// Of `mixed`.
-    pub parts: Option<Vec<Part>>,
     /// Whether to tell what grew.
     pub tells_drift: bool,
-    /// Of `soak`.
-    pub drift: Option<Drift>,
-    /// The course of the run.
-    pub series: Option<Series>,
-    /// The conditions.
-    pub thresholds: Vec<Judged>,
     /// What was measured, by name, in microseconds.
     pub distributions: BTreeMap<&'static str, Histogram<u64>>,
     censored: Censored,
@@ -82,32 +44,24 @@ impl Report {
         let mut times: BTreeMap<&'static str, Histogram<u64>> = TIMES.map(|name| (name, histogram())).into();
         times.insert("connect_time", opening.connect.clone());
         times.insert("login_time", opening.login.clone());
-        Self {
-            scenario: stage.scenario,
+        let found = RunResult {
+            schema: SCHEMA.to_owned(),
+            scenario: stage.scenario.to_owned(),
             run: stage.flow.plan.run.clone(),
             started_unix_ms: stage.started_ms,
             partial: stage.interrupt.came(),
+            environment: Some(environment::environment(stage)),
+            server_state: ServerState { after: None, before: ServerState::said(stage.state.as_ref()) },
+            ..RunResult::default()
+        };
+        Self {
+            found,
             judgement: Judgement::new(),
             options: environment::options(&stage.common, &stage.flow.plan, stage.seed),
-            environment: environment::environment(stage),
-            server_state: [stage.state.clone(), None],
             connections: connections(opening),
-            ledger: None,
-            rates: None,
-            chaos: None,
-            history: None,
-            red_packets: None,
-            processes: None,
-            idle: None,
-            validity: None,
-            floor: None,
-            parts: None,
             tells_drift: false,
-            drift: None,
-            series: None,
-            censored: Censored::default(),
-            thresholds: Vec::new(),
             distributions: times,
+            censored: Censored::default(),
         }
     }
 
@@ -118,7 +72,7 @@ impl Report {
         if !matches!(failure, Failure::Stopped) {
             report.judgement.add(verdict, failure.reason());
         }
-        report.partial = true;
+        report.found.partial = true;
         report.finish(stage).await;
         report
     }
@@ -142,7 +96,7 @@ impl Report {
     /// stopped reading.
     pub fn add_chaos(&mut self, flow: &Flow, ledger: &Ledger, slow: u64) {
         self.connections.closed_by_server = ledger.closed_by_code.clone();
-        self.chaos = chaos::trouble(flow, ledger, slow);
+        self.found.chaos = chaos::trouble(flow, ledger, slow);
         self.distributions.insert("recovery_time", flow.journal().recovery.clone());
         self.distributions.insert("reconnect_time", flow.journal().reconnect.clone());
         self.distributions.insert("back_time", chaos::back_time(flow, ledger));
@@ -151,31 +105,31 @@ impl Report {
     /// Adds what came of reading the history.
     pub fn add_pages(&mut self, pages: Pages, times: Histogram<u64>) {
         self.distributions.insert("page_time", times);
-        self.history = Some(pages);
+        self.found.history = Some(pages);
     }
 
     /// The last steps: the server's state, the conditions, the interruption.
     pub async fn finish(&mut self, stage: &mut Stage) {
-        self.series = stage.take_series().await;
+        self.found.series = stage.take_series().await;
         if self.tells_drift {
-            self.drift = self.series.as_ref().and_then(Drift::of);
+            self.found.drift = self.found.series.as_ref().and_then(Drift::of);
         }
-        if let (Some(processes), Some(series)) = (&mut self.processes, &self.series) {
+        if let (Some(processes), Some(series)) = (&mut self.found.processes, &self.found.series) {
             processes.derive(series, u64::from(self.connections.connected));
         }
-        self.server_state[1] = stage.state_now().await;
+        self.found.server_state.after = ServerState::said(stage.state_now().await);
         stage.progress.clear();
         let result = self.result();
         let judged = stage.common.thresholds.iter().map(|threshold| threshold.judge(&result));
-        self.thresholds = judged.collect();
-        for judged in self.thresholds.iter().filter(|judged| !judged.ok) {
+        self.found.thresholds = judged.collect();
+        for judged in self.found.thresholds.iter().filter(|judged| !judged.ok) {
             self.judgement.add(Verdict::ThresholdFailed, judged.words());
         }
         if let Some(why) = stage.ended_early.take() {
-            self.partial = true;
+            self.found.partial = true;
             self.judgement.add(Verdict::Invalid, why);
         }
-        if self.partial && stage.interrupt.came() {
+        if self.found.partial && stage.interrupt.came() {
             self.judgement
                 .add(Verdict::Interrupted, "stopped before the end; the numbers cover what there was");
         }
@@ -199,36 +153,15 @@ impl Report {
         let summary = |(name, times): (&&'static str, &Histogram<u64>)| {
             ((*name).to_owned(), TimeSummary::new(times, self.censored_in(name)))
         };
-        let said = |state: &Option<StateResponse>| serde_json::to_value(state.as_ref()?).ok();
-        let [before, after] = &self.server_state;
         RunResult {
-            schema: SCHEMA.to_owned(),
-            scenario: self.scenario.to_owned(),
-            run: self.run.clone(),
-            started_unix_ms: self.started_unix_ms,
             valid: self.judgement.valid,
-            partial: self.partial,
             verdict: Some(self.judgement.verdict),
             exit_code: u64::from(self.judgement.verdict.exit_code()),
             reasons: self.judgement.reasons.clone(),
             options: Some(self.options.clone()),
-            environment: Some(self.environment.clone()),
-            server_state: ServerState { after: said(after), before: said(before) },
             connections: Some(self.connections.clone()),
             times: self.distributions.iter().map(summary).collect(),
-            ledger: self.ledger.clone(),
-            rates: self.rates.clone(),
-            chaos: self.chaos.clone(),
-            history: self.history.clone(),
-            red_packets: self.red_packets.clone(),
-            processes: self.processes.clone(),
-            idle: self.idle.clone(),
-            validity: self.validity.clone(),
-            floor: self.floor.clone(),
-            parts: self.parts.clone(),
-            drift: self.drift.clone(),
-            series: self.series.clone(),
-            thresholds: self.thresholds.clone(),
+            ..self.found.clone()
         }
     }
 }

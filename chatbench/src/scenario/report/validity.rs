@@ -33,7 +33,7 @@ impl Examined {
         let share = |part: f64| (part * 10_000.0).round() / 10_000.0;
         let p99 =
             |probe: &hdrhistogram::Histogram<u64>| (!probe.is_empty()).then(|| probe.value_at_quantile(0.99));
-        let sent = ledger.measured.sent;
+        let sent = ledger.books.measured.sent;
         let validity = Validity {
             achieved_share: offered.filter(|offered| *offered > 0).map(|of| share(sent as f64 / of as f64)),
             dropped: offered.map(|offered| offered.saturating_sub(sent)),
@@ -48,7 +48,7 @@ impl Examined {
     /// That the messages of the schedule were sent too late, where it was not for the server: messages wait for their
     /// turn when it answers too slowly, and for a connection when it was closed or cut.
     pub fn late(&self, ledger: &Ledger, troubled: bool) -> Option<String> {
-        let excused = troubled || ledger.waited_for_window > 0 || ledger.closed_by_server() > 0;
+        let excused = troubled || ledger.books.waited_for_window > 0 || ledger.closed_by_server() > 0;
         let lag = self.lag_p99_us.filter(|lag| !excused && *lag > MAX_P99_US)?;
         let [lag, bound] = [lag, MAX_P99_US].map(micros_text);
         Some(format!("the generator sent its messages {lag} late at p99 (bound {bound})"))

@@ -1,4 +1,4 @@
 //! The type against files that runs wrote, against the schema, and against what is no result.
 
 mod files;
-mod schema;
+pub(crate) mod schema;

@@ -17,7 +17,7 @@ use crate::ledger::times::Times;
 pub type Accepted = [Bitset; 2];
 
 /// What was accepted of each sender, beside the plan of the run.
-pub struct Books<'a> {
+pub struct Expected<'a> {
     plan: &'a Plan,
     senders: BTreeMap<u32, &'a Sender>,
     /// By [`Plan::set_of`] and [`Plan::place`].
@@ -26,8 +26,8 @@ pub struct Books<'a> {
     unanswered: BTreeMap<u32, Bitset>,
 }
 
-impl<'a> Books<'a> {
-    /// The books of these senders.
+impl<'a> Expected<'a> {
+    /// What these senders call for.
     pub fn new(flow: &'a Flow, senders: &'a [Sender]) -> Self {
         let mut accepted: BTreeMap<u32, Accepted> = BTreeMap::new();
         let mut unanswered: BTreeMap<u32, Bitset> = BTreeMap::new();
@@ -93,7 +93,7 @@ impl<'a> Books<'a> {
     }
 
     /// Whether a receiver of a pair saw other numbers than the answers named. Where one message has many receivers,
-    /// [`Books::fan_out`] compares them one by one.
+    /// [`Expected::fan_out`] compares them one by one.
     pub fn renumbered(&self, receiver: &Receiver, expected: &Accepted) -> bool {
         if self.plan.shape != Shape::Pairs {
             return false;
