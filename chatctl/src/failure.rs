@@ -108,9 +108,12 @@ impl Failure {
 fn after_refusal(code: Code) -> Option<String> {
     let step = match code {
         Code::Success => return None,
-        Code::NotLoggedIn => "the server is closed to unnamed callers; ask who runs it for access",
+        Code::NotLoggedIn => {
+            "the server asks for a key or a token: give --token-file, or set CHATCTL_TOKEN; who runs it makes keys \
+             with `chatd api-key`"
+        }
         Code::NotAuthorised => {
-            "the reason says what is missing: another --as, access, or a setting of the server"
+            "the reason says what is missing: another key, scope or --as, or a setting of the server"
         }
         Code::BadParameter | Code::BadUserId => "`chatctl COMMAND --help` says what it takes",
         Code::ServerError => "the reason is in the server's log",

@@ -24,6 +24,12 @@ pub struct Flags {
     /// Believe any certificate at https
     #[arg(long, global = true, conflicts_with = "ca")]
     pub insecure: bool,
+    /// Key or token to show the chatd; other users of this host see it on the line, but not in CHATCTL_TOKEN
+    #[arg(long, global = true, value_name = "TOKEN", conflicts_with = "token_file")]
+    pub token: Option<String>,
+    /// File with that key or token
+    #[arg(long, global = true, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
     /// The app (world) it is about
     #[arg(long, global = true, value_name = "N")]
     pub app: Option<AppId>,

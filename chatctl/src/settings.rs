@@ -3,6 +3,7 @@
 //! Invariant: a flag wins over its variable, and a value that does not fit is refused by the name it came under.
 
 use std::fmt::Display;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use chat_client::{Server, Trust};
@@ -88,6 +89,10 @@ impl Settings {
             false => or_variable(flags.ca.clone(), environment, "CHATCTL_CA")?,
         };
         let server = server.trusting(Trust::asked(authority, flags.insecure))?;
+        let server = match token(flags, environment)? {
+            Some(token) => server.showing(&token)?,
+            None => server,
+        };
         let timeout = or_variable(flags.timeout, environment, "CHATCTL_TIMEOUT")?.unwrap_or(DEFAULT_TIMEOUT);
         if timeout.millis() == 0 {
             let none = format!("no server answers within a timeout of {timeout}");
@@ -145,6 +150,37 @@ impl Settings {
     }
 }
 
+/// The key or token to show, from the nearest place: flags before variables. No refusal repeats it.
+fn token(flags: &Flags, environment: &Environment) -> Result<Option<String>, Failure> {
+    let of_line = (flags.token.clone(), flags.token_file.clone());
+    let (token, file) = match of_line {
+        (None, None) => (
+            variable(environment, "CHATCTL_TOKEN")?,
+            variable(environment, "CHATCTL_TOKEN_FILE")?.map(PathBuf::from),
+        ),
+        of_line => of_line,
+    };
+    match (token, file) {
+        (Some(token), _) => Ok(Some(token)),
+        (None, None) => Ok(None),
+        (None, Some(file)) => match std::fs::read_to_string(&file) {
+            Ok(text) => Ok(Some(text.trim().to_owned())),
+            Err(error) => {
+                let cause = format!("cannot read the token in {}: {error}", file.display());
+                Err(Failure::usage(cause, "check --token-file, or CHATCTL_TOKEN_FILE"))
+            }
+        },
+    }
+}
+
+/// A variable; an empty one is how a shell script unsets it for a single command.
+fn variable(environment: &Environment, name: &str) -> Result<Option<String>, Failure> {
+    let Some(value) = environment(name).filter(|value| !value.is_empty()) else { return Ok(None) };
+    let text = value.into_string();
+    let bad = |_| Failure::Usage { cause: format!("{name}: not valid UTF-8"), next: None };
+    text.map(Some).map_err(bad)
+}
+
 fn or_variable<T>(flag: Option<T>, environment: &Environment, name: &str) -> Result<Option<T>, Failure>
 where
     T: FromStr,
@@ -153,10 +189,8 @@ where
     if flag.is_some() {
         return Ok(flag);
     }
-    // An empty variable is how a shell script unsets one for a single command.
-    let Some(value) = environment(name).filter(|value| !value.is_empty()) else { return Ok(None) };
+    let Some(text) = variable(environment, name)? else { return Ok(None) };
     let bad = |why: String| Failure::Usage { cause: format!("{name}: {why}"), next: None };
-    let text = value.to_str().ok_or_else(|| bad("not valid UTF-8".to_owned()))?;
     // Reasons that begin with a quotation name the value themselves, without the secrets that may be in it.
     text.parse().map(Some).map_err(|why: T::Err| {
         let why = why.to_string();

@@ -15,6 +15,8 @@ import * as presence from './presence.js';
 const query = new URLSearchParams(location.search);
 const appId = query.get('appId') ?? query.get('appID') ?? '';
 const me = query.get('userId') ?? query.get('userID') ?? '';
+// Behind the #, so that no server and no log gets to see it.
+const token = new URLSearchParams(location.hash.slice(1)).get('token');
 
 let isFirstLogin = true;
 
@@ -131,7 +133,7 @@ function start() {
   people.start(me, (target) => { open(target); $('text').focus(); });
   people.showSelf();
   open(WORLD);
-  const loginData = () => ({ userId: me, appId: Number(appId), recover: positions() });
+  const loginData = () => ({ userId: me, appId: Number(appId), recover: positions(), ...(token && { token }) });
   connection.start({ loginData, loggedIn, pushed, state: showState });
 }
 

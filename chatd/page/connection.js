@@ -1,7 +1,7 @@
 // The one WebSocket to chatd: log in, stay alive, come back; requests and their answers.
 
 import { newId } from './elements.js';
-import { closing, reason } from './words.js';
+import { NEEDS_TOKEN, closing, reason } from './words.js';
 
 const HEARTBEAT_MS = 30_000;
 const RETRY_MIN_MS = 1_000;
@@ -69,7 +69,7 @@ function entered(data) {
 function refused({ code, words }) {
   if (code === 0) return;
   const final = LOGIN_FINAL.has(code);
-  giveUp(final ? 4500 : 0, final ? `登录被拒绝：${words}` : undefined);
+  giveUp(final ? 4500 : 0, final ? `登录被拒绝：${code === 1000 ? NEEDS_TOKEN : words}` : undefined);
 }
 
 function lost(code, why, words = closing(code, why)) {

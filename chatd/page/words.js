@@ -10,6 +10,7 @@ const REASONS = {
 const CLOSINGS = { 4500: '被管理员移出', 4501: '登录已失效' };
 
 export const TOO_LONG = REASONS[1012];
+export const NEEDS_TOKEN = '这里要有令牌才能进入，请打开带 #token=… 的地址';
 export const NO_ANSWER = '服务器没有及时回答';
 export const KINDS = { img: '图片', audio: '语音', video: '视频', redPacket: '红包' };
 

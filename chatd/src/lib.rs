@@ -10,6 +10,7 @@
 //! |---|---|
 //! | [`config`] | settings from file, environment and flags |
 //! | [`app`] | the composition root: the only place that names adapters |
+//! | [`auth`] | who asks, and what they may |
 //! | [`model`] | what all of them speak of: who, which conversation, which position of its log |
 //! | [`clock`] | the time of day, as a port |
 //! | [`log`] | what goes to stderr |
@@ -39,6 +40,7 @@
 //! - Details of a failure go to the log, never to the client.
 
 pub mod app;
+pub mod auth;
 pub mod broker;
 pub mod chat;
 pub mod clock;

@@ -5,9 +5,11 @@
 pub mod audit_bench;
 pub mod broker;
 pub mod browser;
+pub mod closed;
 pub mod engine;
 pub mod fault_proxy;
 pub mod fault_site;
+pub mod jwt;
 pub mod ledger;
 pub mod manual;
 pub mod money;

@@ -21,6 +21,7 @@ mod online;
 mod page;
 mod recall;
 mod redpacket;
+mod reload;
 mod send;
 mod state;
 mod tail;
@@ -62,6 +63,8 @@ pub enum Command {
     Page(page::Args),
     /// State and counters of a node
     State(state::Args),
+    /// Let a node read its keys again
+    Reload(reload::Args),
     /// Call any operation by its path
     Api(api::Args),
 }
@@ -91,6 +94,7 @@ pub async fn run(command: Command, operator: &Operator) -> Exit {
         Command::Wallet(verb) => wallet::run(verb, operator).await,
         Command::Page(args) => page::run(args, operator).await,
         Command::State(args) => state::run(args, operator).await,
+        Command::Reload(args) => reload::run(args, operator).await,
         Command::Api(args) => api::run(args, operator).await,
     };
     outcome.unwrap_or_else(|failure| operator.console.failure(&failure))
@@ -115,6 +119,7 @@ fn words(path: &str) -> String {
         red_packet::Detail::PATH => "redpacket show",
         red_packet::Discard::PATH => "redpacket dead-letters discard",
         system::State::PATH => "state",
+        system::Reload::PATH => "reload",
         _ => return in_words(path),
     };
     shorter.to_owned()

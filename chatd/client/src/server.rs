@@ -1,6 +1,6 @@
 //! Address of a chatd, from the URL an operator types.
 //!
-//! Invariant: a user and password in the URL go to the server and into no text that is shown.
+//! Invariant: a user and password in the URL, and a key or token, go to the server and into no text that is shown.
 
 use std::fmt;
 use std::str::FromStr;
@@ -21,6 +21,7 @@ pub struct Server {
     base: Url,
     /// `user` or `user:password` as it stood in the URL.
     login: Option<String>,
+    token: Option<Arc<str>>,
     trust: Trust,
     tls: Arc<OnceLock<Arc<ClientConfig>>>,
 }
@@ -79,6 +80,23 @@ impl Server {
         Ok(server)
     }
 
+    /// The same server, asked with a key or a token.
+    ///
+    /// # Errors
+    /// [`Error::BadServer`] when the token has characters that none has.
+    pub fn showing(self, token: &str) -> Result<Self, Error> {
+        match !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic()) {
+            true => Ok(Self { token: Some(token.into()), ..self }),
+            false => Err(Error::BadServer("a key or token is one word of printable ASCII".to_owned())),
+        }
+    }
+
+    /// The key or token to log in with; not to be shown.
+    #[must_use]
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
     /// The URL with user and password, for another process to read; not to be shown.
     #[must_use]
     pub fn with_secrets(&self) -> String {
@@ -88,9 +106,12 @@ impl Server {
         }
     }
 
-    /// Value of the `Authorization` header that the URL's user and password ask for; not to be shown.
+    /// Value of the `Authorization` header: the key or token, or the URL's user and password; not to be shown.
     #[must_use]
     pub fn authorization(&self) -> Option<String> {
+        if let Some(token) = &self.token {
+            return Some(format!("Bearer {token}"));
+        }
         let (user, password) =
             self.login.as_ref().map(|login| login.split_once(':').unwrap_or((login, "")))?;
         let [user, password] = [user, password].map(|part| percent_decode_str(part).collect::<Vec<u8>>());
@@ -144,7 +165,7 @@ impl FromStr for Server {
         base.set_password(None).map_err(unusable)?;
         base.set_query(None);
         base.set_fragment(None);
-        Ok(Self { base, login, trust: Trust::default(), tls: Arc::default() })
+        Ok(Self { base, login, token: None, trust: Trust::default(), tls: Arc::default() })
     }
 }
 
@@ -162,7 +183,8 @@ pub(crate) fn without_login(text: &str) -> String {
 
 impl PartialEq for Server {
     fn eq(&self, other: &Self) -> bool {
-        (&self.base, &self.login, &self.trust) == (&other.base, &other.login, &other.trust)
+        (&self.base, &self.login, &self.token, &self.trust)
+            == (&other.base, &other.login, &other.token, &other.trust)
     }
 }
 

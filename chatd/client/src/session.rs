@@ -54,13 +54,14 @@ impl Session {
         Ok(Self { connection, timeout, pushes: VecDeque::new(), next_seq: 1, name: rand::random() })
     }
 
-    /// Connects and logs in.
+    /// Connects and logs in, with the server's key or token where it has one.
     ///
     /// # Errors
     /// As [`Session::open`] and [`Session::request`].
     pub async fn login(server: &Server, app_id: AppId, user_id: &UserId) -> Result<Self, Error> {
         let mut session = Self::open(server, &Options::default(), Duration::from_secs(10)).await?;
-        let login = Login::new(user_id.clone(), app_id);
+        let token = server.token().map(str::to_owned);
+        let login = Login { token, ..Login::new(user_id.clone(), app_id) };
         session.request(LOGIN, &login).await?;
         Ok(session)
     }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cursor::Cursor;
 use crate::id::{AppId, UserId};
-use crate::operation::{Effect, Operation, Rights};
+use crate::operation::{Effect, Operation, Rights, Scope};
 use crate::params::{Kind, parameters};
 use crate::target::Target;
 
@@ -90,7 +90,7 @@ impl Operation for List {
     const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str =
         "A user's conversations with what was said last and unread counts, the latest first.";
-    const RIGHTS: Rights = Rights::User("userId");
+    const RIGHTS: Rights = Rights::User("userId", Scope::Read);
     type Request = ListRequest;
     type Response = ListResponse;
 }
@@ -116,7 +116,7 @@ impl Operation for Read {
     const PATH: &'static str = "/conversation/read";
     const EFFECT: Effect = Effect::Changes;
     const ABOUT: &'static str = "Marks messages as read; never moves back, never past the end.";
-    const RIGHTS: Rights = Rights::User("userId");
+    const RIGHTS: Rights = Rights::User("userId", Scope::Send);
     type Request = ReadRequest;
     type Response = Conversation;
 }

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{AppId, UserId};
-use crate::operation::{Effect, Operation, Rights};
+use crate::operation::{Effect, Operation, Rights, Scope};
 use crate::params::{Kind, parameters};
 
 /// Longest greeting of a request, in bytes of UTF-8.
@@ -68,7 +68,7 @@ impl Operation for Request {
     const PATH: &'static str = "/friend/request";
     const EFFECT: Effect = Effect::Changes;
     const ABOUT: &'static str = "Asks a user to be a friend; when both have asked, they are friends.";
-    const RIGHTS: Rights = Rights::User("userId");
+    const RIGHTS: Rights = Rights::User("userId", Scope::Send);
     type Request = RequestRequest;
     type Response = StandingResponse;
 }
@@ -94,7 +94,7 @@ macro_rules! on_friend {
             const PATH: &'static str = $path;
             const EFFECT: Effect = Effect::Changes;
             const ABOUT: &'static str = $about;
-            const RIGHTS: Rights = Rights::User("userId");
+            const RIGHTS: Rights = Rights::User("userId", Scope::Send);
             type Request = FriendRequest;
             type Response = StandingResponse;
         }
@@ -184,7 +184,7 @@ impl Operation for Requests {
     const PATH: &'static str = "/friend/requests";
     const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "Requests that wait for the acting user's answer, by name, in pages.";
-    const RIGHTS: Rights = Rights::User("userId");
+    const RIGHTS: Rights = Rights::User("userId", Scope::Read);
     type Request = RequestsRequest;
     type Response = RequestsResponse;
 }
@@ -224,7 +224,7 @@ impl Operation for List {
     const PATH: &'static str = "/friend/list";
     const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "Friends, own requests, and blocked users, by name, in pages over all three.";
-    const RIGHTS: Rights = Rights::User("userId");
+    const RIGHTS: Rights = Rights::User("userId", Scope::Read);
     type Request = ListRequest;
     type Response = ListResponse;
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::content::KINDS;
 use crate::id::{AppId, GroupId, MsgId, UserId};
-use crate::operation::{Effect, Operation, Rights};
+use crate::operation::{Effect, Operation, Rights, Scope};
 use crate::params::{Kind, parameters};
 
 /// Longest name of a group, in bytes of UTF-8.
@@ -54,7 +54,7 @@ impl Operation for Create {
     const EFFECT: Effect = Effect::Changes;
     const ABOUT: &'static str =
         "Creates a group; repeating it with the same groupId by the same owner is harmless.";
-    const RIGHTS: Rights = Rights::User("userId");
+    const RIGHTS: Rights = Rights::User("userId", Scope::Send);
     type Request = CreateRequest;
     type Response = Group;
 }
@@ -94,7 +94,7 @@ macro_rules! on_group {
             const PATH: &'static str = $path;
             const EFFECT: Effect = Effect::Changes;
             const ABOUT: &'static str = $about;
-            const RIGHTS: Rights = Rights::User("userId");
+            const RIGHTS: Rights = Rights::User("userId", Scope::Send);
             type Request = GroupRequest;
             type Response = MembershipResponse;
         }
@@ -141,7 +141,7 @@ impl Operation for Kick {
     const PATH: &'static str = "/group/kick";
     const EFFECT: Effect = Effect::Changes;
     const ABOUT: &'static str = "Removes a member; owner only.";
-    const RIGHTS: Rights = Rights::User("userId");
+    const RIGHTS: Rights = Rights::User("userId", Scope::Send);
     type Request = KickRequest;
     type Response = MembershipResponse;
 }
@@ -183,7 +183,7 @@ impl Operation for Members {
     const PATH: &'static str = "/group/members";
     const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "Members of a group in byte order, in pages.";
-    const RIGHTS: Rights = Rights::User("userId");
+    const RIGHTS: Rights = Rights::User("userId", Scope::Read);
     type Request = MembersRequest;
     type Response = MembersResponse;
 }
@@ -219,7 +219,7 @@ impl Operation for List {
     const PATH: &'static str = "/group/list";
     const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "Groups a user is a member of, by id, in pages.";
-    const RIGHTS: Rights = Rights::User("userId");
+    const RIGHTS: Rights = Rights::User("userId", Scope::Read);
     type Request = ListRequest;
     type Response = ListResponse;
 }
@@ -249,7 +249,7 @@ impl Operation for SendMessage {
     const PATH: &'static str = "/group/sendMessage";
     const EFFECT: Effect = Effect::Changes;
     const ABOUT: &'static str = "Sends a message to a group.";
-    const RIGHTS: Rights = Rights::User("userId");
+    const RIGHTS: Rights = Rights::User("userId", Scope::Send);
     const KEY: Option<&'static str> = Some("msgId");
     type Request = SendMessageRequest;
     type Response = crate::user::SendMessageAllResponse;

@@ -14,6 +14,9 @@ pub const MAX_NAME_BYTES: usize = 64;
 /// Longest message id, in bytes of UTF-8.
 pub const MAX_MSG_ID_BYTES: usize = 128;
 
+/// Sender of messages whose sender an operator does not name; no user's name where users prove who they are.
+pub const SYSTEM: &str = "system";
+
 /// Why a text is not an identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {

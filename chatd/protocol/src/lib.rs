@@ -11,6 +11,7 @@
 //! | [`cursor`] | where a list goes on |
 //! | [`pattern`] | patterns of texts that surely are what a parameter asks for |
 //! | [`operation`] | what an operation is: the [`operation::Operation`] trait |
+//! | [`rights`] | who may do an operation |
 //! | [`envelope`] | HTTP answers, WebSocket requests, answers and pushes |
 //! | [`asked`] | requests over WebSocket as a server reads them |
 //! | [`content`] | what a message carries |
@@ -35,6 +36,7 @@ pub mod operation;
 pub mod params;
 pub mod pattern;
 pub mod red_packet;
+pub mod rights;
 pub mod session;
 pub mod span;
 pub mod system;

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{AppId, UserId};
-use crate::operation::{Effect, Operation, Rights};
+use crate::operation::{Effect, Operation, Rights, Scope};
 use crate::params::{Kind, Rule, parameters};
 use crate::session::Push;
 use crate::target::Target;
@@ -54,7 +54,7 @@ impl Operation for History {
     const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "Messages of a conversation: the newest, or before or after an offset.";
     const RULES: &'static [Rule] = &[Rule::Apart("before", &["after"]), Rule::TwoSides("userId", "target")];
-    const RIGHTS: Rights = Rights::User("userId");
+    const RIGHTS: Rights = Rights::User("userId", Scope::Read);
     type Request = HistoryRequest;
     type Response = HistoryResponse;
 }
@@ -99,7 +99,7 @@ impl Operation for Recall {
     const EFFECT: Effect = Effect::Changes;
     const ABOUT: &'static str = "Takes a message's content back: its sender within 2 minutes, or an operator. Its place stays, and an entry of type recall tells of it.";
     const RULES: &'static [Rule] = &[Rule::TwoSides("userId", "target")];
-    const RIGHTS: Rights = Rights::User("userId");
+    const RIGHTS: Rights = Rights::User("userId", Scope::Admin);
     type Request = RecallRequest;
     type Response = Recalled;
 }

@@ -8,6 +8,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::params::{Field, Parameters, Rule};
+pub use crate::rights::{Rights, Scope};
 
 /// What an operation does to the world. It decides which HTTP methods the operation takes: any page, and any picture
 /// in it, can make a browser send a GET to any server.
@@ -38,28 +39,6 @@ impl Effect {
 /// Name of the parameter that says in which app something is done; a WebSocket session fills it in.
 pub const APP: &str = "appId";
 
-/// Who may do an operation, and for whom.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rights {
-    /// Whoever is in the app, and the answer is the same for all.
-    Anyone,
-    /// The user whom this parameter names; a WebSocket session fills it in, and an operator names whom they like.
-    User(&'static str),
-    /// Operators only, whoever is named.
-    Operator,
-}
-
-impl Rights {
-    /// Which parameter names the acting user.
-    #[must_use]
-    pub const fn actor(self) -> Option<&'static str> {
-        match self {
-            Rights::User(parameter) => Some(parameter),
-            Rights::Anyone | Rights::Operator => None,
-        }
-    }
-}
-
 /// A request that works the same over HTTP and WebSocket.
 pub trait Operation: 'static {
     /// HTTP path; the WebSocket command is the same without the leading `/`.
@@ -71,7 +50,7 @@ pub trait Operation: 'static {
     /// What must hold over more than one of them.
     const RULES: &'static [Rule] = &[];
     /// Who may do it.
-    const RIGHTS: Rights = Rights::Anyone;
+    const RIGHTS: Rights;
     /// Which parameter is the caller's own name for what it sends or spends, so that a repeat does nothing again; over
     /// WebSocket the request's `seq` where it is absent.
     const KEY: Option<&'static str> = None;

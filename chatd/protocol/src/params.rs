@@ -68,6 +68,13 @@ impl Params {
         }
     }
 
+    /// What the caller gave, under either spelling; null is nothing.
+    #[must_use]
+    pub fn given(&self, name: &str) -> Option<&Value> {
+        let mut spellings = [Some(name), respelled(name)].into_iter().flatten();
+        spellings.find_map(|name| self.values.get(name).filter(|value| !value.is_null()))
+    }
+
     /// Puts a value that overrides what the caller gave.
     pub fn set(&mut self, name: &str, value: Value) {
         if let Some(other) = respelled(name) {
@@ -78,12 +85,7 @@ impl Params {
 
     /// Puts a value where the caller gave none.
     pub fn set_default(&mut self, name: &str, value: Value) {
-        let spellings = [Some(name), respelled(name)];
-        if !spellings
-            .into_iter()
-            .flatten()
-            .any(|name| self.values.get(name).is_some_and(|value| !value.is_null()))
-        {
+        if self.given(name).is_none() {
             self.set(name, value);
         }
     }

@@ -1,4 +1,4 @@
-//! Commands and pushes that exist on a WebSocket only: log in, heartbeat, ping, send.
+//! Commands and pushes that exist on a WebSocket only: log in, heartbeat, ping, send, refresh.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,10 @@ pub const HEARTBEAT: &str = "heartbeat";
 pub const PING: &str = "ping";
 /// Command that sends a message, and the push that brings one.
 pub const MSG: &str = "msg";
+/// Command that replaces the token of a connection by a later one.
+pub const REFRESH: &str = "session/refresh";
+/// Push: the connection's token ends soon.
+pub const EXPIRING: &str = "session/expiring";
 /// Push: a user came online.
 pub const ENTER: &str = "enter";
 /// Push: a user went offline.
@@ -43,6 +47,21 @@ parameters! {
         /// Last known position of each conversation; may be an empty list.
         pub recover: Option<Vec<Position>>,
     }
+}
+
+parameters! {
+    /// Data of [`REFRESH`].
+    pub struct Refresh {
+        /// Proof of the same identity.
+        pub token: String,
+    }
+}
+
+/// Data of the [`EXPIRING`] push.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expiring {
+    /// When the connection is closed unless its token is replaced, Unix milliseconds.
+    pub expires: u64,
 }
 
 /// A place in the log of a conversation.

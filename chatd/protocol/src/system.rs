@@ -1,9 +1,9 @@
-//! Operations on the system itself.
+//! Operations on the system itself: state, reload.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::operation::{Effect, Operation};
+use crate::operation::{Effect, Operation, Rights, Scope};
 use crate::params::parameters;
 
 /// `/system/state`: what the answering node is doing.
@@ -58,6 +58,36 @@ impl Operation for State {
     const PATH: &'static str = "/system/state";
     const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "State and counters of the answering node.";
+    const RIGHTS: Rights = Rights::Operator(Scope::Read);
     type Request = StateRequest;
     type Response = StateResponse;
+}
+
+/// `/system/reload`: the answering node reads its keys again.
+pub struct Reload;
+
+parameters! {
+    /// Parameters of [`Reload`]: none.
+    #[derive(Default)]
+    pub struct ReloadRequest {}
+}
+
+/// Answer of [`Reload`]: the keys that are known from now on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReloadResponse {
+    /// Names of the operators' keys, in order.
+    pub keys: Vec<String>,
+    /// Secrets and public keys that users' tokens may be signed with.
+    pub token_keys: u64,
+}
+
+impl Operation for Reload {
+    const PATH: &'static str = "/system/reload";
+    const EFFECT: Effect = Effect::Changes;
+    const ABOUT: &'static str =
+        "Reads the keys of operators and users again; a key that is gone ends the sessions it let in.";
+    const RIGHTS: Rights = Rights::Operator(Scope::Admin);
+    type Request = ReloadRequest;
+    type Response = ReloadResponse;
 }

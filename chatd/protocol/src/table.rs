@@ -44,12 +44,13 @@ pub const ALL: &[Description] = &[
     wallet::Deposit::DESCRIPTION,
     wallet::Withdraw::DESCRIPTION,
     system::State::DESCRIPTION,
+    system::Reload::DESCRIPTION,
 ];
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operation::{Effect, Rights};
+    use crate::operation::{Effect, Scope};
     use crate::params::{Kind, Rule};
 
     /// Read word by word whenever it changes: what is not named here takes POST only.
@@ -85,7 +86,7 @@ mod tests {
     /// Read word by word whenever it changes: what is not named here a user may do, too.
     #[test]
     fn only_these_are_for_operators() {
-        let found = ALL.iter().filter(|operation| operation.rights == Rights::Operator);
+        let found = ALL.iter().filter(|operation| !operation.rights.are_for_users());
         assert_eq!(
             found.map(|operation| operation.path).collect::<Vec<_>>(),
             [
@@ -96,8 +97,26 @@ mod tests {
                 "/redPacket/discard",
                 "/wallet/deposit",
                 "/wallet/withdraw",
+                "/system/state",
+                "/system/reload",
             ]
         );
+    }
+
+    /// Read word by word whenever it changes: a key that may look at people, or talk, touches neither money nor the node.
+    #[test]
+    fn a_key_that_only_reads_changes_nothing_and_money_needs_its_own_scope() {
+        for operation in ALL {
+            let is_money =
+                operation.path.starts_with("/wallet/") || operation.path.starts_with("/redPacket/");
+            let expected = match operation.path {
+                _ if is_money => Scope::Money,
+                "/message/recall" | "/system/reload" => Scope::Admin,
+                _ if operation.effect == Effect::Reads => Scope::Read,
+                _ => Scope::Send,
+            };
+            assert_eq!(operation.rights.scope(), expected, "{}", operation.path);
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::content::KINDS;
 use crate::id::{AppId, MsgId, UserId};
-use crate::operation::{Effect, Operation, Rights};
+use crate::operation::{Effect, Operation, Rights, Scope};
 use crate::params::{Kind, parameters};
 
 /// `/user/list`: who is online.
@@ -40,6 +40,7 @@ impl Operation for List {
     const PATH: &'static str = "/user/list";
     const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "Users of an app who are online, sorted, in pages when limit is given.";
+    const RIGHTS: Rights = Rights::Anyone(Scope::Read);
     type Request = ListRequest;
     type Response = ListResponse;
 }
@@ -71,6 +72,7 @@ impl Operation for Online {
     const PATH: &'static str = "/user/online";
     const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "Whether a user is online on any node.";
+    const RIGHTS: Rights = Rights::Anyone(Scope::Read);
     type Request = OnlineRequest;
     type Response = OnlineResponse;
 }
@@ -117,7 +119,7 @@ impl Operation for SendMessage {
     const PATH: &'static str = "/user/sendMessage";
     const EFFECT: Effect = Effect::ChangesByGet;
     const ABOUT: &'static str = "Sends a message to one user; kept for later when the user is offline.";
-    const RIGHTS: Rights = Rights::User("from");
+    const RIGHTS: Rights = Rights::User("from", Scope::Send);
     const KEY: Option<&'static str> = Some("msgId");
     type Request = SendMessageRequest;
     type Response = SendMessageResponse;
@@ -161,7 +163,7 @@ impl Operation for SendMessageAll {
     const PATH: &'static str = "/user/sendMessageAll";
     const EFFECT: Effect = Effect::ChangesByGet;
     const ABOUT: &'static str = "Sends a message to everyone in the app except its sender.";
-    const RIGHTS: Rights = Rights::User("userId");
+    const RIGHTS: Rights = Rights::User("userId", Scope::Send);
     const KEY: Option<&'static str> = Some("msgId");
     type Request = SendMessageAllRequest;
     type Response = SendMessageAllResponse;

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{AppId, PacketId, TransferId, UserId};
-use crate::operation::{Effect, Operation, Rights};
+use crate::operation::{Effect, Operation, Rights, Scope};
 use crate::params::{Kind, parameters};
 
 /// Reason of the refusal of every money operation at a node that has no ledger: repeating cannot help.
@@ -44,7 +44,7 @@ impl Operation for Balance {
     const PATH: &'static str = "/wallet/balance";
     const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "How much a wallet holds.";
-    const RIGHTS: Rights = Rights::User("userId");
+    const RIGHTS: Rights = Rights::User("userId", Scope::Money);
     type Request = BalanceRequest;
     type Response = BalanceResponse;
 }
@@ -145,7 +145,7 @@ impl Operation for Transfers {
     const PATH: &'static str = "/wallet/transfers";
     const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "What went into a wallet and out of it, the newest first.";
-    const RIGHTS: Rights = Rights::User("userId");
+    const RIGHTS: Rights = Rights::User("userId", Scope::Money);
     type Request = TransfersRequest;
     type Response = TransfersResponse;
 }
@@ -183,7 +183,7 @@ impl Operation for Deposit {
     const PATH: &'static str = "/wallet/deposit";
     const EFFECT: Effect = Effect::Changes;
     const ABOUT: &'static str = "Puts money into a wallet; repeating a transferId is harmless.";
-    const RIGHTS: Rights = Rights::Operator;
+    const RIGHTS: Rights = Rights::Operator(Scope::Money);
     type Request = MovementRequest;
     type Response = MovementResponse;
 }
@@ -196,7 +196,7 @@ impl Operation for Withdraw {
     const EFFECT: Effect = Effect::Changes;
     const ABOUT: &'static str =
         "Takes money out of a wallet, never more than it holds; repeating a transferId is harmless.";
-    const RIGHTS: Rights = Rights::Operator;
+    const RIGHTS: Rights = Rights::Operator(Scope::Money);
     type Request = MovementRequest;
     type Response = MovementResponse;
 }

@@ -1,5 +1,6 @@
 //! The one composition root: which adapters, in which order, and how they stop.
 
+pub mod credentials;
 mod engine;
 mod money;
 pub mod places;
@@ -21,8 +22,9 @@ use tokio_util::task::TaskTracker;
 
 use self::engine::Engine;
 use self::money::Treasury;
-use self::rounds::{deadlines, relieve, sweep};
+use self::rounds::{deadlines, end_terms, relieve, sweep};
 use self::waiting::Waiting;
+use crate::auth::Auth;
 use crate::chat::Chat;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Role};
@@ -102,6 +104,7 @@ struct Base {
     max_connections: usize,
     files: Files,
     waiting: Waiting,
+    auth: Arc<Auth>,
 }
 
 /// Databases to close at the end, in the order they were opened.
@@ -124,20 +127,20 @@ impl Files {
 }
 
 impl App {
-    /// Opens the stores, binds the address and serves.
+    /// Opens the stores, binds the address and serves those whom `auth` knows.
     ///
     /// # Errors
     /// For the operator: what could not be opened or bound.
-    pub async fn start(config: &Config) -> anyhow::Result<Self> {
+    pub async fn start(config: &Config, auth: Auth) -> anyhow::Result<Self> {
         let files = Files::default();
-        let started = Self::open(config, files.clone()).await;
+        let started = Self::open(config, Arc::new(auth), files.clone()).await;
         if started.is_err() {
             files.close().await;
         }
         started
     }
 
-    async fn open(config: &Config, files: Files) -> anyhow::Result<Self> {
+    async fn open(config: &Config, auth: Arc<Auth>, files: Files) -> anyhow::Result<Self> {
         let addresses = config.listen_addresses().map_err(|error| anyhow!(error))?;
         let taken = || format!("cannot listen on {}; is another chatd running there?", config.serve.listen);
         let bound = listener::bind(&addresses).with_context(taken)?;
@@ -145,19 +148,19 @@ impl App {
         let room = room_for_connections();
         let max_connections = max_connections(config.limits.max_connections, room);
         let (node, counters) = (rand::random(), Arc::new(Counters::default()));
-        let limits = Limits { frames: config.limits.outbox_frames, bytes: config.limits.outbox_bytes };
-        let hub = Arc::new(Hub::new(node, limits, counters.clone()).speaking(config.serve.push_language));
+        let hub = open_hub(config, node, &counters);
         let (clock, waiting) = (Arc::new(SystemClock), Waiting::at_most(config.serve.store_wait.get()));
         let resyncs = Arc::new(ResyncQueue::default());
         let router = Arc::new(Router::new(hub.clone(), resyncs.clone()));
-        let base = Base { node, clock, counters, hub: hub.clone(), router, max_connections, files, waiting };
+        let base = Base { node, clock, counters, hub, router, max_connections, files, waiting, auth };
+        let hub = base.hub.clone();
         let engine = engine::open(config, &base).await?;
         let chat = Arc::new(Chat::new(engine.broker.clone(), base.counters.clone()));
         let treasury = Treasury::open(config, &base, &engine, &chat).await?;
         let (broker, presence) = (engine.broker.clone(), engine.presence.clone());
         let registry = Arc::new(Registry::new(hub.clone(), presence.clone()));
-        let (groups, left) = (engine.groups.clone(), registry.noting());
-        let follow = Subscriptions::new(hub.clone(), broker.clone(), resyncs.clone(), left);
+        let groups = engine.groups.clone();
+        let follow = Subscriptions::new(hub.clone(), broker.clone(), resyncs.clone(), registry.noting());
         let subscriptions = Arc::new(follow);
         let resync = Arc::new(Resync::new(hub.clone(), subscriptions.clone(), groups, broker, resyncs));
         let parts = Parts {
@@ -171,10 +174,9 @@ impl App {
             door: Arc::new(door(config, address)?),
         };
         let edge = edge(config, parts)?;
-        let (idle, stalled) = (config.limits.keep_alive.get(), config.limits.stall_timeout.get());
-        let patience = Patience { idle, stalled };
+        let limits = &config.limits;
+        let patience = Patience { idle: limits.keep_alive.get(), stalled: limits.stall_timeout.get() };
         let places = Places::new(room, base.counters.clone());
-        queued::limit_to(config.limits.queued_bytes);
         let (stop, requests) = (CancellationToken::new(), TaskTracker::new());
         let (connections, workers) = (edge.connections.clone(), edge.workers.clone());
         let entrance = http::entrance(edge);
@@ -186,6 +188,7 @@ impl App {
         let mut background = vec![
             tokio::spawn(resync.run()),
             tokio::spawn(sweep(hub.clone(), subscriptions, deadlines(config))),
+            tokio::spawn(end_terms(hub.clone(), base.auth, config.auth.expiry_warning)),
             tokio::spawn(relieve(hub.clone(), places)),
             tokio::spawn(crowds::tell(hub.clone(), presence.clone())),
         ];
@@ -252,6 +255,13 @@ struct Parts<'a> {
     door: Arc<Door>,
 }
 
+/// The hub, and how much may wait in it.
+fn open_hub(config: &Config, node: u64, counters: &Arc<Counters>) -> Arc<Hub> {
+    queued::limit_to(config.limits.queued_bytes);
+    let limits = Limits { frames: config.limits.outbox_frames, bytes: config.limits.outbox_bytes };
+    Arc::new(Hub::new(node, limits, counters.clone()).speaking(config.serve.push_language))
+}
+
 /// Who is let in over HTTP, at this address.
 fn door(config: &Config, address: SocketAddr) -> anyhow::Result<Door> {
     let refuse = |error: String| anyhow!(error);
@@ -273,6 +283,7 @@ fn edge(config: &Config, parts: Parts<'_>) -> anyhow::Result<Edge> {
         subscriptions,
         registry,
         chat,
+        auth: base.auth.clone(),
         operations: operations.clone(),
         groups: engine.groups.clone(),
         broker: engine.broker.clone(),
@@ -302,6 +313,7 @@ fn edge(config: &Config, parts: Parts<'_>) -> anyhow::Result<Edge> {
             Role::Settler => 0,
         },
         door,
+        auth: base.auth.clone(),
         max_body_bytes: MAX_BODY_BYTES,
     })
 }
@@ -325,6 +337,7 @@ fn services(
             ledger: treasury.ledger.clone().map(|ledger| ledger as _),
         },
         base.counters.clone(),
+        base.auth.clone(),
     );
     Services {
         user: Arc::new(User::new(chat.clone(), engine.presence.clone())),

@@ -1,4 +1,4 @@
-//! What the command line asks for: to serve, or to look at settings.
+//! What the command line asks for: to serve, to look at settings, or to make a credential.
 //!
 //! Invariant: a refusal of settings exits with [`USAGE`], a failure of the node with 1; neither shows a password.
 
@@ -11,9 +11,11 @@ use clap::{Parser, Subcommand};
 use tracing::Level;
 
 use super::App;
+use super::credentials::{self, ApiKey, Token};
 use super::places::check_places;
 use super::signals::Signals;
-use crate::config::{Config, Given, hide_urls};
+use crate::auth::Auth;
+use crate::config::{Config, Given, hide_secrets};
 use crate::log;
 
 /// Exit code of a usage or configuration error.
@@ -44,6 +46,10 @@ enum Command {
         #[command(subcommand)]
         action: ConfigAction,
     },
+    /// Make a token for a user, signed with the first secret of the settings
+    Token(Token),
+    /// Make a key for an operator
+    ApiKey(ApiKey),
 }
 
 #[derive(Subcommand)]
@@ -63,27 +69,51 @@ pub fn run() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) if error.use_stderr() => {
             // It repeats what was written, and a password may stand where no one expects it.
-            eprint!("{}", hide_urls(&error.to_string()));
+            eprint!("{}", hide_secrets(&error.to_string()));
             return ExitCode::from(USAGE);
         }
         Err(error) => error.exit(),
     };
-    if let Some(Command::Config { action: ConfigAction::Default }) = arguments.command {
-        return print(&Config::default().to_toml());
-    }
-    let config = Config::load(arguments.settings, arguments.config.as_deref());
-    let config = match config.and_then(|config| check_places(&config).map(|()| config)) {
-        Ok(config) => config,
-        Err(error) => {
-            eprintln!("chatd: {error}");
-            return ExitCode::from(USAGE);
+    let Arguments { config: file, settings, command } = arguments;
+    match command {
+        Some(Command::Config { action: ConfigAction::Default }) => {
+            return print(&Config::default().to_toml());
         }
-    };
-    match arguments.command {
-        Some(Command::Config { action: ConfigAction::Show }) => print(&config.to_toml()),
-        Some(_) => print("the settings can be used\n"),
-        None => serve(&config),
+        Some(Command::ApiKey(asked)) => return outcome(credentials::api_key(&asked)),
+        _ => {}
     }
+    let (config, auth) = match load(settings, file) {
+        Ok(loaded) => loaded,
+        Err(error) => return refuse(&error),
+    };
+    match command {
+        Some(Command::Config { action: ConfigAction::Show }) => print(&config.to_toml()),
+        Some(Command::Token(asked)) => outcome(credentials::token(&config.auth, asked)),
+        Some(_) => print("the settings can be used\n"),
+        None => serve(&config, auth),
+    }
+}
+
+/// The settings, checked, and the keys they name.
+fn load(settings: Given, file: Option<PathBuf>) -> Result<(Config, Auth), String> {
+    let config = Config::load(settings.clone(), file.as_deref())?;
+    check_places(&config)?;
+    // A reload finds what stands in the file by then.
+    let reread = move || Ok(Config::load(settings.clone(), file.as_deref())?.auth);
+    let auth = Auth::new(&config.auth, Box::new(reread))?;
+    Ok((config, auth))
+}
+
+fn outcome(made: Result<String, String>) -> ExitCode {
+    match made {
+        Ok(text) => print(&text),
+        Err(error) => refuse(&error),
+    }
+}
+
+fn refuse(error: &str) -> ExitCode {
+    eprintln!("chatd: {error}");
+    ExitCode::from(USAGE)
 }
 
 fn print(text: &str) -> ExitCode {
@@ -94,12 +124,12 @@ fn print(text: &str) -> ExitCode {
     }
 }
 
-fn serve(config: &Config) -> ExitCode {
+fn serve(config: &Config, auth: Auth) -> ExitCode {
     log::init(&config.serve.log, config.serve.log_format);
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let outcome = match runtime.enable_all().max_blocking_threads(BLOCKING_THREADS).build() {
         Ok(runtime) => {
-            let outcome = runtime.block_on(serve_until_told(config));
+            let outcome = runtime.block_on(serve_until_told(config, auth));
             runtime.shutdown_timeout(LAST_WORK);
             outcome
         }
@@ -110,10 +140,10 @@ fn serve(config: &Config) -> ExitCode {
     code
 }
 
-async fn serve_until_told(config: &Config) -> anyhow::Result<()> {
+async fn serve_until_told(config: &Config, auth: Auth) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
     let app = tokio::select! {
-        app = App::start(config) => app?,
+        app = App::start(config, auth) => app?,
         // While it waits for a store.
         signal = signals.next() => {
             tracing::info!(signal, "stopping before it began");

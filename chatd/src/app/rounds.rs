@@ -5,6 +5,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chat_protocol::Span;
+
+use crate::auth::Auth;
+use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::hub::{Deadlines, Hub};
 use crate::listener::places::Places;
@@ -32,6 +36,17 @@ pub(super) async fn sweep(hub: Arc<Hub>, subscriptions: Arc<Subscriptions>, dead
         tick.tick().await;
         hub.sweep(deadlines);
         subscriptions.sweep().await;
+    }
+}
+
+/// Ends sessions whose token or key is over, once a second; on an open node there are none.
+pub(super) async fn end_terms(hub: Arc<Hub>, auth: Arc<Auth>, warning: Span) {
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while let Some(is_live) = auth.live() {
+        let now_s = u32::try_from(SystemClock.now_ms() / 1000).unwrap_or(u32::MAX);
+        hub.end_terms(now_s, warning.whole_seconds(), is_live);
+        tick.tick().await;
     }
 }
 

@@ -35,13 +35,16 @@ impl Config {
     pub fn check(&self) -> Result<(), String> {
         if self.listen_addresses()?.iter().any(|address| !address.ip().is_loopback())
             && !self.serve.allow_open
+            && self.auth.is_open()
         {
             return Err(format!(
                 "listen = {:?} is not a loopback address, and without authentication every caller is an operator; \
-                 listen on 127.0.0.1, or say --allow-open if only trusted callers can reach it",
+                 listen on 127.0.0.1, give keys (see `chatd api-key --help`), or say --allow-open if only trusted \
+                 callers can reach it",
                 self.serve.listen
             ));
         }
+        self.auth.check()?;
         self.allowed_origins()?;
         self.allowed_hosts()?;
         self.check_money()?;
@@ -230,7 +233,7 @@ mod tests {
             config.serve.amqp = amqp.into();
             config
         };
-        let (redis, postgres, amqp) = ("redis://h", "postgres://u:secret@h/d", "amqp://u:secret@h");
+        let (redis, postgres, amqp) = ("redis://h", "postgres://u:hush@h/d", "amqp://u:hush@h");
         assert_eq!(money("", "", "").ledger(), Ok(LedgerPlace::Own));
         assert_eq!(money(redis, "", "").ledger(), Ok(LedgerPlace::None));
         assert_eq!(money("", "sqlite:/a/b", "").ledger(), Ok(LedgerPlace::File("/a/b".into())));
@@ -238,15 +241,15 @@ mod tests {
         let mut settler = money("", postgres, "");
         settler.serve.role = Role::Settler;
         for (config, named) in [
-            (money("", "mysql://u:secret@h", ""), "ledger"),
+            (money("", "mysql://u:hush@h", ""), "ledger"),
             (money("", "sqlite:", ""), "ledger"),
             (money(redis, "", amqp), "amqp"),
             (settler, "--redis"),
         ] {
             let refused = config.check().unwrap_err();
-            assert!(refused.contains(named) && !refused.contains("secret"), "{refused}");
+            assert!(refused.contains(named) && !refused.contains("hush"), "{refused}");
         }
         let shown = money(redis, postgres, amqp).to_toml();
-        assert!(!shown.contains("secret"), "{shown}");
+        assert!(!shown.contains("hush"), "{shown}");
     }
 }

@@ -2,8 +2,10 @@
 //!
 //! Invariant: a [`Config`] that [`Config::check`] let pass can be started with; every key exists in all three forms.
 
+mod api_key;
 mod check;
 mod origin;
+mod secret;
 mod store_url;
 
 use std::path::{Path, PathBuf};
@@ -16,9 +18,12 @@ use crate::log::Form;
 use crate::model::Language;
 use crate::money::split::Method;
 
+pub use self::api_key::{ApiKey, Scopes, check_name};
+pub use self::auth::Auth;
 pub use self::check::LedgerPlace;
 pub use self::origin::{Host, Hosts, Origin, Origins};
-pub use self::store_url::{StoreUrl, hide_urls};
+pub use self::secret::{KeyLine, Secret};
+pub use self::store_url::{StoreUrl, hide_secrets};
 
 /// Declares a group of settings twice: as given (each may be absent) and as in force.
 macro_rules! settings {
@@ -40,16 +45,18 @@ macro_rules! settings {
 
         impl $given {
             /// Takes from `weaker` what is not given here.
-            fn or(self, weaker: Self) -> Self {
+            pub(in crate::config) fn or(self, weaker: Self) -> Self {
                 Self { $($field: self.$field.or(weaker.$field),)* }
             }
 
-            fn or_default(self) -> $name {
+            pub(in crate::config) fn or_default(self) -> $name {
                 $name { $($field: self.$field.unwrap_or_else(|| $default),)* }
             }
         }
     };
 }
+
+mod auth;
 
 /// What a node does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -230,6 +237,8 @@ pub struct Given {
     presence: PresenceGiven,
     #[command(flatten)]
     limits: LimitsGiven,
+    #[command(flatten)]
+    auth: auth::AuthGiven,
 }
 
 /// All settings in force.
@@ -248,6 +257,8 @@ pub struct Config {
     pub presence: Presence,
     /// Limits of connections.
     pub limits: Limits,
+    /// Identities.
+    pub auth: Auth,
 }
 
 impl Default for Config {
@@ -267,6 +278,7 @@ impl Config {
             money: stronger.money.or(weaker.money).or_default(),
             presence: stronger.presence.or(weaker.presence).or_default(),
             limits: stronger.limits.or(weaker.limits).or_default(),
+            auth: stronger.auth.or(weaker.auth).or_default(),
         }
     }
 
@@ -299,10 +311,10 @@ fn described(error: &toml::de::Error, text: &str) -> String {
     match error.span().and_then(|span| text.get(..span.start)) {
         Some(before) => {
             let line = before.split('\n').count();
-            format!(", line {line}: {}", hide_urls(error.message()))
+            format!(", line {line}: {}", hide_secrets(error.message()))
         }
         // Without a place in the file it has no line to show, and names the key.
-        None => format!(": {}", hide_urls(error.to_string().trim_end())),
+        None => format!(": {}", hide_secrets(error.to_string().trim_end())),
     }
 }
 
@@ -321,6 +333,7 @@ fn parse(text: &str) -> Result<Given, toml::de::Error> {
         money: section(&mut table, "money")?,
         presence: section(&mut table, "presence")?,
         limits: section(&mut table, "limits")?,
+        auth: section(&mut table, "auth")?,
         serve: table.try_into()?,
     })
 }

@@ -64,13 +64,17 @@ impl Serialize for StoreUrl {
     }
 }
 
-/// Of a text in which URLs may stand, the same with every one of them as [`StoreUrl`] shows it.
+/// Of a text in which URLs, keys and tokens may stand, the same with each of them hidden as far as it is secret.
 #[must_use]
-pub fn hide_urls(text: &str) -> String {
+pub fn hide_secrets(text: &str) -> String {
     let end = |c: char| c.is_whitespace() || "'\"`".contains(c);
     let pieces = text.split_inclusive(end).map(|piece| {
         let word = piece.trim_end_matches(end);
         let names_one = word.contains('=') && word.to_ascii_lowercase().contains("pass");
+        // Every token begins with {", in base64.
+        if word.contains("ck_") || word.contains("eyJ") {
+            return piece.replacen(word, HIDDEN, 1);
+        }
         match word.contains("://") || word.contains('@') || names_one {
             true => piece.replacen(word, &shown(word), 1),
             false => piece.to_owned(),
@@ -183,11 +187,11 @@ mod tests {
     #[test]
     fn urls_in_a_text_are_hidden_and_the_rest_stays() {
         assert_eq!(
-            hide_urls("unrecognized subcommand 'redis://:secret@h'\n\nUsage: chatd [OPTIONS]"),
+            hide_secrets("unrecognized subcommand 'redis://:secret@h'\n\nUsage: chatd [OPTIONS]"),
             "unrecognized subcommand 'redis://:***@h'\n\nUsage: chatd [OPTIONS]"
         );
         for hostile in &SECRETS[1..] {
-            let shown = hide_urls(&format!("invalid value '{hostile}' for it"));
+            let shown = hide_secrets(&format!("invalid value '{hostile}' for it"));
             assert!(!shown.contains("secret") && !shown.contains("cret"), "{hostile}: {shown}");
             assert!(shown.starts_with("invalid value '") && shown.ends_with("' for it"), "{shown}");
         }

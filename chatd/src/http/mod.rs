@@ -17,17 +17,19 @@ use axum::handler::Handler;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, get};
 use chat_protocol::envelope::HttpAnswer;
-use chat_protocol::{Code, Refusal};
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use chat_protocol::{Code, Operation, Refusal, system};
+use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde::Serialize;
 use tokio_util::task::TaskTracker;
 
 use self::door::Door;
-use crate::listener::Entrance;
+use crate::auth::{Auth, Caller};
+use crate::listener::{Entrance, Peer};
 use crate::metrics::{self, Metrics};
+use crate::ops::Table;
 use crate::ops::system::System;
-use crate::ops::{Caller, Table};
 use crate::transport::queued;
 use crate::workers::Workers;
 
@@ -48,6 +50,8 @@ pub struct Edge {
     pub max_connections: usize,
     /// Which hosts and origins requests may come with.
     pub door: Arc<Door>,
+    /// Who asks.
+    pub auth: Arc<Auth>,
     /// Bytes of a request body at most.
     pub max_body_bytes: usize,
 }
@@ -114,7 +118,13 @@ async fn ready(State(edge): State<Edge>) -> Response {
     }
 }
 
-async fn scrape(State(edge): State<Edge>) -> Response {
+async fn scrape(State(edge): State<Edge>, request: Request) -> Response {
+    // As much as the state tells.
+    if let Err(refusal) =
+        caller(&edge, &request.into_parts().0).and_then(|caller| caller.may(system::State::RIGHTS))
+    {
+        return refuse(&refusal);
+    }
     let Some(turn) = edge.metrics.turn() else {
         return refuse(&Refusal::new(Code::TooManyRequests, "other scrapes are under way"));
     };
@@ -155,13 +165,28 @@ async fn operate(State(edge): State<Edge>, request: Request) -> Response {
         if effect.changes() {
             edge.door.check_change(&parts.headers)?;
         }
+        let caller = caller(&edge, &parts)?;
+        operation.check(&caller)?;
         let params = decode::params(&parts, body, edge.max_body_bytes).await?;
-        operation.call(Caller::Operator, params).await
+        operation.call(caller, params).await
     };
     match done.await {
         Ok(data) => coded(Code::Success, &HttpAnswer::success(data)),
         Err(refusal) => refuse(&refusal),
     }
+}
+
+/// Who asks.
+fn caller(edge: &Edge, parts: &Parts) -> Result<Caller, Refusal> {
+    let mut given = parts.headers.get_all(AUTHORIZATION).into_iter();
+    let first = given.next().and_then(|value| value.to_str().ok());
+    if given.next().is_some() && !edge.auth.is_open() {
+        return Err(Refusal::new(Code::BadParameter, "Authorization is given more than once"));
+    }
+    edge.auth.caller(first).inspect_err(|refusal| {
+        let peer = parts.extensions.get::<Peer>().map(|peer| tracing::field::display(peer.0));
+        tracing::info!(code = refusal.code.number(), reason = refusal.reason, peer, "refused a caller");
+    })
 }
 
 /// Whether a header lists the token, in any case.
@@ -172,7 +197,11 @@ fn names(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
 
 /// The answer to a request that was not done.
 fn refuse(refusal: &Refusal) -> Response {
-    coded(refusal.code, &HttpAnswer::refusal(refusal))
+    let mut answer = coded(refusal.code, &HttpAnswer::refusal(refusal));
+    if refusal.code == Code::NotLoggedIn {
+        answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    answer
 }
 
 fn coded(code: Code, body: &impl Serialize) -> Response {

@@ -36,15 +36,21 @@ fn describe() -> Value {
                             Numbers may be written as texts of digits.",
         },
         "paths": paths,
-        "components": {"responses": refusals},
+        "components": {"responses": refusals, "securitySchemes": {
+            "apiKey": {"type": "http", "scheme": "bearer", "description":
+                "An operator's key, which acts for any user; the roles are the scope it needs. \
+                 Nodes without keys ask for nothing, and every caller is an operator."},
+            "userToken": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description":
+                "A user's token with sub (the userId), appId and exp. Its user acts as themselves in their app: \
+                 both parameters may be left out, and another's are refused (1003)."},
+        }},
     })
 }
 
-/// Which codes an operation may be refused with over HTTP, by status. No user logs in over HTTP, and the methods
-/// described are taken.
+/// Which codes an operation may be refused with over HTTP, by status. The methods described are taken.
 fn refusals() -> BTreeMap<u16, Vec<Code>> {
     let mut refusals = BTreeMap::<_, Vec<_>>::new();
-    let not_here = [Code::Success, Code::NotLoggedIn, Code::MethodNotAllowed];
+    let not_here = [Code::Success, Code::MethodNotAllowed];
     for code in Code::ALL.into_iter().filter(|code| !not_here.contains(code)) {
         refusals.entry(code.http_status()).or_default().push(code);
     }
@@ -82,7 +88,10 @@ fn path(operation: &Description) -> Value {
     }
     let name = operation.path.trim_start_matches('/').replace('/', "_");
     let method = |method: &str| {
-        let mut described = json!({"operationId": format!("{method}_{name}"), "summary": operation.about, "responses": responses});
+        let mut described = json!({
+            "operationId": format!("{method}_{name}"), "summary": operation.about,
+            "security": security(operation), "responses": responses,
+        });
         if !operation.rules.is_empty() {
             // A query has no schema over more than one parameter.
             described["description"] =
@@ -109,6 +118,15 @@ fn path(operation: &Description) -> Value {
         methods["get"]["parameters"] = operation.fields.iter().map(parameter).collect();
     }
     methods
+}
+
+/// Who may ask, as a choice of credentials.
+fn security(operation: &Description) -> Value {
+    let mut choices = vec![json!({"apiKey": [operation.rights.scope().as_str()]})];
+    if operation.rights.are_for_users() {
+        choices.push(json!({"userToken": []}));
+    }
+    choices.into()
 }
 
 fn parameter(field: &Field) -> Value {

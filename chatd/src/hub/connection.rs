@@ -29,6 +29,8 @@ pub struct Connection {
     pub(super) is_blocked: AtomicBool,
     /// Whether its socket is to be tried although it does not say that it takes more.
     pub(super) is_in_doubt: AtomicBool,
+    /// Whether it was told that its term ends soon.
+    pub(super) is_warned: AtomicBool,
     /// None before its log-in and after its end.
     pub(super) following: Mutex<Option<Following>>,
 }
@@ -42,13 +44,17 @@ pub(crate) struct Following {
     inbox: bool,
     /// The world, which all follow too.
     world: bool,
+    /// By which key it speaks for its user; 0 for none.
+    pub(super) key: u16,
+    /// How long it may, Unix seconds; the largest is for ever.
+    pub(super) until_s: u32,
     /// The others, in order.
     groups: Vec<Topic>,
 }
 
 impl Following {
     fn new(identity: Identity) -> Self {
-        Self { identity, inbox: false, world: false, groups: Vec::new() }
+        Self { identity, inbox: false, world: false, key: 0, until_s: u32::MAX, groups: Vec::new() }
     }
 
     /// Notes a topic; false when it was noted before.

@@ -14,6 +14,7 @@ pub mod outbox;
 mod rooms;
 pub mod subscription_state;
 mod sweep;
+mod term;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -99,6 +100,7 @@ impl Hub {
             sent_s: AtomicU32::new(now_s),
             is_blocked: AtomicBool::new(false),
             is_in_doubt: AtomicBool::new(false),
+            is_warned: AtomicBool::new(false),
             following: Mutex::new(None),
         });
         self.open_shard(number).lock().insert(number, connection.clone());

@@ -13,7 +13,8 @@ use chat_protocol::session::Push;
 use chat_protocol::{AppId, Code, Refusal, Target, UserId};
 use futures_util::FutureExt;
 
-use super::{Caller, Table};
+use super::Table;
+use crate::auth::Caller;
 use crate::broker::{Log, Range};
 use crate::groups::{GroupError, Groups};
 use crate::hub::frame;
@@ -78,10 +79,7 @@ impl MessageOps {
         {
             return Err(Refusal::new(Code::RefusedByRule, reason));
         }
-        let by = match &caller {
-            Caller::Operator => None,
-            Caller::Session(identity) => Some(&identity.user),
-        };
+        let by = caller.user().map(|identity| &identity.user);
         Ok(self.log.recall(&conversation, request.offset, by).await?)
     }
 

@@ -1,7 +1,7 @@
 //! Operations: the same function serves HTTP and WebSocket.
 //!
 //! Invariant: the table holds exactly the operations of `chat_protocol::table::ALL`; each checks its
-//! parameters against the operation's fields before it runs.
+//! parameters against the operation's fields before it runs, and none runs for a caller who may not.
 
 pub mod conversation;
 pub mod friend;
@@ -15,23 +15,14 @@ pub mod wallet;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use chat_protocol::operation::{APP, Description, Effect, Operation};
+use chat_protocol::operation::{Description, Effect, Operation};
 use chat_protocol::table::ALL;
 use chat_protocol::{Code, Params, Refusal};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::value::RawValue;
 
-use crate::model::Identity;
-
-/// Who asks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Caller {
-    /// Over HTTP without a user's token: may name any user.
-    Operator,
-    /// A logged-in connection: acts as its own user, in its own app.
-    Session(Identity),
-}
+use crate::auth::Caller;
 
 type Answer = BoxFuture<'static, Result<Box<RawValue>, Refusal>>;
 type Handler = Box<dyn Fn(Caller, Params) -> Answer + Send + Sync>;
@@ -141,15 +132,20 @@ impl Bound {
         self.description.effect
     }
 
-    /// Runs the operation.
+    /// Whether the caller may run it at all, before anything is read of what they ask.
+    ///
+    /// # Errors
+    /// As [`Caller::may`].
+    pub fn check(&self, caller: &Caller) -> Result<(), Refusal> {
+        caller.may(self.description.rights)
+    }
+
+    /// Runs the operation, if the caller may.
     pub fn call(&self, caller: Caller, mut params: Params) -> Answer {
-        if let Caller::Session(identity) = &caller {
-            params.set(APP, identity.app.into());
-            if let Some(actor) = self.description.rights.actor() {
-                params.set(actor, identity.user.as_str().into());
-            }
+        match caller.admit(self.description.rights, &mut params) {
+            Ok(()) => (self.handler)(caller, params),
+            Err(refusal) => std::future::ready(Err(refusal)).boxed(),
         }
-        (self.handler)(caller, params)
     }
 }
 

@@ -1,15 +1,16 @@
-//! Operations on the system: state.
+//! Operations on the system: state, reload.
 
 use std::fmt::Display;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chat_protocol::Refusal;
-use chat_protocol::system::{State, StateRequest, StateResponse};
+use chat_protocol::system::{Reload, ReloadRequest, ReloadResponse, State, StateRequest, StateResponse};
+use chat_protocol::{Code, Refusal};
 use futures_util::FutureExt;
 use tokio::time::timeout;
 
 use super::Table;
+use crate::auth::Auth;
 use crate::broker::Broker;
 use crate::counters::Counters;
 use crate::hub::Hub;
@@ -38,6 +39,7 @@ pub struct System {
     hub: Arc<Hub>,
     stores: Stores,
     counters: Arc<Counters>,
+    auth: Arc<Auth>,
 }
 
 impl System {
@@ -50,9 +52,10 @@ impl System {
         hub: Arc<Hub>,
         stores: Stores,
         counters: Arc<Counters>,
+        auth: Arc<Auth>,
     ) -> Self {
         let started = Instant::now();
-        Self { node_id, engine, max_connections, started, hub, stores, counters }
+        Self { node_id, engine, max_connections, started, hub, stores, counters, auth }
     }
 
     /// Whether the node can serve.
@@ -70,6 +73,18 @@ impl System {
         let ledger = async { unready("ledger", self.stores.ledger.as_ref()?.ready()).await };
         let (messages, ledger) = tokio::join!(messages, ledger);
         messages.into_iter().chain(ledger).collect()
+    }
+
+    async fn reload(&self, _: ReloadRequest) -> Result<ReloadResponse, Refusal> {
+        let auth = self.auth.clone();
+        // It reads files.
+        let reloaded = tokio::task::spawn_blocking(move || auth.reload()).await;
+        let known = reloaded.map_err(|error| {
+            tracing::error!(%error, "reading the keys again");
+            Refusal::from(Code::ServerError)
+        })??;
+        tracing::info!(keys = ?known.names, token_keys = known.token_keys, "the keys were read again");
+        Ok(ReloadResponse { keys: known.names, token_keys: known.token_keys as u64 })
     }
 
     async fn state(&self, _: StateRequest) -> Result<StateResponse, Refusal> {
@@ -108,5 +123,6 @@ async fn unready<E: Display>(store: &str, ready: impl Future<Output = Result<(),
 
 /// Puts the operations into the table.
 pub fn bind(table: &mut Table, system: &Arc<System>) {
+    table.bind::<Reload, _>(system, |system, _, request| system.reload(request).boxed());
     table.bind::<State, _>(system, |system, _, request| system.state(request).boxed());
 }

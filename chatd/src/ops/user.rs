@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chat_protocol::content::Content;
+use chat_protocol::id::SYSTEM;
 use chat_protocol::user::{
     List, ListRequest, ListResponse, Online, OnlineRequest, OnlineResponse, SendMessage, SendMessageAll,
     SendMessageAllRequest, SendMessageAllResponse, SendMessageRequest, SendMessageResponse,
@@ -15,9 +16,6 @@ use crate::chat::Chat;
 use crate::model::Identity;
 use crate::model::Skip;
 use crate::presence::Presence;
-
-/// Sender of messages whose sender the operator does not name.
-const SYSTEM: &str = "system";
 
 /// What the operations need.
 pub struct User {

@@ -1,23 +1,23 @@
-//! What a connection may ask for: log in, heartbeat, ping, send, and every operation of the table.
+//! What a connection may ask for: log in, refresh, heartbeat, ping, send, and every operation of the table.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use chat_protocol::asked::Asked;
 use chat_protocol::envelope::Request;
-use chat_protocol::session::{HEARTBEAT, LOGIN, MSG, Msg, PING, Receipt};
+use chat_protocol::session::{HEARTBEAT, LOGIN, MSG, Msg, PING, REFRESH, Receipt, Refresh};
 use chat_protocol::{Code, MsgId, Refusal};
 use futures_util::FutureExt;
 use tracing::{Instrument, Span};
 
 use super::request::Framed;
 use super::{Done, Pending, Session, login, request, told};
+use crate::auth::Caller;
 use crate::broker::Outgoing;
 use crate::chat::{Chat, Sent};
 use crate::log::ms;
 use crate::membership::subscriptions::Membership;
 use crate::model::{Identity, Skip};
-use crate::ops::Caller;
 
 /// How far a request is.
 pub enum Started {
@@ -91,7 +91,7 @@ fn receipt(Sent { msg_id, receipt }: Sent) -> Receipt {
 fn watched(pending: Pending, began: Instant, span: Span) -> Pending {
     let watched = async move {
         let done = pending.await;
-        if let Done::Answer(answer) | Done::Login(answer, _) = &done {
+        if let Done::Answer(answer) | Done::Login(answer, _) | Done::Denied(answer) = &done {
             answered(answer.code, began);
         }
         done
@@ -118,8 +118,12 @@ fn begin(session: &Session, request: &Request<'_>, msg: Option<Msg>) -> Started 
         (MSG, Some(identity)) => {
             message(session, identity, request, msg).map(|message| Started::Message(Box::new(message)))
         }
+        (REFRESH, Some(identity)) => match refresh(session, identity, request) {
+            Ok(()) => return Started::Answered(request::success(&request.seq, REFRESH, None::<()>)),
+            Err(refusal) => Err(refusal),
+        },
         (cmd, Some(identity)) => operation(session, identity, cmd, request).map(Started::Waiting),
-        (cmd, None) if cmd == HEARTBEAT || cmd == MSG || session.shared.operations.has(cmd) => {
+        (cmd, None) if [HEARTBEAT, MSG, REFRESH].contains(&cmd) || session.shared.operations.has(cmd) => {
             Err(Code::NotLoggedIn.into())
         }
         (_, None) => Err(Code::UnknownOperation.into()),
@@ -138,12 +142,24 @@ fn begin(session: &Session, request: &Request<'_>, msg: Option<Msg>) -> Started 
 fn login(session: &Session, request: &Request<'_>) -> Result<Pending, Refusal> {
     let login = login::parse(request)?;
     let identity = Identity { app: login.app_id, user: login.user_id };
+    let token = login.token.or(login.service_token);
     let (seq, cmd) = request::named(request);
     let (shared, connection) = (session.shared.clone(), session.connection.clone());
     let (number, peer) = session.told.address();
     connection.outbox.hold();
     let entering = async move {
-        match login::enter(&shared, &connection, &identity, login.recover).await {
+        // A signature takes its time, which is not that of the worker.
+        let pass = match shared.auth.pass(token.as_deref(), &identity) {
+            Ok(pass) => pass,
+            Err(refusal) => {
+                told::refused(number, peer, Some(&identity), &refusal);
+                let answer = request::refusal(&seq, &cmd, &refusal);
+                // Whoever forgot the token may still give it; one that was refused will be refused again.
+                let is_final = refusal.code != Code::NotLoggedIn;
+                return if is_final { Done::Denied(answer) } else { Done::Login(answer, None) };
+            }
+        };
+        match login::enter(&shared, &connection, &identity, pass, login.recover).await {
             Ok(entered) => Done::Login(request::success(&seq, &cmd, entered.answer.as_ref()), Some(entered)),
             Err(refusal) => {
                 told::refused(number, peer, Some(&identity), &refusal);
@@ -152,6 +168,22 @@ fn login(session: &Session, request: &Request<'_>) -> Result<Pending, Refusal> {
         }
     };
     Ok(entering.boxed())
+}
+
+/// Goes on with another token of the same user.
+fn refresh(session: &Session, identity: &Identity, request: &Request<'_>) -> Result<(), Refusal> {
+    let Refresh { token } = request::params(request.data)?.conform(&[])?;
+    let pass = session.shared.auth.pass(Some(&token), identity)?;
+    match pass.scopes == session.scopes {
+        true => session.connection.set_term(pass.until_s, pass.number),
+        false => {
+            return Err(Refusal::new(
+                Code::NotAuthorised,
+                "the token is of another kind than that of the log-in",
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn message(
@@ -190,7 +222,7 @@ fn operation(
     {
         params.set_default(key, (&*request.seq).into());
     }
-    let running = operation.call(Caller::Session(identity.clone()), params);
+    let running = operation.call(Caller::Session(identity.clone(), session.scopes), params);
     let (seq, cmd) = request::named(request);
     let max_bytes = session.shared.hub.limits().bytes;
     let answering = async move {

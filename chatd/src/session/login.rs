@@ -13,6 +13,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{sleep, timeout};
 
 use super::{Sessions, request};
+use crate::auth::Pass;
+use crate::config::Scopes;
 use crate::hub::Connection;
 use crate::membership::missed::{self, Budget, Missed};
 use crate::membership::subscriptions::Membership;
@@ -32,6 +34,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 pub struct Entered {
     /// The connection's stay in its rooms.
     pub membership: Membership,
+    /// What the operator who logs in as the user may do; none for the users themselves.
+    pub scopes: Option<Scopes>,
     /// Messages to send again, behind the answer.
     pub frames: Vec<Bytes>,
     /// How far they go.
@@ -101,9 +105,11 @@ pub async fn enter(
     shared: &Arc<Sessions>,
     connection: &Arc<Connection>,
     identity: &Identity,
+    pass: Pass,
     recover: Option<Vec<Position>>,
 ) -> Result<Entered, Refusal> {
     let membership = shared.subscriptions.join(connection, identity);
+    connection.set_term(pass.until_s, pass.number);
     let turn = match recover {
         Some(_) => Some(turn(shared).await?),
         None => None,
@@ -120,7 +126,8 @@ pub async fn enter(
     let (groups, ()) = tokio::try_join!(listed, enrolled)?;
     let topics: Vec<_> = groups.into_iter().map(|joined| Topic::Group(app, joined.group)).collect();
     let topics = follow_groups(shared, connection, identity, topics).await?;
-    let mut entered = Entered { membership, frames: Vec::new(), sent: Vec::new(), answer: None, _turn: turn };
+    let (frames, sent, scopes) = (Vec::new(), Vec::new(), pass.scopes);
+    let mut entered = Entered { membership, scopes, frames, sent, answer: None, _turn: turn };
     if let Some(positions) = recover {
         entered.answer = Some(recover_all(shared, identity, &topics, positions, &mut entered).await?);
     }

@@ -6,6 +6,7 @@
 //! another connection. A request that was taken is answered before the close, whichever side closes.
 
 mod command;
+mod hearing;
 mod login;
 mod parting;
 mod request;
@@ -17,9 +18,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use chat_protocol::{Code, Refusal};
-use command::Started;
+use chat_protocol::code::close;
 use futures_util::future::BoxFuture;
+use hearing::{Heard, heard};
 use login::Entered;
 use request::Framed;
 use tokio::sync::Semaphore;
@@ -27,17 +28,20 @@ use told::Told;
 
 pub use self::login::recoveries;
 pub use self::parting::Stage;
+use crate::auth::Auth;
 use crate::broker::Log;
 use crate::chat::Chat;
+use crate::config::Scopes;
 use crate::conversations::Conversations;
 use crate::groups::Groups;
 use crate::hub::bell::Rope;
+use crate::hub::outbox::Close;
 use crate::hub::{Connection, Hub};
 use crate::membership::subscriptions::{Membership, Subscriptions};
 use crate::ops::Table;
 use crate::presence::registry::Registry;
 use crate::transport::ending::{End, Violation};
-use crate::transport::reader::{Reader, Received};
+use crate::transport::reader::Reader;
 use crate::transport::writer::{Flushed, Writer};
 
 /// Requests answered, or messages stored together, before the answers are written and other connections get their turn.
@@ -53,6 +57,8 @@ pub struct Sessions {
     pub registry: Arc<Registry>,
     /// For `msg`.
     pub chat: Arc<Chat>,
+    /// For who logs in.
+    pub auth: Arc<Auth>,
     /// For every other command.
     pub operations: Arc<Table>,
     /// Which groups a user follows.
@@ -72,6 +78,8 @@ pub struct Session {
     shared: Arc<Sessions>,
     connection: Arc<Connection>,
     membership: Option<Membership>,
+    /// What the operator who logged in as the user may do; none for the users themselves.
+    scopes: Option<Scopes>,
     told: Told,
     reader: Reader,
     writer: Writer,
@@ -118,6 +126,8 @@ pub enum Done {
     Messages(Vec<Framed>),
     /// The same of a log-in: pushes were held until its answer is queued.
     Login(Framed, Option<Entered>),
+    /// The same of a log-in whose token was refused: it ends the connection.
+    Denied(Framed),
 }
 
 /// A request that waits for a store.
@@ -133,6 +143,7 @@ impl Session {
             shared,
             connection,
             membership: None,
+            scopes: None,
             reader: Reader::default(),
             writer: Writer::default(),
             kept: keep(read_ahead),
@@ -322,12 +333,18 @@ impl Session {
                 outbox.abandon();
                 outbox.answer(answer.frame);
             }
+            Done::Denied(answer) => {
+                outbox.abandon();
+                outbox.answer(answer.frame);
+                outbox.close(Close::new(close::TOKEN_INVALID, "the token is refused"));
+            }
             Done::Login(answer, Some(entered)) => {
                 outbox.answer(answer.frame);
                 entered.frames.into_iter().for_each(|frame| _ = outbox.answer(frame));
                 outbox.release(entered.sent);
                 entered.membership.open();
                 self.told.logged_in(entered.membership.identity());
+                self.scopes = entered.scopes;
                 self.membership = Some(entered.membership);
             }
         }
@@ -351,44 +368,8 @@ impl Session {
     }
 }
 
-/// What the client said.
-enum Heard {
-    Message(Box<command::Message>),
-    Next(Next),
-    Nothing,
-}
-
-fn heard(session: &mut Session, received: Received<'_>) -> Heard {
-    let started = match received {
-        Received::Text(text) => command::start(session, &text),
-        Received::Binary(bytes) => match str::from_utf8(&bytes) {
-            Ok(text) => command::start(session, text),
-            Err(_) => Started::Answered(request::refusal("", "", &not_json())),
-        },
-        // A pong may overtake answers.
-        Received::Ping(content) => {
-            session.writer.pong(content);
-            return Heard::Nothing;
-        }
-        Received::Close(close) => {
-            let close = close.map(|(code, reason)| (code, reason.to_owned()));
-            return Heard::Next(Next::Close(close));
-        }
-        Received::Other => return Heard::Nothing,
-    };
-    match started {
-        Started::Answered(answer) => Heard::Next(Next::Answered(answer)),
-        Started::Message(message) => Heard::Message(message),
-        Started::Waiting(pending) => Heard::Next(Next::Waiting(pending)),
-    }
-}
-
 fn keep(bytes: &[u8]) -> Option<Box<Kept>> {
     (!bytes.is_empty()).then(|| Box::new(Kept { bytes: bytes.to_vec(), at: 0 }))
-}
-
-fn not_json() -> Refusal {
-    Refusal::new(Code::BadParameter, "not UTF-8; a request is JSON")
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::auth::Auth;
 use crate::broker::Retention;
 use crate::clock::SystemClock;
 use crate::counters::Counters;
@@ -49,6 +50,7 @@ fn sessions() -> Arc<Sessions> {
         broker,
         recoveries: Arc::new(Semaphore::new(1)),
         max_frame_bytes: 1000,
+        auth: Arc::new(Auth::open()),
         hub,
     })
 }

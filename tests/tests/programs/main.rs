@@ -2,6 +2,7 @@
 
 mod bench_ci;
 mod chatctl;
+mod credentials;
 mod embedded_files;
 mod lifecycle;
 mod logging;

@@ -9,6 +9,8 @@ use chat_client::{Http, Session};
 use chat_protocol::Code;
 use chat_protocol::params::Kind;
 use chat_protocol::table::ALL;
+use chat_tests::closed::{Closed, SECRET};
+use chat_tests::jwt::{Signer, in_seconds};
 use chat_tests::manual::{blocks, text_of};
 use chat_tests::node::Node;
 use chat_tests::program::run;
@@ -94,9 +96,15 @@ async fn every_push_has_the_documented_members_and_there_are_no_others() {
     let names: Vec<_> = (0..CROWD).map(|number| format!("crowd-{number}")).collect();
     let _crowd = futures_util::future::join_all(names.iter().map(|name| node.login(APP, name))).await;
 
+    // Where users prove who they are there is one more.
+    let closed = Closed::start("", &[]).await;
+    let ends_soon = json!({"sub": "马超", "appId": APP, "exp": in_seconds(30)});
+    let (mut expiring, entered) = closed.enter(APP, "马超", &Signer::secret(SECRET).of(&ends_soon)).await;
+    entered.expect("it logs in");
+
     let mut seen = BTreeSet::new();
     until("every documented push comes", SOON, async || {
-        for session in [&mut reader, &mut giver, &mut returned] {
+        for session in [&mut reader, &mut giver, &mut returned, &mut expiring] {
             while let Ok(Some(push)) = session.next_push(Duration::from_millis(50)).await {
                 seen.insert(shape(&push.cmd, &push.data));
             }

@@ -57,7 +57,7 @@ impl Link {
     ) -> Result<(Self, LoggedIn), Error> {
         let mut connection = Connection::open(server, &options.connection).await?;
         let login = Login {
-            token: identity.token.clone(),
+            token: identity.token.clone().or_else(|| server.token().map(str::to_owned)),
             recover: (options.discover || !positions.is_empty()).then_some(positions),
             ..Login::new(identity.user_id.clone(), identity.app_id)
         };

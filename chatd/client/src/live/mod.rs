@@ -38,7 +38,7 @@ pub struct Identity {
     pub app_id: AppId,
     /// Who speaks.
     pub user_id: UserId,
-    /// Proof of identity, where the server asks for one.
+    /// Proof of identity, where the server asks for one; that of the [`Server`] when absent.
     pub token: Option<String>,
 }
 

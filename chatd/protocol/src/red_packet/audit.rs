@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cursor::Cursor;
 use crate::id::{AppId, PacketId, UserId};
-use crate::operation::{Effect, Operation, Rights};
+use crate::operation::{Effect, Operation, Rights, Scope};
 use crate::params::{Kind, Rule, parameters};
 
 /// Dead letters in one list at most.
@@ -164,7 +164,7 @@ impl Operation for Audit {
         "Proves that no cent is lost, name by name and page by page, or names what is wrong.";
     const RULES: &'static [Rule] =
         &[Rule::Apart("packetId", &["since", "cursor", "limit"]), Rule::Apart("since", &["cursor"])];
-    const RIGHTS: Rights = Rights::Operator;
+    const RIGHTS: Rights = Rights::Operator(Scope::Money);
     type Request = AuditRequest;
     type Response = AuditResponse;
 }
@@ -216,7 +216,7 @@ impl Operation for DeadLetters {
     const PATH: &'static str = "/redPacket/deadLetters";
     const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "Settlements that could not be applied and wait for an operator.";
-    const RIGHTS: Rights = Rights::Operator;
+    const RIGHTS: Rights = Rights::Operator(Scope::Money);
     type Request = DeadLettersRequest;
     type Response = DeadLettersResponse;
 }
@@ -249,7 +249,7 @@ impl Operation for Replay {
     const EFFECT: Effect = Effect::Changes;
     const ABOUT: &'static str = "Queues dead letters again, or pays what a packet still owes; applying a settlement twice is harmless.";
     const RULES: &'static [Rule] = &[Rule::Apart("packetId", &["id"])];
-    const RIGHTS: Rights = Rights::Operator;
+    const RIGHTS: Rights = Rights::Operator(Scope::Money);
     type Request = ReplayRequest;
     type Response = ReplayResponse;
 }
@@ -282,7 +282,7 @@ impl Operation for Discard {
     const EFFECT: Effect = Effect::Changes;
     const ABOUT: &'static str =
         "Gives up a dead letter that can never be applied; the ledger keeps it with the reason.";
-    const RIGHTS: Rights = Rights::Operator;
+    const RIGHTS: Rights = Rights::Operator(Scope::Money);
     type Request = DiscardRequest;
     type Response = DiscardResponse;
 }

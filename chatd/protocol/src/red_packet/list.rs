@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Mode, State};
 use crate::cursor::Cursor;
 use crate::id::{AppId, PacketId, UserId};
-use crate::operation::{Effect, Operation, Rights};
+use crate::operation::{Effect, Operation, Rights, Scope};
 use crate::params::{Kind, parameters};
 use crate::target::Target;
 
@@ -78,7 +78,7 @@ impl Operation for List {
     const PATH: &'static str = "/redPacket/list";
     const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "The red packets of an app, the newest first.";
-    const RIGHTS: Rights = Rights::Operator;
+    const RIGHTS: Rights = Rights::Operator(Scope::Money);
     type Request = ListRequest;
     type Response = ListResponse;
 }

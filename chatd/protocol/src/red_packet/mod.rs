@@ -12,7 +12,7 @@ pub use self::audit::*;
 pub use self::list::*;
 pub use crate::content::PACKET_KIND;
 use crate::id::{AppId, MsgId, PacketId, UserId};
-use crate::operation::{Effect, Operation, Rights};
+use crate::operation::{Effect, Operation, Rights, Scope};
 use crate::params::{Kind, Parameter, parameters};
 use crate::target::Target;
 
@@ -120,7 +120,7 @@ impl Operation for Create {
     const PATH: &'static str = "/redPacket/create";
     const EFFECT: Effect = Effect::Changes;
     const ABOUT: &'static str = "Puts money of the sender into a packet and offers it to a conversation; repeating a msgId is harmless.";
-    const RIGHTS: Rights = Rights::User("userId");
+    const RIGHTS: Rights = Rights::User("userId", Scope::Money);
     const KEY: Option<&'static str> = Some("msgId");
     type Request = CreateRequest;
     type Response = CreateResponse;
@@ -168,7 +168,7 @@ impl Operation for Grab {
     const PATH: &'static str = "/redPacket/grab";
     const EFFECT: Effect = Effect::Changes;
     const ABOUT: &'static str = "Takes a share; repeating it answers the same amount.";
-    const RIGHTS: Rights = Rights::User("userId");
+    const RIGHTS: Rights = Rights::User("userId", Scope::Money);
     type Request = GrabRequest;
     type Response = GrabResponse;
 }
@@ -297,7 +297,7 @@ impl Operation for Detail {
     const PATH: &'static str = "/redPacket/detail";
     const EFFECT: Effect = Effect::Reads;
     const ABOUT: &'static str = "What became of a packet, and who took how much.";
-    const RIGHTS: Rights = Rights::User("userId");
+    const RIGHTS: Rights = Rights::User("userId", Scope::Money);
     type Request = DetailRequest;
     type Response = DetailResponse;
 }

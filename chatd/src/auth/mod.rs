@@ -1,0 +1,222 @@
+//! Who asks: operators by a key, users by a token, everybody as an operator where neither is configured.
+//!
+//! Invariant: a credential is looked at once, when a request over HTTP comes or a connection logs in, and gives a
+//! [`Caller`] or a [`Pass`]; what either may do is decided by [`Caller::admit`] alone. No credential is ever logged or
+//! repeated.
+
+mod api_key;
+mod caller;
+mod keys;
+mod provider;
+mod token;
+
+use std::sync::Arc;
+
+use chat_protocol::id::SYSTEM;
+use chat_protocol::{Code, Refusal};
+use parking_lot::Mutex;
+
+pub use self::api_key::make as make_api_key;
+pub use self::caller::Caller;
+use self::keys::{Keys, Numbers};
+pub use self::token::mint;
+use crate::config::{self, Scopes};
+use crate::model::Identity;
+
+/// Longest credential that is looked at, in bytes.
+const MAX_CREDENTIAL: usize = 8 * 1024;
+
+/// Reads the settings of identities again.
+pub type Reread = Box<dyn Fn() -> Result<config::Auth, String> + Send + Sync>;
+
+/// Who may ask.
+pub struct Auth {
+    /// None where every caller is an operator.
+    closed: Option<Closed>,
+}
+
+struct Closed {
+    keys: Mutex<Arc<Keys>>,
+    /// Keeps the numbers of keys apart over all reloads.
+    numbers: Mutex<Numbers>,
+    reread: Reread,
+}
+
+/// What lets a connection speak for a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pass {
+    /// What the operator who logged in as the user may do; none for the users themselves, who may do what users may.
+    pub scopes: Option<Scopes>,
+    /// When it ends, in Unix seconds; [`u32::MAX`] for never.
+    pub until_s: u32,
+    /// The key it is from; 0 where nobody needs one.
+    pub number: u16,
+}
+
+/// What is known after a reload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// Names of the operators' keys, in order.
+    pub names: Vec<String>,
+    /// Keys that tokens may be signed with.
+    pub token_keys: usize,
+}
+
+/// Who a credential is of.
+enum Holder {
+    Operator(Scopes, u16),
+    User { identity: Identity, until_s: u32, number: u16 },
+}
+
+impl Auth {
+    /// Every caller is an operator.
+    #[must_use]
+    pub fn open() -> Self {
+        Self { closed: None }
+    }
+
+    /// As the settings say; `reread` gives later ones.
+    ///
+    /// # Errors
+    /// A text for the operator that names the setting or file, and no secret.
+    pub fn new(settings: &config::Auth, reread: Reread) -> Result<Self, String> {
+        if settings.is_open() {
+            return Ok(Self::open());
+        }
+        let mut numbers = Numbers::default();
+        let keys = Mutex::new(Arc::new(Keys::load(settings, &mut numbers)?));
+        Ok(Self { closed: Some(Closed { keys, numbers: Mutex::new(numbers), reread }) })
+    }
+
+    /// Whether every caller is an operator.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.closed.is_none()
+    }
+
+    /// Who asks over HTTP with this value of `Authorization`.
+    ///
+    /// # Errors
+    /// [`Code::NotLoggedIn`] without a credential, [`Code::NotAuthorised`] with one that is none.
+    pub fn caller(&self, authorization: Option<&str>) -> Result<Caller, Refusal> {
+        let Some(closed) = &self.closed else { return Ok(Caller::Operator(Scopes::ALL)) };
+        Ok(match closed.keys().holder(bearer(authorization)?)? {
+            Holder::Operator(scopes, _) => Caller::Operator(scopes),
+            Holder::User { identity, .. } => Caller::Bearer(identity),
+        })
+    }
+
+    /// Lets a connection speak for a user.
+    ///
+    /// # Errors
+    /// As [`Auth::caller`]; [`Code::NotAuthorised`] too for a credential of somebody else, and [`Code::BadUserId`] for
+    /// a name that no user may have.
+    pub fn pass(&self, token: Option<&str>, identity: &Identity) -> Result<Pass, Refusal> {
+        let Some(closed) = &self.closed else {
+            return Ok(Pass { scopes: Some(Scopes::ALL), until_s: u32::MAX, number: 0 });
+        };
+        let token = token.filter(|token| !token.is_empty()).ok_or_else(|| {
+            Refusal::new(Code::NotLoggedIn, "this server asks for a token: give it as token in the log-in")
+        })?;
+        check_name(identity)?;
+        match closed.keys().holder(token)? {
+            Holder::Operator(scopes, number) => {
+                caller::check_impersonation(scopes)?;
+                Ok(Pass { scopes: Some(scopes), until_s: u32::MAX, number })
+            }
+            Holder::User { identity: own, .. } if own != *identity => {
+                Err(Refusal::new(Code::NotAuthorised, "the token is of another user or app"))
+            }
+            Holder::User { until_s, number, .. } => Ok(Pass { scopes: None, until_s, number }),
+        }
+    }
+
+    /// Reads the keys again.
+    ///
+    /// # Errors
+    /// [`Code::RefusedByRule`] with a reason for the operator; the keys then stay as they were.
+    pub fn reload(&self) -> Result<Known, Refusal> {
+        let refused = |why: String| Refusal::new(Code::RefusedByRule, why);
+        let closed = self.closed.as_ref().ok_or_else(|| {
+            refused(
+                "this node has no keys: every caller is an operator; give keys and start it again".to_owned(),
+            )
+        })?;
+        let settings = (closed.reread)().map_err(refused)?;
+        if settings.is_open() {
+            return Err(refused(
+                "no keys are left, which would make every caller an operator; start it again to do that"
+                    .to_owned(),
+            ));
+        }
+        let keys = Keys::load(&settings, &mut closed.numbers.lock()).map_err(refused)?;
+        let known = keys.known();
+        *closed.keys.lock() = Arc::new(keys);
+        Ok(known)
+    }
+
+    /// Which passes still count, by the number of their key; none where all do.
+    #[must_use]
+    pub fn live(&self) -> Option<impl Fn(u16) -> bool + use<>> {
+        let keys = self.closed.as_ref()?.keys();
+        Some(move |number| keys.has(number))
+    }
+}
+
+impl Closed {
+    fn keys(&self) -> Arc<Keys> {
+        self.keys.lock().clone()
+    }
+}
+
+impl Keys {
+    fn holder(&self, credential: &str) -> Result<Holder, Refusal> {
+        if credential.len() > MAX_CREDENTIAL {
+            return Err(Refusal::new(
+                Code::NotAuthorised,
+                format!("a token has at most {MAX_CREDENTIAL} bytes"),
+            ));
+        }
+        match api_key::name_of(credential) {
+            Some(name) => self.operator(name, credential),
+            None => self.user(credential),
+        }
+    }
+
+    fn operator(&self, name: &str, key: &str) -> Result<Holder, Refusal> {
+        let found = self.api.get(name).filter(|held| api_key::fits(key, &held.key.hash));
+        let held = found.ok_or_else(|| Refusal::new(Code::NotAuthorised, "the key is unknown"))?;
+        Ok(Holder::Operator(held.key.scopes, held.number))
+    }
+
+    fn user(&self, token: &str) -> Result<Holder, Refusal> {
+        let verified = self.tokens.verify(token).map_err(|why| Refusal::new(Code::NotAuthorised, why))?;
+        check_name(&verified.identity)?;
+        let token::Verified { identity, until_s, number } = verified;
+        Ok(Holder::User { identity, until_s, number })
+    }
+}
+
+/// A name that chatd speaks under must not be a user's, however it is written.
+fn check_name(identity: &Identity) -> Result<(), Refusal> {
+    match identity.user.as_str().trim().eq_ignore_ascii_case(SYSTEM) {
+        true => Err(Refusal::new(Code::BadUserId, format!("userId: {SYSTEM} is no user's name"))),
+        false => Ok(()),
+    }
+}
+
+/// What follows `Bearer` (RFC 6750 §2.1).
+fn bearer(authorization: Option<&str>) -> Result<&str, Refusal> {
+    let missing =
+        || Refusal::new(Code::NotLoggedIn, "this server asks for a key or a token: Authorization: Bearer …");
+    let (scheme, credential) =
+        authorization.and_then(|value| value.trim().split_once(' ')).ok_or_else(missing)?;
+    let credential = credential.trim();
+    match scheme.eq_ignore_ascii_case("bearer") && !credential.is_empty() {
+        true => Ok(credential),
+        false => Err(missing()),
+    }
+}
+
+#[cfg(test)]
+mod tests;
