@@ -26,7 +26,7 @@
 //! | `phases` | `spec`, what a run is asked for; `stage`, `crowd`, `course`, `traffic`, its steps; `client`, who takes them; `lockstep`, `crew`, the same in several processes |
 //! | `chaos` | the one task that cuts connections and lets clients stop reading |
 //! | `watch` | `sampler`, `pulse`, the time series; `servers`, `process`, `limits`; `probe`, whether the generator keeps up |
-//! | `ledger` | `plan`, who sends what to whom and when; `flow`, what is so far; `sender`, `receiver`, the books of one client; `books`, `times`, those of all |
+//! | `ledger` | `plan`, who sends what to whom and when; `flow`, what is so far; `sender`, `receiver`, the books of one client; `expected`, `times`, those of all |
 //! | `net` | `socket`, `frames`, `door`: one lean client for all scenarios |
 //! | `clock`, `failure` | below all floors: the clocks of this host; why a run did not take place |
 

@@ -4,10 +4,8 @@ use chat_client::Server;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
-use crate::ledger::flow::Flow;
-use crate::phases::identity::Identity;
-use crate::phases::spec::{Common, Traffic};
-use crate::scenario::kind::{Scenario, bare, world_flow};
+use crate::phases::spec::Traffic;
+use crate::scenario::kind::{Asked, Scenario, bare};
 
 /// What it is asked for.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -18,16 +16,8 @@ impl Scenario for Broadcast {
         "broadcast"
     }
 
-    fn common(&self) -> &Common {
-        &self.0.common
-    }
-
-    fn traffic(&self) -> Option<&Traffic> {
-        Some(&self.0)
-    }
-
-    fn flow(&self, identity: &Identity) -> Result<Flow, Failure> {
-        world_flow(&self.0, identity)
+    fn asked(&self) -> Asked<'_> {
+        Asked::Sends(&self.0)
     }
 
     fn against(&self, relay: &Server) -> Result<Box<dyn Scenario>, Failure> {

@@ -8,9 +8,9 @@ use crate::failure::Failure;
 use crate::ledger::flow::Flow;
 use crate::ledger::plan::trouble::{Chaos, Trouble};
 use crate::phases::identity::Identity;
-use crate::phases::spec::{Common, Traffic, trouble};
+use crate::phases::spec::{Traffic, trouble};
 use crate::phases::text;
-use crate::scenario::kind::{Scenario, world_flow};
+use crate::scenario::kind::{Asked, Scenario, world_flow};
 
 /// What it is asked for.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -48,12 +48,8 @@ impl Scenario for Churn {
         "churn"
     }
 
-    fn common(&self) -> &Common {
-        &self.traffic.common
-    }
-
-    fn traffic(&self) -> Option<&Traffic> {
-        Some(&self.traffic)
+    fn asked(&self) -> Asked<'_> {
+        Asked::Sends(&self.traffic)
     }
 
     fn flow(&self, identity: &Identity) -> Result<Flow, Failure> {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::phases::spec::Common;
-use crate::scenario::kind::Scenario;
+use crate::scenario::kind::{Asked, Scenario};
 
 /// What it is asked for.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -14,7 +14,7 @@ impl Scenario for Connect {
         "connect"
     }
 
-    fn common(&self) -> &Common {
-        &self.0
+    fn asked(&self) -> Asked<'_> {
+        Asked::Silent(&self.0)
     }
 }

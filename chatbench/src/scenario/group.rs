@@ -13,9 +13,9 @@ use crate::failure::Failure;
 use crate::ledger::flow::Flow;
 use crate::ledger::plan::Shape;
 use crate::phases::identity::Identity;
-use crate::phases::spec::{Common, Traffic};
+use crate::phases::spec::Traffic;
 use crate::phases::stage::Stage;
-use crate::scenario::kind::{Scenario, bare, traffic_flow};
+use crate::scenario::kind::{Asked, Scenario, bare, traffic_flow};
 
 /// What it is asked for.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -33,12 +33,8 @@ impl Scenario for Group {
         "group"
     }
 
-    fn common(&self) -> &Common {
-        &self.traffic.common
-    }
-
-    fn traffic(&self) -> Option<&Traffic> {
-        Some(&self.traffic)
+    fn asked(&self) -> Asked<'_> {
+        Asked::Sends(&self.traffic)
     }
 
     fn flow(&self, identity: &Identity) -> Result<Flow, Failure> {

@@ -16,7 +16,7 @@ use crate::phases::spec::{Common, trouble};
 use crate::phases::stage::Stage;
 use crate::phases::text;
 use crate::scenario::conclude::judge_connections;
-use crate::scenario::kind::{Scenario, silent_flow};
+use crate::scenario::kind::{Asked, Scenario, silent_flow};
 use crate::scenario::report::processes::costs;
 use crate::scenario::report::result::Report;
 
@@ -55,8 +55,8 @@ impl Scenario for Idle {
         "idle"
     }
 
-    fn common(&self) -> &Common {
-        &self.common
+    fn asked(&self) -> Asked<'_> {
+        Asked::Silent(&self.common)
     }
 
     fn flow(&self, identity: &Identity) -> Result<Flow, Failure> {

@@ -35,25 +35,34 @@ pub trait Scenario: Written + Debug + Send + Sync {
     /// Its name.
     fn name(&self) -> &'static str;
 
-    /// What every run is asked for.
-    fn common(&self) -> &Common;
+    /// What it is asked for.
+    fn asked(&self) -> Asked<'_>;
 
-    /// How it sends; none when it sends no load of messages.
-    fn traffic(&self) -> Option<&Traffic> {
-        None
+    /// What every run is asked for.
+    fn common(&self) -> &Common {
+        match self.asked() {
+            Asked::Silent(common) => common,
+            Asked::Sends(traffic) => &traffic.common,
+        }
     }
 
-    /// The state of a run before its first connection.
+    /// The state of a run before its first connection; messages go to everybody.
     ///
     /// # Errors
     /// [`Failure::Usage`] when it is asked for too much.
     fn flow(&self, identity: &Identity) -> Result<Flow, Failure> {
-        Ok(silent_flow(self.common(), identity))
+        match self.asked() {
+            Asked::Silent(common) => Ok(silent_flow(common, identity)),
+            Asked::Sends(traffic) => world_flow(traffic, identity),
+        }
     }
 
     /// What the clients do once they are in.
     fn work(&self) -> Work<'_> {
-        self.traffic().map_or(Work::Connect, Work::Traffic)
+        match self.asked() {
+            Asked::Silent(_) => Work::Connect,
+            Asked::Sends(traffic) => Work::Traffic(traffic),
+        }
     }
 
     /// The kinds of messages it is made of; none when it is one by itself.
@@ -63,7 +72,7 @@ pub trait Scenario: Written + Debug + Send + Sync {
 
     /// Adds to the result what the clients brought in.
     fn add(&self, report: &mut Report, stage: &Stage, harvest: Harvest) {
-        if let Some(traffic) = self.traffic() {
+        if let Asked::Sends(traffic) = self.asked() {
             conclude::add_traffic(report, stage, traffic, harvest);
         }
     }
@@ -93,6 +102,15 @@ pub trait Scenario: Written + Debug + Send + Sync {
     fn against(&self, _relay: &Server) -> Result<Box<dyn Scenario>, Failure> {
         Err(Failure::Usage("--floor: for scenarios that send messages".to_owned()))
     }
+}
+
+/// What a scenario is asked for.
+#[derive(Debug, Clone, Copy)]
+pub enum Asked<'a> {
+    /// It sends no load of messages.
+    Silent(&'a Common),
+    /// It does.
+    Sends(&'a Traffic),
 }
 
 /// What can be written for another process.

@@ -11,12 +11,12 @@ use crate::failure::Failure;
 use crate::ledger::plan::trouble::Chaos;
 use crate::phases::harvest::Harvest;
 use crate::phases::identity::Identity;
-use crate::phases::spec::{Common, Pace, Traffic};
+use crate::phases::spec::{Pace, Traffic};
 use crate::phases::stage::Stage;
 use crate::scenario::broadcast::Broadcast;
 use crate::scenario::conclude::{Closed, add_closed, begin};
 use crate::scenario::group::Group;
-use crate::scenario::kind::{Kind, Scenario};
+use crate::scenario::kind::{Asked, Kind, Scenario};
 use crate::scenario::report::result::Report;
 use crate::scenario::unicast::Unicast;
 
@@ -34,8 +34,8 @@ impl Scenario for Mixed {
         "mixed"
     }
 
-    fn common(&self) -> &Common {
-        &self.traffic.common
+    fn asked(&self) -> Asked<'_> {
+        Asked::Sends(&self.traffic)
     }
 
     /// The three kinds with their shares of clients and rate.

@@ -4,13 +4,11 @@ use chat_client::Server;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
-use crate::ledger::flow::Flow;
 use crate::phases::harvest::Harvest;
-use crate::phases::identity::Identity;
-use crate::phases::spec::{Common, Traffic};
+use crate::phases::spec::Traffic;
 use crate::phases::stage::Stage;
 use crate::scenario::conclude::add_traffic;
-use crate::scenario::kind::{Scenario, bare, world_flow};
+use crate::scenario::kind::{Asked, Scenario, bare};
 use crate::scenario::report::result::Report;
 
 /// What it is asked for.
@@ -22,16 +20,8 @@ impl Scenario for Soak {
         "soak"
     }
 
-    fn common(&self) -> &Common {
-        &self.0.common
-    }
-
-    fn traffic(&self) -> Option<&Traffic> {
-        Some(&self.0)
-    }
-
-    fn flow(&self, identity: &Identity) -> Result<Flow, Failure> {
-        world_flow(&self.0, identity)
+    fn asked(&self) -> Asked<'_> {
+        Asked::Sends(&self.0)
     }
 
     fn add(&self, report: &mut Report, stage: &Stage, harvest: Harvest) {

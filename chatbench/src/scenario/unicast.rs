@@ -7,8 +7,8 @@ use crate::failure::Failure;
 use crate::ledger::flow::Flow;
 use crate::ledger::plan::Shape;
 use crate::phases::identity::Identity;
-use crate::phases::spec::{Common, Traffic};
-use crate::scenario::kind::{Scenario, bare, traffic_flow};
+use crate::phases::spec::Traffic;
+use crate::scenario::kind::{Asked, Scenario, bare, traffic_flow};
 
 /// What it is asked for.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -19,12 +19,8 @@ impl Scenario for Unicast {
         "unicast"
     }
 
-    fn common(&self) -> &Common {
-        &self.0.common
-    }
-
-    fn traffic(&self) -> Option<&Traffic> {
-        Some(&self.0)
+    fn asked(&self) -> Asked<'_> {
+        Asked::Sends(&self.0)
     }
 
     fn flow(&self, identity: &Identity) -> Result<Flow, Failure> {

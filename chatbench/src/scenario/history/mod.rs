@@ -32,7 +32,7 @@ use crate::phases::opening::Opening;
 use crate::phases::operator::{Interrupt, Operator};
 use crate::phases::spec::Common;
 use crate::phases::stage::Stage;
-use crate::scenario::kind::{Scenario, silent_flow};
+use crate::scenario::kind::{Asked, Scenario, silent_flow};
 use crate::scenario::report::result::Report;
 use crate::scenario::run::alone;
 use chatbench_result::hdr::histogram;
@@ -89,8 +89,8 @@ impl Scenario for Paging {
         "history"
     }
 
-    fn common(&self) -> &Common {
-        &self.common
+    fn asked(&self) -> Asked<'_> {
+        Asked::Silent(&self.common)
     }
 
     fn flow(&self, identity: &Identity) -> Result<Flow, Failure> {

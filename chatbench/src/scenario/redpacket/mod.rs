@@ -27,10 +27,10 @@ use crate::failure::Failure;
 use crate::phases::harvest::Effort;
 use crate::phases::opening::Opening;
 use crate::phases::operator::Operator;
-use crate::phases::spec::{Common, Via};
+use crate::phases::spec::Via;
 use crate::phases::stage::Stage;
 use crate::scenario::conclude::begin;
-use crate::scenario::kind::Scenario;
+use crate::scenario::kind::{Asked, Scenario};
 use crate::scenario::report::processes::costs;
 use crate::scenario::report::result::Report;
 use crate::scenario::run::alone;
@@ -78,8 +78,8 @@ impl Scenario for Grabbing {
         "redpacket"
     }
 
-    fn common(&self) -> &Common {
-        &self.common
+    fn asked(&self) -> Asked<'_> {
+        Asked::Silent(&self.common)
     }
 
     fn run_apart(&self, operator: Operator) -> Option<LocalBoxFuture<'_, Result<Report, Failure>>> {
