@@ -11,7 +11,7 @@ use chat_protocol::{AppId, MsgId, PacketId, Target, TransferId};
 use chatd::engine::postgres::PostgresLedger;
 use chatd::engine::sqlite::ledger::EmbeddedLedger;
 use chatd::money::Terms;
-use chatd::money::ledger::{Escrow, Funded, Ledger, LedgerError, Posted};
+use chatd::money::ledger::{Cashed, Escrow, Funded, Ledger, LedgerError, Posted};
 use chatd::money::settlement::{Kind, Settlement};
 use tempfile::TempDir;
 
@@ -175,6 +175,14 @@ pub fn grab(id: &str, winner: &str, amount: u64) -> Settlement {
 #[must_use]
 pub fn refund(id: &str, sender: &str, amount: u64) -> Settlement {
     Settlement { kind: Kind::Refund, ..grab(id, sender, amount) }
+}
+
+/// What came of a deposit or a withdrawal after which so many cents are in the wallet.
+///
+/// # Errors
+/// Never; it is what the ledger would answer.
+pub fn cashed(posted: Posted, balance: u64) -> Result<Cashed, LedgerError> {
+    Ok(Cashed { posted, balance: cents(balance) })
 }
 
 /// Puts money into a wallet, under an id that says so.

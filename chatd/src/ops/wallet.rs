@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 use super::Table;
 use super::red_packet::{cents, present};
 use crate::money::Money;
-use crate::money::ledger::Posted;
+use crate::money::ledger::{Cashed, Posted};
 
 /// What the operations need; nothing without a ledger.
 pub struct WalletOps {
@@ -48,7 +48,7 @@ impl WalletOps {
         let MovementRequest { app_id, user_id, amount, transfer_id } = request;
         let wallets = &present(self.money.as_ref())?.wallets;
         let amount = cents("amount", amount)?;
-        let (posted, balance) = wallets.deposit(app_id, &user_id, amount, &transfer_id).await?;
+        let Cashed { posted, balance } = wallets.deposit(app_id, &user_id, amount, &transfer_id).await?;
         Ok(MovementResponse { user_id, balance: balance.unsigned(), duplicate: posted == Posted::Before })
     }
 
@@ -56,7 +56,7 @@ impl WalletOps {
         let MovementRequest { app_id, user_id, amount, transfer_id } = request;
         let wallets = &present(self.money.as_ref())?.wallets;
         let amount = cents("amount", amount)?;
-        let (posted, balance) = wallets.withdraw(app_id, &user_id, amount, &transfer_id).await?;
+        let Cashed { posted, balance } = wallets.withdraw(app_id, &user_id, amount, &transfer_id).await?;
         Ok(MovementResponse { user_id, balance: balance.unsigned(), duplicate: posted == Posted::Before })
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use chat_protocol::TransferId;
 use chat_tests::broker::{APP, user};
 use chat_tests::ledger::{
-    BEFORE, NOW, Vault, all_transfers, balance, check, endow, escrow, escrows, grab, holds, packet, refund,
-    terms, with_packet,
+    BEFORE, NOW, Vault, all_transfers, balance, cashed, check, endow, escrow, escrows, grab, holds, packet,
+    refund, terms, with_packet,
 };
 use chat_tests::money::cents;
 use chatd::money::ledger::{Escrow, Funded, LedgerError, Posted};
@@ -106,9 +106,9 @@ async fn a_deposit_is_made_once(vault: Vault) {
     let deposit = async |name: &str, amount, id: &str| {
         ledger.deposit(APP, &user(name), Cents::new(amount), &transfer_id(id)).await
     };
-    assert_eq!(deposit("a", 30, "1").await, Ok((Posted::Now, cents(30))));
-    assert_eq!(deposit("a", 40, "2").await, Ok((Posted::Now, cents(70))));
-    assert_eq!(deposit("a", 30, "1").await, Ok((Posted::Before, cents(70))), "the balance is today's");
+    assert_eq!(deposit("a", 30, "1").await, cashed(Posted::Now, 30));
+    assert_eq!(deposit("a", 40, "2").await, cashed(Posted::Now, 70));
+    assert_eq!(deposit("a", 30, "1").await, cashed(Posted::Before, 70), "the balance is today's");
     for (name, amount, id) in [("a", 31, "1"), ("b", 30, "1"), ("s", 50, "packet:p"), ("a", 5, "grab:1:p:a")]
     {
         assert_eq!(deposit(name, amount, id).await, Err(LedgerError::IdTaken), "{name} {amount} {id}");
@@ -125,7 +125,7 @@ async fn apps_are_apart(vault: Vault) {
     let ledger = with_packet(&vault, 50).await;
     let (there, s) = (APP + 1, user("s"));
     let id = transfer_id("to s");
-    assert_eq!(ledger.deposit(there, &s, cents(7), &id).await, Ok((Posted::Now, cents(7))));
+    assert_eq!(ledger.deposit(there, &s, cents(7), &id).await, cashed(Posted::Now, 7));
     assert_eq!(ledger.fund(&Terms { app: there, ..terms("p", "s", 6) }).await, Ok(Funded::Now));
     let both = [grab("p", "a", 50), Settlement { app: there, ..grab("p", "a", 6) }];
     assert_eq!(ledger.settle(&both).await, Ok(vec![NOW, NOW]));
@@ -153,7 +153,7 @@ async fn what_would_overflow_is_refused(vault: Vault) {
         Err(LedgerError::TooLarge),
         "the bank"
     );
-    assert_eq!(ledger.deposit(APP, &user("s"), Cents::ONE, &one_more).await, Ok((Posted::Now, Cents::ONE)));
+    assert_eq!(ledger.deposit(APP, &user("s"), Cents::ONE, &one_more).await, cashed(Posted::Now, 1));
     let results = ledger.settle(&[grab("p", "s", most), grab("p", "a", most)]).await;
     assert_eq!(results, Ok(vec![Err(LedgerError::TooLarge), NOW]));
     assert_eq!((balance(&*ledger, "s").await, balance(&*ledger, "a").await), (1, most));
@@ -242,7 +242,7 @@ async fn deposits_of_many_at_once_are_all_there(vault: Vault) {
         let ledger = ledgers[number % 2].clone();
         depositing.spawn(async move {
             let (name, id) = (format!("u{}", number / 2 % 5), transfer_id(&format!("d{}", number / 2)));
-            ledger.deposit(APP, &user(&name), cents(10), &id).await.expect("deposited").0
+            ledger.deposit(APP, &user(&name), cents(10), &id).await.expect("deposited").posted
         });
     }
     let posted = depositing.join_all().await;

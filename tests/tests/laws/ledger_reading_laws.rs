@@ -6,8 +6,8 @@ use chat_protocol::wallet::{Transfer, TransferKind};
 use chat_protocol::{Target, TransferId};
 use chat_tests::broker::{APP, user};
 use chat_tests::ledger::{
-    BEFORE, NOW, Vault, all_transfers, balance, check, endow, escrow, grab, holds, packet, refund, terms,
-    with_packet,
+    BEFORE, NOW, Vault, all_transfers, balance, cashed, check, endow, escrow, grab, holds, packet, refund,
+    terms, with_packet,
 };
 use chat_tests::money::cents;
 use chatd::money::Terms;
@@ -205,7 +205,7 @@ async fn transfers_of_the_version_before_are_kept(vault: Vault) {
     let ledger = vault.ledger().await;
     assert_eq!(all_transfers(&*ledger, "a", 7).await, before);
     let id = TransferId::new("out").expect("a valid id");
-    assert_eq!(ledger.withdraw(APP, &user("a"), cents(15), &id).await, Ok((Posted::Now, cents(25))));
+    assert_eq!(ledger.withdraw(APP, &user("a"), cents(15), &id).await, cashed(Posted::Now, 25));
     let numbers: Vec<_> =
         all_transfers(&*ledger, "a", 7).await.iter().map(|transfer| transfer.number).collect();
     assert!(numbers.is_sorted_by(|a, b| a > b) && numbers.len() == 2, "{numbers:?}");

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use chat_protocol::TransferId;
 use chat_tests::broker::{APP, user};
-use chat_tests::ledger::{Vault, all_transfers, escrows, grab, holds, packet, refund, terms};
+use chat_tests::ledger::{Vault, all_transfers, cashed, escrows, grab, holds, packet, refund, terms};
 use chat_tests::money::cents;
 use chatd::money::Cents;
-use chatd::money::ledger::{Funded, Ledger, LedgerError, Posted};
+use chatd::money::ledger::{Cashed, Funded, Ledger, LedgerError, Posted};
 use chatd::money::settlement::Settlement;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -91,20 +91,18 @@ impl Model {
         self.moves[user].push(cents);
     }
 
-    fn cash(&mut self, user: usize, cents: i64, id: u8) -> Result<(Posted, Cents), LedgerError> {
+    fn cash(&mut self, user: usize, cents: i64, id: u8) -> Result<Cashed, LedgerError> {
         if cents == 0 {
             return Err(LedgerError::TooLarge);
         }
         match self.cash.get(&id) {
-            Some(earlier) if *earlier == (user, cents) => {
-                Ok((Posted::Before, chat_tests::money::cents(self.wallets[user])))
-            }
+            Some(earlier) if *earlier == (user, cents) => cashed(Posted::Before, self.wallets[user]),
             Some(_) => Err(LedgerError::IdTaken),
             None if self.wallets[user].checked_add_signed(cents).is_none() => Err(LedgerError::Insufficient),
             None => {
                 self.cash.insert(id, (user, cents));
                 self.moved(user, cents);
-                Ok((Posted::Now, chat_tests::money::cents(self.wallets[user])))
+                cashed(Posted::Now, self.wallets[user])
             }
         }
     }

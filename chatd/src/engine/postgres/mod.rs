@@ -27,8 +27,8 @@ use crate::clock::Clock;
 use crate::money::ledger::book::{self, Account, Posting};
 use crate::money::ledger::records::DiscardRow;
 use crate::money::ledger::{
-    Agenda, Archive, Escrow, Escrows, Funded, KEPT_OF_A_LETTER, LedgerError, Paid, Posted, Secret, Wallets,
-    rows,
+    Agenda, Archive, Cashed, Escrow, Escrows, Funded, KEPT_OF_A_LETTER, LedgerError, Paid, Posted, Secret,
+    Wallets, rows,
 };
 use crate::money::settlement::{Dead, Settlement};
 use crate::money::{Cents, Terms};
@@ -140,11 +140,11 @@ impl PostgresLedger {
 
 #[async_trait]
 impl Wallets for PostgresLedger {
-    async fn cash(&self, posting: &Posting, wallet: &Account) -> Result<(Posted, Cents), LedgerError> {
+    async fn cash(&self, posting: &Posting, wallet: &Account) -> Result<Cashed, LedgerError> {
         let (results, book) = self.post(&[posting], None, None).await?;
         let posted = results.into_iter().next();
         let posted = posted.unwrap_or_else(|| Err(rows::corrupt(&"a posting without a result")))?;
-        Ok((posted, rows::held(book.balance(wallet))?))
+        Ok(Cashed { posted, balance: rows::held(book.balance(wallet))? })
     }
 
     async fn balance(&self, app: AppId, user: &UserId) -> Result<Cents, LedgerError> {

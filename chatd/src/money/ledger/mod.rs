@@ -56,6 +56,15 @@ pub enum Posted {
     Before,
 }
 
+/// What came of a deposit or a withdrawal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cashed {
+    /// Whether by this call.
+    pub posted: Posted,
+    /// What is in the wallet now.
+    pub balance: Cents,
+}
+
 /// Money that left an escrow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Paid {
@@ -169,7 +178,7 @@ pub trait Wallets: Send + Sync {
         user: &UserId,
         amount: Cents,
         id: &TransferId,
-    ) -> Result<(Posted, Cents), LedgerError> {
+    ) -> Result<Cashed, LedgerError> {
         let posting = Posting::deposit(app, user, amount, id)?;
         self.cash(&posting, &posting.to()).await
     }
@@ -181,13 +190,13 @@ pub trait Wallets: Send + Sync {
         user: &UserId,
         amount: Cents,
         id: &TransferId,
-    ) -> Result<(Posted, Cents), LedgerError> {
+    ) -> Result<Cashed, LedgerError> {
         let posting = Posting::withdraw(app, user, amount, id)?;
         self.cash(&posting, &posting.from()).await
     }
 
     /// Posts a transfer between the bank and this wallet; what is in the wallet after it.
-    async fn cash(&self, posting: &Posting, wallet: &Account) -> Result<(Posted, Cents), LedgerError>;
+    async fn cash(&self, posting: &Posting, wallet: &Account) -> Result<Cashed, LedgerError>;
 
     /// What a wallet holds; nothing for a user without one.
     async fn balance(&self, app: AppId, user: &UserId) -> Result<Cents, LedgerError>;

@@ -20,7 +20,7 @@ use super::{Close, Database, Fault, Place, Sync};
 use crate::clock::Clock;
 use crate::money::ledger::book::{self, Account, Book, Posting};
 use crate::money::ledger::{
-    Agenda, Archive, Escrow, Escrows, Funded, LedgerError, Paid, Posted, Secret, Wallets, rows,
+    Agenda, Archive, Cashed, Escrow, Escrows, Funded, LedgerError, Paid, Posted, Secret, Wallets, rows,
 };
 use crate::money::settlement::{Dead, Settlement};
 use crate::money::{Cents, Terms};
@@ -123,16 +123,16 @@ fn settle(
     Ok(results)
 }
 
-fn cash(step: &Step<'_, ()>, posting: &Posting, wallet: &Account) -> Result<(Posted, Cents), LedgerError> {
+fn cash(step: &Step<'_, ()>, posting: &Posting, wallet: &Account) -> Result<Cashed, LedgerError> {
     let mut book: Book = tables::open_book(step.connection, [posting].into_iter())?;
     let posted = book.post(posting)?;
     tables::write(step.connection, &book, step.now_ms)?;
-    Ok((posted, rows::held(book.balance(wallet))?))
+    Ok(Cashed { posted, balance: rows::held(book.balance(wallet))? })
 }
 
 #[async_trait]
 impl Wallets for EmbeddedLedger {
-    async fn cash(&self, posting: &Posting, wallet: &Account) -> Result<(Posted, Cents), LedgerError> {
+    async fn cash(&self, posting: &Posting, wallet: &Account) -> Result<Cashed, LedgerError> {
         let (posting, wallet) = (posting.clone(), wallet.clone());
         self.database.change(move |step| cash(step, &posting, &wallet)).await
     }
