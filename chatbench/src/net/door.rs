@@ -131,7 +131,7 @@ impl Door {
         };
         let connect = start.elapsed();
         let start = Instant::now();
-        socket.queue_text(&request::login(&user, app, recover));
+        socket.queue_text(&request::login(&user, app, entrance.server.token(), recover));
         match tokio::time::timeout(longest, answer(&mut socket, ear)).await {
             Ok(Ok(())) => Ok((socket, Times { connect, login: start.elapsed() })),
             Ok(Err(cause)) => Err(cause),

@@ -5,10 +5,11 @@
 use chat_protocol::session::{HEARTBEAT, LOGIN, Login, MSG, Position};
 use chat_protocol::{AppId, UserId};
 
-/// A log-in, with the last known position of a conversation whose missed messages are wanted.
-pub fn login(user_id: &UserId, app_id: AppId, recover: Option<Position>) -> String {
+/// A log-in, with the key where one is asked for, and with the last known position of a conversation whose missed messages are wanted.
+pub fn login(user_id: &UserId, app_id: AppId, token: Option<&str>, recover: Option<Position>) -> String {
     let recover = recover.map(|position| vec![position]);
-    let data = Login { recover, ..Login::new(user_id.clone(), app_id) };
+    let token = token.map(str::to_owned);
+    let data = Login { token, recover, ..Login::new(user_id.clone(), app_id) };
     serde_json::json!({"seq": LOGIN, "cmd": LOGIN, "data": data}).to_string()
 }
 
@@ -45,7 +46,7 @@ mod tests {
     #[test]
     fn requests_read_as_the_protocol_says() {
         let user = UserId::new("bench-1").unwrap();
-        let frame = login(&user, 101, None);
+        let frame = login(&user, 101, None, None);
         let request: Request<'_> = serde_json::from_str(&frame).unwrap();
         let login: Login = serde_json::from_str(request.data.unwrap().get()).unwrap();
         assert_eq!((request.cmd.as_ref(), login.user_id, login.app_id), (LOGIN, user, 101));

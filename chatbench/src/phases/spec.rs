@@ -28,6 +28,8 @@ pub struct Common {
     pub ca: Option<PathBuf>,
     /// Whether to believe any certificate at https.
     pub insecure: bool,
+    /// Where the key is that the servers are shown.
+    pub token_file: Option<PathBuf>,
     /// The app; none for one that nobody else uses.
     #[serde(skip)]
     pub app: Option<u32>,
@@ -122,17 +124,23 @@ impl Common {
         self.servers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
     }
 
-    /// The servers, believed as asked.
+    /// The servers, believed as asked and shown the key.
     ///
     /// # Errors
-    /// [`Failure::Usage`] naming the file that holds no certificates, or that there is no server.
+    /// [`Failure::Usage`] naming the file that holds no certificates or no key, or that there is no server.
     pub fn believed(&self) -> Result<Vec<Server>, Failure> {
         if self.servers.is_empty() {
             return Err(Failure::Usage("--server: name at least one".to_owned()));
         }
         let trust = Trust::asked(self.ca.clone(), self.insecure);
         let servers = self.servers.iter().map(|server| server.clone().trusting(trust.clone()));
-        servers.collect::<Result<_, _>>().map_err(|error| Failure::Usage(format!("--ca: {error}")))
+        let servers: Result<Vec<_>, _> = servers.collect();
+        let servers = servers.map_err(|error| Failure::Usage(format!("--ca: {error}")))?;
+        let Some(file) = &self.token_file else { return Ok(servers) };
+        let bad = |why: String| Failure::Usage(format!("--token-file {}: {why}", file.display()));
+        let token = std::fs::read_to_string(file).map_err(|error| bad(error.to_string()))?;
+        let shown = servers.into_iter().map(|server| server.showing(token.trim()));
+        shown.collect::<Result<_, _>>().map_err(|error| bad(error.to_string()))
     }
 }
 

@@ -105,6 +105,9 @@ pub struct CommonArgs {
     /// Believe any certificate at https
     #[arg(long, conflicts_with = "ca")]
     pub insecure: bool,
+    /// File with an operator's key, which logs in as every client: it needs read and send, for red packets money
+    #[arg(long, env = "CHATBENCH_TOKEN_FILE", value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
     /// App to use; by default a random one, so that runs do not disturb each other
     #[arg(long)]
     pub app: Option<u32>,

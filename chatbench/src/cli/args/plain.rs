@@ -43,6 +43,7 @@ impl CommonArgs {
             servers: self.server.clone(),
             ca: self.ca.clone(),
             insecure: self.insecure,
+            token_file: self.token_file.clone(),
             app: self.app,
             clients: self.clients(),
             workers: self.workers,
