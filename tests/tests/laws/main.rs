@@ -3,6 +3,7 @@
 mod brief_memberships;
 mod broker_laws;
 mod conversation_laws;
+mod conversation_order;
 mod friend_laws;
 mod group_laws;
 mod large_dismissal;

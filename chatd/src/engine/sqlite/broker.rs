@@ -3,6 +3,7 @@
 //! Invariant: a message is published after the transaction that holds it is committed, and in commit order. Groups,
 //! friends and read states are tables beside the log, so that what they allow is checked in that transaction.
 
+use std::cell::RefCell;
 use std::fmt::Display;
 use std::fs::{File, TryLockError};
 use std::path::Path;
@@ -15,8 +16,10 @@ use rusqlite::Connection;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::PermitIterator;
 
+use super::known::Logs;
+use super::sent::Sweep;
 use super::writer::{self, Scope};
-use super::{Close, Database, Fault, leftovers, log, private, recall, schema};
+use super::{Close, Database, Fault, append, leftovers, log, private, recall, schema};
 pub use super::{Place, Sync};
 use crate::broker::{Broker, BrokerError, Bus, Event, Log, Outgoing, Page, Range, Receipt, Retention, Sink};
 use crate::clock::Clock;
@@ -36,8 +39,30 @@ pub(crate) struct LogScope {
     /// Tells this life of the store from earlier ones.
     pub(super) life: Arc<str>,
     dispatch: mpsc::Sender<Published>,
+    /// What the writer knows of the logs.
+    pub(super) logs: RefCell<Logs>,
+    /// How far the ids were swept of which no repeat can come.
+    pub(super) sweep: RefCell<Sweep>,
     /// Wakes whoever removes what lies under logs that have ended.
     pub(super) ended: mpsc::Sender<()>,
+}
+
+impl LogScope {
+    /// For a life of the store that begins now.
+    pub(super) fn new(
+        retention: Retention,
+        dispatch: mpsc::Sender<Published>,
+        ended: mpsc::Sender<()>,
+    ) -> Self {
+        Self {
+            retention,
+            life: new_epoch(),
+            dispatch,
+            logs: RefCell::default(),
+            sweep: RefCell::default(),
+            ended,
+        }
+    }
 }
 
 impl Scope for LogScope {
@@ -46,6 +71,10 @@ impl Scope for LogScope {
     fn publish(&self, event: Published) {
         // Fails only when the dispatcher is gone, that is at shutdown.
         let _ = self.dispatch.blocking_send(event);
+    }
+
+    fn undone(&self) {
+        self.logs.borrow_mut().forget_all();
     }
 }
 
@@ -93,7 +122,7 @@ impl Embedded {
         };
         let (dispatch, events) = mpsc::channel(DISPATCH_QUEUE);
         let (ended, wakes) = mpsc::channel(1);
-        let log = LogScope { retention, life: new_epoch(), dispatch: dispatch.clone(), ended };
+        let log = LogScope::new(retention, dispatch.clone(), ended);
         let database = Database::open(place, "chat.sqlite3", sync, schema::STEPS, log, clock.clone())?;
         tokio::spawn(deliver(events, sink));
         let visitor = database.visitor();
@@ -179,11 +208,12 @@ async fn deliver(mut events: mpsc::Receiver<Published>, sink: Arc<dyn Sink>) {
 #[async_trait]
 impl Log for Embedded {
     async fn append(&self, message: Outgoing) -> Result<Receipt, BrokerError> {
-        self.change(move |step| log::append(step, message)).await
+        let mut outcomes = self.append_all(vec![message]).await;
+        outcomes.pop().unwrap_or_else(|| Err(BrokerError::Unreachable("no answer".to_owned())))
     }
 
     async fn append_all(&self, messages: Vec<Outgoing>) -> Vec<Result<Receipt, BrokerError>> {
-        let append = |message| move |step: &mut Step<'_>| log::append(step, message);
+        let append = |message| move |step: &mut Step<'_>| append::append(step, message);
         self.database.change_each(messages.into_iter().map(append)).await
     }
 

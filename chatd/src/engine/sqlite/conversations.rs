@@ -8,11 +8,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chat_protocol::message::{RECALL_KIND, RECALLED_KIND};
 use chat_protocol::{AppId, UserId};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Deserialize;
 
 use super::broker::{Embedded, Step};
 use super::log::{self, EntryKey};
+use super::pairs;
 use crate::broker::BrokerError;
 use crate::conversations::{Conversations, Head, MAX_LOOK, MAX_UNREAD, Place, State, Unread};
 use crate::model::{Conversation, members};
@@ -56,14 +57,16 @@ pub(crate) fn left(connection: &Connection, log: i64, user: &UserId) -> rusqlite
     Ok(())
 }
 
-fn set(connection: &Connection, log: i64, user: &UserId, offset: u64) -> rusqlite::Result<()> {
+/// Writes how far a user has read.
+pub(crate) fn set(connection: &Connection, log: i64, user: &UserId, offset: u64) -> rusqlite::Result<()> {
     connection
         .prepare_cached("INSERT OR REPLACE INTO read_state(conversation, user, offset) VALUES (?1, ?2, ?3)")?
         .execute(params![log, user.as_str(), offset])?;
     Ok(())
 }
 
-fn read_offset(connection: &Connection, log: i64, user: &UserId) -> rusqlite::Result<u64> {
+/// How far a user has read; 0 when nothing.
+pub(crate) fn read_offset(connection: &Connection, log: i64, user: &UserId) -> rusqlite::Result<u64> {
     let found = connection
         .prepare_cached("SELECT offset FROM read_state WHERE conversation = ?1 AND user = ?2")?
         .query_row(params![log, user.as_str()], |row| row.get(0));
@@ -123,6 +126,7 @@ fn mark(
     let before = read_offset(tables, head.id, user)?;
     let after = before.max(offset.min(head.offset));
     if after > before {
+        step.scope.logs.borrow_mut().forget(&conversation);
         set(tables, head.id, user, after)?;
     }
     let since = step.scope.retention.since(step.now_ms);
@@ -142,28 +146,37 @@ const JOINED: &str = "WITH mine AS (
      FROM mine CROSS JOIN conversation AS c ON c.id = mine.id
      WHERE ?3 IS NULL OR c.time < ?3 OR (c.time = ?3 AND c.name > ?4)
      ORDER BY c.time DESC, c.name LIMIT ?5";
-/// The pairs of a user: no more are looked at than are listed, besides those of the time at which the page begins.
-const PAIRS: &str = "SELECT c.id, c.name, c.epoch, c.head, c.time
-     FROM pair AS p INDEXED BY pair_by_time CROSS JOIN conversation AS c ON c.id = p.conversation
-     WHERE p.app = ?1 AND p.user = ?2 AND p.time <= coalesce(?3, 9223372036854775807)
-         AND (?3 IS NULL OR p.time < ?3 OR c.name > ?4)
-     ORDER BY p.time DESC, c.name LIMIT ?5";
 
 /// A page of the list of a user's conversations.
-struct Page {
-    app: AppId,
-    user: UserId,
+pub(crate) struct Page {
+    pub app: AppId,
+    pub user: UserId,
     /// Behind which it begins.
-    after: Option<Place>,
+    pub after: Option<Place>,
     /// How many it holds at most.
-    limit: usize,
+    pub limit: usize,
 }
 
 /// A conversation on a page.
-struct Found {
+pub(crate) struct Found {
     /// The row of its log; 0 for a world in which nothing was said.
-    log: i64,
-    head: Head,
+    pub log: i64,
+    pub head: Head,
+}
+
+impl Found {
+    /// From id, name, epoch, head and time of a row.
+    pub(crate) fn read(app: AppId, row: &Row<'_>) -> rusqlite::Result<Self> {
+        let conversation = log::named(app, row.get_ref(1)?.as_str()?).ok_or(rusqlite::Error::InvalidQuery)?;
+        let epoch = row.get_ref(2)?.as_str()?.into();
+        let (last_offset, last_time) = (row.get(3)?, row.get(4)?);
+        Ok(Self { log: row.get(0)?, head: Head { conversation, epoch, last_offset, last_time } })
+    }
+
+    /// Where it stands in a list: the latest first.
+    pub(crate) fn place(&self) -> (Reverse<u64>, String) {
+        (Reverse(self.head.last_time), log::name(&self.head.conversation))
+    }
 }
 
 fn heads(tables: &Connection, page: &Page) -> rusqlite::Result<Vec<Found>> {
@@ -172,21 +185,12 @@ fn heads(tables: &Connection, page: &Page) -> rusqlite::Result<Vec<Found>> {
     let rows = i64::try_from(limit).unwrap_or(i64::MAX);
     let (time, name) =
         (after.map(|after| after.last_time), after.map(|after| log::name(&after.conversation)));
-    let mut heads = Vec::new();
-    for sql in [JOINED, PAIRS] {
-        let mut statement = tables.prepare_cached(sql)?;
-        let found = statement.query_map(params![app, user.as_str(), time, name, rows], |row| {
-            let conversation = log::named(app, row.get_ref(1)?.as_str()?);
-            let conversation = conversation.ok_or(rusqlite::Error::InvalidQuery)?;
-            let epoch = row.get_ref(2)?.as_str()?.into();
-            let (last_offset, last_time) = (row.get(3)?, row.get(4)?);
-            Ok(Found { log: row.get(0)?, head: Head { conversation, epoch, last_offset, last_time } })
-        })?;
-        for head in found {
-            heads.push(head?);
-        }
-    }
-    heads.sort_by_cached_key(|Found { head, .. }| (Reverse(head.last_time), log::name(&head.conversation)));
+    let mut joined = tables.prepare_cached(JOINED)?;
+    let joined =
+        joined.query_map(params![app, user.as_str(), time, name, rows], |row| Found::read(app, row))?;
+    let mut heads = joined.collect::<rusqlite::Result<Vec<_>>>()?;
+    heads.extend(pairs::page(tables, page)?);
+    heads.sort_by_cached_key(Found::place);
     heads.truncate(limit);
     let world = Conversation::World(app);
     let listed = after.is_some_and(|after| after.last_time == 0 && after.conversation == world);

@@ -14,6 +14,7 @@ use super::Fault;
 use super::broker::{Embedded, Step};
 use super::log;
 use crate::friends::{Action, Changed, Circle, FriendError, Friends, Full, Limits, Part};
+use crate::model::Conversation;
 
 /// How users stand to each other, in the file of the log.
 pub struct EmbeddedFriends {
@@ -273,6 +274,8 @@ impl Friends for EmbeddedFriends {
             act(&mut mine, &mut theirs, &action)?;
             let changed = my_before != mine || their_before != theirs;
             if changed {
+                let (a, b) = if user <= other { (&user, &other) } else { (&other, &user) };
+                step.scope.logs.borrow_mut().forget(&Conversation::Pair(app, a.clone(), b.clone()));
                 let own = Side { user: &user, mine: true, before: &my_before, after: &mine };
                 let their = Side { user: &other, mine: false, before: &their_before, after: &theirs };
                 own.require_room(tables, app, limits)?;

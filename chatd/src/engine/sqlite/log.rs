@@ -1,7 +1,7 @@
-//! The statements on logs: append and read.
+//! The statements on logs: entries that tell of changes, trimming and reading. [`super::append`] has the messages.
 //!
 //! Invariant: `conversation.head` is the greatest offset ever given, and the offsets of its entries end there
-//! without a gap. `pair.time` is the time of the log it stands for.
+//! without a gap.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use chat_protocol::{AppId, GroupId, MsgId, UserId};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::broker::Step;
-use super::{conversations, friends, groups, sent};
-use crate::broker::{BrokerError, Event, Outgoing, Page, Range, Receipt, Retention};
+use super::{conversations, pairs};
+use crate::broker::{Event, Outgoing, Page, Range, Receipt, Retention};
 use crate::model::{Conversation, Effect, Entry, Skip, epoch::forked, new_epoch};
 
 /// Old entries go in steps of this many, so that most appends delete nothing.
@@ -40,50 +40,50 @@ pub(crate) struct EntryKey {
     pub offset: u64,
 }
 
-/// Appends a message if its sender may send it, or finds that it was appended before.
-pub(crate) fn append(step: &mut Step<'_>, message: Outgoing) -> Result<Receipt, BrokerError> {
-    if let Some(first) = sent::find(step.connection, &message, step.now_ms)? {
-        return Ok(first);
-    }
-    admit(step.connection, &message)?;
-    Ok(put(step, message, Effect::None)?)
-}
-
-fn admit(connection: &Connection, message: &Outgoing) -> Result<(), BrokerError> {
-    match &message.conversation {
-        Conversation::World(_) => Ok(()),
-        Conversation::Group(app, group) => groups::require_member(connection, *app, group, &message.sender),
-        Conversation::Pair(app, a, b) => {
-            let recipient = if message.sender == *a { b } else { a };
-            if friends::blocks(connection, *app, recipient, &message.sender)? {
-                return Err(BrokerError::Blocked);
-            }
-            Ok(())
-        }
-    }
-}
-
-/// Appends and publishes an entry, whoever its sender is.
+/// Appends and publishes an entry that chatd makes itself, whoever its sender is.
 pub(crate) fn put(step: &mut Step<'_>, message: Outgoing, effect: Effect) -> rusqlite::Result<Receipt> {
+    step.scope.logs.borrow_mut().forget(&message.conversation);
     let head = match head(step.connection, &message.conversation)? {
         Some(head) => head,
         None => create(step, &message.conversation)?,
     };
     let (offset, time) = (head.offset + 1, step.now_ms.max(head.time));
+    let receipt = Receipt { offset, epoch: head.epoch.clone(), time, duplicate: false };
+    insert(step.connection, head.id, &message, &receipt, &effect)?;
+    pairs::note(step.connection, &message.conversation, head.id, time)?;
+    conversations::sent(step.connection, head.id, &message.sender, offset)?;
+    let newest = EntryKey { log: head.id, offset };
+    trim(step.connection, newest, &mut 0, &step.scope.retention, step.now_ms)?;
+    let topics = message.conversation.topics();
+    let Outgoing { conversation, msg_id, members, skip, .. } = message;
+    let entry = Entry { offset, epoch: head.epoch, time, msg_id, members, skip, effect };
+    step.publish((topics, Event::Message { conversation, entry }));
+    Ok(receipt)
+}
+
+/// Writes an entry and moves the end of its log to it.
+pub(crate) fn insert(
+    tables: &Connection,
+    log: i64,
+    message: &Outgoing,
+    receipt: &Receipt,
+    effect: &Effect,
+) -> rusqlite::Result<()> {
     let skip = (message.skip != Skip::Nobody).then(|| message.skip.to_string());
-    let (joined, gone) = match &effect {
+    let (joined, gone) = match effect {
         Effect::Joined(user) => (Some(user.as_str()), None),
         Effect::Left(user) => (None, Some(user.as_str())),
         // Nobody reads that the group is no more: the log goes with it.
         Effect::None | Effect::Dismissed => (None, None),
     };
-    step.connection
+    let Receipt { offset, time, .. } = receipt;
+    tables
         .prepare_cached(
             "INSERT INTO entry(conversation, offset, time, msg_id, members, skip, joined, gone)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )?
         .execute(params![
-            head.id,
+            log,
             offset,
             time,
             message.msg_id.as_str(),
@@ -92,26 +92,18 @@ pub(crate) fn put(step: &mut Step<'_>, message: Outgoing, effect: Effect) -> rus
             joined,
             gone
         ])?;
-    step.connection
+    tables
         .prepare_cached("UPDATE conversation SET head = ?2, time = ?3 WHERE id = ?1")?
-        .execute(params![head.id, offset, time])?;
-    note_pair(step.connection, &message.conversation, head.id, time)?;
-    conversations::sent(step.connection, head.id, &message.sender, offset)?;
-    trim(step.connection, EntryKey { log: head.id, offset }, &step.scope.retention, step.now_ms)?;
-    let receipt = Receipt { offset, epoch: head.epoch.clone(), time, duplicate: false };
-    sent::remember(step.connection, &message, &receipt, step.now_ms)?;
-    let topics = message.conversation.topics();
-    let Outgoing { conversation, msg_id, members, skip, .. } = message;
-    let entry = Entry { offset, epoch: head.epoch, time, msg_id, members, skip, effect };
-    step.publish((topics, Event::Message { conversation, entry }));
-    Ok(receipt)
+        .execute(params![log, offset, time])?;
+    Ok(())
 }
 
 /// Removes what is not kept any more; when that is much, as in a log that was silent for long, a part with each append.
-/// Nobody reads what is too old meanwhile. `newest` is where the log ends.
-fn trim(
+/// Nobody reads what is too old meanwhile. `newest` is where the log ends; no entry is from before `oldest`.
+pub(crate) fn trim(
     connection: &Connection,
     newest: EntryKey,
+    oldest: &mut u64,
     retention: &Retention,
     now_ms: u64,
 ) -> rusqlite::Result<()> {
@@ -124,7 +116,7 @@ fn trim(
             )?
             .execute(params![log, head.saturating_sub(retention.max_messages), TRIM_SLICE])?;
     }
-    if retention.max_age_ms > 0 {
+    if *oldest < retention.since(now_ms) {
         // Times rise with offsets: the search stops at the first entry that stays.
         connection
             .prepare_cached(
@@ -133,8 +125,17 @@ fn trim(
                      (SELECT min(offset) + ?3 FROM entry WHERE conversation = ?1)) ORDER BY offset LIMIT 1)",
             )?
             .execute(params![log, retention.since(now_ms), TRIM_SLICE])?;
+        *oldest = self::oldest(connection, log)?.unwrap_or(now_ms);
     }
     Ok(())
+}
+
+/// The time of the oldest entry that a log has.
+pub(crate) fn oldest(tables: &Connection, log: i64) -> rusqlite::Result<Option<u64>> {
+    tables
+        .prepare_cached("SELECT time FROM entry WHERE conversation = ?1 ORDER BY offset LIMIT 1")?
+        .query_row([log], |row| row.get(0))
+        .optional()
 }
 
 /// Reads part of a log, nothing from before `since`.
@@ -236,25 +237,6 @@ pub(crate) fn create(step: &Step<'_>, conversation: &Conversation) -> rusqlite::
     Ok(Head { id: connection.last_insert_rowid(), epoch, offset: 0, time: 0 })
 }
 
-/// Both users of a pair have a conversation whose newest entry is of this time.
-fn note_pair(
-    connection: &Connection,
-    conversation: &Conversation,
-    log: i64,
-    time: u64,
-) -> rusqlite::Result<()> {
-    let Conversation::Pair(app, a, b) = conversation else { return Ok(()) };
-    for user in [a, b] {
-        connection
-            .prepare_cached(
-                "INSERT INTO pair(app, user, conversation, time) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT DO UPDATE SET time = excluded.time",
-            )?
-            .execute(params![app, user.as_str(), log, time])?;
-    }
-    Ok(())
-}
-
 /// Gives a log a new epoch when a reader has seen `offset` of its present one, which is beyond its end, and that epoch
 /// was begun in an earlier life of the store.
 pub(crate) fn doubt(
@@ -263,6 +245,7 @@ pub(crate) fn doubt(
     epoch: &str,
     offset: u64,
 ) -> rusqlite::Result<()> {
+    step.scope.logs.borrow_mut().forget(conversation);
     let changed = step
         .connection
         .prepare_cached(
@@ -328,7 +311,7 @@ mod tests {
             tables.execute_batch(fill).unwrap();
             let mut before = left();
             for _ in 0..3 {
-                trim(&tables, EntryKey { log: 1, offset: 1280 }, &retention, 1000).unwrap();
+                trim(&tables, EntryKey { log: 1, offset: 1280 }, &mut 0, &retention, 1000).unwrap();
                 assert!(before - left() <= TRIM_SLICE + 1, "{retention:?}: {before} and then {}", left());
                 before = left();
             }

@@ -4,10 +4,12 @@
 //! A database that was closed is whole in its one file.
 
 mod amount;
+mod append;
 pub mod broker;
 pub mod conversations;
 pub mod friends;
 pub mod groups;
+mod known;
 mod last_write;
 pub mod ledger;
 mod leftovers;
@@ -15,6 +17,7 @@ mod log;
 pub(crate) mod migrate;
 pub mod money_file;
 pub mod packets;
+mod pairs;
 pub mod presence;
 pub(crate) mod private;
 pub mod queue;
@@ -120,12 +123,13 @@ impl<S: Scope> Database<S> {
         E: Fault,
         W: FnOnce(&mut Step<'_, S>) -> Result<T, E> + Send + 'static,
     {
-        let (job, answer) = writer::job(work);
+        let (job, answer) = writer::job(work, false);
         self.writer.send(job).await.map_err(|_| gone::<E>())?;
         answer.await.map_err(|_| gone::<E>())?
     }
 
-    /// Runs each of `works` as [`Database::change`] does, in their order; all are on their way at once.
+    /// Runs each of `works` as [`Database::change`] does, in their order; all are on their way at once. Each is refused,
+    /// if at all, before it writes.
     pub(crate) async fn change_each<T, E, W>(
         &self,
         works: impl ExactSizeIterator<Item = W>,
@@ -136,7 +140,7 @@ impl<S: Scope> Database<S> {
         W: FnOnce(&mut Step<'_, S>) -> Result<T, E> + Send + 'static,
     {
         let count = works.len();
-        let (jobs, answers): (Vec<_>, Vec<_>) = works.map(writer::job).unzip();
+        let (jobs, answers): (Vec<_>, Vec<_>) = works.map(|work| writer::job(work, true)).unzip();
         let Ok(room) = self.writer.reserve_many(count).await else {
             return std::iter::repeat_with(|| Err(gone())).take(count).collect();
         };
@@ -204,7 +208,7 @@ impl<S: Scope> Visitor<S> {
         E: Fault,
         W: FnOnce(&mut Step<'_, S>) -> Result<T, E> + Send + 'static,
     {
-        let (job, answer) = writer::job(work);
+        let (job, answer) = writer::job(work, false);
         let writer = self.0.upgrade().ok_or_else(gone::<E>)?;
         writer.send(job).await.map_err(|_| gone::<E>())?;
         drop(writer);

@@ -1,14 +1,17 @@
 //! Message ids that may be repeated, and the first receipt of each.
 //!
-//! Invariant: an id is known for the whole window after it was sent, and for little longer.
+//! Invariant: an id is known for the whole window after it was sent, and not longer. Its row goes some time after: as many
+//! rows are looked at for each new one that there are never half as many expired ones as others.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::broker::{BrokerError, Outgoing, REPEAT_WINDOW_MS, Receipt};
 use crate::model::{Conversation, epoch};
 
-/// Expired ids forgotten with each new one: more than one, so that there are never many.
-const FORGET_STEP: u32 = 2;
+/// New ids between two steps of a sweep.
+const SWEEP_EVERY: u32 = 64;
+/// Ids looked at in a step of a sweep.
+const SWEEP_STEP: usize = 256;
 
 /// The first receipt of a message that was sent before; [`BrokerError::Used`] when its id is that of another one.
 pub fn find(tables: &Connection, message: &Outgoing, now_ms: u64) -> Result<Option<Receipt>, BrokerError> {
@@ -46,20 +49,23 @@ fn is_of_another(tables: &Connection, message: &Outgoing, first: &Receipt) -> ru
     Ok(now.is_some_and(|epochs| !epochs.iter().any(is_first)))
 }
 
-/// Keeps the receipt for repeats, where one can come.
+/// Keeps the receipt for repeats, where one can come. False: the id is known already, see [`find`], and nothing changed.
 pub fn remember(
     tables: &Connection,
+    sweep: &mut Sweep,
     message: &Outgoing,
     receipt: &Receipt,
     now_ms: u64,
-) -> rusqlite::Result<()> {
-    let Some(fingerprint) = message.fingerprint else { return Ok(()) };
+) -> rusqlite::Result<bool> {
+    let Some(fingerprint) = message.fingerprint else { return Ok(true) };
     let (app, sender) = (message.conversation.app(), message.sender.as_str());
     let Receipt { offset, epoch, time, .. } = receipt;
-    tables
+    let expired = now_ms.saturating_sub(REPEAT_WINDOW_MS);
+    let is_new = tables
         .prepare_cached(
-            "INSERT OR REPLACE INTO sent(app, sender, msg_id, offset, epoch, time, fingerprint)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT INTO sent(app, sender, msg_id, offset, epoch, time, fingerprint)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+             ON CONFLICT DO UPDATE SET offset = ?4, epoch = ?5, time = ?6, fingerprint = ?7 WHERE time <= ?8",
         )?
         .execute(params![
             app,
@@ -68,16 +74,49 @@ pub fn remember(
             offset,
             &**epoch,
             time,
-            fingerprint.to_string()
+            fingerprint.to_string(),
+            expired
         ])?;
-    let expired = now_ms.saturating_sub(REPEAT_WINDOW_MS);
-    tables
-        .prepare_cached(
-            "DELETE FROM sent WHERE (app, sender, msg_id) IN
-             (SELECT app, sender, msg_id FROM sent WHERE time <= ?1 ORDER BY time LIMIT ?2)",
-        )?
-        .execute(params![expired, FORGET_STEP])?;
-    Ok(())
+    if is_new == 0 {
+        return Ok(false);
+    }
+    sweep.heard += 1;
+    if sweep.heard >= SWEEP_EVERY {
+        sweep.step(tables, expired)?;
+    }
+    Ok(true)
+}
+
+/// Goes round the ids, a part at a time, and forgets those that have expired.
+#[derive(Default)]
+pub(crate) struct Sweep {
+    /// Ids that came since the last step.
+    heard: u32,
+    /// The last id that was looked at.
+    behind: (u32, String, String),
+}
+
+impl Sweep {
+    fn step(&mut self, tables: &Connection, expired: u64) -> rusqlite::Result<()> {
+        let (app, sender, msg_id) = &self.behind;
+        let mut ids = tables.prepare_cached(
+            "SELECT app, sender, msg_id, time <= ?5 FROM sent WHERE (app, sender, msg_id) > (?1, ?2, ?3)
+             ORDER BY app, sender, msg_id LIMIT ?4",
+        )?;
+        let ids = ids.query_map(params![app, sender, msg_id, SWEEP_STEP, expired], |row| {
+            Ok(((row.get(0)?, row.get(1)?, row.get(2)?), row.get::<_, bool>(3)?))
+        })?;
+        let ids = ids.collect::<rusqlite::Result<Vec<((u32, String, String), bool)>>>()?;
+        let mut forget =
+            tables.prepare_cached("DELETE FROM sent WHERE app = ?1 AND sender = ?2 AND msg_id = ?3")?;
+        for ((app, sender, msg_id), _) in ids.iter().filter(|(_, has_expired)| *has_expired) {
+            forget.execute(params![app, sender, msg_id])?;
+        }
+        self.heard = 0;
+        let is_round = ids.len() < SWEEP_STEP;
+        self.behind = ids.into_iter().last().filter(|_| !is_round).map(|(id, _)| id).unwrap_or_default();
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -95,6 +134,7 @@ mod tests {
     fn message_ids_of_short_conversations_are_forgotten_too() {
         let mut tables = Connection::open_in_memory().unwrap();
         prepare(&mut tables, schema::STEPS).unwrap();
+        let mut sweep = Sweep::default();
         for day in 1..=2 {
             let now_ms = day * 2 * REPEAT_WINDOW_MS;
             for number in 0..100 {
@@ -108,7 +148,7 @@ mod tests {
                     skip: Skip::Nobody,
                 };
                 let receipt = Receipt { offset: 1, epoch: "e".into(), time: now_ms, duplicate: false };
-                remember(&tables, &message, &receipt, now_ms).unwrap();
+                assert!(remember(&tables, &mut sweep, &message, &receipt, now_ms).unwrap());
             }
         }
         let count = |row: &rusqlite::Row<'_>| row.get::<_, u64>(0);

@@ -20,6 +20,8 @@ const READERS: u32 = 4;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Memory for pages that the writer keeps of its file, KiB.
 const CACHE_KIB: i64 = 16 * 1024;
+/// Pages that a `-wal` holds before they are moved into their file: 16 MiB. A page that is written often is moved once.
+const WAL_PAGES: u32 = 4000;
 /// Statements a connection keeps compiled; more than any one database has.
 const STATEMENTS: usize = 64;
 
@@ -37,6 +39,7 @@ pub fn file(file: &Path, sync: Sync, steps: &Steps) -> rusqlite::Result<Connecti
         Sync::Full => "FULL",
     };
     connection.pragma_update(None, "synchronous", synchronous)?;
+    connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)?;
     prepared(connection, steps)
 }
 

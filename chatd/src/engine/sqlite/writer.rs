@@ -4,6 +4,7 @@
 //! answered before the commit, and events leave in commit order.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
@@ -12,8 +13,12 @@ use super::Fault;
 use super::last_write::LastWrite;
 use crate::clock::Clock;
 
-/// Jobs committed together at most.
-const GROUP_COMMIT: usize = 200;
+/// Jobs committed together at most. The more there are, the fewer pages are written for each.
+const GROUP_COMMIT: usize = 1000;
+/// Jobs of one transaction keep those behind them waiting for so long, about.
+const TURN: Duration = Duration::from_millis(20);
+/// Jobs between two looks at how long it took.
+const LOOK_EVERY: usize = 16;
 
 /// What the jobs of one database have besides its tables.
 pub(crate) trait Scope: Send + 'static {
@@ -21,6 +26,8 @@ pub(crate) trait Scope: Send + 'static {
     type Event: Send;
     /// Tells it. Called on the writer's thread, in the order of commits.
     fn publish(&self, event: Self::Event);
+    /// What jobs did since the last commit was undone.
+    fn undone(&self) {}
 }
 
 /// A database whose jobs tell nobody anything.
@@ -54,6 +61,9 @@ impl<S: Scope> Step<'_, S> {
 pub(crate) trait Job<S: Scope>: Send {
     /// Does it. False: nothing of it may stay.
     fn run(&mut self, step: &mut Step<'_, S>) -> bool;
+    /// Whether it is refused, if at all, before it writes. Then it costs no savepoint, and when the store fails it, the
+    /// whole transaction is undone.
+    fn refuses_first(&self) -> bool;
     /// Whether the store failed it; a refusal by a rule is none.
     fn failed(&self) -> bool;
     /// Tells the caller, after the commit or with the reason why there was none.
@@ -62,12 +72,16 @@ pub(crate) trait Job<S: Scope>: Send {
 
 struct Call<W, T, E> {
     work: Option<W>,
+    refuses_first: bool,
     result: Option<Result<T, E>>,
     answer: oneshot::Sender<Result<T, E>>,
 }
 
-/// A job and where its answer will be.
-pub(crate) fn job<S, T, E, W>(work: W) -> (Box<dyn Job<S>>, oneshot::Receiver<Result<T, E>>)
+/// A job and where its answer will be. For `refuses_first` see [`Job::refuses_first`].
+pub(crate) fn job<S, T, E, W>(
+    work: W,
+    refuses_first: bool,
+) -> (Box<dyn Job<S>>, oneshot::Receiver<Result<T, E>>)
 where
     S: Scope,
     T: Send + 'static,
@@ -75,7 +89,7 @@ where
     W: FnOnce(&mut Step<'_, S>) -> Result<T, E> + Send + 'static,
 {
     let (answer, answered) = oneshot::channel();
-    (Box::new(Call { work: Some(work), result: None, answer }), answered)
+    (Box::new(Call { work: Some(work), refuses_first, result: None, answer }), answered)
 }
 
 impl<S, T, E, W> Job<S> for Call<W, T, E>
@@ -88,6 +102,10 @@ where
     fn run(&mut self, step: &mut Step<'_, S>) -> bool {
         let Some(work) = self.work.take() else { return false };
         self.result.insert(work(step)).is_ok()
+    }
+
+    fn refuses_first(&self) -> bool {
+        self.refuses_first
     }
 
     fn failed(&self) -> bool {
@@ -113,6 +131,10 @@ impl<S: Scope> Job<S> for Last {
         true
     }
 
+    fn refuses_first(&self) -> bool {
+        true
+    }
+
     fn failed(&self) -> bool {
         false
     }
@@ -131,18 +153,19 @@ pub(crate) fn run<S: Scope>(
     last_write: &LastWrite,
 ) {
     let mut batch = Vec::with_capacity(GROUP_COMMIT);
-    while jobs.blocking_recv_many(&mut batch, GROUP_COMMIT) > 0 {
-        match commit(&mut connection, &mut batch, scope, clock.now_ms()) {
+    while !batch.is_empty() || jobs.blocking_recv_many(&mut batch, GROUP_COMMIT) > 0 {
+        match commit(&mut connection, &mut batch, scope, clock.now_ms(), TURN) {
             Ok(events) => {
-                last_write.met(batch.iter().any(|job| job.failed()));
-                for (job, events) in batch.drain(..).zip(events) {
+                let done = batch.drain(..events.len());
+                last_write.met(done.as_slice().iter().any(|job| job.failed()));
+                for (job, events) in done.zip(events) {
                     events.into_iter().for_each(|event| scope.publish(event));
                     job.answer(None);
                 }
             }
-            Err(error) => {
-                tracing::error!(%error, "a transaction could not be committed");
-                let reason = error.to_string();
+            Err(reason) => {
+                tracing::error!(reason, "a transaction could not be committed");
+                scope.undone();
                 last_write.met(true);
                 batch.drain(..).for_each(|job| job.answer(Some(&reason)));
             }
@@ -162,29 +185,47 @@ pub(crate) fn run<S: Scope>(
     }
 }
 
-/// The events of each job.
+/// Runs jobs for about one `turn` and commits what they did; the events of each that was run. An error undoes all.
 pub(crate) fn commit<S: Scope>(
     connection: &mut Connection,
     batch: &mut [Box<dyn Job<S>>],
     scope: &S,
     now_ms: u64,
-) -> rusqlite::Result<Vec<Vec<S::Event>>> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    turn: Duration,
+) -> Result<Vec<Vec<S::Event>>, String> {
+    let begun = Instant::now();
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(text)?;
     let mut events = Vec::with_capacity(batch.len());
-    for job in batch {
-        transaction.prepare_cached("SAVEPOINT job")?.execute([])?;
-        let mut step = Step { connection: &transaction, now_ms, scope, events: Vec::new() };
-        if !job.run(&mut step) {
-            step.events.clear();
-            // Errors such as a full disk end the whole transaction, and then this fails as it should.
-            transaction.prepare_cached("ROLLBACK TO job")?.execute([])?;
+    for (number, job) in batch.iter_mut().enumerate() {
+        if number > 0 && number.is_multiple_of(LOOK_EVERY) && begun.elapsed() > turn {
+            break;
         }
-        let published = step.events;
-        transaction.prepare_cached("RELEASE job")?.execute([])?;
-        events.push(published);
+        let mut step = Step { connection: &transaction, now_ms, scope, events: Vec::new() };
+        if !job.refuses_first() {
+            guarded(&mut **job, &mut step).map_err(text)?;
+        } else if !job.run(&mut step) && job.failed() {
+            return Err("a job of the transaction failed".to_owned());
+        }
+        events.push(step.events);
     }
-    transaction.commit()?;
+    transaction.commit().map_err(text)?;
     Ok(events)
+}
+
+/// Runs a job whose refusal undoes what it wrote.
+fn guarded<S: Scope>(job: &mut dyn Job<S>, step: &mut Step<'_, S>) -> rusqlite::Result<()> {
+    step.connection.prepare_cached("SAVEPOINT job")?.execute([])?;
+    if !job.run(step) {
+        step.events.clear();
+        // Errors such as a full disk end the whole transaction, and then this fails as it should.
+        step.connection.prepare_cached("ROLLBACK TO job")?.execute([])?;
+    }
+    step.connection.prepare_cached("RELEASE job")?.execute([])?;
+    Ok(())
+}
+
+fn text(error: rusqlite::Error) -> String {
+    error.to_string()
 }
 
 #[cfg(test)]
@@ -212,6 +253,26 @@ mod tests {
         }
     }
 
+    /// A refusal that is no failure of the store.
+    #[derive(Debug)]
+    struct Rule;
+
+    impl From<rusqlite::Error> for Rule {
+        fn from(error: rusqlite::Error) -> Self {
+            panic!("{error}")
+        }
+    }
+
+    impl Fault for Rule {
+        fn unreachable(reason: &dyn Display) -> Self {
+            panic!("{reason}")
+        }
+
+        fn is_unreachable(&self) -> bool {
+            false
+        }
+    }
+
     /// Publishes numbers, to nobody.
     struct Numbers;
 
@@ -231,13 +292,17 @@ mod tests {
                 Some(sql) => Ok(step.connection.execute_batch(sql)?),
             }
         };
-        job(work).0
+        job(work, false).0
     }
 
     fn tables() -> Connection {
         let connection = Connection::open_in_memory().unwrap();
         connection.execute_batch("CREATE TABLE kept(id INTEGER UNIQUE)").unwrap();
         connection
+    }
+
+    fn rows_count(connection: &Connection) -> usize {
+        connection.query_row("SELECT count(*) FROM kept", [], |row| row.get(0)).unwrap()
     }
 
     fn rows(connection: &Connection) -> Vec<i64> {
@@ -251,16 +316,51 @@ mod tests {
         let repeated_key = "INSERT INTO kept VALUES (1)";
         let mut batch =
             [writes(1, None), writes(2, Some("")), writes(3, Some(repeated_key)), writes(4, None)];
-        let events = commit(&mut connection, &mut batch, &Numbers, 0).unwrap();
+        let events = commit(&mut connection, &mut batch, &Numbers, 0, TURN).unwrap();
         assert_eq!(events, [vec![1], vec![], vec![], vec![4]]);
         assert_eq!(rows(&connection), [1, 4]);
+    }
+
+    #[test]
+    fn a_job_that_is_refused_before_it_writes_takes_the_others_along_only_when_the_store_fails() {
+        let refused = || job(|_: &mut Step<'_, Numbers>| Err::<(), _>(Rule), true).0;
+        let mut connection = tables();
+        let mut batch = [writes(1, None), refused(), writes(2, None)];
+        let events = commit(&mut connection, &mut batch, &Numbers, 0, TURN).unwrap();
+        assert_eq!((events, rows(&connection)), (vec![vec![1], vec![], vec![2]], vec![1, 2]));
+
+        let half = |step: &mut Step<'_, Numbers>| {
+            step.connection.execute("INSERT INTO kept VALUES (4)", [])?;
+            step.publish(4);
+            step.connection.execute("INSERT INTO kept VALUES (1)", [])?;
+            Ok::<_, Refused>(())
+        };
+        let mut batch = [writes(3, None), job(half, true).0, writes(5, None)];
+        assert!(commit(&mut connection, &mut batch, &Numbers, 0, TURN).is_err());
+        assert_eq!(rows(&connection), [1, 2]);
+    }
+
+    #[test]
+    fn jobs_that_take_long_leave_the_others_for_the_next_turn() {
+        let one = || {
+            let work = |step: &mut Step<'_, Numbers>| {
+                step.connection.execute("INSERT INTO kept VALUES (NULL)", [])?;
+                Ok::<_, Refused>(())
+            };
+            job(work, false).0
+        };
+        let mut connection = tables();
+        let mut batch: Vec<_> = std::iter::repeat_with(one).take(3 * LOOK_EVERY).collect();
+        let events = commit(&mut connection, &mut batch, &Numbers, 0, Duration::ZERO).unwrap();
+        assert_eq!(events.len(), LOOK_EVERY);
+        assert_eq!(rows_count(&connection), LOOK_EVERY);
     }
 
     #[test]
     fn a_transaction_that_was_ended_commits_nothing() {
         let mut connection = tables();
         let mut batch = [writes(1, None), writes(2, Some("ROLLBACK; no statement")), writes(3, None)];
-        assert!(commit(&mut connection, &mut batch, &Numbers, 0).is_err());
+        assert!(commit(&mut connection, &mut batch, &Numbers, 0, TURN).is_err());
         assert_eq!(rows(&connection), [0_i64; 0]);
     }
 }
