@@ -197,10 +197,9 @@ pub fn traffic_flow(
         trouble: traffic.trouble()?,
     };
     let timetable = traffic.timetable(identity.seed)?;
-    let window = match (traffic.is_closed(), traffic.via) {
-        (true, _) => 1,
-        (false, Via::Ws) => traffic.window,
-        (false, Via::Http) => traffic.window.min(HTTP_WINDOW),
+    let window = match traffic.via {
+        Via::Ws => traffic.window,
+        Via::Http => traffic.window.min(HTTP_WINDOW),
     };
     let total = timetable.total().unwrap_or(0);
     if total / u64::from(senders) >= u64::from(MAX_SEQUENCE) {

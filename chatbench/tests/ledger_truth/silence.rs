@@ -74,6 +74,15 @@ async fn a_server_that_never_answers_breaks_the_run_and_the_window_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_for_answers_has_as_many_messages_under_way_as_is_said() {
+    for (window, sent) in [("", 2), ("--window 3", 6)] {
+        let line = "broadcast --clients 4 --senders 2 --closed --warmup 0s --duration 300ms --drain 100ms";
+        let ran = bench(format!("{line} {window}").trim(), &[Fault::Mute]).await;
+        assert_eq!((ran.count("sent"), ran.count("unanswered")), (sent, sent), "{}", ran.out);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_watched_process_that_ends_costs_its_numbers_and_not_the_report() {
     let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
     let pid = child.id();

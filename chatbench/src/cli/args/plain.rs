@@ -19,6 +19,9 @@ use crate::scenario::redpacket::wanted::Grabbing;
 use crate::scenario::soak::Soak;
 use crate::scenario::unicast::Unicast;
 
+/// Messages that a sender who keeps to a rate has unanswered at most, unless another number is given.
+const WINDOW: u32 = 1024;
+
 impl Scenario {
     /// What it asks for.
     pub fn plain(&self) -> Box<dyn kind::Scenario> {
@@ -73,7 +76,7 @@ impl TrafficArgs {
             pace,
             arrival: self.arrival,
             duration: self.duration,
-            window: self.window,
+            window: self.window.unwrap_or(if self.closed { 1 } else { WINDOW }),
             payload: self.payload,
             via: self.via,
             warmup: self.warmup,
@@ -168,6 +171,7 @@ mod tests {
             "broadcast --server http://h:1,http://g:2 --rate 0.1/s --senders 3 --chaos jitter:2,0.5",
             "broadcast --stages 0..500@30s,500@2m --arrival poisson --payload 100 --late 20ms",
             "broadcast --chaos avalanche --chaos slow-reader=10%",
+            "unicast --closed --clients 8",
             "churn --churn-rate 3.5/s --away 300ms --rate 7/s --chaos slow-reader=20%",
             "soak --clients 3 --duration 8h",
             "unicast --closed --think-time 250ms --duration 3s --via http --window 9",

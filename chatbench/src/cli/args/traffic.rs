@@ -45,9 +45,10 @@ pub struct TrafficArgs {
     /// Pause of a sender between an answer and its next message
     #[arg(long, default_value = "0s", value_parser = Span::duration, requires = "closed")]
     pub think_time: Duration,
-    /// Messages a sender may have unanswered before its schedule waits
-    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub window: u32,
+    /// Messages a sender may have unanswered before its schedule, or with --closed its next message, waits [default:
+    /// 1024, with --closed 1]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub window: Option<u32>,
     /// Bytes of text in each message
     #[arg(long, default_value_t = 200, value_parser = payload_bytes)]
     pub payload: usize,
