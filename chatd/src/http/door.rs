@@ -12,13 +12,13 @@ use axum::response::Response;
 use chat_protocol::{Code, Refusal};
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_MAX_AGE, ALLOW, CONNECTION, HOST, ORIGIN, VARY, X_CONTENT_TYPE_OPTIONS,
+    ACCESS_CONTROL_MAX_AGE, ALLOW, CONNECTION, EXPECT, HOST, ORIGIN, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use tracing::Instrument;
 
-use super::{Edge, names, refuse};
+use super::{Edge, names, refuse, unread};
 use crate::config::{Host, Hosts, Origin, Origins};
 use crate::listener::Peer;
 use crate::log::ms;
@@ -160,16 +160,26 @@ async fn admit(State(edge): State<Edge>, request: Request, next: Next) -> Respon
     let (parts, body) = request.into_parts();
     let (method, version) = (parts.method.clone(), parts.version);
     let (origin, closes) = (parts.headers.get(ORIGIN).cloned(), names(&parts.headers, &CONNECTION, "close"));
+    // Who waits to be told to send the body is not told to only for it to be thrown away.
+    let waits = parts.headers.contains_key(EXPECT);
+    let (body, unread) = unread::lend(body);
     let mut answer = match edge.door.check(&parts) {
         Ok(()) => next.run(Request::from_parts(parts, body)).await,
-        Err(refusal) => refuse(&refusal),
+        Err(refusal) => {
+            drop(body);
+            refuse(&refusal)
+        }
     };
+    let is_whole = unread.drain(if waits { 0 } else { edge.max_body_bytes }).await;
     let status = answer.status();
     let headers = answer.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     edge.door.open(&method, origin.as_ref(), headers);
     if version < Version::HTTP_2 && !closes && status != StatusCode::SWITCHING_PROTOCOLS {
-        headers.insert(KEEP_ALIVE, edge.door.keep_alive.clone());
+        match is_whole {
+            true => headers.insert(KEEP_ALIVE, edge.door.keep_alive.clone()),
+            false => headers.insert(CONNECTION, HeaderValue::from_static("close")),
+        };
     }
     answer
 }

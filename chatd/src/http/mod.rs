@@ -6,6 +6,7 @@ mod decode;
 pub mod door;
 mod openapi;
 mod page;
+mod unread;
 mod upgrade;
 
 use std::sync::Arc;

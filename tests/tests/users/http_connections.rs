@@ -71,6 +71,33 @@ async fn an_idle_connection_is_closed_and_the_client_knows_when() {
 }
 
 #[tokio::test]
+async fn a_refused_request_is_read_to_its_end_or_its_answer_says_that_the_connection_ends() {
+    let node = Node::ephemeral(&[]).await;
+    for (length, sent, is_kept) in
+        [(10, 10, true), (30_000, 30_000, true), (10, 9, false), (200_000, 10_000, false)]
+    {
+        for target in ["POST /nope", "PUT /user/list", "POST /livez", "GET /user/list"] {
+            let mut tcp = connect(&node).await;
+            let authority = node.server().authority();
+            let head = format!("{target} HTTP/1.1\r\nHost: {authority}\r\nContent-Length: {length}\r\n\r\n");
+            tcp.write_all(head.as_bytes()).await.expect("sent");
+            // The body comes when the server knows already what it thinks of the head.
+            pace(Duration::from_millis(20)).await;
+            tcp.write_all(&vec![b'x'; sent]).await.expect("sent");
+            let head = read_to(&mut tcp, "\r\n\r\n").await.to_ascii_lowercase();
+            let says = head.contains("connection: close\r\n");
+            assert_eq!(says, !is_kept, "{target}, {sent} of {length} bytes: {head}");
+            if is_kept {
+                let length = head.split("content-length: ").nth(1).and_then(|rest| rest.split("\r\n").next());
+                let mut body = vec![0; length.and_then(|length| length.parse().ok()).expect("a length")];
+                tcp.read_exact(&mut body).await.expect("a body");
+                is_alive(&node, &mut tcp, None).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_refusal_reaches_a_client_that_is_still_sending() {
     let node = Node::ephemeral(&[]).await;
     for (target, headers, status) in [
