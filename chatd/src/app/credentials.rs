@@ -42,7 +42,9 @@ pub struct ApiKey {
 }
 
 fn user(text: &str) -> Result<UserId, String> {
-    UserId::new(text).map_err(|error| error.to_string())
+    let user = UserId::new(text).map_err(|error| error.to_string())?;
+    auth::check_name(&user).map_err(|refusal| refusal.reason)?;
+    Ok(user)
 }
 
 fn name(text: &str) -> Result<String, String> {

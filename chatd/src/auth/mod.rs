@@ -13,7 +13,7 @@ mod token;
 use std::sync::Arc;
 
 use chat_protocol::id::SYSTEM;
-use chat_protocol::{Code, Refusal};
+use chat_protocol::{Code, Refusal, UserId};
 use parking_lot::Mutex;
 
 pub use self::api_key::make as make_api_key;
@@ -118,7 +118,7 @@ impl Auth {
         let token = token.filter(|token| !token.is_empty()).ok_or_else(|| {
             Refusal::new(Code::NotLoggedIn, "this server asks for a token: give it as token in the log-in")
         })?;
-        check_name(identity)?;
+        check_name(&identity.user)?;
         match closed.keys().holder(token)? {
             Holder::Operator(scopes, number) => {
                 caller::check_impersonation(scopes)?;
@@ -191,15 +191,18 @@ impl Keys {
 
     fn user(&self, token: &str) -> Result<Holder, Refusal> {
         let verified = self.tokens.verify(token).map_err(|why| Refusal::new(Code::NotAuthorised, why))?;
-        check_name(&verified.identity)?;
+        check_name(&verified.identity.user)?;
         let token::Verified { identity, until_s, number } = verified;
         Ok(Holder::User { identity, until_s, number })
     }
 }
 
 /// A name that chatd speaks under must not be a user's, however it is written.
-fn check_name(identity: &Identity) -> Result<(), Refusal> {
-    match identity.user.as_str().trim().eq_ignore_ascii_case(SYSTEM) {
+///
+/// # Errors
+/// [`Code::BadUserId`] for such a name.
+pub fn check_name(user: &UserId) -> Result<(), Refusal> {
+    match user.as_str().trim().eq_ignore_ascii_case(SYSTEM) {
         true => Err(Refusal::new(Code::BadUserId, format!("userId: {SYSTEM} is no user's name"))),
         false => Ok(()),
     }

@@ -11,6 +11,7 @@ use serde_json::Number;
 
 use super::keys::secrets;
 use super::provider;
+use crate::clock::{Clock, SystemClock};
 use crate::config;
 use crate::model::Identity;
 
@@ -123,17 +124,22 @@ impl Tokens {
         )]
         let exp = claims.exp.as_u64().or_else(|| claims.exp.as_f64().map(|exp| exp as u64)).unwrap_or(0);
         let until_s = u32::try_from(exp.saturating_add(self.leeway_s)).unwrap_or(u32::MAX);
+        // At the time it names a token is over (RFC 7519 §4.1.4).
+        if u64::from(until_s) <= SystemClock.now_ms() / 1000 {
+            return Err(EXPIRED);
+        }
         Ok(Verified { identity: Identity { app: claims.app_id, user }, until_s, number })
     }
 }
 
+const EXPIRED: &str = "the token has expired";
 const UNSIGNED: &str = "the token's signature is wrong";
 
 /// In our words.
 fn reason(error: &Error) -> &'static str {
     match error.kind() {
         ErrorKind::InvalidSignature => UNSIGNED,
-        ErrorKind::ExpiredSignature => "the token has expired",
+        ErrorKind::ExpiredSignature => EXPIRED,
         ErrorKind::ImmatureSignature => "the token is not valid yet (nbf)",
         ErrorKind::InvalidIssuer => "the token is of another issuer (iss)",
         ErrorKind::InvalidAudience => "the token is for another audience (aud)",

@@ -42,7 +42,7 @@ fn look_at(connection: &Connection, now_s: u32, warning_s: u32, is_live: &impl F
     let Some((until_s, key)) = term.filter(|(_, key)| *key != 0) else { return };
     if !is_live(key) {
         connection.outbox.close(Close::new(close::TOKEN_INVALID, "the key of this session is gone"));
-    } else if until_s < now_s {
+    } else if until_s <= now_s {
         connection.outbox.close(Close::new(close::TOKEN_INVALID, "the token has expired"));
     } else if until_s != FOR_EVER
         && until_s - now_s <= warning_s
@@ -85,20 +85,20 @@ mod tests {
     }
 
     #[test]
-    fn a_term_is_warned_of_once_and_ends_after_its_last_second() {
+    fn a_term_is_warned_of_once_and_ends_with_its_second() {
         let hub = hub();
         let connection = logged_in(&hub, "a");
         connection.set_term(1000, 7);
-        for (now_s, warned) in [(900, 0), (939, 0), (940, 1), (941, 0), (1000, 0)] {
+        for (now_s, warned) in [(900, 0), (939, 0), (940, 1), (941, 0), (999, 0)] {
             hub.end_terms(now_s, 60, |number| number == 7);
             assert_eq!((warnings(&connection), connection.outbox.is_closing()), (warned, false), "{now_s}");
         }
         connection.set_term(1100, 7);
-        hub.end_terms(1001, 60, |_| true);
+        hub.end_terms(1000, 60, |_| true);
         assert_eq!((warnings(&connection), connection.outbox.is_closing()), (0, false), "it was renewed");
         hub.end_terms(1050, 60, |_| true);
         assert_eq!(warnings(&connection), 1, "a new term is warned of anew");
-        hub.end_terms(1101, 60, |_| true);
+        hub.end_terms(1100, 60, |_| true);
         assert_eq!(connection.outbox.closing().map(|close| close.code), Some(close::TOKEN_INVALID));
     }
 
