@@ -10,8 +10,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chat_protocol::asked::Asked;
-use chat_protocol::{MsgId, UserId};
-use chatd::broker::{BrokerError, Bus, Event, Sink};
+use chat_protocol::{MsgId, Target, UserId};
+use chatd::broker::{BrokerError, Bus, Event, Fingerprint, Log, Outgoing, Retention, Sink};
+use chatd::clock::SystemClock;
+use chatd::engine::sqlite::Close;
+use chatd::engine::sqlite::broker::{Embedded, Place, Sync};
 use chatd::hub::bell::{Bell, Rope};
 use chatd::hub::outbox::{Delivery, Limits, Outbox};
 use chatd::hub::{Hub, frame};
@@ -43,7 +46,7 @@ struct Hot {
     call: fn(usize),
 }
 
-const HOT: [Hot; 6] = [
+const HOT: [Hot; 7] = [
     Hot { name: "read", calls: 20_000, what: "a frame of a client: header, unmask, UTF-8", call: read },
     Hot { name: "envelope", calls: 20_000, what: "its request: seq, cmd, parameters of msg", call: envelope },
     Hot { name: "encode", calls: 20_000, what: "the push of a logged message, with header", call: encode },
@@ -53,6 +56,12 @@ const HOT: [Hot; 6] = [
         calls: 4_000,
         what: "16 frames in one write, without the system's part",
         call: flush,
+    },
+    Hot {
+        name: "append",
+        calls: 100,
+        what: "16 messages between 40 users into a log on SQLite",
+        call: append,
     },
     Hot { name: "fan-out", calls: 40, what: "a message to 1,000 outboxes and out of them", call: fan_out },
 ];
@@ -129,6 +138,38 @@ fn flush(calls: usize) {
     }
 }
 
+fn append(calls: usize) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let place = Place::Directory(directory.path().to_owned());
+    let retention = Retention { max_messages: 10_000, max_age_ms: 0 };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(async {
+        let engine = Embedded::open(&place, Sync::Normal, retention, Arc::new(SystemClock), Arc::new(Still));
+        let engine = engine.expect("an empty store");
+        for call in 0..calls {
+            let run = (0..GATHERED).map(|number| said(call * GATHERED + number)).collect();
+            let stored = engine.append_all(black_box(run)).await;
+            assert!(black_box(stored).iter().all(Result::is_ok));
+        }
+        engine.close().await;
+    });
+}
+
+/// A message of its own between two of 40 users, from one to each of the others in turn.
+fn said(number: usize) -> Outgoing {
+    let user = |number: usize| UserId::new(&format!("user{}", number % 40)).expect("a name");
+    let (sender, msg_id) = (user(number), MsgId::new(&format!("1700000000000-{number}")).expect("a name"));
+    let members = format!(r#""target":"","type":"text","msg":"{SAID}","from":"{sender}","msgId":"{msg_id}""#);
+    Outgoing {
+        conversation: Conversation::of(1, &sender, &Target::User(user(number + 1 + number / 40 % 39))),
+        fingerprint: Some(Fingerprint::of(members.as_bytes())),
+        sender,
+        msg_id,
+        members: members.into(),
+        skip: Skip::Nobody,
+    }
+}
+
 fn fan_out(calls: usize) {
     let (hub, bell) = (Arc::new(Hub::new(1, LIMITS, Arc::default())), Bell::new(Box::new(|| ())));
     let subscriptions =
@@ -181,8 +222,14 @@ fn entry() -> Entry {
     }
 }
 
-/// A bus over which nothing comes.
+/// A bus over which nothing comes, and a reader who waits for nothing.
 struct Still;
+
+impl Sink for Still {
+    fn deliver(&self, _: &Topic, _: &Event) {}
+    fn lost(&self, _: &Topic) {}
+    fn interrupted(&self, _: &Topic) {}
+}
 
 #[async_trait]
 impl Bus for Still {

@@ -35,7 +35,7 @@ use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 use tokio::sync::mpsc;
 
 use self::last_write::LastWrite;
@@ -96,16 +96,22 @@ impl<S: Scope> Database<S> {
         scope: S,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, String> {
-        let (connection, readers) = match place {
-            Place::Memory => (store::memory(steps), None),
+        let (connection, readers, shown) = match place {
+            Place::Memory => (store::memory(steps), None, "tables in memory".to_owned()),
             Place::Directory(directory) => {
                 let file = directory.join(file);
-                let shown = file.display();
+                let shown = file.display().to_string();
                 private::file(&file).map_err(|error| format!("cannot open {shown}: {error}"))?;
-                (store::file(&file, sync, steps), Some(Readers::new(file)))
+                (store::file(&file, sync, steps), Some(Readers::new(file)), shown)
             }
         };
-        let connection = connection.map_err(|error| format!("cannot open {file} in {place:?}: {error}"))?;
+        let connection = connection.map_err(|error| {
+            let step = match error.sqlite_error_code() {
+                Some(ErrorCode::DiskFull) => "; make room on its disk",
+                _ => "",
+            };
+            format!("cannot open {shown}: {error}{step}")
+        })?;
         let (writer, jobs) = mpsc::channel(WRITER_QUEUE);
         let (closing, last_write) = (Arc::<AtomicBool>::default(), Arc::<LastWrite>::default());
         let (until, met) = (closing.clone(), last_write.clone());
