@@ -7,6 +7,7 @@ pub mod broker;
 pub mod browser;
 pub mod closed;
 pub mod engine;
+pub mod exposition;
 pub mod fault_proxy;
 pub mod fault_site;
 pub mod jwt;

@@ -9,6 +9,7 @@ use super::Base;
 use crate::broker::{Broker, BrokerError, Retention};
 use crate::config::{Config, LedgerPlace};
 use crate::conversations::Conversations;
+use crate::counters::links::Links;
 use crate::engine::redis::broker::RedisBroker;
 use crate::engine::redis::conversations::RedisConversations;
 use crate::engine::redis::friends::RedisFriends;
@@ -45,6 +46,8 @@ pub(super) struct Engine {
     pub(super) purse: Option<Purse>,
     /// Looks at the server behind it.
     pub(super) watch: Option<JoinHandle<()>>,
+    /// How its connections do, where it has any.
+    pub(super) links: Option<&'static Links>,
 }
 
 /// The part of an engine that is about money.
@@ -84,6 +87,7 @@ fn embedded(config: &Config, base: &Base) -> anyhow::Result<Engine> {
         friends: Arc::new(EmbeddedFriends::new(broker.clone(), friends(config))),
         conversations: Arc::new(EmbeddedConversations::new(broker)),
         watch: None,
+        links: None,
     })
 }
 
@@ -135,6 +139,7 @@ async fn redis(config: &Config, base: &Base) -> anyhow::Result<Engine> {
         friends: RedisFriends::new(&broker, friends(config)),
         conversations: RedisConversations::new(&broker),
         watch: Some(broker.watch_manner(manner)),
+        links: Some(link::links()),
         broker,
     })
 }

@@ -40,7 +40,7 @@ use crate::membership::resync::Resync;
 use crate::membership::resync_queue::ResyncQueue;
 use crate::membership::router::Router;
 use crate::membership::subscriptions::Subscriptions;
-use crate::metrics::Metrics;
+use crate::metrics::{self, Metrics};
 use crate::ops::conversation::ConversationOps;
 use crate::ops::friend::FriendOps;
 use crate::ops::group::GroupOps;
@@ -153,13 +153,12 @@ impl App {
         let resyncs = Arc::new(ResyncQueue::default());
         let router = Arc::new(Router::new(hub.clone(), resyncs.clone()));
         let base = Base { node, clock, counters, hub, router, max_connections, files, waiting, auth };
-        let hub = base.hub.clone();
-        let engine = engine::open(config, &base).await?;
+        let (hub, engine) = (base.hub.clone(), engine::open(config, &base).await?);
         let chat = Arc::new(Chat::new(engine.broker.clone(), base.counters.clone()));
         let treasury = Treasury::open(config, &base, &engine, &chat).await?;
-        let (broker, presence) = (engine.broker.clone(), engine.presence.clone());
+        let (broker, presence, groups) =
+            (engine.broker.clone(), engine.presence.clone(), engine.groups.clone());
         let registry = Arc::new(Registry::new(hub.clone(), presence.clone()));
-        let groups = engine.groups.clone();
         let follow = Subscriptions::new(hub.clone(), broker.clone(), resyncs.clone(), registry.noting());
         let subscriptions = Arc::new(follow);
         let resync = Arc::new(Resync::new(hub.clone(), subscriptions.clone(), groups, broker, resyncs));
@@ -292,26 +291,31 @@ fn edge(config: &Config, parts: Parts<'_>) -> anyhow::Result<Edge> {
             config.limits.outbox_bytes,
             config.limits.queued_bytes,
         ))),
+        counters: base.counters.clone(),
         max_frame_bytes: config.limits.max_frame_bytes,
     };
-    let (hub, counters) = (base.hub.clone(), base.counters.clone());
+    let max_connections = match config.serve.role {
+        Role::All => base.max_connections,
+        Role::Settler => 0,
+    };
     Ok(Edge {
         operations,
         system: services.system,
-        metrics: Arc::new(Metrics::new(
-            engine.name,
-            hub,
-            counters,
-            treasury.worker.clone(),
-            treasury.audits.clone(),
-            treasury.watch.clone(),
-        )),
+        metrics: Arc::new(Metrics::new(metrics::Sources {
+            engine: engine.name,
+            max_connections,
+            hub: base.hub.clone(),
+            counters: base.counters.clone(),
+            auth: base.auth.clone(),
+            redis: engine.links,
+            worker: treasury.worker.clone(),
+            audits: treasury.audits.clone(),
+            watch: treasury.watch.clone(),
+        })),
         workers: Workers::start(&Arc::new(sessions)).context("threads for the connections")?,
         connections: TaskTracker::new(),
-        max_connections: match config.serve.role {
-            Role::All => base.max_connections,
-            Role::Settler => 0,
-        },
+        max_connections,
+        counters: base.counters.clone(),
         door,
         auth: base.auth.clone(),
         max_body_bytes: MAX_BODY_BYTES,

@@ -6,6 +6,7 @@
 
 mod api_key;
 mod caller;
+mod denied;
 mod keys;
 mod provider;
 mod token;
@@ -18,6 +19,7 @@ use parking_lot::Mutex;
 
 pub use self::api_key::make as make_api_key;
 pub use self::caller::Caller;
+use self::denied::{Denied, Failures, Fault};
 use self::keys::{Keys, Numbers};
 pub use self::token::mint;
 use crate::config::{self, Scopes};
@@ -33,6 +35,7 @@ pub type Reread = Box<dyn Fn() -> Result<config::Auth, String> + Send + Sync>;
 pub struct Auth {
     /// None where every caller is an operator.
     closed: Option<Closed>,
+    failures: Failures,
 }
 
 struct Closed {
@@ -72,7 +75,7 @@ impl Auth {
     /// Every caller is an operator.
     #[must_use]
     pub fn open() -> Self {
-        Self { closed: None }
+        Self { closed: None, failures: Failures::default() }
     }
 
     /// As the settings say; `reread` gives later ones.
@@ -85,7 +88,8 @@ impl Auth {
         }
         let mut numbers = Numbers::default();
         let keys = Mutex::new(Arc::new(Keys::load(settings, &mut numbers)?));
-        Ok(Self { closed: Some(Closed { keys, numbers: Mutex::new(numbers), reread }) })
+        let closed = Some(Closed { keys, numbers: Mutex::new(numbers), reread });
+        Ok(Self { closed, failures: Failures::default() })
     }
 
     /// Whether every caller is an operator.
@@ -100,7 +104,8 @@ impl Auth {
     /// [`Code::NotLoggedIn`] without a credential, [`Code::NotAuthorised`] with one that is none.
     pub fn caller(&self, authorization: Option<&str>) -> Result<Caller, Refusal> {
         let Some(closed) = &self.closed else { return Ok(Caller::Operator(Scopes::ALL)) };
-        Ok(match closed.keys().holder(bearer(authorization)?)? {
+        let holder = bearer(authorization).and_then(|credential| closed.keys().holder(credential));
+        Ok(match holder.map_err(|denied| self.failures.note(denied))? {
             Holder::Operator(scopes, _) => Caller::Operator(scopes),
             Holder::User { identity, .. } => Caller::Bearer(identity),
         })
@@ -115,20 +120,12 @@ impl Auth {
         let Some(closed) = &self.closed else {
             return Ok(Pass { scopes: Some(Scopes::ALL), until_s: u32::MAX, number: 0 });
         };
-        let token = token.filter(|token| !token.is_empty()).ok_or_else(|| {
-            Refusal::new(Code::NotLoggedIn, "this server asks for a token: give it as token in the log-in")
-        })?;
-        check_name(&identity.user)?;
-        match closed.keys().holder(token)? {
-            Holder::Operator(scopes, number) => {
-                caller::check_impersonation(scopes)?;
-                Ok(Pass { scopes: Some(scopes), until_s: u32::MAX, number })
-            }
-            Holder::User { identity: own, .. } if own != *identity => {
-                Err(Refusal::new(Code::NotAuthorised, "the token is of another user or app"))
-            }
-            Holder::User { until_s, number, .. } => Ok(Pass { scopes: None, until_s, number }),
-        }
+        closed.pass(token, identity).map_err(|denied| self.failures.note(denied))
+    }
+
+    /// How often a credential was refused, by why; nothing where none is asked for.
+    pub fn failures(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.failures.iter()
     }
 
     /// Reads the keys again.
@@ -167,15 +164,31 @@ impl Closed {
     fn keys(&self) -> Arc<Keys> {
         self.keys.lock().clone()
     }
+
+    fn pass(&self, token: Option<&str>, identity: &Identity) -> Result<Pass, Denied> {
+        let token = token.filter(|token| !token.is_empty()).ok_or_else(|| {
+            let reason = "this server asks for a token: give it as token in the log-in";
+            Fault::Missing.with(Refusal::new(Code::NotLoggedIn, reason))
+        })?;
+        check_name(&identity.user).map_err(|refusal| Fault::Name.with(refusal))?;
+        match self.keys().holder(token)? {
+            Holder::Operator(scopes, number) => {
+                caller::check_impersonation(scopes).map_err(|refusal| Fault::Scope.with(refusal))?;
+                Ok(Pass { scopes: Some(scopes), until_s: u32::MAX, number })
+            }
+            Holder::User { identity: own, .. } if own != *identity => {
+                Err(Denied::new(Fault::OtherUser, "the token is of another user or app"))
+            }
+            Holder::User { until_s, number, .. } => Ok(Pass { scopes: None, until_s, number }),
+        }
+    }
 }
 
 impl Keys {
-    fn holder(&self, credential: &str) -> Result<Holder, Refusal> {
+    fn holder(&self, credential: &str) -> Result<Holder, Denied> {
         if credential.len() > MAX_CREDENTIAL {
-            return Err(Refusal::new(
-                Code::NotAuthorised,
-                format!("a token has at most {MAX_CREDENTIAL} bytes"),
-            ));
+            let reason = format!("a token has at most {MAX_CREDENTIAL} bytes");
+            return Err(Denied::new(Fault::Malformed, reason));
         }
         match api_key::name_of(credential) {
             Some(name) => self.operator(name, credential),
@@ -183,15 +196,15 @@ impl Keys {
         }
     }
 
-    fn operator(&self, name: &str, key: &str) -> Result<Holder, Refusal> {
+    fn operator(&self, name: &str, key: &str) -> Result<Holder, Denied> {
         let found = self.api.get(name).filter(|held| api_key::fits(key, &held.key.hash));
-        let held = found.ok_or_else(|| Refusal::new(Code::NotAuthorised, "the key is unknown"))?;
+        let held = found.ok_or_else(|| Denied::new(Fault::UnknownKey, "the key is unknown"))?;
         Ok(Holder::Operator(held.key.scopes, held.number))
     }
 
-    fn user(&self, token: &str) -> Result<Holder, Refusal> {
-        let verified = self.tokens.verify(token).map_err(|why| Refusal::new(Code::NotAuthorised, why))?;
-        check_name(&verified.identity.user)?;
+    fn user(&self, token: &str) -> Result<Holder, Denied> {
+        let verified = self.tokens.verify(token).map_err(|(fault, why)| Denied::new(fault, why))?;
+        check_name(&verified.identity.user).map_err(|refusal| Fault::Name.with(refusal))?;
         let token::Verified { identity, until_s, number } = verified;
         Ok(Holder::User { identity, until_s, number })
     }
@@ -209,9 +222,11 @@ pub fn check_name(user: &UserId) -> Result<(), Refusal> {
 }
 
 /// What follows `Bearer` (RFC 6750 §2.1).
-fn bearer(authorization: Option<&str>) -> Result<&str, Refusal> {
-    let missing =
-        || Refusal::new(Code::NotLoggedIn, "this server asks for a key or a token: Authorization: Bearer …");
+fn bearer(authorization: Option<&str>) -> Result<&str, Denied> {
+    let missing = || {
+        let reason = "this server asks for a key or a token: Authorization: Bearer …";
+        Fault::Missing.with(Refusal::new(Code::NotLoggedIn, reason))
+    };
     let (scheme, credential) =
         authorization.and_then(|value| value.trim().split_once(' ')).ok_or_else(missing)?;
     let credential = credential.trim();

@@ -9,6 +9,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, deco
 use serde::{Deserialize, Serialize};
 use serde_json::Number;
 
+use super::denied::Fault;
 use super::keys::secrets;
 use super::provider;
 use crate::clock::{Clock, SystemClock};
@@ -89,12 +90,12 @@ impl Tokens {
     }
 
     /// What a token says, if it is good now.
-    pub fn verify(&self, token: &str) -> Result<Verified, &'static str> {
+    pub fn verify(&self, token: &str) -> Result<Verified, Why> {
         let header = decode_header(token).map_err(|error| reason(&error))?;
         if header.crit.is_some() {
-            return Err("the token asks for what is not understood here (crit)");
+            return Err((Fault::Claims, "the token asks for what is not understood here (crit)"));
         }
-        let mut refused = "the token is signed with no key that is known here";
+        let mut refused = (Fault::Signature, "the token is signed with no key that is known here");
         let is_meant = |key: &&TokenKey| {
             let named = header.kid.as_ref().zip(key.kid.as_ref());
             key.algorithm == header.alg && named.is_none_or(|(asked, known)| asked == known)
@@ -107,15 +108,15 @@ impl Tokens {
                 // Another key may have signed it.
                 Err(error) => refused = reason(&error),
             }
-            if refused != UNSIGNED {
+            if refused.0 != Fault::Signature {
                 break;
             }
         }
         Err(refused)
     }
 
-    fn accept(&self, claims: Claims, number: u16) -> Result<Verified, &'static str> {
-        let user = UserId::new(&claims.sub).map_err(|_| "the token's sub is no userId")?;
+    fn accept(&self, claims: Claims, number: u16) -> Result<Verified, Why> {
+        let user = UserId::new(&claims.sub).map_err(|_| (Fault::Claims, "the token's sub is no userId"))?;
         // A later end than can be counted is none.
         #[expect(
             clippy::cast_possible_truncation,
@@ -132,27 +133,35 @@ impl Tokens {
     }
 }
 
-const EXPIRED: &str = "the token has expired";
-const UNSIGNED: &str = "the token's signature is wrong";
+/// Why a token is refused, and in our words.
+type Why = (Fault, &'static str);
 
-/// In our words.
-fn reason(error: &Error) -> &'static str {
+const EXPIRED: Why = (Fault::Expired, "the token has expired");
+
+fn reason(error: &Error) -> Why {
     match error.kind() {
-        ErrorKind::InvalidSignature => UNSIGNED,
+        ErrorKind::InvalidSignature => (Fault::Signature, "the token's signature is wrong"),
         ErrorKind::ExpiredSignature => EXPIRED,
-        ErrorKind::ImmatureSignature => "the token is not valid yet (nbf)",
-        ErrorKind::InvalidIssuer => "the token is of another issuer (iss)",
-        ErrorKind::InvalidAudience => "the token is for another audience (aud)",
-        ErrorKind::MissingRequiredClaim(claim) => match claim.as_str() {
-            "exp" => "the token has no exp",
-            "sub" => "the token has no sub",
-            "iss" => "the token has no iss",
-            _ => "the token has no aud",
-        },
-        ErrorKind::Json(_) => {
-            "the token's parts are not what they must be: sub a text, appId a number, exp a time"
-        }
-        _ => "this is no token: a key, or a JSON Web Token by HS256, RS256 or EdDSA, is expected",
+        ErrorKind::ImmatureSignature => (Fault::Early, "the token is not valid yet (nbf)"),
+        ErrorKind::InvalidIssuer => (Fault::Elsewhere, "the token is of another issuer (iss)"),
+        ErrorKind::InvalidAudience => (Fault::Elsewhere, "the token is for another audience (aud)"),
+        ErrorKind::MissingRequiredClaim(claim) => (
+            Fault::Claims,
+            match claim.as_str() {
+                "exp" => "the token has no exp",
+                "sub" => "the token has no sub",
+                "iss" => "the token has no iss",
+                _ => "the token has no aud",
+            },
+        ),
+        ErrorKind::Json(_) => (
+            Fault::Claims,
+            "the token's parts are not what they must be: sub a text, appId a number, exp a time",
+        ),
+        _ => (
+            Fault::Malformed,
+            "this is no token: a key, or a JSON Web Token by HS256, RS256 or EdDSA, is expected",
+        ),
     }
 }
 

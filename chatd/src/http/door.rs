@@ -20,6 +20,7 @@ use tracing::Instrument;
 
 use super::{Edge, names, refuse, unread};
 use crate::config::{Host, Hosts, Origin, Origins};
+use crate::counters::requests::operation;
 use crate::listener::Peer;
 use crate::log::ms;
 
@@ -145,10 +146,13 @@ pub async fn watch(state: State<Edge>, request: Request, next: Next) -> Response
     let peer = request.extensions().get::<Peer>().map(|peer| tracing::field::display(peer.0));
     // The path without its query, which may hold what is nobody's business.
     let span = tracing::debug_span!("request", method = %request.method(), path = request.uri().path(), peer);
+    let counters = state.counters.clone();
+    let place = counters.requests.http.place(operation(request.uri().path()));
     let answering = async {
         let answer = admit(state, request, next).await;
         let status = answer.status();
         let code = answer.extensions().get().map(|code: &Code| code.number());
+        counters.requests.http.at(place).count(code.unwrap_or(status.as_u16()), began.elapsed());
         let bytes = answer.body().size_hint().exact();
         tracing::debug!(status = status.as_u16(), code, ms = ms(began.elapsed()), bytes, "answered");
         answer

@@ -19,7 +19,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, get};
 use chat_protocol::envelope::HttpAnswer;
 use chat_protocol::{Code, Operation, Refusal, system};
-use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::header::{ACCEPT, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, VARY, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde::Serialize;
@@ -27,8 +27,9 @@ use tokio_util::task::TaskTracker;
 
 use self::door::Door;
 use crate::auth::{Auth, Caller};
+use crate::counters::Counters;
 use crate::listener::{Entrance, Peer};
-use crate::metrics::{self, Metrics};
+use crate::metrics::{Form, Metrics};
 use crate::ops::Table;
 use crate::ops::system::System;
 use crate::transport::queued;
@@ -53,6 +54,8 @@ pub struct Edge {
     pub door: Arc<Door>,
     /// Who asks.
     pub auth: Arc<Auth>,
+    /// What is counted.
+    pub counters: Arc<Counters>,
     /// Bytes of a request body at most.
     pub max_body_bytes: usize,
 }
@@ -120,24 +123,27 @@ async fn ready(State(edge): State<Edge>) -> Response {
 }
 
 async fn scrape(State(edge): State<Edge>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
     // As much as the state tells.
-    if let Err(refusal) =
-        caller(&edge, &request.into_parts().0).and_then(|caller| caller.may(system::State::RIGHTS))
-    {
+    if let Err(refusal) = caller(&edge, &parts).and_then(|caller| caller.may(system::State::RIGHTS)) {
         return refuse(&refusal);
     }
+    let form =
+        Form::accepted(parts.headers.get_all(ACCEPT).into_iter().filter_map(|value| value.to_str().ok()));
     let Some(turn) = edge.metrics.turn() else {
         return refuse(&Refusal::new(Code::TooManyRequests, "other scrapes are under way"));
     };
     // It may read for a while where many files are open, and the threads of the runtime are for the connections.
     let scraped = tokio::task::spawn_blocking(move || {
-        let text = edge.metrics.text();
+        let text = edge.metrics.text(form);
         drop(turn);
         text
     });
     match scraped.await {
         Ok(text) => {
-            ([(CONTENT_TYPE, metrics::CONTENT_TYPE), (CACHE_CONTROL, "no-store")], text).into_response()
+            let headers =
+                [(CONTENT_TYPE, form.content_type()), (CACHE_CONTROL, "no-store"), (VARY, "accept")];
+            (headers, text).into_response()
         }
         Err(error) => {
             tracing::error!(%error, "scraping");

@@ -4,6 +4,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::time::Instant;
 
 use axum::body::Bytes;
 use axum::extract::{Request, State};
@@ -75,6 +76,7 @@ pub async fn accept(State(edge): State<Edge>, mut request: Request) -> Response 
 impl Shortcut for Edge {
     /// A handshake that has nothing wrong with it; all others are refused by the HTTP edge.
     fn grant(&self, came: &[u8], peer: SocketAddr) -> Option<Grant> {
+        let began = Instant::now();
         let mut lines = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut head = httparse::Request::new(&mut lines);
         let Ok(httparse::Status::Complete(length)) = head.parse(came) else { return None };
@@ -107,6 +109,8 @@ impl Shortcut for Edge {
             answer.push_str("\r\n");
         }
         answer.push_str("\r\n");
+        let status = StatusCode::SWITCHING_PROTOCOLS.as_u16();
+        self.counters.requests.http.of("acc").count(status, began.elapsed());
         Some(Grant { answer: answer.into_bytes(), length, token })
     }
 

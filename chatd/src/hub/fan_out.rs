@@ -3,15 +3,19 @@
 //! Invariant: a frame is encoded once; each outbox gets a handle of it, and none is waited for.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::outbox::{Delivery, Pushed};
 use super::rooms::{self, Rooms};
 use super::{Connection, Hub, frame};
+use crate::clock::{Clock, SystemClock};
 use crate::model::{ConnectionId, Conversation, Entry, Notice, Skip, Topic};
 
 impl Hub {
     /// Pushes a logged message to the readers of a topic.
     pub(crate) fn push(&self, topic: &Topic, conversation: &Conversation, entry: &Entry) {
+        let lag_ms = SystemClock.now_ms().saturating_sub(entry.time);
+        self.counters.delivery_lag.record(Duration::from_millis(lag_ms));
         let delivery = Delivery { frame: self.frame(entry), message: Some((conversation, entry)) };
         self.fan_out(topic, &delivery, &entry.skip);
     }
@@ -25,6 +29,7 @@ impl Hub {
 
     /// Tells the readers of a topic that they cannot get all they should.
     pub(crate) fn lost(&self, topic: &Topic) {
+        self.counters.losses.add(1);
         self.for_each_shard_of(topic, |shard| {
             shard.lock().members(topic).iter().for_each(|connection| self.missed(connection));
         });

@@ -228,6 +228,12 @@ impl Hub {
         self.rooms.iter().map(|shard| shard.lock().sessions()).sum()
     }
 
+    /// Users with a connection logged in now.
+    #[must_use]
+    pub fn users(&self) -> usize {
+        self.rooms.iter().map(|shard| shard.lock().users()).sum()
+    }
+
     fn now_s(&self) -> u32 {
         u32::try_from(self.started.elapsed().as_secs()).unwrap_or(u32::MAX)
     }

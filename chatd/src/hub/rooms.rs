@@ -14,6 +14,7 @@ use crate::model::{ConnectionId, Topic};
 pub struct Rooms {
     members: HashMap<Topic, Members>,
     sessions: usize,
+    users: usize,
 }
 
 /// Who is in a room.
@@ -51,11 +52,15 @@ impl Members {
 impl Rooms {
     /// Adds the connection to the room of a topic, unless it is there.
     pub fn enter(&mut self, topic: &Topic, connection: &Arc<Connection>) {
+        let is_inbox = matches!(topic, Topic::Inbox(..));
         let is_new = match self.members.get_mut(topic) {
             Some(members) => members.add(connection),
-            None => self.members.insert(topic.clone(), Members::One(connection.clone())).is_none(),
+            None => {
+                self.users += usize::from(is_inbox);
+                self.members.insert(topic.clone(), Members::One(connection.clone())).is_none()
+            }
         };
-        if is_new && matches!(topic, Topic::Inbox(..)) {
+        if is_new && is_inbox {
             self.sessions += 1;
         }
     }
@@ -76,6 +81,7 @@ impl Rooms {
         }
         if matches!(topic, Topic::Inbox(..)) {
             self.sessions -= 1;
+            self.users -= usize::from(is_empty);
         }
     }
 
@@ -109,6 +115,11 @@ impl Rooms {
     /// Logged-in connections of this shard.
     pub fn sessions(&self) -> usize {
         self.sessions
+    }
+
+    /// Users with such a connection.
+    pub fn users(&self) -> usize {
+        self.users
     }
 }
 

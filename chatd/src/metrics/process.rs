@@ -20,6 +20,10 @@ pub struct Usage {
     pub cpu_s: f64,
     /// Resident memory.
     pub resident_bytes: u64,
+    /// Address space.
+    pub virtual_bytes: u64,
+    /// Threads.
+    pub threads: i64,
     /// File descriptors.
     pub open_files: usize,
     /// The limit on them.
@@ -46,6 +50,8 @@ impl Process {
             Ok(self.booted_s.map(|booted_s| Usage {
                 cpu_s: seconds(stat.utime + stat.stime),
                 resident_bytes: stat.rss * procfs::page_size(),
+                virtual_bytes: stat.vsize,
+                threads: stat.num_threads,
                 open_files,
                 max_files,
                 started_s: booted_s as f64 + seconds(stat.starttime),

@@ -11,10 +11,12 @@ use futures_util::FutureExt;
 use tracing::{Instrument, Span};
 
 use super::request::Framed;
-use super::{Done, Pending, Session, login, request, told};
+use super::{Done, Pending, Session, Sessions, login, request, told};
 use crate::auth::Caller;
 use crate::broker::Outgoing;
 use crate::chat::{Chat, Sent};
+use crate::counters::Counters;
+use crate::counters::requests::OTHER;
 use crate::log::ms;
 use crate::membership::subscriptions::Membership;
 use crate::model::{Identity, Skip};
@@ -38,19 +40,39 @@ pub struct Message {
     span: Span,
 }
 
+/// A request that is waited for: where it is counted once it is answered.
+struct Counted {
+    counters: Arc<Counters>,
+    /// Among those over WebSocket.
+    place: usize,
+    began: Instant,
+}
+
+impl Counted {
+    fn new(session: &Session, cmd: &str, began: Instant) -> Self {
+        let counters = session.shared.counters.clone();
+        Self { place: counters.requests.websocket.place(cmd), counters, began }
+    }
+
+    /// It is answered so.
+    fn answered(self, answer: Framed) -> Framed {
+        let took = self.began.elapsed();
+        self.counters.requests.websocket.at(self.place).count(answer.code.number(), took);
+        answer
+    }
+}
+
 /// Starts on one text frame.
 pub fn start(session: &Session, text: &str) -> Started {
     let began = Instant::now();
     let Asked { request, msg } = match request::parse(text) {
         Ok(asked) => asked,
-        Err(answer) => {
-            session.told.span().in_scope(|| answered(answer.code, began));
-            return Started::Answered(answer);
-        }
+        Err(answer) => return unreadable(session, answer, began),
     };
     let span = session.told.request(&request);
-    match span.in_scope(|| begin(session, &request, msg)) {
+    match span.in_scope(|| begin(session, &request, msg, began)) {
         Started::Answered(answer) => {
+            let answer = Counted::new(session, &request.cmd, began).answered(answer);
             span.in_scope(|| answered(answer.code, began));
             Started::Answered(answer)
         }
@@ -63,17 +85,25 @@ pub fn start(session: &Session, text: &str) -> Started {
     }
 }
 
+/// Answers a frame that cannot be read.
+pub fn unreadable(session: &Session, answer: Framed, began: Instant) -> Started {
+    session.told.span().in_scope(|| answered(answer.code, began));
+    Started::Answered(Counted::new(session, OTHER, began).answered(answer))
+}
+
 /// Stores messages, one behind the other.
-pub fn store(chat: Arc<Chat>, run: Vec<Message>) -> Pending {
+pub fn store(shared: Arc<Sessions>, run: Vec<Message>) -> Pending {
     let storing = async move {
         let (mut heads, mut messages) = (Vec::with_capacity(run.len()), Vec::with_capacity(run.len()));
         for Message { seq, message, began, span } in run {
             heads.push((seq, began, span));
             messages.push(message);
         }
-        let sent = chat.send_all(messages).await;
-        let answer = |((seq, began, span), sent): ((String, _, Span), Result<Sent, Refusal>)| {
+        let sent = shared.chat.send_all(messages).await;
+        let (tally, now) = (shared.counters.requests.websocket.of(MSG), Instant::now());
+        let answer = |((seq, began, span), sent): ((String, Instant, Span), Result<Sent, Refusal>)| {
             let answer = request::answer(&seq, MSG, sent.map(|sent| Some(receipt(sent))));
+            tally.count(answer.code.number(), now.saturating_duration_since(began));
             span.in_scope(|| answered(answer.code, began));
             answer
         };
@@ -103,11 +133,11 @@ fn answered(code: Code, began: Instant) {
     tracing::debug!(code = code.number(), ms = ms(began.elapsed()), "answered");
 }
 
-fn begin(session: &Session, request: &Request<'_>, msg: Option<Msg>) -> Started {
+fn begin(session: &Session, request: &Request<'_>, msg: Option<Msg>, began: Instant) -> Started {
     let identity = session.membership.as_ref().map(Membership::identity);
     let outcome = match (&*request.cmd, identity) {
         (PING, _) => return Started::Answered(request::success(&request.seq, PING, Some("pong"))),
-        (LOGIN, None) => login(session, request).map(Started::Waiting),
+        (LOGIN, None) => login(session, request, began).map(Started::Waiting),
         (LOGIN, Some(_)) => Err(Refusal::new(
             Code::RefusedByRule,
             "already logged in; open another connection for another user",
@@ -122,7 +152,7 @@ fn begin(session: &Session, request: &Request<'_>, msg: Option<Msg>) -> Started 
             Ok(()) => return Started::Answered(request::success(&request.seq, REFRESH, None::<()>)),
             Err(refusal) => Err(refusal),
         },
-        (cmd, Some(identity)) => operation(session, identity, cmd, request).map(Started::Waiting),
+        (_, Some(identity)) => operation(session, identity, request, began).map(Started::Waiting),
         (cmd, None) if [HEARTBEAT, MSG, REFRESH].contains(&cmd) || session.shared.operations.has(cmd) => {
             Err(Code::NotLoggedIn.into())
         }
@@ -139,8 +169,9 @@ fn begin(session: &Session, request: &Request<'_>, msg: Option<Msg>) -> Started 
     }
 }
 
-fn login(session: &Session, request: &Request<'_>) -> Result<Pending, Refusal> {
+fn login(session: &Session, request: &Request<'_>, began: Instant) -> Result<Pending, Refusal> {
     let login = login::parse(request)?;
+    let counted = Counted::new(session, LOGIN, began);
     let identity = Identity { app: login.app_id, user: login.user_id };
     let token = login.token.or(login.service_token);
     let (seq, cmd) = request::named(request);
@@ -153,17 +184,20 @@ fn login(session: &Session, request: &Request<'_>) -> Result<Pending, Refusal> {
             Ok(pass) => pass,
             Err(refusal) => {
                 told::refused(number, peer, Some(&identity), &refusal);
-                let answer = request::refusal(&seq, &cmd, &refusal);
+                let answer = counted.answered(request::refusal(&seq, &cmd, &refusal));
                 // Whoever forgot the token may still give it; one that was refused will be refused again.
                 let is_final = refusal.code != Code::NotLoggedIn;
                 return if is_final { Done::Denied(answer) } else { Done::Login(answer, None) };
             }
         };
         match login::enter(&shared, &connection, &identity, pass, login.recover).await {
-            Ok(entered) => Done::Login(request::success(&seq, &cmd, entered.answer.as_ref()), Some(entered)),
+            Ok(entered) => {
+                let answer = counted.answered(request::success(&seq, &cmd, entered.answer.as_ref()));
+                Done::Login(answer, Some(entered))
+            }
             Err(refusal) => {
                 told::refused(number, peer, Some(&identity), &refusal);
-                Done::Login(request::refusal(&seq, &cmd, &refusal), None)
+                Done::Login(counted.answered(request::refusal(&seq, &cmd, &refusal)), None)
             }
         }
     };
@@ -212,10 +246,10 @@ fn message(
 fn operation(
     session: &Session,
     identity: &Identity,
-    cmd: &str,
     request: &Request<'_>,
+    began: Instant,
 ) -> Result<Pending, Refusal> {
-    let operation = session.shared.operations.command(cmd).ok_or(Code::UnknownOperation)?;
+    let operation = session.shared.operations.command(&request.cmd).ok_or(Code::UnknownOperation)?;
     let mut params = request::params(request.data)?;
     if let Some(key) = operation.key()
         && !request.seq.is_empty()
@@ -224,14 +258,16 @@ fn operation(
     }
     let running = operation.call(Caller::Session(identity.clone(), session.scopes), params);
     let (seq, cmd) = request::named(request);
+    let counted = Counted::new(session, &cmd, began);
     let max_bytes = session.shared.hub.limits().bytes;
     let answering = async move {
         let answer = request::answer(&seq, &cmd, running.await.map(Some));
         if answer.frame.len() <= max_bytes {
-            return Done::Answer(answer);
+            return Done::Answer(counted.answered(answer));
         }
         let reason = format!("the answer has more than {max_bytes} bytes; ask for pages with limit");
-        Done::Answer(request::refusal(&seq, &cmd, &Refusal::new(Code::TooLarge, reason)))
+        let refusal = Refusal::new(Code::TooLarge, reason);
+        Done::Answer(counted.answered(request::refusal(&seq, &cmd, &refusal)))
     };
     Ok(answering.boxed())
 }

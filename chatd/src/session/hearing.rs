@@ -2,6 +2,8 @@
 //!
 //! Invariant: JSON in a binary frame is read as in a text frame; what cannot be read is answered.
 
+use std::time::Instant;
+
 use chat_protocol::{Code, Refusal};
 
 use super::command::{self, Started};
@@ -24,7 +26,7 @@ pub(super) fn heard(session: &mut Session, received: Received<'_>) -> Heard {
         Received::Text(text) => command::start(session, &text),
         Received::Binary(bytes) => match str::from_utf8(&bytes) {
             Ok(text) => command::start(session, text),
-            Err(_) => Started::Answered(request::refusal("", "", &not_json())),
+            Err(_) => command::unreadable(session, request::refusal("", "", &not_json()), Instant::now()),
         },
         // A pong may overtake answers.
         Received::Ping(content) => {

@@ -33,6 +33,7 @@ use crate::broker::Log;
 use crate::chat::Chat;
 use crate::config::Scopes;
 use crate::conversations::Conversations;
+use crate::counters::Counters;
 use crate::groups::Groups;
 use crate::hub::bell::Rope;
 use crate::hub::outbox::Close;
@@ -69,6 +70,8 @@ pub struct Sessions {
     pub conversations: Arc<dyn Conversations>,
     /// Log-ins that read what was missed, at a time.
     pub recoveries: Arc<Semaphore>,
+    /// What is counted.
+    pub counters: Arc<Counters>,
     /// Bytes of one WebSocket message at most.
     pub max_frame_bytes: usize,
 }
@@ -284,7 +287,7 @@ impl Session {
         }
         if !run.is_empty() {
             self.is_busy = true;
-            self.running = Some(command::store(self.shared.chat.clone(), run));
+            self.running = Some(command::store(self.shared.clone(), run));
             self.run();
         }
         None

@@ -177,6 +177,7 @@ impl Drop for Session {
         let closing = self.connection.outbox.closing();
         let why = Why::of(self.end.as_deref(), closing.as_ref());
         let (bytes_out, frames_out) = (self.writer.bytes(), self.writer.frames());
+        self.shared.counters.closes.add(why.code);
         let traffic = Traffic { bytes_in: self.bytes_in, bytes_out, frames_out };
         self.told.ended(&why, traffic, self.connection.outbox.left() + self.writer.unwritten());
         self.shared.hub.close(&self.connection);

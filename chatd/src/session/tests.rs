@@ -43,7 +43,8 @@ fn sessions() -> Arc<Sessions> {
     Arc::new(Sessions {
         subscriptions: Arc::new(Subscriptions::new(hub.clone(), broker.clone(), resyncs, registry.noting())),
         registry,
-        chat: Arc::new(Chat::new(broker.clone(), counters)),
+        chat: Arc::new(Chat::new(broker.clone(), counters.clone())),
+        counters,
         operations: Arc::new(operations),
         groups: Arc::new(EmbeddedGroups::new(broker.clone(), 10)),
         conversations: Arc::new(EmbeddedConversations::new(broker.clone())),

@@ -12,6 +12,7 @@ mod http_connections;
 mod http_manners;
 mod identities;
 mod metrics;
+mod metrics_of_requests;
 mod openapi;
 mod page_crowds;
 mod page_gaps;

@@ -2,81 +2,46 @@
 //!
 //! Invariant: a counter rises by exactly what was done, and no line names a user, a room or an app.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use chat_protocol::Target;
+use chat_tests::exposition::{Exposition, scrape};
 use chat_tests::money_site::{audit_pages, deposit};
 use chat_tests::node::Node;
 use chat_tests::raw_http::{get, request};
 use chat_tests::raw_socket::RawSocket;
 use chat_tests::talk::texts;
 use chat_tests::wait::{SOON, until};
-use regex::Regex;
 use serde_json::json;
 
 const APP: u32 = 904;
 /// Who comes and goes is told to others too; without it the deliveries are those of the messages.
 const QUIET: &[&str] = &["--presence-announce-limit", "0"];
 
-/// The samples of a scrape by name and labels.
-type Samples = BTreeMap<String, f64>;
-
-/// Every line is a sample, or the help or the type that comes once before the first sample of its family.
-fn parse(text: &str) -> Samples {
-    let head = Regex::new(r"^# (HELP|TYPE) ([a-z_]+) (.+)$").expect("a pattern");
-    let sample = Regex::new(r#"^([a-z_]+)(\{[a-z_]+="[^"\\]*"(,[a-z_]+="[^"\\]*")*\})? (\S+)$"#);
-    let sample = sample.expect("a pattern");
-    let (mut described, mut typed) = (BTreeSet::new(), BTreeMap::new());
-    let mut samples = Samples::new();
-    for line in text.lines() {
-        if let Some(found) = head.captures(line) {
-            let (name, rest) = (found[2].to_owned(), found[3].to_owned());
-            match &found[1] {
-                "HELP" => assert!(described.insert(name), "{line}: a second one"),
-                _ => assert_eq!(typed.insert(name, rest), None, "{line}: a second one"),
-            }
-            continue;
-        }
-        let found = sample.captures(line).unwrap_or_else(|| panic!("no line of the format: {line:?}"));
-        let name = &found[1];
-        assert!(described.contains(name), "{line}: without help");
-        let kind = typed.get(name).unwrap_or_else(|| panic!("{line}: without a type"));
-        assert_eq!(name.ends_with("_total"), kind == "counter", "{line}: a {kind}");
-        let value: f64 = found[4].parse().unwrap_or_else(|error| panic!("{line}: {error}"));
-        assert!(value.is_finite() && value >= 0.0, "{line}");
-        let labels = found.get(2).map_or("", |labels| labels.as_str());
-        assert_eq!(samples.insert(format!("{name}{labels}"), value), None, "{line}: a second one");
-    }
-    assert!(text.ends_with('\n'), "the last line ends too");
-    assert_eq!(described, typed.into_keys().collect());
-    samples
-}
-
-async fn scrape(node: &Node) -> Samples {
-    let answer = get(node.server(), "/metrics").await;
-    assert_eq!(answer.status, 200, "{answer:?}");
-    assert_eq!(answer.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
-    parse(&answer.body)
-}
-
 #[track_caller]
-fn assert_rose(before: &Samples, after: &Samples, name: &str, by: f64) {
-    assert_eq!((after[name] - before[name], name), (by, name), "from {} to {}", before[name], after[name]);
+fn assert_rose(before: &Exposition, after: &Exposition, name: &str, by: f64) {
+    assert_eq!(
+        (after.rise(before, name), name),
+        (by, name),
+        "from {} to {}",
+        before.of(name),
+        after.of(name)
+    );
 }
 
 #[tokio::test]
 async fn audits_are_counted_by_how_they_ended() {
     let node = Node::ephemeral(QUIET).await;
     let before = scrape(&node).await;
-    assert!(!before.contains_key("chatd_audit_end_time_seconds"), "there was none");
+    assert!(!before.has("chatd_audit_end_time_seconds"), "there was none");
     deposit(&node.http(), APP, "a", 5).await;
     // Only the last page of many ends an audit.
     audit_pages(&node.http(), APP, Some(1)).await.expect("an audit");
     let after = scrape(&node).await;
     assert_rose(&before, &after, r#"chatd_audits_total{outcome="held"}"#, 1.0);
     assert_rose(&before, &after, r#"chatd_audits_total{outcome="broken"}"#, 0.0);
-    assert_eq!(after["chatd_audit_broken_rules"], 0.0);
-    assert!(after["chatd_audit_end_time_seconds"] > 1e9 && after["chatd_audit_duration_seconds"] >= 0.0);
+    assert_eq!(after.of("chatd_audit_broken_rules"), 0.0);
+    assert!(
+        after.of("chatd_audit_end_time_seconds") > 1e9 && after.of("chatd_audit_duration_seconds") >= 0.0
+    );
 }
 
 #[tokio::test]
@@ -95,15 +60,16 @@ async fn the_counters_rise_by_what_was_done() {
     let busy = scrape(&node).await;
     assert_rose(&start, &busy, "chatd_connections", 4.0);
     assert_rose(&start, &busy, "chatd_sessions", 3.0);
-    assert_rose(&start, &busy, "chatd_connections_total", 4.0);
+    assert_rose(&start, &busy, "chatd_users_online", 3.0);
+    assert_rose(&start, &busy, "chatd_connections_opened_total", 4.0);
     assert_rose(&start, &busy, "chatd_messages_total", 3.0);
     assert_rose(&start, &busy, "chatd_deliveries_total", 5.0);
     drop((first, second, third, stranger));
-    until("all have gone", SOON, async || scrape(&node).await["chatd_connections"] == 0.0).await;
+    until("all have gone", SOON, async || scrape(&node).await.of("chatd_connections") == 0.0).await;
     let end = scrape(&node).await;
-    assert_eq!(end["chatd_sessions"], 0.0);
+    assert_eq!((end.of("chatd_sessions"), end.of("chatd_users_online")), (0.0, 0.0));
     for name in [
-        "chatd_connections_total",
+        "chatd_connections_opened_total",
         "chatd_messages_total",
         "chatd_slow_closes_total",
         "chatd_gap_fills_total",
@@ -121,11 +87,11 @@ async fn a_slow_reader_is_counted_once() {
     let text = "x".repeat(16_000);
     until("the slow reader is given up", SOON, async || {
         speaker.send(Target::World, &text).await.expect("accepted");
-        scrape(&node).await["chatd_slow_closes_total"] > 0.0
+        scrape(&node).await.of("chatd_slow_closes_total") > 0.0
     })
     .await;
     speaker.send(Target::World, "and on").await.expect("accepted");
-    assert_eq!(scrape(&node).await["chatd_slow_closes_total"], 1.0);
+    assert_eq!(scrape(&node).await.of("chatd_slow_closes_total"), 1.0);
 }
 
 #[tokio::test]
@@ -140,16 +106,17 @@ async fn settlements_are_counted_where_they_are_settled() {
         let grab = json!({"appId": APP, "userId": user, "packetId": created["packetId"]});
         assert_eq!(http.call_raw("/redPacket/grab", &grab).await.expect("a share")["outcome"], "won");
     }
-    let count = |samples: &Samples, outcome: &str| {
-        samples[&format!("chatd_settlements_total{{outcome=\"{outcome}\"}}")]
+    let count = |samples: &Exposition, outcome: &str| {
+        samples.of(&format!("chatd_settlements_total{{outcome=\"{outcome}\"}}"))
     };
     until("both are settled", SOON, async || count(&scrape(&node).await, "settled") >= 2.0).await;
     let samples = scrape(&node).await;
     assert_eq!(["settled", "repeated", "buried"].map(|outcome| count(&samples, outcome)), [2.0, 0.0, 0.0]);
-    assert!(samples["chatd_settlement_lag_seconds_total"] < SOON.as_secs_f64());
+    assert_eq!(samples.of("chatd_settlement_lag_seconds_count"), 2.0);
+    assert!(samples.of("chatd_settlement_lag_seconds_sum") < SOON.as_secs_f64());
 
     let gateway = Node::ephemeral(&["--settle", "false"]).await;
-    let names: Vec<String> = scrape(&gateway).await.into_keys().collect();
+    let names: Vec<String> = scrape(&gateway).await.families.into_keys().collect();
     assert!(!names.iter().any(|name| name.starts_with("chatd_settlements_total")), "{names:?}");
 }
 
@@ -160,17 +127,17 @@ async fn the_process_says_what_it_uses() {
     let sessions = [node.login(APP, "a").await, node.login(APP, "b").await];
     let after = scrape(&node).await;
     assert_rose(&before, &after, "process_open_fds", 2.0);
-    for name in ["process_max_fds", "process_start_time_seconds"] {
+    for name in ["process_max_fds", "process_start_time_seconds", "chatd_max_connections"] {
         assert_rose(&before, &after, name, 0.0);
     }
-    assert!(after["process_max_fds"] >= after["process_open_fds"]);
-    assert!(after["process_cpu_seconds_total"] >= before["process_cpu_seconds_total"]);
+    assert!(after.of("process_max_fds") >= after.of("process_open_fds"));
+    assert!(after.of("process_cpu_seconds_total") >= before.of("process_cpu_seconds_total"));
     let status = std::fs::read_to_string(format!("/proc/{}/status", node.pid())).expect("a process");
     let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
     let resident: f64 = resident.trim_end_matches("kB").trim().parse().expect("a number");
-    let ratio = after["process_resident_memory_bytes"] / 1024.0 / resident;
+    let ratio = after.of("process_resident_memory_bytes") / 1024.0 / resident;
     assert!((0.5..2.0).contains(&ratio), "{ratio} times {resident} kB");
-    assert_eq!(after["chatd_build_info{version=\"0.1.0\",engine=\"embedded\"}"], 1.0);
+    assert_eq!(after.of("chatd_build_info{version=\"0.1.0\",engine=\"embedded\"}"), 1.0);
     drop(sessions);
 }
 

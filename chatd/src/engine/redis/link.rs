@@ -18,6 +18,8 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::counters::links::{Links, timed};
+
 /// Longest wait for the answer to a command.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest wait of a command for a link that is down.
@@ -34,6 +36,9 @@ const PIPELINE_BUFFER: usize = 4096;
 
 /// Does the commands of a transaction in one step.
 static READS: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("reads.lua")));
+
+/// What the links of this process met.
+static LINKS: LazyLock<Links> = LazyLock::new(Links::default);
 
 /// What a push of the kind `message` carries: channel and payload. Called on the connection's own task: no waiting.
 pub(crate) type OnMessage = Arc<dyn Fn(Vec<Value>) + Send + Sync>;
@@ -98,6 +103,11 @@ pub(crate) struct Link {
     _keeper: Arc<AbortOnDropHandle<()>>,
 }
 
+/// What the links of this process met.
+pub(crate) fn links() -> &'static Links {
+    &LINKS
+}
+
 /// Reads a Redis URL.
 pub(crate) fn client(url: &str) -> Result<Client, LinkError> {
     let refuse = |why: &str| LinkError::Unreachable(format!("redis url: {why}"));
@@ -154,6 +164,14 @@ impl Link {
     /// Sends a command.
     pub(crate) async fn run<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, LinkError> {
         let mut live = self.live().await?;
+        let answer = timeout(ANSWER_TIMEOUT, command.query_async(&mut live.connection));
+        let answer = timed(&LINKS.commands, answer).await;
+        live.judge(answer)
+    }
+
+    /// Sends a command that Redis holds back until there is something to tell; how long that takes says nothing.
+    pub(crate) async fn wait<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, LinkError> {
+        let mut live = self.live().await?;
         let answer = timeout(ANSWER_TIMEOUT, command.query_async(&mut live.connection)).await;
         live.judge(answer)
     }
@@ -164,7 +182,8 @@ impl Link {
             return self.call(&READS, &together(pipeline)).await;
         }
         let mut live = self.live().await?;
-        let answer = timeout(ANSWER_TIMEOUT, pipeline.query_async(&mut live.connection)).await;
+        let answer = timeout(ANSWER_TIMEOUT, pipeline.query_async(&mut live.connection));
+        let answer = timed(&LINKS.pipelines, answer).await;
         live.judge(answer)
     }
 
@@ -181,7 +200,7 @@ impl Link {
                 answer => answer,
             }
         };
-        let answer = timeout(ANSWER_TIMEOUT, attempt).await;
+        let answer = timed(&LINKS.scripts, timeout(ANSWER_TIMEOUT, attempt)).await;
         live.judge(answer)
     }
 
@@ -192,7 +211,10 @@ impl Link {
         let mut live = self.live.clone();
         let found = timeout(DIAL_PATIENCE, live.wait_for(Option::is_some)).await;
         let live = found.ok().and_then(Result::ok).and_then(|live| live.clone());
-        live.ok_or_else(|| LinkError::Unreachable("not connected to redis".to_owned()))
+        live.ok_or_else(|| {
+            LINKS.unreachable.add(1);
+            LinkError::Unreachable("not connected to redis".to_owned())
+        })
     }
 }
 
@@ -201,8 +223,8 @@ impl Live {
         &self,
         answer: Result<Result<T, RedisError>, tokio::time::error::Elapsed>,
     ) -> Result<T, LinkError> {
-        match answer {
-            Ok(Ok(value)) => Ok(value),
+        let judged = match answer {
+            Ok(Ok(value)) => return Ok(value),
             Ok(Err(error)) => {
                 // After a failover the old master stays behind this connection as a replica.
                 let demoted = error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly);
@@ -212,7 +234,12 @@ impl Live {
                 Err(error.into())
             }
             Err(_) => Err(LinkError::Unreachable("redis did not answer in time".to_owned())),
+        };
+        match &judged {
+            Err(LinkError::Corrupt(_)) => LINKS.corrupt.add(1),
+            _ => LINKS.unreachable.add(1),
         }
+        judged
     }
 }
 
@@ -252,6 +279,7 @@ async fn keep(client: Client, on_message: OnMessage, sender: watch::Sender<Optio
         let since = Instant::now();
         let why = until_ended(&live).await;
         tracing::warn!(redis = %address(&client), why, "connection lost");
+        let down = LINKS.lose();
         sender.send_replace(None);
         drop(live);
         if let Some(pause) = pause_after(since.elapsed(), &mut backoff) {
@@ -270,6 +298,7 @@ async fn keep(client: Client, on_message: OnMessage, sender: watch::Sender<Optio
             told = true;
             sleep(backoff.pause(rand::random())).await;
         };
+        drop(down);
         tracing::info!(redis = %address(&client), "reachable again");
         sender.send_replace(Some(live.clone()));
     }

@@ -8,6 +8,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use chat_protocol::{AppId, Refusal, UserId};
 use tokio::time::Instant;
@@ -17,6 +18,7 @@ use super::retry::{Pauses, SAID_AGAIN};
 use super::{BATCH, Deliveries, Delivery, Kind, Settlement};
 use crate::clock::Clock;
 use crate::counters::Counter;
+use crate::counters::histogram::{Histogram, WAITS};
 use crate::money::ledger::{Escrows, LedgerError, Posted};
 use crate::money::packets::Debts;
 
@@ -32,9 +34,7 @@ pub struct Counts {
     pub repeated: u64,
     /// Settlements that became dead letters.
     pub buried: u64,
-    /// Sum over the applied ones of the time from the grab, or the close, to the ledger's commit, in milliseconds.
-    pub lag_sum_ms: u64,
-    /// The longest such time.
+    /// The longest time from the grab, or the close, to the ledger's commit of those, in milliseconds.
     pub lag_max_ms: u64,
 }
 
@@ -48,7 +48,7 @@ pub struct Worker {
     settled: Counter,
     repeated: Counter,
     buried: Counter,
-    lag_sum_ms: Counter,
+    lag: Histogram,
     lag_max_ms: AtomicU64,
 }
 
@@ -70,7 +70,7 @@ impl Worker {
             settled: Counter::default(),
             repeated: Counter::default(),
             buried: Counter::default(),
-            lag_sum_ms: Counter::default(),
+            lag: Histogram::new(&WAITS),
             lag_max_ms: AtomicU64::new(0),
         }
     }
@@ -88,9 +88,14 @@ impl Worker {
             settled: self.settled.get(),
             repeated: self.repeated.get(),
             buried: self.buried.get(),
-            lag_sum_ms: self.lag_sum_ms.get(),
             lag_max_ms: self.lag_max_ms.load(Ordering::Relaxed),
         }
+    }
+
+    /// From the grab, or the close, to the ledger's commit, of those that were applied.
+    #[must_use]
+    pub fn lag(&self) -> &Histogram {
+        &self.lag
     }
 
     /// `said`: when it was said last that some have to wait.
@@ -246,7 +251,7 @@ impl Worker {
             Posted::Now => {
                 let lag_ms = self.clock.now_ms().saturating_sub(settlement.time_ms);
                 self.settled.add(1);
-                self.lag_sum_ms.add(lag_ms);
+                self.lag.record(Duration::from_millis(lag_ms));
                 self.lag_max_ms.fetch_max(lag_ms, Ordering::Relaxed);
             }
             Posted::Before => self.repeated.add(1),

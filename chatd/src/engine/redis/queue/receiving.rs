@@ -174,7 +174,7 @@ impl Desk {
             read.arg("BLOCK").arg(millis(BLOCK));
         }
         read.arg("STREAMS").arg(&outboxes).arg(vec![">"; apps.len()]);
-        let answer: Option<HashMap<String, Vec<Entry>>> = self.reads.run(&read).await?;
+        let answer: Option<HashMap<String, Vec<Entry>>> = self.reads.wait(&read).await?;
         let mut answer = answer.unwrap_or_default();
         let mut hands = self.hands.lock();
         for (app, outbox) in apps.iter().zip(&outboxes) {

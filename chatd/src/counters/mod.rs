@@ -1,6 +1,19 @@
 //! What the node counts about itself; every counter runs from the start of the process.
+//!
+//! Invariant: counting takes no lock and no memory. What every message or request counts is kept in shards, so that
+//! threads that count at once do not wait for each other.
+
+pub mod closes;
+pub mod histogram;
+pub mod links;
+pub mod requests;
+mod sharded;
 
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use self::closes::Closes;
+use self::histogram::Histogram;
+use self::requests::Requests;
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -24,10 +37,16 @@ impl Counter {
 pub struct Counters {
     /// WebSocket connections accepted.
     pub connections: Counter,
+    /// How they ended.
+    pub closes: Closes,
+    /// Requests over HTTP and WebSocket, by what they asked for and how they were answered.
+    pub requests: Requests,
     /// Messages put into a log.
     pub messages: Counter,
     /// Frames put into the queue of a connection.
     pub deliveries: Counter,
+    /// From the time of a message to its fan-out here, once for each topic.
+    pub delivery_lag: Histogram,
     /// Connections closed because they read too slowly.
     pub slow_closes: Counter,
     /// Those of them whose socket took nothing for a while; HTTP connections too.
@@ -40,4 +59,6 @@ pub struct Counters {
     pub crowded_out: Counter,
     /// Messages fetched from the log because the bus had lost them.
     pub gap_fills: Counter,
+    /// Times that messages of a topic were gone from the log as well, and its readers were told.
+    pub losses: Counter,
 }
