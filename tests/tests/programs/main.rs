@@ -3,6 +3,7 @@
 mod bench_ci;
 mod chatctl;
 mod credentials;
+mod deploy;
 mod embedded_files;
 mod lifecycle;
 mod logging;
