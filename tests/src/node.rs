@@ -80,6 +80,29 @@ impl Node {
         node
     }
 
+    /// Starts chatd in memory with these variables of the environment.
+    pub async fn ephemeral_with(variables: &[(&str, &str)], arguments: &[&str]) -> Self {
+        Self::with_variables(variables, &[&["--ephemeral"], arguments].concat()).await
+    }
+
+    /// Starts chatd with these variables of the environment.
+    ///
+    /// # Panics
+    /// As [`Node::start_on`].
+    pub async fn with_variables(variables: &[(&str, &str)], arguments: &[&str]) -> Self {
+        let owned = |text: &&str| (*text).to_owned();
+        let variables: Vec<_> = variables.iter().map(|(name, value)| (owned(name), owned(value))).collect();
+        let arguments: Vec<_> = arguments.iter().map(owned).collect();
+        let start = move || {
+            let mut command = Command::new(program("chatd"));
+            command.envs(variables);
+            Self::start_blocking(command, "127.0.0.1:0", &arguments)
+        };
+        let mut node = tokio::task::spawn_blocking(start).await.expect("chatd starts");
+        node.read_log();
+        node
+    }
+
     /// The same, and nobody reads its log before [`Node::read_log`].
     ///
     /// # Panics

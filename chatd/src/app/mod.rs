@@ -2,10 +2,12 @@
 
 pub mod credentials;
 mod engine;
+mod health;
 mod money;
 pub mod places;
 pub mod program;
 mod rounds;
+pub mod service;
 pub mod signals;
 mod waiting;
 
@@ -78,6 +80,7 @@ pub struct App {
     /// Where it listens, with the real port.
     pub address: SocketAddr,
     hub: Arc<Hub>,
+    system: Arc<System>,
     presence: Arc<dyn Presence>,
     stop: CancellationToken,
     /// Connections that still speak HTTP.
@@ -178,7 +181,7 @@ impl App {
         let places = Places::new(room, base.counters.clone());
         let (stop, requests) = (CancellationToken::new(), TaskTracker::new());
         let (connections, workers) = (edge.connections.clone(), edge.workers.clone());
-        let entrance = http::entrance(edge);
+        let (system, entrance) = (edge.system.clone(), http::entrance(edge));
         let house = House { entrance, places: places.clone(), patience, tasks: requests.clone() };
         let listener = bound.listen().with_context(taken)?;
         let accepting = tokio::spawn(listener::serve(listener, house, stop.clone()));
@@ -195,6 +198,7 @@ impl App {
         Ok(Self {
             address,
             hub,
+            system,
             presence,
             stop,
             requests,

@@ -13,6 +13,7 @@ use tracing::Level;
 use super::App;
 use super::credentials::{self, ApiKey, Token};
 use super::places::check_places;
+use super::service::Manager;
 use super::signals::Signals;
 use crate::auth::Auth;
 use crate::config::{Config, Given, hide_secrets};
@@ -141,7 +142,8 @@ fn serve(config: &Config, auth: Auth) -> ExitCode {
 }
 
 async fn serve_until_told(config: &Config, auth: Auth) -> anyhow::Result<()> {
-    let mut signals = Signals::listen()?;
+    let (mut signals, manager) = (Signals::listen()?, Manager::of_environment());
+    manager.status("opening the stores");
     let app = tokio::select! {
         app = App::start(config, auth) => app?,
         // While it waits for a store.
@@ -150,9 +152,14 @@ async fn serve_until_told(config: &Config, auth: Auth) -> anyhow::Result<()> {
             return Ok(());
         }
     };
-    log::say(Level::INFO, &format!("listening on http://{}", app.address));
-    let signal = signals.next().await;
+    let listening = format!("listening on http://{}", app.address);
+    log::say(Level::INFO, &listening);
+    let signal = tokio::select! {
+        signal = signals.next() => signal,
+        never = manager.attend(&app, &listening) => match never {},
+    };
     tracing::info!(signal, "stopping");
+    manager.is_stopping();
     tokio::select! {
         () = app.stop() => Ok(()),
         signal = signals.next() => {

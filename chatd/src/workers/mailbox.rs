@@ -4,7 +4,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use mio::{Registry, Token, Waker};
 use parking_lot::Mutex;
@@ -41,6 +41,7 @@ pub struct Mailbox {
     is_awake: AtomicBool,
     waker: Waker,
     connections: AtomicUsize,
+    turns: AtomicU64,
 }
 
 impl Mailbox {
@@ -49,8 +50,8 @@ impl Mailbox {
     /// # Errors
     /// What the system says.
     pub fn new(registry: &Registry, token: Token) -> io::Result<Arc<Self>> {
-        let (mail, is_awake, connections) = Default::default();
-        Ok(Arc::new(Self { mail, is_awake, waker: Waker::new(registry, token)?, connections }))
+        let (mail, is_awake, connections, turns) = Default::default();
+        Ok(Arc::new(Self { mail, is_awake, waker: Waker::new(registry, token)?, connections, turns }))
     }
 
     /// Leaves a connection, which ends at once when nobody is there to take it.
@@ -86,6 +87,11 @@ impl Mailbox {
         self.connections.load(Ordering::Relaxed)
     }
 
+    /// How often the worker has looked here.
+    pub fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
+    }
+
     /// Tells the worker to end.
     pub fn stop(&self) {
         self.mail.lock().is_stopping = true;
@@ -103,6 +109,7 @@ impl Mailbox {
 
     /// What was left since the last call. What is left from now on wakes anew.
     pub fn take(&self) -> Mail {
+        self.turns.fetch_add(1, Ordering::Relaxed);
         self.is_awake.swap(false, Ordering::AcqRel);
         std::mem::take(&mut *self.mail.lock())
     }

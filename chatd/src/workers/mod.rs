@@ -12,6 +12,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -25,6 +26,9 @@ use crate::session::Sessions;
 
 /// Workers at most: beyond that, others of the machine are what a node waits for.
 const MAX_WORKERS: usize = 16;
+
+/// Pause before it is looked again whether a worker has taken a turn.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// The workers of a node.
 pub struct Workers {
@@ -75,6 +79,20 @@ impl Workers {
         if let Some(mailbox) = open.min_by_key(|mailbox| mailbox.connections()) {
             mailbox.arrive(arrival);
         }
+    }
+
+    /// Waits until each worker has taken a turn, which is never for one that hangs. False: none is left.
+    pub async fn turn(&self) -> bool {
+        let mut is_any_left = false;
+        for mailbox in self.mailboxes.iter().filter(|mailbox| mailbox.is_open()) {
+            let before = mailbox.turns();
+            mailbox.wake();
+            while mailbox.turns() == before && mailbox.is_open() {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            is_any_left |= mailbox.is_open();
+        }
+        is_any_left
     }
 
     /// Ends the workers, and with them the connections that are left.

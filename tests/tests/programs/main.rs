@@ -14,3 +14,4 @@ mod readme;
 mod readme_clients;
 mod readme_words;
 mod secrets;
+mod service;
