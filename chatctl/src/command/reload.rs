@@ -1,4 +1,4 @@
-//! `chatctl reload`: lets a node read its keys again.
+//! `chatctl reload`: lets a node read its keys again, and what else may change while it runs.
 //!
 //! Invariant: it shows which keys count from then on, by name.
 
@@ -10,8 +10,9 @@ use crate::operator::Operator;
 use crate::report::{Cell, Report};
 
 const EXAMPLES: &str = "\
-A node reads the file of its --config and the files of keys that it names. A key
-that is gone ends the sessions it let in. Each node has its own: name it.
+A node reads the file of its --config and the files of keys that it names: keys,
+allowed_hosts, allowed_origins and log, all or none. A key that is gone ends the
+sessions it let in. Each node has its own: name it.
 
 Examples:
   chatctl reload

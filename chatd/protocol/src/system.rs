@@ -63,7 +63,7 @@ impl Operation for State {
     type Response = StateResponse;
 }
 
-/// `/system/reload`: the answering node reads its keys again.
+/// `/system/reload`: the answering node reads its keys again, and what else may change while it runs.
 pub struct Reload;
 
 parameters! {
@@ -85,8 +85,8 @@ pub struct ReloadResponse {
 impl Operation for Reload {
     const PATH: &'static str = "/system/reload";
     const EFFECT: Effect = Effect::Changes;
-    const ABOUT: &'static str =
-        "Reads the keys of operators and users again; a key that is gone ends the sessions it let in.";
+    const ABOUT: &'static str = "Reads the keys of operators and users again, and allowed_hosts, allowed_origins and log; a key that is gone ends \
+         the sessions it let in.";
     const RIGHTS: Rights = Rights::Operator(Scope::Admin);
     type Request = ReloadRequest;
     type Response = ReloadResponse;

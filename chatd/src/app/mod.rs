@@ -6,6 +6,7 @@ mod health;
 mod money;
 pub mod places;
 pub mod program;
+mod reload;
 mod rounds;
 pub mod service;
 pub mod signals;
@@ -24,6 +25,7 @@ use tokio_util::task::TaskTracker;
 
 use self::engine::Engine;
 use self::money::Treasury;
+use self::reload::Reread;
 use self::rounds::{deadlines, end_terms, relieve, sweep};
 use self::waiting::Waiting;
 use crate::auth::Auth;
@@ -51,7 +53,7 @@ use crate::ops::red_packet::RedPacketOps;
 use crate::ops::wallet::WalletOps;
 use crate::ops::{
     Services, Table,
-    system::{Stores, System},
+    system::{Again, Stores, System},
     user::User,
 };
 use crate::presence::Presence;
@@ -130,20 +132,20 @@ impl Files {
 }
 
 impl App {
-    /// Opens the stores, binds the address and serves those whom `auth` knows.
+    /// Opens the stores, binds the address and serves those whom `auth` knows. `reread` gives later settings.
     ///
     /// # Errors
     /// For the operator: what could not be opened or bound.
-    pub async fn start(config: &Config, auth: Auth) -> anyhow::Result<Self> {
+    pub async fn start(config: &Config, auth: Auth, reread: Reread) -> anyhow::Result<Self> {
         let files = Files::default();
-        let started = Self::open(config, Arc::new(auth), files.clone()).await;
+        let started = Self::open(config, Arc::new(auth), reread, files.clone()).await;
         if started.is_err() {
             files.close().await;
         }
         started
     }
 
-    async fn open(config: &Config, auth: Arc<Auth>, files: Files) -> anyhow::Result<Self> {
+    async fn open(config: &Config, auth: Arc<Auth>, reread: Reread, files: Files) -> anyhow::Result<Self> {
         let addresses = config.listen_addresses().map_err(|error| anyhow!(error))?;
         let taken = || format!("cannot listen on {}; is another chatd running there?", config.serve.listen);
         let bound = listener::bind(&addresses).with_context(taken)?;
@@ -174,18 +176,18 @@ impl App {
             resync: resync.clone(),
             registry: registry.clone(),
             door: Arc::new(door(config, address)?),
+            reread,
         };
         let edge = edge(config, parts)?;
         let limits = &config.limits;
         let patience = Patience { idle: limits.keep_alive.get(), stalled: limits.stall_timeout.get() };
         let places = Places::new(room, base.counters.clone());
-        let (stop, requests) = (CancellationToken::new(), TaskTracker::new());
+        let (stop, all_gone, requests) = <(CancellationToken, CancellationToken, TaskTracker)>::default();
         let (connections, workers) = (edge.connections.clone(), edge.workers.clone());
         let (system, entrance) = (edge.system.clone(), http::entrance(edge));
         let house = House { entrance, places: places.clone(), patience, tasks: requests.clone() };
         let listener = bound.listen().with_context(taken)?;
         let accepting = tokio::spawn(listener::serve(listener, house, stop.clone()));
-        let all_gone = CancellationToken::new();
         let registry = tokio::spawn(registry.run(all_gone.clone()));
         let mut background = vec![
             tokio::spawn(resync.run()),
@@ -256,6 +258,7 @@ struct Parts<'a> {
     resync: Arc<Resync>,
     registry: Arc<Registry>,
     door: Arc<Door>,
+    reread: Reread,
 }
 
 /// The hub, and how much may wait in it.
@@ -275,8 +278,9 @@ fn door(config: &Config, address: SocketAddr) -> anyhow::Result<Door> {
 
 /// What the HTTP edge leads to: operations and connections.
 fn edge(config: &Config, parts: Parts<'_>) -> anyhow::Result<Edge> {
-    let Parts { base, engine, treasury, chat, subscriptions, resync, registry, door } = parts;
-    let services = services(base, engine, &chat, treasury, resync);
+    let Parts { base, engine, treasury, chat, subscriptions, resync, registry, door, reread } = parts;
+    let again = reload::again(reread, base.auth.clone(), door.clone());
+    let services = services(base, engine, &chat, treasury, resync, again);
     let operations = Arc::new(match config.serve.role {
         Role::All => Table::new(&services),
         Role::Settler => Table::of_settler(&services),
@@ -332,6 +336,7 @@ fn services(
     chat: &Arc<Chat>,
     treasury: &Treasury,
     resync: Arc<Resync>,
+    again: Again,
 ) -> Services {
     let (broker, groups) = (engine.broker.clone(), engine.groups.clone());
     let system = System::new(
@@ -345,7 +350,7 @@ fn services(
             ledger: treasury.ledger.clone().map(|ledger| ledger as _),
         },
         base.counters.clone(),
-        base.auth.clone(),
+        again,
     );
     Services {
         user: Arc::new(User::new(chat.clone(), engine.presence.clone())),

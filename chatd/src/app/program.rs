@@ -5,6 +5,7 @@
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
@@ -13,6 +14,7 @@ use tracing::Level;
 use super::App;
 use super::credentials::{self, ApiKey, Token};
 use super::places::check_places;
+use super::reload::Reread;
 use super::service::Manager;
 use super::signals::Signals;
 use crate::auth::Auth;
@@ -83,7 +85,7 @@ pub fn run() -> ExitCode {
         Some(Command::ApiKey(asked)) => return outcome(credentials::api_key(&asked)),
         _ => {}
     }
-    let (config, auth) = match load(settings, file) {
+    let (config, auth, reread) = match load(settings, file) {
         Ok(loaded) => loaded,
         Err(error) => return refuse(&error),
     };
@@ -91,18 +93,17 @@ pub fn run() -> ExitCode {
         Some(Command::Config { action: ConfigAction::Show }) => print(&config.to_toml()),
         Some(Command::Token(asked)) => outcome(credentials::token(&config.auth, asked)),
         Some(_) => print("the settings can be used\n"),
-        None => serve(&config, auth),
+        None => serve(&config, auth, reread),
     }
 }
 
-/// The settings, checked, and the keys they name.
-fn load(settings: Given, file: Option<PathBuf>) -> Result<(Config, Auth), String> {
+/// The settings, checked, the keys they name, and how they are read again.
+fn load(settings: Given, file: Option<PathBuf>) -> Result<(Config, Auth, Reread), String> {
     let config = Config::load(settings.clone(), file.as_deref())?;
     check_places(&config)?;
+    let auth = Auth::new(&config.auth)?;
     // A reload finds what stands in the file by then.
-    let reread = move || Ok(Config::load(settings.clone(), file.as_deref())?.auth);
-    let auth = Auth::new(&config.auth, Box::new(reread))?;
-    Ok((config, auth))
+    Ok((config, auth, Arc::new(move || Config::load(settings.clone(), file.as_deref()))))
 }
 
 fn outcome(made: Result<String, String>) -> ExitCode {
@@ -125,12 +126,12 @@ fn print(text: &str) -> ExitCode {
     }
 }
 
-fn serve(config: &Config, auth: Auth) -> ExitCode {
+fn serve(config: &Config, auth: Auth, reread: Reread) -> ExitCode {
     log::init(&config.serve.log, config.serve.log_format);
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let outcome = match runtime.enable_all().max_blocking_threads(BLOCKING_THREADS).build() {
         Ok(runtime) => {
-            let outcome = runtime.block_on(serve_until_told(config, auth));
+            let outcome = runtime.block_on(serve_until_told(config, auth, reread));
             runtime.shutdown_timeout(LAST_WORK);
             outcome
         }
@@ -141,11 +142,12 @@ fn serve(config: &Config, auth: Auth) -> ExitCode {
     code
 }
 
-async fn serve_until_told(config: &Config, auth: Auth) -> anyhow::Result<()> {
-    let (mut signals, manager) = (Signals::listen()?, Manager::of_environment());
+async fn serve_until_told(config: &Config, auth: Auth, reread: Reread) -> anyhow::Result<()> {
+    let manager = Manager::of_environment();
+    let mut signals = Signals::listen(manager.is_there())?;
     manager.status("opening the stores");
     let app = tokio::select! {
-        app = App::start(config, auth) => app?,
+        app = App::start(config, auth, reread) => app?,
         // While it waits for a store.
         signal = signals.next() => {
             tracing::info!(signal, "stopping before it began");

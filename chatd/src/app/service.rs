@@ -1,5 +1,5 @@
-//! What the service manager is told, in systemd's protocol (sd_notify(3)): ready, stopping, and that the node still
-//! turns.
+//! What the service manager is told, in systemd's protocol (sd_notify(3)): ready, stopping, that the node still turns,
+//! and that it reads its settings again, for which the manager sends SIGHUP.
 //!
 //! Invariant: where no manager asks for it, nothing is told; and the node never waits for a manager, nor fails for one
 //! that does not listen.
@@ -7,10 +7,14 @@
 use std::convert::Infallible;
 use std::env;
 use std::ffi::OsStr;
+use std::future::pending;
 use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
+use nix::sys::time::TimeValLike;
+use nix::time::{ClockId, clock_gettime};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::App;
@@ -54,27 +58,61 @@ impl Manager {
         self.tell("STOPPING=1\nSTATUS=stopping");
     }
 
-    /// Says that the node is ready once it is, and then gives signs of life for as long as it turns, twice within the
-    /// time that the manager waits for one.
+    /// Whether there is one that is told.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        self.socket.is_some()
+    }
+
+    /// Says that the node is ready once it is. Then gives signs of life for as long as it turns, twice within the time
+    /// that the manager waits for one, and has the settings read again whenever SIGHUP asks for it.
     pub async fn attend(&self, app: &App, status: &str) -> Infallible {
         if self.socket.is_none() {
-            return std::future::pending().await;
+            return pending().await;
         }
         while app.ready().await.is_err() {
             sleep(ASK_AGAIN).await;
         }
         self.tell(&format!("READY=1\nSTATUS={status}"));
-        let Some(watchdog) = self.watchdog else { return std::future::pending().await };
-        let pause = (watchdog / 2).max(LEAST_PAUSE);
+        let mut hangup = signal(SignalKind::hangup()).inspect_err(|error| {
+            tracing::warn!(%error, "SIGHUP is not heard");
+        });
+        let pause = (self.watchdog.unwrap_or_default() / 2).max(LEAST_PAUSE);
         let mut tick = interval(pause);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            tick.tick().await;
-            match timeout(pause, app.turns()).await.unwrap_or(Err("a thread does not turn")) {
-                Ok(()) => self.tell("WATCHDOG=1"),
-                Err(why) => tracing::error!(why, "no sign of life for the service manager"),
+            let asked = async {
+                match &mut hangup {
+                    Ok(hangup) => _ = hangup.recv().await,
+                    Err(_) => pending().await,
+                }
+            };
+            tokio::select! {
+                _ = tick.tick(), if self.watchdog.is_some() => self.show_life(app, pause / 2).await,
+                () = asked => self.reload(app, status).await,
             }
         }
+    }
+
+    async fn show_life(&self, app: &App, patience: Duration) {
+        match timeout(patience, app.turns()).await.unwrap_or(Err("a thread does not turn")) {
+            Ok(()) => self.tell("WATCHDOG=1"),
+            Err(why) => tracing::error!(why, "no sign of life for the service manager"),
+        }
+    }
+
+    async fn reload(&self, app: &App, status: &str) {
+        let now_us = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |now| now.num_microseconds());
+        self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={now_us}\nSTATUS=reading the settings again"));
+        let status = match app.reload().await {
+            Ok(_) => status.to_owned(),
+            Err(refusal) => {
+                tracing::error!(reason = refusal.reason, "the settings stay as they were");
+                let why = refusal.reason.replace('\n', " ");
+                format!("{status}; not read again: {why}")
+            }
+        };
+        self.tell(&format!("READY=1\nSTATUS={status}"));
     }
 
     fn tell(&self, state: &str) {

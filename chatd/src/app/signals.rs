@@ -1,7 +1,8 @@
 //! Signals that end the node.
 //!
 //! Invariant: the first one begins an orderly stop; one that comes later than [`SAME_WISH`] after it ends the process
-//! without further ado. A program started with SIGHUP ignored, as `nohup` does, goes on without its terminal.
+//! without further ado. A program started with SIGHUP ignored, as `nohup` does, goes on without its terminal; for a service
+//! SIGHUP is no end, but asks it to read its settings again.
 
 use std::io;
 use std::time::Duration;
@@ -16,23 +17,25 @@ const SAME_WISH: Duration = Duration::from_secs(1);
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
-    /// None where it is ignored.
+    /// None where it is ignored, or means something else.
     hangup: Option<Signal>,
     first: Option<Instant>,
 }
 
 impl Signals {
-    /// Listens from now on. Needs a runtime.
+    /// Listens from now on; a service is not ended by SIGHUP. Needs a runtime.
     ///
     /// # Errors
     /// What the system says.
-    pub fn listen() -> io::Result<Self> {
+    pub fn listen(is_service: bool) -> io::Result<Self> {
         let ignored =
             std::fs::read_to_string("/proc/self/status").is_ok_and(|status| ignores_hangup(&status));
+        // Once it was listened to, it does not end the process, whoever hears it.
+        let hangup = if ignored { None } else { Some(signal(SignalKind::hangup())?) };
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
-            hangup: if ignored { None } else { Some(signal(SignalKind::hangup())?) },
+            hangup: hangup.filter(|_| !is_service),
             first: None,
         })
     }

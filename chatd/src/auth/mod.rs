@@ -28,9 +28,6 @@ use crate::model::Identity;
 /// Longest credential that is looked at, in bytes.
 const MAX_CREDENTIAL: usize = 8 * 1024;
 
-/// Reads the settings of identities again.
-pub type Reread = Box<dyn Fn() -> Result<config::Auth, String> + Send + Sync>;
-
 /// Who may ask.
 pub struct Auth {
     /// None where every caller is an operator.
@@ -42,7 +39,6 @@ struct Closed {
     keys: Mutex<Arc<Keys>>,
     /// Keeps the numbers of keys apart over all reloads.
     numbers: Mutex<Numbers>,
-    reread: Reread,
 }
 
 /// What lets a connection speak for a user.
@@ -57,7 +53,7 @@ pub struct Pass {
 }
 
 /// What is known after a reload.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Known {
     /// Names of the operators' keys, in order.
     pub names: Vec<String>,
@@ -78,17 +74,17 @@ impl Auth {
         Self { closed: None, failures: Failures::default() }
     }
 
-    /// As the settings say; `reread` gives later ones.
+    /// As the settings say.
     ///
     /// # Errors
     /// A text for the operator that names the setting or file, and no secret.
-    pub fn new(settings: &config::Auth, reread: Reread) -> Result<Self, String> {
+    pub fn new(settings: &config::Auth) -> Result<Self, String> {
         if settings.is_open() {
             return Ok(Self::open());
         }
         let mut numbers = Numbers::default();
         let keys = Mutex::new(Arc::new(Keys::load(settings, &mut numbers)?));
-        let closed = Some(Closed { keys, numbers: Mutex::new(numbers), reread });
+        let closed = Some(Closed { keys, numbers: Mutex::new(numbers) });
         Ok(Self { closed, failures: Failures::default() })
     }
 
@@ -128,28 +124,27 @@ impl Auth {
         self.failures.iter()
     }
 
-    /// Reads the keys again.
+    /// Takes the keys of other settings. On an open node there are none, and stay none.
     ///
     /// # Errors
     /// [`Code::RefusedByRule`] with a reason for the operator; the keys then stay as they were.
-    pub fn reload(&self) -> Result<Known, Refusal> {
-        let refused = |why: String| Refusal::new(Code::RefusedByRule, why);
-        let closed = self.closed.as_ref().ok_or_else(|| {
-            refused(
-                "this node has no keys: every caller is an operator; give keys and start it again".to_owned(),
-            )
-        })?;
-        let settings = (closed.reread)().map_err(refused)?;
-        if settings.is_open() {
-            return Err(refused(
-                "no keys are left, which would make every caller an operator; start it again to do that"
-                    .to_owned(),
-            ));
+    pub fn reload(&self, settings: &config::Auth) -> Result<Known, Refusal> {
+        let refused = |why: &str| Refusal::new(Code::RefusedByRule, why);
+        match (&self.closed, settings.is_open()) {
+            (None, true) => Ok(Known::default()),
+            (None, false) => Err(refused(
+                "there were no keys at the start, and every caller is an operator; start it again",
+            )),
+            (Some(_), true) => Err(refused(
+                "no keys are left, which would make every caller an operator; start it again to do that",
+            )),
+            (Some(closed), false) => {
+                let keys = Keys::load(settings, &mut closed.numbers.lock()).map_err(|why| refused(&why))?;
+                let known = keys.known();
+                *closed.keys.lock() = Arc::new(keys);
+                Ok(known)
+            }
         }
-        let keys = Keys::load(&settings, &mut closed.numbers.lock()).map_err(refused)?;
-        let known = keys.known();
-        *closed.keys.lock() = Arc::new(keys);
-        Ok(known)
     }
 
     /// Which passes still count, by the number of their key; none where all do.

@@ -1,10 +1,7 @@
 //! Credentials against settings, without a network.
 
-use std::sync::Arc;
-
 use chat_protocol::operation::{Rights, Scope};
 use chat_protocol::{Params, UserId};
-use parking_lot::Mutex;
 use serde_json::json;
 
 use super::*;
@@ -25,11 +22,8 @@ fn settings(secret: &str, keys: &[&str]) -> config::Auth {
     settings
 }
 
-/// The settings can be changed for a reload.
-fn auth(settings: config::Auth) -> (Auth, Arc<Mutex<config::Auth>>) {
-    let later = Arc::new(Mutex::new(settings.clone()));
-    let reread = later.clone();
-    (Auth::new(&settings, Box::new(move || Ok(reread.lock().clone()))).unwrap(), later)
+fn auth(settings: &config::Auth) -> Auth {
+    Auth::new(settings).unwrap()
 }
 
 fn key(name: &str, scopes: &[Scope]) -> (String, String) {
@@ -49,13 +43,15 @@ fn whoever_asks_an_open_node_is_an_operator_whatever_they_show() {
     }
     let pass = auth.pass(Some("nonsense"), &identity(1, SYSTEM)).unwrap();
     assert_eq!((pass.scopes, pass.until_s), (Some(Scopes::ALL), u32::MAX));
-    assert!(auth.live().is_none() && auth.reload().is_err());
+    assert!(auth.live().is_none());
+    assert_eq!(auth.reload(&settings("", &[])), Ok(Known::default()), "there are none");
+    assert!(auth.reload(&settings(SECRET, &[])).is_err() && auth.is_open());
 }
 
 #[test]
 fn a_credential_says_who_asks_over_http_and_nothing_else_does() {
     let (ops, line) = key("ops", &[Scope::Read]);
-    let (auth, _) = auth(settings(SECRET, &[&line]));
+    let auth = auth(&settings(SECRET, &[&line]));
     let shown = |credential: &str| auth.caller(Some(&format!("bearer  {credential}")));
     assert_eq!(shown(&ops), Ok(Caller::Operator([Scope::Read].into_iter().collect())));
     assert_eq!(shown(&token(SECRET, 7, "马超")), Ok(Caller::Bearer(identity(7, "马超"))));
@@ -82,7 +78,7 @@ fn a_credential_says_who_asks_over_http_and_nothing_else_does() {
 fn a_connection_speaks_for_the_tokens_user_or_for_whom_an_operator_names() {
     let (both, line) = key("both", &[Scope::Read, Scope::Send]);
     let (reads, other) = key("reads", &[Scope::Read]);
-    let (auth, _) = auth(settings(SECRET, &[&line, &other]));
+    let auth = auth(&settings(SECRET, &[&line, &other]));
     let own = identity(7, "a");
     let code =
         |token: Option<&str>, identity: &Identity| auth.pass(token, identity).map_err(|refusal| refusal.code);
@@ -149,22 +145,25 @@ fn a_users_parameters_are_their_own_and_another_is_refused() {
 fn a_reload_takes_new_keys_and_forgets_old_ones_by_their_number() {
     let (old, old_line) = key("old", &[Scope::Read]);
     let (_, new_line) = key("new", &[Scope::Read]);
-    let (auth, later) = auth(settings(SECRET, &[&old_line]));
+    let auth = auth(&settings(SECRET, &[&old_line]));
     let number = auth.pass(Some(&token(SECRET, 7, "a")), &identity(7, "a")).unwrap().number;
     let is_live = |number| auth.live().is_some_and(|is_live| is_live(number));
     assert!(is_live(number) && auth.caller(Some(&format!("Bearer {old}"))).is_ok());
 
-    *later.lock() = settings(OTHER, &[&new_line]);
-    assert_eq!(auth.reload(), Ok(Known { names: vec!["new".to_owned()], token_keys: 1 }));
+    assert_eq!(
+        auth.reload(&settings(OTHER, &[&new_line])),
+        Ok(Known { names: vec!["new".to_owned()], token_keys: 1 })
+    );
     assert!(!is_live(number) && auth.caller(Some(&format!("Bearer {old}"))).is_err());
     let other = auth.pass(Some(&token(OTHER, 7, "a")), &identity(7, "a")).unwrap().number;
     assert!(other != number && is_live(other));
 
     for broken in [settings("too short", &[]), settings("", &[])] {
-        *later.lock() = broken;
-        assert!(auth.reload().is_err_and(|refusal| refusal.code == Code::RefusedByRule));
+        assert!(auth.reload(&broken).is_err_and(|refusal| refusal.code == Code::RefusedByRule));
         assert!(is_live(other), "the keys stay as they were");
     }
-    *later.lock() = settings(SECRET, &[]);
-    assert!(auth.reload().is_ok() && is_live(number), "the same key has its number again");
+    assert!(
+        auth.reload(&settings(SECRET, &[])).is_ok() && is_live(number),
+        "the same key has its number again"
+    );
 }

@@ -3,6 +3,7 @@
 //! Invariant: nothing runs for a request whose host or origin is refused, and nothing changes for one that a page
 //! elsewhere made a browser send. Programs send neither an origin nor a browser's word, and are not meant.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::HttpBody;
@@ -16,6 +17,7 @@ use http::header::{
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
+use parking_lot::RwLock;
 use tracing::Instrument;
 
 use super::{Edge, names, refuse, unread};
@@ -39,12 +41,18 @@ const MAX_SHOWN: usize = 100;
 /// Decides by its headers whether a request is let in.
 #[derive(Debug)]
 pub struct Door {
-    origins: Origins,
-    hosts: Hosts,
-    /// Whether a request must name an allowed host.
-    asks_for_host: bool,
+    lists: RwLock<Arc<Lists>>,
+    /// Whether a request must name an allowed host, even when none is listed.
+    is_loopback: bool,
     /// What keepers of connections are told.
     keep_alive: HeaderValue,
+}
+
+/// Whom the settings let in.
+#[derive(Debug)]
+struct Lists {
+    origins: Origins,
+    hosts: Hosts,
 }
 
 impl Door {
@@ -53,10 +61,18 @@ impl Door {
     /// whole seconds.
     #[must_use]
     pub fn new(origins: Origins, hosts: Hosts, is_loopback: bool, keep_alive: Duration) -> Self {
-        let asks_for_host = is_loopback || !hosts.is_empty();
         let keep_alive = HeaderValue::try_from(format!("timeout={}", keep_alive.as_secs()));
         let keep_alive = keep_alive.unwrap_or(HeaderValue::from_static(""));
-        Self { origins, hosts, asks_for_host, keep_alive }
+        Self { lists: RwLock::new(Arc::new(Lists { origins, hosts })), is_loopback, keep_alive }
+    }
+
+    /// Lets in these from now on, and no others.
+    pub fn relist(&self, origins: Origins, hosts: Hosts) {
+        *self.lists.write() = Arc::new(Lists { origins, hosts });
+    }
+
+    fn lists(&self) -> Arc<Lists> {
+        self.lists.read().clone()
     }
 
     /// Whether a request is let in.
@@ -64,8 +80,9 @@ impl Door {
     /// # Errors
     /// Why not.
     pub fn check(&self, parts: &Parts) -> Result<(), Refusal> {
-        let host = host(parts)?;
-        if let Some(host) = host.as_ref().filter(|host| self.asks_for_host && !self.hosts.allow(host)) {
+        let (host, lists) = (host(parts)?, self.lists());
+        let asks_for_host = self.is_loopback || !lists.hosts.is_empty();
+        if let Some(host) = host.as_ref().filter(|host| asks_for_host && !lists.hosts.allow(host)) {
             let came = shown(parts.headers.get(HOST));
             tracing::warn!(came, expected = "a loopback name", setting = "allowed_hosts", "refused a Host");
             return Err(Refusal::new(
@@ -81,7 +98,7 @@ impl Door {
         let Some(origin) = parts.headers.get(ORIGIN) else { return Ok(()) };
         let text = origin.to_str().unwrap_or_default();
         let is_own = host.is_some_and(|host| text.parse().is_ok_and(|origin: Origin| origin.is_at(&host)));
-        if is_own || self.origins.allow(text) {
+        if is_own || lists.origins.allow(text) {
             return Ok(());
         }
         let (came, expected) = (shown(Some(origin)), shown(parts.headers.get(HOST)));
@@ -101,7 +118,9 @@ impl Door {
         let origin = said(ORIGIN).unwrap_or_default();
         let refused = match (said(SEC_FETCH_SITE), said(SEC_FETCH_DEST)) {
             (_, Some(dest)) if !ACTIVE.contains(&dest) => ("Sec-Fetch-Dest", dest),
-            (Some(site), _) if !["same-origin", "none"].contains(&site) && !self.origins.allow(origin) => {
+            (Some(site), _)
+                if !["same-origin", "none"].contains(&site) && !self.lists().origins.allow(origin) =>
+            {
                 ("Sec-Fetch-Site", site)
             }
             _ => return Ok(()),
@@ -122,11 +141,12 @@ impl Door {
 
     /// Lets scripts of an allowed origin read the answer.
     fn open(&self, method: &Method, origin: Option<&HeaderValue>, answer: &mut HeaderMap) {
-        if self.origins.is_empty() {
+        let lists = self.lists();
+        if lists.origins.is_empty() {
             return;
         }
         answer.append(VARY, HeaderValue::from_static("origin"));
-        let Some(origin) = origin.filter(|origin| self.origins.allow(origin.to_str().unwrap_or_default()))
+        let Some(origin) = origin.filter(|origin| lists.origins.allow(origin.to_str().unwrap_or_default()))
         else {
             return;
         };

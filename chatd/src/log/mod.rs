@@ -16,10 +16,11 @@ use std::time::Duration;
 
 use tracing::Level;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::layer;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Registry};
 
 pub use self::form::Form;
 use self::gather::Gather;
@@ -37,12 +38,38 @@ const FAREWELL: Duration = Duration::from_secs(1);
 static QUEUE: OnceLock<Arc<Queue>> = OnceLock::new();
 static GATHER: OnceLock<Gather> = OnceLock::new();
 
+/// What is logged, to be changed.
+static FILTER: OnceLock<Handle<EnvFilter, Registry>> = OnceLock::new();
+
+/// What is to be logged.
+#[derive(Debug)]
+pub struct Filter(EnvFilter);
+
+impl Filter {
+    /// Reads a level or directives.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        EnvFilter::try_new(own(text)).map(Self).map_err(|error| error.to_string())
+    }
+}
+
+/// Logs what this lets through from now on.
+pub fn refilter(Filter(filter): Filter) {
+    if let Some(Err(error)) = FILTER.get().map(|known| known.reload(filter)) {
+        tracing::error!(%error, "the log filter stays as it was");
+    }
+}
+
 /// Starts logging what the filter lets through; an unreadable filter falls back to `info`. Panics are logged from now
 /// on too. Once a process.
 pub fn init(filter: &str, form: Form) {
-    let parsed = EnvFilter::try_new(own(filter));
-    let bad = parsed.as_ref().err().map(ToString::to_string);
-    let filter = parsed.unwrap_or_else(|_| EnvFilter::new(own("info")));
+    let parsed = Filter::parse(filter);
+    let bad = parsed.as_ref().err().cloned();
+    let filter = parsed.map_or_else(|_| EnvFilter::new(own("info")), |Filter(filter)| filter);
+    let (filter, handle) = reload::Layer::new(filter);
+    let _ = FILTER.set(handle);
     let (queue, gather) = (QUEUE.get_or_init(Arc::default), GATHER.get_or_init(|| Gather::new(form)));
     let (lines, repeats) = (queue.clone(), gather.clone());
     let writer = std::thread::Builder::new().name("log".to_owned());

@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use tokio::time::timeout;
 
 use super::Table;
-use crate::auth::Auth;
+use crate::auth::Known;
 use crate::broker::Broker;
 use crate::counters::Counters;
 use crate::hub::Hub;
@@ -30,6 +30,9 @@ pub struct Stores {
     pub ledger: Option<Arc<dyn Escrows>>,
 }
 
+/// Reads again what may change while the node runs: all of it, or nothing.
+pub type Again = Arc<dyn Fn() -> Result<Known, Refusal> + Send + Sync>;
+
 /// What the operations need.
 pub struct System {
     node_id: String,
@@ -39,7 +42,7 @@ pub struct System {
     hub: Arc<Hub>,
     stores: Stores,
     counters: Arc<Counters>,
-    auth: Arc<Auth>,
+    again: Again,
 }
 
 impl System {
@@ -52,10 +55,10 @@ impl System {
         hub: Arc<Hub>,
         stores: Stores,
         counters: Arc<Counters>,
-        auth: Arc<Auth>,
+        again: Again,
     ) -> Self {
         let started = Instant::now();
-        Self { node_id, engine, max_connections, started, hub, stores, counters, auth }
+        Self { node_id, engine, max_connections, started, hub, stores, counters, again }
     }
 
     /// Whether the node can serve.
@@ -75,15 +78,24 @@ impl System {
         messages.into_iter().chain(ledger).collect()
     }
 
-    async fn reload(&self, _: ReloadRequest) -> Result<ReloadResponse, Refusal> {
-        let auth = self.auth.clone();
+    /// Reads again what may change while the node runs.
+    ///
+    /// # Errors
+    /// [`Code::RefusedByRule`] with a reason for the operator; then everything stays as it was.
+    pub async fn read_again(&self) -> Result<Known, Refusal> {
+        let again = self.again.clone();
         // It reads files.
-        let reloaded = tokio::task::spawn_blocking(move || auth.reload()).await;
+        let reloaded = tokio::task::spawn_blocking(move || again()).await;
         let known = reloaded.map_err(|error| {
-            tracing::error!(%error, "reading the keys again");
+            tracing::error!(%error, "reading the settings again");
             Refusal::from(Code::ServerError)
         })??;
-        tracing::info!(keys = ?known.names, token_keys = known.token_keys, "the keys were read again");
+        tracing::info!(keys = ?known.names, token_keys = known.token_keys, "the settings were read again");
+        Ok(known)
+    }
+
+    async fn reload(&self, _: ReloadRequest) -> Result<ReloadResponse, Refusal> {
+        let known = self.read_again().await?;
         Ok(ReloadResponse { keys: known.names, token_keys: known.token_keys as u64 })
     }
 

@@ -13,5 +13,6 @@ mod operations;
 mod readme;
 mod readme_clients;
 mod readme_words;
+mod reload;
 mod secrets;
 mod service;
