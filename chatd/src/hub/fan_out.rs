@@ -85,3 +85,19 @@ impl Rooms {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counters::Counters;
+    use crate::hub::outbox::Limits;
+
+    #[test]
+    fn what_is_lost_is_counted_once_for_each_topic() {
+        let counters = Arc::new(Counters::default());
+        let hub = Hub::new(1, Limits { frames: 1, bytes: 1 }, counters.clone());
+        hub.lost(&Topic::World(1));
+        hub.lost(&Topic::World(2));
+        assert_eq!(counters.losses.get(), 2);
+    }
+}

@@ -156,4 +156,23 @@ mod tests {
         rooms.leave(&topic, connections[3].id);
         assert!(!rooms.has(&topic));
     }
+
+    #[test]
+    fn a_user_counts_once_from_the_first_device_to_the_last() {
+        let hub = Hub::new(1, Limits { frames: 1, bytes: 1 }, Arc::default());
+        let devices = [(); 3].map(|()| hub.open(Rope::default()));
+        let inbox = |name: &str| Topic::Inbox(1, chat_protocol::UserId::new(name).unwrap());
+        let (own, others, mut rooms) = (inbox("a"), inbox("b"), Rooms::default());
+        let mut counted = Vec::new();
+        for (topic, device) in [(&own, 0), (&own, 1), (&own, 1), (&others, 2)] {
+            rooms.enter(topic, &devices[device]);
+            counted.push((rooms.users(), rooms.sessions()));
+        }
+        rooms.enter(&Topic::World(1), &devices[0]);
+        for (topic, device) in [(&own, 0), (&own, 0), (&others, 2), (&own, 1)] {
+            rooms.leave(topic, devices[device].id);
+            counted.push((rooms.users(), rooms.sessions()));
+        }
+        assert_eq!(counted, [(1, 1), (1, 2), (1, 2), (2, 3), (2, 2), (2, 2), (1, 1), (0, 0)]);
+    }
 }
