@@ -209,15 +209,10 @@ fn free_port() -> u16 {
     listener.local_addr().expect("its address").port()
 }
 
-/// Takes a log or an inbox back to an earlier end, at most nine entries, as a replica does that lagged and was promoted.
-pub async fn rewind(url: &str, log: &str, head: &str, number: u64, time: u64) {
+/// Takes a log or an inbox of which nothing was dropped back to an earlier end, as a replica does that lagged and was promoted.
+pub async fn rewind(url: &str, list: &str, number: u64) {
     let client = redis::Client::open(url).expect("a url");
     let mut connection = client.get_multiplexed_async_connection().await.expect("connected");
-    let mut pipeline = redis::pipe();
-    for later in number + 1..number + 10 {
-        pipeline.cmd("XDEL").arg(log).arg(format!("{later}-0")).ignore();
-    }
-    pipeline.cmd("XSETID").arg(log).arg(format!("{number}-0")).ignore();
-    pipeline.cmd("HSET").arg(head).arg("number").arg(number).arg("time").arg(time).ignore();
-    pipeline.query_async::<()>(&mut connection).await.expect("rewound");
+    let mut trim = redis::cmd("LTRIM");
+    trim.arg(list).arg(0).arg(number - 1).query_async::<()>(&mut connection).await.expect("rewound");
 }

@@ -139,7 +139,7 @@ async fn a_log_that_lost_its_end_gets_a_new_epoch() {
     reader.seen.has(&WORLD, 2).await;
     proxy.cut();
     until("the cut is felt", SOON, async || reader.broker.ready().await.is_err()).await;
-    rewind_world(&server.url(), 1, first.time).await;
+    rewind_world(&server.url(), 1).await;
     writer.clock.set(first.time + 5_000);
     let again = writer.broker.append(to_world("a", "another 2")).await.expect("appended");
     assert_eq!((again.offset, &again.epoch), (2, &first.epoch));
@@ -166,10 +166,10 @@ async fn a_pair_that_lost_its_end_gets_a_new_epoch() {
     until("the cut is felt", SOON, async || reader.broker.ready().await.is_err()).await;
     let keys = chatd::engine::redis::keys::Keys::default();
     let pair = Conversation::Pair(APP, user("a"), user("b"));
-    rewind(&server.url(), &keys.log(&pair), &keys.log_head(&pair), 1, first.time).await;
+    rewind(&server.url(), &keys.log(&pair), 1).await;
     for name in ["a", "b"] {
         let topic = Topic::Inbox(APP, user(name));
-        rewind(&server.url(), &keys.topic_log(&topic), &keys.topic_head(&topic), 1, first.time).await;
+        rewind(&server.url(), &keys.topic_log(&topic), 1).await;
     }
     writer.clock.set(first.time + 5_000);
     let again = writer.broker.append(to_user("a", "b", "another 2")).await.expect("appended");
@@ -184,9 +184,9 @@ async fn a_pair_that_lost_its_end_gets_a_new_epoch() {
 }
 
 /// Takes the world's log back to an earlier end.
-async fn rewind_world(url: &str, number: u64, time: u64) {
+async fn rewind_world(url: &str, number: u64) {
     let keys = chatd::engine::redis::keys::Keys::default();
-    rewind(url, &keys.topic_log(&WORLD), &keys.topic_head(&WORLD), number, time).await;
+    rewind(url, &keys.topic_log(&WORLD), number).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -74,14 +74,14 @@ async fn who_is_removed_while_he_recovers_gets_nothing_said_after() {
     let mut positions: Vec<_> = (0..100).map(|n| position(&format!("user:{n}"))).collect();
     positions.push(position("group:g"));
     let mut back = site.far.connect().await;
-    let before = calls(&site.redis, "xrange").await;
+    let before = calls(&site.redis, "evalsha").await;
     site.proxy.delay(Duration::from_millis(15));
     let coming = tokio::spawn(async move {
         let login = json!({"userId": "m", "appId": APP, "recover": positions});
         let answer = back.request(LOGIN, &login).await.expect("logged in");
         (back, serde_json::from_value::<LoggedIn>(answer).expect("an answer about recovery"))
     });
-    until("they recover", SOON, async || calls(&site.redis, "xrange").await > before + 5).await;
+    until("they recover", SOON, async || calls(&site.redis, "evalsha").await > before + 5).await;
     site.remove_and_say("secret").await;
     let (mut back, answer) = coming.await.expect("back");
     let group = answer.recovered.last().expect("the group");

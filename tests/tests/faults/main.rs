@@ -15,3 +15,4 @@ mod rabbit_faults;
 mod slow_readers;
 mod store_refuses;
 mod store_start;
+mod takeover;

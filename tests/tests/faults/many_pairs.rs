@@ -13,7 +13,6 @@ use chatd::engine::redis::broker::RedisBroker;
 use chatd::engine::redis::conversations::RedisConversations;
 use chatd::engine::redis::keys::Keys;
 use chatd::model::{Conversation, Topic};
-use redis::aio::MultiplexedConnection;
 
 /// More than two commands' worth.
 const PAIRS: usize = 600;
@@ -36,21 +35,6 @@ async fn pairs(node: &Node, after: Option<&Place>, limit: usize) -> Vec<Head> {
     heads
 }
 
-/// As an earlier version of chatd noted some of them.
-async fn note_as_before(raw: &mut MultiplexedConnection, count: usize) {
-    let keys = Keys::default();
-    let (pairs, before) = (keys.pairs(APP, &user("b")), keys.peers(APP, &user("b")));
-    let (mut gone, mut noted) = (redis::cmd("ZREM"), redis::cmd("SADD"));
-    gone.arg(&pairs);
-    noted.arg(&before);
-    for index in 0..count {
-        gone.arg(format!("x{index}"));
-        noted.arg(format!("x{index}"));
-    }
-    gone.query_async::<()>(raw).await.expect("removed");
-    noted.query_async::<()>(raw).await.expect("added");
-}
-
 #[tokio::test]
 async fn every_pair_behind_an_inbox_that_lost_its_end_gets_one_new_epoch() {
     let server = RedisServer::start().await;
@@ -70,15 +54,12 @@ async fn every_pair_behind_an_inbox_that_lost_its_end_gets_one_new_epoch() {
     for (_, seen, _) in &readers {
         seen.has(&inbox, PAIRS).await;
     }
-    let client = redis::Client::open(server.url()).expect("a URL");
-    let mut raw = client.get_multiplexed_async_connection().await.expect("connected");
-    note_as_before(&mut raw, PAIRS - 10).await;
     [&one, &other].iter().for_each(|proxy| proxy.cut());
     for (reader, ..) in &readers {
         until("the cut is felt", SOON, async || reader.ready().await.is_err()).await;
     }
     let (keys, end) = (Keys::default(), PAIRS as u64 - 1);
-    rewind(&server.url(), &keys.topic_log(&inbox), &keys.topic_head(&inbox), end, last.time).await;
+    rewind(&server.url(), &keys.topic_log(&inbox), end).await;
     writer.2.set(last.time + 5_000);
     writer.0.append(to_user("x0", "b", "another")).await.expect("appended");
     [&one, &other].iter().for_each(|proxy| proxy.heal());
@@ -94,7 +75,7 @@ async fn every_pair_behind_an_inbox_that_lost_its_end_gets_one_new_epoch() {
 }
 
 #[tokio::test]
-async fn what_an_earlier_version_noted_is_listed_in_pages_like_the_rest() {
+async fn pairs_of_one_time_are_listed_in_pages() {
     let server = RedisServer::start().await;
     let node = node(&server.url()).await;
     for index in 0..PAIRS {
@@ -103,9 +84,6 @@ async fn what_an_earlier_version_noted_is_listed_in_pages_like_the_rest() {
         node.0.append(to_user(&format!("x{index}"), "b", "1")).await.expect("appended");
     }
     let whole = pairs(&node, None, PAIRS).await;
-    let client = redis::Client::open(server.url()).expect("a URL");
-    let mut raw = client.get_multiplexed_async_connection().await.expect("connected");
-    note_as_before(&mut raw, PAIRS - 10).await;
     for limit in [7, 100, 250] {
         let (mut listed, mut after) = (Vec::<Head>::new(), None);
         loop {

@@ -1,4 +1,4 @@
-//! The broker over Redis: a stream per log, one script per message, Pub/Sub as the bus.
+//! The broker over Redis: a list per log, one script for all messages at hand, Pub/Sub as the bus.
 //!
 //! Invariant: the bus only says early what the log says for certain. Pub/Sub loses whatever is published while a
 //! link is cut, so every message carries its number and everything that does not follow is read from the log.
@@ -13,13 +13,14 @@ use redis::Value;
 use tokio::task::JoinHandle;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::append::Appends;
 use super::keys::Keys;
 use super::link::Link;
 use super::log::Logs;
 use super::manner::Manner;
 use super::shard::Outlet;
 use super::subscriber::Subscriptions;
-use super::{codec, link, manner, recall};
+use super::{codec, link, manner, recall, takeover};
 use crate::broker::{Broker, BrokerError, Bus, Log, Outgoing, Page, Range, Receipt, Retention, Sink};
 use crate::clock::Clock;
 use crate::counters::Counters;
@@ -32,6 +33,7 @@ const PROBE_LIFE_MS: u64 = 60_000;
 pub struct RedisBroker {
     pub(crate) logs: Arc<Logs>,
     pub(crate) clock: Arc<dyn Clock>,
+    appends: Appends,
     subscriptions: Arc<Subscriptions>,
     _tasks: Vec<AbortOnDropHandle<()>>,
 }
@@ -40,7 +42,7 @@ impl RedisBroker {
     /// Connects; `node` is the random number of this process.
     ///
     /// # Errors
-    /// [`BrokerError::Unreachable`] when the URL is unusable or Redis does not answer.
+    /// [`BrokerError::Unreachable`] when the URL is unusable, Redis does not answer, or what is in it cannot be used.
     pub async fn connect(
         url: &str,
         keys: Keys,
@@ -57,6 +59,7 @@ impl RedisBroker {
         let others = Link::open(&client, Arc::new(|_| ())).await?;
         let bus = Link::open(&client, subscriptions.on_message()).await?;
         let logs = Arc::new(Logs::new(keys, appends, others, retention));
+        takeover::run(&logs).await?;
         let outlet = Arc::new(Outlet { logs: logs.clone(), sink, counters });
         let mut tasks = vec![
             tokio::spawn(subscriptions.clone().run(bus.clone(), logs.clone())),
@@ -66,7 +69,8 @@ impl RedisBroker {
             tasks.push(tokio::spawn(shard.clone().run(arrivals, outlet.clone())));
         }
         let tasks = tasks.into_iter().map(AbortOnDropHandle::new).collect();
-        Ok(Arc::new(Self { logs, subscriptions, clock, _tasks: tasks }))
+        let appends = Appends::new(logs.clone(), clock.clone());
+        Ok(Arc::new(Self { logs, appends, subscriptions, clock, _tasks: tasks }))
     }
 
     /// How the server treats what it is given.
@@ -90,7 +94,12 @@ impl RedisBroker {
 #[async_trait]
 impl Log for RedisBroker {
     async fn append(&self, message: Outgoing) -> Result<Receipt, BrokerError> {
-        self.logs.append(&message, self.clock.now_ms()).await
+        let mut outcomes = self.appends.run(vec![message]).await;
+        outcomes.pop().unwrap_or_else(|| Err(BrokerError::Corrupt("no outcome".to_owned())))
+    }
+
+    async fn append_all(&self, messages: Vec<Outgoing>) -> Vec<Result<Receipt, BrokerError>> {
+        self.appends.run(messages).await
     }
 
     async fn read(

@@ -3,20 +3,22 @@
 //! Invariant: decoding never panics and never guesses; bytes that are not a whole payload are [`Malformed`].
 //!
 //! ```text
-//! message in a log     M ⏎ offset ⏎ epoch ⏎ time ⏎ skip ⏎ msgId ⏎ members
-//!   that a user joined J ⏎ offset ⏎ epoch ⏎ time ⏎ user ⏎ skip ⏎ msgId ⏎ members
-//!   that a user left   L ⏎ offset ⏎ epoch ⏎ time ⏎ user ⏎ skip ⏎ msgId ⏎ members
-//!   the last there is  D ⏎ offset ⏎ epoch ⏎ time ⏎ skip ⏎ msgId ⏎ members
-//! message in an inbox  I ⏎ number ⏎ epoch of the inbox ⏎ time ⏎ other user ⏎ the message as in its log
+//! message in a log     M ⏎ offset ⏎ epoch ⏎ time ⏎ state ⏎ skip ⏎ msgId ⏎ members
+//!   that a user joined J ⏎ offset ⏎ epoch ⏎ time ⏎ state ⏎ user ⏎ skip ⏎ msgId ⏎ members
+//!   that a user left   L ⏎ offset ⏎ epoch ⏎ time ⏎ state ⏎ user ⏎ skip ⏎ msgId ⏎ members
+//!   the last there is  D ⏎ offset ⏎ epoch ⏎ time ⏎ state ⏎ skip ⏎ msgId ⏎ members
+//!   whose time is over H ⏎ offset ⏎ epoch ⏎ time ⏎ state ⏎
+//! place in an inbox    number ⏎ epoch of the inbox ⏎ time ⏎ state ⏎ offset in the log ⏎ other user
+//! message to an inbox  I ⏎ number ⏎ epoch of the inbox ⏎ time ⏎ other user ⏎ the message as in its log
 //! notice               N ⏎ skip ⏎ cmd ⏎ data
 //! ```
-//! Ids hold no control characters, so a line feed ends a field for certain. `append.lua` and `log.lua`
-//! write the first lines of messages; the rest comes from [`body`].
+//! Ids hold no control characters, so a line feed ends a field for certain. What a state tells counts in the newest entry
+//! of a list only; the scripts write it, as the first lines of messages (`log.lua`). The rest comes from [`body`].
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chat_protocol::{MsgId, Target, UserId};
+use chat_protocol::{AppId, MsgId, Target, UserId};
 
 use crate::broker::Event;
 use crate::model::{Conversation, Effect, Entry, Notice, Skip, Topic};
@@ -67,12 +69,69 @@ pub(crate) fn notice(notice: &Notice) -> Vec<u8> {
     [head.as_bytes(), &notice.data].concat()
 }
 
+/// How a list stands whose newest entry this is.
+pub(super) fn end(newest: &[u8]) -> Result<Position<'_>, Malformed> {
+    let mut rest = newest;
+    let last = head(&mut rest)? == Some("D");
+    let number = number(&mut rest)?;
+    let epoch = line(&mut rest)?;
+    let time = self::number(&mut rest)?;
+    // The epoch by now, when the list has another one.
+    let epoch = line(&mut rest)?.split_once(' ').map_or(epoch, |(_, by_now)| by_now);
+    Ok(Position { number, epoch, time, last })
+}
+
+/// Number, epoch and time with which something was written into a list.
+pub(super) fn stood(entry: &[u8]) -> Result<(u64, &str, u64), Malformed> {
+    let mut rest = entry;
+    head(&mut rest)?;
+    Ok((number(&mut rest)?, line(&mut rest)?, number(&mut rest)?))
+}
+
+/// Whether an entry is what stays of a log of which nothing is kept any more.
+pub(super) fn is_blank(entry: &[u8]) -> bool {
+    entry.starts_with(b"H\n")
+}
+
+/// A message's place in an inbox.
+pub(super) struct Place<'a> {
+    pub number: u64,
+    pub epoch: &'a str,
+    pub time: u64,
+    /// Offset in the log of the pair.
+    pub offset: u64,
+    pub other: UserId,
+}
+
+/// Reads a place.
+pub(super) fn place(written: &[u8]) -> Result<Place<'_>, Malformed> {
+    let mut rest = written;
+    let (number, epoch, time) = (number(&mut rest)?, line(&mut rest)?, self::number(&mut rest)?);
+    line(&mut rest)?;
+    let offset = self::number(&mut rest)?;
+    let other = std::str::from_utf8(rest).map_err(|_| Malformed("not UTF-8"))?;
+    Ok(Place { number, epoch, time, offset, other: UserId::new(other).map_err(|_| Malformed("user"))? })
+}
+
+impl Place<'_> {
+    /// The pair whose log has it.
+    pub(super) fn conversation(&self, app: AppId, owner: &UserId) -> Conversation {
+        Conversation::of(app, owner, &Target::User(self.other.clone()))
+    }
+
+    /// The message as it was published to the inbox.
+    pub(super) fn told(&self, entry: &[u8]) -> Bytes {
+        let Place { number, epoch, time, other, .. } = self;
+        [format!("I\n{number}\n{epoch}\n{time}\n{other}\n").as_bytes(), entry].concat().into()
+    }
+}
+
 /// Position of a message, or nothing for a notice.
 pub(super) fn position(payload: &[u8]) -> Result<Option<Position<'_>>, Malformed> {
     let mut rest = payload;
     match line(&mut rest)? {
         "N" => Ok(None),
-        kind @ ("M" | "J" | "L" | "D" | "I") => {
+        kind @ ("M" | "J" | "L" | "D" | "H" | "I") => {
             let number = number(&mut rest)?;
             let epoch = line(&mut rest)?;
             let time = self::number(&mut rest)?;
@@ -116,6 +175,7 @@ pub(crate) fn logged(payload: &Bytes) -> Result<Entry, Malformed> {
     let offset = number(&mut rest)?;
     let epoch = line(&mut rest)?.into();
     let time = number(&mut rest)?;
+    line(&mut rest)?;
     let user = |rest: &mut _| UserId::new(line(rest)?).map_err(|_| Malformed("user"));
     let effect = match kind {
         "J" => Effect::Joined(user(&mut rest)?),
@@ -130,6 +190,14 @@ pub(crate) fn logged(payload: &Bytes) -> Result<Entry, Malformed> {
 
 fn message(conversation: Conversation, payload: &Bytes) -> Result<Event, Malformed> {
     Ok(Event::Message { conversation, entry: logged(payload)? })
+}
+
+/// The first line of an entry; a place has none of the kind.
+fn head<'a>(rest: &mut &'a [u8]) -> Result<Option<&'a str>, Malformed> {
+    if rest.first().is_some_and(u8::is_ascii_digit) {
+        return Ok(None);
+    }
+    line(rest).map(Some)
 }
 
 fn skip(text: &str) -> Result<Skip, Malformed> {
@@ -160,7 +228,7 @@ mod tests {
 
     fn with_effect(effect: &Effect, skip: &Skip) -> Bytes {
         let body = body(effect, skip, &MsgId::new("m:1").unwrap(), MEMBERS);
-        [kind(effect).as_bytes(), b"\n7\nabc\n1234\n", &body].concat().into()
+        [kind(effect).as_bytes(), b"\n7\nabc\n1234\n\n", &body].concat().into()
     }
 
     fn plain(skip: Skip) -> Bytes {
@@ -227,6 +295,38 @@ mod tests {
     }
 
     #[test]
+    fn the_newest_entry_says_how_its_list_stands() {
+        let read = |newest: &[u8]| {
+            let end = end(newest).unwrap();
+            (end.number, end.epoch.to_owned(), end.time, end.last)
+        };
+        let log: Bytes = with_effect(&Effect::Dismissed, &Skip::Nobody);
+        assert_eq!(read(&log), (7, "abc".to_owned(), 1234, true));
+        assert_eq!(read(b"M\n7\nabc\n1234\n99 abc.1.x\n-\nm\n"), (7, "abc.1.x".to_owned(), 1234, false));
+        assert_eq!(read(b"H\n7\nabc\n1234\n abc.1.x\n"), (7, "abc.1.x".to_owned(), 1234, false));
+        let forked = b"3\nbox\n1234\nh box.1.x\n7\na";
+        assert_eq!(read(forked), (3, "box.1.x".to_owned(), 1234, false));
+        assert_eq!(stood(forked), Ok((3, "box", 1234)));
+    }
+
+    #[test]
+    fn a_place_leads_to_the_message_as_it_was_published() {
+        let log = plain(Skip::Nobody);
+        let place = place("3\nbox\n1234\nu\n7\na:\u{9ec4}".as_bytes()).unwrap();
+        assert_eq!((place.number, place.offset, place.other.as_str()), (3, 7, "a:\u{9ec4}"));
+        let told = place.told(&log);
+        let b = UserId::new("b").unwrap();
+        let Event::Message { conversation, entry } = event(&Topic::Inbox(1, b.clone()), &told).unwrap()
+        else {
+            panic!("not a message")
+        };
+        assert_eq!((conversation, entry.offset), (place.conversation(1, &b), 7));
+        for hostile in ["", "3", "3\nbox\n1234\nu\n7\n", "3\nbox\n1234\nu\n-7\na", "x\nbox\n1\nu\n7\na"] {
+            assert!(super::place(hostile.as_bytes()).is_err(), "{hostile:?}");
+        }
+    }
+
+    #[test]
     fn a_notice_round_trips() {
         let sent = Notice { cmd: "enter".into(), data: Bytes::from_static(b"{}"), skip: Skip::Nobody };
         let payload = Bytes::from(notice(&sent));
@@ -247,15 +347,15 @@ mod tests {
             b"",
             b"\n",
             b"X\n1\ne\n1\n",
-            b"M\n-1\ne\n1\n-\nm\n",
-            b"M\n99999999999999999999\ne\n1\n-\nm\n",
-            b"M\n1\n\xff\n1\n-\nm\n",
-            b"M\n1\ne\n1\nc1\nm\n",
-            b"M\n1\ne\n1\nu\nm\n",
-            b"M\n1\ne\n1\n-\n\n",
-            b"L\n1\ne\n1\n-\nm\n",
+            b"M\n-1\ne\n1\n\n-\nm\n",
+            b"M\n99999999999999999999\ne\n1\n\n-\nm\n",
+            b"M\n1\n\xff\n1\n\n-\nm\n",
+            b"M\n1\ne\n1\n\nc1\nm\n",
+            b"M\n1\ne\n1\n\nu\nm\n",
+            b"M\n1\ne\n1\n\n-\n\n",
             b"L\n1\ne\n1\n\n-\nm\n",
-            b"D\n1\ne\n1\nm\n",
+            b"L\n1\ne\n1\n\n\n-\nm\n",
+            b"D\n1\ne\n1\n\nm\n",
         ];
         for bytes in hostile {
             assert!(event(&Topic::World(1), &Bytes::from_static(bytes)).is_err(), "{bytes:?}");

@@ -11,19 +11,19 @@
 //!
 //! | keys | end |
 //! |---|---|
-//! | `log`, `head`, `stubs` of a group; `group`, `members` | with the group, when it is dismissed |
-//! | `log`, `head`, `stubs` of a world | none: one of each per app; what is in them by `history` |
-//! | `log`, `head`, `stubs` of a pair | when its newest entry is older than `history.max_age`: see below |
+//! | `entries` of a group; `group`, `members` | with the group, when it is dismissed |
+//! | `entries` of a world | none: one per app; what is in them by `history` |
+//! | `entries` of a pair | a minute at most after its newest entry is older than `history.max_age`: see below |
 //! | `pairs`, `reads` | when nothing was said to the user or by them, or read by them, for so long: see below |
-//! | `peers` | when `pairs` has taken over what is in it |
-//! | `log` of an inbox | an hour after a message nobody listened for, else a week |
-//! | `head`, `stubs` of an inbox | four weeks, and a week, after the last message or recall |
+//! | `entries` of an inbox | one to two hours after a message nobody listened for, else four weeks |
 //! | `groups`, `standings`, `blocked` | when their user leaves, parts or unblocks |
 //! | `sent` | three days after the first message of a period |
 //! | `packet`, `shares`, `winners` | some time after the packet is finished |
 //! | `outbox`, `dead` | none: one of each per app; their entries when they are settled or replayed |
 //! | `leases`, `graves`, `apps`, `here` | with the node, or when another clears it away |
 //! | `probe` | a minute after it was written |
+//! | `layout` | none: says how the others are written |
+//! | `log`, `head`, `stubs`, `peers` of an earlier version | when a node takes them over as it starts |
 //!
 //! Without `history.max_age`, what is kept of pairs has no end: it is the history the operator keeps. Where that is set
 //! later, a pair gets its end with its next message; one in which nothing is said any more stays.
@@ -81,46 +81,22 @@ impl Keys {
         Self { database: database.into(), ..self }
     }
 
-    /// Stream with the entries of a log.
+    /// List with the entries of a log.
     #[must_use]
     pub fn log(&self, conversation: &Conversation) -> String {
-        self.of_conversation("log", conversation)
+        self.of_conversation("entries", conversation)
     }
 
-    /// Hash with epoch, last offset and last time of a log.
-    #[must_use]
-    pub fn log_head(&self, conversation: &Conversation) -> String {
-        self.of_conversation("head", conversation)
-    }
-
-    /// Stream with everything published to a topic: the log itself, or the inbox of a user.
+    /// List with everything published to a topic: the log itself, or places in logs for the inbox of a user.
     #[must_use]
     pub fn topic_log(&self, topic: &Topic) -> String {
-        self.of_topic("log", topic)
-    }
-
-    /// Hash with epoch, last number and last time of [`Keys::topic_log`].
-    #[must_use]
-    pub fn topic_head(&self, topic: &Topic) -> String {
-        self.of_topic("head", topic)
+        self.of_topic("entries", topic)
     }
 
     /// Channel of a topic.
     #[must_use]
     pub fn channel(&self, topic: &Topic) -> String {
         self.of_topic(&format!("bus{}", self.database), topic)
-    }
-
-    /// Sorted set of what stays of recalled entries of a log, by offset.
-    #[must_use]
-    pub fn stubs(&self, conversation: &Conversation) -> String {
-        self.of_conversation("stubs", conversation)
-    }
-
-    /// Sorted set of what stays of recalled entries of [`Keys::topic_log`], by number.
-    #[must_use]
-    pub fn topic_stubs(&self, topic: &Topic) -> String {
-        self.of_topic("stubs", topic)
     }
 
     /// Hash with name, owner and epoch of a group.
@@ -145,12 +121,6 @@ impl Keys {
     #[must_use]
     pub fn pairs(&self, app: AppId, user: &UserId) -> String {
         self.of_app(app, &format!("pairs:{user}"))
-    }
-
-    /// The same as an earlier version of chatd kept it: a set, without times.
-    #[must_use]
-    pub fn peers(&self, app: AppId, user: &UserId) -> String {
-        self.of_app(app, &format!("peers:{user}"))
     }
 
     /// Hash of how far a user has read, by conversation as they name it.
@@ -217,6 +187,49 @@ impl Keys {
     #[must_use]
     pub fn dismissed(&self) -> String {
         self.of_nodes("dismissed")
+    }
+
+    /// How all of this is written: a number.
+    #[must_use]
+    pub fn layout(&self) -> String {
+        self.of_nodes("layout")
+    }
+
+    /// Lease of the node that takes over what an earlier version wrote.
+    #[must_use]
+    pub fn takeover(&self) -> String {
+        self.of_nodes("takeover")
+    }
+
+    /// Patterns of SCAN for what an earlier version wrote in another way: the heads of logs and inboxes, and the sets of
+    /// users with whom a user has a conversation.
+    #[must_use]
+    pub fn former(&self) -> [String; 2] {
+        // Nothing before the star means anything to SCAN: see MAX_PREFIX_BYTES and where it is checked.
+        ["head", "peers"].map(|kind| format!("{{{}:*}}:{kind}:*", self.prefix))
+    }
+
+    /// What belongs to a head of an earlier version: stream, stubs and list of the same log; no list for an inbox. None
+    /// for another key.
+    #[must_use]
+    pub fn beside_former_head(&self, head: &str) -> Option<(String, String, Option<String>)> {
+        let (tag, name) = self.former_name(head, "head")?;
+        let of = |kind: &str| format!("{tag}:{kind}:{name}");
+        Some((of("log"), of("stubs"), (!name.starts_with("inbox:")).then(|| of("entries"))))
+    }
+
+    /// App and user of a set of an earlier version; none for another key.
+    #[must_use]
+    pub fn owner_of_former_peers(&self, key: &str) -> Option<(AppId, UserId)> {
+        let (tag, name) = self.former_name(key, "peers")?;
+        let app = tag.rsplit_once(':')?.1.strip_suffix('}')?;
+        Some((app.parse().ok()?, UserId::new(name).ok()?))
+    }
+
+    fn former_name<'a>(&self, key: &'a str, kind: &str) -> Option<(&'a str, &'a str)> {
+        let (tag, rest) = key.split_once("}:")?;
+        let name = rest.strip_prefix(kind)?.strip_prefix(':')?;
+        Some((&key[..=tag.len()], name))
     }
 
     /// What is written to see whether something can be.

@@ -204,7 +204,26 @@ impl Link {
         live.judge(answer)
     }
 
-    async fn live(&self) -> Result<Live, LinkError> {
+    /// Whether this is the connection that the link has.
+    pub(crate) fn is_live(&self, live: &Live) -> bool {
+        self.live.borrow().as_ref().is_some_and(|now| now.is(live))
+    }
+
+    /// What a command within a script, which went on, was refused with.
+    pub(crate) fn refused(&self, detail: String) -> LinkError {
+        if detail.contains("READONLY")
+            && let Some(live) = &*self.live.borrow()
+        {
+            live.reject();
+        }
+        if PASSING.iter().any(|code| detail.contains(code)) {
+            return LinkError::Unreachable(detail);
+        }
+        LinkError::Corrupt(detail)
+    }
+
+    /// The connection, when there is one soon.
+    pub(crate) async fn live(&self) -> Result<Live, LinkError> {
         if let Some(live) = &*self.live.borrow() {
             return Ok(live.clone());
         }

@@ -1,159 +1,124 @@
--- What every script that writes into a log, or takes something out of it, begins with.
+-- What every script that touches a log or an inbox begins with.
+--
+-- A log is a list, oldest entry first and without holes; its newest entry says how the log stands (codec.rs):
+--   kind LF offset LF epoch LF time LF state LF the rest
+--   state: until when the lists of a pair's users have it, Unix ms, with 'e' when all of it has an end; or nothing. Then,
+--   when the log has another epoch than its newest entry by now, a space and that epoch
+-- An inbox is a list of places of messages, oldest first and without holes:
+--   number LF epoch LF time LF 'h' when somebody listened or 'u', then the epoch by now if it is another LF
+--   offset in the log of the pair LF other user
 --
 -- A script that is refused halfway is not undone. So whatever may hold something else than it should is read before the
 -- first write, which is also where Redis looks for memory.
 
--- How long an inbox that nobody listens to stays, ms: a node that serves its user has mostly lost the link for less.
-local UNHEARD = 60 * 60 * 1000
+local HOUR = 60 * 60 * 1000
 
--- What tells one life of Redis from the next: another process, or another master. Empty where INFO is not permitted.
+-- Six digits that tell one life of Redis from the next: another process, or another master. Where INFO is not permitted
+-- all lives are one.
 local function life()
   local function read(section, field)
     local info = redis.pcall('INFO', section)
     return type(info) == 'string' and string.match(info, field .. ':(%x+)') or ''
   end
-  return read('server', 'run_id') .. read('replication', 'master_replid')
+  return string.sub(redis.sha1hex(read('server', 'run_id') .. read('replication', 'master_replid')), 1, 6)
 end
 
--- Begins a new epoch in a log whose `epoch` lost what came after `number`. Who had read no further missed nothing. Its
--- name is made as in epoch.rs, with `fresh` for the chance.
-local function fork(head, epoch, number, fresh)
+-- Epoch, number and time of the newest entry of a log or an inbox, what comes before the epoch by now, and where the
+-- next line begins; nothing when there is no entry.
+local function end_of(list)
+  local newest = redis.call('LINDEX', list, -1)
+  if not newest then
+    return nil
+  end
+  local number, epoch, time, until_or_heard, by_now, rest =
+    string.match(newest, '^%a?\n?(%d+)\n([^\n]+)\n(%d+)\n([%dehu]*) ?([^\n]*)\n()')
+  if not number then
+    error('ERR not an entry of chatd: ' .. list)
+  end
+  if by_now ~= '' then
+    epoch = by_now
+  end
+  return epoch, tonumber(number), tonumber(time), until_or_heard, by_now, newest, rest
+end
+
+-- Begins a new epoch in a list that lost its end: `chance` are ten digits of its name, which is made as in epoch.rs; the
+-- other six name the life in which it began.
+local function fork(list, chance)
+  local epoch, _, _, before, by_now, newest, rest = end_of(list)
   local history, generation = string.match(epoch, '^([^.]*)%.?(%d*)')
-  fresh = string.format('%s.%d.%s', history, (tonumber(generation) or 0) + 1, fresh)
-  -- What was read before stays read.
-  redis.call('HSETNX', head, 'born', epoch)
-  redis.call('HSET', head, 'epoch', fresh, 'life', life(), 'past', epoch .. '\n' .. number)
+  local state = string.format('%s %s.%d.%s%s\n', before, history, (tonumber(generation) or 0) + 1, chance, life())
+  local head = string.sub(newest, 1, rest - #by_now - 1 - 1 - #before - (by_now ~= '' and 1 or 0))
+  redis.call('LSET', list, -1, head .. state .. string.sub(newest, rest))
 end
 
--- Number of the newest entry that a stream ever had; it may have been taken out since.
-local function last_number(stream)
-  if redis.call('EXISTS', stream) == 0 then
-    return 0
-  end
-  local about = redis.call('XINFO', 'STREAM', stream)
-  for i = 1, #about, 2 do
-    if about[i] == 'last-generated-id' then
-      return tonumber(string.match(about[i + 1], '^%d+'))
-    end
-  end
-end
-
--- Epoch, last number and last time of a stream, the epoch its history began with, whether it has stubs, and whether it
--- ends by itself. Without a head nothing is known about what came before: the epoch `fresh` begins, above all numbers
--- the stream ever had.
-local function head_of(stream, head, fresh)
-  local known = redis.call('HMGET', head, 'epoch', 'number', 'time', 'born', 'stubs', 'ends')
-  if known[1] then
-    return known[1], tonumber(known[2]), tonumber(known[3]), known[4] or known[1], known[5], known[6]
-  end
-  return fresh, last_number(stream), 0, fresh, false, false
-end
-
--- Adds an entry after `number`, which `write` makes of epoch and number. Where the stream went further than its head,
--- which was set back, the epoch `fresh` begins above it. Answers epoch, number and the entry.
-local function put(stream, head, kept, epoch, number, fresh, time, write)
-  number = number + 1
-  local payload = write(epoch, number)
-  local function add(by)
-    return by('XADD', stream, 'MAXLEN', '~', kept, string.format('%d-0', number), 'm', payload)
-  end
-  local added = add(redis.pcall)
-  if type(added) == 'table' then
-    if string.find(added.err, 'equal or smaller', 1, true) then
-      epoch, number = fresh, last_number(stream) + 1
-      payload = write(epoch, number)
-      redis.call('HDEL', head, 'born', 'past')
-    end
-    -- Whatever else it was, it is met again and ends the script.
-    add(redis.call)
-  end
-  redis.call('HSET', head, 'epoch', epoch, 'number', string.format('%d', number), 'time', string.format('%d', time))
-  return epoch, number, payload
-end
-
--- Stubs go with the entries around them: those below the first entry and below the part that must stay.
-local function trim(stream, head, stubs, kept, number)
-  local first = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
-  local from = math.min(tonumber(string.match(first[1], '^%d+')), number - tonumber(kept) + 1)
-  redis.call('ZREMRANGEBYSCORE', stubs, '-inf', string.format('(%d', from))
-  if redis.call('EXISTS', stubs) == 0 then
-    redis.call('HDEL', head, 'stubs')
-  end
-end
-
--- Takes out what was written before `since`. Times rise with numbers, so a search finds where that ends.
-local function expire(stream, stubs, since)
-  local function is_old(payload)
-    local time = string.match(payload, '^%a\n%d+\n[^\n]*\n(%d+)\n')
+-- Takes out what was written before `since`. Times rise with offsets, so a search finds where that ends. The newest
+-- entry stays as the end of the log, without its content.
+local function expire(log, since)
+  local function old(index)
+    local time = string.match(redis.call('LINDEX', log, index) or '', '^%a\n%d+\n[^\n]*\n(%d+)\n')
     return time and tonumber(time) < since
   end
-  -- Number of the first entry from `from` on, if it is old.
-  local function old(from)
-    local found = redis.call('XRANGE', stream, from, '+', 'COUNT', 1)[1]
-    return found and is_old(found[2][2]) and tonumber(string.match(found[1], '^%d+'))
+  local length = redis.call('LLEN', log)
+  if not old(0) or (length == 1 and string.sub(redis.call('LINDEX', log, 0), 1, 1) == 'H') then
+    return
   end
-  local last_old, step = old('-'), 1
-  if last_old then
-    local function look(number)
-      return old(string.format('%d', number))
+  local last_old, kept = 0, length
+  while kept - last_old > 1 do
+    local middle = math.floor((last_old + kept) / 2)
+    if old(middle) then
+      last_old = middle
+    else
+      kept = middle
     end
-    local further = look(last_old + step)
-    while further do
-      last_old, step = further, 2 * step
-      further = look(last_old + step)
-    end
-    local kept = last_old + step
-    while kept - last_old > 1 do
-      local middle = math.floor((last_old + kept) / 2)
-      further = look(middle)
-      if further then
-        last_old = further
-      else
-        kept = middle
-      end
-    end
-    redis.call('XTRIM', stream, 'MINID', string.format('%d', kept))
   end
-  local stub = redis.call('ZRANGE', stubs, 0, 0)[1]
-  while stub and is_old(stub) do
-    redis.call('ZREM', stubs, stub)
-    stub = redis.call('ZRANGE', stubs, 0, 0)[1]
+  if kept < length then
+    redis.call('LTRIM', log, kept, -1)
+    return
   end
+  local newest = redis.call('LINDEX', log, -1)
+  redis.call('LSET', log, -1, 'H' .. string.match(newest, '^%a(\n%d+\n[^\n]*\n%d+\n[^\n]*\n)'))
+  redis.call('LTRIM', log, -1, -1)
 end
 
--- Appends an entry; with an `age` in ms, older ones go. Answers its offset, epoch and time, the epoch its history
--- began with, the payload, and whether the log ended by itself before this.
-local function append(log, head, stubs, kept, age, fresh, now, kind, body)
-  local epoch, offset, last, born, recalled, ends = head_of(log, head, fresh)
-  if recalled or age > 0 then
-    redis.call('ZCARD', stubs)
+-- Appends an entry; with an `age` in ms, older ones go. A log that has nothing begins with the epoch `fresh`. With
+-- `ahead`, in ms, it is one of a pair, and `look_at_lists` is called before these are to be changed. Answers offset, epoch and time of the entry, the entry itself, and until when the
+-- lists of the pair's users are to have it, if they have not.
+local function append(log, kept, age, fresh, now, kind, body, ahead, look_at_lists)
+  local epoch, offset, last, listed = end_of(log)
+  if not epoch then
+    epoch, offset, last, listed = fresh, 0, 0, ''
   end
-  if offset > 0 and redis.call('EXISTS', log) == 0 then
-    -- The entries are gone: what follows is another history.
-    redis.call('HDEL', head, 'born', 'past', 'stubs')
-    redis.call('DEL', stubs)
-    epoch, offset, born, recalled = fresh, 0, fresh, false
+  offset = offset + 1
+  local time, state, lists = math.max(now, last), '', nil
+  if ahead then
+    local known, ends = string.match(listed, '^(%d*)(e?)')
+    if known == '' or time > tonumber(known) or (ends == 'e') ~= (age > 0) then
+      look_at_lists()
+      lists = time + ahead
+      listed = string.format(age > 0 and '%de' or '%d', lists)
+    end
+    state = listed
   end
-  local time, payload = math.max(now, last), nil
-  epoch, offset, payload = put(log, head, kept, epoch, offset, fresh, time, function(epoch, offset)
-    return string.format('%s\n%d\n%s\n%d\n', kind, offset, epoch, time) .. body
-  end)
-  if epoch == fresh then
-    born = fresh
-    redis.call('HSET', head, 'life', life())
+  local payload = string.format('%s\n%d\n%s\n%d\n%s\n', kind, offset, epoch, time, state) .. body
+  local length = redis.call('RPUSH', log, payload)
+  -- Some more than are to stay, so that this is done once in a while.
+  if length > kept + math.min(kept, 100) then
+    redis.call('LTRIM', log, -kept, -1)
   end
   if age > 0 then
-    expire(log, stubs, now - age)
+    expire(log, now - age)
   end
-  if recalled then
-    trim(log, head, stubs, kept, offset)
-  end
-  return offset, epoch, time, born, payload, ends
+  return offset, epoch, time, payload, lists
+end
+
+-- What a history began with: the part of an epoch that no fork changes.
+local function born(epoch)
+  return string.match(epoch, '^[^.]*')
 end
 
 -- Writes how far a user has read. With an `age` in ms what was read is gone after that, and so is this.
-local function mark(reads, field, born, offset, age)
-  redis.call('HSET', reads, field, string.format('%s\n%d', born, offset))
+local function mark(reads, field, epoch, offset, age)
+  redis.call('HSET', reads, field, string.format('%s\n%d', born(epoch), offset))
   if age > 0 then
     redis.call('PEXPIRE', reads, age)
   else
@@ -162,69 +127,97 @@ local function mark(reads, field, born, offset, age)
 end
 
 -- Who sends has read their message, if they had read everything before it; `read` is what was written of that before.
-local function read_own(reads, field, read, born, offset, age)
-  if offset == 1 or read == string.format('%s\n%d', born, offset - 1) then
-    mark(reads, field, born, offset, age)
-  end
-end
-
--- What is kept of a pair ends with its newest entry, which stays `left` ms; without, nothing of it ends. `ends` tells
--- whether it did before.
-local function set_end(log, head, stubs, left, ends)
-  for _, key in ipairs({ log, head, stubs }) do
-    if left then
-      redis.call('PEXPIRE', key, left)
-    elseif ends then
-      redis.call('PERSIST', key)
+local function read_own(reads, field, read, epoch, offset, age)
+  local history = born(epoch)
+  if offset == 1 or read == string.format('%s\n%d', history, offset - 1) then
+    redis.call('HSET', reads, field, string.format('%s\n%d', history, offset))
+    if age > 0 then
+      redis.call('PEXPIRE', reads, age)
     end
-  end
-  if left and not ends then
-    redis.call('HSET', head, 'ends', 1)
-  elseif ends and not left then
-    redis.call('HDEL', head, 'ends')
-  end
-end
-
--- Notes that a user has a conversation with another whose newest entry is of `time`. Those that ended before `since`
--- go, a few at a time, with how far they were read.
-local function meet(pairs_of, reads, other, time, since, left)
-  redis.call('ZADD', pairs_of, string.format('%d', time), other)
-  if left then
-    local ended = redis.call('ZRANGEBYSCORE', pairs_of, '-inf', string.format('(%d', since), 'LIMIT', 0, 8)
-    for _, name in ipairs(ended) do
-      redis.call('HDEL', reads, 'user:' .. name)
-      redis.call('ZREM', pairs_of, name)
-    end
-    redis.call('PEXPIRE', pairs_of, left)
-  else
-    -- Another pair may have given it an end.
-    redis.call('PERSIST', pairs_of)
   end
 end
 
 -- How an inbox stands, before anything is written.
-local function look(stream, head, stubs, fresh)
-  redis.call('XLEN', stream)
-  redis.call('ZCARD', stubs)
-  local epoch, number, _, _, recalled = head_of(stream, head, fresh)
-  return { stream = stream, head = head, stubs = stubs, epoch = epoch, number = number, recalled = recalled }
+local function look(inbox, fresh)
+  local epoch, number, time, heard = end_of(inbox)
+  return { key = inbox, epoch = epoch or fresh, number = number or 0, time = time or 0, heard = heard or '' }
 end
 
--- Puts a copy of an entry into an inbox that was looked at, and onto its channel. Its stream goes after `idle` ms without
--- another. The head stays four times as long, so that a quiet inbox does not look like a lost one.
-local function deliver(inbox, kept, idle, age, fresh, now, time, other, payload, channel)
-  local stream, head, stubs = inbox.stream, inbox.head, inbox.stubs
-  local _, number, copy = put(stream, head, kept, inbox.epoch, inbox.number, fresh, time, function(epoch, number)
-    return string.format('I\n%d\n%s\n%d\n%s\n', number, epoch, time, other) .. payload
-  end)
-  if age > 0 then
-    expire(stream, stubs, now - age)
+-- Tells an inbox that was looked at of a message, and its channel. Who was not heard of for `unheard` ms is served by no
+-- node, or its node has lost the link for longer than is made up for.
+local function deliver(inbox, kept, idle, unheard, time, other, offset, payload, channel)
+  local number, epoch = inbox.number + 1, inbox.epoch
+  local line = string.format('%d\n%s\n%d\n', number, epoch, time)
+  local heard = redis.call('PUBLISH', channel, 'I\n' .. line .. other .. '\n' .. payload) > 0 and 'h' or 'u'
+  local length = redis.call('RPUSH', inbox.key, string.format('%s%s\n%d\n%s', line, heard, offset, other))
+  if length > kept + 100 then
+    redis.call('LTRIM', inbox.key, -kept, -1)
   end
-  if inbox.recalled then
-    trim(stream, head, stubs, kept, number)
-    redis.call('PEXPIRE', stubs, idle)
+  -- An hour more than it has to stay is enough for all of an hour.
+  if inbox.heard ~= heard or math.floor(time / HOUR) ~= math.floor(inbox.time / HOUR) then
+    redis.call('PEXPIRE', inbox.key, (heard == 'h' and idle or unheard) + HOUR)
   end
-  local heard = redis.call('PUBLISH', channel, copy) > 0
-  redis.call('PEXPIRE', stream, heard and idle or math.min(idle, UNHEARD))
-  redis.call('PEXPIRE', head, 4 * idle)
+end
+
+-- Notes that a user has a conversation with another until `lists`. Those that ended before `since` go, a few at a time,
+-- with how far they were read; `left` is how long the newest stays, ms, or nothing.
+local function meet(pairs_of, reads, other, lists, since, left)
+  redis.call('ZADD', pairs_of, string.format('%d', lists), other)
+  if not left then
+    -- Another pair, or an earlier setting, may have given them an end.
+    redis.call('PERSIST', pairs_of)
+    redis.call('PERSIST', reads)
+    return
+  end
+  local ended = redis.call('ZRANGEBYSCORE', pairs_of, '-inf', string.format('(%d', since), 'LIMIT', 0, 8)
+  for _, name in ipairs(ended) do
+    redis.call('HDEL', reads, 'user:' .. name)
+    redis.call('ZREM', pairs_of, name)
+  end
+  redis.call('PEXPIRE', pairs_of, left)
+end
+
+-- What is kept of a pair ends with its newest entry, which stays `left` ms; without, nothing of it ends.
+local function set_end(log, left)
+  if left then
+    redis.call('PEXPIRE', log, left)
+  else
+    redis.call('PERSIST', log)
+  end
+end
+
+-- Appends a message of a pair and tells its inboxes of it. `at` and `from` are where the keys and the arguments of the
+-- first of `count` inboxes stand: inbox, pairs and reads of its owner; channel and other user. Answers what append does.
+local function say_to_pair(log, at, from, count, rules, fresh, now, body)
+  local inboxes, age = {}, rules.age
+  for i = 0, count - 1 do
+    inboxes[i] = look(KEYS[at + 3 * i], fresh)
+  end
+  local function look_at_lists()
+    for i = 0, count - 1 do
+      redis.call('ZCARD', KEYS[at + 3 * i + 1])
+      redis.call('HLEN', KEYS[at + 3 * i + 2])
+    end
+  end
+  local offset, epoch, time, payload, lists =
+    append(log, rules.kept, age, fresh, now, 'M', body, rules.ahead, look_at_lists)
+  if lists then
+    local left = age > 0 and age + lists - now
+    set_end(log, left)
+    for i = 0, count - 1 do
+      meet(KEYS[at + 3 * i + 1], KEYS[at + 3 * i + 2], ARGV[from + 2 * i + 1], lists, now - age, left)
+    end
+  end
+  for i = 0, count - 1 do
+    local channel, other = ARGV[from + 2 * i], ARGV[from + 2 * i + 1]
+    deliver(inboxes[i], rules.inbox, rules.idle, rules.unheard, time, other, offset, payload, channel)
+  end
+  return offset, epoch, time
+end
+
+-- What the node keeps of logs, from the argument `at` on: messages kept per log, how long ms or 0, places kept per inbox,
+-- idle life of an inbox ms, the same while nobody listens ms, how far ahead a pair is put into lists ms.
+local function rules_from(at)
+  local function read(index) return tonumber(ARGV[at + index]) end
+  return { kept = read(0), age = read(1), inbox = read(2), idle = read(3), unheard = read(4), ahead = read(5) }
 end

@@ -1,25 +1,46 @@
-//! Reads logs and inboxes, and puts messages into them.
+//! Reads logs and inboxes.
 //!
-//! Invariant: what belongs together is read in one transaction, so a page never mixes two histories. What stays of a
-//! recalled entry, its stub, stands beside the stream; readers of a stream always read both.
+//! Invariant: what belongs together is read in one step, so a page never mixes two histories. The newest entry of a list
+//! says how it stands.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
-use redis::{Cmd, Pipeline, Value};
+use parking_lot::Mutex;
+use redis::{Cmd, Value};
 
-use super::codec::{self, Malformed};
+use super::codec::{self, Malformed, Place};
 use super::keys::Keys;
-use super::link::{Link, LinkError, Script};
-use crate::broker::{BrokerError, Outgoing, Page, REPEAT_WINDOW_MS, Range, Receipt, Retention};
-use crate::model::{Conversation, Effect, Entry, Topic, new_epoch};
+use super::link::{Link, LinkError, Live, Script};
+use crate::broker::{BrokerError, Page, Range, Retention};
+use crate::model::{Conversation, Entry, Topic};
 
-/// Messages kept per inbox: what a node may have missed of it during a cut.
-pub(super) const INBOX_MESSAGES: u64 = 1_000;
-/// How long the stream of an inbox stays without a message.
-pub(super) const INBOX_IDLE_MS: u64 = 7 * 24 * 60 * 60 * 1000;
+/// Places of messages kept per inbox: what a node may have missed of it during a cut.
+const INBOX_PLACES: u64 = 1_000;
+/// How long an inbox stays without a message: so long that a quiet one does not look like a lost one.
+const INBOX_IDLE_MS: u64 = 28 * 24 * 60 * 60 * 1000;
+/// The same while nobody listens: a node that serves its user has mostly lost the link for less.
+const INBOX_UNHEARD_MS: u64 = 60 * 60 * 1000;
+/// How far ahead of a message its pair is put into the lists of its users, at most; less when history is kept for less than
+/// 16 times as long, because what is kept of the pair stays so much longer.
+pub(super) const AHEAD_MS: u64 = 60_000;
 
-/// How far a stream goes, or how far of it is known.
+/// A script that works on logs.
+macro_rules! script {
+    ($name:ident, $file:literal) => {
+        static $name: LazyLock<Script> =
+            LazyLock::new(|| Script::new(concat!(include_str!("log.lua"), include_str!($file))));
+    };
+}
+
+script!(READ, "read.lua");
+script!(TAIL, "tail.lua");
+script!(PICK, "pick.lua");
+script!(FORK, "fork.lua");
+script!(DOUBT, "doubt.lua");
+script!(LIFE, "life.lua");
+
+/// How far a list goes, or how far of it is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Cursor {
     /// Empty when there is nothing yet.
@@ -33,37 +54,35 @@ impl Cursor {
     pub(super) fn start() -> Self {
         Self { epoch: "".into(), number: 0, time: 0 }
     }
+
+    /// Where a list stands whose newest entry is this.
+    pub(super) fn of(newest: Option<&[u8]>) -> Result<Self, LinkError> {
+        let Some(newest) = newest else { return Ok(Self::start()) };
+        let end = codec::end(newest).map_err(|error| LinkError::Corrupt(error.to_string()))?;
+        Ok(Self { epoch: end.epoch.into(), number: end.number, time: end.time })
+    }
 }
 
-/// Number and payload of an entry in a stream.
-pub(super) type Raw = (u64, Bytes);
+/// Number, time and payload of something published to a topic; no payload where it is no longer kept.
+pub(super) struct Kept {
+    pub number: u64,
+    pub time: u64,
+    pub payload: Option<Bytes>,
+}
 
-pub(super) type HeadAnswer = (Option<String>, Option<u64>, Option<u64>);
-type EntriesAnswer = Vec<(String, (Bytes, Bytes))>;
-/// Recalled entries: payload and number.
-type StubsAnswer = Vec<(Bytes, u64)>;
-
-/// Access to the streams.
+/// Access to logs and inboxes.
 pub(crate) struct Logs {
     pub(crate) keys: Keys,
     pub(crate) appends: Link,
     pub(crate) others: Link,
     retention: Retention,
-    append: Script,
-    expire: Script,
-    pub(super) fork: Script,
-    doubt: Script,
-    pub(super) recall: Script,
+    /// What epochs end with that begin over this connection.
+    life: Mutex<Option<(Live, Arc<str>)>>,
 }
 
 impl Logs {
     pub(super) fn new(keys: Keys, appends: Link, others: Link, retention: Retention) -> Self {
-        let append = Script::new(concat!(include_str!("log.lua"), include_str!("append.lua")));
-        let expire = Script::new(concat!(include_str!("log.lua"), include_str!("expire.lua")));
-        let fork = Script::new(concat!(include_str!("log.lua"), include_str!("fork.lua")));
-        let doubt = Script::new(concat!(include_str!("log.lua"), include_str!("doubt.lua")));
-        let recall = Script::new(concat!(include_str!("log.lua"), include_str!("recall.lua")));
-        Self { keys, appends, others, retention, append, expire, fork, doubt, recall }
+        Self { keys, appends, others, retention, life: Mutex::default() }
     }
 
     /// Messages kept per log, and for how many milliseconds.
@@ -76,52 +95,28 @@ impl Logs {
         self.retention.since(now)
     }
 
-    /// Logs and publishes a message.
-    pub(super) async fn append(&self, message: &Outgoing, now: u64) -> Result<Receipt, BrokerError> {
-        let call = self.append_call(message, now);
-        let (offset, epoch, time, duplicate): (u64, String, u64, bool) =
-            self.appends.call(&self.append, &call).await?;
-        if offset == 0 {
-            return Err(refusal(&epoch));
-        }
-        Ok(Receipt { offset, epoch: epoch.into(), time, duplicate })
+    /// Adds to a call what `rules_from` reads.
+    pub(super) fn add_rules(&self, call: &mut Cmd) {
+        let (kept, age) = self.kept();
+        let ahead = if age == 0 { AHEAD_MS } else { AHEAD_MS.min(age / 16) };
+        call.arg(kept).arg(age).arg(INBOX_PLACES).arg(INBOX_IDLE_MS).arg(INBOX_UNHEARD_MS).arg(ahead);
     }
 
-    fn append_call(&self, message: &Outgoing, now: u64) -> Cmd {
-        let (conversation, keys, sender) = (&message.conversation, &self.keys, &message.sender);
-        let app = conversation.app();
-        let period = now / REPEAT_WINDOW_MS;
-        let mut names = vec![
-            keys.log(conversation),
-            keys.log_head(conversation),
-            keys.stubs(conversation),
-            keys.sent(app, sender, period),
-            keys.sent(app, sender, period.saturating_sub(1)),
-            keys.sent(app, sender, period.saturating_add(1)),
-            keys.reads(app, sender),
-        ];
-        let kind = match conversation {
-            Conversation::World(_) => "world",
-            Conversation::Group(_, group) => {
-                names.extend([keys.group(app, group), keys.members(app, group), keys.groups_of(app, sender)]);
-                "group"
-            }
-            Conversation::Pair(_, a, b) => {
-                names.push(keys.blocked(app, if sender == a { b } else { a }));
-                "pair"
+    /// A name for a history that begins in this life of Redis. What came over an earlier connection counts as another
+    /// life's, which is the safe side of [`crate::broker::Log::doubt`].
+    pub(super) async fn new_epoch(&self) -> Result<String, LinkError> {
+        let known = self.life.lock().clone();
+        let life = match known.filter(|(live, _)| self.appends.is_live(live)) {
+            Some((_, life)) => life,
+            None => {
+                let live = self.appends.live().await?;
+                let life: String = self.appends.call(&LIFE, &LIFE.call(&[])).await?;
+                let life: Arc<str> = life.into();
+                *self.life.lock() = Some((live, life.clone()));
+                life
             }
         };
-        let targets = self.inboxes(conversation, &mut names);
-        let fingerprint = message.fingerprint.map(|fingerprint| fingerprint.to_string());
-        let msg_id = if fingerprint.is_some() { message.msg_id.as_str() } else { "" };
-        let body = codec::body(&Effect::None, &message.skip, &message.msg_id, &message.members);
-        let (kept, age) = self.kept();
-        let mut call = self.append.call(&names);
-        call.arg(msg_id).arg(now).arg(REPEAT_WINDOW_MS).arg(&*new_epoch()).arg(kept);
-        call.arg(INBOX_MESSAGES).arg(age).arg(INBOX_IDLE_MS).arg(body).arg(sender.as_str());
-        call.arg(conversation.named_by(sender).to_string()).arg(kind);
-        call.arg(fingerprint.unwrap_or_default()).arg(targets);
-        call
+        Ok(format!("{}{life}", chance()))
     }
 
     /// Adds the keys of the inboxes of a pair to the names of a call; gives its last arguments: the channel of each
@@ -132,23 +127,11 @@ impl Logs {
         for topic in &conversation.topics() {
             targets.push(keys.channel(topic));
             if let (Conversation::Pair(app, a, b), Topic::Inbox(_, user)) = (conversation, topic) {
-                names.extend([keys.topic_log(topic), keys.topic_head(topic), keys.topic_stubs(topic)]);
-                names.extend([keys.pairs(*app, user), keys.reads(*app, user)]);
+                names.extend([keys.topic_log(topic), keys.pairs(*app, user), keys.reads(*app, user)]);
                 targets.push((if user == a { b } else { a }).to_string());
             }
         }
         targets
-    }
-
-    /// Takes out what is too old, so that nobody reads it.
-    async fn expire(&self, conversation: &Conversation, now: u64) -> Result<(), LinkError> {
-        let (_, age) = self.kept();
-        if age == 0 {
-            return Ok(());
-        }
-        let mut call = self.expire.call(&[self.keys.log(conversation), self.keys.stubs(conversation)]);
-        call.arg(now.saturating_sub(age));
-        self.others.call::<Value>(&self.expire, &call).await.map(drop)
     }
 
     /// Reads part of a log.
@@ -159,36 +142,15 @@ impl Logs {
         limit: usize,
         now: u64,
     ) -> Result<Page, BrokerError> {
-        self.expire(conversation, now).await?;
-        let (log, stubs) = (self.keys.log(conversation), self.keys.stubs(conversation));
-        let mut pipeline = redis::pipe();
-        pipeline.atomic().add_command(head_command(&self.keys.log_head(conversation)));
-        // A count of zero is answered with nothing at all, which is no list.
-        let count = limit.max(1);
-        match range {
-            Range::After(offset) => add_ascending(&mut pipeline, log, stubs, offset.saturating_add(1), count),
-            Range::Before(offset) => {
-                let to = offset.saturating_sub(1);
-                pipeline.cmd("XREVRANGE").arg(log).arg(to).arg("-").arg("COUNT").arg(count);
-                pipeline.cmd("ZREVRANGEBYSCORE").arg(stubs).arg(to).arg("-inf").arg("WITHSCORES");
-                pipeline.arg("LIMIT").arg(0).arg(count);
-            }
-        }
-        let (head, entries, recalled): (HeadAnswer, EntriesAnswer, StubsAnswer) =
-            self.others.run_all(&pipeline).await?;
-        let head = cursor(head);
-        let mut raws = merged(entries, recalled)?;
-        if matches!(range, Range::Before(_)) {
-            raws.reverse();
-        }
-        raws.truncate(limit);
+        let (offset, which) = match range {
+            Range::After(offset) => (offset, "after"),
+            Range::Before(offset) => (offset, "before"),
+        };
+        let (head, raws) = self.part(conversation, (offset, limit, which), now).await?;
         let mut entries = Vec::with_capacity(raws.len());
-        for (_, payload) in raws {
+        for payload in raws.iter().filter(|payload| !codec::is_blank(payload)) {
             // Entries from before a fork count to the history that goes on from them.
-            entries.push(Entry { epoch: head.epoch.clone(), ..codec::logged(&payload)? });
-        }
-        if matches!(range, Range::Before(_)) {
-            entries.reverse();
+            entries.push(Entry { epoch: head.epoch.clone(), ..codec::logged(payload)? });
         }
         Ok(Page { epoch: head.epoch, head: head.number, entries })
     }
@@ -200,66 +162,97 @@ impl Logs {
         offset: u64,
         now: u64,
     ) -> Result<(Cursor, Option<Bytes>), LinkError> {
-        self.expire(conversation, now).await?;
-        let (log, stubs) = (self.keys.log(conversation), self.keys.stubs(conversation));
-        let mut pipeline = redis::pipe();
-        pipeline.atomic().add_command(head_command(&self.keys.log_head(conversation)));
-        pipeline.cmd("XRANGE").arg(log).arg(offset).arg(offset);
-        pipeline.cmd("ZRANGEBYSCORE").arg(stubs).arg(offset).arg(offset).arg("WITHSCORES");
-        let (head, entries, recalled): (HeadAnswer, EntriesAnswer, StubsAnswer) =
-            self.others.run_all(&pipeline).await?;
-        let found = merged(entries, recalled)?.into_iter().find(|(number, _)| *number == offset);
-        Ok((cursor(head), found.map(|(_, payload)| payload)))
+        let (head, raws) = self.part(conversation, (offset, 1, "at"), now).await?;
+        Ok((head, raws.into_iter().find(|payload| !codec::is_blank(payload))))
+    }
+
+    async fn part(
+        &self,
+        conversation: &Conversation,
+        (offset, limit, which): (u64, usize, &str),
+        now: u64,
+    ) -> Result<(Cursor, Vec<Bytes>), LinkError> {
+        let mut call = READ.call(&[self.keys.log(conversation)]);
+        call.arg(self.since(now)).arg(countable(offset)).arg(limit).arg(which);
+        let mut raws: Vec<Bytes> = self.others.call(&READ, &call).await?;
+        if raws.is_empty() {
+            return Ok((Cursor::start(), raws));
+        }
+        Ok((Cursor::of(Some(&raws.remove(0)))?, raws))
     }
 
     /// Where logs end, in their order.
     pub(crate) async fn ends(&self, conversations: &[Conversation]) -> Result<Vec<Cursor>, LinkError> {
-        let mut pipeline = redis::pipe();
-        for conversation in conversations {
-            pipeline.add_command(head_command(&self.keys.log_head(conversation)));
-        }
-        let heads: Vec<HeadAnswer> = self.others.run_all(&pipeline).await?;
-        Ok(heads.into_iter().map(cursor).collect())
+        self.ends_of(conversations.iter().map(|conversation| self.keys.log(conversation))).await
     }
 
-    /// Where the streams of the topics end, in the order of the topics.
+    /// Where the lists of the topics end, in the order of the topics.
     pub(super) async fn heads(&self, topics: &[&Topic]) -> Result<Vec<Cursor>, LinkError> {
+        self.ends_of(topics.iter().map(|topic| self.keys.topic_log(topic))).await
+    }
+
+    async fn ends_of(&self, lists: impl Iterator<Item = String>) -> Result<Vec<Cursor>, LinkError> {
         let mut pipeline = redis::pipe();
-        for topic in topics {
-            pipeline.add_command(head_command(&self.keys.topic_head(topic)));
+        for list in lists {
+            pipeline.cmd("LINDEX").arg(list).arg(-1);
         }
-        let heads: Vec<HeadAnswer> = self.others.run_all(&pipeline).await?;
-        Ok(heads.into_iter().map(cursor).collect())
+        let newest: Vec<Option<Bytes>> = self.others.run_all(&pipeline).await?;
+        newest.iter().map(|newest| Cursor::of(newest.as_deref())).collect()
     }
 
-    /// At most `limit` entries of a topic's stream, beginning with number `from`.
-    pub(super) async fn tail(&self, topic: &Topic, from: u64, limit: usize) -> Result<Vec<Raw>, LinkError> {
-        let mut pipeline = redis::pipe();
-        pipeline.atomic();
-        let (log, stubs) = (self.keys.topic_log(topic), self.keys.topic_stubs(topic));
-        add_ascending(&mut pipeline, log, stubs, from, limit);
-        let (entries, recalled): (EntriesAnswer, StubsAnswer) = self.others.run_all(&pipeline).await?;
-        let mut raws = merged(entries, recalled)?;
-        raws.truncate(limit);
-        Ok(raws)
+    /// At most `limit` of what was published to a topic, beginning with number `from`.
+    pub(super) async fn tail(&self, topic: &Topic, from: u64, limit: usize) -> Result<Vec<Kept>, LinkError> {
+        let mut call = TAIL.call(&[self.keys.topic_log(topic)]);
+        call.arg(from).arg(limit);
+        let raws: Vec<Bytes> = self.others.call(&TAIL, &call).await?;
+        let Topic::Inbox(app, user) = topic else {
+            let read = |payload: Bytes| {
+                let position = codec::position(&payload).ok().flatten();
+                let position =
+                    position.ok_or_else(|| LinkError::Corrupt("an entry without a position".to_owned()))?;
+                let (number, time) = (position.number, position.time);
+                Ok(Kept { number, time, payload: Some(payload).filter(|payload| !codec::is_blank(payload)) })
+            };
+            return raws.into_iter().map(read).collect();
+        };
+        let places = raws.iter().map(|raw| codec::place(raw)).collect::<Result<Vec<_>, _>>();
+        let places = places.map_err(|error| LinkError::Corrupt(error.to_string()))?;
+        if places.is_empty() {
+            return Ok(Vec::new());
+        }
+        let pairs = places.iter().map(|place| self.keys.log(&place.conversation(*app, user)));
+        let mut call = PICK.call(&pairs.collect::<Vec<_>>());
+        call.arg(places.iter().map(|place| place.offset).collect::<Vec<_>>());
+        let entries: Vec<Option<Bytes>> = self.others.call(&PICK, &call).await?;
+        let kept = |(place, entry): (Place<'_>, Option<Bytes>)| {
+            let entry = entry.filter(|entry| !codec::is_blank(entry));
+            let (number, time) = (place.number, place.time);
+            Kept { number, time, payload: entry.map(|entry| place.told(&entry)) }
+        };
+        Ok(places.into_iter().zip(entries).map(kept).collect())
     }
 
-    /// Gives a topic whose stream lost its end a new epoch, unless another node did; answers where it stands.
+    /// Gives a topic whose list lost its end a new epoch, unless another node did; answers where it stands.
     pub(super) async fn fork(&self, topic: &Topic, epoch: &str) -> Result<Cursor, LinkError> {
         self.fork_pairs(topic, epoch).await?;
-        let mut call = self.fork.call(&[self.keys.topic_head(topic)]);
-        call.arg(epoch).arg(&*new_epoch());
-        self.others.call(&self.fork, &call).await.map(cursor)
+        let newest: Option<Bytes> = self.fork_call(&[self.keys.topic_log(topic)], epoch).await?;
+        Cursor::of(newest.as_deref())
     }
 
-    /// Whether a stream that has another epoch than `reached` goes on from there: it lost what came later.
+    pub(super) async fn fork_call(&self, names: &[String], epoch: &str) -> Result<Option<Bytes>, LinkError> {
+        let mut call = FORK.call(names);
+        call.arg(epoch).arg(chance());
+        self.others.call(&FORK, &call).await
+    }
+
+    /// Whether a list that has another epoch than `reached` goes on from there: what stood there still does.
     pub(super) async fn goes_on(&self, topic: &Topic, reached: &Cursor) -> Result<bool, LinkError> {
-        let mut past = redis::cmd("HGET");
-        past.arg(self.keys.topic_head(topic)).arg("past");
-        let past: Option<String> = self.others.run(&past).await?;
-        let past = past.as_deref().and_then(|past| past.split_once('\n'));
-        Ok(past.is_some_and(|(epoch, number)| {
-            *epoch == *reached.epoch && number.parse::<u64>().is_ok_and(|number| reached.number <= number)
+        let mut call = TAIL.call(&[self.keys.topic_log(topic)]);
+        call.arg(reached.number).arg(1);
+        let found: Vec<Bytes> = self.others.call(&TAIL, &call).await?;
+        let stood = found.first().and_then(|found| codec::stood(found).ok());
+        Ok(stood.is_some_and(|(number, epoch, time)| {
+            (number, epoch, time) == (reached.number, &*reached.epoch, reached.time)
         }))
     }
 
@@ -270,9 +263,9 @@ impl Logs {
         epoch: &str,
         offset: u64,
     ) -> Result<(), LinkError> {
-        let mut call = self.doubt.call(&[self.keys.log_head(conversation)]);
-        call.arg(epoch).arg(offset).arg(&*new_epoch());
-        if self.appends.call(&self.doubt, &call).await? {
+        let mut call = DOUBT.call(&[self.keys.log(conversation)]);
+        call.arg(epoch).arg(countable(offset)).arg(chance());
+        if self.appends.call(&DOUBT, &call).await? {
             tracing::error!(?conversation, offset, "a log lost its end, a reader shows; it gets a new epoch");
         }
         Ok(())
@@ -312,35 +305,12 @@ pub(crate) fn refusal(why: &str) -> BrokerError {
     }
 }
 
-fn head_command(key: &str) -> Cmd {
-    let mut command = redis::cmd("HMGET");
-    command.arg(key).arg("epoch").arg("number").arg("time");
-    command
+/// Ten hexadecimal digits: with those of a life of Redis, the name of an epoch.
+fn chance() -> String {
+    format!("{:010x}", rand::random::<u64>() >> 24)
 }
 
-fn cursor((epoch, number, time): HeadAnswer) -> Cursor {
-    Cursor {
-        epoch: epoch.unwrap_or_default().into(),
-        number: number.unwrap_or_default(),
-        time: time.unwrap_or_default(),
-    }
-}
-
-fn add_ascending(pipeline: &mut Pipeline, log: String, stubs: String, from: u64, count: usize) {
-    pipeline.cmd("XRANGE").arg(log).arg(from).arg("+").arg("COUNT").arg(count);
-    pipeline.cmd("ZRANGEBYSCORE").arg(stubs).arg(from).arg("+inf").arg("WITHSCORES");
-    pipeline.arg("LIMIT").arg(0).arg(count);
-}
-
-/// Entries and what stays of recalled ones, by ascending number.
-fn merged(entries: EntriesAnswer, recalled: StubsAnswer) -> Result<Vec<Raw>, LinkError> {
-    let number = |id: &str| id.split_once('-').and_then(|(number, _)| number.parse().ok());
-    let raw = |(id, (_, payload)): (String, (Bytes, Bytes))| {
-        let number = number(&id).ok_or_else(|| LinkError::Corrupt(format!("stream id {id}")))?;
-        Ok((number, payload))
-    };
-    let mut raws = entries.into_iter().map(raw).collect::<Result<Vec<_>, LinkError>>()?;
-    raws.extend(recalled.into_iter().map(|(payload, number)| (number, payload)));
-    raws.sort_unstable_by_key(|(number, _)| *number);
-    Ok(raws)
+/// An offset as a script can count with it: no log goes further.
+fn countable(offset: u64) -> u64 {
+    offset.min(1 << 53)
 }

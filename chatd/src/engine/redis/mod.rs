@@ -1,9 +1,10 @@
-//! Redis: a stream per log, Pub/Sub as the bus, and what else nodes share.
+//! Redis: a list per log, Pub/Sub as the bus, and what else nodes share.
 //!
 //! Invariant: what one step touches lies in one slot and is changed by one script; scripts get every key from
 //! [`keys`].
 
 mod amount;
+mod append;
 pub mod broker;
 pub mod codec;
 pub mod conversations;
@@ -21,3 +22,4 @@ mod recall;
 mod shard;
 mod subscriber;
 mod table;
+mod takeover;

@@ -1,83 +1,58 @@
-//! Who a user talks with one to one, by the time of the newest entry.
+//! Who a user talks with one to one, about by the time of the newest entry.
 //!
-//! Invariant: the time is that of the head of the pair's log, because the same step writes both.
+//! Invariant: the time noted of a pair is not before its newest entry, and at most [`AHEAD_MS`](super::log) after it. So a
+//! list is changed once in a while and not with each message; who reads it takes the times of the logs themselves.
 
 use chat_protocol::{AppId, Target, UserId};
-use redis::Value;
 
 use super::link::LinkError;
-use super::log::Logs;
-use crate::model::{Conversation, Topic, new_epoch};
+use super::log::{Cursor, Logs};
+use crate::model::{Conversation, Topic};
 
 /// Pairs handled by one command: Redis serves others between two of them.
 const CHUNK: usize = 250;
 
 impl Logs {
-    /// The user's pairs whose newest entry is not younger than `until`, Unix milliseconds: the latest `count` of them,
-    /// of one time those with the greatest names first. Of one that has ended the log is gone.
+    /// The user's pairs that are noted with a time not after `until`, Unix milliseconds: the latest `count` of them, of one
+    /// time those with the greatest names first, and the least time of these. Of one that has ended the log is gone.
     pub(crate) async fn latest_pairs(
         &self,
         app: AppId,
         user: &UserId,
         until: u64,
         count: usize,
-    ) -> Result<Vec<Conversation>, LinkError> {
+    ) -> Result<(Vec<Conversation>, u64), LinkError> {
         let mut names = redis::cmd("ZREVRANGEBYSCORE");
-        names.arg(self.keys.pairs(app, user)).arg(until).arg("-inf");
+        names.arg(self.keys.pairs(app, user)).arg(until).arg("-inf").arg("WITHSCORES");
         names.arg("LIMIT").arg(0).arg(i64::try_from(count).unwrap_or(i64::MAX));
-        let names: Vec<String> = self.others.run(&names).await?;
-        Ok(names.iter().filter_map(|name| pair(app, user, name)).collect())
+        // A score comes as a number or as the text of one.
+        let names: Vec<(String, f64)> = self.others.run(&names).await?;
+        let least = names.last().map_or(0, |(_, time)| *time as u64);
+        Ok((names.iter().filter_map(|(name, _)| pair(app, user, name)).collect(), least))
     }
 
-    /// Notes the pairs that an earlier version of chatd noted without their times.
-    pub(crate) async fn take_over_pairs(&self, app: AppId, user: &UserId) -> Result<(), LinkError> {
-        let before = self.keys.peers(app, user);
-        loop {
-            let mut some = redis::cmd("SRANDMEMBER");
-            some.arg(&before).arg(CHUNK);
-            let some: Vec<String> = self.others.run(&some).await?;
-            if some.is_empty() {
-                return Ok(());
-            }
-            let (names, pairs): (Vec<_>, Vec<_>) =
-                some.iter().filter_map(|name| Some((name, pair(app, user, name)?))).unzip();
-            let ends = self.ends(&pairs).await?;
-            // Something may be said meanwhile: a time never goes back.
-            let mut noted = redis::cmd("ZADD");
-            noted.arg(self.keys.pairs(app, user)).arg("GT");
-            let mut is_empty = true;
-            // Of those without an end nothing is left.
-            for (name, end) in names.into_iter().zip(ends).filter(|(_, end)| end.number > 0) {
-                noted.arg(end.time).arg(name);
-                is_empty = false;
-            }
-            // One after the other: a Redis that is full refuses to note but not to forget.
-            if !is_empty {
-                self.others.run::<Value>(&noted).await?;
-                self.end_pairs(app, user).await?;
-            }
-            let mut done = redis::cmd("SREM");
-            done.arg(&before).arg(&some);
-            self.others.run::<Value>(&done).await?;
+    /// Notes pairs that an earlier version of chatd noted without their times. Of those without an end nothing is left.
+    pub(super) async fn note_pairs<'a>(
+        &self,
+        app: AppId,
+        user: &UserId,
+        pairs: impl Iterator<Item = (&'a str, &'a Cursor)>,
+    ) -> Result<(), LinkError> {
+        let (key, mut pipeline) = (self.keys.pairs(app, user), redis::pipe());
+        for (name, end) in pairs.filter(|(_, end)| end.number > 0) {
+            pipeline.cmd("ZADD").arg(&key).arg("GT").arg(end.time).arg(name);
         }
-    }
-
-    /// What is noted of a user ends with the history of what was said last; that is not later than now.
-    async fn end_pairs(&self, app: AppId, user: &UserId) -> Result<(), LinkError> {
         let (_, age) = self.kept();
-        if age == 0 {
-            return Ok(());
+        if age > 0 {
+            pipeline.cmd("PEXPIRE").arg(&key).arg(age);
         }
-        let mut end = redis::cmd("PEXPIRE");
-        end.arg(self.keys.pairs(app, user)).arg(age);
-        self.others.run::<Value>(&end).await.map(drop)
+        self.others.run_all::<Vec<i64>>(&pipeline).await.map(drop)
     }
 
     /// Gives the logs behind an inbox that lost its end new epochs, unless another node gave the inbox one. The inbox
     /// comes last, by another call: until then, whoever finds the loss begins again.
     pub(super) async fn fork_pairs(&self, topic: &Topic, epoch: &str) -> Result<(), LinkError> {
         let Topic::Inbox(app, user) = topic else { return Ok(()) };
-        self.take_over_pairs(*app, user).await?;
         let mut cursor = 0;
         loop {
             let mut some = redis::cmd("ZSCAN");
@@ -87,11 +62,9 @@ impl Logs {
             let names: Vec<_> = some.into_iter().step_by(2).collect();
             for names in names.chunks(CHUNK) {
                 let pairs = names.iter().filter_map(|name| pair(*app, user, name));
-                let mut heads = vec![self.keys.topic_head(topic)];
-                heads.extend(pairs.map(|pair| self.keys.log_head(&pair)));
-                let mut call = self.fork.call(&heads);
-                call.arg(epoch).arg(&*new_epoch());
-                self.others.call::<Value>(&self.fork, &call).await?;
+                let mut lists = vec![self.keys.topic_log(topic)];
+                lists.extend(pairs.map(|pair| self.keys.log(&pair)));
+                self.fork_call(&lists, epoch).await?;
             }
             if next == 0 {
                 return Ok(());
@@ -102,6 +75,6 @@ impl Logs {
 }
 
 /// Only chatd writes the names, and only valid ones.
-fn pair(app: AppId, user: &UserId, name: &str) -> Option<Conversation> {
+pub(super) fn pair(app: AppId, user: &UserId, name: &str) -> Option<Conversation> {
     Some(Conversation::of(app, user, &Target::User(UserId::new(name).ok()?)))
 }

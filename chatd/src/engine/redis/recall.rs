@@ -2,18 +2,24 @@
 //!
 //! Invariant: an entry is replaced only while it is what was judged; readers are told in the same step, once.
 
+use std::sync::LazyLock;
+
 use chat_protocol::UserId;
 use chat_protocol::message::Recalled;
 use redis::Cmd;
 
 use super::codec;
-use super::log::{INBOX_IDLE_MS, INBOX_MESSAGES, Logs};
+use super::link::Script;
+use super::log::Logs;
 use crate::broker::recall::{Change, judge};
 use crate::broker::{BrokerError, Outgoing};
-use crate::model::{Conversation, Effect, Entry, new_epoch};
+use crate::model::{Conversation, Effect, Entry};
 
 /// Attempts while others change the entry at the same moment: it changes once and may then be dropped for its age.
 const ATTEMPTS: usize = 3;
+
+static RECALL: LazyLock<Script> =
+    LazyLock::new(|| Script::new(concat!(include_str!("log.lua"), include_str!("recall.lua"))));
 
 /// See [`crate::broker::Log::recall`].
 pub(super) async fn recall(
@@ -31,8 +37,10 @@ pub(super) async fn recall(
         let recall = judge(conversation, &entry, by, now)?;
         let Some(Change { stub, news }) = recall.change else { return Ok(recall.answer) };
         let stub = codec::with_members(&payload, &entry, &stub);
-        let call = call(logs, &news, now, &Replaced { offset, payload: &payload, stub: &stub });
-        if logs.appends.call(&logs.recall, &call).await? {
+        let fresh = logs.new_epoch().await?;
+        let replaced = Replaced { offset, payload: &payload, stub: &stub };
+        let call = call(logs, &news, now, &fresh, &replaced);
+        if logs.appends.call(&RECALL, &call).await? {
             return Ok(recall.answer);
         }
     }
@@ -47,27 +55,15 @@ struct Replaced<'a> {
 }
 
 /// Replaces the entry and appends the news of it.
-fn call(logs: &Logs, news: &Outgoing, now: u64, replaced: &Replaced<'_>) -> Cmd {
+fn call(logs: &Logs, news: &Outgoing, now: u64, fresh: &str, replaced: &Replaced<'_>) -> Cmd {
     let (conversation, sender) = (&news.conversation, &news.sender);
-    let keys = &logs.keys;
-    let mut names = vec![
-        keys.log(conversation),
-        keys.log_head(conversation),
-        keys.stubs(conversation),
-        keys.reads(conversation.app(), sender),
-    ];
+    let mut names = vec![logs.keys.log(conversation), logs.keys.reads(conversation.app(), sender)];
     let targets = logs.inboxes(conversation, &mut names);
-    let (kept, age) = logs.kept();
-    let mut call = logs.recall.call(&names);
-    call.arg(replaced.offset)
-        .arg(replaced.payload)
-        .arg(replaced.stub)
-        .arg(now)
-        .arg(&*new_epoch())
-        .arg(kept)
-        .arg(INBOX_MESSAGES);
-    call.arg(age).arg(INBOX_IDLE_MS);
-    call.arg(codec::body(&Effect::None, &news.skip, &news.msg_id, &news.members));
-    call.arg(conversation.named_by(sender).to_string()).arg(targets);
+    let mut call = RECALL.call(&names);
+    call.arg(now);
+    logs.add_rules(&mut call);
+    call.arg(replaced.offset).arg(replaced.payload).arg(replaced.stub).arg(fresh);
+    call.arg(conversation.named_by(sender).to_string());
+    call.arg(codec::body(&Effect::None, &news.skip, &news.msg_id, &news.members)).arg(targets);
     call
 }

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::codec;
 use super::link::LinkError;
-use super::log::{Cursor, Logs};
+use super::log::{Cursor, Kept, Logs};
 use super::table::{Behind, State, Table};
 use crate::broker::Sink;
 use crate::counters::Counters;
@@ -238,13 +238,14 @@ impl Shard {
             // The entry at the cursor is read again: if it is another one, the log lost its end and grew anew.
             let entries = outlet.logs.tail(&behind.topic, cursor.number, PAGE).await?;
             let before = cursor.number;
-            for (number, payload) in entries {
-                let time = codec::position(&payload).ok().flatten().map_or(0, |position| position.time);
+            for Kept { number, time, payload, .. } in entries {
                 if number == cursor.number {
                     if time != cursor.time {
                         return self.lose_forked(behind, outlet).await;
                     }
-                } else if number == cursor.number + 1 {
+                } else if number == cursor.number + 1
+                    && let Some(payload) = payload
+                {
                     (cursor.number, cursor.time) = (number, time);
                     outlet.counters.gap_fills.add(1);
                     deliver(outlet, &behind.topic, &payload);

@@ -16,7 +16,7 @@ use super::broker::RedisBroker;
 use super::codec;
 use super::groups::RedisGroups;
 use super::link::Script;
-use super::log::{Logs, refusal};
+use super::log::{AHEAD_MS, Logs, refusal};
 use crate::broker::BrokerError;
 use crate::clock::Clock;
 use crate::conversations::{Conversations, Head, Place, State, Unread};
@@ -48,8 +48,16 @@ impl RedisConversations {
             logs: broker.logs.clone(),
             groups: RedisGroups::new(broker, u64::MAX),
             clock: broker.clock.clone(),
-            state: Script::new(concat!(include_str!("unread.lua"), include_str!("state.lua"))),
-            read: Script::new(concat!(include_str!("unread.lua"), include_str!("read.lua"))),
+            state: Script::new(concat!(
+                include_str!("../log.lua"),
+                include_str!("unread.lua"),
+                include_str!("state.lua")
+            )),
+            read: Script::new(concat!(
+                include_str!("../log.lua"),
+                include_str!("unread.lua"),
+                include_str!("read.lua")
+            )),
         })
     }
 
@@ -57,7 +65,7 @@ impl RedisConversations {
     fn call(&self, script: &Script, user: &UserId, conversation: &Conversation) -> Cmd {
         let keys = &self.logs.keys;
         let reads = keys.reads(conversation.app(), user);
-        let mut names = vec![keys.log(conversation), keys.log_head(conversation), reads];
+        let mut names = vec![keys.log(conversation), reads];
         if let Conversation::Group(app, group) = conversation {
             names.extend([keys.group(*app, group), keys.members(*app, group)]);
         }
@@ -122,28 +130,29 @@ impl Conversations for RedisConversations {
         after: Option<&Place>,
         limit: usize,
     ) -> Result<Vec<Head>, BrokerError> {
-        let (groups, taken) =
-            tokio::join!(self.groups.of_user(app, user), self.logs.take_over_pairs(app, user));
-        taken?;
+        let groups = self.groups.of_user(app, user).await?;
         let mut conversations = vec![Conversation::World(app)];
-        conversations.extend(groups?.into_iter().map(|joined| Conversation::Group(app, joined.group)));
+        conversations.extend(groups.into_iter().map(|joined| Conversation::Group(app, joined.group)));
         let after = after.map(|after| (after.last_time, order(user, after.last_time, &after.conversation)));
         let is_behind = |head: &Head| {
             let place = order(user, head.last_time, &head.conversation);
             after.as_ref().is_none_or(|(_, after)| place > *after)
         };
         let mut heads = self.ends(&conversations).await?;
-        let until = after.as_ref().map_or(u64::MAX, |(time, _)| *time);
-        // One more, for the place itself. Where others of its time stand before it too, more are asked for, and the
-        // first ones again: what moves to the front meanwhile must not hide another.
+        let until = after.as_ref().map_or(u64::MAX, |(time, _)| time.saturating_add(AHEAD_MS));
+        // One more, for the place itself. Where those that are not looked at may stand before the last one, more are asked
+        // for, and the first ones again: what moves to the front meanwhile must not hide another.
         let mut count = limit.saturating_add(1);
         let pairs = loop {
-            let pairs = self.logs.latest_pairs(app, user, until, count).await?;
+            let (pairs, least) = self.logs.latest_pairs(app, user, until, count).await?;
             let mut found = self.ends(&pairs).await?;
             // With a greatest age, those behind one that has ended have ended too.
             let have_ended = self.logs.kept().1 > 0 && found.len() < pairs.len();
             found.retain(is_behind);
-            if found.len() >= limit || pairs.len() < count || have_ended {
+            found.sort_by_cached_key(|head| order(user, head.last_time, &head.conversation));
+            let last = limit.checked_sub(1).and_then(|last| found.get(last));
+            let is_full = limit == 0 || last.is_some_and(|last| last.last_time > least);
+            if is_full || pairs.len() < count || have_ended {
                 break found;
             }
             count = count.saturating_mul(2);

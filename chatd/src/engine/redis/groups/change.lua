@@ -1,7 +1,6 @@
 -- Changes who belongs to a group, and appends and publishes the entry that tells of it. Begins with log.lua.
 --
--- KEYS  1 log   2 head of the log   3 stubs of the log   4 group   5 its members
---       6, 7 groups and reads of the user concerned   8 reads of the user who acts
+-- KEYS  1 log   2 group   3 its members   4, 5 groups and reads of the user concerned   6 reads of the user who acts
 -- ARGV  1 'create', 'join', 'leave', 'kick' or 'dismiss'   2 who acts   3 the user concerned   4 now ms
 --       5 epoch for a new history   6 messages kept per log   7 how long ms, or 0   8 group id
 --       9 the group as its members name it   10 channel   11 first line of the entry   12 its body
@@ -10,11 +9,11 @@
 -- Answer: outcome, members after the change, offset and epoch of the newest entry
 
 local action, actor, user = ARGV[1], ARGV[2], ARGV[3]
-local log, head, stubs, group, members, groups, reads = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
+local log, group, members, groups, reads = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 
 local function answer(outcome)
-  local known = redis.call('HMGET', head, 'number', 'epoch')
-  return { outcome, redis.call('ZCARD', members), tonumber(known[1] or 0), known[2] or '' }
+  local epoch, last = end_of(log)
+  return { outcome, redis.call('ZCARD', members), last or 0, epoch or '' }
 end
 
 -- Whether the user is in as many groups as are allowed; groups that are gone may still be counted.
@@ -48,29 +47,31 @@ elseif action == 'join' and full() then
   return answer('too many')
 end
 -- Whatever is wrong with a key is found out before the first change.
+end_of(log)
 redis.call('HLEN', reads)
-local read = redis.call('HGET', KEYS[8], ARGV[9])
+local read = redis.call('HGET', KEYS[6], ARGV[9])
 
 if action == 'create' then
   redis.call('HSET', group, 'name', ARGV[13], 'owner', actor, 'epoch', incarnation)
   -- A log written before there were groups, or what is left of a group that was lost: its epoch must not live on.
-  redis.call('UNLINK', log, head, stubs, members)
+  redis.call('UNLINK', log, members)
 end
 
-local offset, epoch, _, born, payload = 
-  append(log, head, stubs, ARGV[6], tonumber(ARGV[7]), ARGV[5], tonumber(ARGV[4]), ARGV[11], ARGV[12])
+local age = tonumber(ARGV[7])
+local offset, epoch, _, payload =
+  append(log, tonumber(ARGV[6]), age, ARGV[5], tonumber(ARGV[4]), ARGV[11], ARGV[12])
 if comes then
   redis.call('ZADD', members, 0, user)
   -- With the epoch of the group, so that it does not count for another group that has the id later.
   redis.call('HSET', groups, ARGV[8], string.format('%s\n%d', incarnation, offset))
   -- What was said before they joined counts as read.
-  mark(reads, ARGV[9], born, offset, tonumber(ARGV[7]))
+  mark(reads, ARGV[9], epoch, offset, age)
 else
   redis.call('ZREM', members, user)
   redis.call('HDEL', groups, ARGV[8])
   redis.call('HDEL', reads, ARGV[9])
   if action == 'kick' then
-    read_own(KEYS[8], ARGV[9], read, born, offset, tonumber(ARGV[7]))
+    read_own(KEYS[6], ARGV[9], read, epoch, offset, age)
   end
 end
 redis.call('PUBLISH', ARGV[10], payload)
@@ -81,7 +82,7 @@ end
 
 if action == 'dismiss' then
   -- What the members keep about the group counts no more and is removed when it is read.
-  redis.call('UNLINK', log, head, stubs, group, members)
+  redis.call('UNLINK', log, group, members)
   return { 'changed', 0, offset, epoch }
 end
 return { 'changed', redis.call('ZCARD', members), offset, epoch }

@@ -20,7 +20,7 @@ use crate::clock::Clock;
 use crate::groups::{
     self, Change, Changed, Dismissed, Group, GroupError, Groups, Joined, Members, Membership,
 };
-use crate::model::{Conversation, Effect, Topic, new_epoch};
+use crate::model::{Conversation, Effect, Topic};
 
 /// Groups, or entries about former ones, in one round trip.
 const CHUNK: usize = 500;
@@ -61,7 +61,8 @@ impl RedisGroups {
     }
 
     async fn try_run(&self, app: AppId, group: &GroupId, act: &Act<'_>) -> Result<Changed, GroupError> {
-        let call = self.change_call(app, group, act)?;
+        let fresh = self.logs.new_epoch().await?;
+        let call = self.change_call(app, group, act, &fresh);
         let (outcome, member_count, offset, epoch): (String, u64, u64, String) =
             self.logs.appends.call(&self.change, &call).await?;
         let changed = match outcome.as_str() {
@@ -77,7 +78,7 @@ impl RedisGroups {
         Ok(Changed { changed, member_count, offset, epoch: epoch.into() })
     }
 
-    fn change_call(&self, app: AppId, group: &GroupId, act: &Act<'_>) -> Result<Cmd, GroupError> {
+    fn change_call(&self, app: AppId, group: &GroupId, act: &Act<'_>, fresh: &str) -> Cmd {
         let Act { kind, by, user, effect, name } = act;
         let (keys, conversation) = (&self.logs.keys, Conversation::Group(app, group.clone()));
         let target = Target::Group(group.clone());
@@ -85,8 +86,6 @@ impl RedisGroups {
         let (kept, age) = self.logs.kept();
         let mut call = self.change.call(&[
             keys.log(&conversation),
-            keys.log_head(&conversation),
-            keys.stubs(&conversation),
             keys.group(app, group),
             keys.members(app, group),
             keys.groups_of(app, user),
@@ -94,12 +93,12 @@ impl RedisGroups {
             keys.reads(app, by),
         ]);
         call.arg(*kind).arg(by.as_str()).arg(user.as_str()).arg(self.clock.now_ms());
-        call.arg(&*new_epoch()).arg(kept).arg(age).arg(group.as_str()).arg(target.to_string());
+        call.arg(fresh).arg(kept).arg(age).arg(group.as_str()).arg(target.to_string());
         call.arg(keys.channel(&Topic::Group(app, group.clone()))).arg(codec::kind(effect));
         call.arg(codec::body(effect, &news.skip, &news.msg_id, &news.members)).arg(*name);
         call.arg(keys.channel(&Topic::Inbox(app, (*user).clone())));
         call.arg(codec::notice(&groups::notice(group, user))).arg(self.per_user);
-        Ok(call)
+        call
     }
 
     /// Epochs of groups; none for a group that does not exist.

@@ -19,17 +19,13 @@ fn hostile_ids_never_share_a_name() {
         names.push(keys.log(&Conversation::Group(1, group.clone())));
         names.push(keys.group(1, &group));
         names.push(keys.members(1, &group));
-        names.push(keys.stubs(&Conversation::Group(1, group.clone())));
-        names.push(keys.log_head(&Conversation::Group(1, group)));
     }
     for name in ["world", "a", "a:b", "group:a"] {
         names.push(keys.topic_log(&Topic::Inbox(1, user(name))));
-        names.push(keys.topic_head(&Topic::Inbox(1, user(name))));
         names.push(keys.channel(&Topic::Inbox(1, user(name))));
         names.push(keys.sent(1, &user(name), 1));
-        names.push(keys.topic_stubs(&Topic::Inbox(1, user(name))));
         names.push(keys.groups_of(1, &user(name)));
-        names.extend([keys.peers(1, &user(name)), keys.pairs(1, &user(name))]);
+        names.push(keys.pairs(1, &user(name)));
         names.push(keys.reads(1, &user(name)));
         names.push(keys.standings(1, &user(name)));
         names.push(keys.blocked(1, &user(name)));
@@ -66,7 +62,6 @@ fn a_topic_reads_the_log_of_its_conversation() {
     let keys = Keys::default();
     let group = GroupId::new("g").unwrap();
     assert_eq!(keys.topic_log(&Topic::World(3)), keys.log(&Conversation::World(3)));
-    assert_eq!(keys.topic_head(&Topic::World(3)), keys.log_head(&Conversation::World(3)));
     let conversation = Conversation::Group(3, group.clone());
     assert_eq!(keys.topic_log(&Topic::Group(3, group)), keys.log(&conversation));
 }

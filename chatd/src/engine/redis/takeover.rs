@@ -1,0 +1,149 @@
+//! Takes over what an earlier version of chatd wrote in another way, before anything is read or written.
+//!
+//! Invariant: the layout is noted when all is done, and each part goes as it is taken over; so a node that dies meanwhile
+//! is followed by the next one that starts. Nodes of the earlier version would go on writing in their way: while one
+//! lives, nothing is begun.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use redis::{FromRedisValue, Value};
+use tokio::time::{Instant, sleep};
+
+use super::keys::Keys;
+use super::link::{Link, LinkError, Script};
+use super::log::Logs;
+use crate::model::Conversation;
+
+/// How chatd writes by now.
+const LAYOUT: u64 = 2;
+/// Entries moved, or users noted, by one call: Redis serves others between two of them.
+const CHUNK: usize = 250;
+/// How long another node may be without a sign while it takes over.
+const LEASE_MS: u64 = 30_000;
+const PAUSE: Duration = Duration::from_millis(200);
+/// How often is told how far it is.
+const TELL_EVERY: Duration = Duration::from_secs(10);
+
+static TAKEOVER: LazyLock<Script> =
+    LazyLock::new(|| Script::new(concat!(include_str!("log.lua"), include_str!("takeover.lua"))));
+
+/// Returns once everything is as this version writes it.
+///
+/// # Errors
+/// When a later version wrote it, when a node of the earlier one lives, or when Redis does not answer.
+pub(super) async fn run(logs: &Logs) -> Result<(), LinkError> {
+    let (link, keys) = (&logs.others, &logs.keys);
+    loop {
+        let layout: Option<u64> = command(link, &["GET", &keys.layout()]).await?;
+        match layout {
+            Some(LAYOUT) => return Ok(()),
+            Some(other) => {
+                return Err(LinkError::Unreachable(format!(
+                    "the data in Redis are of layout {other}, written by a later version of chatd; this one knows {LAYOUT}"
+                )));
+            }
+            None => {}
+        }
+        let lease: Option<Value> =
+            command(link, &["SET", &keys.takeover(), "1", "NX", "PX", &LEASE_MS.to_string()]).await?;
+        if lease.is_some() {
+            let done = take_over(logs).await;
+            command::<Value>(link, &["DEL", &keys.takeover()]).await?;
+            return done;
+        }
+        // Another node is at it.
+        sleep(PAUSE).await;
+    }
+}
+
+async fn take_over(logs: &Logs) -> Result<(), LinkError> {
+    let (link, keys) = (&logs.others, &logs.keys);
+    let [heads, peers] = keys.former();
+    let mut progress = Progress { last: Instant::now(), logs: 0 };
+    for pattern in [heads, peers] {
+        let mut cursor = "0".to_owned();
+        loop {
+            let scan = ["SCAN", cursor.as_str(), "MATCH", &pattern, "COUNT", "1000"];
+            let (next, found): (String, Vec<String>) = command(link, &scan).await?;
+            for key in &found {
+                if progress.logs == 0 {
+                    refuse_while_others_live(link, keys).await?;
+                }
+                progress.logs += 1;
+                one(logs, key).await?;
+                command::<Value>(link, &["PEXPIRE", &keys.takeover(), &LEASE_MS.to_string()]).await?;
+                progress.tell();
+            }
+            if next == "0" {
+                break;
+            }
+            cursor = next;
+        }
+    }
+    command::<Value>(link, &["SET", &keys.layout(), &LAYOUT.to_string()]).await?;
+    if progress.logs > 0 {
+        tracing::info!(keys = progress.logs, "took over what an earlier version wrote");
+    }
+    Ok(())
+}
+
+/// What was done so far.
+struct Progress {
+    last: Instant,
+    logs: u64,
+}
+
+impl Progress {
+    fn tell(&mut self) {
+        if self.last.elapsed() >= TELL_EVERY {
+            self.last = Instant::now();
+            tracing::info!(keys = self.logs, "taking over what an earlier version wrote");
+        }
+    }
+}
+
+async fn refuse_while_others_live(link: &Link, keys: &Keys) -> Result<(), LinkError> {
+    let (seconds, _): (u64, u64) = command(link, &["TIME"]).await?;
+    let now = (seconds * 1000).to_string();
+    let alive: u64 = command(link, &["ZCOUNT", &keys.leases(), &now, "+inf"]).await?;
+    if alive == 0 {
+        return Ok(());
+    }
+    Err(LinkError::Unreachable(format!(
+        "{alive} nodes of an earlier version of chatd use this Redis, or were killed a moment ago; stop them all, then \
+         start this version, which takes their data over"
+    )))
+}
+
+async fn one(logs: &Logs, key: &str) -> Result<(), LinkError> {
+    if let Some((stream, stubs, list)) = logs.keys.beside_former_head(key) {
+        let Some(list) = list else {
+            // Places in an inbox are of use only while a node is cut off.
+            return command::<Value>(&logs.others, &["UNLINK", &stream, key, &stubs]).await.map(drop);
+        };
+        let mut call = TAKEOVER.call(&[stream, key.to_owned(), stubs, list]);
+        call.arg(CHUNK);
+        while logs.others.call::<bool>(&TAKEOVER, &call).await? {}
+    }
+    let Some((app, user)) = logs.keys.owner_of_former_peers(key) else { return Ok(()) };
+    loop {
+        let some: Vec<String> = command(&logs.others, &["SRANDMEMBER", key, &CHUNK.to_string()]).await?;
+        if some.is_empty() {
+            return Ok(());
+        }
+        let pairs: Vec<(&String, Conversation)> =
+            some.iter().filter_map(|name| Some((name, super::pairs::pair(app, &user, name)?))).collect();
+        let ends = logs.ends(&pairs.iter().map(|(_, pair)| pair.clone()).collect::<Vec<_>>()).await?;
+        logs.note_pairs(app, &user, pairs.iter().map(|(name, _)| name.as_str()).zip(&ends)).await?;
+        let mut done = redis::cmd("SREM");
+        done.arg(key).arg(&some);
+        logs.others.run::<Value>(&done).await?;
+    }
+}
+
+async fn command<T: FromRedisValue>(link: &Link, words: &[&str]) -> Result<T, LinkError> {
+    let mut command = redis::cmd(words[0]);
+    command.arg(&words[1..]);
+    link.run(&command).await
+}
