@@ -48,25 +48,11 @@ impl Config {
         self.allowed_origins()?;
         self.allowed_hosts()?;
         self.check_money()?;
-        let positive: [(&str, u64); 8] = [
-            ("history.max_messages", self.history.max_messages),
-            ("limits.max_frame_bytes", self.limits.max_frame_bytes as u64),
-            ("limits.outbox_frames", self.limits.outbox_frames as u64),
-            ("limits.queued_bytes", self.limits.queued_bytes as u64),
-            ("limits.outbox_bytes", self.limits.outbox_bytes as u64),
-            ("limits.groups_per_user", self.limits.groups_per_user),
-            ("limits.requests_per_user", self.limits.requests_per_user),
-            ("limits.friends_per_user", self.limits.friends_per_user),
-        ];
-        match positive.into_iter().find(|(_, value)| *value == 0) {
-            Some((name, _)) => Err(format!("{name} must be at least 1")),
-            None if self.limits.outbox_bytes > self.limits.queued_bytes => Err(format!(
-                "limits.outbox_bytes = {} is what one connection may have waiting, and more than \
-                 limits.queued_bytes = {}, what all of them may have together; lower the one or raise the other",
-                self.limits.outbox_bytes, self.limits.queued_bytes
-            )),
-            None => self.check_spans(),
+        if self.history.max_messages == 0 {
+            return Err("history.max_messages must be at least 1".to_owned());
         }
+        self.limits.check()?;
+        self.check_spans()
     }
 
     fn check_spans(&self) -> Result<(), String> {

@@ -5,6 +5,7 @@
 mod api_key;
 mod check;
 mod origin;
+mod rate;
 mod secret;
 mod store_url;
 
@@ -21,7 +22,9 @@ use crate::money::split::Method;
 pub use self::api_key::{ApiKey, Scopes, check_name};
 pub use self::auth::Auth;
 pub use self::check::LedgerPlace;
+pub use self::limits::Limits;
 pub use self::origin::{Host, Hosts, Origin, Origins};
+pub use self::rate::Rate;
 pub use self::secret::{KeyLine, Secret};
 pub use self::store_url::{StoreUrl, hide_secrets};
 
@@ -43,6 +46,12 @@ macro_rules! settings {
             $($(#[doc = $doc])+ pub $field: $type,)*
         }
 
+        impl $name {
+            /// What each key is about.
+            pub(in crate::config) const ABOUT: &'static [(&'static str, &'static str)] =
+                &[$((stringify!($field), concat!($($doc),+)),)*];
+        }
+
         impl $given {
             /// Takes from `weaker` what is not given here.
             pub(in crate::config) fn or(self, weaker: Self) -> Self {
@@ -57,6 +66,8 @@ macro_rules! settings {
 }
 
 mod auth;
+mod explained;
+mod limits;
 
 /// What a node does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -177,51 +188,6 @@ settings! {
     }
 }
 
-settings! {
-    /// Limits of connections.
-    LimitsGiven => Limits {
-        /// Connections this node holds at most; 0 derives it from the limit of open files
-        #[arg(long, env = "CHATD_MAX_CONNECTIONS", value_name = "N")]
-        max_connections: usize = 0,
-        /// How long a HTTP connection may be idle between two requests
-        #[arg(long, env = "CHATD_KEEP_ALIVE", value_name = "DURATION")]
-        keep_alive: Span = Span::seconds(75),
-        /// Bytes of one WebSocket message at most
-        #[arg(long, env = "CHATD_MAX_FRAME_BYTES", value_name = "N")]
-        max_frame_bytes: usize = 64 * 1024,
-        /// Silence after which a connection is closed
-        #[arg(long, env = "CHATD_HEARTBEAT_TIMEOUT", value_name = "DURATION")]
-        heartbeat_timeout: Span = Span::seconds(360),
-        /// Time within which a new connection must log in
-        #[arg(long, env = "CHATD_LOGIN_TIMEOUT", value_name = "DURATION")]
-        login_timeout: Span = Span::seconds(10),
-        /// Time without anything sent after which a WebSocket gets a ping; 0 for never
-        #[arg(long, env = "CHATD_PING_INTERVAL", value_name = "DURATION")]
-        ping_interval: Span = Span::seconds(45),
-        /// Time after which a reader is given up whose socket takes nothing although something waits for it
-        #[arg(long, env = "CHATD_STALL_TIMEOUT", value_name = "DURATION")]
-        stall_timeout: Span = Span::seconds(20),
-        /// Bytes that may wait for all slow readers together, before the slowest are closed
-        #[arg(long, env = "CHATD_QUEUED_BYTES", value_name = "N")]
-        queued_bytes: usize = 512 * 1024 * 1024,
-        /// Frames that may wait for one slow reader
-        #[arg(long, env = "CHATD_OUTBOX_FRAMES", value_name = "N")]
-        outbox_frames: usize = 4096,
-        /// Bytes that may wait for one slow reader
-        #[arg(long, env = "CHATD_OUTBOX_BYTES", value_name = "N")]
-        outbox_bytes: usize = 1024 * 1024,
-        /// Groups a user may be in
-        #[arg(long, env = "CHATD_GROUPS_PER_USER", value_name = "N")]
-        groups_per_user: u64 = 2_000,
-        /// Friend requests of a user that may wait for an answer, and as many of others to the user
-        #[arg(long, env = "CHATD_REQUESTS_PER_USER", value_name = "N")]
-        requests_per_user: u64 = 500,
-        /// Friends a user may have, and as many blocked users
-        #[arg(long, env = "CHATD_FRIENDS_PER_USER", value_name = "N")]
-        friends_per_user: u64 = 5_000,
-    }
-}
-
 /// All settings as given in one place.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Given {
@@ -236,7 +202,7 @@ pub struct Given {
     #[command(flatten)]
     presence: PresenceGiven,
     #[command(flatten)]
-    limits: LimitsGiven,
+    limits: limits::LimitsGiven,
     #[command(flatten)]
     auth: auth::AuthGiven,
 }
@@ -255,7 +221,7 @@ pub struct Config {
     pub money: Money,
     /// Presence.
     pub presence: Presence,
-    /// Limits of connections.
+    /// Limits.
     pub limits: Limits,
     /// Identities.
     pub auth: Auth,
@@ -293,10 +259,10 @@ impl Config {
         Ok(config)
     }
 
-    /// The settings as a TOML file, with passwords in URLs hidden.
+    /// The settings as a TOML file that says what each is about, with passwords in URLs hidden.
     #[must_use]
     pub fn to_toml(&self) -> String {
-        toml::to_string(self).unwrap_or_default()
+        explained::explained(&toml::to_string(self).unwrap_or_default())
     }
 }
 
