@@ -69,6 +69,14 @@ impl Report {
         Self { columns, rows: vec![row], is_record: true, words: None, exact: None }
     }
 
+    /// A record with one more fact.
+    #[must_use]
+    pub fn with(mut self, key: &str, title: &str, cell: Cell) -> Self {
+        self.columns.push(column(key, title));
+        self.rows.iter_mut().for_each(|row| row.push(cell.clone()));
+        self
+    }
+
     /// Says it in lines where the format is for people.
     #[must_use]
     pub fn in_words(mut self, lines: Vec<String>) -> Self {

@@ -28,6 +28,7 @@
 //! | [`friends`] | how users stand to each other: the port |
 //! | [`conversations`] | a user's conversations and read state: the port |
 //! | [`money`] | red packets, wallets, settlement, audit |
+//! | [`quota`] | how much anybody may ask: rates and numbers by connection, user and address |
 //! | [`presence`] | who is online: the port, the registry of this node |
 //! | [`broker`] | one log and one bus: the port |
 //! | [`engine`] | SQLite, Redis, PostgreSQL, RabbitMQ: every adapter |
@@ -60,6 +61,7 @@ pub mod model;
 pub mod money;
 pub mod ops;
 pub mod presence;
+pub mod quota;
 pub mod session;
 pub mod transport;
 pub mod workers;

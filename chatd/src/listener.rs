@@ -39,6 +39,7 @@ pub use self::course::Patience;
 use self::places::{Place, Places};
 pub use self::shortcut::{Grant, Shortcut, Taken};
 pub use self::stream::Stream;
+use crate::quota::Quotas;
 
 /// Time for the request line and headers from their first byte, and for a new connection's first byte.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -122,6 +123,8 @@ pub struct House {
     pub entrance: Entrance,
     /// How many there may be.
     pub places: Arc<Places>,
+    /// How many of one address.
+    pub quotas: Arc<Quotas>,
     /// How long each may be quiet.
     pub patience: Patience,
     /// They themselves, while they speak HTTP.
@@ -130,7 +133,7 @@ pub struct House {
 
 /// Accepts until `stop` as many connections as there are places.
 pub async fn serve(listener: TcpListener, house: House, stop: CancellationToken) {
-    let House { entrance: Entrance { router, shortcut }, places, patience, tasks } = house;
+    let House { entrance: Entrance { router, shortcut }, places, quotas, patience, tasks } = house;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -138,6 +141,13 @@ pub async fn serve(listener: TcpListener, house: House, stop: CancellationToken)
         };
         match accepted {
             Ok((tcp, peer)) => {
+                let visit = match quotas.address_enters(peer.ip()) {
+                    Ok(visit) => visit,
+                    Err(refusal) => {
+                        places.refuse(tcp, peer, &refusal);
+                        continue;
+                    }
+                };
                 let course = Arc::new(Course::new(patience));
                 let place = tokio::select! {
                     place = places.enter(&course) => place,
@@ -145,6 +155,7 @@ pub async fn serve(listener: TcpListener, house: House, stop: CancellationToken)
                 };
                 match place {
                     Some(place) => {
+                        place.is_of(visit);
                         let guest = Guest { peer, course, place, places: places.clone() };
                         let (router, shortcut, stop) = (router.clone(), shortcut.clone(), stop.clone());
                         drop(tasks.spawn(async move {
@@ -154,7 +165,7 @@ pub async fn serve(listener: TcpListener, house: House, stop: CancellationToken)
                             }
                         }));
                     }
-                    None => places.refuse(tcp, peer),
+                    None => places.refuse_full(tcp, peer),
                 }
             }
             Err(error) => {

@@ -2,10 +2,12 @@
 //!
 //! Invariant: nothing is added, corrected or retried between the test and the server.
 
+use std::net::Ipv4Addr;
+
 use chat_client::Server;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use crate::wait::SOON;
@@ -66,7 +68,15 @@ impl Answer {
 /// # Panics
 /// When the server is not there, or neither answers nor closes soon.
 pub async fn exchange(server: &Server, request: &[u8]) -> Option<Answer> {
-    let mut tcp = TcpStream::connect(server.authority()).await.expect("the server listens");
+    let tcp = TcpStream::connect(server.authority()).await.expect("the server listens");
+    exchange_over(tcp, request).await
+}
+
+/// The same over this connection.
+///
+/// # Panics
+/// When the server neither answers nor closes soon.
+pub async fn exchange_over(mut tcp: TcpStream, request: &[u8]) -> Option<Answer> {
     // A server may answer and close before it has read everything; what it said counts all the same.
     let _ = tcp.write_all(request).await;
     let mut received = Vec::new();
@@ -103,6 +113,28 @@ pub async fn request(
 /// As [`request`].
 pub async fn get(server: &Server, target: &str) -> Answer {
     request(server, "GET", target, &[], &[]).await
+}
+
+/// A connection from one of the addresses of this machine, such as 127.0.0.2.
+///
+/// # Panics
+/// When the server, which has an IPv4 address, does not listen.
+pub async fn connect_from(source: Ipv4Addr, server: &Server) -> TcpStream {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind((source, 0).into()).expect("an own address");
+    let to = server.authority().parse().expect("an address");
+    socket.connect(to).await.expect("the server listens")
+}
+
+/// A GET from one of the addresses of this machine.
+///
+/// # Panics
+/// As [`request`].
+pub async fn get_from(source: Ipv4Addr, server: &Server, target: &str) -> Answer {
+    let request =
+        format!("GET {target} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", server.authority());
+    let tcp = connect_from(source, server).await;
+    exchange_over(tcp, request.as_bytes()).await.expect("an answer")
 }
 
 /// A POST.

@@ -1,8 +1,8 @@
 //! `chatctl state`: what the answering node is doing.
 //!
-//! Invariant: every counter the server reports is shown.
+//! Invariant: every counter and limit the server reports is shown.
 
-use chat_protocol::system::{State, StateRequest, StateResponse};
+use chat_protocol::system::{LimitState, State, StateRequest, StateResponse};
 
 use crate::calendar::rough;
 use crate::exit::Exit;
@@ -42,7 +42,7 @@ fn report(state: StateResponse) -> Report {
         stores => Cell::from(state.ready).shown_as(format!("no: {}", stores.join(", "))),
     };
     let up_for = Cell::from(state.uptime_ms).shown_as(rough(state.uptime_ms));
-    Report::record([
+    let record = Report::record([
         ("nodeId", "node", state.node_id.into()),
         ("version", "version", state.version.into()),
         ("engine", "engine", state.engine.into()),
@@ -58,13 +58,25 @@ fn report(state: StateResponse) -> Report {
         ("deliveriesTotal", "deliveries so far", state.deliveries_total.into()),
         ("slowClosesTotal", "closed as too slow", state.slow_closes_total.into()),
         ("gapFillsTotal", "gaps filled", state.gap_fills_total.into()),
-    ])
-    .exactly(exact)
+    ]);
+    state.limits.iter().fold(record, limit).exactly(exact)
+}
+
+fn limit(report: Report, LimitState { name, value, refused }: &LimitState) -> Report {
+    let shown = match refused {
+        0 => value.clone(),
+        _ => format!("{value}; {refused} refused"),
+    };
+    report.with(&format!("limits.{name}"), name, Cell::from(shown))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn limit(name: &str, value: &str, refused: u64) -> LimitState {
+        LimitState { name: name.to_owned(), value: value.to_owned(), refused }
+    }
 
     #[test]
     fn every_member_of_the_answer_is_shown() {
@@ -85,8 +97,17 @@ mod tests {
             deliveries_total: 9,
             slow_closes_total: 10,
             gap_fills_total: 11,
+            limits: vec![limit("rate_per_user", "20/s, 50 at once", 12), limit("max_connections", "6", 0)],
         };
         let expected = serde_json::to_value(&state).unwrap();
-        assert_eq!(serde_json::to_value(report(state).tree()).unwrap(), expected);
+        let report = report(state);
+        assert_eq!(serde_json::to_value(report.tree()).unwrap(), expected);
+        let shown: Vec<_> = report.columns.iter().zip(&report.rows[0]).skip(15).collect();
+        let shown: Vec<_> =
+            shown.iter().map(|(column, cell)| (&*column.title, cell.value.as_str())).collect();
+        assert_eq!(
+            shown,
+            [("rate_per_user", Some("20/s, 50 at once; 12 refused")), ("max_connections", Some("6"))]
+        );
     }
 }

@@ -52,6 +52,21 @@ pub struct StateResponse {
     pub slow_closes_total: u64,
     /// Messages fetched from the log because the bus had lost them.
     pub gap_fills_total: u64,
+    /// The limits in force, and how often each refused something.
+    #[serde(default)]
+    pub limits: Vec<LimitState>,
+}
+
+/// A limit of the answering node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LimitState {
+    /// The setting, within `[limits]`.
+    pub name: String,
+    /// Its value, a rate with its burst; `none` for no limit.
+    pub value: String,
+    /// Requests and connections that it refused or ended.
+    pub refused: u64,
 }
 
 impl Operation for State {

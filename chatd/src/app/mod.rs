@@ -7,6 +7,7 @@ mod money;
 pub mod places;
 pub mod program;
 mod reload;
+mod room;
 mod rounds;
 pub mod service;
 pub mod signals;
@@ -26,12 +27,13 @@ use tokio_util::task::TaskTracker;
 use self::engine::Engine;
 use self::money::Treasury;
 use self::reload::Reread;
+use self::room::{max_connections, room_for_connections};
 use self::rounds::{deadlines, end_terms, relieve, sweep};
 use self::waiting::Waiting;
 use crate::auth::Auth;
 use crate::chat::Chat;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, Role};
+use crate::config::{self, Config, Role};
 use crate::counters::Counters;
 use crate::engine::sqlite::Close;
 use crate::http::door::Door;
@@ -59,14 +61,11 @@ use crate::ops::{
 use crate::presence::Presence;
 use crate::presence::crowds;
 use crate::presence::registry::Registry;
+use crate::quota::Quotas;
 use crate::session::{self, Sessions};
 use crate::transport::queued;
 use crate::workers::Workers;
 
-/// Files that are not client connections: stores, listeners, the log.
-const RESERVED_FILES: u64 = 256;
-/// Places that WebSockets do not take.
-const KEPT_PLACES: usize = 32;
 /// Bytes of an HTTP request body at most.
 const MAX_BODY_BYTES: usize = 64 * 1024;
 /// How long a stop waits for connections to take their leave, to which they are asked within half of it.
@@ -110,6 +109,7 @@ struct Base {
     files: Files,
     waiting: Waiting,
     auth: Arc<Auth>,
+    quotas: Arc<Quotas>,
 }
 
 /// Databases to close at the end, in the order they were opened.
@@ -154,10 +154,11 @@ impl App {
         let max_connections = max_connections(config.limits.max_connections, room);
         let (node, counters) = (rand::random(), Arc::new(Counters::default()));
         let hub = open_hub(config, node, &counters);
+        let quotas = quotas(config, max_connections, &counters);
         let (clock, waiting) = (Arc::new(SystemClock), Waiting::at_most(config.serve.store_wait.get()));
         let resyncs = Arc::new(ResyncQueue::default());
         let router = Arc::new(Router::new(hub.clone(), resyncs.clone()));
-        let base = Base { node, clock, counters, hub, router, max_connections, files, waiting, auth };
+        let base = Base { node, clock, counters, hub, router, max_connections, files, waiting, auth, quotas };
         let (hub, engine) = (base.hub.clone(), engine::open(config, &base).await?);
         let chat = Arc::new(Chat::new(engine.broker.clone(), base.counters.clone()));
         let treasury = Treasury::open(config, &base, &engine, &chat).await?;
@@ -179,19 +180,19 @@ impl App {
             reread,
         };
         let edge = edge(config, parts)?;
-        let limits = &config.limits;
-        let patience = Patience { idle: limits.keep_alive.get(), stalled: limits.stall_timeout.get() };
+        let patience = patience(config);
         let places = Places::new(room, base.counters.clone());
         let (stop, all_gone, requests) = <(CancellationToken, CancellationToken, TaskTracker)>::default();
         let (connections, workers) = (edge.connections.clone(), edge.workers.clone());
         let (system, entrance) = (edge.system.clone(), http::entrance(edge));
-        let house = House { entrance, places: places.clone(), patience, tasks: requests.clone() };
+        let (quotas, tasks) = (base.quotas, requests.clone());
+        let house = House { entrance, places: places.clone(), quotas: quotas.clone(), patience, tasks };
         let listener = bound.listen().with_context(taken)?;
         let accepting = tokio::spawn(listener::serve(listener, house, stop.clone()));
         let registry = tokio::spawn(registry.run(all_gone.clone()));
         let mut background = vec![
             tokio::spawn(resync.run()),
-            tokio::spawn(sweep(hub.clone(), subscriptions, deadlines(config))),
+            tokio::spawn(sweep(hub.clone(), subscriptions, quotas, deadlines(config))),
             tokio::spawn(end_terms(hub.clone(), base.auth, config.auth.expiry_warning)),
             tokio::spawn(relieve(hub.clone(), places)),
             tokio::spawn(crowds::tell(hub.clone(), presence.clone())),
@@ -268,6 +269,18 @@ fn open_hub(config: &Config, node: u64, counters: &Arc<Counters>) -> Arc<Hub> {
     Arc::new(Hub::new(node, limits, counters.clone()).speaking(config.serve.push_language))
 }
 
+/// How long connections may be quiet.
+fn patience(config: &Config) -> Patience {
+    let limits = &config.limits;
+    Patience { idle: limits.keep_alive.get(), stalled: limits.stall_timeout.get() }
+}
+
+/// How much anybody may ask, with what is derived in place of what was not given.
+fn quotas(config: &Config, max_connections: usize, counters: &Arc<Counters>) -> Arc<Quotas> {
+    let limits = config::Limits { max_connections, ..config.limits.clone() };
+    Quotas::new(&limits, counters.clone())
+}
+
 /// Who is let in over HTTP, at this address.
 fn door(config: &Config, address: SocketAddr) -> anyhow::Result<Door> {
     let refuse = |error: String| anyhow!(error);
@@ -291,6 +304,7 @@ fn edge(config: &Config, parts: Parts<'_>) -> anyhow::Result<Edge> {
         registry,
         chat,
         auth: base.auth.clone(),
+        quotas: base.quotas.clone(),
         operations: operations.clone(),
         groups: engine.groups.clone(),
         broker: engine.broker.clone(),
@@ -326,6 +340,7 @@ fn edge(config: &Config, parts: Parts<'_>) -> anyhow::Result<Edge> {
         counters: base.counters.clone(),
         door,
         auth: base.auth.clone(),
+        quotas: base.quotas.clone(),
         max_body_bytes: MAX_BODY_BYTES,
     })
 }
@@ -342,7 +357,6 @@ fn services(
     let system = System::new(
         format!("{:016x}", base.node),
         engine.name,
-        base.max_connections,
         base.hub.clone(),
         Stores {
             broker: broker.clone(),
@@ -351,6 +365,7 @@ fn services(
         },
         base.counters.clone(),
         again,
+        base.quotas.clone(),
     );
     Services {
         user: Arc::new(User::new(chat.clone(), engine.presence.clone())),
@@ -360,40 +375,18 @@ fn services(
             chat.clone(),
             resync,
             treasury.money.clone(),
+            base.quotas.clone(),
         )),
         message: Arc::new(MessageOps::new(broker.clone(), groups)),
         conversation: Arc::new(ConversationOps::new(engine.conversations.clone(), base.hub.language())),
-        friend: Arc::new(FriendOps::new(engine.friends.clone(), broker, base.clock.clone())),
+        friend: Arc::new(FriendOps::new(
+            engine.friends.clone(),
+            broker,
+            base.clock.clone(),
+            base.quotas.clone(),
+        )),
         red_packet: Arc::new(RedPacketOps::new(treasury.money.clone())),
         wallet: Arc::new(WalletOps::new(treasury.money.clone())),
         system: Arc::new(system),
     }
-}
-
-/// How many connections the limit of open files leaves room for.
-fn room_for_connections() -> usize {
-    let files = match rlimit::increase_nofile_limit(u64::MAX) {
-        Ok(files) => files,
-        Err(error) => {
-            tracing::warn!(%error, "the limit of open files could not be raised");
-            1024
-        }
-    };
-    let reserved = RESERVED_FILES.min(files / 2);
-    usize::try_from(files - reserved).unwrap_or(usize::MAX).max(1)
-}
-
-/// As many as asked for, or all there is room for: some places stay for operators and health checks.
-fn max_connections(asked: usize, room: usize) -> usize {
-    let most = (room - KEPT_PLACES.min(room / 4)).max(1);
-    let max = if asked == 0 { most } else { asked.min(most) };
-    if asked > max {
-        tracing::warn!(
-            asked,
-            max_connections = max,
-            "the limit of open files has no room for more connections"
-        );
-    }
-    tracing::info!(room, max_connections = max, "limits");
-    max
 }

@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::hub::{Deadlines, Hub};
 use crate::listener::places::Places;
 use crate::membership::subscriptions::Subscriptions;
+use crate::quota::Quotas;
 use crate::transport::queued;
 
 /// Pause after readers were given up, until what waited for them is gone.
@@ -28,14 +29,20 @@ pub(super) fn deadlines(config: &Config) -> Deadlines {
     }
 }
 
-/// Looks at every connection and at every topic without readers, once a second.
-pub(super) async fn sweep(hub: Arc<Hub>, subscriptions: Arc<Subscriptions>, deadlines: Deadlines) {
+/// Looks at every connection, at every topic without readers, and at whom there is a quota for, once a second.
+pub(super) async fn sweep(
+    hub: Arc<Hub>,
+    subscriptions: Arc<Subscriptions>,
+    quotas: Arc<Quotas>,
+    deadlines: Deadlines,
+) {
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
         hub.sweep(deadlines);
         subscriptions.sweep().await;
+        quotas.sweep();
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod closes;
 pub mod histogram;
+mod limits;
 pub mod links;
 pub mod requests;
 mod sharded;
@@ -13,6 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use self::closes::Closes;
 use self::histogram::Histogram;
+pub use self::limits::Limit;
+use self::limits::Refused;
 use self::requests::Requests;
 
 /// A number that only grows.
@@ -57,6 +60,8 @@ pub struct Counters {
     pub pings: Counter,
     /// Connections refused or ended because their descriptors were needed.
     pub crowded_out: Counter,
+    /// What was refused, or ended, because of a limit.
+    pub refused: Refused,
     /// Messages fetched from the log because the bus had lost them.
     pub gap_fills: Counter,
     /// Times that messages of a topic were gone from the log as well, and its readers were told.

@@ -12,6 +12,8 @@ use async_trait::async_trait;
 use chat_protocol::friend::{Asked, Standing};
 use chat_protocol::{AppId, Code, Refusal, UserId};
 
+use crate::counters::Limit;
+
 /// What a user does about another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
@@ -129,6 +131,16 @@ pub enum FriendError {
 }
 
 impl FriendError {
+    /// The limit that was reached, if it is one.
+    #[must_use]
+    pub fn limit(&self) -> Option<Limit> {
+        match self {
+            FriendError::TooMany(Full::MyRequests | Full::TheirRequests, _) => Some(Limit::RequestsPerUser),
+            FriendError::TooMany(..) => Some(Limit::FriendsPerUser),
+            _ => None,
+        }
+    }
+
     /// The code for the caller.
     #[must_use]
     pub fn code(&self) -> Code {

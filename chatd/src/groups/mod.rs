@@ -21,6 +21,7 @@ use chat_protocol::{AppId, Code, GroupId, MsgId, Refusal, Target, UserId};
 use serde::{Deserialize, Serialize};
 
 use crate::broker::{Outgoing, new_msg_id};
+use crate::counters::Limit;
 pub use crate::model::Joined;
 use crate::model::{Conversation, Notice, Skip, members};
 
@@ -206,6 +207,15 @@ pub enum GroupError {
 }
 
 impl GroupError {
+    /// The limit that was reached, if it is one.
+    #[must_use]
+    pub fn limit(&self) -> Option<Limit> {
+        match self {
+            GroupError::TooMany(_) => Some(Limit::GroupsPerUser),
+            _ => None,
+        }
+    }
+
     /// The code for the caller.
     #[must_use]
     pub fn code(&self) -> Code {

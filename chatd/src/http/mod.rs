@@ -10,6 +10,7 @@ mod unread;
 mod upgrade;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
@@ -19,7 +20,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, get};
 use chat_protocol::envelope::HttpAnswer;
 use chat_protocol::{Code, Operation, Refusal, system};
-use http::header::{ACCEPT, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, VARY, WWW_AUTHENTICATE};
+use http::header::{
+    ACCEPT, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
+};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde::Serialize;
@@ -32,6 +35,7 @@ use crate::listener::{Entrance, Peer};
 use crate::metrics::{Form, Metrics};
 use crate::ops::Table;
 use crate::ops::system::System;
+use crate::quota::Quotas;
 use crate::transport::queued;
 use crate::workers::Workers;
 
@@ -56,6 +60,8 @@ pub struct Edge {
     pub auth: Arc<Auth>,
     /// What is counted.
     pub counters: Arc<Counters>,
+    /// How much anybody may ask.
+    pub quotas: Arc<Quotas>,
     /// Bytes of a request body at most.
     pub max_body_bytes: usize,
 }
@@ -172,7 +178,7 @@ async fn operate(State(edge): State<Edge>, request: Request) -> Response {
         if effect.changes() {
             edge.door.check_change(&parts.headers)?;
         }
-        let caller = caller(&edge, &parts)?;
+        let caller = paced(&edge, &parts, caller(&edge, &parts))?;
         operation.check(&caller)?;
         let params = decode::params(&parts, body, edge.max_body_bytes).await?;
         operation.call(caller, params).await
@@ -196,6 +202,23 @@ fn caller(edge: &Edge, parts: &Parts) -> Result<Caller, Refusal> {
     })
 }
 
+/// Whether they do not ask too fast. Operators with a key may ask as fast as they like; nobody else, known or not.
+fn paced(edge: &Edge, parts: &Parts, caller: Result<Caller, Refusal>) -> Result<Caller, Refusal> {
+    if matches!(caller, Ok(Caller::Operator(_))) && !edge.auth.is_open() {
+        return caller;
+    }
+    if let Some(Peer(peer)) = parts.extensions.get() {
+        edge.quotas.address_asks(peer.ip())?;
+    }
+    if let Ok(Caller::Bearer(identity)) = &caller
+        && edge.quotas.paces_users()
+    {
+        let now = Instant::now();
+        edge.quotas.user_asks(&edge.quotas.user(identity, now), now)?;
+    }
+    caller
+}
+
 /// Whether a header lists the token, in any case.
 fn names(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
@@ -207,6 +230,9 @@ fn refuse(refusal: &Refusal) -> Response {
     let mut answer = coded(refusal.code, &HttpAnswer::refusal(refusal));
     if refusal.code == Code::NotLoggedIn {
         answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if let Some(wait_ms) = refusal.retry_after_ms {
+        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait_ms.div_ceil(1000)));
     }
     answer
 }

@@ -20,6 +20,7 @@ use hyper_util::rt::TokioIo;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::{Edge, names, refuse};
+use crate::counters::Limit;
 use crate::listener::{Grant, Handed, Peer, Shortcut, Stream, Taken};
 use crate::workers::{Arrival, Held};
 
@@ -43,9 +44,12 @@ pub async fn accept(State(edge): State<Edge>, mut request: Request) -> Response 
         Err(unfit) => return unfit.refuse(peer),
     };
     if edge.connections.len() >= edge.max_connections {
-        let reason =
-            format!("this node holds its {} connections; try another or later", edge.max_connections);
-        return refuse_handshake(&Refusal::new(Code::StoreUnreachable, reason), peer);
+        let reason = format!(
+            "this node holds its {} connections (limits.max_connections); try another or later",
+            edge.max_connections
+        );
+        let refusal = Refusal::new(Code::StoreUnreachable, reason);
+        return refuse_handshake(&edge.quotas.refuse(Limit::MaxConnections, refusal), peer);
     }
     let speaks_ours = names(request.headers(), &SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL);
     let upgrade = hyper::upgrade::on(&mut request);

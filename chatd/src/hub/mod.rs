@@ -234,6 +234,12 @@ impl Hub {
         self.rooms.iter().map(|shard| shard.lock().users()).sum()
     }
 
+    /// Milliseconds since the hub began.
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
     fn now_s(&self) -> u32 {
         u32::try_from(self.started.elapsed().as_secs()).unwrap_or(u32::MAX)
     }

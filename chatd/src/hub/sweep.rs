@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 
 use super::outbox::Close;
 use super::{Connection, Hub, frame};
+use crate::counters::Limit;
 
 /// Deadlines the sweep enforces, in seconds.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +55,9 @@ impl Hub {
         if is_silent {
             connection.outbox.close(Close::new(close::HEARTBEAT_TIMEOUT, "heartbeat timeout"));
         } else if since(connection.opened_s) > deadlines.login_s && connection.following.lock().is_none() {
+            if !connection.outbox.is_closing() {
+                self.counters.refused.by(Limit::LoginTimeout).add(1);
+            }
             connection.outbox.close(Close::new(close::LOGIN_TIMEOUT, "no log-in in time"));
         } else if is_blocked && quiet_s > deadlines.stall_s {
             if !connection.is_in_doubt.swap(true, Ordering::Relaxed) {

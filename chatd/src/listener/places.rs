@@ -5,12 +5,15 @@
 //! waits outside while those that make room are on their way out. Nobody who came just now, or asked something, is sent
 //! away for another.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 use std::time::Duration;
 
+use chat_protocol::envelope::HttpAnswer;
+use chat_protocol::{Code, Refusal};
+use http::StatusCode;
 use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -20,6 +23,7 @@ use tokio::time::timeout;
 use super::course::Course;
 use super::stream;
 use crate::counters::Counters;
+use crate::quota::Visit;
 
 /// Connections beyond the places: those on their way out whose successors are in, and those that are being refused.
 const SLACK: usize = 64;
@@ -32,7 +36,7 @@ const WAIT: Duration = Duration::from_secs(1);
 /// Time after which it is looked again for one that may go.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// What a connection without a place is told.
-const FULL: &str = r#"{"code":1013,"msg":"this node has no place for another connection; try another or later","data":null}"#;
+const FULL: &str = "this node has no place for another connection; try another or later";
 
 /// The places of connections, and who holds them.
 pub struct Places {
@@ -57,6 +61,8 @@ struct Guests {
     taken: usize,
     /// Those that speak HTTP, in the order they came.
     http: BTreeMap<u64, Arc<Course>>,
+    /// Those that are counted for their address.
+    visits: HashMap<u64, Visit>,
     last: u64,
     /// The one looked at last.
     hand: u64,
@@ -108,15 +114,26 @@ impl Places {
     }
 
     /// Tells a connection that there is no place for it.
-    pub(super) fn refuse(&self, mut tcp: TcpStream, peer: SocketAddr) {
+    pub(super) fn refuse_full(&self, tcp: TcpStream, peer: SocketAddr) {
         self.counters.crowded_out.add(1);
-        tracing::info!(taken = self.taken(), room = self.room, %peer, "refused a connection: no place");
+        tracing::debug!(taken = self.taken(), room = self.room, %peer, "no place");
+        self.refuse(tcp, peer, &Refusal::new(Code::StoreUnreachable, FULL));
+    }
+
+    /// Tells a connection why it is not let in, and ends it.
+    pub(super) fn refuse(&self, mut tcp: TcpStream, peer: SocketAddr, refusal: &Refusal) {
+        let code = refusal.code;
+        tracing::info!(code = code.number(), reason = refusal.reason, %peer, "refused a connection");
         let Ok(turn) = self.refusals.clone().try_acquire_owned() else { return };
+        // Cannot fail: the members have text keys and no failing serializer.
+        let body = serde_json::to_string(&HttpAnswer::refusal(refusal)).unwrap_or_default();
+        let status = StatusCode::from_u16(code.http_status()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+        let wait_s = refusal.retry_after_ms.map_or(1, |ms| ms.div_ceil(1000));
         tokio::spawn(async move {
-            let head = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json; charset=utf-8";
-            let length = FULL.len();
+            let head = "Content-Type: application/json; charset=utf-8\r\nConnection: close";
+            let length = body.len();
             let answer = format!(
-                "{head}\r\nContent-Length: {length}\r\nRetry-After: 1\r\nConnection: close\r\n\r\n{FULL}"
+                "HTTP/1.1 {status}\r\n{head}\r\nRetry-After: {wait_s}\r\nContent-Length: {length}\r\n\r\n{body}"
             );
             if tcp.write_all(answer.as_bytes()).await.is_ok() {
                 stream::part(tcp).await;
@@ -181,6 +198,13 @@ impl Guests {
 }
 
 impl Place {
+    /// The connection counts for its address as long as it has the place.
+    pub(super) fn is_of(&self, visit: Option<Visit>) {
+        if let Some(visit) = visit {
+            self.places.guests.lock().visits.insert(self.number, visit);
+        }
+    }
+
     /// The connection speaks HTTP no more.
     pub fn leaves_http(&self) {
         self.places.guests.lock().http.remove(&self.number);
@@ -191,6 +215,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut guests = self.places.guests.lock();
         guests.http.remove(&self.number);
+        guests.visits.remove(&self.number);
         guests.taken -= 1;
         drop(guests);
         self.places.left.notify_one();

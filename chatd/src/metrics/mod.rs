@@ -21,8 +21,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub use self::page::Form;
 use self::page::{NONE, Page};
 use crate::auth::Auth;
-use crate::counters::Counters;
 use crate::counters::links::Links;
+use crate::counters::{Counters, Limit};
 use crate::hub::Hub;
 use crate::log;
 use crate::money::audit::Results;
@@ -120,6 +120,7 @@ impl Collector for Text {
         page.node(sources)?;
         page.requests(&sources.counters)?;
         page.logins(&sources.counters, &sources.auth)?;
+        page.refused(&sources.counters)?;
         page.log()?;
         if let Some(redis) = sources.redis {
             page.redis(redis)?;
@@ -196,6 +197,14 @@ impl Page<'_> {
             "chatd_delivery_lag_seconds",
             "From the time of a message to its fan-out on this node, once for each topic.",
             [(NONE, counters.delivery_lag.snapshot())],
+        )
+    }
+
+    fn refused(&mut self, counters: &Counters) -> fmt::Result {
+        self.counters(
+            "chatd_refused_total",
+            "Requests and connections that were refused or ended by a limit, by the setting in [limits].",
+            Limit::ALL.map(|limit| ([("limit", limit.name())], counters.refused.by(limit).get())),
         )
     }
 

@@ -17,19 +17,26 @@ use crate::broker::Bus;
 use crate::clock::Clock;
 use crate::friends::{Action, Circle, Friends, Part};
 use crate::model::{Notice, Skip, Topic};
+use crate::quota::Quotas;
 
 /// What the operations need.
 pub struct FriendOps {
     friends: Arc<dyn Friends>,
     bus: Arc<dyn Bus>,
     clock: Arc<dyn Clock>,
+    quotas: Arc<Quotas>,
 }
 
 impl FriendOps {
     /// Operations on these services.
     #[must_use]
-    pub fn new(friends: Arc<dyn Friends>, bus: Arc<dyn Bus>, clock: Arc<dyn Clock>) -> Self {
-        Self { friends, bus, clock }
+    pub fn new(
+        friends: Arc<dyn Friends>,
+        bus: Arc<dyn Bus>,
+        clock: Arc<dyn Clock>,
+        quotas: Arc<Quotas>,
+    ) -> Self {
+        Self { friends, bus, clock, quotas }
     }
 
     async fn request(&self, request: RequestRequest) -> Result<StandingResponse, Refusal> {
@@ -50,7 +57,8 @@ impl FriendOps {
         if user_id == friend_id {
             return Err(Refusal::new(Code::RefusedByRule, "friendId is the acting user"));
         }
-        let outcome = self.friends.act(app_id, &user_id, &friend_id, &action).await?;
+        let outcome = self.friends.act(app_id, &user_id, &friend_id, &action).await;
+        let outcome = outcome.map_err(|error| self.quotas.noted(error.limit(), error))?;
         if outcome.changed && outcome.standing == Standing::Friends {
             let accepted = Accepted { from: user_id, time: self.clock.now_ms() };
             self.tell(app_id, &friend_id, ACCEPT_PUSH, &accepted).await;

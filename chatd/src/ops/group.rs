@@ -19,6 +19,7 @@ use crate::groups::{self, Change, Changed, GroupError, Groups};
 use crate::membership::resync::Resync;
 use crate::model::{Identity, Skip, Topic};
 use crate::money::Money;
+use crate::quota::Quotas;
 
 /// Groups of a list looked up at the same time.
 const AT_ONCE: usize = 16;
@@ -30,6 +31,7 @@ pub struct GroupOps {
     chat: Arc<Chat>,
     resync: Arc<Resync>,
     money: Option<Arc<Money>>,
+    quotas: Arc<Quotas>,
 }
 
 impl GroupOps {
@@ -41,8 +43,9 @@ impl GroupOps {
         chat: Arc<Chat>,
         resync: Arc<Resync>,
         money: Option<Arc<Money>>,
+        quotas: Arc<Quotas>,
     ) -> Self {
-        Self { groups, bus, chat, resync, money }
+        Self { groups, bus, chat, resync, money, quotas }
     }
 
     async fn create(&self, request: CreateRequest) -> Result<Group, Refusal> {
@@ -52,7 +55,8 @@ impl GroupOps {
             None => GroupId::new(&uuid::Uuid::now_v7().simple().to_string())
                 .map_err(|e| Refusal::parameter("groupId", e))?,
         };
-        let created = self.groups.create(request.app_id, &group_id, &request.user_id, &name).await?;
+        let created = self.groups.create(request.app_id, &group_id, &request.user_id, &name).await;
+        let created = created.map_err(|error| self.noted(error))?;
         let identity = Identity { app: request.app_id, user: request.user_id };
         self.follow(&identity, &group_id, created, None).await?;
         self.describe(request.app_id, group_id).await
@@ -60,11 +64,16 @@ impl GroupOps {
 
     async fn join(&self, request: GroupRequest) -> Result<MembershipResponse, Refusal> {
         let change = Change::Join(request.user_id.clone());
-        let changed = self.groups.change(request.app_id, &request.group_id, &change).await?;
+        let changed = self.groups.change(request.app_id, &request.group_id, &change).await;
+        let changed = changed.map_err(|error| self.noted(error))?;
         let since = changed.changed.then_some((&*changed.epoch, changed.offset));
         let identity = Identity { app: request.app_id, user: request.user_id };
         self.follow(&identity, &request.group_id, changed.changed, since).await?;
         Ok(response(&changed))
+    }
+
+    fn noted(&self, error: GroupError) -> GroupError {
+        self.quotas.noted(error.limit(), error)
     }
 
     async fn leave(&self, request: GroupRequest) -> Result<MembershipResponse, Refusal> {

@@ -16,6 +16,7 @@ use crate::counters::Counters;
 use crate::hub::Hub;
 use crate::money::ledger::Escrows;
 use crate::presence::Presence;
+use crate::quota::Quotas;
 
 /// How long a store may take to say that it can be written.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -37,12 +38,12 @@ pub type Again = Arc<dyn Fn() -> Result<Known, Refusal> + Send + Sync>;
 pub struct System {
     node_id: String,
     engine: &'static str,
-    max_connections: usize,
     started: Instant,
     hub: Arc<Hub>,
     stores: Stores,
     counters: Arc<Counters>,
     again: Again,
+    quotas: Arc<Quotas>,
 }
 
 impl System {
@@ -51,14 +52,14 @@ impl System {
     pub fn new(
         node_id: String,
         engine: &'static str,
-        max_connections: usize,
         hub: Arc<Hub>,
         stores: Stores,
         counters: Arc<Counters>,
         again: Again,
+        quotas: Arc<Quotas>,
     ) -> Self {
         let started = Instant::now();
-        Self { node_id, engine, max_connections, started, hub, stores, counters, again }
+        Self { node_id, engine, started, hub, stores, counters, again, quotas }
     }
 
     /// Whether the node can serve.
@@ -113,12 +114,13 @@ impl System {
             nodes: self.stores.presence.live_nodes().await.unwrap_or(0),
             connections: self.hub.connections() as u64,
             sessions: self.hub.sessions() as u64,
-            max_connections: self.max_connections as u64,
+            max_connections: self.quotas.settings().max_connections as u64,
             connections_total: counters.connections.get(),
             messages_total: counters.messages.get(),
             deliveries_total: counters.deliveries.get(),
             slow_closes_total: counters.slow_closes.get(),
             gap_fills_total: counters.gap_fills.get(),
+            limits: self.quotas.states(),
         })
     }
 }

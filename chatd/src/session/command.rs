@@ -63,14 +63,19 @@ impl Counted {
 }
 
 /// Starts on one text frame.
-pub fn start(session: &Session, text: &str) -> Started {
+pub fn start(session: &mut Session, text: &str) -> Started {
     let began = Instant::now();
     let Asked { request, msg } = match request::parse(text) {
         Ok(asked) => asked,
         Err(answer) => return unreadable(session, answer, began),
     };
     let span = session.told.request(&request);
-    match span.in_scope(|| begin(session, &request, msg, began)) {
+    let paced = session.check_pace(Some(&request.cmd), began);
+    let started = span.in_scope(|| match paced {
+        Ok(()) => begin(session, &request, msg, began),
+        Err(refusal) => Started::Answered(request::refusal(&request.seq, &request.cmd, &refusal)),
+    });
+    match started {
         Started::Answered(answer) => {
             let answer = Counted::new(session, &request.cmd, began).answered(answer);
             span.in_scope(|| answered(answer.code, began));
@@ -86,7 +91,9 @@ pub fn start(session: &Session, text: &str) -> Started {
 }
 
 /// Answers a frame that cannot be read.
-pub fn unreadable(session: &Session, answer: Framed, began: Instant) -> Started {
+pub fn unreadable(session: &mut Session, answer: Framed, began: Instant) -> Started {
+    let paced = session.check_pace(None, began);
+    let answer = paced.map_or_else(|refusal| request::refusal("", "", &refusal), |()| answer);
     session.told.span().in_scope(|| answered(answer.code, began));
     Started::Answered(Counted::new(session, OTHER, began).answered(answer))
 }

@@ -8,6 +8,7 @@
 mod command;
 mod hearing;
 mod login;
+mod pace;
 mod parting;
 mod request;
 mod told;
@@ -22,6 +23,7 @@ use chat_protocol::code::close;
 use futures_util::future::BoxFuture;
 use hearing::{Heard, heard};
 use login::Entered;
+use pace::Pace;
 use request::Framed;
 use tokio::sync::Semaphore;
 use told::Told;
@@ -41,6 +43,7 @@ use crate::hub::{Connection, Hub};
 use crate::membership::subscriptions::{Membership, Subscriptions};
 use crate::ops::Table;
 use crate::presence::registry::Registry;
+use crate::quota::Quotas;
 use crate::transport::ending::{End, Violation};
 use crate::transport::reader::Reader;
 use crate::transport::writer::{Flushed, Writer};
@@ -68,6 +71,8 @@ pub struct Sessions {
     pub broker: Arc<dyn Log>,
     /// To tell of what else is new.
     pub conversations: Arc<dyn Conversations>,
+    /// How much anybody may ask.
+    pub quotas: Arc<Quotas>,
     /// Log-ins that read what was missed, at a time.
     pub recoveries: Arc<Semaphore>,
     /// What is counted.
@@ -83,6 +88,8 @@ pub struct Session {
     membership: Option<Membership>,
     /// What the operator who logged in as the user may do; none for the users themselves.
     scopes: Option<Scopes>,
+    /// How fast it asks; nothing before its first request under a limit.
+    pace: Option<Box<Pace>>,
     told: Told,
     reader: Reader,
     writer: Writer,
@@ -142,11 +149,12 @@ impl Session {
     pub fn new(shared: Arc<Sessions>, rope: Rope, peer: SocketAddr, read_ahead: &[u8]) -> Self {
         let connection = shared.hub.open(rope);
         Self {
-            told: Told::new(connection.id.number, peer),
+            told: Told::new(connection.id.number, peer, shared.hub.now_ms()),
             shared,
             connection,
             membership: None,
             scopes: None,
+            pace: None,
             reader: Reader::default(),
             writer: Writer::default(),
             kept: keep(read_ahead),

@@ -11,6 +11,7 @@ use chat_protocol::code::close;
 
 use super::Session;
 use super::told::Why;
+use crate::counters::Limit;
 use crate::hub::outbox::Close;
 use crate::transport::ending::{End, LOST, Traffic, Violation, unsaid};
 
@@ -158,6 +159,9 @@ impl Session {
     }
 
     pub(super) fn fail(&mut self, Violation { code, reason, detail }: Violation) {
+        if code == close::TOO_BIG {
+            self.shared.quotas.noted(Some(Limit::MaxFrameBytes), ());
+        }
         self.writer.close(code, reason);
         self.note(code, reason, detail.to_owned());
         self.is_at_end = true;
@@ -179,7 +183,12 @@ impl Drop for Session {
         let (bytes_out, frames_out) = (self.writer.bytes(), self.writer.frames());
         self.shared.counters.closes.add(why.code);
         let traffic = Traffic { bytes_in: self.bytes_in, bytes_out, frames_out };
-        self.told.ended(&why, traffic, self.connection.outbox.left() + self.writer.unwritten());
+        self.told.ended(
+            self.shared.hub.now_ms(),
+            &why,
+            traffic,
+            self.connection.outbox.left() + self.writer.unwritten(),
+        );
         self.shared.hub.close(&self.connection);
     }
 }

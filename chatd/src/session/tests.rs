@@ -13,6 +13,7 @@ use super::*;
 use crate::auth::Auth;
 use crate::broker::Retention;
 use crate::clock::SystemClock;
+use crate::config::Config;
 use crate::counters::Counters;
 use crate::engine::sqlite::broker::{Embedded, Place, Sync};
 use crate::engine::sqlite::conversations::EmbeddedConversations;
@@ -52,6 +53,7 @@ fn sessions() -> Arc<Sessions> {
         recoveries: Arc::new(Semaphore::new(1)),
         max_frame_bytes: 1000,
         auth: Arc::new(Auth::open()),
+        quotas: Quotas::new(&Config::default().limits, Arc::default()),
         hub,
     })
 }

@@ -3,7 +3,6 @@
 //! Invariant: whatever is told of a connection names it by number and address; each end is told once.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, Instant};
 
 use chat_protocol::Refusal;
 use chat_protocol::envelope::Request;
@@ -19,7 +18,8 @@ pub struct Told {
     number: u64,
     /// A third smaller than its address with a port as one.
     peer: (IpAddr, u16),
-    opened: Instant,
+    /// Milliseconds of the hub: half of what an instant takes.
+    opened_ms: u64,
     ended: Option<Box<Ended>>,
     /// The connection, then its session; nothing unless debugging is logged, because it costs memory while it lives.
     span: Option<Box<Span>>,
@@ -57,16 +57,10 @@ impl<'a> Why<'a> {
 }
 
 impl Told {
-    /// A connection that begins.
-    pub fn new(number: u64, peer: SocketAddr) -> Self {
+    /// A connection that begins at this time of the hub.
+    pub fn new(number: u64, peer: SocketAddr, opened_ms: u64) -> Self {
         let span = tracing::debug_span!("connection", number, %peer);
-        let told = Self {
-            number,
-            peer: (peer.ip(), peer.port()),
-            opened: Instant::now(),
-            ended: None,
-            span: kept(span),
-        };
+        let told = Self { number, peer: (peer.ip(), peer.port()), opened_ms, ended: None, span: kept(span) };
         told.span().in_scope(|| tracing::debug!("opened"));
         told
     }
@@ -112,8 +106,8 @@ impl Told {
         self.ended.get_or_insert_default().dropped = dropped;
     }
 
-    /// It is over.
-    pub fn ended(&self, why: &Why<'_>, traffic: Traffic, left: Waiting) {
+    /// It is over at this time of the hub.
+    pub fn ended(&self, now_ms: u64, why: &Why<'_>, traffic: Traffic, left: Waiting) {
         let (number, peer) = self.address();
         let identity = self.ended.as_ref().and_then(|ended| ended.identity.as_ref());
         let left = left + self.ended.as_ref().map_or_else(Waiting::default, |ended| ended.dropped);
@@ -127,7 +121,7 @@ impl Told {
             code = why.code,
             reason = why.reason,
             detail,
-            seconds = seconds(self.opened.elapsed()),
+            seconds = now_ms.saturating_sub(self.opened_ms) as f64 / 1e3,
             bytes_in = traffic.bytes_in,
             bytes_out = traffic.bytes_out,
             frames_out = traffic.frames_out,
@@ -153,9 +147,4 @@ pub fn refused(number: u64, peer: SocketAddr, identity: Option<&Identity>, refus
 
 fn kept(span: Span) -> Option<Box<Span>> {
     (!span.is_disabled()).then(|| Box::new(span))
-}
-
-/// Seconds to the millisecond.
-fn seconds(time: Duration) -> f64 {
-    (time.as_secs_f64() * 1e3).round() / 1e3
 }

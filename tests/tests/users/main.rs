@@ -11,6 +11,8 @@ mod groups;
 mod http_connections;
 mod http_manners;
 mod identities;
+mod limits;
+mod limits_of_addresses;
 mod metrics;
 mod metrics_of_requests;
 mod openapi;

@@ -1,0 +1,79 @@
+//! The limits of which it is counted how often they refused something.
+//!
+//! Invariant: a limit has the name of its setting.
+
+use super::Counter;
+
+/// A setting that says how many, how much or how fast, and refuses what is more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// Connections of the node.
+    MaxConnections,
+    /// Open connections of an address.
+    ConnectionsPerAddress,
+    /// New connections of an address.
+    ConnectRatePerAddress,
+    /// Operations of an address over HTTP.
+    HttpRatePerAddress,
+    /// Requests over a WebSocket.
+    RatePerConnection,
+    /// Requests of a user.
+    RatePerUser,
+    /// Time for a log-in.
+    LoginTimeout,
+    /// Bytes of a WebSocket message.
+    MaxFrameBytes,
+    /// Groups of a user.
+    GroupsPerUser,
+    /// Friend requests that wait.
+    RequestsPerUser,
+    /// Friends, and blocked users.
+    FriendsPerUser,
+}
+
+impl Limit {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::MaxConnections,
+        Self::ConnectionsPerAddress,
+        Self::ConnectRatePerAddress,
+        Self::HttpRatePerAddress,
+        Self::RatePerConnection,
+        Self::RatePerUser,
+        Self::LoginTimeout,
+        Self::MaxFrameBytes,
+        Self::GroupsPerUser,
+        Self::RequestsPerUser,
+        Self::FriendsPerUser,
+    ];
+
+    /// The setting, within `limits`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::MaxConnections => "max_connections",
+            Self::ConnectionsPerAddress => "connections_per_address",
+            Self::ConnectRatePerAddress => "connect_rate_per_address",
+            Self::HttpRatePerAddress => "http_rate_per_address",
+            Self::RatePerConnection => "rate_per_connection",
+            Self::RatePerUser => "rate_per_user",
+            Self::LoginTimeout => "login_timeout",
+            Self::MaxFrameBytes => "max_frame_bytes",
+            Self::GroupsPerUser => "groups_per_user",
+            Self::RequestsPerUser => "requests_per_user",
+            Self::FriendsPerUser => "friends_per_user",
+        }
+    }
+}
+
+/// How often each limit refused something.
+#[derive(Debug, Default)]
+pub struct Refused([Counter; Limit::ALL.len()]);
+
+impl Refused {
+    /// The counter of a limit.
+    #[must_use]
+    pub fn by(&self, limit: Limit) -> &Counter {
+        &self.0[limit as usize]
+    }
+}

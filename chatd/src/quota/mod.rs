@@ -1,0 +1,243 @@
+//! How much anybody may ask of this node: connections and rates, by connection, user and address.
+//!
+//! Invariant: all that refuses reads the settings in force from one shared place, where they can be replaced at any time;
+//! a limit that is off costs one comparison. A refusal names the setting and its value, is counted, and says when to come
+//! back, if time helps.
+
+mod bucket;
+mod network;
+mod showing;
+mod table;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use chat_protocol::{Code, Refusal};
+use parking_lot::Mutex;
+
+pub use self::bucket::Bucket;
+use self::bucket::Pace;
+use self::network::Network;
+use self::table::{Passing, Table};
+use crate::config::{Limits, Rate};
+use crate::counters::{Counters, Limit};
+use crate::model::Identity;
+
+/// The limits in force, and what they are compared with.
+#[derive(Debug)]
+pub struct Quotas {
+    started: Instant,
+    counters: Arc<Counters>,
+    /// For words; what is compared stands beside it.
+    settings: Mutex<Arc<Limits>>,
+    /// Whether there is a rate of connections or users.
+    paces_sessions: AtomicBool,
+    per_connection: Pace,
+    per_user: Pace,
+    connects: Pace,
+    http: Pace,
+    /// Open connections of an address; 0 for any number.
+    connections_per_address: AtomicU32,
+    users: Table<Identity, User>,
+    addresses: Table<Network, Address>,
+}
+
+/// What is remembered of a user who asked for something lately.
+#[derive(Debug, Default)]
+pub struct User {
+    requests: Bucket,
+}
+
+/// What is remembered of an address.
+#[derive(Debug, Default)]
+struct Address {
+    connects: Bucket,
+    http: Bucket,
+    open: AtomicU32,
+}
+
+/// An open connection of an address, until dropped.
+#[derive(Debug)]
+pub struct Visit(Arc<Address>);
+
+impl Passing for User {
+    fn is_as_new(&self, now_ns: u64) -> bool {
+        self.requests.is_full(now_ns)
+    }
+}
+
+impl Passing for Address {
+    fn is_as_new(&self, now_ns: u64) -> bool {
+        self.connects.is_full(now_ns) && self.http.is_full(now_ns)
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Quotas {
+    /// These limits.
+    #[must_use]
+    pub fn new(settings: &Limits, counters: Arc<Counters>) -> Arc<Self> {
+        let quotas = Self {
+            started: Instant::now(),
+            counters,
+            settings: Mutex::new(Arc::new(settings.clone())),
+            paces_sessions: AtomicBool::new(false),
+            per_connection: Pace::default(),
+            per_user: Pace::default(),
+            connects: Pace::default(),
+            http: Pace::default(),
+            connections_per_address: AtomicU32::new(0),
+            users: Table::default(),
+            addresses: Table::default(),
+        };
+        quotas.set(settings);
+        Arc::new(quotas)
+    }
+
+    /// From now on these limits are in force.
+    pub fn set(&self, settings: &Limits) {
+        *self.settings.lock() = Arc::new(settings.clone());
+        self.per_connection.set(settings.rate_per_connection, settings.burst_per_connection);
+        self.per_user.set(settings.rate_per_user, settings.burst_per_user);
+        self.connects.set(settings.connect_rate_per_address, settings.connect_burst_per_address);
+        self.http.set(settings.http_rate_per_address, settings.http_burst_per_address);
+        self.connections_per_address.store(settings.connections_per_address, Relaxed);
+        self.paces_sessions.store(self.per_connection.is_limit() || self.per_user.is_limit(), Relaxed);
+    }
+
+    /// The limits in force.
+    #[must_use]
+    pub fn settings(&self) -> Arc<Limits> {
+        self.settings.lock().clone()
+    }
+
+    /// Whether requests of one connection, or of one user, have a rate.
+    pub fn paces_sessions(&self) -> bool {
+        self.paces_sessions.load(Relaxed)
+    }
+
+    /// Whether requests of one user have a rate.
+    pub fn paces_users(&self) -> bool {
+        self.per_user.is_limit()
+    }
+
+    /// What is remembered of a user.
+    pub fn user(&self, identity: &Identity, now: Instant) -> Arc<User> {
+        self.users.of(identity, self.ns(now))
+    }
+
+    /// A request over the connection whose bucket this is.
+    ///
+    /// # Errors
+    /// [`Code::TooManyRequests`] when there were too many.
+    pub fn connection_asks(&self, bucket: &Bucket, now: Instant) -> Result<(), Refusal> {
+        bucket.take(&self.per_connection, self.ns(now)).map_err(|wait_ns| {
+            let settings = self.settings();
+            let (rate, burst) = (settings.rate_per_connection, settings.burst_per_connection);
+            self.too_fast(Limit::RatePerConnection, "over this connection", (rate, burst), wait_ns)
+        })
+    }
+
+    /// A request of a user.
+    ///
+    /// # Errors
+    /// [`Code::TooManyRequests`] when there were too many.
+    pub fn user_asks(&self, user: &User, now: Instant) -> Result<(), Refusal> {
+        user.requests.take(&self.per_user, self.ns(now)).map_err(|wait_ns| {
+            let settings = self.settings();
+            let (rate, burst) = (settings.rate_per_user, settings.burst_per_user);
+            self.too_fast(Limit::RatePerUser, "of this user", (rate, burst), wait_ns)
+        })
+    }
+
+    /// An operation over HTTP, by whoever is not beyond these limits.
+    ///
+    /// # Errors
+    /// [`Code::TooManyRequests`] when there were too many.
+    pub fn address_asks(&self, address: IpAddr) -> Result<(), Refusal> {
+        if !self.http.is_limit() {
+            return Ok(());
+        }
+        let (network, now_ns) = (Network::from(address), self.ns(Instant::now()));
+        self.addresses.of(&network, now_ns).http.take(&self.http, now_ns).map_err(|wait_ns| {
+            let settings = self.settings();
+            let (rate, burst) = (settings.http_rate_per_address, settings.http_burst_per_address);
+            let of = format!("over HTTP from {network}");
+            self.too_fast(Limit::HttpRatePerAddress, &of, (rate, burst), wait_ns)
+        })
+    }
+
+    /// A new connection of an address. None while such are not counted.
+    ///
+    /// # Errors
+    /// [`Code::TooManyRequests`] when there are too many, or were too many of late.
+    pub fn address_enters(&self, address: IpAddr) -> Result<Option<Visit>, Refusal> {
+        let most = self.connections_per_address.load(Relaxed);
+        if most == 0 && !self.connects.is_limit() {
+            return Ok(None);
+        }
+        let (network, now_ns) = (Network::from(address), self.ns(Instant::now()));
+        let entry = self.addresses.of(&network, now_ns);
+        entry.connects.take(&self.connects, now_ns).map_err(|wait_ns| {
+            let settings = self.settings();
+            let (rate, burst) = (settings.connect_rate_per_address, settings.connect_burst_per_address);
+            let of = format!("to connect from {network}");
+            self.too_fast(Limit::ConnectRatePerAddress, &of, (rate, burst), wait_ns)
+        })?;
+        let open = entry.open.fetch_add(1, Relaxed);
+        let visit = Visit(entry);
+        if most > 0 && open >= most {
+            let limit = Limit::ConnectionsPerAddress;
+            let reason = format!(
+                "{network} has {open} connections open (limits.{} = {most}); close one first",
+                limit.name()
+            );
+            return Err(self.refuse(limit, Refusal::new(Code::TooManyRequests, reason)));
+        }
+        Ok(Some(visit))
+    }
+
+    /// Forgets whom nothing is known of that matters. Called every second or so.
+    pub fn sweep(&self) {
+        let now_ns = self.ns(Instant::now());
+        self.users.sweep(now_ns);
+        self.addresses.sweep(now_ns);
+    }
+
+    /// Counts that something was refused, if by a limit.
+    pub fn noted<E>(&self, limit: Option<Limit>, error: E) -> E {
+        if let Some(limit) = limit {
+            self.counters.refused.by(limit).add(1);
+        }
+        error
+    }
+
+    /// Counts a refusal.
+    pub fn refuse(&self, limit: Limit, refusal: Refusal) -> Refusal {
+        self.noted(Some(limit), refusal)
+    }
+
+    fn too_fast(&self, limit: Limit, of: &str, (rate, burst): (Rate, u32), wait_ns: u64) -> Refusal {
+        let wait_ms = wait_ns.div_ceil(1_000_000);
+        let reason = format!(
+            "too many requests {of} (limits.{} = {}); wait {wait_ms} ms",
+            limit.name(),
+            showing::rate(rate, burst)
+        );
+        let refusal = Refusal::new(Code::TooManyRequests, reason);
+        self.refuse(limit, Refusal { retry_after_ms: Some(wait_ms), ..refusal })
+    }
+
+    /// Nanoseconds of this node's clock, which only goes forward.
+    fn ns(&self, now: Instant) -> u64 {
+        let since: Duration = now.saturating_duration_since(self.started);
+        since.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(since.subsec_nanos()))
+    }
+}

@@ -1,0 +1,44 @@
+//! How fast a connection asks, and its user over all of theirs here.
+//!
+//! Invariant: without a limit nothing is kept and one thing is compared. What is refused is answered, and nothing of it is
+//! done. Operators who log in with their key have no limit as users.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use chat_protocol::Refusal;
+use chat_protocol::session::{HEARTBEAT, PING};
+
+use super::Session;
+use crate::membership::subscriptions::Membership;
+use crate::quota::{Bucket, User};
+
+/// What a connection has asked for of late.
+#[derive(Default)]
+pub(super) struct Pace {
+    requests: Bucket,
+    user: Option<Arc<User>>,
+}
+
+impl Session {
+    /// Whether a request with this command, or one that cannot be read, is not one too many.
+    pub(super) fn check_pace(&mut self, cmd: Option<&str>, now: Instant) -> Result<(), Refusal> {
+        match self.shared.quotas.paces_sessions() {
+            true => self.take(cmd, now),
+            false => Ok(()),
+        }
+    }
+
+    fn take(&mut self, cmd: Option<&str>, now: Instant) -> Result<(), Refusal> {
+        let (quotas, pace) = (&*self.shared.quotas, self.pace.get_or_insert_default());
+        quotas.connection_asks(&pace.requests, now)?;
+        let is_of_user = cmd.is_some_and(|cmd| ![HEARTBEAT, PING].contains(&cmd));
+        let is_limited = self.scopes.is_none() || self.shared.auth.is_open();
+        let Some(identity) = self.membership.as_ref().map(Membership::identity) else { return Ok(()) };
+        if !(quotas.paces_users() && is_of_user && is_limited) {
+            return Ok(());
+        }
+        let user = pace.user.get_or_insert_with(|| quotas.user(identity, now));
+        quotas.user_asks(user, now)
+    }
+}
