@@ -6,6 +6,7 @@ use std::hint::black_box;
 use std::io::sink;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use chat_protocol::asked::Asked;
 use chat_protocol::{MsgId, Target, UserId};
 use chatd::broker::{BrokerError, Bus, Event, Fingerprint, Log, Outgoing, Retention, Sink};
 use chatd::clock::SystemClock;
+use chatd::config::Config;
 use chatd::engine::sqlite::Close;
 use chatd::engine::sqlite::broker::{Embedded, Place, Sync};
 use chatd::hub::bell::{Bell, Rope};
@@ -21,6 +23,7 @@ use chatd::hub::{Hub, frame};
 use chatd::membership::router::Router;
 use chatd::membership::subscriptions::Subscriptions;
 use chatd::model::{Conversation, Effect, Entry, Identity, Language, Notice, Skip, Topic};
+use chatd::quota::{Bucket, Quotas};
 use chatd::transport::frames::Frames;
 use chatd::transport::reader::Reader;
 use chatd::transport::writer::Writer;
@@ -46,9 +49,16 @@ struct Hot {
     call: fn(usize),
 }
 
-const HOT: [Hot; 7] = [
+const HOT: [Hot; 9] = [
     Hot { name: "read", calls: 20_000, what: "a frame of a client: header, unmask, UTF-8", call: read },
     Hot { name: "envelope", calls: 20_000, what: "its request: seq, cmd, parameters of msg", call: envelope },
+    Hot { name: "quota-off", calls: 20_000, what: "a request where there is no rate", call: quota_off },
+    Hot {
+        name: "quota-on",
+        calls: 20_000,
+        what: "a request against the rates of its connection and its user",
+        call: quota_on,
+    },
     Hot { name: "encode", calls: 20_000, what: "the push of a logged message, with header", call: encode },
     Hot { name: "outbox", calls: 4_000, what: "16 frames into an outbox and out of it", call: outbox },
     Hot {
@@ -101,6 +111,28 @@ fn envelope(calls: usize) {
     for _ in 0..calls {
         let asked = Asked::read(black_box(&text));
         assert!(black_box(asked).is_ok_and(|asked| asked.msg.is_some()));
+    }
+}
+
+fn quota_off(calls: usize) {
+    let quotas = Quotas::new(&Config::default().limits, Arc::default());
+    for _ in 0..calls {
+        assert!(!black_box(&quotas).paces_sessions());
+    }
+}
+
+fn quota_on(calls: usize) {
+    let mut limits = Config::default().limits;
+    let rate = "1000000/s".parse().expect("a rate");
+    (limits.rate_per_connection, limits.rate_per_user) = (rate, rate);
+    (limits.burst_per_connection, limits.burst_per_user) = (1_000_000, 1_000_000);
+    let (quotas, now) = (Quotas::new(&limits, Arc::default()), Instant::now());
+    let identity = Identity { app: 1, user: UserId::new("马超").expect("a name") };
+    let (connection, user) = (Bucket::default(), quotas.user(&identity, now));
+    for _ in 0..calls {
+        assert!(black_box(&quotas).paces_sessions());
+        assert!(quotas.connection_asks(black_box(&connection), now).is_ok());
+        assert!(quotas.paces_users() && quotas.user_asks(black_box(&user), now).is_ok());
     }
 }
 

@@ -25,7 +25,7 @@ use chatd::engine::sqlite::money_file::MoneyFile;
 use chatd::engine::sqlite::packets::EmbeddedPackets;
 use chatd::engine::sqlite::queue::EmbeddedQueue;
 use chatd::friends::{Friends, Limits};
-use chatd::groups::{Change, Changed, GroupError, Groups};
+use chatd::groups::{self, Change, Changed, GroupError, Groups};
 use chatd::model::{Conversation, Entry, Topic};
 use chatd::money::packets::Packets;
 use chatd::money::settlement::Queue;
@@ -41,6 +41,10 @@ pub const ALL: Retention = Retention { max_messages: 1_000_000, max_age_ms: 0 };
 
 /// Groups a user may be in on these nodes.
 pub const GROUPS_PER_USER: u64 = 300;
+/// Members a group may have on these nodes.
+pub const MEMBERS_PER_GROUP: u64 = 2_000;
+/// How many of both.
+const GROUPS: groups::Limits = groups::Limits { groups: GROUPS_PER_USER, members: MEMBERS_PER_GROUP };
 /// How many users may have to do with one on these nodes.
 pub const FRIENDS: Limits = Limits { requests: 20, friends: 30 };
 
@@ -245,7 +249,7 @@ fn embedded_node(directory: &TempDir, retention: Retention, clock: Arc<HandClock
     let (place, seen) = (Place::Directory(directory.path().to_owned()), Arc::<Recorder>::default());
     let engine =
         Embedded::open(&place, Sync::Normal, retention, clock.clone(), seen.clone()).expect("an engine");
-    let groups = Arc::new(EmbeddedGroups::new(engine.clone(), GROUPS_PER_USER));
+    let groups = Arc::new(EmbeddedGroups::new(engine.clone(), GROUPS));
     let money = MoneyFile::open(&place, clock).expect("a file for money");
     Node {
         packets: Arc::new(EmbeddedPackets::new(money.clone(), groups.clone())),
@@ -264,7 +268,7 @@ async fn redis_node(url: &str, retention: Retention, clock: Arc<HandClock>) -> N
     let broker = RedisBroker::connect(url, Keys::default(), rand::random(), retention, clock, counters, sink);
     let broker = broker.await.expect("a broker");
     Node {
-        groups: RedisGroups::new(&broker, GROUPS_PER_USER),
+        groups: RedisGroups::new(&broker, GROUPS),
         friends: RedisFriends::new(&broker, FRIENDS),
         conversations: RedisConversations::new(&broker),
         packets: RedisPackets::new(&broker),

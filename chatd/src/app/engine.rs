@@ -29,7 +29,7 @@ use crate::engine::sqlite::packets::EmbeddedPackets;
 use crate::engine::sqlite::presence::EmbeddedPresence;
 use crate::engine::sqlite::queue::EmbeddedQueue;
 use crate::friends::{self, Friends};
-use crate::groups::Groups;
+use crate::groups::{self, Groups};
 use crate::money::packets::Packets;
 use crate::money::settlement::Queue;
 use crate::presence::{Announcer, Presence};
@@ -70,8 +70,7 @@ fn embedded(config: &Config, base: &Base) -> anyhow::Result<Engine> {
     let broker = Embedded::open(&place, config.storage.sync, retention(config), clock, sink);
     let broker = broker.map_err(|error| anyhow!(error))?;
     base.files.add(broker.clone());
-    let groups: Arc<dyn Groups> =
-        Arc::new(EmbeddedGroups::new(broker.clone(), config.limits.groups_per_user));
+    let groups: Arc<dyn Groups> = Arc::new(EmbeddedGroups::new(broker.clone(), groups(config)));
     let file = MoneyFile::open(&place, base.clock.clone()).map_err(|error| anyhow!(error))?;
     base.files.add(file.clone());
     let purse = Purse {
@@ -135,7 +134,7 @@ async fn redis(config: &Config, base: &Base) -> anyhow::Result<Engine> {
         name: "redis",
         purse,
         presence,
-        groups: RedisGroups::new(&broker, config.limits.groups_per_user),
+        groups: RedisGroups::new(&broker, groups(config)),
         friends: RedisFriends::new(&broker, friends(config)),
         conversations: RedisConversations::new(&broker),
         watch: Some(broker.watch_manner(manner)),
@@ -158,6 +157,14 @@ pub(super) fn keys(config: &Config) -> anyhow::Result<Keys> {
 pub(super) fn place(config: &Config) -> Place {
     let directory = config.serve.data_dir.clone();
     if config.serve.ephemeral { Place::Memory } else { Place::Directory(directory) }
+}
+
+fn groups(config: &Config) -> groups::Limits {
+    let members = match config.limits.members_per_group {
+        0 => u64::MAX,
+        members => members,
+    };
+    groups::Limits { groups: config.limits.groups_per_user, members }
 }
 
 fn friends(config: &Config) -> friends::Limits {

@@ -1,5 +1,6 @@
 //! The one composition root: which adapters, in which order, and how they stop.
 
+mod base;
 pub mod credentials;
 mod engine;
 mod health;
@@ -24,27 +25,23 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::base::Base;
 use self::engine::Engine;
 use self::money::Treasury;
 use self::reload::Reread;
 use self::room::{max_connections, room_for_connections};
 use self::rounds::{deadlines, end_terms, relieve, sweep};
-use self::waiting::Waiting;
 use crate::auth::Auth;
 use crate::chat::Chat;
-use crate::clock::{Clock, SystemClock};
-use crate::config::{self, Config, Role};
-use crate::counters::Counters;
+use crate::config::{Config, Role};
 use crate::engine::sqlite::Close;
 use crate::http::door::Door;
 use crate::http::{self, Edge};
 use crate::hub::Hub;
-use crate::hub::outbox::{self, Limits};
+use crate::hub::outbox;
 use crate::listener::places::Places;
 use crate::listener::{self, House, Patience};
 use crate::membership::resync::Resync;
-use crate::membership::resync_queue::ResyncQueue;
-use crate::membership::router::Router;
 use crate::membership::subscriptions::Subscriptions;
 use crate::metrics::{self, Metrics};
 use crate::ops::conversation::ConversationOps;
@@ -61,9 +58,7 @@ use crate::ops::{
 use crate::presence::Presence;
 use crate::presence::crowds;
 use crate::presence::registry::Registry;
-use crate::quota::Quotas;
 use crate::session::{self, Sessions};
-use crate::transport::queued;
 use crate::workers::Workers;
 
 /// Bytes of an HTTP request body at most.
@@ -95,21 +90,6 @@ pub struct App {
     treasury: Treasury,
     background: Vec<tokio::task::JoinHandle<()>>,
     files: Files,
-}
-
-/// What is the same for every engine.
-struct Base {
-    node: u64,
-    clock: Arc<dyn Clock>,
-    counters: Arc<Counters>,
-    hub: Arc<Hub>,
-    /// What the broker delivers to.
-    router: Arc<Router>,
-    max_connections: usize,
-    files: Files,
-    waiting: Waiting,
-    auth: Arc<Auth>,
-    quotas: Arc<Quotas>,
 }
 
 /// Databases to close at the end, in the order they were opened.
@@ -152,19 +132,14 @@ impl App {
         let address = bound.address()?;
         let room = room_for_connections();
         let max_connections = max_connections(config.limits.max_connections, room);
-        let (node, counters) = (rand::random(), Arc::new(Counters::default()));
-        let hub = open_hub(config, node, &counters);
-        let quotas = quotas(config, max_connections, &counters);
-        let (clock, waiting) = (Arc::new(SystemClock), Waiting::at_most(config.serve.store_wait.get()));
-        let resyncs = Arc::new(ResyncQueue::default());
-        let router = Arc::new(Router::new(hub.clone(), resyncs.clone()));
-        let base = Base { node, clock, counters, hub, router, max_connections, files, waiting, auth, quotas };
+        let base = Base::new(config, max_connections, auth, files);
         let (hub, engine) = (base.hub.clone(), engine::open(config, &base).await?);
         let chat = Arc::new(Chat::new(engine.broker.clone(), base.counters.clone()));
         let treasury = Treasury::open(config, &base, &engine, &chat).await?;
         let (broker, presence, groups) =
             (engine.broker.clone(), engine.presence.clone(), engine.groups.clone());
         let registry = Arc::new(Registry::new(hub.clone(), presence.clone()));
+        let resyncs = base.resyncs.clone();
         let follow = Subscriptions::new(hub.clone(), broker.clone(), resyncs.clone(), registry.noting());
         let subscriptions = Arc::new(follow);
         let resync = Arc::new(Resync::new(hub.clone(), subscriptions.clone(), groups, broker, resyncs));
@@ -262,23 +237,10 @@ struct Parts<'a> {
     reread: Reread,
 }
 
-/// The hub, and how much may wait in it.
-fn open_hub(config: &Config, node: u64, counters: &Arc<Counters>) -> Arc<Hub> {
-    queued::limit_to(config.limits.queued_bytes);
-    let limits = Limits { frames: config.limits.outbox_frames, bytes: config.limits.outbox_bytes };
-    Arc::new(Hub::new(node, limits, counters.clone()).speaking(config.serve.push_language))
-}
-
 /// How long connections may be quiet.
 fn patience(config: &Config) -> Patience {
     let limits = &config.limits;
     Patience { idle: limits.keep_alive.get(), stalled: limits.stall_timeout.get() }
-}
-
-/// How much anybody may ask, with what is derived in place of what was not given.
-fn quotas(config: &Config, max_connections: usize, counters: &Arc<Counters>) -> Arc<Quotas> {
-    let limits = config::Limits { max_connections, ..config.limits.clone() };
-    Quotas::new(&limits, counters.clone())
 }
 
 /// Who is let in over HTTP, at this address.

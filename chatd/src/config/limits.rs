@@ -41,6 +41,9 @@ settings! {
         /// Requests of one user at once, before rate_per_user counts
         #[arg(long, env = "CHATD_BURST_PER_USER", value_name = "N")]
         burst_per_user: u32 = 50,
+        /// Connections of one user logged in at a time on this node, each other node that has some counting as one, but with an operator's key; 0 for any number
+        #[arg(long, env = "CHATD_CONNECTIONS_PER_USER", value_name = "N")]
+        connections_per_user: u32 = 0,
         /// How long a HTTP connection may be idle between two requests
         #[arg(long, env = "CHATD_KEEP_ALIVE", value_name = "DURATION")]
         keep_alive: Span = Span::seconds(75),
@@ -71,6 +74,9 @@ settings! {
         /// Groups a user may be in
         #[arg(long, env = "CHATD_GROUPS_PER_USER", value_name = "N")]
         groups_per_user: u64 = 2_000,
+        /// Members a group may have; 0 for any number
+        #[arg(long, env = "CHATD_MEMBERS_PER_GROUP", value_name = "N")]
+        members_per_group: u64 = 0,
         /// Friend requests of a user that may wait for an answer, and as many of others to the user
         #[arg(long, env = "CHATD_REQUESTS_PER_USER", value_name = "N")]
         requests_per_user: u64 = 500,

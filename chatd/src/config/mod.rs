@@ -50,6 +50,14 @@ macro_rules! settings {
             /// What each key is about.
             pub(in crate::config) const ABOUT: &'static [(&'static str, &'static str)] =
                 &[$((stringify!($field), concat!($($doc),+)),)*];
+
+            /// The keys that have another value there.
+            #[must_use]
+            pub fn differs(&self, other: &Self) -> Vec<&'static str> {
+                let mut keys = Vec::new();
+                $(if self.$field != other.$field { keys.push(stringify!($field)); })*
+                keys
+            }
         }
 
         impl $given {

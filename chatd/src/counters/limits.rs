@@ -19,12 +19,16 @@ pub enum Limit {
     RatePerConnection,
     /// Requests of a user.
     RatePerUser,
+    /// Connections of a user.
+    ConnectionsPerUser,
     /// Time for a log-in.
     LoginTimeout,
     /// Bytes of a WebSocket message.
     MaxFrameBytes,
     /// Groups of a user.
     GroupsPerUser,
+    /// Members of a group.
+    MembersPerGroup,
     /// Friend requests that wait.
     RequestsPerUser,
     /// Friends, and blocked users.
@@ -33,16 +37,18 @@ pub enum Limit {
 
 impl Limit {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::MaxConnections,
         Self::ConnectionsPerAddress,
         Self::ConnectRatePerAddress,
         Self::HttpRatePerAddress,
         Self::RatePerConnection,
         Self::RatePerUser,
+        Self::ConnectionsPerUser,
         Self::LoginTimeout,
         Self::MaxFrameBytes,
         Self::GroupsPerUser,
+        Self::MembersPerGroup,
         Self::RequestsPerUser,
         Self::FriendsPerUser,
     ];
@@ -57,9 +63,11 @@ impl Limit {
             Self::HttpRatePerAddress => "http_rate_per_address",
             Self::RatePerConnection => "rate_per_connection",
             Self::RatePerUser => "rate_per_user",
+            Self::ConnectionsPerUser => "connections_per_user",
             Self::LoginTimeout => "login_timeout",
             Self::MaxFrameBytes => "max_frame_bytes",
             Self::GroupsPerUser => "groups_per_user",
+            Self::MembersPerGroup => "members_per_group",
             Self::RequestsPerUser => "requests_per_user",
             Self::FriendsPerUser => "friends_per_user",
         }

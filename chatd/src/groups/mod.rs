@@ -1,11 +1,11 @@
 //! Who belongs to which group: the port.
 //!
-//! The law, which every adapter obeys (`tests/tests/laws/group_laws.rs`):
+//! The law, which every adapter obeys (`tests/tests/laws/group_laws.rs`, `group_limits.rs`):
 //! - A change of membership and the entry in the group's log that tells of it are one atomic step. The entry's
 //!   offset is the change's position among the messages: whoever left gets nothing that stands after it.
 //! - Whoever joins is told by a notice to their inbox ([`JOINED`]) in the same step: notices come in the order of joining.
-//! - A user is in at most so many groups as the adapter was told; whoever would be in more is refused in the step that
-//!   admits, and who is in more already stays.
+//! - A user is in at most so many groups as the adapter was told ([`Limits`]), and a group has at most so many members;
+//!   whoever would be one too many is refused in the step that admits, and who is in already stays.
 //! - Only a member's message is appended; [`crate::broker::Log::append`] checks it in the same step.
 //! - That a group was dismissed is noted where every node can see it ([`Groups::dismissed`]), whatever ends meanwhile.
 //! - Repeating a change is harmless: it says that nothing changed and appends nothing.
@@ -83,6 +83,22 @@ pub(crate) fn news(
         fingerprint: None,
         members,
         skip: Skip::Nobody,
+    }
+}
+
+/// How many there may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Groups of a user.
+    pub groups: u64,
+    /// Members of a group.
+    pub members: u64,
+}
+
+/// So many groups of a user, with any number of members.
+impl From<u64> for Limits {
+    fn from(groups: u64) -> Self {
+        Self { groups, members: u64::MAX }
     }
 }
 
@@ -198,6 +214,9 @@ pub enum GroupError {
     /// The user is in as many groups as are allowed.
     #[error("a user is in at most {0} groups (the setting limits.groups_per_user); leave one first")]
     TooMany(u64),
+    /// The group has as many members as are allowed.
+    #[error("the group has {0} members, and no more are allowed (the setting limits.members_per_group)")]
+    Full(u64),
     /// The store did not answer.
     #[error("the store is unreachable: {0}")]
     Unreachable(String),
@@ -212,6 +231,7 @@ impl GroupError {
     pub fn limit(&self) -> Option<Limit> {
         match self {
             GroupError::TooMany(_) => Some(Limit::GroupsPerUser),
+            GroupError::Full(_) => Some(Limit::MembersPerGroup),
             _ => None,
         }
     }
@@ -222,9 +242,11 @@ impl GroupError {
         match self {
             GroupError::NoSuchGroup => Code::NotFound,
             GroupError::NotOwner => Code::NotAuthorised,
-            GroupError::Taken | GroupError::NotMember | GroupError::Owner | GroupError::TooMany(_) => {
-                Code::RefusedByRule
-            }
+            GroupError::Taken
+            | GroupError::NotMember
+            | GroupError::Owner
+            | GroupError::TooMany(_)
+            | GroupError::Full(_) => Code::RefusedByRule,
             GroupError::Unreachable(_) => Code::StoreUnreachable,
             GroupError::Corrupt(_) => Code::ServerError,
         }

@@ -202,7 +202,7 @@ impl Page<'_> {
 
     fn refused(&mut self, counters: &Counters) -> fmt::Result {
         self.counters(
-            "chatd_refused_total",
+            "chatd_limit_refusals_total",
             "Requests and connections that were refused or ended by a limit, by the setting in [limits].",
             Limit::ALL.map(|limit| ([("limit", limit.name())], counters.refused.by(limit).get())),
         )

@@ -121,6 +121,9 @@ pub trait Presence: Send + Sync {
     /// Whether the user is online on any live node.
     async fn is_online(&self, app: AppId, user: &UserId) -> Result<bool, PresenceError>;
 
+    /// On how many other live nodes the user is online.
+    async fn elsewhere(&self, app: AppId, user: &UserId) -> Result<u64, PresenceError>;
+
     /// Users online after `after` in byte order, at most `limit`.
     async fn list(&self, app: AppId, after: Option<&UserId>, limit: usize) -> Result<Roster, PresenceError>;
 

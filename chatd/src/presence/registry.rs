@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -36,13 +36,15 @@ pub struct Registry {
     changed: Notify,
     /// The store may have forgotten this node's users.
     forgotten: AtomicBool,
+    /// Live nodes, this one included, when the lease was last renewed; 0 when that is not known.
+    nodes: AtomicU64,
 }
 
 impl Registry {
     /// A registry of nobody. [`Registry::run`] does the work.
     pub fn new(hub: Arc<Hub>, presence: Arc<dyn Presence>) -> Self {
-        let (noted, changed, forgotten) = Default::default();
-        Self { hub, presence, noted, changed, forgotten }
+        let (noted, changed, forgotten, nodes) = Default::default();
+        Self { hub, presence, noted, changed, forgotten, nodes }
     }
 
     /// Notes a user who may have come or gone, without waiting.
@@ -70,6 +72,20 @@ impl Registry {
             Ok(outcome) => outcome.map_err(PresenceError::Unreachable),
             Err(_) => Err(PresenceError::Unreachable("the node is stopping".to_owned())),
         }
+    }
+
+    /// How many other nodes there were a few seconds ago; none when that is not known.
+    #[must_use]
+    pub fn other_nodes(&self) -> Option<u64> {
+        self.nodes.load(Ordering::Relaxed).checked_sub(1)
+    }
+
+    /// On how many other nodes the user is, each with at least one connection.
+    ///
+    /// # Errors
+    /// When the store did not answer.
+    pub async fn elsewhere(&self, identity: &Identity) -> Result<u64, PresenceError> {
+        self.presence.elsewhere(identity.app, &identity.user).await
     }
 
     /// Keeps the store in step and the lease alive until `all_gone`, and then once more.
@@ -104,6 +120,8 @@ impl Registry {
                 }
                 Err(error) => tracing::warn!(%error, "the node's lease could not be renewed"),
             }
+            let nodes = self.presence.live_nodes().await.unwrap_or(0);
+            self.nodes.store(nodes, Ordering::Relaxed);
         }
     }
 
@@ -221,6 +239,10 @@ mod tests {
             limit: usize,
         ) -> Result<Roster, PresenceError> {
             self.store.list(app, after, limit).await
+        }
+
+        async fn elsewhere(&self, app: u32, user: &UserId) -> Result<u64, PresenceError> {
+            self.store.elsewhere(app, user).await
         }
 
         async fn live_nodes(&self) -> Result<u64, PresenceError> {

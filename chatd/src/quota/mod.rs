@@ -5,6 +5,7 @@
 //! back, if time helps.
 
 mod bucket;
+mod changing;
 mod network;
 mod showing;
 mod table;
@@ -40,6 +41,8 @@ pub struct Quotas {
     http: Pace,
     /// Open connections of an address; 0 for any number.
     connections_per_address: AtomicU32,
+    /// Connections of a user; 0 for any number.
+    connections_per_user: AtomicU32,
     users: Table<Identity, User>,
     addresses: Table<Network, Address>,
 }
@@ -48,6 +51,8 @@ pub struct Quotas {
 #[derive(Debug, Default)]
 pub struct User {
     requests: Bucket,
+    /// Connections that are logged in, or on their way in.
+    connections: AtomicU32,
 }
 
 /// What is remembered of an address.
@@ -57,6 +62,10 @@ struct Address {
     http: Bucket,
     open: AtomicU32,
 }
+
+/// A connection of a user, until dropped.
+#[derive(Debug)]
+pub struct Device(Arc<User>);
 
 /// An open connection of an address, until dropped.
 #[derive(Debug)]
@@ -71,6 +80,20 @@ impl Passing for User {
 impl Passing for Address {
     fn is_as_new(&self, now_ns: u64) -> bool {
         self.connects.is_full(now_ns) && self.http.is_full(now_ns)
+    }
+}
+
+impl Device {
+    /// Whose it is.
+    #[must_use]
+    pub fn user(&self) -> &User {
+        &self.0
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Relaxed);
     }
 }
 
@@ -94,6 +117,7 @@ impl Quotas {
             connects: Pace::default(),
             http: Pace::default(),
             connections_per_address: AtomicU32::new(0),
+            connections_per_user: AtomicU32::new(0),
             users: Table::default(),
             addresses: Table::default(),
         };
@@ -109,6 +133,7 @@ impl Quotas {
         self.connects.set(settings.connect_rate_per_address, settings.connect_burst_per_address);
         self.http.set(settings.http_rate_per_address, settings.http_burst_per_address);
         self.connections_per_address.store(settings.connections_per_address, Relaxed);
+        self.connections_per_user.store(settings.connections_per_user, Relaxed);
         self.paces_sessions.store(self.per_connection.is_limit() || self.per_user.is_limit(), Relaxed);
     }
 
@@ -126,6 +151,33 @@ impl Quotas {
     /// Whether requests of one user have a rate.
     pub fn paces_users(&self) -> bool {
         self.per_user.is_limit()
+    }
+
+    /// Whether connections of one user are counted.
+    pub fn counts_connections(&self) -> bool {
+        self.connections_per_user.load(Relaxed) > 0
+    }
+
+    /// Whether a user has room for one more connection and so many others.
+    pub fn has_room(&self, identity: &Identity, others: u64) -> bool {
+        let here = self.user(identity, Instant::now()).connections.load(Relaxed);
+        u64::from(here) + others < u64::from(self.connections_per_user.load(Relaxed))
+    }
+
+    /// One more connection of a user, who is on so many other nodes.
+    ///
+    /// # Errors
+    /// [`Code::RefusedByRule`] when there are as many as may be.
+    pub fn user_enters(&self, identity: &Identity, elsewhere: u64) -> Result<Device, Refusal> {
+        let user = self.user(identity, Instant::now());
+        let most = self.connections_per_user.load(Relaxed);
+        let Err(here) = one_more(&user.connections, most, elsewhere) else { return Ok(Device(user)) };
+        let limit = Limit::ConnectionsPerUser;
+        let reason = format!(
+            "the user has {here} connections on this node and some on {elsewhere} others (limits.{} = {most}); close one first",
+            limit.name()
+        );
+        Err(self.refuse(limit, Refusal::new(Code::RefusedByRule, reason)))
     }
 
     /// What is remembered of a user.
@@ -191,9 +243,7 @@ impl Quotas {
             let of = format!("to connect from {network}");
             self.too_fast(Limit::ConnectRatePerAddress, &of, (rate, burst), wait_ns)
         })?;
-        let open = entry.open.fetch_add(1, Relaxed);
-        let visit = Visit(entry);
-        if most > 0 && open >= most {
+        if let Err(open) = one_more(&entry.open, most, 0) {
             let limit = Limit::ConnectionsPerAddress;
             let reason = format!(
                 "{network} has {open} connections open (limits.{} = {most}); close one first",
@@ -201,7 +251,7 @@ impl Quotas {
             );
             return Err(self.refuse(limit, Refusal::new(Code::TooManyRequests, reason)));
         }
-        Ok(Some(visit))
+        Ok(Some(Visit(entry)))
     }
 
     /// Forgets whom nothing is known of that matters. Called every second or so.
@@ -240,4 +290,10 @@ impl Quotas {
         let since: Duration = now.saturating_duration_since(self.started);
         since.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(since.subsec_nanos()))
     }
+}
+
+/// Counts one more unless there are, with these others, `most` already; 0 is any number.
+fn one_more(count: &AtomicU32, most: u32, others: u64) -> Result<u32, u32> {
+    let fits = |count: u32| most == 0 || u64::from(count).saturating_add(others) < u64::from(most);
+    count.fetch_update(Relaxed, Relaxed, |count| fits(count).then(|| count + 1))
 }

@@ -25,22 +25,24 @@ impl Quotas {
 fn value(settings: &Limits, limit: Limit) -> String {
     match limit {
         Limit::MaxConnections => settings.max_connections.to_string(),
-        Limit::ConnectionsPerAddress => number(settings.connections_per_address),
+        Limit::ConnectionsPerAddress => number(settings.connections_per_address.into()),
         Limit::ConnectRatePerAddress => {
             rate(settings.connect_rate_per_address, settings.connect_burst_per_address)
         }
         Limit::HttpRatePerAddress => rate(settings.http_rate_per_address, settings.http_burst_per_address),
         Limit::RatePerConnection => rate(settings.rate_per_connection, settings.burst_per_connection),
         Limit::RatePerUser => rate(settings.rate_per_user, settings.burst_per_user),
+        Limit::ConnectionsPerUser => number(settings.connections_per_user.into()),
         Limit::LoginTimeout => settings.login_timeout.to_string(),
         Limit::MaxFrameBytes => settings.max_frame_bytes.to_string(),
         Limit::GroupsPerUser => settings.groups_per_user.to_string(),
+        Limit::MembersPerGroup => number(settings.members_per_group),
         Limit::RequestsPerUser => settings.requests_per_user.to_string(),
         Limit::FriendsPerUser => settings.friends_per_user.to_string(),
     }
 }
 
-fn number(most: u32) -> String {
+fn number(most: u64) -> String {
     if most == 0 { "none".to_owned() } else { most.to_string() }
 }
 

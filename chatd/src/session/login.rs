@@ -19,6 +19,7 @@ use crate::hub::Connection;
 use crate::membership::missed::{self, Budget, Missed};
 use crate::membership::subscriptions::Membership;
 use crate::model::{self, Conversation, Identity, Topic};
+use crate::quota::Device;
 use crate::transport::queued;
 
 /// Log-ins that read what was missed, at a time, however much may wait.
@@ -40,6 +41,8 @@ pub struct Entered {
     pub frames: Vec<Bytes>,
     /// How far they go.
     pub sent: Vec<(Conversation, model::Position)>,
+    /// It as one of the user's connections, where these are counted.
+    pub device: Option<Device>,
     /// What to answer, when recovery was asked for.
     pub answer: Option<LoggedIn>,
     /// Until the outbox has it.
@@ -97,6 +100,24 @@ pub fn parse(request: &chat_protocol::envelope::Request<'_>) -> Result<Login, Re
     Ok(login)
 }
 
+/// Counts a connection among those of its user; none where they are not counted. Who has a few asks no store.
+///
+/// # Errors
+/// When there are too many, or a store is unreachable.
+async fn count(shared: &Sessions, identity: &Identity, pass: &Pass) -> Result<Option<Device>, Refusal> {
+    let is_key = pass.scopes.is_some() && !shared.auth.is_open();
+    if is_key || !shared.quotas.counts_connections() {
+        return Ok(None);
+    }
+    // No store is asked about whoever has room for a connection on each of the nodes.
+    let nodes = shared.registry.other_nodes();
+    let elsewhere = match nodes.is_some_and(|nodes| shared.quotas.has_room(identity, nodes)) {
+        true => 0,
+        false => shared.registry.elsewhere(identity).await?,
+    };
+    shared.quotas.user_enters(identity, elsewhere).map(Some)
+}
+
 /// Logs a connection in. The caller releases its outbox afterwards, also when this failed.
 ///
 /// # Errors
@@ -108,6 +129,7 @@ pub async fn enter(
     pass: Pass,
     recover: Option<Vec<Position>>,
 ) -> Result<Entered, Refusal> {
+    let device = count(shared, identity, &pass).await?;
     let membership = shared.subscriptions.join(connection, identity);
     connection.set_term(pass.until_s, pass.number);
     let turn = match recover {
@@ -127,7 +149,7 @@ pub async fn enter(
     let topics: Vec<_> = groups.into_iter().map(|joined| Topic::Group(app, joined.group)).collect();
     let topics = follow_groups(shared, connection, identity, topics).await?;
     let (frames, sent, scopes) = (Vec::new(), Vec::new(), pass.scopes);
-    let mut entered = Entered { membership, scopes, frames, sent, answer: None, _turn: turn };
+    let mut entered = Entered { membership, scopes, frames, sent, device, answer: None, _turn: turn };
     if let Some(positions) = recover {
         entered.answer = Some(recover_all(shared, identity, &topics, positions, &mut entered).await?);
     }

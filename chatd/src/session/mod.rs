@@ -356,6 +356,9 @@ impl Session {
                 entered.membership.open();
                 self.told.logged_in(entered.membership.identity());
                 self.scopes = entered.scopes;
+                if let Some(device) = entered.device {
+                    self.counts(device);
+                }
                 self.membership = Some(entered.membership);
             }
         }

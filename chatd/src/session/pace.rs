@@ -11,13 +11,15 @@ use chat_protocol::session::{HEARTBEAT, PING};
 
 use super::Session;
 use crate::membership::subscriptions::Membership;
-use crate::quota::{Bucket, User};
+use crate::quota::{Bucket, Device, User};
 
 /// What a connection has asked for of late.
 #[derive(Default)]
 pub(super) struct Pace {
     requests: Bucket,
     user: Option<Arc<User>>,
+    /// It as one of the user's.
+    device: Option<Device>,
 }
 
 impl Session {
@@ -26,6 +28,18 @@ impl Session {
         match self.shared.quotas.paces_sessions() {
             true => self.take(cmd, now),
             false => Ok(()),
+        }
+    }
+
+    /// It counts as a connection of its user from now on.
+    pub(super) fn counts(&mut self, device: Device) {
+        self.pace.get_or_insert_default().device = Some(device);
+    }
+
+    /// It is no connection of its user any more.
+    pub(super) fn counts_no_more(&mut self) {
+        if let Some(pace) = &mut self.pace {
+            pace.device = None;
         }
     }
 

@@ -102,6 +102,7 @@ impl Session {
         if let Some(membership) = self.membership.take() {
             self.told.speaks_for(membership.identity());
         }
+        self.counts_no_more();
         (self.is_busy, self.running, self.is_at_end) = (false, None, true);
         (self.kept, self.next) = (None, None);
         let mut patience_s = FAREWELL_S;

@@ -3,9 +3,7 @@
 use std::collections::HashSet;
 
 use chat_tests::broker::{APP, group, user};
-use chat_tests::engine::{
-    Engine, GROUPS_PER_USER, Node, dismiss, group_id, join, kick, leave, members, names,
-};
+use chat_tests::engine::{Engine, Node, dismiss, group_id, join, kick, leave, members, names};
 use chat_tests::wait::{SOON, until};
 use chatd::broker::{BrokerError, Event, Range};
 use chatd::groups::{Change, Group, GroupError, Joined};
@@ -352,33 +350,6 @@ async fn a_group_outlives_the_node(engine: Engine) {
     assert_eq!((changed.offset, changed.epoch), (3, epoch));
 }
 
-async fn a_user_is_in_so_many_groups_at_most(engine: Engine) {
-    let nodes = [engine.node().await, engine.node().await];
-    nodes[0].create("open", &["o"]).await;
-    nodes[0].create("other", &["o"]).await;
-    for number in 0..GROUPS_PER_USER - 10 {
-        nodes[0].create(&format!("g{number}"), &["u"]).await;
-    }
-    nodes[0].change("open", join("u")).await;
-    let mut running = tokio::task::JoinSet::new();
-    for number in 0..20 {
-        let node = nodes[number % 2].clone();
-        running.spawn(async move {
-            node.groups.create(APP, &group_id(&format!("h{number}")), &user("u"), "its name").await
-        });
-    }
-    let (created, refused): (Vec<_>, Vec<_>) = running.join_all().await.into_iter().partition(Result::is_ok);
-    assert_eq!(created.len(), 9, "{refused:?}");
-    let too_many = GroupError::TooMany(GROUPS_PER_USER);
-    assert!(refused.iter().all(|refusal| *refusal == Err(too_many.clone())), "{refused:?}");
-    assert_eq!(nodes[0].try_change("other", join("u")).await, Err(too_many));
-    assert_eq!(members_of(&nodes[0], "other").await, ["o"]);
-    assert!(!nodes[1].change("g0", join("u")).await.changed, "who is in stays in");
-    // A group that its owner ends leaves room, although nobody told the user's own list.
-    nodes[1].change("open", dismiss("o")).await;
-    assert!(nodes[0].change("other", join("u")).await.changed);
-}
-
 chat_tests::engine_laws! {
     creating_again_is_harmless_for_the_owner_only,
     one_of_many_who_create_at_the_same_moment_owns,
@@ -392,7 +363,6 @@ chat_tests::engine_laws! {
     nothing_of_the_kicked_stands_after_the_kick,
     pages_of_members_tile_in_byte_order,
     a_user_knows_their_groups,
-    a_user_is_in_so_many_groups_at_most,
     a_group_created_anew_is_another,
     changes_from_two_nodes_have_one_order,
     a_subscription_to_a_group_misses_nothing_after_it_returned,

@@ -6,6 +6,7 @@ mod conversation_laws;
 mod conversation_order;
 mod friend_laws;
 mod group_laws;
+mod group_limits;
 mod large_dismissal;
 mod ledger_files;
 mod ledger_laws;

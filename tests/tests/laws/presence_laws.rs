@@ -66,6 +66,7 @@ async fn users_come_and_go(node: Heard) {
 }
 
 async fn apps_are_apart(node: Heard) {
+    assert_eq!(node.elsewhere(APP, &user("a")).await.expect("counted"), 0);
     let outcomes = apply(&node, &[enter("a"), change(8, "a", true), change(8, "b", true), leave("a")]).await;
     assert_eq!(outcomes, [outcome(true, 1), outcome(true, 1), outcome(true, 2), outcome(true, 0)]);
     assert!(!is_online(&node, "a").await);
@@ -186,7 +187,11 @@ async fn a_user_is_online_while_any_node_holds_them() {
     assert_eq!(three.live_nodes().await.expect("counted"), 3);
     assert!(apply(&one, &[enter("a")]).await[0].decisive);
     assert!(!apply(&two, &[enter("a")]).await[0].decisive);
+    let elsewhere = async |node: &Node| node.elsewhere(APP, &user("a")).await.expect("counted");
+    let counts = [elsewhere(&one).await, elsewhere(&two).await, elsewhere(&three).await];
+    assert_eq!(counts, [1, 1, 2], "the own node does not count");
     assert!(!apply(&one, &[leave("a")]).await[0].decisive);
+    assert_eq!([elsewhere(&one).await, elsewhere(&two).await], [1, 0]);
     assert!(is_online(&three, "a").await);
     apply(&one, &[enter("b"), enter("c")]).await;
     apply(&three, &[enter("c"), enter("d")]).await;

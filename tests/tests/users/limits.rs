@@ -32,7 +32,7 @@ async fn state(node: &Node, limit: &str) -> LimitState {
 
 /// Of the page of metrics.
 fn refused(metrics: &str, limit: &str) -> u64 {
-    let name = format!("chatd_refused_total{{limit=\"{limit}\"}} ");
+    let name = format!("chatd_limit_refusals_total{{limit=\"{limit}\"}} ");
     let count = metrics.lines().find_map(|line| line.strip_prefix(name.as_str()));
     count.unwrap_or_else(|| panic!("{limit} is no metric")).parse().expect("a number")
 }
@@ -212,7 +212,8 @@ async fn limits_that_are_off_are_told_and_refuse_nothing() {
 
 #[tokio::test]
 async fn the_limits_of_groups_and_friends_are_counted() {
-    let node = Node::ephemeral(&["--groups-per-user", "1", "--requests-per-user", "1"]).await;
+    let limits = ["--groups-per-user", "1", "--requests-per-user", "1", "--members-per-group", "2"];
+    let node = Node::ephemeral(&limits).await;
     let mut session = node.login(APP, "a").await;
     for (name, is_in) in [("one", true), ("two", false), ("three", false)] {
         let data = json!({"name": name, "groupId": name});
@@ -221,6 +222,20 @@ async fn the_limits_of_groups_and_friends_are_counted() {
     for (name, is_asked) in [("b", true), ("c", false)] {
         assert_eq!(session.request("friend/request", &json!({"friendId": name})).await.is_ok(), is_asked);
     }
+    let mut member = node.login(APP, "m").await;
+    member.request("group/join", &json!({"groupId": "one"})).await.expect("there is room");
+    let mut late = node.login(APP, "late").await;
+    match late.request("group/join", &json!({"groupId": "one"})).await {
+        Err(Error::Refused { code: 1009, reason, .. }) => {
+            assert!(
+                reason.contains("has 2 members") && reason.contains("limits.members_per_group"),
+                "{reason}"
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+    let full = state(&node, "members_per_group").await;
+    assert_eq!((full.value.as_str(), full.refused), ("2", 1));
     let counts = [state(&node, "groups_per_user").await, state(&node, "requests_per_user").await];
     assert_eq!(counts.map(|state| (state.value, state.refused)), [("1".to_owned(), 2), ("1".to_owned(), 1)]);
 }

@@ -19,7 +19,7 @@ const WATCH: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 4);
 
 async fn refused(node: &Node, limit: &str) -> u64 {
     let metrics = get_from(WATCH, node.server(), "/metrics").await.body;
-    let name = format!("chatd_refused_total{{limit=\"{limit}\"}} ");
+    let name = format!("chatd_limit_refusals_total{{limit=\"{limit}\"}} ");
     let count = metrics.lines().find_map(|line| line.strip_prefix(name.as_str()));
     count.unwrap_or_else(|| panic!("{limit} is no metric")).parse().expect("a number")
 }

@@ -13,6 +13,7 @@ mod http_manners;
 mod identities;
 mod limits;
 mod limits_of_addresses;
+mod limits_of_devices;
 mod metrics;
 mod metrics_of_requests;
 mod openapi;

@@ -12,7 +12,7 @@ use super::Fault;
 use super::broker::{Embedded, Step};
 use super::{leftovers, log};
 use crate::broker::{BrokerError, Event, Receipt};
-use crate::groups::{self, Change, Changed, Group, GroupError, Groups, Joined, Members, Membership};
+use crate::groups::{self, Change, Changed, Group, GroupError, Groups, Joined, Limits, Members, Membership};
 use crate::model::{Conversation, Effect, Topic};
 
 /// Groups of a user that are looked up at once; more are read where that keeps nobody waiting.
@@ -21,14 +21,14 @@ const FEW: usize = 64;
 /// Groups and their members, in the file of the log.
 pub struct EmbeddedGroups {
     engine: Arc<Embedded>,
-    per_user: u64,
+    limits: Limits,
 }
 
 impl EmbeddedGroups {
-    /// In the tables of `engine`; a user is in at most `per_user` groups.
+    /// In the tables of `engine`, with so many groups of a user and members of a group.
     #[must_use]
-    pub fn new(engine: Arc<Embedded>, per_user: u64) -> Self {
-        Self { engine, per_user }
+    pub fn new(engine: Arc<Embedded>, limits: impl Into<Limits>) -> Self {
+        Self { engine, limits: limits.into() }
     }
 }
 
@@ -104,8 +104,7 @@ struct Scene<'a, 'b> {
     step: &'a mut Step<'b>,
     app: AppId,
     group: &'a GroupId,
-    /// Groups a user may be in.
-    per_user: u64,
+    limits: Limits,
 }
 
 impl Scene<'_, '_> {
@@ -150,7 +149,7 @@ impl Scene<'_, '_> {
 
     /// Refuses who is in as many groups as are allowed.
     fn require_room(&self, user: &UserId) -> Result<(), GroupError> {
-        let limit = i64::try_from(self.per_user).unwrap_or(i64::MAX);
+        let limit = i64::try_from(self.limits.groups).unwrap_or(i64::MAX);
         let count = self
             .step
             .connection
@@ -159,7 +158,7 @@ impl Scene<'_, '_> {
                  AND conversation NOT IN (SELECT log FROM ended) LIMIT ?3)",
             )?
             .query_row(params![self.app, user.as_str(), limit], |row| row.get::<_, i64>(0))?;
-        if count < limit { Ok(()) } else { Err(GroupError::TooMany(self.per_user)) }
+        if count < limit { Ok(()) } else { Err(GroupError::TooMany(self.limits.groups)) }
     }
 
     fn admit(&mut self, log: i64, user: &UserId, receipt: &Receipt) -> rusqlite::Result<()> {
@@ -212,6 +211,9 @@ impl Scene<'_, '_> {
         let (receipt, member_count) = match change {
             Change::Join(user) => {
                 self.require_room(user)?;
+                if group.member_count >= self.limits.members {
+                    return Err(GroupError::Full(self.limits.members));
+                }
                 let receipt = self.tell("join", user, None, Effect::Joined(user.clone()))?;
                 self.admit(log, user, &receipt)?;
                 (receipt, group.member_count + 1)
@@ -293,15 +295,15 @@ impl Groups for EmbeddedGroups {
         owner: &UserId,
         name: &str,
     ) -> Result<bool, GroupError> {
-        let (group, owner, name, per_user) = (group.clone(), owner.clone(), name.to_owned(), self.per_user);
+        let (group, owner, name, limits) = (group.clone(), owner.clone(), name.to_owned(), self.limits);
         let work =
-            move |step: &mut Step<'_>| Scene { step, app, group: &group, per_user }.create(&owner, &name);
+            move |step: &mut Step<'_>| Scene { step, app, group: &group, limits }.create(&owner, &name);
         self.engine.change(work).await
     }
 
     async fn change(&self, app: AppId, group: &GroupId, change: &Change) -> Result<Changed, GroupError> {
-        let (group, change, per_user) = (group.clone(), change.clone(), self.per_user);
-        let work = move |step: &mut Step<'_>| Scene { step, app, group: &group, per_user }.change(&change);
+        let (group, change, limits) = (group.clone(), change.clone(), self.limits);
+        let work = move |step: &mut Step<'_>| Scene { step, app, group: &group, limits }.change(&change);
         self.engine.change(work).await
     }
 

@@ -85,6 +85,10 @@ impl Presence for EmbeddedPresence {
         Ok(self.online.lock().get(&app).is_some_and(|users| users.contains(user)))
     }
 
+    async fn elsewhere(&self, _: AppId, _: &UserId) -> Result<u64, PresenceError> {
+        Ok(0)
+    }
+
     async fn list(&self, app: AppId, after: Option<&UserId>, limit: usize) -> Result<Roster, PresenceError> {
         let mut listed = self.list_some(app, after, limit.min(CHUNK));
         while listed.more && listed.users.len() < limit {

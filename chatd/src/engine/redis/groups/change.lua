@@ -5,7 +5,7 @@
 --       5 epoch for a new history   6 messages kept per log   7 how long ms, or 0   8 group id
 --       9 the group as its members name it   10 channel   11 first line of the entry   12 its body
 --       13 name of a new group   14 channel of the user's inbox   15 notice that they are a member
---       16 groups a user may be in
+--       16 groups a user may be in   17 members a group may have
 -- Answer: outcome, members after the change, offset and epoch of the newest entry
 
 local action, actor, user = ARGV[1], ARGV[2], ARGV[3]
@@ -45,6 +45,8 @@ if owner and action ~= 'dismiss' and ((comes and listed and counted) or not (com
   return answer('unchanged')
 elseif action == 'join' and full() then
   return answer('too many')
+elseif action == 'join' and not counted and redis.call('ZCARD', members) >= tonumber(ARGV[17]) then
+  return answer('full')
 end
 -- Whatever is wrong with a key is found out before the first change.
 end_of(log)

@@ -18,7 +18,7 @@ use super::link::{LinkError, Script};
 use super::log::Logs;
 use crate::clock::Clock;
 use crate::groups::{
-    self, Change, Changed, Dismissed, Group, GroupError, Groups, Joined, Members, Membership,
+    self, Change, Changed, Dismissed, Group, GroupError, Groups, Joined, Limits, Members, Membership,
 };
 use crate::model::{Conversation, Effect, Topic};
 
@@ -29,21 +29,21 @@ const CHUNK: usize = 500;
 pub struct RedisGroups {
     logs: Arc<Logs>,
     clock: Arc<dyn Clock>,
-    per_user: u64,
+    limits: Limits,
     change: Script,
     forget: Script,
     notes: Notes,
 }
 
 impl RedisGroups {
-    /// Over the connections of the broker; a user is in at most `per_user` groups.
+    /// Over the connections of the broker, with so many groups of a user and members of a group.
     #[must_use]
-    pub fn new(broker: &RedisBroker, per_user: u64) -> Arc<Self> {
+    pub fn new(broker: &RedisBroker, limits: impl Into<Limits>) -> Arc<Self> {
         let change = concat!(include_str!("../log.lua"), include_str!("change.lua"));
         Arc::new(Self {
             logs: broker.logs.clone(),
             clock: broker.clock.clone(),
-            per_user,
+            limits: limits.into(),
             change: Script::new(change),
             forget: Script::new(include_str!("forget.lua")),
             notes: Notes::new(),
@@ -72,7 +72,8 @@ impl RedisGroups {
             "taken" => return Err(GroupError::Taken),
             "not the owner" => return Err(GroupError::NotOwner),
             "owner" => return Err(GroupError::Owner),
-            "too many" => return Err(GroupError::TooMany(self.per_user)),
+            "too many" => return Err(GroupError::TooMany(self.limits.groups)),
+            "full" => return Err(GroupError::Full(self.limits.members)),
             other => return Err(GroupError::Corrupt(format!("an answer {other:?}"))),
         };
         Ok(Changed { changed, member_count, offset, epoch: epoch.into() })
@@ -97,7 +98,8 @@ impl RedisGroups {
         call.arg(keys.channel(&Topic::Group(app, group.clone()))).arg(codec::kind(effect));
         call.arg(codec::body(effect, &news.skip, &news.msg_id, &news.members)).arg(*name);
         call.arg(keys.channel(&Topic::Inbox(app, (*user).clone())));
-        call.arg(codec::notice(&groups::notice(group, user))).arg(self.per_user);
+        call.arg(codec::notice(&groups::notice(group, user))).arg(self.limits.groups);
+        call.arg(self.limits.members);
         call
     }
 

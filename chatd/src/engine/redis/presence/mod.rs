@@ -162,6 +162,16 @@ impl RedisPresence {
         leases.iter().map(|lease| self.keys.here(app, lease)).collect()
     }
 
+    /// How many of the sets hold the user.
+    async fn holding(&self, sets: &[String], user: &UserId) -> Result<u64, PresenceError> {
+        let mut pipeline = redis::pipe();
+        for set in sets {
+            pipeline.cmd("ZSCORE").arg(set).arg(user.as_str());
+        }
+        let scores: Vec<Option<f64>> = self.link.run_all(&pipeline).await?;
+        Ok(scores.iter().flatten().count() as u64)
+    }
+
     /// Sees to it that whoever finds this lease ended knows that it has users in the app.
     async fn register(&self, lease: &Arc<str>, app: AppId) -> Result<(), PresenceError> {
         if self.held.lock().apps.contains(&app) {
@@ -282,12 +292,17 @@ impl Presence for RedisPresence {
         if live.leases.is_empty() {
             return live.known(false);
         }
-        let mut pipeline = redis::pipe();
-        for set in self.sets(app, &live.leases) {
-            pipeline.cmd("ZSCORE").arg(set).arg(user.as_str());
+        match self.holding(&self.sets(app, &live.leases), user).await? {
+            0 => live.known(false),
+            _ => Ok(true),
         }
-        let scores: Vec<Option<f64>> = self.link.run_all(&pipeline).await?;
-        if scores.iter().any(Option::is_some) { Ok(true) } else { live.known(false) }
+    }
+
+    async fn elsewhere(&self, app: AppId, user: &UserId) -> Result<u64, PresenceError> {
+        match self.live_sets(app, Some(&self.lease())).await?.as_slice() {
+            [] => Ok(0),
+            others => self.holding(others, user).await,
+        }
     }
 
     async fn list(&self, app: AppId, after: Option<&UserId>, limit: usize) -> Result<Roster, PresenceError> {

@@ -1,0 +1,70 @@
+//! What a node is made of whatever its engine is.
+//!
+//! Invariant: nothing here opens a store.
+
+use std::sync::Arc;
+
+use super::Files;
+use super::waiting::Waiting;
+use crate::auth::Auth;
+use crate::clock::{Clock, SystemClock};
+use crate::config::{self, Config};
+use crate::counters::Counters;
+use crate::hub::Hub;
+use crate::hub::outbox::Limits;
+use crate::membership::resync_queue::ResyncQueue;
+use crate::membership::router::Router;
+use crate::quota::Quotas;
+use crate::transport::queued;
+
+/// What is the same for every engine.
+pub(super) struct Base {
+    pub(super) node: u64,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) hub: Arc<Hub>,
+    /// What the broker delivers to.
+    pub(super) router: Arc<Router>,
+    pub(super) max_connections: usize,
+    pub(super) files: Files,
+    pub(super) waiting: Waiting,
+    pub(super) auth: Arc<Auth>,
+    /// News of what readers missed.
+    pub(super) resyncs: Arc<ResyncQueue>,
+    /// How much anybody may ask.
+    pub(super) quotas: Arc<Quotas>,
+}
+
+impl Base {
+    /// For these settings, with so many connections at most.
+    pub(super) fn new(config: &Config, max_connections: usize, auth: Arc<Auth>, files: Files) -> Self {
+        let (node, counters) = (rand::random(), Arc::new(Counters::default()));
+        let (hub, resyncs) = (open_hub(config, node, &counters), Arc::new(ResyncQueue::default()));
+        Self {
+            node,
+            clock: Arc::new(SystemClock),
+            router: Arc::new(Router::new(hub.clone(), resyncs.clone())),
+            quotas: quotas(config, max_connections, &counters),
+            waiting: Waiting::at_most(config.serve.store_wait.get()),
+            counters,
+            hub,
+            resyncs,
+            max_connections,
+            files,
+            auth,
+        }
+    }
+}
+
+/// The hub, and how much may wait in it.
+fn open_hub(config: &Config, node: u64, counters: &Arc<Counters>) -> Arc<Hub> {
+    queued::limit_to(config.limits.queued_bytes);
+    let limits = Limits { frames: config.limits.outbox_frames, bytes: config.limits.outbox_bytes };
+    Arc::new(Hub::new(node, limits, counters.clone()).speaking(config.serve.push_language))
+}
+
+/// How much anybody may ask, with what is derived in place of what was not given.
+fn quotas(config: &Config, max_connections: usize, counters: &Arc<Counters>) -> Arc<Quotas> {
+    let limits = config::Limits { max_connections, ..config.limits.clone() };
+    Quotas::new(&limits, counters.clone())
+}
