@@ -1,6 +1,6 @@
 //! `chatctl reload`: lets a node read its keys again, and what else may change while it runs.
 //!
-//! Invariant: it shows which keys count from then on, by name.
+//! Invariant: it shows which keys count from then on, and which limits are others, by name.
 
 use chat_protocol::system::{Reload, ReloadRequest, ReloadResponse};
 
@@ -11,8 +11,8 @@ use crate::report::{Cell, Report};
 
 const EXAMPLES: &str = "\
 A node reads the file of its --config and the files of keys that it names: keys,
-allowed_hosts, allowed_origins and log, all or none. A key that is gone ends the
-sessions it let in. Each node has its own: name it.
+allowed_hosts, allowed_origins, log and most limits, all or none. A key that is
+gone ends the sessions it let in. Each node has its own: name it.
 
 Examples:
   chatctl reload
@@ -34,6 +34,8 @@ fn report(known: ReloadResponse) -> Report {
     Report::record([
         ("keys", "keys of operators", names),
         ("tokenKeys", "keys of tokens", known.token_keys.into()),
+        ("limits", "changed limits", Cell::from(known.limits.join(", "))),
+        ("restart", "limits that need a start", Cell::from(known.restart.join(", "))),
     ])
     .exactly(exact)
 }

@@ -87,7 +87,7 @@ parameters! {
     pub struct ReloadRequest {}
 }
 
-/// Answer of [`Reload`]: the keys that are known from now on.
+/// Answer of [`Reload`]: what is in force from now on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReloadResponse {
@@ -95,12 +95,18 @@ pub struct ReloadResponse {
     pub keys: Vec<String>,
     /// Secrets and public keys that users' tokens may be signed with.
     pub token_keys: u64,
+    /// Settings in `[limits]` that have another value from now on.
+    #[serde(default)]
+    pub limits: Vec<String>,
+    /// Those that have another value from the next start on.
+    #[serde(default)]
+    pub restart: Vec<String>,
 }
 
 impl Operation for Reload {
     const PATH: &'static str = "/system/reload";
     const EFFECT: Effect = Effect::Changes;
-    const ABOUT: &'static str = "Reads the keys of operators and users again, and allowed_hosts, allowed_origins and log; a key that is gone ends \
+    const ABOUT: &'static str = "Reads the keys of operators and users again, and limits, allowed_hosts, allowed_origins and log; a key that is gone ends \
          the sessions it let in.";
     const RIGHTS: Rights = Rights::Operator(Scope::Admin);
     type Request = ReloadRequest;

@@ -254,7 +254,7 @@ fn door(config: &Config, address: SocketAddr) -> anyhow::Result<Door> {
 /// What the HTTP edge leads to: operations and connections.
 fn edge(config: &Config, parts: Parts<'_>) -> anyhow::Result<Edge> {
     let Parts { base, engine, treasury, chat, subscriptions, resync, registry, door, reread } = parts;
-    let again = reload::again(reread, base.auth.clone(), door.clone());
+    let again = reload::again(reread, base.auth.clone(), base.quotas.clone(), door.clone());
     let services = services(base, engine, &chat, treasury, resync, again);
     let operations = Arc::new(match config.serve.role {
         Role::All => Table::new(&services),

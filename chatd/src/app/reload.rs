@@ -1,23 +1,25 @@
-//! What is read again while the node runs: keys, the filter of the log, hosts and origins.
+//! What is read again while the node runs: keys, limits, the filter of the log, hosts and origins.
 //!
 //! Invariant: all of it or nothing: nothing is taken over before everything was read and found good.
 
 use std::sync::Arc;
 
+use chat_protocol::system::ReloadResponse;
 use chat_protocol::{Code, Refusal};
 
 use super::App;
-use crate::auth::{Auth, Known};
+use crate::auth::Auth;
 use crate::config::Config;
 use crate::http::door::Door;
 use crate::log::{self, Filter};
 use crate::ops::system::Again;
+use crate::quota::{Changes, Quotas};
 
 /// Reads the settings as they are now.
 pub type Reread = Arc<dyn Fn() -> Result<Config, String> + Send + Sync>;
 
 /// What the operation and the signal do.
-pub(super) fn again(reread: Reread, auth: Arc<Auth>, door: Arc<Door>) -> Again {
+pub(super) fn again(reread: Reread, auth: Arc<Auth>, quotas: Arc<Quotas>, door: Arc<Door>) -> Again {
     let again = move || {
         let refused = |why: String| Refusal::new(Code::RefusedByRule, why);
         let config = reread().map_err(refused)?;
@@ -27,7 +29,8 @@ pub(super) fn again(reread: Reread, auth: Arc<Auth>, door: Arc<Door>) -> Again {
         let known = auth.reload(&config.auth)?;
         door.relist(origins, hosts);
         log::refilter(filter);
-        Ok(known)
+        let Changes { now, restart } = quotas.change(&config.limits);
+        Ok(ReloadResponse { keys: known.names, token_keys: known.token_keys as u64, limits: now, restart })
     };
     Arc::new(again)
 }
@@ -37,7 +40,7 @@ impl App {
     ///
     /// # Errors
     /// Why everything stays as it was.
-    pub(super) async fn reload(&self) -> Result<Known, Refusal> {
+    pub(super) async fn reload(&self) -> Result<ReloadResponse, Refusal> {
         self.system.read_again().await
     }
 }

@@ -10,7 +10,6 @@ use futures_util::FutureExt;
 use tokio::time::timeout;
 
 use super::Table;
-use crate::auth::Known;
 use crate::broker::Broker;
 use crate::counters::Counters;
 use crate::hub::Hub;
@@ -32,7 +31,7 @@ pub struct Stores {
 }
 
 /// Reads again what may change while the node runs: all of it, or nothing.
-pub type Again = Arc<dyn Fn() -> Result<Known, Refusal> + Send + Sync>;
+pub type Again = Arc<dyn Fn() -> Result<ReloadResponse, Refusal> + Send + Sync>;
 
 /// What the operations need.
 pub struct System {
@@ -83,21 +82,21 @@ impl System {
     ///
     /// # Errors
     /// [`Code::RefusedByRule`] with a reason for the operator; then everything stays as it was.
-    pub async fn read_again(&self) -> Result<Known, Refusal> {
+    pub async fn read_again(&self) -> Result<ReloadResponse, Refusal> {
         let again = self.again.clone();
         // It reads files.
         let reloaded = tokio::task::spawn_blocking(move || again()).await;
-        let known = reloaded.map_err(|error| {
+        let read = reloaded.map_err(|error| {
             tracing::error!(%error, "reading the settings again");
             Refusal::from(Code::ServerError)
         })??;
-        tracing::info!(keys = ?known.names, token_keys = known.token_keys, "the settings were read again");
-        Ok(known)
+        let ReloadResponse { keys, token_keys, limits, restart } = &read;
+        tracing::info!(?keys, token_keys, ?limits, ?restart, "the settings were read again");
+        Ok(read)
     }
 
     async fn reload(&self, _: ReloadRequest) -> Result<ReloadResponse, Refusal> {
-        let known = self.read_again().await?;
-        Ok(ReloadResponse { keys: known.names, token_keys: known.token_keys as u64 })
+        self.read_again().await
     }
 
     async fn state(&self, _: StateRequest) -> Result<StateResponse, Refusal> {

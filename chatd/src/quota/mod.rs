@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 
 pub use self::bucket::Bucket;
 use self::bucket::Pace;
+pub use self::changing::Changes;
 use self::network::Network;
 use self::table::{Passing, Table};
 use crate::config::{Limits, Rate};

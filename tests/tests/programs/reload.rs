@@ -60,7 +60,10 @@ async fn hosts_origins_and_the_level_of_the_log_are_read_again() {
     assert!(!lets_in(&node).await && !tells_of_requests(&node, "first").await);
     write(&file, &open());
     assert!(!lets_in(&node).await, "nothing was read yet");
-    assert_eq!(reload().await.expect("it is read"), json!({"keys": [], "tokenKeys": 0}));
+    assert_eq!(
+        reload().await.expect("it is read"),
+        json!({"keys": [], "tokenKeys": 0, "limits": [], "restart": []})
+    );
     assert!(lets_in(&node).await);
     until("requests are told of", SOON, async || tells_of_requests(&node, "second").await).await;
     for (broken, why) in [

@@ -83,7 +83,10 @@ async fn a_key_that_is_taken_away_ends_its_sessions_and_no_others() {
     closed.change(&["all", "read"], "");
     assert_eq!(refused(reload("read").await), 1003, "it may not");
     assert!(is_alive(&mut by_key).await, "nothing was read yet");
-    assert_eq!(reload("all").await.expect("it is read"), json!({"keys": ["all", "read"], "tokenKeys": 1}));
+    assert_eq!(
+        reload("all").await.expect("it is read"),
+        json!({"keys": ["all", "read"], "tokenKeys": 1, "limits": [], "restart": []})
+    );
     assert_eq!(close_code(&mut by_key).await, 4501);
     assert!(is_alive(&mut by_other).await && is_alive(&mut by_token).await);
     let (_, entered) = closed.enter(APP, "a", closed.key("talks")).await;
@@ -114,7 +117,10 @@ async fn an_open_node_has_nothing_to_refresh_and_no_keys_to_reload() {
     let mut session = node.login(APP, "a").await;
     assert_eq!(refresh(&mut session, "anything").await.expect("nothing is asked for"), Value::Null);
     let reloaded = node.http().call_raw("/system/reload", &json!({})).await;
-    assert_eq!(reloaded.expect("the rest is read"), json!({"keys": [], "tokenKeys": 0}));
+    assert_eq!(
+        reloaded.expect("the rest is read"),
+        json!({"keys": [], "tokenKeys": 0, "limits": [], "restart": []})
+    );
     let mut nobody = node.connect().await;
     assert_eq!(refused(refresh(&mut nobody, "anything").await), 1000);
 }
