@@ -147,7 +147,7 @@ mod tests {
         let retention = Retention { max_messages: 10, max_age_ms: 0 };
         let scope = LogScope::new(retention, mpsc::channel(1).0, mpsc::channel(1).0);
         let mut commit = |batch: &mut [Box<dyn Job<LogScope>>]| {
-            let done = writer::commit(&mut tables, batch, &scope, 5, Duration::MAX);
+            let done = writer::commit(&mut tables, batch, &scope, 5, Duration::MAX, false);
             if done.is_err() {
                 scope.undone();
             }

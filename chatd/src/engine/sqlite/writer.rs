@@ -17,6 +17,8 @@ use crate::clock::Clock;
 const GROUP_COMMIT: usize = 1000;
 /// Jobs of one transaction keep those behind them waiting for so long, about.
 const TURN: Duration = Duration::from_millis(20);
+/// For so long after a job that takes the others along failed, each is undone alone: what failed one fails the next, too.
+const CAREFUL: Duration = Duration::from_secs(60);
 /// Jobs between two looks at how long it took.
 const LOOK_EVERY: usize = 16;
 
@@ -62,7 +64,7 @@ pub(crate) trait Job<S: Scope>: Send {
     /// Does it. False: nothing of it may stay.
     fn run(&mut self, step: &mut Step<'_, S>) -> bool;
     /// Whether it is refused, if at all, before it writes. Then it costs no savepoint, and when the store fails it, the
-    /// whole transaction is undone.
+    /// whole transaction is undone; for a minute after that it is as any other.
     fn refuses_first(&self) -> bool;
     /// Whether the store failed it; a refusal by a rule is none.
     fn failed(&self) -> bool;
@@ -152,9 +154,10 @@ pub(crate) fn run<S: Scope>(
     clock: &dyn Clock,
     last_write: &LastWrite,
 ) {
-    let mut batch = Vec::with_capacity(GROUP_COMMIT);
+    let (mut batch, mut careful_until) = (Vec::with_capacity(GROUP_COMMIT), None);
     while !batch.is_empty() || jobs.blocking_recv_many(&mut batch, GROUP_COMMIT) > 0 {
-        match commit(&mut connection, &mut batch, scope, clock.now_ms(), TURN) {
+        let careful = careful_until.is_some_and(|until| Instant::now() < until);
+        match commit(&mut connection, &mut batch, scope, clock.now_ms(), TURN, careful) {
             Ok(events) => {
                 let done = batch.drain(..events.len());
                 last_write.met(done.as_slice().iter().any(|job| job.failed()));
@@ -166,6 +169,7 @@ pub(crate) fn run<S: Scope>(
             Err(reason) => {
                 tracing::error!(reason, "a transaction could not be committed");
                 scope.undone();
+                careful_until = Some(Instant::now() + CAREFUL);
                 last_write.met(true);
                 batch.drain(..).for_each(|job| job.answer(Some(&reason)));
             }
@@ -185,13 +189,15 @@ pub(crate) fn run<S: Scope>(
     }
 }
 
-/// Runs jobs for about one `turn` and commits what they did; the events of each that was run. An error undoes all.
+/// Runs jobs for about one `turn` and commits what they did; the events of each that was run. An error undoes all; when
+/// `careful`, what the store fails is undone alone.
 pub(crate) fn commit<S: Scope>(
     connection: &mut Connection,
     batch: &mut [Box<dyn Job<S>>],
     scope: &S,
     now_ms: u64,
     turn: Duration,
+    careful: bool,
 ) -> Result<Vec<Vec<S::Event>>, String> {
     let begun = Instant::now();
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(text)?;
@@ -201,8 +207,11 @@ pub(crate) fn commit<S: Scope>(
             break;
         }
         let mut step = Step { connection: &transaction, now_ms, scope, events: Vec::new() };
-        if !job.refuses_first() {
+        if careful || !job.refuses_first() {
             guarded(&mut **job, &mut step).map_err(text)?;
+            if job.refuses_first() && job.failed() {
+                scope.undone();
+            }
         } else if !job.run(&mut step) && job.failed() {
             return Err("a job of the transaction failed".to_owned());
         }
@@ -229,138 +238,4 @@ fn text(error: rusqlite::Error) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fmt::Display;
-
-    use super::*;
-
-    #[derive(Debug)]
-    struct Refused;
-
-    impl From<rusqlite::Error> for Refused {
-        fn from(_: rusqlite::Error) -> Self {
-            Refused
-        }
-    }
-
-    impl Fault for Refused {
-        fn unreachable(_: &dyn Display) -> Self {
-            Refused
-        }
-
-        fn is_unreachable(&self) -> bool {
-            true
-        }
-    }
-
-    /// A refusal that is no failure of the store.
-    #[derive(Debug)]
-    struct Rule;
-
-    impl From<rusqlite::Error> for Rule {
-        fn from(error: rusqlite::Error) -> Self {
-            panic!("{error}")
-        }
-    }
-
-    impl Fault for Rule {
-        fn unreachable(reason: &dyn Display) -> Self {
-            panic!("{reason}")
-        }
-
-        fn is_unreachable(&self) -> bool {
-            false
-        }
-    }
-
-    /// Publishes numbers, to nobody.
-    struct Numbers;
-
-    impl Scope for Numbers {
-        type Event = i64;
-        fn publish(&self, _: i64) {}
-    }
-
-    /// Writes a row, publishes it, and then succeeds, is refused, or fails in SQL.
-    fn writes(id: i64, end: Option<&'static str>) -> Box<dyn Job<Numbers>> {
-        let work = move |step: &mut Step<'_, Numbers>| {
-            step.connection.execute("INSERT INTO kept VALUES (?1)", [id])?;
-            step.publish(id);
-            match end {
-                None => Ok(()),
-                Some("") => Err(Refused),
-                Some(sql) => Ok(step.connection.execute_batch(sql)?),
-            }
-        };
-        job(work, false).0
-    }
-
-    fn tables() -> Connection {
-        let connection = Connection::open_in_memory().unwrap();
-        connection.execute_batch("CREATE TABLE kept(id INTEGER UNIQUE)").unwrap();
-        connection
-    }
-
-    fn rows_count(connection: &Connection) -> usize {
-        connection.query_row("SELECT count(*) FROM kept", [], |row| row.get(0)).unwrap()
-    }
-
-    fn rows(connection: &Connection) -> Vec<i64> {
-        let mut rows = connection.prepare("SELECT id FROM kept ORDER BY 1").unwrap();
-        rows.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
-    }
-
-    #[test]
-    fn what_fails_leaves_nothing_and_the_others_stay() {
-        let mut connection = tables();
-        let repeated_key = "INSERT INTO kept VALUES (1)";
-        let mut batch =
-            [writes(1, None), writes(2, Some("")), writes(3, Some(repeated_key)), writes(4, None)];
-        let events = commit(&mut connection, &mut batch, &Numbers, 0, TURN).unwrap();
-        assert_eq!(events, [vec![1], vec![], vec![], vec![4]]);
-        assert_eq!(rows(&connection), [1, 4]);
-    }
-
-    #[test]
-    fn a_job_that_is_refused_before_it_writes_takes_the_others_along_only_when_the_store_fails() {
-        let refused = || job(|_: &mut Step<'_, Numbers>| Err::<(), _>(Rule), true).0;
-        let mut connection = tables();
-        let mut batch = [writes(1, None), refused(), writes(2, None)];
-        let events = commit(&mut connection, &mut batch, &Numbers, 0, TURN).unwrap();
-        assert_eq!((events, rows(&connection)), (vec![vec![1], vec![], vec![2]], vec![1, 2]));
-
-        let half = |step: &mut Step<'_, Numbers>| {
-            step.connection.execute("INSERT INTO kept VALUES (4)", [])?;
-            step.publish(4);
-            step.connection.execute("INSERT INTO kept VALUES (1)", [])?;
-            Ok::<_, Refused>(())
-        };
-        let mut batch = [writes(3, None), job(half, true).0, writes(5, None)];
-        assert!(commit(&mut connection, &mut batch, &Numbers, 0, TURN).is_err());
-        assert_eq!(rows(&connection), [1, 2]);
-    }
-
-    #[test]
-    fn jobs_that_take_long_leave_the_others_for_the_next_turn() {
-        let one = || {
-            let work = |step: &mut Step<'_, Numbers>| {
-                step.connection.execute("INSERT INTO kept VALUES (NULL)", [])?;
-                Ok::<_, Refused>(())
-            };
-            job(work, false).0
-        };
-        let mut connection = tables();
-        let mut batch: Vec<_> = std::iter::repeat_with(one).take(3 * LOOK_EVERY).collect();
-        let events = commit(&mut connection, &mut batch, &Numbers, 0, Duration::ZERO).unwrap();
-        assert_eq!(events.len(), LOOK_EVERY);
-        assert_eq!(rows_count(&connection), LOOK_EVERY);
-    }
-
-    #[test]
-    fn a_transaction_that_was_ended_commits_nothing() {
-        let mut connection = tables();
-        let mut batch = [writes(1, None), writes(2, Some("ROLLBACK; no statement")), writes(3, None)];
-        assert!(commit(&mut connection, &mut batch, &Numbers, 0, TURN).is_err());
-        assert_eq!(rows(&connection), [0_i64; 0]);
-    }
-}
+mod tests;
