@@ -1,4 +1,5 @@
-//! Whoever talks with very many: all of their pairs are looked after, a part of them at a time.
+//! What is done for many topics or pairs at once: all of them are looked after, a part of them at a time, and one that is
+//! damaged keeps the others from nothing.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -96,4 +97,44 @@ async fn pairs_of_one_time_are_listed_in_pages() {
     }
     let names: HashSet<&Conversation> = whole.iter().map(|head| &head.conversation).collect();
     assert_eq!(names.len(), PAIRS);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_log_keeps_nobody_elses_messages_back() {
+    const USERS: usize = 24;
+    let server = RedisServer::start().await;
+    let proxy = FaultProxy::start(server.address()).await;
+    let (reader, seen, _) = node(&format!("redis://{}", proxy.address())).await;
+    let writer = node(&server.url()).await.0;
+    let inbox = |number: usize| Topic::Inbox(APP, user(&format!("u{number}")));
+    for number in 0..USERS / 2 {
+        reader.subscribe(&inbox(number)).await.expect("subscribed");
+    }
+    proxy.cut();
+    until("the cut is felt", SOON, async || reader.ready().await.is_err()).await;
+    for number in 0..USERS {
+        writer.append(to_user("a", &format!("u{number}"), &format!("1-{number}"))).await.expect("appended");
+    }
+    let client = redis::Client::open(server.url()).expect("a URL");
+    let mut raw = client.get_multiplexed_async_connection().await.expect("connected");
+    for damaged in [0, USERS - 1] {
+        let key = Keys::default().topic_log(&inbox(damaged));
+        redis::cmd("SET").arg(key).arg("x").query_async::<()>(&mut raw).await.expect("damaged");
+    }
+    proxy.heal();
+    until("told", SOON, async || seen.lost_topics() == [inbox(0)]).await;
+    for number in 1..USERS / 2 {
+        seen.has(&inbox(number), 1).await;
+    }
+    let opening = (USERS / 2..USERS).map(|number| {
+        let (broker, topic) = (reader.clone(), inbox(number));
+        async move { broker.subscribe(&topic).await }
+    });
+    for opened in futures_util::future::join_all(opening).await {
+        opened.expect("subscribed");
+    }
+    for number in 1..USERS - 1 {
+        writer.append(to_user("a", &format!("u{number}"), &format!("2-{number}"))).await.expect("appended");
+        seen.has(&inbox(number), if number < USERS / 2 { 2 } else { 1 }).await;
+    }
 }

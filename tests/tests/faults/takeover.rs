@@ -70,6 +70,7 @@ impl Former {
             .await
     }
 
+    /// Of chatd.
     async fn keys(&mut self) -> Vec<String> {
         redis::cmd("KEYS").arg("*").query_async(&mut self.raw).await.expect("listed")
     }
@@ -176,6 +177,10 @@ async fn a_hole_or_a_lost_end_keeps_its_numbers() {
     let page = node.read(&Conversation::World(APP), Range::After(0), 100).await.expect("read");
     let offsets: Vec<_> = page.entries.iter().map(|entry| entry.offset).collect();
     assert_eq!((page.head, &*page.epoch, offsets), (9, &*format!("{EPOCH}.1.x"), vec![1, 2, 6]));
+    for (range, wanted) in [(Range::After(0), [1, 2, 6]), (Range::Before(100), [1, 2, 6])] {
+        let some = node.read(&Conversation::World(APP), range, 3).await.expect("read").entries;
+        assert_eq!(some.iter().map(|entry| entry.offset).collect::<Vec<_>>(), wanted, "a page is full");
+    }
     let next = node.append(said("a", "", "next")).await.expect("appended");
     assert_eq!((next.offset, next.epoch), (10, page.epoch));
 }
@@ -198,4 +203,33 @@ async fn nothing_is_taken_over_from_nodes_that_live_or_from_a_later_version() {
     former.run("SET", (Keys::default().layout(), 3)).await;
     let refused = former.node().await.err().expect("refused").to_string();
     assert!(refused.contains("layout 3"), "{refused}");
+    former.run("DEL", Keys::default().layout()).await;
+    former.run("ZADD", (Keys::default().leases(), ends, "lease")).await;
+    assert!(former.node().await.is_err(), "though there is nothing to take over");
+}
+
+#[tokio::test]
+async fn what_is_damaged_is_left_as_it_is_and_the_rest_taken_over() {
+    let mut former = Former::new().await;
+    fill(&mut former).await;
+    let key = |app: &str, rest: &str| format!("{{chat:{app}}}:{rest}");
+    former.run("SET", (key("7", "head:group:x"), "no hash")).await;
+    former.log("group:y", 1, &bodies(2)).await;
+    former.run("HDEL", (key("7", "head:group:y"), "epoch")).await;
+    former.log("group:z", 1, &bodies(2)).await;
+    former.run("HSET", (key("7", "head:group:z"), "number", "1e300")).await;
+    former.run("SET", (key("zz", "head:foo"), "foreign")).await;
+    former.run("SADD", (key("7", "peers:a"), b"\xff".as_slice())).await;
+    former.run("SET", (b"{chat:7}:head:group:\xff".as_slice(), "no text")).await;
+    let mut left = Vec::new();
+    let node = former.node().await.expect("a node");
+    whole(&node, &Conversation::World(APP), MANY).await;
+    whole(&node, &pair(), 10).await;
+    for name in ["head:group:x", "head:group:y", "log:group:y", "head:group:z", "log:group:z"] {
+        left.push((
+            name,
+            redis::cmd("EXISTS").arg(key("7", name)).query_async::<bool>(&mut former.raw).await,
+        ));
+    }
+    assert!(left.iter().all(|(_, exists)| *exists == Ok(true)), "{left:?}");
 }

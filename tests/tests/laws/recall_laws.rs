@@ -263,7 +263,24 @@ async fn old_messages_are_not_read_though_no_other_comes(engine: Engine) {
     assert_eq!((page.head, &page.epoch, page.entries.len()), (14, &epoch, 1), "the same history goes on");
 }
 
+async fn the_oldest_page_begins_with_what_is_kept(engine: Engine) {
+    let node = engine.node_keeping(Retention { max_messages: 50, max_age_ms: 0 }).await;
+    for number in 0..400 {
+        node.say("a", "", &number.to_string()).await.expect("appended");
+    }
+    let kept = node.broker.read(&WORLD, Range::After(0), 1_000).await.expect("read").entries;
+    let first = kept[0].offset;
+    assert!(first > 100, "{first}");
+    for after in [0, 1, first / 2, first - 5, first - 1] {
+        let page = node.broker.read(&WORLD, Range::After(after), 10).await.expect("read");
+        assert_eq!(page.entries, kept[..10], "after {after}, {first} is the first");
+    }
+    let page = node.broker.read(&WORLD, Range::Before(first + 4), 10).await.expect("read");
+    assert_eq!(page.entries, kept[..4]);
+}
+
 chat_tests::engine_laws! {
+    the_oldest_page_begins_with_what_is_kept,
     the_content_is_gone_for_good_and_the_place_stays,
     odd_content_leaves_nothing_behind,
     readers_are_told_once,

@@ -8,7 +8,7 @@ use chat_protocol::{Code, GroupId, Target};
 use chat_tests::broker::{APP, HandClock, Recorder, message, to_user, user};
 use chat_tests::engine::said;
 use chat_tests::redis_server::RedisServer;
-use chatd::broker::{BrokerError, Log, Outgoing, Range, Retention};
+use chatd::broker::{BrokerError, Log, Outgoing, REPEAT_WINDOW_MS, Range, Retention};
 use chatd::engine::redis::broker::RedisBroker;
 use chatd::engine::redis::friends::RedisFriends;
 use chatd::engine::redis::groups::RedisGroups;
@@ -95,10 +95,10 @@ fn pair() -> Conversation {
 
 /// The keys of a pair and its inboxes.
 fn of_pair(keys: &Keys) -> Vec<String> {
-    let mut names = vec![keys.log(&pair()), keys.reads(APP, &user("a"))];
+    let mut names = vec![keys.log(&pair())];
     for name in ["a", "b"] {
         let inbox = Topic::Inbox(APP, user(name));
-        names.extend([keys.topic_log(&inbox), keys.pairs(APP, &user(name))]);
+        names.extend([keys.topic_log(&inbox), keys.pairs(APP, &user(name)), keys.reads(APP, &user(name))]);
     }
     names
 }
@@ -108,7 +108,7 @@ async fn a_message_is_appended_whole_or_not_at_all() {
     let mut bench = Bench::new().await;
     bench.send(to_user("a", "b", "first")).await.expect("sent");
     bench.later();
-    let period = 1_800_000_000_000 / chatd::broker::REPEAT_WINDOW_MS;
+    let period = 1_800_000_000_000 / REPEAT_WINDOW_MS;
     let mut names = of_pair(&bench.keys);
     names.push(bench.keys.sent(APP, &user("a"), period));
     names.push(bench.keys.blocked(APP, &user("b")));
@@ -194,6 +194,24 @@ async fn a_group_made_anew_after_it_was_lost_has_no_members_of_before() {
     assert_eq!(members, [user("b")]);
     let refused = bench.send(message("a", &Target::Group(group), "1")).await;
     assert!(matches!(refused, Err(BrokerError::NotMember)), "{refused:?}");
+}
+
+/// The clock of another node may still be in the day before.
+#[tokio::test]
+async fn a_repeat_is_known_whichever_side_of_midnight_it_was_sent_on() {
+    let bench = Bench::new().await;
+    let midnight = (1_800_000_000_000 / REPEAT_WINDOW_MS + 1) * REPEAT_WINDOW_MS;
+    for (at, id, offset) in
+        [(midnight + 3_000, "b", 1), (midnight - 20_000, "m", 2), (midnight + 9_000, "c", 3)]
+    {
+        bench.clock.set(at);
+        assert_eq!(bench.send(to_user("a", "b", id)).await.expect("sent"), offset);
+    }
+    for later in [0, 90 * 60_000, REPEAT_WINDOW_MS - 60_000] {
+        bench.clock.set(midnight + later);
+        let repeat = bench.broker.append(to_user("a", "b", "m")).await.expect("a repeat");
+        assert_eq!((repeat.duplicate, repeat.offset), (true, 2), "{later} ms after midnight");
+    }
 }
 
 /// What a message to somebody who never came leaves: its log and what belongs to it, which are history; all else ends.

@@ -12,7 +12,7 @@ use chat_tests::closed::Closed;
 use chat_tests::node::Node;
 use chat_tests::raw_http::{get, request};
 use chat_tests::raw_socket::{RawSocket, frame, opcode};
-use chat_tests::wait::{SOON, until};
+use chat_tests::wait::{SOON, pace, until};
 use serde_json::{Value, json};
 
 const APP: u32 = 907;
@@ -104,7 +104,7 @@ async fn whoever_waits_as_long_as_told_is_let_through() {
             refused => {
                 let (wait_ms, _) = too_fast(refused);
                 assert!(wait_ms <= 50, "{wait_ms}");
-                tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+                pace(Duration::from_millis(wait_ms)).await;
                 say(&mut session, &format!("{sent}")).await.expect("it waited");
                 (sent, waited) = (sent + 1, waited + 1);
             }

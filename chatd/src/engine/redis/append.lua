@@ -37,7 +37,7 @@ local function repeated(kept, at, from, kind)
 end
 
 -- What is kept of an id, if anything; and what the ids of this period say of those of the one before: '0' when there were
--- none as these began, nothing when these have not begun.
+-- none long after the turn, nothing when these have not begun.
 local function kept_of(at, msg_id)
   local known = redis.call('HMGET', KEYS[at + 1], msg_id, '')
   local kept, before = known[1], known[2]
@@ -57,7 +57,8 @@ local function keep(at, msg_id, before, receipt)
     redis.call('HSET', KEYS[at + 1], msg_id, receipt)
     return
   end
-  redis.call('HSET', KEYS[at + 1], msg_id, receipt, '', redis.call('EXISTS', KEYS[at + 2]))
+  -- Just after the turn another clock may still write into the period before.
+  redis.call('HSET', KEYS[at + 1], msg_id, receipt, '', has_begun and 1 or redis.call('EXISTS', KEYS[at + 2]))
   -- Asked for until the end of the next period.
   redis.call('PEXPIRE', KEYS[at + 1], 3 * window)
   if rules.age == 0 then

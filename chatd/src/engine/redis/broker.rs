@@ -64,6 +64,7 @@ impl RedisBroker {
         let mut tasks = vec![
             tokio::spawn(subscriptions.clone().run(bus.clone(), logs.clone())),
             tokio::spawn(subscriptions.clone().call_itself(bus, logs.clone())),
+            tokio::spawn(takeover::keep_noted(logs.others.clone(), logs.keys.layout())),
         ];
         for (shard, arrivals) in subscriptions.shards().iter().zip(arrivals) {
             tasks.push(tokio::spawn(shard.clone().run(arrivals, outlet.clone())));

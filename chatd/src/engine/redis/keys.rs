@@ -226,10 +226,15 @@ impl Keys {
         Some((app.parse().ok()?, UserId::new(name).ok()?))
     }
 
+    /// Hash tag and the rest of a name of this kind, when it is of an app and can be chatd's.
     fn former_name<'a>(&self, key: &'a str, kind: &str) -> Option<(&'a str, &'a str)> {
         let (tag, rest) = key.split_once("}:")?;
+        tag.rsplit_once(':')?.1.parse::<AppId>().ok()?;
         let name = rest.strip_prefix(kind)?.strip_prefix(':')?;
-        Some((&key[..=tag.len()], name))
+        let known = kind == "peers"
+            || name == "world"
+            || ["group:", "pair:", "inbox:"].iter().any(|of| name.starts_with(of));
+        known.then_some((&key[..=tag.len()], name))
     }
 
     /// What is written to see whether something can be.

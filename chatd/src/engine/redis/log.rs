@@ -33,6 +33,7 @@ macro_rules! script {
     };
 }
 
+script!(ENDS, "ends.lua");
 script!(READ, "read.lua");
 script!(TAIL, "tail.lua");
 script!(PICK, "pick.lua");
@@ -62,6 +63,9 @@ impl Cursor {
         Ok(Self { epoch: end.epoch.into(), number: end.number, time: end.time })
     }
 }
+
+/// Where a list ends, unless it is damaged.
+pub(crate) type End = Result<Cursor, LinkError>;
 
 /// Number, time and payload of something published to a topic; no payload where it is no longer kept.
 pub(super) struct Kept {
@@ -148,7 +152,7 @@ impl Logs {
         };
         let (head, raws) = self.part(conversation, (offset, limit, which), now).await?;
         let mut entries = Vec::with_capacity(raws.len());
-        for payload in raws.iter().filter(|payload| !codec::is_blank(payload)) {
+        for payload in &raws {
             // Entries from before a fork count to the history that goes on from them.
             entries.push(Entry { epoch: head.epoch.clone(), ..codec::logged(payload)? });
         }
@@ -181,23 +185,28 @@ impl Logs {
         Ok((Cursor::of(Some(&raws.remove(0)))?, raws))
     }
 
-    /// Where logs end, in their order.
-    pub(crate) async fn ends(&self, conversations: &[Conversation]) -> Result<Vec<Cursor>, LinkError> {
+    /// Where logs end, in their order; each that is damaged is logged.
+    pub(crate) async fn ends(&self, conversations: &[Conversation]) -> Result<Vec<End>, LinkError> {
         self.ends_of(conversations.iter().map(|conversation| self.keys.log(conversation))).await
     }
 
     /// Where the lists of the topics end, in the order of the topics.
-    pub(super) async fn heads(&self, topics: &[&Topic]) -> Result<Vec<Cursor>, LinkError> {
+    pub(super) async fn heads(&self, topics: &[&Topic]) -> Result<Vec<End>, LinkError> {
         self.ends_of(topics.iter().map(|topic| self.keys.topic_log(topic))).await
     }
 
-    async fn ends_of(&self, lists: impl Iterator<Item = String>) -> Result<Vec<Cursor>, LinkError> {
-        let mut pipeline = redis::pipe();
-        for list in lists {
-            pipeline.cmd("LINDEX").arg(list).arg(-1);
+    async fn ends_of(&self, lists: impl Iterator<Item = String>) -> Result<Vec<End>, LinkError> {
+        let lists: Vec<String> = lists.collect();
+        if lists.is_empty() {
+            return Ok(Vec::new());
         }
-        let newest: Vec<Option<Bytes>> = self.others.run_all(&pipeline).await?;
-        newest.iter().map(|newest| Cursor::of(newest.as_deref())).collect()
+        let newest: Vec<Option<Bytes>> = self.others.call(&ENDS, &ENDS.call(&lists)).await?;
+        let end = |(newest, list): (Option<Bytes>, String)| {
+            Cursor::of(newest.as_deref()).inspect_err(|error| {
+                tracing::error!(key = list, %error, "damaged; remove it, and what is said goes on as another history");
+            })
+        };
+        Ok(newest.into_iter().zip(lists).map(end).collect())
     }
 
     /// At most `limit` of what was published to a topic, beginning with number `from`.

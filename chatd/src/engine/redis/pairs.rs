@@ -36,7 +36,7 @@ impl Logs {
         &self,
         app: AppId,
         user: &UserId,
-        pairs: impl Iterator<Item = (&'a str, &'a Cursor)>,
+        pairs: impl Iterator<Item = (&'a str, Cursor)>,
     ) -> Result<(), LinkError> {
         let (key, mut pipeline) = (self.keys.pairs(app, user), redis::pipe());
         for (name, end) in pairs.filter(|(_, end)| end.number > 0) {

@@ -17,6 +17,7 @@ local read = redis.call('HGET', KEYS[2], ARGV[12])
 for i = 3, #KEYS, 3 do
   end_of(KEYS[i])
   redis.call('ZCARD', KEYS[i + 1])
+  redis.call('HLEN', KEYS[i + 2])
 end
 redis.call('LSET', log, place, ARGV[10])
 local offset, epoch, _, payload

@@ -213,7 +213,18 @@ impl Shard {
         let topics: Vec<&Topic> = chunk.iter().map(|behind| &*behind.topic).collect();
         let heads = outlet.logs.heads(&topics).await?;
         for (behind, head) in chunk.iter().zip(heads) {
-            self.catch_up(behind, head, outlet).await?;
+            // What is damaged must not keep the others from what they missed.
+            let done = match head {
+                Ok(head) => self.catch_up(behind, head, outlet).await,
+                Err(error) => Err(error),
+            };
+            match done {
+                Err(LinkError::Corrupt(error)) => {
+                    tracing::error!(topic = ?behind.topic, error, "its log cannot be read");
+                    self.lose(behind, Cursor::start(), outlet);
+                }
+                done => done?,
+            }
         }
         Ok(())
     }

@@ -17,7 +17,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{sleep, timeout};
 
 use super::link::{ANSWER_TIMEOUT, Link, Live, OnMessage};
-use super::log::Logs;
+use super::log::{Cursor, Logs};
 use super::shard::{Arrival, Shard, Wanted};
 use crate::model::Topic;
 
@@ -198,7 +198,8 @@ impl Subscriptions {
             match logs.heads(&topics).await {
                 Ok(heads) => {
                     for ((channel, _, life), head) in opening.into_iter().zip(heads) {
-                        self.shard(channel).open(channel, life, head);
+                        // Into what is damaged nothing can be written until somebody removes it.
+                        self.shard(channel).open(channel, life, head.unwrap_or_else(|_| Cursor::start()));
                     }
                 }
                 Err(error) => {

@@ -6,10 +6,12 @@
 
 local stream, head, stubs, log, most = KEYS[1], KEYS[2], KEYS[3], KEYS[4], tonumber(ARGV[1])
 local known = redis.call('HMGET', head, 'epoch', 'number', 'time')
-local epoch, number, time = known[1], tonumber(known[2]), tonumber(known[3])
-if not epoch or not number or not time then
-  redis.call('UNLINK', stream, head, stubs)
-  return 0
+local function read(digits)
+  return digits and string.match(digits, '^%d+$') and #digits < 16 and tonumber(digits)
+end
+local epoch, number, time = known[1], read(known[2]), read(known[3])
+if not epoch or not string.match(epoch, '^[^%c ]+$') or not number or not time then
+  return redis.error_reply('ERR its hash says not how it stands')
 end
 
 local function blank(offset, epoch, time)

@@ -7,12 +7,13 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use bytes::Bytes;
 use redis::{FromRedisValue, Value};
 use tokio::time::{Instant, sleep};
 
 use super::keys::Keys;
 use super::link::{Link, LinkError, Script};
-use super::log::Logs;
+use super::log::{Cursor, Logs};
 use crate::model::Conversation;
 
 /// How chatd writes by now.
@@ -22,6 +23,8 @@ const CHUNK: usize = 250;
 /// How long another node may be without a sign while it takes over.
 const LEASE_MS: u64 = 30_000;
 const PAUSE: Duration = Duration::from_millis(200);
+/// How often a running node notes the layout anew, for a Redis that came back empty.
+const NOTE_EVERY: Duration = Duration::from_secs(3);
 /// How often is told how far it is.
 const TELL_EVERY: Duration = Duration::from_secs(10);
 
@@ -57,21 +60,35 @@ pub(super) async fn run(logs: &Logs) -> Result<(), LinkError> {
     }
 }
 
+/// Keeps the layout noted, also in a Redis that lost it with all else: so a node that starts knows those that run for
+/// nodes of this version.
+pub(super) async fn keep_noted(link: Link, key: String) {
+    loop {
+        sleep(NOTE_EVERY).await;
+        let noted = command::<Value>(&link, &["SET", &key, &LAYOUT.to_string(), "NX"]).await;
+        if let Err(error) = noted {
+            tracing::debug!(%error, "the layout is noted later");
+        }
+    }
+}
+
 async fn take_over(logs: &Logs) -> Result<(), LinkError> {
     let (link, keys) = (&logs.others, &logs.keys);
+    refuse_while_others_live(link, keys).await?;
     let [heads, peers] = keys.former();
     let mut progress = Progress { last: Instant::now(), logs: 0 };
     for pattern in [heads, peers] {
         let mut cursor = "0".to_owned();
         loop {
             let scan = ["SCAN", cursor.as_str(), "MATCH", &pattern, "COUNT", "1000"];
-            let (next, found): (String, Vec<String>) = command(link, &scan).await?;
-            for key in &found {
-                if progress.logs == 0 {
-                    refuse_while_others_live(link, keys).await?;
+            let (next, found): (String, Vec<Bytes>) = command(link, &scan).await?;
+            // All that chatd writes is UTF-8.
+            for key in found.iter().filter_map(|key| std::str::from_utf8(key).ok()) {
+                match one(logs, key).await {
+                    Err(LinkError::Corrupt(error)) => tracing::error!(key, error, "damaged; left as it is"),
+                    done => done?,
                 }
                 progress.logs += 1;
-                one(logs, key).await?;
                 command::<Value>(link, &["PEXPIRE", &keys.takeover(), &LEASE_MS.to_string()]).await?;
                 progress.tell();
             }
@@ -128,16 +145,18 @@ async fn one(logs: &Logs, key: &str) -> Result<(), LinkError> {
     }
     let Some((app, user)) = logs.keys.owner_of_former_peers(key) else { return Ok(()) };
     loop {
-        let some: Vec<String> = command(&logs.others, &["SRANDMEMBER", key, &CHUNK.to_string()]).await?;
+        let some: Vec<Bytes> = command(&logs.others, &["SRANDMEMBER", key, &CHUNK.to_string()]).await?;
         if some.is_empty() {
             return Ok(());
         }
-        let pairs: Vec<(&String, Conversation)> =
-            some.iter().filter_map(|name| Some((name, super::pairs::pair(app, &user, name)?))).collect();
-        let ends = logs.ends(&pairs.iter().map(|(_, pair)| pair.clone()).collect::<Vec<_>>()).await?;
-        logs.note_pairs(app, &user, pairs.iter().map(|(name, _)| name.as_str()).zip(&ends)).await?;
+        let names = some.iter().filter_map(|name| std::str::from_utf8(name).ok());
+        let (names, pairs): (Vec<&str>, Vec<Conversation>) =
+            names.filter_map(|name| Some((name, super::pairs::pair(app, &user, name)?))).unzip();
+        let ends = logs.ends(&pairs).await?;
+        let ends = ends.into_iter().map(|end| end.unwrap_or_else(|_| Cursor::start()));
+        logs.note_pairs(app, &user, names.into_iter().zip(ends)).await?;
         let mut done = redis::cmd("SREM");
-        done.arg(key).arg(&some);
+        done.arg(key).arg(some.iter().map(|name| &name[..]).collect::<Vec<_>>());
         logs.others.run::<Value>(&done).await?;
     }
 }

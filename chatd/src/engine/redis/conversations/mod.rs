@@ -82,6 +82,8 @@ impl RedisConversations {
         let mut heads = Vec::new();
         for chunk in conversations.chunks(CHUNK) {
             for (conversation, found) in chunk.iter().zip(self.logs.ends(chunk).await?) {
+                // What is damaged is left out, so that the others are shown.
+                let Ok(found) = found else { continue };
                 let conversation = conversation.clone();
                 let (epoch, last_offset, last_time) = (found.epoch, found.number, found.time);
                 let head = Head { conversation, epoch, last_offset, last_time };
