@@ -12,6 +12,14 @@ use tokio::time::timeout;
 
 use crate::wait::SOON;
 
+/// Headers that ask for a WebSocket, and for an end after a refusal.
+pub const UPGRADE: [(&str, &str); 4] = [
+    ("Upgrade", "websocket"),
+    ("Connection", "Upgrade, close"),
+    ("Sec-WebSocket-Version", "13"),
+    ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+];
+
 /// An answer.
 #[derive(Debug)]
 pub struct Answer {

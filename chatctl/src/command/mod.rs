@@ -12,11 +12,13 @@ use crate::operator::Operator;
 mod api;
 mod broadcast;
 mod conversation;
+mod drain;
 mod friend;
 mod group;
 mod history;
 mod list;
 mod message_id;
+mod node;
 mod online;
 mod page;
 mod recall;
@@ -65,6 +67,11 @@ pub enum Command {
     State(state::Args),
     /// Let a node read its keys again
     Reload(reload::Args),
+    /// Let a node stop once its connections have left
+    Drain(drain::Args),
+    /// Nodes
+    #[command(subcommand, after_help = node::EXAMPLES)]
+    Node(node::Verb),
     /// Call any operation by its path
     Api(api::Args),
 }
@@ -95,6 +102,8 @@ pub async fn run(command: Command, operator: &Operator) -> Exit {
         Command::Page(args) => page::run(args, operator).await,
         Command::State(args) => state::run(args, operator).await,
         Command::Reload(args) => reload::run(args, operator).await,
+        Command::Drain(args) => drain::run(args, operator).await,
+        Command::Node(verb) => node::run(verb, operator).await,
         Command::Api(args) => api::run(args, operator).await,
     };
     outcome.unwrap_or_else(|failure| operator.console.failure(&failure))
@@ -120,6 +129,7 @@ fn words(path: &str) -> String {
         red_packet::Discard::PATH => "redpacket dead-letters discard",
         system::State::PATH => "state",
         system::Reload::PATH => "reload",
+        system::Drain::PATH => "drain",
         _ => return in_words(path),
     };
     shorter.to_owned()

@@ -38,6 +38,7 @@ pub async fn run(_: Args, operator: &Operator) -> Result<Exit, Failure> {
 fn report(state: StateResponse) -> Report {
     let exact = serde_json::to_value(&state).unwrap_or_default();
     let ready = match state.unready.as_slice() {
+        _ if state.draining => Cell::from(state.ready).shown_as("no: it is going to stop".to_owned()),
         [] => Cell::from(state.ready),
         stores => Cell::from(state.ready).shown_as(format!("no: {}", stores.join(", "))),
     };
@@ -86,6 +87,7 @@ mod tests {
             engine: "redis".to_owned(),
             ready: false,
             unready: vec!["ledger".to_owned()],
+            draining: true,
             pid: 1,
             uptime_ms: 2,
             nodes: 3,

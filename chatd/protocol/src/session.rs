@@ -21,6 +21,8 @@ pub const MSG: &str = "msg";
 pub const REFRESH: &str = "session/refresh";
 /// Push: the connection's token ends soon.
 pub const EXPIRING: &str = "session/expiring";
+/// Push: the node is stopping and ends this connection.
+pub const DRAIN: &str = "system/drain";
 /// Push: a user came online.
 pub const ENTER: &str = "enter";
 /// Push: a user went offline.
@@ -62,6 +64,14 @@ parameters! {
 pub struct Expiring {
     /// When the connection is closed unless its token is replaced, Unix milliseconds.
     pub expires: u64,
+}
+
+/// Data of the [`DRAIN`] push.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Draining {
+    /// When to come back, in milliseconds from now.
+    pub reconnect_in_ms: u64,
 }
 
 /// A place in the log of a conversation.

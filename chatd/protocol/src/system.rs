@@ -1,10 +1,10 @@
-//! Operations on the system itself: state, reload.
+//! Operations on the system itself: state, reload, drain.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::operation::{Effect, Operation, Rights, Scope};
-use crate::params::parameters;
+use crate::params::{Kind, parameters};
 
 /// `/system/state`: what the answering node is doing.
 pub struct State;
@@ -30,6 +30,9 @@ pub struct StateResponse {
     /// The stores that take nothing at the moment, by what they hold: `messages`, `ledger`. Absent when all do.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unready: Vec<String>,
+    /// Whether its connections are leaving because it is going to stop. Absent when not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub draining: bool,
     /// Process id.
     pub pid: u32,
     /// Milliseconds since the start.
@@ -111,4 +114,46 @@ impl Operation for Reload {
     const RIGHTS: Rights = Rights::Operator(Scope::Admin);
     type Request = ReloadRequest;
     type Response = ReloadResponse;
+}
+
+/// Longest time over which the connections of a node may leave, in seconds.
+pub const MAX_DRAIN_S: u32 = 3600;
+/// Longest name of a node, in bytes.
+const MAX_NODE_BYTES: usize = 64;
+
+/// `/system/drain`: the answering node stops, and its connections leave before that.
+pub struct Drain;
+
+parameters! {
+    /// Parameters of [`Drain`].
+    #[derive(Default)]
+    pub struct DrainRequest {
+        /// Time over which the connections leave, evenly, in seconds, 0 to 3600; when absent, the node's setting `drain`,
+        /// or as was said before. Asked again, it can only become shorter.
+        pub seconds: Option<u32> as Kind::Between(0, MAX_DRAIN_S as u64),
+        /// Only if the answering node has this name, as `nodeId` of `/system/state` tells it.
+        pub node: Option<String> as Kind::Line(MAX_NODE_BYTES),
+    }
+}
+
+/// Answer of [`Drain`]: how far it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DrainResponse {
+    /// Name of the node.
+    pub node_id: String,
+    /// Connections that are left.
+    pub connections: u64,
+    /// Milliseconds until the last of them is asked to leave.
+    pub left_ms: u64,
+}
+
+impl Operation for Drain {
+    const PATH: &'static str = "/system/drain";
+    const EFFECT: Effect = Effect::Changes;
+    const ABOUT: &'static str = "Stops the answering node once its connections have left, and tells how many are left; \
+                                 asked again, it goes on as it was begun.";
+    const RIGHTS: Rights = Rights::Operator(Scope::Admin);
+    type Request = DrainRequest;
+    type Response = DrainResponse;
 }

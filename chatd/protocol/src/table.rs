@@ -45,6 +45,7 @@ pub const ALL: &[Description] = &[
     wallet::Withdraw::DESCRIPTION,
     system::State::DESCRIPTION,
     system::Reload::DESCRIPTION,
+    system::Drain::DESCRIPTION,
 ];
 
 #[cfg(test)]
@@ -99,6 +100,7 @@ mod tests {
                 "/wallet/withdraw",
                 "/system/state",
                 "/system/reload",
+                "/system/drain",
             ]
         );
     }
@@ -111,7 +113,7 @@ mod tests {
                 operation.path.starts_with("/wallet/") || operation.path.starts_with("/redPacket/");
             let expected = match operation.path {
                 _ if is_money => Scope::Money,
-                "/message/recall" | "/system/reload" => Scope::Admin,
+                "/message/recall" | "/system/reload" | "/system/drain" => Scope::Admin,
                 _ if operation.effect == Effect::Reads => Scope::Read,
                 _ => Scope::Send,
             };

@@ -19,7 +19,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use chat_protocol::code::close;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -52,7 +51,7 @@ use crate::ops::red_packet::RedPacketOps;
 use crate::ops::wallet::WalletOps;
 use crate::ops::{
     Services, Table,
-    system::{Again, Stores, System},
+    system::{About, Again, Stores, System},
     user::User,
 };
 use crate::presence::Presence;
@@ -63,7 +62,7 @@ use crate::workers::Workers;
 
 /// Bytes of an HTTP request body at most.
 const MAX_BODY_BYTES: usize = 64 * 1024;
-/// How long a stop waits for connections to take their leave, to which they are asked within half of it.
+/// How long a stop waits for connections once all were asked to leave, and again for requests over HTTP.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a stop waits after that until it is told who has gone.
 const REGISTRY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -191,22 +190,29 @@ impl App {
         })
     }
 
-    /// Stops accepting, closes the connections one slice after the other, and waits for them, but not for ever.
+    /// Its connections, and whether they are leaving: it is to be stopped once they are.
+    #[must_use]
+    pub fn hub(&self) -> Arc<Hub> {
+        self.hub.clone()
+    }
+
+    /// Lets the connections leave, of which it takes no more once [`crate::hub::Drain::begin`] was called, and waits for
+    /// them, but not for ever. Requests over HTTP are answered meanwhile, also those that ask how far it is.
+    pub async fn leave(&self) {
+        self.connections.close();
+        self.hub.close_all().await;
+        if tokio::time::timeout(STOP_TIMEOUT, self.connections.wait()).await.is_err() {
+            tracing::warn!(connections = self.connections.len(), "connections did not end in time");
+        }
+    }
+
+    /// Ends what is left, after [`App::leave`], and waits for it, but not for ever.
     pub async fn stop(mut self) {
         self.stop.cancel();
         let _ = self.accepting.await;
         self.requests.close();
-        self.connections.close();
-        let farewell = outbox::Close::new(close::GOING_AWAY, "the node is stopping");
-        let ended = async {
-            self.hub.close_all(&farewell).await;
-            // Requests first: the last of them may become a connection.
-            self.requests.wait().await;
-            self.connections.wait().await;
-        };
-        if tokio::time::timeout(STOP_TIMEOUT, ended).await.is_err() {
-            let connections = self.requests.len() + self.connections.len();
-            tracing::warn!(connections, "connections did not end in time");
+        if tokio::time::timeout(STOP_TIMEOUT, self.requests.wait()).await.is_err() {
+            tracing::warn!(connections = self.requests.len(), "connections of HTTP did not end in time");
         }
         self.workers.stop();
         self.all_gone.cancel();
@@ -255,7 +261,7 @@ fn door(config: &Config, address: SocketAddr) -> anyhow::Result<Door> {
 fn edge(config: &Config, parts: Parts<'_>) -> anyhow::Result<Edge> {
     let Parts { base, engine, treasury, chat, subscriptions, resync, registry, door, reread } = parts;
     let again = reload::again(reread, base.auth.clone(), base.quotas.clone(), door.clone());
-    let services = services(base, engine, &chat, treasury, resync, again);
+    let services = services(base, config.serve.drain.get(), engine, &chat, treasury, resync, again);
     let operations = Arc::new(match config.serve.role {
         Role::All => Table::new(&services),
         Role::Settler => Table::of_settler(&services),
@@ -309,6 +315,7 @@ fn edge(config: &Config, parts: Parts<'_>) -> anyhow::Result<Edge> {
 
 fn services(
     base: &Base,
+    drain: Duration,
     engine: &Engine,
     chat: &Arc<Chat>,
     treasury: &Treasury,
@@ -316,9 +323,13 @@ fn services(
     again: Again,
 ) -> Services {
     let (broker, groups) = (engine.broker.clone(), engine.groups.clone());
+    let about = About {
+        node_id: format!("{:016x}", base.node),
+        engine: engine.name,
+        drain,
+    };
     let system = System::new(
-        format!("{:016x}", base.node),
-        engine.name,
+        about,
         base.hub.clone(),
         Stores {
             broker: broker.clone(),

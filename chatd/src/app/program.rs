@@ -2,8 +2,10 @@
 //!
 //! Invariant: a refusal of settings exits with [`USAGE`], a failure of the node with 1; neither shows a password.
 
+use std::cell::Cell;
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -156,18 +158,54 @@ async fn serve_until_told(config: &Config, auth: Auth, reread: Reread) -> anyhow
     };
     let listening = format!("listening on http://{}", app.address);
     log::say(Level::INFO, &listening);
-    let signal = tokio::select! {
-        signal = signals.next() => signal,
-        never = manager.attend(&app, &listening) => match never {},
-    };
-    tracing::info!(signal, "stopping");
-    manager.is_stopping();
-    tokio::select! {
-        () = app.stop() => Ok(()),
-        signal = signals.next() => {
+    serve_and_leave(app, config.serve.drain.get(), &mut signals, &manager, &listening).await;
+    Ok(())
+}
+
+/// Serves until a signal or an operator ends it, then lets its connections leave, over `drain` at most once there is a
+/// signal. The second signal ends the process.
+async fn serve_and_leave(
+    app: App,
+    drain: Duration,
+    signals: &mut Signals,
+    manager: &Manager,
+    listening: &str,
+) {
+    let (hub, is_told) = (app.hub(), Cell::new(false));
+    let hear = |signal| {
+        if is_told.replace(true) {
             log::say(Level::WARN, &format!("chatd: {signal} again: ending at once"));
             log::finish();
             std::process::exit(1);
+        }
+        tracing::info!(signal, "stopping");
+        manager.is_stopping();
+        hub.drain().begin(drain);
+    };
+    let left = async {
+        hub.drain().begun().await;
+        manager.status("the connections leave");
+        app.leave().await;
+    };
+    let mut left = pin!(left);
+    // Signs of life go on meanwhile: it may be a long time.
+    let mut attending = pin!(manager.attend(&app, listening));
+    loop {
+        tokio::select! {
+            () = &mut left => break,
+            never = &mut attending => match never {},
+            signal = signals.next() => hear(signal),
+        }
+    }
+    if !is_told.get() {
+        manager.is_stopping();
+    }
+    drop(attending);
+    let mut ended = pin!(app.stop());
+    loop {
+        tokio::select! {
+            () = &mut ended => return,
+            signal = signals.next() => hear(signal),
         }
     }
 }

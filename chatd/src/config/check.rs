@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use chat_protocol::Span;
+use chat_protocol::system::MAX_DRAIN_S;
 
 use super::{Config, Hosts, Origins, Role, Serve, StoreUrl};
 
@@ -73,6 +74,9 @@ impl Config {
         let brief = |span: &Span| !span.is_zero() && *span < SHORTEST;
         if let Some((name, _)) = switches.into_iter().find(|(_, span)| brief(span)) {
             return Err(format!("{name} must be 0 or at least {SHORTEST}"));
+        }
+        if self.serve.drain > Span::seconds(MAX_DRAIN_S) {
+            return Err(format!("drain must be at most {}", Span::seconds(MAX_DRAIN_S)));
         }
         if packet_expiry > MAX_PACKET_EXPIRY {
             return Err(format!("money.packet_expiry must be at most {MAX_PACKET_EXPIRY} (30 days)"));

@@ -114,6 +114,9 @@ settings! {
         /// How long a start waits for stores that are away; 0 ends it at once
         #[arg(long, env = "CHATD_STORE_WAIT", value_name = "DURATION")]
         store_wait: Span = Span::seconds(60),
+        /// Time over which the connections leave when the node stops, 10 a second at least
+        #[arg(long, env = "CHATD_DRAIN", value_name = "DURATION")]
+        drain: Span = Span::seconds(5),
         /// Where wallets are kept: sqlite:FILE, or postgres://…, which nodes share; alone, a node has a file of its own
         #[arg(long, env = "CHATD_LEDGER", hide_env_values = true, value_name = "URL")]
         ledger: StoreUrl = StoreUrl::default(),
@@ -337,36 +340,4 @@ fn parse_sync(text: &str) -> Result<Sync, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_stronger_place_wins_key_by_key() {
-        let file = parse("listen = '127.0.0.1:1'\n[limits]\noutbox_frames = 7\nlogin_timeout = 3").unwrap();
-        let flags = parse("listen = '127.0.0.1:2'\n[limits]\nlogin_timeout = 4").unwrap();
-        let config = Config::resolve(flags, file);
-        assert_eq!(config.serve.listen, "127.0.0.1:2");
-        assert_eq!((config.limits.outbox_frames, config.limits.login_timeout), (7, Span::seconds(4)));
-        assert_eq!(config.limits.heartbeat_timeout, Span::seconds(360));
-    }
-
-    #[test]
-    fn default_settings_are_a_valid_file_again() {
-        let text = Config::default().to_toml();
-        let again = Config::resolve(parse(&text).unwrap(), Given::default());
-        assert_eq!(again, Config::default());
-    }
-
-    #[test]
-    fn wrong_keys_and_values_are_named() {
-        for (text, named) in [
-            ("lissten = 'x'", "lissten"),
-            ("[limits]\nfoo = 1", "foo"),
-            ("[storage]\nsync = 'maybe'", "maybe"),
-            ("[limits]\noutbox_frames = -1", "-1"),
-        ] {
-            let error = parse(text).unwrap_err().to_string();
-            assert!(error.contains(named), "{text}: {error}");
-        }
-    }
-}
+mod tests;

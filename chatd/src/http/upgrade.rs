@@ -43,6 +43,9 @@ pub async fn accept(State(edge): State<Edge>, mut request: Request) -> Response 
         Ok(key) => key,
         Err(unfit) => return unfit.refuse(peer),
     };
+    if let Err(refusal) = edge.system.stays() {
+        return refuse_handshake(&refusal, peer);
+    }
     if edge.connections.len() >= edge.max_connections {
         let reason = format!(
             "this node holds its {} connections (limits.max_connections); try another or later",
@@ -97,7 +100,7 @@ impl Shortcut for Edge {
             [CONTENT_LENGTH, TRANSFER_ENCODING].iter().any(|name| parts.headers.contains_key(name));
         // Counted before it is compared, so that two at once do not both take the last place.
         let token = self.connections.token();
-        if has_body || self.connections.len() > self.max_connections {
+        if has_body || self.connections.len() > self.max_connections || self.system.stays().is_err() {
             return None;
         }
         self.door.check(&parts).ok()?;

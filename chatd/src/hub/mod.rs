@@ -18,8 +18,8 @@ mod term;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -34,6 +34,7 @@ use rooms::Rooms;
 use subscription_state::SubscriptionState;
 
 pub use connection::Connection;
+pub use farewell::Drain;
 pub use sweep::Deadlines;
 
 /// Log-ins and fan-outs lock one of these at a time.
@@ -52,8 +53,7 @@ pub struct Hub {
     rooms: [Mutex<Rooms>; SHARDS],
     hasher: RandomState,
     crowds: crowd::Crowds,
-    /// What everyone is told once the node stops.
-    farewell: OnceLock<Close>,
+    drain: Drain,
 }
 
 impl Hub {
@@ -71,7 +71,7 @@ impl Hub {
             rooms: Default::default(),
             hasher: RandomState::new(),
             crowds: crowd::Crowds::default(),
-            farewell: OnceLock::new(),
+            drain: Drain::default(),
         }
     }
 
@@ -106,8 +106,8 @@ impl Hub {
         self.open_shard(number).lock().insert(number, connection.clone());
         self.counters.connections.add(1);
         // It may have come too late for `close_all` to see it.
-        if let Some(farewell) = self.farewell.get() {
-            connection.outbox.close(farewell.clone());
+        if self.drain.has_begun() {
+            farewell::send_away(&connection);
         }
         connection
     }

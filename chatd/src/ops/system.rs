@@ -1,10 +1,13 @@
-//! Operations on the system: state, reload.
+//! Operations on the system: state, reload, drain.
 
 use std::fmt::Display;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chat_protocol::system::{Reload, ReloadRequest, ReloadResponse, State, StateRequest, StateResponse};
+use chat_protocol::system::{
+    Drain, DrainRequest, DrainResponse, Reload, ReloadRequest, ReloadResponse, State, StateRequest,
+    StateResponse,
+};
 use chat_protocol::{Code, Refusal};
 use futures_util::FutureExt;
 use tokio::time::timeout;
@@ -33,10 +36,19 @@ pub struct Stores {
 /// Reads again what may change while the node runs: all of it, or nothing.
 pub type Again = Arc<dyn Fn() -> Result<ReloadResponse, Refusal> + Send + Sync>;
 
+/// What the node is.
+pub struct About {
+    /// Its name.
+    pub node_id: String,
+    /// What it stands on.
+    pub engine: &'static str,
+    /// Time over which they leave when it stops, unless another is asked for.
+    pub drain: Duration,
+}
+
 /// What the operations need.
 pub struct System {
-    node_id: String,
-    engine: &'static str,
+    about: About,
     started: Instant,
     hub: Arc<Hub>,
     stores: Stores,
@@ -46,19 +58,17 @@ pub struct System {
 }
 
 impl System {
-    /// Operations of the node with this name.
+    /// Operations of this node.
     #[must_use]
     pub fn new(
-        node_id: String,
-        engine: &'static str,
+        about: About,
         hub: Arc<Hub>,
         stores: Stores,
         counters: Arc<Counters>,
         again: Again,
         quotas: Arc<Quotas>,
     ) -> Self {
-        let started = Instant::now();
-        Self { node_id, engine, started, hub, stores, counters, again, quotas }
+        Self { about, started: Instant::now(), hub, stores, counters, again, quotas }
     }
 
     /// Whether the node can serve.
@@ -66,8 +76,23 @@ impl System {
     /// # Errors
     /// The reason why not.
     pub async fn ready(&self) -> Result<(), Refusal> {
+        self.stays()?;
         let unready = self.unready().await;
         if unready.is_empty() { Ok(()) } else { Err(Refusal::unreachable(&unready.join(", "))) }
+    }
+
+    /// Whether the node takes connections: it does until it is going to stop.
+    ///
+    /// # Errors
+    /// [`Code::StoreUnreachable`] when it does not.
+    pub fn stays(&self) -> Result<(), Refusal> {
+        match self.hub.drain().has_begun() {
+            false => Ok(()),
+            true => Err(Refusal::new(
+                Code::StoreUnreachable,
+                "this node is going to stop and takes no more connections; try another or later",
+            )),
+        }
     }
 
     /// The stores that cannot be written right now.
@@ -99,14 +124,46 @@ impl System {
         self.read_again().await
     }
 
+    async fn drain(&self, request: DrainRequest) -> Result<DrainResponse, Refusal> {
+        self.check_node(request.node.as_deref())?;
+        let drain = self.hub.drain();
+        let over = match request.seconds {
+            Some(seconds) => Some(Duration::from_secs(seconds.into())),
+            None => (!drain.has_begun()).then_some(self.about.drain),
+        };
+        if let Some(over) = over
+            && drain.begin(over)
+        {
+            tracing::info!(connections = self.hub.connections(), ?over, "draining");
+        }
+        Ok(DrainResponse {
+            node_id: self.about.node_id.clone(),
+            connections: self.hub.connections() as u64,
+            left_ms: u64::try_from(drain.left().as_millis()).unwrap_or(u64::MAX),
+        })
+    }
+
+    /// # Errors
+    /// [`Code::NotFound`] when another node is meant.
+    fn check_node(&self, meant: Option<&str>) -> Result<(), Refusal> {
+        match meant {
+            Some(meant) if meant != self.about.node_id => {
+                let reason = format!("node: this is {}; ask the one that is meant", self.about.node_id);
+                Err(Refusal::new(Code::NotFound, reason))
+            }
+            _ => Ok(()),
+        }
+    }
+
     async fn state(&self, _: StateRequest) -> Result<StateResponse, Refusal> {
         let (counters, unready) = (&self.counters, self.unready().await);
         Ok(StateResponse {
-            node_id: self.node_id.clone(),
+            node_id: self.about.node_id.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            engine: self.engine.to_owned(),
-            ready: unready.is_empty(),
+            engine: self.about.engine.to_owned(),
+            ready: unready.is_empty() && self.stays().is_ok(),
             unready,
+            draining: self.stays().is_err(),
             pid: std::process::id(),
             uptime_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             // The state is asked for when something is wrong; a store that does not answer must not hide the rest.
@@ -136,6 +193,7 @@ async fn unready<E: Display>(store: &str, ready: impl Future<Output = Result<(),
 
 /// Puts the operations into the table.
 pub fn bind(table: &mut Table, system: &Arc<System>) {
+    table.bind::<Drain, _>(system, |system, _, request| system.drain(request).boxed());
     table.bind::<Reload, _>(system, |system, _, request| system.reload(request).boxed());
     table.bind::<State, _>(system, |system, _, request| system.state(request).boxed());
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use chat_tests::fault_proxy::FaultProxy;
 use chat_tests::node::Node;
 use chat_tests::program::{Ended, run};
-use chat_tests::raw_http::{get, status};
+use chat_tests::raw_http::{UPGRADE, get, status};
 use chat_tests::raw_socket::{RawSocket, frame, opcode};
 use chat_tests::redis_server::RedisServer;
 use chat_tests::talk::{Bystanders, close_code};
@@ -212,18 +212,12 @@ async fn a_full_node_answers_503_and_takes_connections_again_when_one_ends() {
     let node = Node::ephemeral(&["--max-connections", "3"]).await;
     let mut bystanders = Bystanders::arrive(&node, APP).await;
     let third = node.login(APP, "third").await;
-    let upgrade = [
-        ("Upgrade", "websocket"),
-        ("Connection", "Upgrade, close"),
-        ("Sec-WebSocket-Version", "13"),
-        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
-    ];
-    let refused = chat_tests::raw_http::request(node.server(), "GET", "/acc", &upgrade, &[]).await;
+    let refused = chat_tests::raw_http::request(node.server(), "GET", "/acc", &UPGRADE, &[]).await;
     assert_eq!((refused.code(), refused.status), (1013, 503));
     assert_eq!(get(node.server(), "/user/list?appId=1").await.code(), 200, "operations go on");
     bystanders.are_undisturbed().await;
     third.close().await;
-    until("room again", SOON, async || status(node.server(), "/acc", &upgrade[..]).await == 101).await;
+    until("room again", SOON, async || status(node.server(), "/acc", &UPGRADE).await == 101).await;
     bystanders.are_undisturbed().await;
 }
 
@@ -235,7 +229,7 @@ async fn stopping_tells_every_connection_to_go_elsewhere() {
         let server = node.server().clone();
         let stopping = node.stop_with(signal);
         let (code, user, silent) = tokio::join!(stopping, close_code(&mut user), close_code(&mut silent));
-        assert_eq!((code, user, silent), (Some(0), 1001, 1001), "{signal}");
+        assert_eq!((code, user, silent), (Some(0), 4002, 4002), "{signal}");
         assert!(std::net::TcpStream::connect(server.authority()).is_err(), "nothing listens any more");
     }
 }
@@ -246,7 +240,7 @@ async fn a_signal_told_twice_is_one_wish_and_a_later_one_ends_the_stop_at_once()
     let mut user = node.login(APP, "user").await;
     node.signal(Signal::SIGTERM);
     node.signal(Signal::SIGTERM);
-    assert_eq!((close_code(&mut user).await, node.ended().await), (1001, Some(0)));
+    assert_eq!((close_code(&mut user).await, node.ended().await), (4002, Some(0)));
 
     let mut node = Node::ephemeral(&[]).await;
     // Takes no leave, which a stop waits for.
@@ -288,11 +282,11 @@ async fn what_a_stopping_node_works_on_is_answered_before_the_close() {
     sender.send(&both).await;
     assert_eq!(sender.answer().await["response"]["data"], "pong");
     node.signal(Signal::SIGTERM);
-    let refused = async || tokio::net::TcpStream::connect(node.server().authority()).await.is_err();
+    let refused = async || status(node.server(), "/acc", &UPGRADE).await == 503;
     until("nobody new is let in", SOON, refused).await;
     proxy.heal();
     let answer = sender.answer().await;
     assert_eq!(answer["seq"], "late", "{answer}");
-    assert_eq!(sender.close_code().await, 1001);
+    assert_eq!(sender.close_code().await, 4002);
     assert_eq!(node.ended().await, Some(0));
 }

@@ -110,7 +110,7 @@ async fn every_end_that_the_node_makes_is_told_with_its_code_and_reason() {
 
     let stays = enter(&node, "stays").await;
     node.signal(Signal::SIGTERM);
-    assert_ended(&node, "stays", 1001, "the node is stopping").await;
+    assert_ended(&node, "stays", 4002, "the node is stopping; reconnect and recover").await;
     drop((stays, sender));
     assert_eq!(node.ended().await, Some(0));
 }

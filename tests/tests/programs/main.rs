@@ -4,6 +4,7 @@ mod bench_ci;
 mod chatctl;
 mod credentials;
 mod deploy;
+mod draining;
 mod embedded_files;
 mod lifecycle;
 mod logging;

@@ -102,9 +102,14 @@ async fn every_push_has_the_documented_members_and_there_are_no_others() {
     let (mut expiring, entered) = closed.enter(APP, "马超", &Signer::secret(SECRET).of(&ends_soon)).await;
     entered.expect("it logs in");
 
+    // And one on a node that stops.
+    let stopping = Node::ephemeral(&[]).await;
+    let mut leaving = stopping.login(APP, "马超").await;
+    call(&stopping.http(), "/system/drain", json!({})).await;
+
     let mut seen = BTreeSet::new();
     until("every documented push comes", SOON, async || {
-        for session in [&mut reader, &mut giver, &mut returned, &mut expiring] {
+        for session in [&mut reader, &mut giver, &mut returned, &mut expiring, &mut leaving] {
             while let Ok(Some(push)) = session.next_push(Duration::from_millis(50)).await {
                 seen.insert(shape(&push.cmd, &push.data));
             }

@@ -71,7 +71,7 @@ async fn it_tells_when_it_is_ready_that_it_lives_and_that_it_stops() {
         let mut user = node.login(APP, "user").await;
         node.signal(Signal::SIGTERM);
         told.has("STOPPING=1").await;
-        assert_eq!((close_code(&mut user).await, node.ended().await), (1001, Some(0)));
+        assert_eq!((close_code(&mut user).await, node.ended().await), (4002, Some(0)));
         assert_eq!((told.count("READY=1"), told.count("STOPPING=1")), (1, 1));
     }
 }

@@ -4,3 +4,4 @@ mod money_promises;
 mod promises;
 mod promises_delivery;
 mod promises_of_the_node;
+mod rolling_restarts;

@@ -321,7 +321,7 @@ async fn stop_amid_sending(node: Node, answered: &Answered) {
     assert_eq!(node.stop().await, Some(0));
     while let Some(error) = running.join_next().await {
         let error = error.expect("no panic");
-        assert!(matches!(error, Error::Closed { code: 1001, .. }), "{error}");
+        assert!(matches!(error, Error::Closed { code: 4002, .. }), "{error}");
     }
 }
 

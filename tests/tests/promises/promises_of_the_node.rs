@@ -56,7 +56,7 @@ async fn a_crowd(node: &Node) -> Vec<RawSocket> {
     crowd
 }
 
-/// Users who came after the crowd, and send until they are closed with 1001.
+/// Users who came after the crowd, and send until they are closed with 4002.
 async fn senders(node: &Node, prefix: &str, answered: &Answered) -> JoinSet<()> {
     let mut sending = JoinSet::new();
     for number in 0..4 {
@@ -65,7 +65,7 @@ async fn senders(node: &Node, prefix: &str, answered: &Answered) -> JoinSet<()> 
         let (prefix, answered) = (prefix.to_owned(), answered.clone());
         sending.spawn(async move {
             let error = send_until_closed(session, user, prefix, answered).await;
-            assert!(matches!(error, Error::Closed { code: 1001, .. }), "{error}");
+            assert!(matches!(error, Error::Closed { code: 4002, .. }), "{error}");
         });
     }
     sending
@@ -80,20 +80,20 @@ async fn all_go_one_slice_after_the_other(crowd: Vec<RawSocket>, mut last: Sessi
     let first = going.join_next().await.expect("a crowd");
     let receipt = say(&mut last, "late").await.expect("served while others are told to go");
     answered.add("last", receipt);
-    assert_eq!(close_code(&mut last).await, 1001);
+    assert_eq!(close_code(&mut last).await, 4002);
     for code in going.join_all().await.into_iter().chain(first) {
-        assert_eq!(code, 1001);
+        assert_eq!(code, 4002);
     }
 }
 
-/// The offsets of all messages that reach a reader until it is closed with 1001.
+/// The offsets of all messages that reach a reader until it is closed with 4002.
 async fn read_to_the_end(mut reader: Session) -> Vec<u64> {
     let mut offsets = Vec::new();
     loop {
         match reader.next_push(SOON).await {
             Ok(Some(push)) => offsets.extend(push.message().map(|message| message.offset)),
             Ok(None) => panic!("neither a push nor the end"),
-            Err(Error::Closed { code: 1001, .. }) => return offsets,
+            Err(Error::Closed { code: 4002, .. }) => return offsets,
             Err(error) => panic!("{error}"),
         }
     }
@@ -119,10 +119,10 @@ async fn stopping_is_paced_and_loses_nothing_and_the_files_it_leaves_are_whole_w
             all_go_one_slice_after_the_other(crowd, last, &answered).await;
         }
         while let Some(ended) = sending.join_next().await {
-            ended.expect("closed with 1001");
+            ended.expect("closed with 4002");
         }
         assert_eq!(node.ended().await, Some(0), "{signal}");
-        let got = reading.await.expect("closed with 1001");
+        let got = reading.await.expect("closed with 4002");
         assert!(got.is_sorted_by(|one, next| one + 1 == *next), "{signal}: none is missing amid the others");
         for (_, receipt) in before {
             assert!(got.contains(&receipt.offset), "{signal}: answered and not pushed: {receipt:?}");

@@ -13,11 +13,15 @@ use serde_json::{Map, Value, json};
 const APP_ID: u32 = 901;
 const OTHER_APP: u32 = 902;
 
-/// What names the app and the acting user, as far as the operation has them.
+/// What names the app, the acting user and the node, as far as the operation has them.
 fn names(operation: &Description, app: u32, user: &str) -> Map<String, Value> {
     let mut names = Map::new();
     if operation.fields.iter().any(|field| field.name == APP) {
         names.insert(APP.to_owned(), app.into());
+    }
+    if operation.fields.iter().any(|field| field.name == "node") {
+        // What is meant for another node does nothing here.
+        names.insert("node".to_owned(), "another".into());
     }
     if let Some(actor) = operation.rights.actor() {
         names.insert(actor.to_owned(), user.into());

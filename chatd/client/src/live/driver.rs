@@ -9,7 +9,7 @@ use std::time::Duration;
 use chat_protocol::Code;
 use chat_protocol::backoff::Backoff;
 use chat_protocol::code::close;
-use chat_protocol::session::{HEARTBEAT, LoggedIn, Position, Push, Receipt};
+use chat_protocol::session::{DRAIN, HEARTBEAT, LoggedIn, Position, Push, Receipt};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -27,8 +27,6 @@ use crate::session::Pushed;
 
 /// Items kept for a reader that is late; beyond it nothing is read from the socket.
 pub(super) const BACKLOG: usize = 256;
-/// Push: the node is going to stop.
-const DRAIN: &str = "system/drain";
 /// Longest first pause before connecting again, and longest of all.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
