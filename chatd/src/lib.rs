@@ -24,6 +24,7 @@
 //! | [`ops`] | operations, the same for HTTP and WebSocket |
 //! | [`http`] | the HTTP edge |
 //! | [`chat`] | sending |
+//! | [`bans`] | who may not come in: the port |
 //! | [`groups`] | who belongs to which group: the port |
 //! | [`friends`] | how users stand to each other: the port |
 //! | [`conversations`] | a user's conversations and read state: the port |
@@ -42,6 +43,7 @@
 
 pub mod app;
 pub mod auth;
+pub mod bans;
 pub mod broker;
 pub mod chat;
 pub mod clock;

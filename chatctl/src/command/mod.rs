@@ -3,12 +3,13 @@
 //! Invariant: every operation of the protocol's table has a command of its own; [`coverage`] says which.
 
 use chat_protocol::table::ALL;
-use chat_protocol::{Operation, group as groups, message, red_packet, system, user};
+use chat_protocol::{Operation, group as groups, message, red_packet, user};
 use clap::Subcommand;
 
 use crate::exit::Exit;
 use crate::operator::Operator;
 
+mod access;
 mod api;
 mod broadcast;
 mod conversation;
@@ -67,9 +68,21 @@ pub enum Command {
     State(state::Args),
     /// Let a node read its keys again
     Reload(reload::Args),
+    /// The live nodes
+    Nodes(node::NodesArgs),
+    /// Who is connected to a node
+    Connections(node::ConnectionsArgs),
+    /// End the connections of a user
+    Kick(access::KickArgs),
+    /// Keep a user out for a time
+    Ban(access::BanArgs),
+    /// End a ban before its time
+    Unban(access::UnbanArgs),
+    /// Who is banned
+    Bans(access::BansArgs),
     /// Let a node stop once its connections have left
     Drain(drain::Args),
-    /// Nodes
+    /// The same as nodes and drain
     #[command(subcommand, after_help = node::EXAMPLES)]
     Node(node::Verb),
     /// Call any operation by its path
@@ -102,6 +115,12 @@ pub async fn run(command: Command, operator: &Operator) -> Exit {
         Command::Page(args) => page::run(args, operator).await,
         Command::State(args) => state::run(args, operator).await,
         Command::Reload(args) => reload::run(args, operator).await,
+        Command::Nodes(args) => node::nodes(args, operator).await,
+        Command::Connections(args) => node::connections(args, operator).await,
+        Command::Kick(args) => access::kick(args, operator).await,
+        Command::Ban(args) => access::ban(args, operator).await,
+        Command::Unban(args) => access::unban(args, operator).await,
+        Command::Bans(args) => access::bans(args, operator).await,
         Command::Drain(args) => drain::run(args, operator).await,
         Command::Node(verb) => node::run(verb, operator).await,
         Command::Api(args) => api::run(args, operator).await,
@@ -116,7 +135,7 @@ pub fn coverage() -> Vec<(&'static str, String)> {
 }
 
 /// The words of the path, but for the commands that people give most: those have fewer.
-fn words(path: &str) -> String {
+fn words(path: &'static str) -> String {
     let shorter = match path {
         user::List::PATH => "list",
         user::Online::PATH => "online",
@@ -127,10 +146,10 @@ fn words(path: &str) -> String {
         message::Recall::PATH => "recall",
         red_packet::Detail::PATH => "redpacket show",
         red_packet::Discard::PATH => "redpacket dead-letters discard",
-        system::State::PATH => "state",
-        system::Reload::PATH => "reload",
-        system::Drain::PATH => "drain",
-        _ => return in_words(path),
+        path => match path.strip_prefix("/system/") {
+            Some(verb) => verb,
+            None => return in_words(path),
+        },
     };
     shorter.to_owned()
 }

@@ -1,27 +1,174 @@
-//! `chatctl node`: the nodes, and what is done with one.
+//! `chatctl nodes`, `connections` and `node`: the nodes, who is connected to one, and what is done with one.
 
+use chat_client::Error;
+use chat_protocol::UserId;
+use chat_protocol::node::{
+    Connection, Connections, ConnectionsRequest, MAX_CONNECTIONS_PAGE, Node, Nodes, NodesRequest,
+};
 use clap::Subcommand;
+use serde_json::Value;
 
 use super::drain;
+use crate::calendar::{moment, rough};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::operator::Operator;
+use crate::report::{Cell, Report};
 
 /// Examples of all verbs.
 pub const EXAMPLES: &str = "\
 Examples:
+  chatctl node list
   chatctl node drain --server http://10.0.0.7:8080 --over 2m";
+
+const NODES: &str = "\
+Each node tells what it is and does every three seconds. ADDRESS is where it
+listens, as it was told on its command line.
+
+Examples:
+  chatctl nodes
+  chatctl nodes -o name
+  chatctl nodes -o json | jq '.[] | select(.draining)'";
+
+const CONNECTIONS: &str = "\
+Of the node that answers: behind a load balancer ask each by its own --server. With
+--app only those of the app are shown, else all, also those that have not logged in.
+
+Examples:
+  chatctl connections
+  chatctl --app 101 connections --user 马超
+  chatctl connections --address 10.0.0. --limit 50
+  chatctl connections -o csv > connections.csv";
 
 /// What to do with nodes.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    /// The live nodes
+    List(NodesArgs),
     /// Let a node stop once its connections have left
     Drain(drain::Args),
 }
 
-/// Runs the verb.
+/// Arguments of `nodes`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = NODES)]
+pub struct NodesArgs {}
+
+/// Arguments of `connections`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = CONNECTIONS)]
+pub struct ConnectionsArgs {
+    /// Of this user only
+    #[arg(long, value_name = "USER")]
+    user: Option<UserId>,
+    /// From IP addresses that begin so only
+    #[arg(long, value_name = "ADDRESS")]
+    address: Option<String>,
+    /// Only if the node has this name
+    #[arg(long, value_name = "NODE")]
+    node: Option<String>,
+    /// Show at most so many, the oldest first
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+}
+
+/// Runs `node …`.
 pub async fn run(verb: Verb, operator: &Operator) -> Result<Exit, Failure> {
     match verb {
+        Verb::List(args) => nodes(args, operator).await,
         Verb::Drain(args) => drain::run(args, operator).await,
     }
+}
+
+/// Runs `nodes`.
+pub async fn nodes(_: NodesArgs, operator: &Operator) -> Result<Exit, Failure> {
+    operator.carry_out::<Nodes>(&NodesRequest {}, |answer| listed(&answer.nodes)).await
+}
+
+/// Runs `connections`.
+pub async fn connections(args: ConnectionsArgs, operator: &Operator) -> Result<Exit, Failure> {
+    let ConnectionsArgs { user: user_id, address, node, limit } = args;
+    let wanted = limit.unwrap_or(u32::MAX);
+    let mut request = ConnectionsRequest {
+        app_id: operator.settings.app_if_named(),
+        user_id,
+        address,
+        node,
+        limit: Some(wanted.min(MAX_CONNECTIONS_PAGE)),
+        cursor: None,
+    };
+    if operator.settings.dry_run {
+        return operator.rehearse(&[operator.rehearsed::<Connections>(&request)]);
+    }
+    let (http, mut found) = (operator.http()?, Vec::new());
+    loop {
+        let page = operator.call::<Connections>(&http, &request).await?;
+        found.extend(page.connections);
+        let left = wanted.saturating_sub(u32::try_from(found.len()).unwrap_or(u32::MAX));
+        let Some(cursor) = page.cursor.filter(|_| left > 0) else { break };
+        if request.cursor.is_some_and(|before| cursor <= before) {
+            let cause = "its list of connections does not come to an end".to_owned();
+            return Err(Error::NotChatd { server: http.server().to_string(), cause }.into());
+        }
+        // The others must be of the same node.
+        request.node = Some(page.node_id);
+        (request.limit, request.cursor) = (Some(left.min(MAX_CONNECTIONS_PAGE)), Some(cursor));
+    }
+    operator.print(&shown(&found, (operator.clock)()))?;
+    operator.footer(&format!("{} connections", found.len()));
+    Ok(Exit::Done)
+}
+
+fn listed(nodes: &[Node]) -> Report {
+    let rows = nodes.iter().map(|node| {
+        vec![
+            node.node_id.as_str().into(),
+            node.host.as_str().into(),
+            node.address.as_str().into(),
+            node.version.as_str().into(),
+            Cell::from(node.since).shown_as(moment(node.since)),
+            node.connections.into(),
+            node.users.into(),
+            Cell::from(node.draining).shown_as(if node.draining { "yes" } else { "no" }),
+            Cell::from(node.last_heard).shown_as(moment(node.last_heard)),
+        ]
+    });
+    let columns = [
+        ("nodeId", "NODE"),
+        ("host", "HOST"),
+        ("address", "ADDRESS"),
+        ("version", "VERSION"),
+        ("since", "SINCE"),
+        ("connections", "CONNECTIONS"),
+        ("users", "USERS"),
+        ("draining", "DRAINING"),
+        ("lastHeard", "LAST HEARD"),
+    ];
+    Report::list(&columns, rows.collect())
+}
+
+fn shown(connections: &[Connection], now_ms: u64) -> Report {
+    let ago = |ms: u64| Cell::from(ms).shown_as(rough(now_ms.saturating_sub(ms)));
+    let or_null = |text: Option<&str>| text.map_or(Cell::from(Value::Null), Cell::from);
+    let rows = connections.iter().map(|connection| {
+        vec![
+            connection.connection.into(),
+            connection.app_id.map_or(Cell::from(Value::Null), Cell::from),
+            or_null(connection.user_id.as_ref().map(UserId::as_str)),
+            connection.address.as_str().into(),
+            ago(connection.since),
+            ago(connection.last_heard),
+            connection.waiting_bytes.into(),
+        ]
+    });
+    let columns = [
+        ("connection", "CONNECTION"),
+        ("appId", "APP"),
+        ("userId", "USER"),
+        ("address", "FROM"),
+        ("since", "OPEN FOR"),
+        ("lastHeard", "SILENT FOR"),
+        ("waitingBytes", "WAITING"),
+    ];
+    Report::list(&columns, rows.collect())
 }

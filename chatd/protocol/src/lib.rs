@@ -18,9 +18,10 @@
 //! | [`session`] | commands that exist on a WebSocket only |
 //! | [`span`] | stretches of time on command lines and in settings |
 //! | [`backoff`] | how long to wait before trying again |
-//! | [`user`], [`group`], [`message`], [`conversation`], [`friend`], [`red_packet`], [`wallet`], [`system`] | the operations, one module a noun |
+//! | [`user`], [`group`], [`message`], [`conversation`], [`friend`], [`red_packet`], [`wallet`], [`system`], [`node`], [`access`] | the operations, one module a noun |
 //! | [`table`] | all of them |
 
+pub mod access;
 pub mod asked;
 pub mod backoff;
 pub mod code;
@@ -32,6 +33,7 @@ pub mod friend;
 pub mod group;
 pub mod id;
 pub mod message;
+pub mod node;
 pub mod operation;
 pub mod params;
 pub mod pattern;

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::node::MAX_NODE_BYTES;
 use crate::operation::{Effect, Operation, Rights, Scope};
 use crate::params::{Kind, parameters};
 
@@ -118,8 +119,6 @@ impl Operation for Reload {
 
 /// Longest time over which the connections of a node may leave, in seconds.
 pub const MAX_DRAIN_S: u32 = 3600;
-/// Longest name of a node, in bytes.
-const MAX_NODE_BYTES: usize = 64;
 
 /// `/system/drain`: the answering node stops, and its connections leave before that.
 pub struct Drain;

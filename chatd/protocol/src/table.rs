@@ -3,7 +3,7 @@
 //! Invariant: routes, WebSocket commands, chatctl and openapi.json are read from [`ALL`]; nothing lists operations twice.
 
 use crate::operation::{Description, Operation};
-use crate::{conversation, friend, group, message, red_packet, system, user, wallet};
+use crate::{access, conversation, friend, group, message, node, red_packet, system, user, wallet};
 
 /// Every operation, in the order of the documentation.
 pub const ALL: &[Description] = &[
@@ -46,6 +46,12 @@ pub const ALL: &[Description] = &[
     system::State::DESCRIPTION,
     system::Reload::DESCRIPTION,
     system::Drain::DESCRIPTION,
+    node::Nodes::DESCRIPTION,
+    node::Connections::DESCRIPTION,
+    access::Kick::DESCRIPTION,
+    access::Ban::DESCRIPTION,
+    access::Unban::DESCRIPTION,
+    access::Bans::DESCRIPTION,
 ];
 
 #[cfg(test)]
@@ -79,6 +85,9 @@ mod tests {
                 "/wallet/balance",
                 "/wallet/transfers",
                 "/system/state",
+                "/system/nodes",
+                "/system/connections",
+                "/system/bans",
             ]
         );
         assert_eq!(by_get(Effect::ChangesByGet), ["/user/sendMessage", "/user/sendMessageAll"]);
@@ -101,6 +110,12 @@ mod tests {
                 "/system/state",
                 "/system/reload",
                 "/system/drain",
+                "/system/nodes",
+                "/system/connections",
+                "/system/kick",
+                "/system/ban",
+                "/system/unban",
+                "/system/bans",
             ]
         );
     }
@@ -113,7 +128,8 @@ mod tests {
                 operation.path.starts_with("/wallet/") || operation.path.starts_with("/redPacket/");
             let expected = match operation.path {
                 _ if is_money => Scope::Money,
-                "/message/recall" | "/system/reload" | "/system/drain" => Scope::Admin,
+                "/message/recall" => Scope::Admin,
+                path if path.starts_with("/system/") && operation.effect.changes() => Scope::Admin,
                 _ if operation.effect == Effect::Reads => Scope::Read,
                 _ => Scope::Send,
             };

@@ -54,6 +54,11 @@ impl Base {
             auth,
         }
     }
+
+    /// The name of the node.
+    pub(super) fn node_id(&self) -> String {
+        format!("{:016x}", self.node)
+    }
 }
 
 /// The hub, and how much may wait in it.

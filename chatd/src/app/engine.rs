@@ -6,10 +6,12 @@ use anyhow::{Context, anyhow};
 use tokio::task::JoinHandle;
 
 use super::Base;
+use crate::bans::Bans;
 use crate::broker::{Broker, BrokerError, Retention};
 use crate::config::{Config, LedgerPlace};
 use crate::conversations::Conversations;
 use crate::counters::links::Links;
+use crate::engine::redis::bans::RedisBans;
 use crate::engine::redis::broker::RedisBroker;
 use crate::engine::redis::conversations::RedisConversations;
 use crate::engine::redis::friends::RedisFriends;
@@ -20,6 +22,7 @@ use crate::engine::redis::packets::RedisPackets;
 use crate::engine::redis::presence::RedisPresence;
 use crate::engine::redis::queue::{RedisQueue, TAKEN_OVER_AFTER};
 use crate::engine::sqlite::Place;
+use crate::engine::sqlite::bans::EmbeddedBans;
 use crate::engine::sqlite::broker::Embedded;
 use crate::engine::sqlite::conversations::EmbeddedConversations;
 use crate::engine::sqlite::friends::EmbeddedFriends;
@@ -42,6 +45,7 @@ pub(super) struct Engine {
     pub(super) groups: Arc<dyn Groups>,
     pub(super) friends: Arc<dyn Friends>,
     pub(super) conversations: Arc<dyn Conversations>,
+    pub(super) bans: Arc<dyn Bans>,
     /// None without a ledger.
     pub(super) purse: Option<Purse>,
     /// Looks at the server behind it.
@@ -84,6 +88,7 @@ fn embedded(config: &Config, base: &Base) -> anyhow::Result<Engine> {
         groups,
         purse: Some(purse),
         friends: Arc::new(EmbeddedFriends::new(broker.clone(), friends(config))),
+        bans: Arc::new(EmbeddedBans::new(broker.clone(), base.clock.clone())),
         conversations: Arc::new(EmbeddedConversations::new(broker)),
         watch: None,
         links: None,
@@ -136,6 +141,7 @@ async fn redis(config: &Config, base: &Base) -> anyhow::Result<Engine> {
         presence,
         groups: RedisGroups::new(&broker, groups(config)),
         friends: RedisFriends::new(&broker, friends(config)),
+        bans: Arc::new(RedisBans::new(&broker)),
         conversations: RedisConversations::new(&broker),
         watch: Some(broker.watch_manner(manner)),
         links: Some(link::links()),

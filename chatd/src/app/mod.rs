@@ -2,6 +2,7 @@
 
 mod base;
 pub mod credentials;
+mod edge;
 mod engine;
 mod health;
 mod money;
@@ -20,48 +21,31 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::base::Base;
-use self::engine::Engine;
+use self::edge::{Parts, door, edge};
 use self::money::Treasury;
 use self::reload::Reread;
 use self::room::{max_connections, room_for_connections};
-use self::rounds::{deadlines, end_terms, relieve, sweep};
+use self::rounds::{deadlines, end_terms, patience, relieve, sweep};
 use crate::auth::Auth;
 use crate::chat::Chat;
-use crate::config::{Config, Role};
+use crate::config::Config;
 use crate::engine::sqlite::Close;
-use crate::http::door::Door;
 use crate::http::{self, Edge};
 use crate::hub::Hub;
-use crate::hub::outbox;
 use crate::listener::places::Places;
-use crate::listener::{self, House, Patience};
+use crate::listener::{self, House};
 use crate::membership::resync::Resync;
 use crate::membership::subscriptions::Subscriptions;
-use crate::metrics::{self, Metrics};
-use crate::ops::conversation::ConversationOps;
-use crate::ops::friend::FriendOps;
-use crate::ops::group::GroupOps;
-use crate::ops::message::MessageOps;
-use crate::ops::red_packet::RedPacketOps;
-use crate::ops::wallet::WalletOps;
-use crate::ops::{
-    Services, Table,
-    system::{About, Again, Stores, System},
-    user::User,
-};
-use crate::presence::Presence;
-use crate::presence::crowds;
+use crate::ops::system::System;
+use crate::presence::card::{self, Card};
 use crate::presence::registry::Registry;
-use crate::session::{self, Sessions};
+use crate::presence::{Presence, crowds};
 use crate::workers::Workers;
 
-/// Bytes of an HTTP request body at most.
-const MAX_BODY_BYTES: usize = 64 * 1024;
 /// How long a stop waits for connections once all were asked to leave, and again for requests over HTTP.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a stop waits after that until it is told who has gone.
@@ -128,8 +112,7 @@ impl App {
         let addresses = config.listen_addresses().map_err(|error| anyhow!(error))?;
         let taken = || format!("cannot listen on {}; is another chatd running there?", config.serve.listen);
         let bound = listener::bind(&addresses).with_context(taken)?;
-        let address = bound.address()?;
-        let room = room_for_connections();
+        let (address, room) = (bound.address()?, room_for_connections());
         let max_connections = max_connections(config.limits.max_connections, room);
         let base = Base::new(config, max_connections, auth, files);
         let (hub, engine) = (base.hub.clone(), engine::open(config, &base).await?);
@@ -140,8 +123,9 @@ impl App {
         let registry = Arc::new(Registry::new(hub.clone(), presence.clone()));
         let resyncs = base.resyncs.clone();
         let follow = Subscriptions::new(hub.clone(), broker.clone(), resyncs.clone(), registry.noting());
-        let subscriptions = Arc::new(follow);
-        let resync = Arc::new(Resync::new(hub.clone(), subscriptions.clone(), groups, broker, resyncs));
+        let (subscriptions, bans) = (Arc::new(follow), engine.bans.clone());
+        let resync = Arc::new(Resync::new(hub.clone(), subscriptions.clone(), groups, broker, bans, resyncs));
+        let card = Card::new(base.node_id(), address.to_string(), hub.clone(), base.clock.clone());
         let parts = Parts {
             base: &base,
             engine: &engine,
@@ -150,16 +134,16 @@ impl App {
             subscriptions: subscriptions.clone(),
             resync: resync.clone(),
             registry: registry.clone(),
+            card: card.clone(),
             door: Arc::new(door(config, address)?),
             reread,
         };
         let edge = edge(config, parts)?;
-        let patience = patience(config);
         let places = Places::new(room, base.counters.clone());
         let (stop, all_gone, requests) = <(CancellationToken, CancellationToken, TaskTracker)>::default();
-        let (connections, workers) = (edge.connections.clone(), edge.workers.clone());
-        let (system, entrance) = (edge.system.clone(), http::entrance(edge));
-        let (quotas, tasks) = (base.quotas, requests.clone());
+        let Edge { connections, workers, system, .. } = edge.clone();
+        let (entrance, quotas, tasks) = (http::entrance(edge), base.quotas, requests.clone());
+        let patience = patience(config);
         let house = House { entrance, places: places.clone(), quotas: quotas.clone(), patience, tasks };
         let listener = bound.listen().with_context(taken)?;
         let accepting = tokio::spawn(listener::serve(listener, house, stop.clone()));
@@ -170,6 +154,7 @@ impl App {
             tokio::spawn(end_terms(hub.clone(), base.auth, config.auth.expiry_warning)),
             tokio::spawn(relieve(hub.clone(), places)),
             tokio::spawn(crowds::tell(hub.clone(), presence.clone())),
+            tokio::spawn(card::tell(card, presence.clone())),
         ];
         background.extend(engine.watch);
         Ok(Self {
@@ -227,139 +212,5 @@ impl App {
             tracing::warn!(%error, "the lease could not be given back; it expires by itself");
         }
         self.files.close().await;
-    }
-}
-
-/// What the edge is put together from.
-struct Parts<'a> {
-    base: &'a Base,
-    engine: &'a Engine,
-    treasury: &'a Treasury,
-    chat: Arc<Chat>,
-    subscriptions: Arc<Subscriptions>,
-    resync: Arc<Resync>,
-    registry: Arc<Registry>,
-    door: Arc<Door>,
-    reread: Reread,
-}
-
-/// How long connections may be quiet.
-fn patience(config: &Config) -> Patience {
-    let limits = &config.limits;
-    Patience { idle: limits.keep_alive.get(), stalled: limits.stall_timeout.get() }
-}
-
-/// Who is let in over HTTP, at this address.
-fn door(config: &Config, address: SocketAddr) -> anyhow::Result<Door> {
-    let refuse = |error: String| anyhow!(error);
-    let (origins, hosts) =
-        (config.allowed_origins().map_err(refuse)?, config.allowed_hosts().map_err(refuse)?);
-    Ok(Door::new(origins, hosts, address.ip().is_loopback(), config.limits.keep_alive.get()))
-}
-
-/// What the HTTP edge leads to: operations and connections.
-fn edge(config: &Config, parts: Parts<'_>) -> anyhow::Result<Edge> {
-    let Parts { base, engine, treasury, chat, subscriptions, resync, registry, door, reread } = parts;
-    let again = reload::again(reread, base.auth.clone(), base.quotas.clone(), door.clone());
-    let services = services(base, config.serve.drain.get(), engine, &chat, treasury, resync, again);
-    let operations = Arc::new(match config.serve.role {
-        Role::All => Table::new(&services),
-        Role::Settler => Table::of_settler(&services),
-    });
-    let sessions = Sessions {
-        hub: base.hub.clone(),
-        subscriptions,
-        registry,
-        chat,
-        auth: base.auth.clone(),
-        quotas: base.quotas.clone(),
-        operations: operations.clone(),
-        groups: engine.groups.clone(),
-        broker: engine.broker.clone(),
-        conversations: engine.conversations.clone(),
-        recoveries: Arc::new(Semaphore::new(session::recoveries(
-            config.limits.outbox_bytes,
-            config.limits.queued_bytes,
-        ))),
-        counters: base.counters.clone(),
-        max_frame_bytes: config.limits.max_frame_bytes,
-    };
-    let max_connections = match config.serve.role {
-        Role::All => base.max_connections,
-        Role::Settler => 0,
-    };
-    Ok(Edge {
-        operations,
-        system: services.system,
-        metrics: Arc::new(Metrics::new(metrics::Sources {
-            engine: engine.name,
-            max_connections,
-            hub: base.hub.clone(),
-            counters: base.counters.clone(),
-            auth: base.auth.clone(),
-            redis: engine.links,
-            worker: treasury.worker.clone(),
-            audits: treasury.audits.clone(),
-            watch: treasury.watch.clone(),
-        })),
-        workers: Workers::start(&Arc::new(sessions)).context("threads for the connections")?,
-        connections: TaskTracker::new(),
-        max_connections,
-        counters: base.counters.clone(),
-        door,
-        auth: base.auth.clone(),
-        quotas: base.quotas.clone(),
-        max_body_bytes: MAX_BODY_BYTES,
-    })
-}
-
-fn services(
-    base: &Base,
-    drain: Duration,
-    engine: &Engine,
-    chat: &Arc<Chat>,
-    treasury: &Treasury,
-    resync: Arc<Resync>,
-    again: Again,
-) -> Services {
-    let (broker, groups) = (engine.broker.clone(), engine.groups.clone());
-    let about = About {
-        node_id: format!("{:016x}", base.node),
-        engine: engine.name,
-        drain,
-    };
-    let system = System::new(
-        about,
-        base.hub.clone(),
-        Stores {
-            broker: broker.clone(),
-            presence: engine.presence.clone(),
-            ledger: treasury.ledger.clone().map(|ledger| ledger as _),
-        },
-        base.counters.clone(),
-        again,
-        base.quotas.clone(),
-    );
-    Services {
-        user: Arc::new(User::new(chat.clone(), engine.presence.clone())),
-        group: Arc::new(GroupOps::new(
-            groups.clone(),
-            broker.clone(),
-            chat.clone(),
-            resync,
-            treasury.money.clone(),
-            base.quotas.clone(),
-        )),
-        message: Arc::new(MessageOps::new(broker.clone(), groups)),
-        conversation: Arc::new(ConversationOps::new(engine.conversations.clone(), base.hub.language())),
-        friend: Arc::new(FriendOps::new(
-            engine.friends.clone(),
-            broker,
-            base.clock.clone(),
-            base.quotas.clone(),
-        )),
-        red_packet: Arc::new(RedPacketOps::new(treasury.money.clone())),
-        wallet: Arc::new(WalletOps::new(treasury.money.clone())),
-        system: Arc::new(system),
     }
 }

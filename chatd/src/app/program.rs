@@ -182,25 +182,25 @@ async fn serve_and_leave(
         manager.is_stopping();
         hub.drain().begin(drain);
     };
-    let left = async {
-        hub.drain().begun().await;
-        manager.status("the connections leave");
-        app.leave().await;
-    };
-    let mut left = pin!(left);
-    // Signs of life go on meanwhile: it may be a long time.
-    let mut attending = pin!(manager.attend(&app, listening));
-    loop {
-        tokio::select! {
-            () = &mut left => break,
-            never = &mut attending => match never {},
-            signal = signals.next() => hear(signal),
+    {
+        let mut left = pin!(async {
+            hub.drain().begun().await;
+            manager.status("the connections leave");
+            app.leave().await;
+        });
+        // Signs of life go on meanwhile: it may be a long time.
+        let mut attending = pin!(manager.attend(&app, listening));
+        loop {
+            tokio::select! {
+                () = &mut left => break,
+                never = &mut attending => match never {},
+                signal = signals.next() => hear(signal),
+            }
         }
     }
     if !is_told.get() {
         manager.is_stopping();
     }
-    drop(attending);
     let mut ended = pin!(app.stop());
     loop {
         tokio::select! {

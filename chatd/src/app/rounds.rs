@@ -11,6 +11,7 @@ use crate::auth::Auth;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::hub::{Deadlines, Hub};
+use crate::listener::Patience;
 use crate::listener::places::Places;
 use crate::membership::subscriptions::Subscriptions;
 use crate::quota::Quotas;
@@ -27,6 +28,11 @@ pub(super) fn deadlines(config: &Config) -> Deadlines {
         ping_s: config.limits.ping_interval.whole_seconds(),
         stall_s: config.limits.stall_timeout.whole_seconds(),
     }
+}
+
+/// How long a connection that speaks HTTP may be quiet, or take nothing of its answers.
+pub(super) fn patience(config: &Config) -> Patience {
+    Patience { idle: config.limits.keep_alive.get(), stalled: config.limits.stall_timeout.get() }
 }
 
 /// Looks at every connection, at every topic without readers, and at whom there is a quota for, once a second.

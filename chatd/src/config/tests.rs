@@ -1,3 +1,5 @@
+//! Which place wins, and what is refused by name.
+
 use super::*;
 
 #[test]

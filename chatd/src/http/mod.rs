@@ -30,6 +30,7 @@ use tokio_util::task::TaskTracker;
 
 use self::door::Door;
 use crate::auth::{Auth, Caller};
+use crate::bans::Bans;
 use crate::counters::Counters;
 use crate::listener::{Entrance, Peer};
 use crate::metrics::{Form, Metrics};
@@ -62,6 +63,8 @@ pub struct Edge {
     pub counters: Arc<Counters>,
     /// How much anybody may ask.
     pub quotas: Arc<Quotas>,
+    /// Who may not ask.
+    pub bans: Arc<dyn Bans>,
     /// Bytes of a request body at most.
     pub max_body_bytes: usize,
 }
@@ -180,12 +183,22 @@ async fn operate(State(edge): State<Edge>, request: Request) -> Response {
         }
         let caller = paced(&edge, &parts, caller(&edge, &parts))?;
         operation.check(&caller)?;
-        let params = decode::params(&parts, body, edge.max_body_bytes).await?;
+        let params = decode::params(&parts, body, edge.max_body_bytes);
+        let (params, ()) = tokio::try_join!(params, check_ban(&edge, &caller))?;
         operation.call(caller, params).await
     };
     match done.await {
         Ok(data) => coded(Code::Success, &HttpAnswer::success(data)),
         Err(refusal) => refuse(&refusal),
+    }
+}
+
+/// Whether the user who asks is banned. Operators are not, for whomever they act.
+async fn check_ban(edge: &Edge, caller: &Caller) -> Result<(), Refusal> {
+    let Caller::Bearer(identity) = caller else { return Ok(()) };
+    match edge.bans.find(identity.app, &identity.user).await? {
+        Some(ban) => Err(ban.refusal()),
+        None => Ok(()),
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Invariant: a connection that is not logged in is in no room.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::Wake;
@@ -21,6 +22,8 @@ pub struct Connection {
     pub outbox: Outbox,
     /// How far it is with the groups of its user.
     pub subscription: SubscriptionState,
+    /// Whom it is from. A third smaller than a socket's address as one.
+    pub(super) peer: (IpAddr, u16),
     pub(super) opened_s: u32,
     pub(super) heard_s: AtomicU32,
     /// When its socket last took something.
@@ -124,6 +127,12 @@ impl Connection {
     #[must_use]
     pub fn is_in_doubt(&self) -> bool {
         self.is_in_doubt.load(Ordering::Relaxed)
+    }
+
+    /// The address it is from.
+    #[must_use]
+    pub fn peer(&self) -> SocketAddr {
+        self.peer.into()
     }
 
     /// Who speaks on it, once logged in.

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::outbox::Close;
 use super::{Connection, Hub, frame};
-use crate::model::{Notice, Skip};
+use crate::model::{Identity, Notice, Skip};
 
 /// Pause between two slices; at least one connection leaves in each.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -64,6 +64,12 @@ impl Hub {
     #[must_use]
     pub fn drain(&self) -> &Drain {
         &self.drain
+    }
+
+    /// Ends all connections of a user on this node.
+    pub(crate) fn send_away(&self, identity: &Identity, close: &Close) {
+        let connections = self.connections_of(identity);
+        connections.iter().for_each(|connection| connection.outbox.close(close.clone()));
     }
 
     /// Asks every connection to leave, as evenly as [`Drain::begin`] said.

@@ -10,6 +10,7 @@ mod crowd;
 mod fan_out;
 mod farewell;
 pub mod frame;
+mod listing;
 pub mod outbox;
 mod rooms;
 pub mod subscription_state;
@@ -18,6 +19,7 @@ mod term;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
@@ -35,6 +37,7 @@ use subscription_state::SubscriptionState;
 
 pub use connection::Connection;
 pub use farewell::Drain;
+pub use listing::{Listed, Wanted};
 pub use sweep::Deadlines;
 
 /// Log-ins and fan-outs lock one of these at a time.
@@ -87,14 +90,20 @@ impl Hub {
         self.language
     }
 
-    /// Takes in a new connection that has not logged in, whose owner hears of it by the rope.
+    /// Takes in a new connection from nowhere.
     pub fn open(&self, rope: Rope) -> Arc<Connection> {
+        self.open_from(rope, SocketAddr::from(([0, 0, 0, 0], 0)))
+    }
+
+    /// Takes in a new connection that has not logged in, whose owner hears of it by the rope.
+    pub fn open_from(&self, rope: Rope, peer: SocketAddr) -> Arc<Connection> {
         let number = self.next_number.fetch_add(1, Ordering::Relaxed);
         let now_s = self.now_s();
         let connection = Arc::new(Connection {
             id: ConnectionId { node: self.node, number },
             outbox: Outbox::new(self.limits, rope),
             subscription: SubscriptionState::default(),
+            peer: (peer.ip(), peer.port()),
             opened_s: now_s,
             heard_s: AtomicU32::new(now_s),
             sent_s: AtomicU32::new(now_s),

@@ -3,6 +3,8 @@
 //! Invariant: the queue never holds more than its limits; a connection whose queue would, is closed instead, so a
 //! slow reader costs a bounded amount of memory and nobody else any time.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use chat_protocol::code::close;
 use parking_lot::Mutex;
@@ -25,20 +27,23 @@ pub struct Limits {
     pub bytes: usize,
 }
 
+/// Bytes of the reason in a close frame at most (RFC 6455 §5.5).
+pub const MAX_REASON_BYTES: usize = 123;
+
 /// Why and how a connection ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Close {
     /// WebSocket close code.
     pub code: u16,
-    /// Reason for the peer, at most 123 bytes.
-    pub reason: &'static str,
+    /// Reason for the peer, at most [`MAX_REASON_BYTES`].
+    pub reason: Cow<'static, str>,
 }
 
 impl Close {
     /// A close code with its reason.
     #[must_use]
-    pub fn new(code: u16, reason: &'static str) -> Self {
-        Self { code, reason }
+    pub fn new(code: u16, reason: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, reason: reason.into() }
     }
 }
 

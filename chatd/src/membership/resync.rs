@@ -11,6 +11,7 @@ use chat_protocol::{GroupId, Refusal};
 use super::missed::{self, Budget};
 use super::resync_queue::ResyncQueue;
 use super::subscriptions::Subscriptions;
+use crate::bans::Bans;
 use crate::broker::Log;
 use crate::groups::Groups;
 use crate::hub::subscription_state::{Due, Read};
@@ -29,6 +30,7 @@ pub struct Resync {
     subscriptions: Arc<Subscriptions>,
     groups: Arc<dyn Groups>,
     log: Arc<dyn Log>,
+    bans: Arc<dyn Bans>,
     queue: Arc<ResyncQueue>,
 }
 
@@ -40,9 +42,10 @@ impl Resync {
         subscriptions: Arc<Subscriptions>,
         groups: Arc<dyn Groups>,
         log: Arc<dyn Log>,
+        bans: Arc<dyn Bans>,
         queue: Arc<ResyncQueue>,
     ) -> Self {
-        Self { hub, subscriptions, groups, log, queue }
+        Self { hub, subscriptions, groups, log, bans, queue }
     }
 
     /// Looks after users as they are queued, for ever.
@@ -86,10 +89,15 @@ impl Resync {
         if connections.is_empty() {
             return Ok(());
         }
-        let listed = match unheard {
-            true => self.groups.of_user(identity.app, &identity.user).await?,
-            false => Vec::new(),
-        };
+        let mut listed = Vec::new();
+        if unheard {
+            // That they were banned may not have been heard of either.
+            if let Some(ban) = self.bans.find(identity.app, &identity.user).await? {
+                self.hub.send_away(identity, &ban.close());
+                return Ok(());
+            }
+            listed = self.groups.of_user(identity.app, &identity.user).await?;
+        }
         let topic = |group: &GroupId| Topic::Group(identity.app, group.clone());
         for connection in connections {
             self.tidy(&connection, identity);

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use super::resync_queue::ResyncQueue;
+use crate::bans::{SENT_AWAY, sent_away};
 use crate::broker::{Event, Sink};
 use crate::groups::{JOINED, Joined};
 use crate::hub::{Connection, Hub};
@@ -68,10 +69,13 @@ impl Sink for Router {
                 self.take_effect(topic, conversation, entry);
             }
             Event::Notice(notice) => {
-                if let Topic::Inbox(app, user) = topic
-                    && &*notice.cmd == JOINED
-                {
-                    self.joined(Identity { app: *app, user: user.clone() }, notice);
+                if let Topic::Inbox(app, user) = topic {
+                    let identity = Identity { app: *app, user: user.clone() };
+                    match &*notice.cmd {
+                        JOINED => self.joined(identity, notice),
+                        SENT_AWAY => return self.hub.send_away(&identity, &sent_away(notice)),
+                        _ => {}
+                    }
                 }
                 self.hub.notify(topic, notice);
             }

@@ -3,10 +3,12 @@
 //! Invariant: the table holds exactly the operations of `chat_protocol::table::ALL`; each checks its
 //! parameters against the operation's fields before it runs, and none runs for a caller who may not.
 
+pub mod access;
 pub mod conversation;
 pub mod friend;
 pub mod group;
 pub mod message;
+pub mod node;
 pub mod red_packet;
 pub mod system;
 pub mod user;
@@ -51,6 +53,10 @@ pub struct Services {
     pub wallet: Arc<wallet::WalletOps>,
     /// The system.
     pub system: Arc<system::System>,
+    /// The nodes, and the connections of this one.
+    pub node: Arc<node::NodeOps>,
+    /// Who may be here.
+    pub access: Arc<access::Access>,
 }
 
 /// An operation that can be called by path.
@@ -78,6 +84,8 @@ impl Table {
         red_packet::bind(&mut table, &services.red_packet);
         wallet::bind(&mut table, &services.wallet);
         system::bind(&mut table, &services.system);
+        node::bind(&mut table, &services.node);
+        access::bind(&mut table, &services.access);
         debug_assert_eq!(table.by_path.len(), ALL.len(), "an operation is not bound");
         table
     }
@@ -87,6 +95,7 @@ impl Table {
     pub fn of_settler(services: &Services) -> Self {
         let mut table = Self::default();
         system::bind(&mut table, &services.system);
+        node::bind(&mut table, &services.node);
         table
     }
 

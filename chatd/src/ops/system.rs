@@ -125,7 +125,7 @@ impl System {
     }
 
     async fn drain(&self, request: DrainRequest) -> Result<DrainResponse, Refusal> {
-        self.check_node(request.node.as_deref())?;
+        check_node(&self.about.node_id, request.node.as_deref())?;
         let drain = self.hub.drain();
         let over = match request.seconds {
             Some(seconds) => Some(Duration::from_secs(seconds.into())),
@@ -141,18 +141,6 @@ impl System {
             connections: self.hub.connections() as u64,
             left_ms: u64::try_from(drain.left().as_millis()).unwrap_or(u64::MAX),
         })
-    }
-
-    /// # Errors
-    /// [`Code::NotFound`] when another node is meant.
-    fn check_node(&self, meant: Option<&str>) -> Result<(), Refusal> {
-        match meant {
-            Some(meant) if meant != self.about.node_id => {
-                let reason = format!("node: this is {}; ask the one that is meant", self.about.node_id);
-                Err(Refusal::new(Code::NotFound, reason))
-            }
-            _ => Ok(()),
-        }
     }
 
     async fn state(&self, _: StateRequest) -> Result<StateResponse, Refusal> {
@@ -178,6 +166,20 @@ impl System {
             gap_fills_total: counters.gap_fills.get(),
             limits: self.quotas.states(),
         })
+    }
+}
+
+/// Whether this node is the one that is meant.
+///
+/// # Errors
+/// [`Code::NotFound`] when it is another.
+pub(super) fn check_node(own: &str, meant: Option<&str>) -> Result<(), Refusal> {
+    match meant {
+        Some(meant) if meant != own => {
+            let reason = format!("node: this is {own}; ask the one that is meant (/system/nodes lists them)");
+            Err(Refusal::new(Code::NotFound, reason))
+        }
+        _ => Ok(()),
     }
 }
 

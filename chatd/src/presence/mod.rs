@@ -9,6 +9,7 @@
 //! - What is decisive is announced to the world of the app by the step that decides it, so that everybody hears of one
 //!   user's comings and goings in the order in which they came to be: the last word is how it is.
 
+pub mod card;
 pub mod crowds;
 pub mod registry;
 
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use chat_protocol::node::Node;
 use chat_protocol::session::{ENTER, EXIT, Movement};
 use chat_protocol::{AppId, Code, Refusal, Target, UserId};
 
@@ -129,6 +131,12 @@ pub trait Presence: Send + Sync {
 
     /// How many nodes are live.
     async fn live_nodes(&self) -> Result<u64, PresenceError>;
+
+    /// Tells the others what this node is and does; for as long as its lease, or a little longer.
+    async fn tell(&self, node: &Node) -> Result<(), PresenceError>;
+
+    /// What the live nodes told last, this one included; one that has told nothing yet is left out.
+    async fn nodes(&self) -> Result<Vec<Node>, PresenceError>;
 
     /// Renews this node's lease, expires dead nodes, and announces who went offline with them. Called every
     /// [`RENEW_EVERY_MS`]. True: this node had been counted as dead, or the store lost its data, and every local user

@@ -196,6 +196,7 @@ mod tests {
 
     use async_trait::async_trait;
     use chat_protocol::UserId;
+    use chat_protocol::node::Node;
 
     use super::*;
     use crate::broker::Retention;
@@ -247,6 +248,14 @@ mod tests {
 
         async fn live_nodes(&self) -> Result<u64, PresenceError> {
             self.store.live_nodes().await
+        }
+
+        async fn tell(&self, node: &Node) -> Result<(), PresenceError> {
+            self.store.tell(node).await
+        }
+
+        async fn nodes(&self) -> Result<Vec<Node>, PresenceError> {
+            self.store.nodes().await
         }
 
         async fn renew(&self) -> Result<bool, PresenceError> {

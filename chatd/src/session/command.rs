@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chat_protocol::asked::Asked;
+use chat_protocol::code::close;
 use chat_protocol::envelope::Request;
 use chat_protocol::session::{HEARTBEAT, LOGIN, MSG, Msg, PING, REFRESH, Receipt, Refresh};
 use chat_protocol::{Code, MsgId, Refusal};
 use futures_util::FutureExt;
 use tracing::{Instrument, Span};
 
+use super::login::Failed;
 use super::request::Framed;
 use super::{Done, Pending, Session, Sessions, login, request, told};
 use crate::auth::Caller;
@@ -17,6 +19,7 @@ use crate::broker::Outgoing;
 use crate::chat::{Chat, Sent};
 use crate::counters::Counters;
 use crate::counters::requests::OTHER;
+use crate::hub::outbox::Close;
 use crate::log::ms;
 use crate::membership::subscriptions::Membership;
 use crate::model::{Identity, Skip};
@@ -128,7 +131,7 @@ fn receipt(Sent { msg_id, receipt }: Sent) -> Receipt {
 fn watched(pending: Pending, began: Instant, span: Span) -> Pending {
     let watched = async move {
         let done = pending.await;
-        if let Done::Answer(answer) | Done::Login(answer, _) | Done::Denied(answer) = &done {
+        if let Done::Answer(answer) | Done::Login(answer, _) | Done::Denied(answer, _) = &done {
             answered(answer.code, began);
         }
         done
@@ -194,7 +197,8 @@ fn login(session: &Session, request: &Request<'_>, began: Instant) -> Result<Pen
                 let answer = counted.answered(request::refusal(&seq, &cmd, &refusal));
                 // Whoever forgot the token may still give it; one that was refused will be refused again.
                 let is_final = refusal.code != Code::NotLoggedIn;
-                return if is_final { Done::Denied(answer) } else { Done::Login(answer, None) };
+                let close = || Close::new(close::TOKEN_INVALID, "the token is refused");
+                return if is_final { Done::Denied(answer, close()) } else { Done::Login(answer, None) };
             }
         };
         match login::enter(&shared, &connection, &identity, pass, login.recover).await {
@@ -202,9 +206,17 @@ fn login(session: &Session, request: &Request<'_>, began: Instant) -> Result<Pen
                 let answer = counted.answered(request::success(&seq, &cmd, entered.answer.as_ref()));
                 Done::Login(answer, Some(entered))
             }
-            Err(refusal) => {
+            Err(failed) => {
+                let (refusal, close) = match failed {
+                    Failed::Banned(ban) => (ban.refusal(), Some(ban.close())),
+                    Failed::Refused(refusal) => (refusal, None),
+                };
                 told::refused(number, peer, Some(&identity), &refusal);
-                Done::Login(counted.answered(request::refusal(&seq, &cmd, &refusal)), None)
+                let answer = counted.answered(request::refusal(&seq, &cmd, &refusal));
+                match close {
+                    Some(close) => Done::Denied(answer, close),
+                    None => Done::Login(answer, None),
+                }
             }
         }
     };

@@ -14,6 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{Sessions, request};
 use crate::auth::Pass;
+use crate::bans::Ban;
 use crate::config::Scopes;
 use crate::hub::Connection;
 use crate::membership::missed::{self, Budget, Missed};
@@ -118,17 +119,31 @@ async fn count(shared: &Sessions, identity: &Identity, pass: &Pass) -> Result<Op
     shared.quotas.user_enters(identity, elsewhere).map(Some)
 }
 
+/// Why a log-in failed.
+pub enum Failed {
+    /// The user may not come in.
+    Banned(Ban),
+    /// As any request may.
+    Refused(Refusal),
+}
+
+impl<T: Into<Refusal>> From<T> for Failed {
+    fn from(error: T) -> Self {
+        Failed::Refused(error.into())
+    }
+}
+
 /// Logs a connection in. The caller releases its outbox afterwards, also when this failed.
 ///
 /// # Errors
-/// When a store is unreachable.
+/// When the user is banned, or a store is unreachable.
 pub async fn enter(
     shared: &Arc<Sessions>,
     connection: &Arc<Connection>,
     identity: &Identity,
     pass: Pass,
     recover: Option<Vec<Position>>,
-) -> Result<Entered, Refusal> {
+) -> Result<Entered, Failed> {
     let device = count(shared, identity, &pass).await?;
     let membership = shared.subscriptions.join(connection, identity);
     connection.set_term(pass.until_s, pass.number);
@@ -142,9 +157,15 @@ pub async fn enter(
     // Whoever joins a group after the list is read is told through the inbox.
     let listed = async {
         following.await?;
-        shared.groups.of_user(app, &user).await.map_err(Refusal::from)
+        // A ban that is stored later finds the connection in its room. Both are asked at once, for one way there and back.
+        let groups = async { shared.groups.of_user(app, &user).await.map_err(Failed::from) };
+        let banned = async { shared.bans.find(app, &user).await.map_err(Failed::from) };
+        match tokio::try_join!(groups, banned)? {
+            (_, Some(ban)) => Err(Failed::Banned(ban)),
+            (groups, None) => Ok(groups),
+        }
     };
-    let enrolled = async { shared.registry.settle(identity).await.map_err(Refusal::from) };
+    let enrolled = async { shared.registry.settle(identity).await.map_err(Failed::from) };
     let (groups, ()) = tokio::try_join!(listed, enrolled)?;
     let topics: Vec<_> = groups.into_iter().map(|joined| Topic::Group(app, joined.group)).collect();
     let topics = follow_groups(shared, connection, identity, topics).await?;

@@ -19,7 +19,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use chat_protocol::code::close;
 use futures_util::future::BoxFuture;
 use hearing::{Heard, heard};
 use login::Entered;
@@ -31,6 +30,7 @@ use told::Told;
 pub use self::login::recoveries;
 pub use self::parting::Stage;
 use crate::auth::Auth;
+use crate::bans::Bans;
 use crate::broker::Log;
 use crate::chat::Chat;
 use crate::config::Scopes;
@@ -69,6 +69,8 @@ pub struct Sessions {
     pub groups: Arc<dyn Groups>,
     /// For recovery.
     pub broker: Arc<dyn Log>,
+    /// Who may not come in.
+    pub bans: Arc<dyn Bans>,
     /// To tell of what else is new.
     pub conversations: Arc<dyn Conversations>,
     /// How much anybody may ask.
@@ -136,8 +138,8 @@ pub enum Done {
     Messages(Vec<Framed>),
     /// The same of a log-in: pushes were held until its answer is queued.
     Login(Framed, Option<Entered>),
-    /// The same of a log-in whose token was refused: it ends the connection.
-    Denied(Framed),
+    /// The same of a log-in that was refused for good: it ends the connection so.
+    Denied(Framed, Close),
 }
 
 /// A request that waits for a store.
@@ -147,9 +149,9 @@ impl Session {
     /// A connection whose handshake is done, with the bytes that came together with it.
     #[must_use]
     pub fn new(shared: Arc<Sessions>, rope: Rope, peer: SocketAddr, read_ahead: &[u8]) -> Self {
-        let connection = shared.hub.open(rope);
+        let connection = shared.hub.open_from(rope, peer);
         Self {
-            told: Told::new(connection.id.number, peer, shared.hub.now_ms()),
+            told: Told::new(connection.clone(), shared.hub.now_ms()),
             shared,
             connection,
             membership: None,
@@ -344,10 +346,10 @@ impl Session {
                 outbox.abandon();
                 outbox.answer(answer.frame);
             }
-            Done::Denied(answer) => {
+            Done::Denied(answer, close) => {
                 outbox.abandon();
                 outbox.answer(answer.frame);
-                outbox.close(Close::new(close::TOKEN_INVALID, "the token is refused"));
+                outbox.close(close);
             }
             Done::Login(answer, Some(entered)) => {
                 outbox.answer(answer.frame);

@@ -112,9 +112,9 @@ impl Session {
                 // Only the rest of a frame that is partly gone stands before the close.
                 self.told.drops(self.writer.cut());
                 makes_room(self.writer.unwritten().bytes);
-                self.writer.close(code, reason);
+                self.writer.close(code, &reason);
             }
-            Some(Close { code, reason }) => self.writer.close(code, reason),
+            Some(Close { code, reason }) => self.writer.close(code, &reason),
             None => {}
         }
         self.stage = Stage::Parting { patience_s, until: after(now, patience_s) };

@@ -15,6 +15,7 @@ use crate::broker::Retention;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::counters::Counters;
+use crate::engine::sqlite::bans::EmbeddedBans;
 use crate::engine::sqlite::broker::{Embedded, Place, Sync};
 use crate::engine::sqlite::conversations::EmbeddedConversations;
 use crate::engine::sqlite::groups::EmbeddedGroups;
@@ -48,6 +49,7 @@ fn sessions() -> Arc<Sessions> {
         counters,
         operations: Arc::new(operations),
         groups: Arc::new(EmbeddedGroups::new(broker.clone(), 10)),
+        bans: Arc::new(EmbeddedBans::new(broker.clone(), Arc::new(SystemClock))),
         conversations: Arc::new(EmbeddedConversations::new(broker.clone())),
         broker,
         recoveries: Arc::new(Semaphore::new(1)),

@@ -2,12 +2,14 @@
 //!
 //! Invariant: whatever is told of a connection names it by number and address; each end is told once.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
+use std::sync::Arc;
 
 use chat_protocol::Refusal;
 use chat_protocol::envelope::Request;
 use tracing::Span;
 
+use crate::hub::Connection;
 use crate::hub::outbox::Close;
 use crate::log::CONNECTION;
 use crate::model::Identity;
@@ -15,9 +17,7 @@ use crate::transport::ending::{End, LOST, Traffic, Waiting, unsaid};
 
 /// What lines about a connection repeat.
 pub struct Told {
-    number: u64,
-    /// A third smaller than its address with a port as one.
-    peer: (IpAddr, u16),
+    connection: Arc<Connection>,
     /// Milliseconds of the hub: half of what an instant takes.
     opened_ms: u64,
     ended: Option<Box<Ended>>,
@@ -49,7 +49,7 @@ impl<'a> Why<'a> {
     pub fn of(end: Option<&'a End>, closing: Option<&'a Close>) -> Self {
         match (end, closing) {
             (Some(end), _) => Self { code: end.code, reason: end.reason, detail: &end.detail },
-            (None, Some(close)) => Self { code: close.code, reason: close.reason, detail: "" },
+            (None, Some(close)) => Self { code: close.code, reason: &close.reason, detail: "" },
             // The client's side ends or ours does; there is no third way.
             (None, None) => Self { code: unsaid::NO_CLOSE, reason: LOST, detail: "" },
         }
@@ -58,9 +58,10 @@ impl<'a> Why<'a> {
 
 impl Told {
     /// A connection that begins at this time of the hub.
-    pub fn new(number: u64, peer: SocketAddr, opened_ms: u64) -> Self {
+    pub fn new(connection: Arc<Connection>, opened_ms: u64) -> Self {
+        let (number, peer) = (connection.id.number, connection.peer());
         let span = tracing::debug_span!("connection", number, %peer);
-        let told = Self { number, peer: (peer.ip(), peer.port()), opened_ms, ended: None, span: kept(span) };
+        let told = Self { connection, opened_ms, ended: None, span: kept(span) };
         told.span().in_scope(|| tracing::debug!("opened"));
         told
     }
@@ -93,7 +94,7 @@ impl Told {
 
     /// Its number and address.
     pub fn address(&self) -> (u64, SocketAddr) {
-        (self.number, self.peer.into())
+        (self.connection.id.number, self.connection.peer())
     }
 
     /// It ends, and this is whose it was.

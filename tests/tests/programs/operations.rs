@@ -17,6 +17,8 @@ fn arguments(path: &str) -> &'static [&'static str] {
         "/conversation/read" => &["", "1"],
         "/redPacket/create" => &["", "--total", "1", "--count", "1"],
         "/redPacket/discard" => &["b", "--reason", "c"],
+        "/system/ban" => &["b", "--for", "1h"],
+        "/system/kick" | "/system/unban" => &["b"],
         "/wallet/deposit" | "/wallet/withdraw" => &["b", "1", "--transfer-id", "c"],
         "/user/online" | "/user/sendMessageAll" | "/redPacket/grab" | "/redPacket/detail" => &["b"],
         "/wallet/balance" | "/wallet/transfers" => &["b"],

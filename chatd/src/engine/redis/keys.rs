@@ -17,10 +17,12 @@
 //! | `pairs`, `reads` | when nothing was said to the user or by them, or read by them, for so long: see below |
 //! | `entries` of an inbox | one to two hours after a message nobody listened for, else four weeks |
 //! | `groups`, `standings`, `blocked` | when their user leaves, parts or unblocks |
+//! | `ban`, `bans` | with the ban, and with the last one of the app |
 //! | `sent` | three days after the first message of a period |
 //! | `packet`, `shares`, `winners` | some time after the packet is finished |
 //! | `outbox`, `dead` | none: one of each per app; their entries when they are settled or replayed |
 //! | `leases`, `graves`, `apps`, `here` | with the node, or when another clears it away |
+//! | `card` | three times the life of a lease after it was written |
 //! | `probe` | a minute after it was written |
 //! | `layout` | none: says how the others are written |
 //! | `log`, `head`, `stubs`, `peers` of an earlier version | when a node takes them over as it starts |
@@ -141,6 +143,18 @@ impl Keys {
         self.of_app(app, &format!("blocked:{user}"))
     }
 
+    /// Text that says why a user may not come in.
+    #[must_use]
+    pub fn ban(&self, app: AppId, user: &UserId) -> String {
+        self.of_app(app, &format!("ban:{user}"))
+    }
+
+    /// Sorted set of the users who have a ban, all with the score 0, hence in byte order.
+    #[must_use]
+    pub fn bans(&self, app: AppId) -> String {
+        self.of_app(app, "bans")
+    }
+
     /// Hash of the message ids a user sent within one period, with their receipts.
     #[must_use]
     pub fn sent(&self, app: AppId, sender: &UserId, period: u64) -> String {
@@ -247,6 +261,12 @@ impl Keys {
     #[must_use]
     pub fn echo(&self, node: u64) -> String {
         self.of_nodes(&format!("echo{}:{node:016x}", self.database))
+    }
+
+    /// Text in which the node that holds a lease says what it is and does.
+    #[must_use]
+    pub fn card(&self, lease: &str) -> String {
+        self.of_nodes(&format!("card:{lease}"))
     }
 
     /// Sorted set of the leases of live nodes by the time they end.

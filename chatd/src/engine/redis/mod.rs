@@ -5,6 +5,7 @@
 
 mod amount;
 mod append;
+pub mod bans;
 pub mod broker;
 pub mod codec;
 pub mod conversations;

@@ -5,6 +5,7 @@
 
 mod amount;
 mod append;
+pub mod bans;
 pub mod broker;
 pub mod conversations;
 pub mod friends;

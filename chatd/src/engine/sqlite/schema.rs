@@ -65,6 +65,10 @@ pub const STEPS: &Steps = &[
     "CREATE TABLE ended(log INTEGER PRIMARY KEY) STRICT;",
     // Ids are swept in their own order, and a message does not change an index of their times.
     "DROP INDEX sent_by_time;",
+    "CREATE TABLE ban(
+        app INTEGER NOT NULL, user TEXT NOT NULL, until INTEGER NOT NULL, since INTEGER NOT NULL, reason TEXT NOT NULL,
+        PRIMARY KEY(app, user)) STRICT, WITHOUT ROWID;
+    CREATE INDEX ban_by_end ON ban(app, until);",
 ];
 
 #[cfg(test)]

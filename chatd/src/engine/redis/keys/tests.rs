@@ -29,6 +29,7 @@ fn hostile_ids_never_share_a_name() {
         names.push(keys.reads(1, &user(name)));
         names.push(keys.standings(1, &user(name)));
         names.push(keys.blocked(1, &user(name)));
+        names.push(keys.ban(1, &user(name)));
     }
     for name in ["outbox", "dead", "a", "shares:a"] {
         let packet = PacketId::new(name).unwrap();
@@ -46,6 +47,7 @@ fn hostile_ids_never_share_a_name() {
     names.push(keys.log(&Conversation::World(11)));
     names.push(keys.here(1, "l"));
     names.push(keys.lease_apps("l"));
+    names.extend([keys.bans(1), keys.card("l")]);
     let distinct: HashSet<&String> = names.iter().collect();
     assert_eq!(distinct.len(), names.len(), "{names:#?}");
 }

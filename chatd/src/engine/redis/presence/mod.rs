@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
 use async_trait::async_trait;
+use chat_protocol::node::Node;
 use chat_protocol::{AppId, UserId};
 use parking_lot::Mutex;
 use redis::Value;
@@ -315,6 +316,25 @@ impl Presence for RedisPresence {
         Ok(self.live().await?.leases.len() as u64)
     }
 
+    async fn tell(&self, node: &Node) -> Result<(), PresenceError> {
+        let text = serde_json::to_string(node).map_err(|error| PresenceError::Corrupt(error.to_string()))?;
+        let mut command = redis::cmd("SET");
+        command.arg(self.keys.card(&self.lease())).arg(text).arg("PX").arg(3 * self.lease_ms);
+        Ok(self.link.run::<()>(&command).await?)
+    }
+
+    async fn nodes(&self) -> Result<Vec<Node>, PresenceError> {
+        let leases = self.live().await?.leases;
+        if leases.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut command = redis::cmd("MGET");
+        leases.iter().for_each(|lease| _ = command.arg(self.keys.card(lease)));
+        let texts: Vec<Option<String>> = self.link.run(&command).await?;
+        // One of another version may tell otherwise; its lease counts all the same.
+        Ok(texts.iter().flatten().filter_map(|text| serde_json::from_str(text).ok()).collect())
+    }
+
     async fn renew(&self) -> Result<bool, PresenceError> {
         let lease = self.lease();
         let (was_dead, graves) = match self.stand(&lease, false, true).await? {
@@ -343,7 +363,7 @@ impl Presence for RedisPresence {
         gone.arg(self.keys.leases()).arg(&*lease);
         self.link.run::<Value>(&gone).await?;
         let mut rest = redis::pipe();
-        rest.cmd("DEL").arg(self.keys.lease_apps(&lease));
+        rest.cmd("DEL").arg(self.keys.lease_apps(&lease)).cmd("DEL").arg(self.keys.card(&lease));
         for app in apps {
             rest.cmd("UNLINK").arg(self.keys.here(app, &lease));
         }

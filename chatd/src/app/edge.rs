@@ -1,0 +1,161 @@
+//! What the HTTP edge leads to: the services behind the operations, and the sessions of connections.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow};
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+
+use super::Base;
+use super::engine::Engine;
+use super::money::Treasury;
+use super::reload::{self, Reread};
+use crate::chat::Chat;
+use crate::config::{Config, Role};
+use crate::http::Edge;
+use crate::http::door::Door;
+use crate::membership::resync::Resync;
+use crate::membership::subscriptions::Subscriptions;
+use crate::metrics::{self, Metrics};
+use crate::ops::access::Access;
+use crate::ops::conversation::ConversationOps;
+use crate::ops::friend::FriendOps;
+use crate::ops::group::GroupOps;
+use crate::ops::message::MessageOps;
+use crate::ops::node::NodeOps;
+use crate::ops::red_packet::RedPacketOps;
+use crate::ops::system::{About, Stores, System};
+use crate::ops::user::User;
+use crate::ops::wallet::WalletOps;
+use crate::ops::{Services, Table};
+use crate::presence::card::Card;
+use crate::presence::registry::Registry;
+use crate::session::{self, Sessions};
+use crate::workers::Workers;
+
+/// Bytes of an HTTP request body at most.
+const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// What the edge is put together from.
+pub(super) struct Parts<'a> {
+    pub(super) base: &'a Base,
+    pub(super) engine: &'a Engine,
+    pub(super) treasury: &'a Treasury,
+    pub(super) chat: Arc<Chat>,
+    pub(super) subscriptions: Arc<Subscriptions>,
+    pub(super) resync: Arc<Resync>,
+    pub(super) registry: Arc<Registry>,
+    pub(super) card: Card,
+    pub(super) door: Arc<Door>,
+    pub(super) reread: Reread,
+}
+
+/// Who is let in over HTTP, at this address.
+pub(super) fn door(config: &Config, address: SocketAddr) -> anyhow::Result<Door> {
+    let refuse = |error: String| anyhow!(error);
+    let (origins, hosts) =
+        (config.allowed_origins().map_err(refuse)?, config.allowed_hosts().map_err(refuse)?);
+    Ok(Door::new(origins, hosts, address.ip().is_loopback(), config.limits.keep_alive.get()))
+}
+
+/// What the HTTP edge leads to: operations and connections.
+pub(super) fn edge(config: &Config, parts: Parts<'_>) -> anyhow::Result<Edge> {
+    let services = services(config, &parts);
+    let Parts { base, engine, treasury, chat, subscriptions, registry, door, .. } = parts;
+    let operations = Arc::new(match config.serve.role {
+        Role::All => Table::new(&services),
+        Role::Settler => Table::of_settler(&services),
+    });
+    let sessions = Sessions {
+        hub: base.hub.clone(),
+        subscriptions,
+        registry,
+        chat,
+        auth: base.auth.clone(),
+        quotas: base.quotas.clone(),
+        operations: operations.clone(),
+        groups: engine.groups.clone(),
+        broker: engine.broker.clone(),
+        bans: engine.bans.clone(),
+        conversations: engine.conversations.clone(),
+        recoveries: Arc::new(Semaphore::new(session::recoveries(
+            config.limits.outbox_bytes,
+            config.limits.queued_bytes,
+        ))),
+        counters: base.counters.clone(),
+        max_frame_bytes: config.limits.max_frame_bytes,
+    };
+    let max_connections = match config.serve.role {
+        Role::All => base.max_connections,
+        Role::Settler => 0,
+    };
+    Ok(Edge {
+        operations,
+        system: services.system,
+        metrics: Arc::new(Metrics::new(metrics::Sources {
+            engine: engine.name,
+            max_connections,
+            hub: base.hub.clone(),
+            counters: base.counters.clone(),
+            auth: base.auth.clone(),
+            redis: engine.links,
+            worker: treasury.worker.clone(),
+            audits: treasury.audits.clone(),
+            watch: treasury.watch.clone(),
+        })),
+        workers: Workers::start(&Arc::new(sessions)).context("threads for the connections")?,
+        connections: TaskTracker::new(),
+        max_connections,
+        counters: base.counters.clone(),
+        door,
+        auth: base.auth.clone(),
+        bans: engine.bans.clone(),
+        quotas: base.quotas.clone(),
+        max_body_bytes: MAX_BODY_BYTES,
+    })
+}
+
+fn services(config: &Config, parts: &Parts<'_>) -> Services {
+    let Parts { base, engine, treasury, chat, resync, card, door, reread, .. } = parts;
+    let again = reload::again(reread.clone(), base.auth.clone(), base.quotas.clone(), door.clone());
+    let (broker, groups) = (engine.broker.clone(), engine.groups.clone());
+    let (presence, clock) = (engine.presence.clone(), base.clock.clone());
+    let about = About { node_id: base.node_id(), engine: engine.name, drain: config.serve.drain.get() };
+    let system = System::new(
+        about,
+        base.hub.clone(),
+        Stores {
+            broker: broker.clone(),
+            presence: engine.presence.clone(),
+            ledger: treasury.ledger.clone().map(|ledger| ledger as _),
+        },
+        base.counters.clone(),
+        again,
+        base.quotas.clone(),
+    );
+    Services {
+        user: Arc::new(User::new(chat.clone(), engine.presence.clone())),
+        group: Arc::new(GroupOps::new(
+            groups.clone(),
+            broker.clone(),
+            chat.clone(),
+            resync.clone(),
+            treasury.money.clone(),
+            base.quotas.clone(),
+        )),
+        message: Arc::new(MessageOps::new(broker.clone(), groups)),
+        conversation: Arc::new(ConversationOps::new(engine.conversations.clone(), base.hub.language())),
+        friend: Arc::new(FriendOps::new(
+            engine.friends.clone(),
+            broker,
+            base.clock.clone(),
+            base.quotas.clone(),
+        )),
+        red_packet: Arc::new(RedPacketOps::new(treasury.money.clone())),
+        wallet: Arc::new(WalletOps::new(treasury.money.clone())),
+        system: Arc::new(system),
+        node: Arc::new(NodeOps::new(card.clone(), base.hub.clone(), presence.clone(), clock.clone())),
+        access: Arc::new(Access::new(engine.bans.clone(), engine.broker.clone(), presence, clock)),
+    }
+}
