@@ -122,6 +122,8 @@ pub async fn redis(server: &RedisServer) -> Heard {
 /// # Panics
 /// When it does not come up.
 pub async fn node(server: &RedisServer, number: u64, lease_ms: u64) -> Node {
+    // On a node its broker comes up first.
+    drop(Listener::on(server).await);
     let url = server.url();
     let presence = RedisPresence::connect_with_lease(&url, Keys::default(), number, announcer(), lease_ms);
     presence.await.expect("a node")
