@@ -41,10 +41,7 @@ pub const ALL: Retention = Retention { max_messages: 1_000_000, max_age_ms: 0 };
 
 /// Groups a user may be in on these nodes.
 pub const GROUPS_PER_USER: u64 = 300;
-/// Members a group may have on these nodes.
-pub const MEMBERS_PER_GROUP: u64 = 2_000;
 /// How many of both.
-const GROUPS: groups::Limits = groups::Limits { groups: GROUPS_PER_USER, members: MEMBERS_PER_GROUP };
 /// How many users may have to do with one on these nodes.
 pub const FRIENDS: Limits = Limits { requests: 20, friends: 30 };
 
@@ -90,6 +87,8 @@ pub struct Node {
 pub struct Engine {
     /// The time of all nodes.
     pub clock: Arc<HandClock>,
+    /// Members of a group on its nodes, at most.
+    pub members_per_group: u64,
     store: Store,
 }
 
@@ -107,7 +106,7 @@ impl Engine {
     /// On this Redis.
     #[must_use]
     pub fn on_redis(server: RedisServer) -> Self {
-        Self { clock: Arc::default(), store: Store::Redis(server) }
+        Self { clock: Arc::default(), members_per_group: u64::MAX, store: Store::Redis(server) }
     }
 
     /// In a directory of its own. All its nodes are the same, for there is no other.
@@ -117,7 +116,8 @@ impl Engine {
     #[must_use]
     pub fn embedded() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        Self { clock: Arc::default(), store: Store::Embedded { directory, open: Mutex::default() } }
+        let store = Store::Embedded { directory, open: Mutex::default() };
+        Self { clock: Arc::default(), members_per_group: u64::MAX, store }
     }
 
     /// A node that keeps everything.
@@ -130,10 +130,11 @@ impl Engine {
     /// # Panics
     /// When its store does not open.
     pub async fn node_keeping(&self, retention: Retention) -> Node {
+        let limits = groups::Limits { groups: GROUPS_PER_USER, members: self.members_per_group };
         match &self.store {
-            Store::Redis(server) => redis_node(&server.url(), retention, self.clock.clone()).await,
+            Store::Redis(server) => redis_node(&server.url(), retention, self.clock.clone(), limits).await,
             Store::Embedded { directory, open } => {
-                let open_now = || embedded_node(directory, retention, self.clock.clone());
+                let open_now = || embedded_node(directory, retention, self.clock.clone(), limits);
                 open.lock().get_or_insert_with(open_now).clone()
             }
         }
@@ -245,11 +246,16 @@ fn money_file(directory: &TempDir) -> rusqlite::Connection {
     file
 }
 
-fn embedded_node(directory: &TempDir, retention: Retention, clock: Arc<HandClock>) -> Node {
+fn embedded_node(
+    directory: &TempDir,
+    retention: Retention,
+    clock: Arc<HandClock>,
+    limits: groups::Limits,
+) -> Node {
     let (place, seen) = (Place::Directory(directory.path().to_owned()), Arc::<Recorder>::default());
     let engine =
         Embedded::open(&place, Sync::Normal, retention, clock.clone(), seen.clone()).expect("an engine");
-    let groups = Arc::new(EmbeddedGroups::new(engine.clone(), GROUPS));
+    let groups = Arc::new(EmbeddedGroups::new(engine.clone(), limits));
     let money = MoneyFile::open(&place, clock).expect("a file for money");
     Node {
         packets: Arc::new(EmbeddedPackets::new(money.clone(), groups.clone())),
@@ -262,13 +268,13 @@ fn embedded_node(directory: &TempDir, retention: Retention, clock: Arc<HandClock
     }
 }
 
-async fn redis_node(url: &str, retention: Retention, clock: Arc<HandClock>) -> Node {
+async fn redis_node(url: &str, retention: Retention, clock: Arc<HandClock>, limits: groups::Limits) -> Node {
     let (seen, counters) = (Arc::<Recorder>::default(), Arc::default());
     let sink = seen.clone();
     let broker = RedisBroker::connect(url, Keys::default(), rand::random(), retention, clock, counters, sink);
     let broker = broker.await.expect("a broker");
     Node {
-        groups: RedisGroups::new(&broker, GROUPS),
+        groups: RedisGroups::new(&broker, limits),
         friends: RedisFriends::new(&broker, FRIENDS),
         conversations: RedisConversations::new(&broker),
         packets: RedisPackets::new(&broker),

@@ -1,19 +1,20 @@
 //! How many groups a user is in at most, and how many members a group has, whoever comes at the same moment.
 
 use chat_tests::broker::{APP, user};
-use chat_tests::engine::{
-    Engine, GROUPS_PER_USER, MEMBERS_PER_GROUP, Node, dismiss, group_id, join, leave, names,
-};
+use chat_tests::engine::{Engine, GROUPS_PER_USER, Node, dismiss, group_id, join, leave, names};
 use chatd::groups::GroupError;
 
 const EVERYONE: usize = 10_000;
+/// Members of a group on the nodes that have such a limit.
+const MEMBERS_PER_GROUP: u64 = 2_000;
 
 async fn members_of(node: &Node, name: &str) -> Vec<String> {
     let found = node.groups.members(APP, &group_id(name), None, EVERYONE).await.expect("listed");
     names(&found.users).into_iter().map(str::to_owned).collect()
 }
 
-async fn a_group_has_so_many_members_at_most(engine: Engine) {
+async fn a_group_has_so_many_members_at_most(mut engine: Engine) {
+    engine.members_per_group = MEMBERS_PER_GROUP;
     let nodes = [engine.node().await, engine.node().await];
     nodes[0].create("g", &["o"]).await;
     let mut running = tokio::task::JoinSet::new();

@@ -106,7 +106,9 @@ async fn a_message_costs_redis_the_same_whatever_the_number_of_members() {
     for group in ["small", "large"] {
         monitor.commands(group).await;
         talk(&mut owner, &mut online, group).await;
-        let cost = monitor.commands(group).await;
+        let mut cost = monitor.commands(group).await;
+        // A full log is cut once in many messages, whatever the members.
+        assert!(cost.remove("LTRIM").unwrap_or(0) <= 1, "{cost:?}");
         for command in ["EVALSHA", "RPUSH", "PUBLISH"] {
             assert_eq!(cost.get(command), Some(&MESSAGES), "one of each for a message: {cost:?}");
         }
