@@ -246,13 +246,8 @@ fn money_file(directory: &TempDir) -> rusqlite::Connection {
     file
 }
 
-fn embedded_node(
-    directory: &TempDir,
-    retention: Retention,
-    clock: Arc<HandClock>,
-    limits: groups::Limits,
-) -> Node {
-    let (place, seen) = (Place::Directory(directory.path().to_owned()), Arc::<Recorder>::default());
+fn embedded_node(at: &TempDir, retention: Retention, clock: Arc<HandClock>, limits: groups::Limits) -> Node {
+    let (place, seen) = (Place::Directory(at.path().to_owned()), Arc::<Recorder>::default());
     let engine =
         Embedded::open(&place, Sync::Normal, retention, clock.clone(), seen.clone()).expect("an engine");
     let groups = Arc::new(EmbeddedGroups::new(engine.clone(), limits));
