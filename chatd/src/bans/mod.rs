@@ -11,6 +11,8 @@
 use async_trait::async_trait;
 use chat_protocol::code::close;
 use chat_protocol::{AppId, Code, Refusal, UserId};
+use jiff::SignedDuration;
+use jiff::civil::DateTime;
 use serde::{Deserialize, Serialize};
 
 use crate::hub::outbox::{Close, MAX_REASON_BYTES};
@@ -125,21 +127,11 @@ fn cut(mut words: String) -> String {
     words
 }
 
-/// A moment in UTC, to the second, as RFC 3339 writes it.
+/// A moment in UTC, to the second, as RFC 3339 writes it; one after the year 9999 is given as that year's end.
 fn utc(ms: u64) -> String {
-    let seconds = ms / 1000;
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    // Days are counted from 0000-03-01, so that a leap day ends its year of 146,097 / 400 days.
-    let days = days + 719_468;
-    let (era, of_era) = (days / 146_097, days % 146_097);
-    let of_era_year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * of_era_year + of_era_year / 4 - of_era_year / 100);
-    let from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    let year = era * 400 + of_era_year + u64::from(month <= 2);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    let since_1970 = SignedDuration::from_secs(i64::try_from(ms / 1000).unwrap_or(i64::MAX));
+    let moment = DateTime::constant(1970, 1, 1, 0, 0, 0, 0).saturating_add(since_1970);
+    format!("{}Z", moment.strftime("%FT%T"))
 }
 
 #[cfg(test)]
@@ -154,6 +146,7 @@ mod tests {
             (951_868_799_999, "2000-02-29T23:59:59Z"),
             (1_767_225_600_000, "2026-01-01T00:00:00Z"),
             (4_107_542_400_000, "2100-03-01T00:00:00Z"),
+            (u64::MAX, "9999-12-31T23:59:59Z"),
         ] {
             assert_eq!(utc(ms), text);
         }
