@@ -11,6 +11,7 @@
 //! | [`config`] | settings from file, environment and flags |
 //! | [`app`] | the composition root: the only place that names adapters |
 //! | [`auth`] | who asks, and what they may |
+//! | [`audit`] | what operators did: the log of it |
 //! | [`model`] | what all of them speak of: who, which conversation, which position of its log |
 //! | [`clock`] | the time of day, as a port |
 //! | [`log`] | what goes to stderr |
@@ -42,6 +43,7 @@
 //! - Details of a failure go to the log, never to the client.
 
 pub mod app;
+pub mod audit;
 pub mod auth;
 pub mod bans;
 pub mod broker;

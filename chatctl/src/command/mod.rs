@@ -11,6 +11,7 @@ use crate::operator::Operator;
 
 mod access;
 mod api;
+mod audit;
 mod broadcast;
 mod conversation;
 mod drain;
@@ -80,6 +81,8 @@ pub enum Command {
     Unban(access::UnbanArgs),
     /// Who is banned
     Bans(access::BansArgs),
+    /// What operators did
+    Audit(audit::Args),
     /// Let a node stop once its connections have left
     Drain(drain::Args),
     /// The same as nodes and drain
@@ -121,6 +124,7 @@ pub async fn run(command: Command, operator: &Operator) -> Exit {
         Command::Ban(args) => access::ban(args, operator).await,
         Command::Unban(args) => access::unban(args, operator).await,
         Command::Bans(args) => access::bans(args, operator).await,
+        Command::Audit(args) => audit::run(args, operator).await,
         Command::Drain(args) => drain::run(args, operator).await,
         Command::Node(verb) => node::run(verb, operator).await,
         Command::Api(args) => api::run(args, operator).await,

@@ -19,6 +19,8 @@ pub enum Cursor {
     Packets,
     /// [`red_packet::Audit`](crate::red_packet::Audit): an [`AuditPlace`].
     Audit,
+    /// [`audit::Audit`](crate::audit::Audit): a [`RecordPlace`].
+    Records,
 }
 
 impl Cursor {
@@ -31,6 +33,7 @@ impl Cursor {
         let text = r"[^\u0000]*";
         match self {
             Cursor::Conversations => format!("^[0-9]{{1,15}}:{}$", pattern::target_within()),
+            Cursor::Records => format!(r"^{whole}\.{whole}$"),
             Cursor::Packets => format!(r"^{signed}\.{text}$"),
             Cursor::Audit => format!(
                 r"^(?:{whole}\.){{3}}(?:whole|packets(?:\.{signed}\.{text})?|stored(?:\.{text})?|(?:transfers|accounts)\.{text}|discards\.{whole})$"
@@ -43,6 +46,7 @@ impl Cursor {
     pub const fn example(self) -> &'static str {
         match self {
             Cursor::Conversations => "1:",
+            Cursor::Records => "1.1",
             Cursor::Packets => "1.p",
             Cursor::Audit => "0.1.0.whole",
         }
@@ -116,6 +120,32 @@ impl FromStr for PacketPlace {
             Some(Self { created: created.parse().ok()?, packet: packet.to_owned() })
         };
         read().ok_or(NoCursor("is none that a list gave"))
+    }
+}
+
+/// Where in the files of an audit log one stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordPlace {
+    /// Which file, by the number that it keeps under every name.
+    pub file: u64,
+    /// Records that end before this byte are next.
+    pub end: u64,
+}
+
+impl fmt::Display for RecordPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.file, self.end)
+    }
+}
+
+impl FromStr for RecordPlace {
+    type Err = NoCursor;
+
+    fn from_str(text: &str) -> Result<Self, NoCursor> {
+        let numbers =
+            text.split_once('.').and_then(|(file, end)| Some((file.parse().ok()?, end.parse().ok()?)));
+        let (file, end) = numbers.ok_or(NoCursor("is none that a list of records gave"))?;
+        Ok(Self { file, end })
     }
 }
 
@@ -221,6 +251,8 @@ mod tests {
             let place = AuditPlace { since_ms: 1, begun_ms: u64::MAX, found: 3, stage };
             assert_eq!(place.to_string().parse(), Ok(place));
         }
+        let place = RecordPlace { file: 7, end: u64::MAX };
+        assert_eq!(place.to_string().parse(), Ok(place));
         for text in ["0:", "17:group:a:b", "17:user:帝", "999999999999999:"] {
             assert_eq!(text.parse::<ConversationPlace>().unwrap().to_string(), text);
         }

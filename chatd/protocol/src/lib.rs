@@ -18,11 +18,12 @@
 //! | [`session`] | commands that exist on a WebSocket only |
 //! | [`span`] | stretches of time on command lines and in settings |
 //! | [`backoff`] | how long to wait before trying again |
-//! | [`user`], [`group`], [`message`], [`conversation`], [`friend`], [`red_packet`], [`wallet`], [`system`], [`node`], [`access`] | the operations, one module a noun |
+//! | [`user`], [`group`], [`message`], [`conversation`], [`friend`], [`red_packet`], [`wallet`], [`system`], [`node`], [`access`], [`audit`] | the operations, one module a noun |
 //! | [`table`] | all of them |
 
 pub mod access;
 pub mod asked;
+pub mod audit;
 pub mod backoff;
 pub mod code;
 pub mod content;

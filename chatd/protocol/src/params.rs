@@ -129,6 +129,16 @@ impl Params {
         Ok(known)
     }
 
+    /// Those of these fields that a record of who did what may hold, each of its type; what is wrong is left out.
+    #[must_use]
+    pub fn kept(&self, fields: &[Field]) -> Map<String, Value> {
+        let right = |field: &Field| {
+            let mut value = self.given(field.name)?.clone();
+            check(field, &mut value).ok().map(|()| (field.name.to_owned(), value))
+        };
+        fields.iter().filter(|field| field.kind.is_kept()).filter_map(right).collect()
+    }
+
     /// The request that these parameters are, as [`Params::check`] leaves them.
     ///
     /// # Errors

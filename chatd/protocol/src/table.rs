@@ -3,7 +3,7 @@
 //! Invariant: routes, WebSocket commands, chatctl and openapi.json are read from [`ALL`]; nothing lists operations twice.
 
 use crate::operation::{Description, Operation};
-use crate::{access, conversation, friend, group, message, node, red_packet, system, user, wallet};
+use crate::{access, audit, conversation, friend, group, message, node, red_packet, system, user, wallet};
 
 /// Every operation, in the order of the documentation.
 pub const ALL: &[Description] = &[
@@ -52,6 +52,7 @@ pub const ALL: &[Description] = &[
     access::Ban::DESCRIPTION,
     access::Unban::DESCRIPTION,
     access::Bans::DESCRIPTION,
+    audit::Audit::DESCRIPTION,
 ];
 
 #[cfg(test)]
@@ -88,6 +89,7 @@ mod tests {
                 "/system/nodes",
                 "/system/connections",
                 "/system/bans",
+                "/system/audit",
             ]
         );
         assert_eq!(by_get(Effect::ChangesByGet), ["/user/sendMessage", "/user/sendMessageAll"]);
@@ -116,6 +118,7 @@ mod tests {
                 "/system/ban",
                 "/system/unban",
                 "/system/bans",
+                "/system/audit",
             ]
         );
     }
@@ -128,13 +131,33 @@ mod tests {
                 operation.path.starts_with("/wallet/") || operation.path.starts_with("/redPacket/");
             let expected = match operation.path {
                 _ if is_money => Scope::Money,
-                "/message/recall" => Scope::Admin,
+                "/message/recall" | "/system/audit" => Scope::Admin,
                 path if path.starts_with("/system/") && operation.effect.changes() => Scope::Admin,
                 _ if operation.effect == Effect::Reads => Scope::Read,
                 _ => Scope::Send,
             };
             assert_eq!(operation.rights.scope(), expected, "{}", operation.path);
         }
+    }
+
+    /// Read word by word whenever it changes: all else that an operator gives stands in the audit log.
+    #[test]
+    fn only_these_are_left_out_of_records() {
+        let mut left_out = Vec::new();
+        for operation in ALL.iter().filter(|operation| operation.effect.changes()) {
+            let said = operation.fields.iter().filter(|field| !field.kind.is_kept());
+            left_out.extend(said.map(|field| (operation.path, field.name)));
+        }
+        assert_eq!(
+            left_out,
+            [
+                ("/user/sendMessage", "message"),
+                ("/user/sendMessageAll", "message"),
+                ("/group/sendMessage", "message"),
+                ("/friend/request", "greeting"),
+                ("/redPacket/create", "greeting"),
+            ]
+        );
     }
 
     #[test]

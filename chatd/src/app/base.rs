@@ -4,8 +4,11 @@
 
 use std::sync::Arc;
 
+use anyhow::Context;
+
 use super::Files;
 use super::waiting::Waiting;
+use crate::audit::{Audit, Place};
 use crate::auth::Auth;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config};
@@ -53,6 +56,22 @@ impl Base {
             files,
             auth,
         }
+    }
+
+    /// The log of what operators do, if there is to be one.
+    ///
+    /// # Errors
+    /// For the operator: what cannot be opened.
+    pub(super) fn audit(&self, config: &Config) -> anyhow::Result<Option<Arc<Audit>>> {
+        let Some(file) = config.audit_log() else {
+            tracing::info!("what operators do is not recorded; --audit-log FILE does it");
+            return Ok(None);
+        };
+        let refused = format!("cannot open the audit log {}", file.display());
+        let place = Place { file, max_bytes: config.audit.max_bytes, old_files: config.audit.old_files };
+        let (clock, counters) = (self.clock.clone(), self.counters.clone());
+        let audit = Audit::open(place, self.node_id(), self.auth.clone(), clock, counters);
+        audit.context(refused).map(Some)
     }
 
     /// The name of the node.

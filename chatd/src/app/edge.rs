@@ -11,6 +11,7 @@ use super::Base;
 use super::engine::Engine;
 use super::money::Treasury;
 use super::reload::{self, Reread};
+use crate::audit::Audit;
 use crate::chat::Chat;
 use crate::config::{Config, Role};
 use crate::http::Edge;
@@ -19,6 +20,7 @@ use crate::membership::resync::Resync;
 use crate::membership::subscriptions::Subscriptions;
 use crate::metrics::{self, Metrics};
 use crate::ops::access::Access;
+use crate::ops::audit::AuditOps;
 use crate::ops::conversation::ConversationOps;
 use crate::ops::friend::FriendOps;
 use crate::ops::group::GroupOps;
@@ -47,6 +49,7 @@ pub(super) struct Parts<'a> {
     pub(super) resync: Arc<Resync>,
     pub(super) registry: Arc<Registry>,
     pub(super) card: Card,
+    pub(super) audit: Option<Arc<Audit>>,
     pub(super) door: Arc<Door>,
     pub(super) reread: Reread,
 }
@@ -117,8 +120,9 @@ pub(super) fn edge(config: &Config, parts: Parts<'_>) -> anyhow::Result<Edge> {
 }
 
 fn services(config: &Config, parts: &Parts<'_>) -> Services {
-    let Parts { base, engine, treasury, chat, resync, card, door, reread, .. } = parts;
-    let again = reload::again(reread.clone(), base.auth.clone(), base.quotas.clone(), door.clone());
+    let Parts { base, engine, treasury, chat, resync, card, audit, door, reread, .. } = parts;
+    let (auth, quotas) = (base.auth.clone(), base.quotas.clone());
+    let again = reload::again(reread.clone(), auth, quotas, door.clone(), audit.clone());
     let (broker, groups) = (engine.broker.clone(), engine.groups.clone());
     let (presence, clock) = (engine.presence.clone(), base.clock.clone());
     let about = About { node_id: base.node_id(), engine: engine.name, drain: config.serve.drain.get() };
@@ -156,6 +160,7 @@ fn services(config: &Config, parts: &Parts<'_>) -> Services {
         wallet: Arc::new(WalletOps::new(treasury.money.clone())),
         system: Arc::new(system),
         node: Arc::new(NodeOps::new(card.clone(), base.hub.clone(), presence.clone(), clock.clone())),
+        audit: Arc::new(AuditOps::new(base.node_id(), audit.clone())),
         access: Arc::new(Access::new(engine.bans.clone(), engine.broker.clone(), presence, clock)),
     }
 }

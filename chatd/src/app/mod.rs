@@ -30,6 +30,7 @@ use self::money::Treasury;
 use self::reload::Reread;
 use self::room::{max_connections, room_for_connections};
 use self::rounds::{deadlines, end_terms, patience, relieve, sweep};
+use crate::audit::Audit;
 use crate::auth::Auth;
 use crate::chat::Chat;
 use crate::config::Config;
@@ -71,6 +72,7 @@ pub struct App {
     all_gone: CancellationToken,
     registry: tokio::task::JoinHandle<()>,
     treasury: Treasury,
+    audit: Option<Arc<Audit>>,
     background: Vec<tokio::task::JoinHandle<()>>,
     files: Files,
 }
@@ -118,6 +120,7 @@ impl App {
         let (hub, engine) = (base.hub.clone(), engine::open(config, &base).await?);
         let chat = Arc::new(Chat::new(engine.broker.clone(), base.counters.clone()));
         let treasury = Treasury::open(config, &base, &engine, &chat).await?;
+        let audit = base.audit(config)?;
         let (broker, presence, groups) =
             (engine.broker.clone(), engine.presence.clone(), engine.groups.clone());
         let registry = Arc::new(Registry::new(hub.clone(), presence.clone()));
@@ -135,6 +138,7 @@ impl App {
             resync: resync.clone(),
             registry: registry.clone(),
             card: card.clone(),
+            audit: audit.clone(),
             door: Arc::new(door(config, address)?),
             reread,
         };
@@ -170,6 +174,7 @@ impl App {
             all_gone,
             registry,
             treasury,
+            audit,
             background,
             files: base.files,
         })
@@ -207,6 +212,9 @@ impl App {
         }
         self.registry.abort();
         self.background.iter().for_each(tokio::task::JoinHandle::abort);
+        if let Some(audit) = &self.audit {
+            audit.finish().await;
+        }
         self.treasury.stop().await;
         if let Err(error) = self.presence.resign().await {
             tracing::warn!(%error, "the lease could not be given back; it expires by itself");

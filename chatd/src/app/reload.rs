@@ -1,4 +1,5 @@
-//! What is read again while the node runs: keys, limits, the filter of the log, hosts and origins.
+//! What is read again while the node runs: keys, limits, the filter of the log, hosts and origins; and the audit log is
+//! opened again.
 //!
 //! Invariant: all of it or nothing: nothing is taken over before everything was read and found good.
 
@@ -8,6 +9,7 @@ use chat_protocol::system::ReloadResponse;
 use chat_protocol::{Code, Refusal};
 
 use super::App;
+use crate::audit::Audit;
 use crate::auth::Auth;
 use crate::config::Config;
 use crate::http::door::Door;
@@ -19,13 +21,23 @@ use crate::quota::{Changes, Quotas};
 pub type Reread = Arc<dyn Fn() -> Result<Config, String> + Send + Sync>;
 
 /// What the operation and the signal do.
-pub(super) fn again(reread: Reread, auth: Arc<Auth>, quotas: Arc<Quotas>, door: Arc<Door>) -> Again {
+pub(super) fn again(
+    reread: Reread,
+    auth: Arc<Auth>,
+    quotas: Arc<Quotas>,
+    door: Arc<Door>,
+    audit: Option<Arc<Audit>>,
+) -> Again {
     let again = move || {
         let refused = |why: String| Refusal::new(Code::RefusedByRule, why);
         let config = reread().map_err(refused)?;
         let filter = Filter::parse(&config.serve.log).map_err(|why| refused(format!("log: {why}")))?;
         let (origins, hosts) =
             (config.allowed_origins().map_err(refused)?, config.allowed_hosts().map_err(refused)?);
+        if let Some(audit) = &audit {
+            let why = |error| refused(format!("the audit log cannot be opened again: {error}"));
+            audit.reopen().map_err(why)?;
+        }
         let known = auth.reload(&config.auth)?;
         door.relist(origins, hosts);
         log::refilter(filter);

@@ -10,16 +10,25 @@ use serde_json::Value;
 use crate::config::Scopes;
 use crate::model::Identity;
 
+/// What an operator may do, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grant {
+    /// All of it.
+    pub scopes: Scopes,
+    /// By the key with this number; 0 where nobody needs one.
+    pub key: u16,
+}
+
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Caller {
-    /// Over HTTP as an operator: may name any user, within these scopes.
-    Operator(Scopes),
+    /// Over HTTP as an operator: may name any user, within this.
+    Operator(Grant),
     /// Over HTTP with a user's token: acts as that user, in their app.
     Bearer(Identity),
-    /// A logged-in connection: acts as its own user, in its own app; with the scopes of the operator who logged in as
-    /// the user, or as the user themselves.
-    Session(Identity, Option<Scopes>),
+    /// A logged-in connection: acts as its own user, in its own app; with what the operator may who logged in as the
+    /// user, or as the user themselves.
+    Session(Identity, Option<Grant>),
 }
 
 /// Whether an operator may log in as a user, who is then read to and speaks.
@@ -47,13 +56,22 @@ impl Caller {
         }
     }
 
+    /// What the caller may do as an operator; nothing for users.
+    #[must_use]
+    pub fn grant(&self) -> Option<Grant> {
+        match self {
+            Caller::Operator(grant) | Caller::Session(_, Some(grant)) => Some(*grant),
+            Caller::Bearer(_) | Caller::Session(_, None) => None,
+        }
+    }
+
     /// Whether the caller may do what has these rights, for whoever is named.
     ///
     /// # Errors
     /// [`Code::NotAuthorised`] with what is missing.
     pub fn may(&self, rights: Rights) -> Result<(), Refusal> {
         match self {
-            Caller::Operator(scopes) | Caller::Session(_, Some(scopes)) => needs(*scopes, rights.scope()),
+            Caller::Operator(grant) | Caller::Session(_, Some(grant)) => needs(grant.scopes, rights.scope()),
             Caller::Bearer(_) | Caller::Session(_, None) if rights.are_for_users() => Ok(()),
             _ => Err(Refusal::new(
                 Code::NotAuthorised,

@@ -18,7 +18,7 @@ use chat_protocol::{Code, Refusal, UserId};
 use parking_lot::Mutex;
 
 pub use self::api_key::make as make_api_key;
-pub use self::caller::Caller;
+pub use self::caller::{Caller, Grant};
 use self::denied::{Denied, Failures, Fault};
 use self::keys::{Keys, Numbers};
 pub use self::token::mint;
@@ -99,10 +99,12 @@ impl Auth {
     /// # Errors
     /// [`Code::NotLoggedIn`] without a credential, [`Code::NotAuthorised`] with one that is none.
     pub fn caller(&self, authorization: Option<&str>) -> Result<Caller, Refusal> {
-        let Some(closed) = &self.closed else { return Ok(Caller::Operator(Scopes::ALL)) };
+        let Some(closed) = &self.closed else {
+            return Ok(Caller::Operator(Grant { scopes: Scopes::ALL, key: 0 }));
+        };
         let holder = bearer(authorization).and_then(|credential| closed.keys().holder(credential));
         Ok(match holder.map_err(|denied| self.failures.note(denied))? {
-            Holder::Operator(scopes, _) => Caller::Operator(scopes),
+            Holder::Operator(scopes, key) => Caller::Operator(Grant { scopes, key }),
             Holder::User { identity, .. } => Caller::Bearer(identity),
         })
     }
@@ -145,6 +147,13 @@ impl Auth {
                 Ok(known)
             }
         }
+    }
+
+    /// The name of the operator's key with this number, while it counts.
+    #[must_use]
+    pub fn key_name(&self, number: u16) -> Option<String> {
+        let keys = self.closed.as_ref()?.keys();
+        keys.api.iter().find(|(_, held)| held.number == number).map(|(name, _)| name.clone())
     }
 
     /// Which passes still count, by the number of their key; none where all do.

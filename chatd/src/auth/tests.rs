@@ -39,7 +39,7 @@ fn token(secret: &str, app: u32, user: &str) -> String {
 fn whoever_asks_an_open_node_is_an_operator_whatever_they_show() {
     let auth = Auth::open();
     for shown in [None, Some("Basic eDp5"), Some("Bearer nonsense")] {
-        assert_eq!(auth.caller(shown), Ok(Caller::Operator(Scopes::ALL)));
+        assert_eq!(auth.caller(shown), Ok(Caller::Operator(Grant { scopes: Scopes::ALL, key: 0 })));
     }
     let pass = auth.pass(Some("nonsense"), &identity(1, SYSTEM)).unwrap();
     assert_eq!((pass.scopes, pass.until_s), (Some(Scopes::ALL), u32::MAX));
@@ -53,7 +53,9 @@ fn a_credential_says_who_asks_over_http_and_nothing_else_does() {
     let (ops, line) = key("ops", &[Scope::Read]);
     let auth = auth(&settings(SECRET, &[&line]));
     let shown = |credential: &str| auth.caller(Some(&format!("bearer  {credential}")));
-    assert_eq!(shown(&ops), Ok(Caller::Operator([Scope::Read].into_iter().collect())));
+    let grant = shown(&ops).ok().and_then(|caller| caller.grant()).unwrap();
+    assert_eq!(grant.scopes, [Scope::Read].into_iter().collect());
+    assert_eq!(auth.key_name(grant.key).as_deref(), Some("ops"));
     assert_eq!(shown(&token(SECRET, 7, "马超")), Ok(Caller::Bearer(identity(7, "马超"))));
     for (authorization, code) in [
         (None, Code::NotLoggedIn),
@@ -133,10 +135,10 @@ fn a_users_parameters_are_their_own_and_another_is_refused() {
     for user in [bearer, Caller::Session(identity(7, "a"), None)] {
         assert_eq!(admit(&user, operators, json!({})), Err(Code::NotAuthorised));
     }
-    let scopes = |all: &[Scope]| all.iter().copied().collect::<Scopes>();
-    let keyed = Caller::Session(identity(7, "a"), Some(scopes(&[Scope::Read, Scope::Send])));
+    let granted = |all: &[Scope]| Grant { scopes: all.iter().copied().collect(), key: 1 };
+    let keyed = Caller::Session(identity(7, "a"), Some(granted(&[Scope::Read, Scope::Send])));
     assert_eq!(admit(&keyed, Rights::User("userId", Scope::Money), json!({})), Err(Code::NotAuthorised));
-    let operator = Caller::Operator(scopes(&[Scope::Money]));
+    let operator = Caller::Operator(granted(&[Scope::Money]));
     assert_eq!(admit(&operator, operators, json!({"userId": "b"})), Ok((None, Some(json!("b")))));
     assert_eq!(admit(&operator, rights, json!({})), Err(Code::NotAuthorised));
 }

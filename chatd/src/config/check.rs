@@ -23,6 +23,8 @@ pub enum LedgerPlace {
     None,
 }
 
+/// Fewest bytes at which an audit log is put aside: some hundred records.
+const SMALLEST_LOG: u64 = 64 * 1024;
 /// Shortest time that a deadline can be: nodes look once a second.
 const SHORTEST: Span = Span::seconds(1);
 /// A packet must be known for as long as anybody looks after its money.
@@ -51,6 +53,12 @@ impl Config {
         self.check_money()?;
         if self.history.max_messages == 0 {
             return Err("history.max_messages must be at least 1".to_owned());
+        }
+        if !(1..=1000).contains(&self.audit.old_files) {
+            return Err("audit.old_files must be from 1 to 1000".to_owned());
+        }
+        if (1..SMALLEST_LOG).contains(&self.audit.max_bytes) {
+            return Err(format!("audit.max_bytes must be 0 or at least {SMALLEST_LOG}"));
         }
         self.limits.check()?;
         self.check_spans()
@@ -111,6 +119,17 @@ impl Config {
             Some(("sqlite", file)) if !file.is_empty() => Ok(LedgerPlace::File(PathBuf::from(file))),
             Some(("postgres" | "postgresql", _)) => Ok(LedgerPlace::Postgres(ledger.clone())),
             _ => Err(format!("ledger = {ledger:?}: must be sqlite:FILE or postgres://USER@HOST/DATABASE")),
+        }
+    }
+
+    /// The file that holds what operators do; none where it is not kept.
+    #[must_use]
+    pub fn audit_log(&self) -> Option<PathBuf> {
+        let has_directory = self.serve.redis.is_empty() && !self.serve.ephemeral;
+        match self.audit.file.as_str() {
+            "" => None,
+            "auto" => has_directory.then(|| self.serve.data_dir.join("audit.jsonl")),
+            file => Some(PathBuf::from(file)),
         }
     }
 
@@ -212,6 +231,25 @@ mod tests {
             let checked = config.check();
             assert_eq!(checked.is_ok(), good, "{text}");
             assert!(checked.is_ok() || checked.unwrap_err().contains("packet_expiry"));
+        }
+    }
+
+    #[test]
+    fn the_audit_log_lies_in_the_data_directory_where_there_is_one() {
+        let with = |change: fn(&mut Config)| {
+            let mut config = Config::default();
+            change(&mut config);
+            config.audit_log()
+        };
+        assert_eq!(with(|_| {}), Some("./chatd-data/audit.jsonl".into()));
+        assert_eq!(with(|config| config.serve.ephemeral = true), None);
+        assert_eq!(with(|config| config.serve.redis = "redis://h".into()), None);
+        assert_eq!(with(|config| config.audit.file = String::new()), None);
+        assert_eq!(with(|config| config.audit.file = "/var/log/a".into()), Some("/var/log/a".into()));
+        for (max_bytes, old_files, good) in [(0, 1, true), (65_535, 1, false), (65_536, 0, false)] {
+            let mut config = Config::default();
+            (config.audit.max_bytes, config.audit.old_files) = (max_bytes, old_files);
+            assert_eq!(config.check().is_ok(), good, "{max_bytes} {old_files}");
         }
     }
 

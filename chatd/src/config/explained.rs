@@ -2,15 +2,16 @@
 //!
 //! Invariant: comments are all that is added.
 
-use super::{Auth, History, Limits, Money, Presence, Serve, Storage};
+use super::{Audit, Auth, History, Limits, Money, Presence, Serve, Storage};
 
 /// Each section by its name, that of keys outside of any first.
-const SECTIONS: [(&str, &[(&str, &str)]); 7] = [
+const SECTIONS: [(&str, &[(&str, &str)]); 8] = [
     ("", Serve::ABOUT),
     ("storage", Storage::ABOUT),
     ("history", History::ABOUT),
     ("money", Money::ABOUT),
     ("presence", Presence::ABOUT),
+    ("audit", Audit::ABOUT),
     ("limits", Limits::ABOUT),
     ("auth", Auth::ABOUT),
 ];

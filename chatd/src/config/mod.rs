@@ -199,6 +199,21 @@ settings! {
     }
 }
 
+settings! {
+    /// The audit log: what operators do.
+    AuditGiven => Audit {
+        /// File for a record of everything operators do; auto: audit.jsonl in the data directory, nowhere without one; "" for nowhere
+        #[arg(long = "audit-log", env = "CHATD_AUDIT_LOG", value_name = "FILE")]
+        file: String = "auto".to_owned(),
+        /// Bytes at which the file is put aside as FILE.1, FILE.2 …; 0 leaves that to others
+        #[arg(long = "audit-max-bytes", env = "CHATD_AUDIT_MAX_BYTES", value_name = "N")]
+        max_bytes: u64 = 64 * 1024 * 1024,
+        /// Files put aside that are kept, 1 to 1000
+        #[arg(long = "audit-old-files", env = "CHATD_AUDIT_OLD_FILES", value_name = "N")]
+        old_files: u32 = 8,
+    }
+}
+
 /// All settings as given in one place.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Given {
@@ -212,6 +227,8 @@ pub struct Given {
     money: MoneyGiven,
     #[command(flatten)]
     presence: PresenceGiven,
+    #[command(flatten)]
+    audit: AuditGiven,
     #[command(flatten)]
     limits: limits::LimitsGiven,
     #[command(flatten)]
@@ -232,6 +249,8 @@ pub struct Config {
     pub money: Money,
     /// Presence.
     pub presence: Presence,
+    /// The audit log.
+    pub audit: Audit,
     /// Limits.
     pub limits: Limits,
     /// Identities.
@@ -254,6 +273,7 @@ impl Config {
             history: stronger.history.or(weaker.history).or_default(),
             money: stronger.money.or(weaker.money).or_default(),
             presence: stronger.presence.or(weaker.presence).or_default(),
+            audit: stronger.audit.or(weaker.audit).or_default(),
             limits: stronger.limits.or(weaker.limits).or_default(),
             auth: stronger.auth.or(weaker.auth).or_default(),
         }
@@ -309,6 +329,7 @@ fn parse(text: &str) -> Result<Given, toml::de::Error> {
         history: section(&mut table, "history")?,
         money: section(&mut table, "money")?,
         presence: section(&mut table, "presence")?,
+        audit: section(&mut table, "audit")?,
         limits: section(&mut table, "limits")?,
         auth: section(&mut table, "auth")?,
         serve: table.try_into()?,

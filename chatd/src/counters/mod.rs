@@ -35,6 +35,17 @@ impl Counter {
     }
 }
 
+/// What became of records of what operators do.
+#[derive(Debug, Default)]
+pub struct Audited {
+    /// Written.
+    pub records: Counter,
+    /// Not written, because the file took none.
+    pub failures: Counter,
+    /// Refused attempts without a record, because there were too many.
+    pub left_out: Counter,
+}
+
 /// The node's counters.
 #[derive(Debug, Default)]
 pub struct Counters {
@@ -62,6 +73,8 @@ pub struct Counters {
     pub crowded_out: Counter,
     /// What was refused, or ended, because of a limit.
     pub refused: Refused,
+    /// What operators did.
+    pub audit: Audited,
     /// Messages fetched from the log because the bus had lost them.
     pub gap_fills: Counter,
     /// Times that messages of a topic were gone from the log as well, and its readers were told.

@@ -9,6 +9,7 @@ mod page;
 mod unread;
 mod upgrade;
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -39,6 +40,9 @@ use crate::ops::system::System;
 use crate::quota::Quotas;
 use crate::transport::queued;
 use crate::workers::Workers;
+
+/// The address of a request that came over no connection.
+const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// What the edge leads to.
 #[derive(Clone)]
@@ -181,11 +185,11 @@ async fn operate(State(edge): State<Edge>, request: Request) -> Response {
         if effect.changes() {
             edge.door.check_change(&parts.headers)?;
         }
-        let caller = paced(&edge, &parts, caller(&edge, &parts))?;
-        operation.check(&caller)?;
+        let peer = parts.extensions.get().map_or(NOWHERE, |Peer(peer)| *peer);
+        let caller = operation.check(paced(&edge, &parts, caller(&edge, &parts)), peer)?;
         let params = decode::params(&parts, body, edge.max_body_bytes);
         let (params, ()) = tokio::try_join!(params, check_ban(&edge, &caller))?;
-        operation.call(caller, params).await
+        operation.call(caller, peer, params).await
     };
     match done.await {
         Ok(data) => coded(Code::Success, &HttpAnswer::success(data)),

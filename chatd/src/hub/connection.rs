@@ -135,6 +135,12 @@ impl Connection {
         self.peer.into()
     }
 
+    /// By which key it speaks for its user; 0 for none.
+    #[must_use]
+    pub fn key(&self) -> u16 {
+        self.following.lock().as_ref().map_or(0, |following| following.key)
+    }
+
     /// Who speaks on it, once logged in.
     #[must_use]
     pub fn identity(&self) -> Option<Identity> {

@@ -122,6 +122,7 @@ impl Collector for Text {
         page.logins(&sources.counters, &sources.auth)?;
         page.refused(&sources.counters)?;
         page.log()?;
+        page.audit(&sources.counters)?;
         if let Some(redis) = sources.redis {
             page.redis(redis)?;
         }
@@ -213,6 +214,15 @@ impl Page<'_> {
         self.counter("chatd_log_lines_dropped_total", dropped, log::dropped())?;
         let gathered = "Repeated lines of the log that were counted instead of written.";
         self.counter("chatd_log_lines_gathered_total", gathered, log::gathered())
+    }
+
+    fn audit(&mut self, Counters { audit, .. }: &Counters) -> fmt::Result {
+        let help = "Records written to the audit log.";
+        self.counter("chatd_audit_log_records_total", help, audit.records.get())?;
+        let help = "Records that the audit log did not take; what they tell stands in the log.";
+        self.counter("chatd_audit_log_failures_total", help, audit.failures.get())?;
+        let help = "Refused attempts without a record in the audit log, because there were too many.";
+        self.counter("chatd_audit_log_left_out_total", help, audit.left_out.get())
     }
 
     fn redis(&mut self, links: &Links) -> fmt::Result {

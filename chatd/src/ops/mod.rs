@@ -1,9 +1,11 @@
 //! Operations: the same function serves HTTP and WebSocket.
 //!
 //! Invariant: the table holds exactly the operations of `chat_protocol::table::ALL`; each checks its
-//! parameters against the operation's fields before it runs, and none runs for a caller who may not.
+//! parameters against the operation's fields before it runs, and none runs for a caller who may not. What an operator
+//! does, or is refused, goes through here and nowhere else, and is recorded here.
 
 pub mod access;
+pub mod audit;
 pub mod conversation;
 pub mod friend;
 pub mod group;
@@ -15,6 +17,7 @@ pub mod user;
 pub mod wallet;
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use chat_protocol::operation::{Description, Effect, Operation};
@@ -24,6 +27,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::value::RawValue;
 
+use crate::audit::Audit;
 use crate::auth::Caller;
 
 type Answer = BoxFuture<'static, Result<Box<RawValue>, Refusal>>;
@@ -57,25 +61,30 @@ pub struct Services {
     pub node: Arc<node::NodeOps>,
     /// Who may be here.
     pub access: Arc<access::Access>,
+    /// What operators did.
+    pub audit: Arc<audit::AuditOps>,
 }
 
 /// An operation that can be called by path.
 pub struct Bound {
     description: Description,
     handler: Handler,
+    audit: Option<Arc<Audit>>,
 }
 
 /// Operations by path.
 #[derive(Default)]
 pub struct Table {
     by_path: HashMap<&'static str, Bound>,
+    /// Where what operators do is recorded.
+    audit: Option<Arc<Audit>>,
 }
 
 impl Table {
     /// Every operation, bound to the services that do it.
     #[must_use]
     pub fn new(services: &Services) -> Self {
-        let mut table = Self::default();
+        let mut table = Self { audit: services.audit.log(), ..Self::default() };
         user::bind(&mut table, &services.user);
         group::bind(&mut table, &services.group);
         message::bind(&mut table, &services.message);
@@ -86,6 +95,7 @@ impl Table {
         system::bind(&mut table, &services.system);
         node::bind(&mut table, &services.node);
         access::bind(&mut table, &services.access);
+        audit::bind(&mut table, &services.audit);
         debug_assert_eq!(table.by_path.len(), ALL.len(), "an operation is not bound");
         table
     }
@@ -93,9 +103,10 @@ impl Table {
     /// The operations of a node that takes no clients: what it is asked about itself.
     #[must_use]
     pub fn of_settler(services: &Services) -> Self {
-        let mut table = Self::default();
+        let mut table = Self { audit: services.audit.log(), ..Self::default() };
         system::bind(&mut table, &services.system);
         node::bind(&mut table, &services.node);
+        audit::bind(&mut table, &services.audit);
         table
     }
 
@@ -106,7 +117,8 @@ impl Table {
             let (service, request) = (service.clone(), params.conform::<O::Request>(O::RULES));
             async move { encode(&run(&service, caller, request?).await?) }.boxed()
         };
-        self.by_path.insert(O::PATH, Bound { description: O::DESCRIPTION, handler: Box::new(handler) });
+        let (description, audit) = (O::DESCRIPTION, self.audit.clone());
+        self.by_path.insert(O::PATH, Bound { description, handler: Box::new(handler), audit });
     }
 
     /// The operation at an HTTP path.
@@ -121,10 +133,10 @@ impl Table {
         self.by_path.get(format!("/{cmd}").as_str())
     }
 
-    /// Whether there is a WebSocket command of this name.
+    /// Where what operators do is recorded; nowhere if it is not.
     #[must_use]
-    pub fn has(&self, cmd: &str) -> bool {
-        self.command(cmd).is_some()
+    pub fn audit(&self) -> Option<&Arc<Audit>> {
+        self.audit.as_ref()
     }
 }
 
@@ -141,19 +153,35 @@ impl Bound {
         self.description.effect
     }
 
-    /// Whether the caller may run it at all, before anything is read of what they ask.
+    /// Whether whoever asks from there may run it at all, before anything is read of what they ask.
     ///
     /// # Errors
-    /// As [`Caller::may`].
-    pub fn check(&self, caller: &Caller) -> Result<(), Refusal> {
-        caller.may(self.description.rights)
+    /// Why they are nobody, or as [`Caller::may`].
+    pub fn check(&self, caller: Result<Caller, Refusal>, peer: SocketAddr) -> Result<Caller, Refusal> {
+        let caller = caller.inspect_err(|refusal| self.refused(None, peer, refusal))?;
+        let checked = caller.may(self.description.rights);
+        checked.inspect_err(|refusal| self.refused(Some(&caller), peer, refusal)).map(|()| caller)
     }
 
-    /// Runs the operation, if the caller may.
-    pub fn call(&self, caller: Caller, mut params: Params) -> Answer {
-        match caller.admit(self.description.rights, &mut params) {
-            Ok(()) => (self.handler)(caller, params),
-            Err(refusal) => std::future::ready(Err(refusal)).boxed(),
+    /// Notes that whoever asked from there may not, where that matters.
+    pub fn refused(&self, caller: Option<&Caller>, peer: SocketAddr, refusal: &Refusal) {
+        if let Some(audit) = &self.audit {
+            audit.refused(&self.description, caller, peer, refusal);
+        }
+    }
+
+    /// Runs the operation, if the caller, who asks from there, may.
+    pub fn call(&self, caller: Caller, peer: SocketAddr, mut params: Params) -> Answer {
+        if let Err(refusal) = caller.admit(self.description.rights, &mut params) {
+            self.refused(Some(&caller), peer, &refusal);
+            return std::future::ready(Err(refusal)).boxed();
+        }
+        let audit = self.audit.as_ref();
+        let act = audit.and_then(|audit| audit.act(&self.description, &caller, peer, &params));
+        let doing = (self.handler)(caller, params);
+        match act {
+            Some(act) => act.around(doing, |refusal: &Refusal| refusal.code).boxed(),
+            None => doing,
         }
     }
 }

@@ -7,14 +7,15 @@ use chat_protocol::asked::Asked;
 use chat_protocol::code::close;
 use chat_protocol::envelope::Request;
 use chat_protocol::session::{HEARTBEAT, LOGIN, MSG, Msg, PING, REFRESH, Receipt, Refresh};
-use chat_protocol::{Code, MsgId, Refusal};
+use chat_protocol::{Code, MsgId, Refusal, Target};
 use futures_util::FutureExt;
 use tracing::{Instrument, Span};
 
 use super::login::Failed;
 use super::request::Framed;
 use super::{Done, Pending, Session, Sessions, login, request, told};
-use crate::auth::Caller;
+use crate::audit::Act;
+use crate::auth::{Caller, Grant};
 use crate::broker::Outgoing;
 use crate::chat::{Chat, Sent};
 use crate::counters::Counters;
@@ -38,6 +39,8 @@ pub enum Started {
 pub struct Message {
     seq: String,
     message: Outgoing,
+    /// To be recorded, because an operator sends it.
+    act: Option<Act>,
     began: Instant,
     /// Nothing unless debugging is logged.
     span: Span,
@@ -105,11 +108,16 @@ pub fn unreadable(session: &mut Session, answer: Framed, began: Instant) -> Star
 pub fn store(shared: Arc<Sessions>, run: Vec<Message>) -> Pending {
     let storing = async move {
         let (mut heads, mut messages) = (Vec::with_capacity(run.len()), Vec::with_capacity(run.len()));
-        for Message { seq, message, began, span } in run {
+        let mut acts = Vec::new();
+        for Message { seq, message, act, began, span } in run {
             heads.push((seq, began, span));
             messages.push(message);
+            acts.extend(act);
         }
-        let sent = shared.chat.send_all(messages).await;
+        let sent = match acts.is_empty() {
+            true => shared.chat.send_all(messages).await,
+            false => recorded(&shared.chat, messages, acts).await,
+        };
         let (tally, now) = (shared.counters.requests.websocket.of(MSG), Instant::now());
         let answer = |((seq, began, span), sent): ((String, Instant, Span), Result<Sent, Refusal>)| {
             let answer = request::answer(&seq, MSG, sent.map(|sent| Some(receipt(sent))));
@@ -120,6 +128,25 @@ pub fn store(shared: Arc<Sessions>, run: Vec<Message>) -> Pending {
         Done::Messages(heads.into_iter().zip(sent).map(answer).collect())
     };
     storing.boxed()
+}
+
+/// Stores messages of an operator, each of which leaves a record.
+async fn recorded(chat: &Chat, messages: Vec<Outgoing>, mut acts: Vec<Act>) -> Vec<Result<Sent, Refusal>> {
+    // It holds for all of them.
+    let checked = match acts.first_mut() {
+        Some(act) => act.check().await,
+        None => Ok(()),
+    };
+    if let Err(refusal) = checked {
+        acts.into_iter().for_each(Act::forget);
+        return messages.iter().map(|_| Err(refusal.clone())).collect();
+    }
+    let sent = chat.send_all(messages).await;
+    let code =
+        |sent: &Result<Sent, Refusal>| sent.as_ref().map_or_else(|refusal| refusal.code, |_| Code::Success);
+    let done = acts.into_iter().zip(&sent).map(|(act, sent)| act.done(code(sent)));
+    futures_util::future::join_all(done).await;
+    sent
 }
 
 fn receipt(Sent { msg_id, receipt }: Sent) -> Receipt {
@@ -163,10 +190,8 @@ fn begin(session: &Session, request: &Request<'_>, msg: Option<Msg>, began: Inst
             Err(refusal) => Err(refusal),
         },
         (_, Some(identity)) => operation(session, identity, request, began).map(Started::Waiting),
-        (cmd, None) if [HEARTBEAT, MSG, REFRESH].contains(&cmd) || session.shared.operations.has(cmd) => {
-            Err(Code::NotLoggedIn.into())
-        }
-        (_, None) => Err(Code::UnknownOperation.into()),
+        (HEARTBEAT | MSG | REFRESH, None) => Err(Code::NotLoggedIn.into()),
+        (cmd, None) => Err(not_logged_in(session, cmd)),
     };
     match outcome {
         Ok(started) => started,
@@ -177,6 +202,21 @@ fn begin(session: &Session, request: &Request<'_>, msg: Option<Msg>, began: Inst
             Started::Answered(request::refusal(&request.seq, &request.cmd, &refusal))
         }
     }
+}
+
+/// Whoever has not logged in learns only whether there is such a command.
+fn not_logged_in(session: &Session, cmd: &str) -> Refusal {
+    let Some(operation) = session.shared.operations.command(cmd) else {
+        return Code::UnknownOperation.into();
+    };
+    let refusal = Code::NotLoggedIn.into();
+    operation.refused(None, session.told.address().1, &refusal);
+    refusal
+}
+
+/// What the operator may do who logged in as the user; none for the users themselves.
+fn grant(session: &Session) -> Option<Grant> {
+    session.scopes.map(|scopes| Grant { scopes, key: session.connection.key() })
 }
 
 fn login(session: &Session, request: &Request<'_>, began: Instant) -> Result<Pending, Refusal> {
@@ -201,7 +241,17 @@ fn login(session: &Session, request: &Request<'_>, began: Instant) -> Result<Pen
                 return if is_final { Done::Denied(answer, close()) } else { Done::Login(answer, None) };
             }
         };
-        match login::enter(&shared, &connection, &identity, pass, login.recover).await {
+        let entering = login::enter(&shared, &connection, &identity, pass, login.recover);
+        let by_key = pass.scopes.filter(|_| pass.number != 0);
+        let entered = match by_key.zip(shared.operations.audit()) {
+            Some((scopes, audit)) => {
+                let grant = Grant { scopes, key: pass.number };
+                let act = audit.act_as(LOGIN, (grant, &identity), peer, []);
+                act.around(entering, Failed::code).await
+            }
+            None => entering.await,
+        };
+        match entered {
             Ok(entered) => {
                 let answer = counted.answered(request::success(&seq, &cmd, entered.answer.as_ref()));
                 Done::Login(answer, Some(entered))
@@ -259,7 +309,18 @@ fn message(
     };
     let skip = Skip::Connection(session.connection.id);
     let message = Chat::message(identity, &target, &content, msg_id.as_ref(), skip)?;
-    Ok(Message { seq: request.seq.to_string(), message, began: Instant::now(), span: Span::none() })
+    let act = recording(session, identity, &target, &message);
+    Ok(Message { seq: request.seq.to_string(), message, act, began: Instant::now(), span: Span::none() })
+}
+
+/// Of what an operator sends in the name of the user; users, and whoever is on a node that asks nobody, leave no record.
+fn recording(session: &Session, identity: &Identity, target: &Target, message: &Outgoing) -> Option<Act> {
+    if session.scopes.is_none() || session.shared.auth.is_open() {
+        return None;
+    }
+    let (audit, grant) = (session.shared.operations.audit()?, grant(session)?);
+    let named = [("target", target.to_string()), ("msgId", message.msg_id.to_string())];
+    Some(audit.act_as(MSG, (grant, identity), session.told.address().1, named))
 }
 
 fn operation(
@@ -275,7 +336,8 @@ fn operation(
     {
         params.set_default(key, (&*request.seq).into());
     }
-    let running = operation.call(Caller::Session(identity.clone(), session.scopes), params);
+    let caller = Caller::Session(identity.clone(), grant(session));
+    let running = operation.call(caller, session.told.address().1, params);
     let (seq, cmd) = request::named(request);
     let counted = Counted::new(session, &cmd, began);
     let max_bytes = session.shared.hub.limits().bytes;

@@ -127,6 +127,16 @@ pub enum Failed {
     Refused(Refusal),
 }
 
+impl Failed {
+    /// As it is answered.
+    pub fn code(&self) -> Code {
+        match self {
+            Failed::Banned(_) => Code::NotAuthorised,
+            Failed::Refused(refusal) => refusal.code,
+        }
+    }
+}
+
 impl<T: Into<Refusal>> From<T> for Failed {
     fn from(error: T) -> Self {
         Failed::Refused(error.into())

@@ -45,7 +45,7 @@ async fn a_clean_stop_leaves_files_that_are_whole_without_their_wal() {
     }
     assert_eq!(
         entries(&data),
-        ["chat.sqlite3", "ledger.sqlite3", "lock", "money.sqlite3"],
+        ["audit.jsonl", "chat.sqlite3", "ledger.sqlite3", "lock", "money.sqlite3"],
         "nothing beside them"
     );
     std::fs::create_dir(&copy).expect("made");

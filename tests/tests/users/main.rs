@@ -1,5 +1,6 @@
 //! What people, browsers and programs do with a node, well or badly.
 
+mod audit_log;
 mod bad_frames;
 mod bad_http;
 mod bad_input;

@@ -50,6 +50,18 @@ pub enum Kind {
     Reserved,
 }
 
+impl Kind {
+    /// Whether a record of who did what may hold it: it names something, is bounded, and is nothing that is said to
+    /// anybody but the one it is done to.
+    #[must_use]
+    pub const fn is_kept(self) -> bool {
+        !matches!(
+            self,
+            Kind::Text | Kind::Cursor(_) | Kind::UpTo(_) | Kind::Content | Kind::Json | Kind::Reserved
+        )
+    }
+}
+
 /// The largest whole number, 2^53 − 1: exact in every JSON reader.
 pub const MAX_U64: u64 = (1 << 53) - 1;
 

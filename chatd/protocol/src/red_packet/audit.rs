@@ -169,6 +169,9 @@ impl Operation for Audit {
     type Response = AuditResponse;
 }
 
+/// Longest name of a dead letter, in bytes.
+const MAX_LETTER_BYTES: usize = 256;
+
 /// `/redPacket/deadLetters`.
 pub struct DeadLetters;
 
@@ -230,7 +233,7 @@ parameters! {
         /// Which world.
         pub app_id: AppId,
         /// Which dead letter; all of the app when absent.
-        pub id: Option<String>,
+        pub id: Option<String> as Kind::Line(MAX_LETTER_BYTES),
         /// Pay what this packet owes instead.
         pub packet_id: Option<PacketId>,
     }
@@ -263,7 +266,7 @@ parameters! {
         /// Which world.
         pub app_id: AppId,
         /// Which dead letter.
-        pub id: String,
+        pub id: String as Kind::Line(MAX_LETTER_BYTES),
         /// Why, 1 to 1024 bytes without control characters; the ledger keeps it.
         pub reason: String as Kind::Line(MAX_REASON_BYTES),
     }
