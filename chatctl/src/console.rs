@@ -11,6 +11,7 @@ use crate::output::Look;
 use crate::settings::{Color, Settings};
 use crate::surroundings::{Environment, Terminals};
 use chat_client::escape::escape;
+use chat_protocol::secret;
 
 /// Characters in a line of a terminal that does not say.
 const USUAL_COLUMNS: usize = 80;
@@ -141,8 +142,10 @@ impl Console {
         if is_help {
             return self.data(&text).map_or_else(|failure| self.failure(&failure), |()| Exit::Done);
         }
+        // It repeats what was written, and a password may stand where no one expects it.
+        let (plain, hidden) = (refused.render().to_string(), secret::hide(&refused.render().to_string()));
         // Nowhere is left to report a failure of this to.
-        let _ = write(&self.stderr, &text);
+        let _ = write(&self.stderr, if hidden == plain { &text } else { &hidden });
         Exit::Usage
     }
 

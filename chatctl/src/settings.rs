@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use chat_client::{Server, Trust};
-use chat_protocol::{AppId, Span, Target, UserId};
+use chat_protocol::{AppId, Span, Target, UserId, secret};
 use clap::ValueEnum;
 
 use crate::failure::Failure;
@@ -166,7 +166,8 @@ fn token(flags: &Flags, environment: &Environment) -> Result<Option<String>, Fai
         (None, Some(file)) => match std::fs::read_to_string(&file) {
             Ok(text) => Ok(Some(text.trim().to_owned())),
             Err(error) => {
-                let cause = format!("cannot read the token in {}: {error}", file.display());
+                let name = file.to_string_lossy();
+                let cause = format!("cannot read the token in {}: {error}", secret::file(&name));
                 Err(Failure::usage(cause, "check --token-file, or CHATCTL_TOKEN_FILE"))
             }
         },
@@ -194,7 +195,7 @@ where
     // Reasons that begin with a quotation name the value themselves, without the secrets that may be in it.
     text.parse().map(Some).map_err(|why: T::Err| {
         let why = why.to_string();
-        bad(if why.starts_with('"') { why } else { format!("{text:?}: {why}") })
+        bad(if why.starts_with('"') { why } else { format!("{:?}: {why}", secret::file(&text)) })
     })
 }
 

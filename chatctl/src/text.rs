@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use chat_protocol::content::MAX_CONTENT_BYTES;
+use chat_protocol::secret;
 
 use crate::failure::Failure;
 
@@ -45,7 +46,7 @@ impl Source {
             Self::Stdin => (read_bounded(stdin), "the text on standard input".to_owned()),
             Self::File(path) => {
                 let bytes = std::fs::File::open(&path).and_then(|mut file| read_bounded(&mut file));
-                (bytes, format!("the text in {}", path.display()))
+                (bytes, format!("the text in {}", secret::file(&path.to_string_lossy())))
             }
         };
         let bytes = bytes.map_err(|error| {

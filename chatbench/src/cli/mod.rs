@@ -20,6 +20,7 @@ mod signals;
 use std::ffi::OsString;
 use std::io::Write;
 
+use chat_protocol::secret;
 use chatbench_result::model::RunResult;
 use chatbench_result::output::findings::Findings;
 use chatbench_result::output::human;
@@ -148,6 +149,7 @@ fn usage(error: &clap::Error, out: &mut (dyn Write + Send), err: &mut (dyn Write
         let _ = write!(out, "{text}");
         return 0;
     }
-    let _ = write!(err, "{text}");
+    // It repeats what was written, and a password may stand where no one expects it.
+    let _ = write!(err, "{}", secret::hide(&text.to_string()));
     2
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chat_client::{Server, Trust};
+use chat_protocol::secret;
 use chatbench_result::threshold::Threshold;
 use serde::{Deserialize, Serialize};
 
@@ -137,7 +138,9 @@ impl Common {
         let servers: Result<Vec<_>, _> = servers.collect();
         let servers = servers.map_err(|error| Failure::Usage(format!("--ca: {error}")))?;
         let Some(file) = &self.token_file else { return Ok(servers) };
-        let bad = |why: String| Failure::Usage(format!("--token-file {}: {why}", file.display()));
+        let name = file.to_string_lossy();
+        let name = secret::file(&name);
+        let bad = |why: String| Failure::Usage(format!("--token-file: {name}: {why}"));
         let token = std::fs::read_to_string(file).map_err(|error| bad(error.to_string()))?;
         let shown = servers.into_iter().map(|server| server.showing(token.trim()));
         shown.collect::<Result<_, _>>().map_err(|error| bad(error.to_string()))

@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use chat_protocol::secret::{HIDDEN_VALUE, holds_credential};
 use percent_encoding::percent_decode_str;
 use rustls::ClientConfig;
 use url::Url;
@@ -144,6 +145,9 @@ impl FromStr for Server {
                 "{text:?} is no server address: {why}; write for example http://127.0.0.1:8080"
             ))
         };
+        if holds_credential(text.rsplit('@').next().unwrap_or_default()) {
+            return Err(Error::BadServer(format!("{HIDDEN_VALUE} is no server address")));
+        }
         let with_scheme = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
         let mut base = Url::parse(&with_scheme).map_err(|error| bad(&error.to_string()))?;
         match base.scheme() {
@@ -254,5 +258,13 @@ mod tests {
             let error = text.parse::<Server>().unwrap_err().to_string();
             assert!(!error.contains("s3") && !error.contains("ops"), "{error}");
         }
+        for pasted in ["ck_ops_hush", "http://ck_ops_hush:8080", "eyJhbGciOiJIUzI1NiJ9.e30.hush"] {
+            let error = pasted.parse::<Server>().unwrap_err().to_string();
+            assert!(error.contains("looks like a secret") && !error.contains("hush"), "{error}");
+        }
+        assert!(
+            "http://u:ck_ops_key@chat.example".parse::<Server>().is_ok(),
+            "as a password it is in its place"
+        );
     }
 }

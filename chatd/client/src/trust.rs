@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
+use chat_protocol::secret;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
@@ -70,8 +71,9 @@ fn of_system() -> Arc<RootCertStore> {
 }
 
 fn in_file(file: &PathBuf) -> Result<RootCertStore, Error> {
-    let bad =
-        |why: String| Error::BadServer(format!("{} is no file of certificates (PEM): {why}", file.display()));
+    let name = file.to_string_lossy();
+    let name = secret::file(&name);
+    let bad = |why: String| Error::BadServer(format!("{name} is no file of certificates (PEM): {why}"));
     let mut known = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(file).map_err(|error| bad(error.to_string()))? {
         let certificate = certificate.map_err(|error| bad(error.to_string()))?;
@@ -129,6 +131,9 @@ mod tests {
             let error = Trust::Authority(file.into()).config().unwrap_err().to_string();
             assert!(error.starts_with(file), "{error}");
         }
+        let pasted =
+            Trust::Authority("eyJhbGciOiJIUzI1NiJ9.e30.hush".into()).config().unwrap_err().to_string();
+        assert!(pasted.starts_with("the value given") && !pasted.contains("hush"), "{pasted}");
         assert!(Trust::System.config().is_ok() && Trust::Anyone.config().is_ok());
     }
 }

@@ -16,6 +16,7 @@
 //! | [`asked`] | requests over WebSocket as a server reads them |
 //! | [`content`] | what a message carries |
 //! | [`session`] | commands that exist on a WebSocket only |
+//! | [`secret`] | what is not repeated of a text in which a secret may stand |
 //! | [`span`] | stretches of time on command lines and in settings |
 //! | [`backoff`] | how long to wait before trying again |
 //! | [`user`], [`group`], [`message`], [`conversation`], [`friend`], [`red_packet`], [`wallet`], [`system`], [`node`], [`access`], [`audit`] | the operations, one module a noun |
@@ -40,6 +41,7 @@ pub mod params;
 pub mod pattern;
 pub mod red_packet;
 pub mod rights;
+pub mod secret;
 pub mod session;
 pub mod span;
 pub mod system;

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chat_protocol::secret;
 use clap::{Parser, Subcommand};
 use tracing::Level;
 
@@ -20,7 +21,7 @@ use super::reload::Reread;
 use super::service::Manager;
 use super::signals::Signals;
 use crate::auth::Auth;
-use crate::config::{Config, Given, hide_secrets};
+use crate::config::{Config, Given};
 use crate::log;
 
 /// Exit code of a usage or configuration error.
@@ -74,7 +75,7 @@ pub fn run() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) if error.use_stderr() => {
             // It repeats what was written, and a password may stand where no one expects it.
-            eprint!("{}", hide_secrets(&error.to_string()));
+            eprint!("{}", secret::hide(&error.to_string()));
             return ExitCode::from(USAGE);
         }
         Err(error) => error.exit(),

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
+use chat_protocol::secret;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, JwkSet, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
 use sha2::{Digest, Sha256};
@@ -130,7 +131,7 @@ fn checked(secret: Vec<u8>) -> Result<Vec<u8>, String> {
 }
 
 fn told(setting: &str, file: &Path, why: &str) -> String {
-    format!("{setting}: {}: {why}", file.display())
+    format!("{setting}: {}: {why}", secret::file(&file.to_string_lossy()))
 }
 
 fn read(file: &Path) -> Result<String, String> {

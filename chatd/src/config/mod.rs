@@ -7,11 +7,10 @@ mod check;
 mod origin;
 mod rate;
 mod secret;
-mod store_url;
 
 use std::path::{Path, PathBuf};
 
-use chat_protocol::Span;
+use chat_protocol::{Span, secret as secrets};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
@@ -25,8 +24,7 @@ pub use self::check::LedgerPlace;
 pub use self::limits::Limits;
 pub use self::origin::{Host, Hosts, Origin, Origins};
 pub use self::rate::Rate;
-pub use self::secret::{KeyLine, Secret};
-pub use self::store_url::{StoreUrl, hide_secrets};
+pub use self::secret::{KeyLine, Secret, StoreUrl};
 
 /// Declares a group of settings twice: as given (each may be absent) and as in force.
 macro_rules! settings {
@@ -298,7 +296,8 @@ impl Config {
 }
 
 fn read(file: &Path) -> Result<Given, String> {
-    let shown = file.display();
+    let name = file.to_string_lossy();
+    let shown = secrets::file(&name);
     let text = std::fs::read_to_string(file).map_err(|error| format!("cannot read {shown}: {error}"))?;
     parse(&text).map_err(|error| format!("{shown}{}", described(&error, &text)))
 }
@@ -308,10 +307,10 @@ fn described(error: &toml::de::Error, text: &str) -> String {
     match error.span().and_then(|span| text.get(..span.start)) {
         Some(before) => {
             let line = before.split('\n').count();
-            format!(", line {line}: {}", hide_secrets(error.message()))
+            format!(", line {line}: {}", secrets::hide(error.message()))
         }
         // Without a place in the file it has no line to show, and names the key.
-        None => format!(": {}", hide_secrets(error.to_string().trim_end())),
+        None => format!(": {}", secrets::hide(error.to_string().trim_end())),
     }
 }
 

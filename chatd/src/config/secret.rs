@@ -1,4 +1,5 @@
-//! A text of the settings that nobody may see again: a secret, or the line of a key in which somebody may have put one.
+//! Texts of the settings that nobody may see again: a secret, the address of a store, which may hold a password, and the
+//! line of a key in which somebody may have put one.
 //!
 //! Invariant: only [`Secret::expose`] gives the text; nothing is refused while it is read, because refusals repeat what
 //! they refuse.
@@ -7,12 +8,10 @@ use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
 
+use chat_protocol::secret::{HIDDEN, url};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::api_key::ApiKey;
-
-/// What stands for a text that is not shown.
-const HIDDEN: &str = "***";
 
 /// The text, which is not shown.
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
@@ -33,19 +32,26 @@ impl Secret {
     }
 }
 
-impl From<&str> for Secret {
-    fn from(text: &str) -> Self {
-        Self(text.to_owned())
-    }
+/// Any text is one.
+macro_rules! of_text {
+    ($($name:ident)+) => {$(
+        impl From<&str> for $name {
+            fn from(text: &str) -> Self {
+                Self(text.into())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = Infallible;
+
+            fn from_str(text: &str) -> Result<Self, Infallible> {
+                Ok(text.into())
+            }
+        }
+    )+};
 }
 
-impl FromStr for Secret {
-    type Err = Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(text.into())
-    }
-}
+of_text!(Secret KeyLine StoreUrl);
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -74,20 +80,6 @@ impl KeyLine {
     }
 }
 
-impl From<&str> for KeyLine {
-    fn from(text: &str) -> Self {
-        Self(text.into())
-    }
-}
-
-impl FromStr for KeyLine {
-    type Err = Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(text.into())
-    }
-}
-
 impl fmt::Display for KeyLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.parse() {
@@ -109,9 +101,56 @@ impl Serialize for KeyLine {
     }
 }
 
+/// The address of a store, which is shown without what may be secret.
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct StoreUrl(Secret);
+
+impl StoreUrl {
+    /// The address with its password, for whoever connects.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.expose()
+    }
+
+    /// Whether none is given.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Without password and parameters.
+impl fmt::Display for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&url(self.expose()))
+    }
+}
+
+impl fmt::Debug for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", url(self.expose()))
+    }
+}
+
+impl Serialize for StoreUrl {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_store_is_shown_without_its_password() {
+        let store = StoreUrl::from("redis://user:hush@host:1/0?x=hush");
+        let shown = "redis://user:***@host:1/0?***";
+        assert_eq!((store.to_string(), format!("{store:?}")), (shown.to_owned(), format!("{shown:?}")));
+        assert_eq!(serde_json::to_value(&store).unwrap(), shown);
+        assert!(StoreUrl::default().is_empty() && !store.is_empty());
+    }
 
     #[test]
     fn only_the_hash_of_a_key_is_shown() {

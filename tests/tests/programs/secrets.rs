@@ -100,3 +100,72 @@ async fn an_unreadable_file_is_named_with_the_line_and_not_shown() {
         assert_hidden(text, &ended);
     }
 }
+
+/// What somebody pasted where the name of a file or an address belongs.
+const PASTED: [&str; 4] = [
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.SECRET",
+    "ck_ops_SECRET",
+    "redis://:SECRET@h",
+    "q83vEjRWeJC6mHZUMhD+7cuph2SECRET8e1gmb/kLpVzU=",
+];
+
+#[tokio::test]
+async fn a_secret_in_place_of_a_file_or_an_address_is_not_repeated_by_any_program() {
+    for pasted in PASTED.map(with_secret) {
+        let pasted = pasted.as_str();
+        let lines: [(&str, &[&str]); 13] = [
+            ("chatd", &["--config", pasted, "config", "check"]),
+            ("chatd", &["--auth-jwt-secret-files", pasted, "config", "check"]),
+            ("chatd", &["--auth-jwt-public-keys", pasted, "config", "check"]),
+            ("chatd", &["--auth-jwks-files", pasted, "config", "check"]),
+            ("chatctl", &["--token-file", pasted, "state"]),
+            ("chatctl", &["--ca", pasted, "state"]),
+            ("chatctl", &["--server", pasted, "state"]),
+            ("chatctl", &["--app", pasted, "list"]),
+            ("chatctl", &["state", pasted]),
+            ("chatbench", &["connect", "--token-file", pasted]),
+            ("chatbench", &["connect", "--ca", pasted]),
+            ("chatbench", &["connect", "--clients", pasted]),
+            ("chatbench", &["connect", pasted]),
+        ];
+        for (program, arguments) in lines {
+            let ended = run(program, arguments, &[]).await;
+            let what = format!("{program} {}", arguments.join(" "));
+            if arguments.contains(&"--server") && pasted.starts_with("q83") {
+                // Any word may be a host.
+                continue;
+            }
+            assert!(matches!(ended.code, Some(1 | 2)), "{what}: {ended:?}");
+            assert_hidden(&what, &ended);
+            if arguments.iter().any(|argument| argument.contains("-file") || argument.contains("jw")) {
+                assert!(
+                    ended.stderr.contains("it looks like a secret; it is not shown"),
+                    "{what}: {ended:?}"
+                );
+            }
+        }
+        for (program, variable, command) in [
+            ("chatctl", "CHATCTL_TOKEN_FILE", "state"),
+            ("chatctl", "CHATCTL_CA", "state"),
+            ("chatctl", "CHATCTL_TIMEOUT", "state"),
+            ("chatbench", "CHATBENCH_TOKEN_FILE", "connect"),
+        ] {
+            let ended = run(program, &[command], &[(variable, pasted)]).await;
+            assert_hidden(&format!("{variable}={pasted} {program}"), &ended);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_password_in_a_wrong_address_of_a_server_is_not_repeated() {
+    for address in ["http://ops:SECRET@h:99999", "ftp://ops:SECRET@h", "http://ops:SECRET@"].map(with_secret)
+    {
+        for (program, command) in [("chatctl", "state"), ("chatbench", "connect")] {
+            let ended = run(program, &[command, "--server", &address], &[]).await;
+            assert_eq!(ended.code, Some(2), "{program} {address}: {ended:?}");
+            assert_hidden(&address, &ended);
+            let ended = run(program, &[command, &format!("--server={address}")], &[]).await;
+            assert_hidden(&address, &ended);
+        }
+    }
+}

@@ -1,89 +1,61 @@
-//! The URL of a store, which may hold a password and therefore cannot be shown.
+//! Texts in which a secret may stand although something else belongs there: nobody who reads a refusal sees it again.
 //!
-//! Invariant: only [`StoreUrl::expose`] gives the text; every other way out leaves away what may be secret, in a
-//! wrongly written URL more rather than less.
+//! Invariant: what looks like a key, a token, a password in an address or a run of random bytes is not repeated; in doubt
+//! more is hidden rather than less.
 
-use std::convert::Infallible;
-use std::fmt;
-use std::str::FromStr;
-
-use serde::{Deserialize, Serialize, Serializer};
+use std::borrow::Cow;
+use std::net::IpAddr;
 
 /// What stands for a text that is not shown.
-const HIDDEN: &str = "***";
+pub const HIDDEN: &str = "***";
 
-/// The URL, which is shown without what may be secret.
-#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct StoreUrl(String);
+/// What stands for the name of a file that looks like a secret.
+pub const HIDDEN_VALUE: &str = "the value given (it looks like a secret; it is not shown)";
 
-impl StoreUrl {
-    /// The URL with its password, for whoever connects.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
+/// Least bytes of random text in base64 to be taken for a secret, and of one of hexadecimal digits.
+const RANDOM_BASE64: usize = 20;
+const RANDOM_HEX: usize = 32;
 
-    /// Whether none is given.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-impl From<&str> for StoreUrl {
-    fn from(text: &str) -> Self {
-        Self(text.to_owned())
-    }
-}
-
-impl FromStr for StoreUrl {
-    type Err = Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(text.into())
-    }
-}
-
-/// Without password and parameters.
-impl fmt::Display for StoreUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&shown(&self.0))
-    }
-}
-
-impl fmt::Debug for StoreUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", shown(&self.0))
-    }
-}
-
-impl Serialize for StoreUrl {
-    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_str(self)
-    }
-}
-
-/// Of a text in which URLs, keys and tokens may stand, the same with each of them hidden as far as it is secret.
+/// The name of a file for a refusal, or, when it looks as if a secret was pasted in its place, [`HIDDEN_VALUE`].
 #[must_use]
-pub fn hide_secrets(text: &str) -> String {
+pub fn file(name: &str) -> Cow<'_, str> {
+    if is_like_one(name) { HIDDEN_VALUE.into() } else { name.into() }
+}
+
+/// Whether a text looks like a key of chatd, a token, a key in PEM, an address with a password, or random bytes.
+#[must_use]
+pub fn is_like_one(text: &str) -> bool {
+    let names_password = || text.contains('=') && text.to_ascii_lowercase().contains("pass");
+    holds_credential(text)
+        || text.contains("-----BEGIN")
+        || (text.contains("://") && text.contains('@'))
+        || names_password()
+        || is_random(text)
+}
+
+/// Of a text in which addresses, keys and tokens may stand, the same with each of them hidden as far as it is secret. How a
+/// program is used, which a refusal of its command line ends with, stays as it is.
+#[must_use]
+pub fn hide(text: &str) -> String {
+    let (text, usage) = text.split_at(text.find("\nUsage: ").unwrap_or(text.len()));
     let end = |c: char| c.is_whitespace() || "'\"`".contains(c);
     let pieces = text.split_inclusive(end).map(|piece| {
         let word = piece.trim_end_matches(end);
         let names_one = word.contains('=') && word.to_ascii_lowercase().contains("pass");
-        // Every token begins with {", in base64.
-        if word.contains("ck_") || word.contains("eyJ") {
+        if holds_credential(word) || is_random(word) {
             return piece.replacen(word, HIDDEN, 1);
         }
         match word.contains("://") || word.contains('@') || names_one {
-            true => piece.replacen(word, &shown(word), 1),
+            true => piece.replacen(word, &url(word), 1),
             false => piece.to_owned(),
         }
     });
-    pieces.collect()
+    pieces.chain([usage.to_owned()]).collect()
 }
 
-fn shown(url: &str) -> String {
+/// The address of a store or server without password and parameters.
+#[must_use]
+pub fn url(url: &str) -> String {
     if url.is_empty() || url.starts_with("sqlite:") {
         return url.to_owned();
     }
@@ -123,9 +95,33 @@ fn is_host(text: &str) -> bool {
         _ => (text, ""),
     };
     let name = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
-    let is_address = name.parse::<std::net::IpAddr>().is_ok();
+    let is_address = name.parse::<IpAddr>().is_ok();
     port.bytes().all(|b| b.is_ascii_digit())
         && (is_address || name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._%".contains(&b)))
+}
+
+/// Whether an operator's key or a token stands in it.
+#[must_use]
+pub fn holds_credential(text: &str) -> bool {
+    // Every token begins with {", in base64.
+    ["ck_", "eyJ"].into_iter().any(|mark| {
+        text.match_indices(mark).any(|(at, _)| !text[..at].ends_with(|c: char| c.is_ascii_alphanumeric()))
+    })
+}
+
+/// Whether the text, or one part of it if it is a path that begins like one, is of no letters but those of random bytes.
+fn is_random(text: &str) -> bool {
+    let is_path = text.starts_with(['/', '.', '~']);
+    let of_base64 = |part: &str| {
+        part.len() >= RANDOM_BASE64
+            && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/=_-".contains(&b))
+            && [u8::is_ascii_digit, u8::is_ascii_lowercase, u8::is_ascii_uppercase]
+                .into_iter()
+                .all(|is_of| part.bytes().any(|b| is_of(&b)))
+    };
+    let of_hex = |part: &str| part.len() >= RANDOM_HEX && part.bytes().all(|b| b.is_ascii_hexdigit());
+    let is_random = |part: &str| of_base64(part) || of_hex(part);
+    if is_path { text.split('/').any(is_random) } else { is_random(text) }
 }
 
 #[cfg(test)]
@@ -133,8 +129,37 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_file_keeps_its_name_and_a_secret_has_none() {
+        for name in [
+            "jwt.secret",
+            "/run/secrets/chatd-jwt-secret-of-production",
+            "./keys/2026-01-31.pem",
+            "C:/Users/me/key.txt",
+            "/var/lib/stack_traces/a",
+            "黄帝.key",
+            "",
+        ] {
+            assert_eq!(file(name), name);
+        }
+        for secret in [
+            "eyJhbGciOiJIUzI1NiJ9.e30.x",
+            "ck_ops_0123456789abcdef",
+            "Bearer ck_ops_0123",
+            "./eyJhbGciOiJIUzI1NiJ9.e30.x",
+            "-----BEGIN PRIVATE KEY-----\nMC4CAQ",
+            "redis://:hush@h",
+            "host=db password=hush",
+            "q83vEjRWeJC6mHZUMhD+7cuph2VDIQ8e1gmb/kLpVzU=",
+            "/83vEjRWeJC6mHZUMhD+7cuph2VDIQ8e1gmb+kLpVzU=",
+            "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff",
+        ] {
+            assert_eq!(file(secret), HIDDEN_VALUE, "{secret}");
+        }
+    }
+
+    #[test]
     fn a_place_is_shown_and_nothing_else() {
-        for (url, text) in [
+        for (given, text) in [
             ("", ""),
             ("redis://host", "redis://host"),
             ("redis://user:secret@host:1/0", "redis://user:***@host:1/0"),
@@ -146,9 +171,7 @@ mod tests {
             ("postgres://[::1]:5/d", "postgres://[::1]:5/d"),
             ("sqlite:/a/b", "sqlite:/a/b"),
         ] {
-            let url = StoreUrl::from(url);
-            assert_eq!((url.to_string(), format!("{url:?}")), (text.to_owned(), format!("{text:?}")));
-            assert_eq!(serde_json::to_value(&url).unwrap(), text);
+            assert_eq!(url(given), text);
         }
     }
 
@@ -179,7 +202,7 @@ mod tests {
     #[test]
     fn no_spelling_shows_a_password() {
         for hostile in SECRETS {
-            let shown = StoreUrl::from(hostile).to_string();
+            let shown = url(hostile);
             assert!(!shown.contains("secret") && !shown.contains("cret"), "{hostile}: {shown}");
         }
     }
@@ -187,11 +210,15 @@ mod tests {
     #[test]
     fn urls_in_a_text_are_hidden_and_the_rest_stays() {
         assert_eq!(
-            hide_secrets("unrecognized subcommand 'redis://:secret@h'\n\nUsage: chatd [OPTIONS]"),
+            hide("unexpected argument '@a'\n\nUsage: chatctl send <USER> <TEXT|-|@FILE>"),
+            "unexpected argument '***'\n\nUsage: chatctl send <USER> <TEXT|-|@FILE>"
+        );
+        assert_eq!(
+            hide("unrecognized subcommand 'redis://:secret@h'\n\nUsage: chatd [OPTIONS]"),
             "unrecognized subcommand 'redis://:***@h'\n\nUsage: chatd [OPTIONS]"
         );
         for hostile in &SECRETS[1..] {
-            let shown = hide_secrets(&format!("invalid value '{hostile}' for it"));
+            let shown = hide(&format!("invalid value '{hostile}' for it"));
             assert!(!shown.contains("secret") && !shown.contains("cret"), "{hostile}: {shown}");
             assert!(shown.starts_with("invalid value '") && shown.ends_with("' for it"), "{shown}");
         }
