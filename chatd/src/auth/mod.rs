@@ -9,6 +9,7 @@ mod caller;
 mod denied;
 mod keys;
 mod provider;
+mod reserved;
 mod token;
 
 use std::sync::Arc;
@@ -214,12 +215,12 @@ impl Keys {
     }
 }
 
-/// A name that chatd speaks under must not be a user's, however it is written.
+/// A name that chatd speaks under must not be a user's, however it is written, nor one that reads as such a name.
 ///
 /// # Errors
 /// [`Code::BadUserId`] for such a name.
 pub fn check_name(user: &UserId) -> Result<(), Refusal> {
-    match user.as_str().trim().eq_ignore_ascii_case(SYSTEM) {
+    match reserved::is_reserved(user.as_str()) {
         true => Err(Refusal::new(Code::BadUserId, format!("userId: {SYSTEM} is no user's name"))),
         false => Ok(()),
     }

@@ -97,7 +97,7 @@ fn a_connection_speaks_for_the_tokens_user_or_for_whom_an_operator_names() {
         (Some("read+send".into()), u32::MAX)
     );
     assert_eq!(code(Some(&reads), &own), Err(Code::NotAuthorised));
-    for name in ["system", "SYSTEM", " system "] {
+    for name in ["system", "SYSTEM", " system ", "ѕуѕтем", "ｓｙｓｔｅｍ", "sys\u{200b}tem"] {
         assert_eq!(code(Some(&both), &identity(7, name)), Err(Code::BadUserId));
     }
 }
