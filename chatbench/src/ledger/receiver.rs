@@ -63,6 +63,8 @@ pub struct Receiver {
     pushes: u64,
     fresh: u64,
     recovery: Option<Box<Recovery>>,
+    /// After how many milliseconds the server that lets it go wants it back.
+    away_ms: u32,
 }
 
 /// A recovery under way.
@@ -105,6 +107,7 @@ impl Receiver {
             pushes: 0,
             fresh: 0,
             recovery: None,
+            away_ms: 0,
         }
     }
 
@@ -158,6 +161,11 @@ impl Receiver {
         missed
     }
 
+    /// For how many milliseconds the client is to stay away, as the server said that let it go; asked once.
+    pub fn take_away_ms(&mut self) -> u64 {
+        std::mem::take(&mut self.away_ms).into()
+    }
+
     /// Which connection this is the ledger of.
     pub fn connection(&self) -> u32 {
         self.connection
@@ -189,6 +197,7 @@ impl Receiver {
                 Reading::Corrupt => self.corrupted += 1,
                 Reading::Foreign => self.foreign += 1,
             },
+            Frame::Parting(ms) => self.away_ms = u32::try_from(ms).unwrap_or(u32::MAX),
             Frame::Other => {}
             Frame::Unreadable => self.foreign += 1,
         }
@@ -293,6 +302,14 @@ mod tests {
         receiver.hand_over(&flow);
         receiver.publish(&flow);
         assert_eq!((flow.tape().e2e.len(), flow.deliveries(), flow.pushes()), (4, 4, 5));
+    }
+
+    #[test]
+    fn who_is_let_go_knows_for_how_long_to_stay_away() {
+        let (flow, mut receiver) = (flow(), Receiver::new(0));
+        let parting = r#"{"seq":"","cmd":"system/drain","response":{"code":200,"codeMsg":"Ok","data":{"reconnectInMs":420}}}"#;
+        assert_eq!(receiver.take(&flow, parting.as_bytes(), 1), None);
+        assert_eq!([receiver.take_away_ms(), receiver.take_away_ms(), receiver.foreign], [420, 0, 0]);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use chat_protocol::envelope::{Incoming, PUSH_TEXT};
-use chat_protocol::session::{ENTER, EXIT, MSG};
+use chat_protocol::session::{DRAIN, ENTER, EXIT, MSG};
 use serde::Deserialize;
 
 /// A frame, as far as a load client cares.
@@ -16,6 +16,8 @@ pub enum Frame<'a> {
     Delivery(Delivery<'a>),
     /// The answer to a request.
     Answer(Answer<'a>),
+    /// The server lets the client go, and says after how many milliseconds it may come back.
+    Parting(u64),
     /// Any other push: who entered, who left.
     Other,
     /// Not a frame of the protocol.
@@ -57,6 +59,9 @@ pub fn scan(frame: &[u8], text_bytes: usize) -> Option<Frame<'_>> {
     if cmd == ENTER.as_bytes() || cmd == EXIT.as_bytes() {
         return Some(Frame::Other);
     }
+    if cmd == DRAIN.as_bytes() {
+        return None;
+    }
     scanner.literal(br#","response":{"code":"#)?;
     let code = scanner.number()?;
     scanner.literal(br#","codeMsg":"#)?;
@@ -86,6 +91,24 @@ pub fn scan(frame: &[u8], text_bytes: usize) -> Option<Frame<'_>> {
     }))
 }
 
+/// After how many milliseconds the client may come back, where a frame says that the server lets it go.
+pub fn parting(frame: &[u8]) -> Option<u64> {
+    let mut scanner = Scanner { rest: frame };
+    scanner.literal(br#"{"seq":"#)?;
+    scanner.string()?;
+    scanner.literal(br#","cmd":"#)?;
+    match scanner.string()? == DRAIN.as_bytes() {
+        true => {
+            if let Frame::Parting(ms) = parse(frame) {
+                Some(ms)
+            } else {
+                None
+            }
+        }
+        false => None,
+    }
+}
+
 /// Reads any frame.
 pub fn parse(frame: &[u8]) -> Frame<'_> {
     let Ok(incoming) = serde_json::from_slice::<Incoming<'_>>(frame) else {
@@ -100,6 +123,9 @@ pub fn parse(frame: &[u8]) -> Frame<'_> {
             reason: incoming.response.code_msg,
             offset: data.offset,
         });
+    }
+    if incoming.cmd == DRAIN {
+        return Frame::Parting(data.reconnect_in_ms);
     }
     if incoming.cmd != MSG {
         return Frame::Other;
@@ -118,6 +144,8 @@ struct Data {
     msg: String,
     offset: u64,
     epoch: String,
+    #[serde(rename = "reconnectInMs")]
+    reconnect_in_ms: u64,
 }
 
 #[derive(Default)]
@@ -243,6 +271,9 @@ mod tests {
         let moved = br#"{"cmd":"msg","response":{"codeMsg":"Ok","code":200,"data":{"offset":7,"msg":"x"}},"seq":"m"}"#;
         assert!(matches!(parse(moved), Frame::Delivery(Delivery { offset: 7, .. })));
         assert_eq!(parse(b"not json"), Frame::Unreadable);
+        let parting = br#"{"seq":"","cmd":"system/drain","response":{"code":200,"codeMsg":"Ok","data":{"reconnectInMs":420}}}"#;
+        assert_eq!((scan(parting, 1), parse(parting)), (None, Frame::Parting(420)));
+        assert_eq!((super::parting(parting), super::parting(USUAL[0].as_bytes())), (Some(420), None));
     }
 
     #[test]

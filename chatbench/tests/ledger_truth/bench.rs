@@ -49,6 +49,11 @@ pub async fn bench_until(
     against(&Double::start(faults).await, line, interrupt).await
 }
 
+/// As [`bench`], in this world.
+pub async fn bench_in(double: &Double, line: &str) -> Ran {
+    against(double, line, std::future::pending()).await
+}
+
 async fn against(double: &Double, line: &str, interrupt: impl Future<Output = ()> + Send + 'static) -> Ran {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("result.json");

@@ -1,7 +1,7 @@
 //! Clients that are cut, come back and recover: the books stay exact over all their connections.
 
-use crate::bench::bench;
-use crate::double::Fault;
+use crate::bench::{bench, bench_in};
+use crate::double::{Double, Fault};
 use crate::{MEASURED, NO_PATIENCE, SHORT, broadcast};
 
 /// The server closes connection 2 instead of delivering this message; the client comes back at once.
@@ -64,6 +64,16 @@ async fn a_server_without_recovery_leaves_a_gap() {
     assert_eq!((ran.code, ran.chaos("gaps")), (97, 1), "{}", ran.out);
     assert!(ran.count("lost") >= 1);
     assert_eq!(ran.count("delivered") + ran.count("lost"), ran.count("expected"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whom_a_server_lets_go_stays_away_as_long_as_it_says() {
+    let double = Double::start(&[Fault::Part { receiver: 2, offset: MEASURED, away_ms: 700 }]).await;
+    let ran = bench_in(&double, &format!("{} --chaos reconnect --drain 10s", broadcast())).await;
+    ran.assert_nothing_broke();
+    assert_eq!((ran.chaos("reconnects"), ran.chaos("gaps"), ran.chaos("absent")), (1, 0, 0), "{}", ran.out);
+    assert_eq!(ran.json["connections"]["closed_by_server"]["4002"], 1);
+    assert_eq!(double.world.lock().unwrap().early, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

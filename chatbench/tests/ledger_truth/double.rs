@@ -59,6 +59,10 @@ pub struct World {
     pub ignored: u64,
     /// How often it told of itself.
     pub scrapes: u64,
+    /// Who was let go, and until when that one is to stay away.
+    pub away: Option<(u32, Instant)>,
+    /// Log-ins before that.
+    pub early: u64,
     /// Requests that hang.
     pub hung: u64,
     /// Whether it is gone.
@@ -116,8 +120,11 @@ async fn chatter(world: Shared) {
 }
 
 fn entered(user: &str) -> Message {
-    let enter = Answer::push("e", "enter", json!({"target": "", "from": user, "time": 1}));
-    Message::Text(serde_json::to_string(&enter).unwrap().into())
+    push("enter", json!({"target": "", "from": user, "time": 1}))
+}
+
+fn push(cmd: &str, data: Value) -> Message {
+    Message::Text(serde_json::to_string(&Answer::push("e", cmd, data)).unwrap().into())
 }
 
 async fn serve(tcp: TcpStream, world: Shared) {
@@ -277,6 +284,8 @@ impl World {
     }
 
     fn enter(&mut self, app: u32, user: &str, out: &mpsc::Sender<Message>) {
+        let away = self.away.filter(|(who, _)| *who == number(user));
+        self.early += u64::from(away.is_some_and(|(_, until)| Instant::now() < until));
         let room = self.rooms.entry(app).or_default();
         let frame = entered(user);
         room.values().for_each(|other| {
@@ -351,6 +360,10 @@ impl World {
                 }
                 Fault::Misnumber { receiver, offset } if this(receiver, offset) => {
                     frames[0] = push(offset + 1_000_000, text);
+                }
+                Fault::Part { receiver, offset, away_ms } if this(receiver, offset) => {
+                    self.away = Some((number, Instant::now() + Duration::from_millis(away_ms)));
+                    frames = vec![self::push("system/drain", json!({"reconnectInMs": away_ms})), close(4002)];
                 }
                 Fault::Close { receiver, offset, code } if this(receiver, offset) => {
                     frames = vec![close(code)];

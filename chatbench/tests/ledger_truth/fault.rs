@@ -24,6 +24,8 @@ pub enum Fault {
     Echo { offset: u64 },
     /// Close the connection instead of delivering.
     Close { receiver: u32, offset: u64, code: u16 },
+    /// Close the connection with 4002 instead of delivering, and say before when to come back.
+    Part { receiver: u32, offset: u64, away_ms: u64 },
     /// Deliver, and never answer the sender.
     NoAnswer { offset: u64 },
     /// Deliver everything, answer nothing.

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use chat_protocol::Target;
 
@@ -98,7 +99,9 @@ impl Client {
     }
 
     /// Notes an end. Says from when on the client may come back, if at all, and whether it was cut here.
-    fn note(&self, ending: &Ending, slow: bool) -> Option<(u64, bool)> {
+    fn note(&mut self, ending: &Ending, slow: bool) -> Option<(u64, bool)> {
+        // A server that lets its clients go spreads them over the time they are to stay away.
+        let away = Duration::from_millis(self.receiver.take_away_ms());
         let mut journal = self.flow.journal();
         let trouble = &self.flow.plan.trouble;
         match ending {
@@ -113,7 +116,7 @@ impl Client {
                 let closed = if slow { &mut journal.slow_closed } else { &mut journal.closed };
                 *closed.entry(end.code).or_default() += 1;
                 let returns = trouble.reconnects && !slow && may_return(end);
-                returns.then(|| (now_ns(), false))
+                returns.then(|| (now_ns() + nanos(away), false))
             }
         }
     }

@@ -65,6 +65,8 @@ pub struct Claimant {
     /// Grabs to send before the one that is cut off; none when no cut is to come.
     until_cut: Option<u32>,
     cut_at: Option<Instant>,
+    /// For how long the server that lets it go wants it to stay away.
+    away: Duration,
 }
 
 impl Claimant {
@@ -87,6 +89,7 @@ impl Claimant {
             random,
             until_cut,
             cut_at: None,
+            away: Duration::ZERO,
         }
     }
 
@@ -117,7 +120,13 @@ impl Claimant {
                     return self.start_ns > 0;
                 }
                 () = interrupt.wait() => return false,
-                heard = line.hear() => heard.err(),
+                heard = line.hear() => match heard {
+                    Ok(answers) => {
+                        answers.into_iter().for_each(|(sequence, answer)| self.take(sequence, answer));
+                        None
+                    }
+                    Err(end) => Some(end),
+                },
                 () = tokio::time::sleep_until(beat) => {
                     line.heartbeat();
                     None
@@ -246,6 +255,10 @@ impl Claimant {
     }
 
     fn take(&mut self, sequence: u32, answer: Answer) {
+        if let Answer::Parting(ms) = answer {
+            self.away = Duration::from_millis(ms).min(PATIENCE);
+            return;
+        }
         let Some(at) = self.pending.iter().position(|pending| pending.sequence == sequence) else { return };
         let pending = self.pending.swap_remove(at);
         self.last_end_ns = now_ns();
@@ -271,6 +284,8 @@ impl Claimant {
                 self.lost(&pending);
                 self.repeat(&pending, can_pass, pause_ms.map_or(PAUSE, Duration::from_millis));
             }
+            // Taken above, and of no request.
+            Answer::Parting(_) => {}
             Answer::Gone(cause) => {
                 self.record.note(|| cause);
                 if let Some(line) = &mut self.line {
@@ -315,8 +330,9 @@ impl Claimant {
             self.lost(&pending);
             self.repeat(&pending, true, Duration::ZERO);
         }
-        let until = Instant::now() + RETURN;
         let mut interrupt = self.room.interrupt.clone();
+        interrupt.within(Instant::now() + std::mem::take(&mut self.away)).await;
+        let until = Instant::now() + RETURN;
         let mut backoff = door::backoff();
         while Instant::now() < until && !interrupt.came() {
             self.turn += 1;

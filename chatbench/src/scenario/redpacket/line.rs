@@ -14,6 +14,7 @@ use futures_util::stream::FuturesUnordered;
 use serde_json::json;
 
 use crate::net::request;
+use crate::net::scan;
 use crate::net::socket::{End, Socket};
 
 /// What came of a request.
@@ -23,6 +24,8 @@ pub enum Answer {
     Said(GrabResponse),
     /// The server refused: code, its words, milliseconds to wait.
     Refused(u16, String, Option<u64>),
+    /// Of no request: the server lets the client go, and says after how many milliseconds it may come back.
+    Parting(u64),
     /// No answer came, or none that can be read: the grab may have been carried out.
     Gone(String),
 }
@@ -140,8 +143,11 @@ async fn hear(socket: &mut Socket) -> Result<Vec<(u32, Answer)>, End> {
     if heard.is_empty() { ended.map(|()| heard) } else { Ok(heard) }
 }
 
-/// The answer to a grab in a frame; pushes and other answers are none.
+/// The answer to a grab in a frame, or the farewell of the server; other pushes and answers are none.
 pub fn answer(frame: &[u8]) -> Option<(u32, Answer)> {
+    if let Some(ms) = scan::parting(frame) {
+        return Some((0, Answer::Parting(ms)));
+    }
     // Most frames of a crowd are pushes: they need no look inside.
     if frame.starts_with(br#"{"seq":""#) && frame.get(8) != Some(&b'g') {
         return None;
@@ -179,6 +185,8 @@ mod tests {
         assert_eq!(read(refused), Some((3, Answer::Refused(1011, "slow".to_owned(), Some(5)))));
         let odd = r#"{"seq":"g3","cmd":"redPacket/grab","response":{"code":200,"codeMsg":"Success","data":{"outcome":"half"}}}"#;
         assert!(matches!(read(odd), Some((3, Answer::Gone(_)))));
+        let parting = r#"{"seq":"","cmd":"system/drain","response":{"code":200,"codeMsg":"Ok","data":{"reconnectInMs":420}}}"#;
+        assert_eq!(read(parting), Some((0, Answer::Parting(420))));
         for other in [
             r#"{"seq":"g12","cmd":"msg","response":{"code":200,"codeMsg":"Ok","data":{}}}"#,
             r#"{"seq":"heartbeat","cmd":"heartbeat","response":{"code":200,"codeMsg":"Success","data":null}}"#,
