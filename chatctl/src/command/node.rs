@@ -9,7 +9,7 @@ use clap::Subcommand;
 use serde_json::Value;
 
 use super::drain;
-use crate::calendar::{moment, rough};
+use crate::calendar::rough;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::operator::Operator;
@@ -22,8 +22,10 @@ Examples:
   chatctl node drain --server http://10.0.0.7:8080 --over 2m";
 
 const NODES: &str = "\
-Each node tells what it is and does every three seconds. ADDRESS is where it
-listens, as it was told on its command line.
+Each node tells what it is and does every three seconds: SILENT is how long ago it
+last did. ADDRESS is where it listens, as it was told on its command line, OPEN how
+many connections it has, LEAVES whether it drains. On a terminal what is too wide
+goes on below; -o json has every moment.
 
 Examples:
   chatctl nodes
@@ -82,7 +84,8 @@ pub async fn run(verb: Verb, operator: &Operator) -> Result<Exit, Failure> {
 
 /// Runs `nodes`.
 pub async fn nodes(_: NodesArgs, operator: &Operator) -> Result<Exit, Failure> {
-    operator.carry_out::<Nodes>(&NodesRequest {}, |answer| listed(&answer.nodes)).await
+    let now_ms = (operator.clock)();
+    operator.carry_out::<Nodes>(&NodesRequest {}, |answer| listed(&answer.nodes, now_ms)).await
 }
 
 /// Runs `connections`.
@@ -119,18 +122,19 @@ pub async fn connections(args: ConnectionsArgs, operator: &Operator) -> Result<E
     Ok(Exit::Done)
 }
 
-fn listed(nodes: &[Node]) -> Report {
+fn listed(nodes: &[Node], now_ms: u64) -> Report {
+    let ago = |ms: u64| Cell::from(ms).shown_as(rough(now_ms.saturating_sub(ms)));
     let rows = nodes.iter().map(|node| {
         vec![
             node.node_id.as_str().into(),
             node.host.as_str().into(),
             node.address.as_str().into(),
             node.version.as_str().into(),
-            Cell::from(node.since).shown_as(moment(node.since)),
+            ago(node.since),
             node.connections.into(),
             node.users.into(),
             Cell::from(node.draining).shown_as(if node.draining { "yes" } else { "no" }),
-            Cell::from(node.last_heard).shown_as(moment(node.last_heard)),
+            ago(node.last_heard),
         ]
     });
     let columns = [
@@ -138,11 +142,11 @@ fn listed(nodes: &[Node]) -> Report {
         ("host", "HOST"),
         ("address", "ADDRESS"),
         ("version", "VERSION"),
-        ("since", "SINCE"),
-        ("connections", "CONNECTIONS"),
+        ("since", "UP FOR"),
+        ("connections", "OPEN"),
         ("users", "USERS"),
-        ("draining", "DRAINING"),
-        ("lastHeard", "LAST HEARD"),
+        ("draining", "LEAVES"),
+        ("lastHeard", "SILENT"),
     ];
     Report::list(&columns, rows.collect())
 }
@@ -171,4 +175,38 @@ fn shown(connections: &[Connection], now_ms: u64) -> Report {
         ("waitingBytes", "WAITING"),
     ];
     Report::list(&columns, rows.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::{Look, table};
+
+    const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+    fn node(node_id: &str, host: &str, address: &str) -> Node {
+        Node {
+            node_id: node_id.to_owned(),
+            host: host.to_owned(),
+            address: address.to_owned(),
+            version: "0.1.0".to_owned(),
+            since: 0,
+            connections: 100_000,
+            users: 99_999,
+            draining: true,
+            last_heard: 100 * DAY_MS - 2000,
+        }
+    }
+
+    #[test]
+    fn the_nodes_fit_into_eighty_columns_and_nothing_of_them_is_lost() {
+        let hosts = ["chat-7", "chat-eu-central-1b.internal.example"];
+        let nodes = hosts.map(|host| node("0123456789abcdef", host, "203.0.113.201:65535"));
+        let text = table::render(&listed(&nodes, 100 * DAY_MS), Look { color: false, columns: Some(80) });
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        assert!(text.contains("LEAVES") && text.contains("100d 0h") && text.contains("2s"), "{text}");
+        let small = [node("0123456789abcdef", "chat-7", "127.0.0.1:80")];
+        let text = table::render(&listed(&small, DAY_MS), Look { color: false, columns: Some(100) });
+        assert_eq!(text.lines().count(), 2, "{text}");
+    }
 }
