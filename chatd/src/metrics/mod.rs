@@ -153,6 +153,14 @@ impl Page<'_> {
         self.gauge("chatd_max_connections", "WebSocket connections open at most.", *max_connections)?;
         self.gauge("chatd_sessions", "Connections logged in.", hub.sessions())?;
         self.gauge("chatd_users_online", "Users with a connection logged in on this node.", hub.users())?;
+        let drains = hub.drain().has_begun();
+        self.gauge(
+            "chatd_draining",
+            "Whether the node lets its connections go, to stop then.",
+            u64::from(drains),
+        )?;
+        let left = if drains { hub.connections() } else { 0 };
+        self.gauge("chatd_draining_connections", "WebSocket connections that are still to leave it.", left)?;
         self.gauge("chatd_queued_bytes", "Bytes that wait for readers to take them.", queued::bytes())?;
         let help = "Bytes that wait at most, before readers are given up.";
         self.gauge("chatd_queued_max_bytes", help, queued::limit().min(i64::MAX as usize))?;

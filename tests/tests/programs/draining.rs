@@ -4,6 +4,7 @@
 
 use chat_client::Session;
 use chat_protocol::system::{Drain, DrainRequest};
+use chat_tests::exposition::scrape;
 use chat_tests::node::Node;
 use chat_tests::program::run;
 use chat_tests::raw_http::{UPGRADE, get, request, status};
@@ -51,6 +52,8 @@ async fn a_node_that_is_drained_refuses_new_connections_and_serves_the_others_un
     let crowd = crowd(&node).await;
     let mut last = node.login(APP, "last").await;
     assert_eq!(get(node.server(), "/readyz").await.status, 200);
+    let scraped = scrape(&node).await;
+    assert_eq!([scraped.of("chatd_draining"), scraped.of("chatd_draining_connections")], [0.0, 0.0]);
     let begun = drain(&node, Some(LONG)).await;
     assert!(begun.left_ms <= u64::from(LONG) * 1000 && begun.connections <= CROWD as u64 + 1, "{begun:?}");
 
@@ -65,6 +68,9 @@ async fn a_node_that_is_drained_refuses_new_connections_and_serves_the_others_un
     let state = get(node.server(), "/system/state").await.json();
     assert_eq!((&state["data"]["ready"], &state["data"]["draining"]), (&json!(false), &json!(true)));
     last.request("msg", &json!({"msg": "still served"})).await.expect("served");
+    let scraped = scrape(&node).await;
+    let left = scraped.of("chatd_draining_connections");
+    assert!(scraped.of("chatd_draining") == 1.0 && left > 1.0 && left <= CROWD as f64 + 1.0, "{left}");
 
     // Asked again it goes on, as it was begun.
     until("some have gone", SOON, async || drain(&node, None).await.connections < begun.connections).await;
