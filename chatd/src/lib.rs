@@ -26,6 +26,7 @@
 //! | [`http`] | the HTTP edge |
 //! | [`chat`] | sending |
 //! | [`bans`] | who may not come in: the port |
+//! | [`worlds`] | which apps there are: the port, the gate before a new one |
 //! | [`groups`] | who belongs to which group: the port |
 //! | [`friends`] | how users stand to each other: the port |
 //! | [`conversations`] | a user's conversations and read state: the port |
@@ -69,3 +70,4 @@ pub mod quota;
 pub mod session;
 pub mod transport;
 pub mod workers;
+pub mod worlds;

@@ -35,6 +35,7 @@ use crate::presence::card::Card;
 use crate::presence::registry::Registry;
 use crate::session::{self, Sessions};
 use crate::workers::Workers;
+use crate::worlds::Gate;
 
 /// Bytes of an HTTP request body at most.
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -66,6 +67,7 @@ pub(super) fn door(config: &Config, address: SocketAddr) -> anyhow::Result<Door>
 pub(super) fn edge(config: &Config, parts: Parts<'_>) -> anyhow::Result<Edge> {
     let services = services(config, &parts);
     let Parts { base, engine, treasury, chat, subscriptions, registry, door, .. } = parts;
+    let gate = Arc::new(Gate::new(engine.worlds.clone(), base.quotas.clone()));
     let operations = Arc::new(match config.serve.role {
         Role::All => Table::new(&services),
         Role::Settler => Table::of_settler(&services),
@@ -76,6 +78,7 @@ pub(super) fn edge(config: &Config, parts: Parts<'_>) -> anyhow::Result<Edge> {
         registry,
         chat,
         auth: base.auth.clone(),
+        gate: gate.clone(),
         quotas: base.quotas.clone(),
         operations: operations.clone(),
         groups: engine.groups.clone(),
@@ -114,6 +117,7 @@ pub(super) fn edge(config: &Config, parts: Parts<'_>) -> anyhow::Result<Edge> {
         door,
         auth: base.auth.clone(),
         bans: engine.bans.clone(),
+        gate,
         quotas: base.quotas.clone(),
         max_body_bytes: MAX_BODY_BYTES,
     })

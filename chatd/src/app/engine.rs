@@ -21,6 +21,7 @@ use crate::engine::redis::link;
 use crate::engine::redis::packets::RedisPackets;
 use crate::engine::redis::presence::RedisPresence;
 use crate::engine::redis::queue::{RedisQueue, TAKEN_OVER_AFTER};
+use crate::engine::redis::worlds::RedisWorlds;
 use crate::engine::sqlite::Place;
 use crate::engine::sqlite::bans::EmbeddedBans;
 use crate::engine::sqlite::broker::Embedded;
@@ -31,11 +32,13 @@ use crate::engine::sqlite::money_file::MoneyFile;
 use crate::engine::sqlite::packets::EmbeddedPackets;
 use crate::engine::sqlite::presence::EmbeddedPresence;
 use crate::engine::sqlite::queue::EmbeddedQueue;
+use crate::engine::sqlite::worlds::EmbeddedWorlds;
 use crate::friends::{self, Friends};
 use crate::groups::{self, Groups};
 use crate::money::packets::Packets;
 use crate::money::settlement::Queue;
 use crate::presence::{Announcer, Presence};
+use crate::worlds::Worlds;
 
 /// The adapters of one engine.
 pub(super) struct Engine {
@@ -46,6 +49,7 @@ pub(super) struct Engine {
     pub(super) friends: Arc<dyn Friends>,
     pub(super) conversations: Arc<dyn Conversations>,
     pub(super) bans: Arc<dyn Bans>,
+    pub(super) worlds: Arc<dyn Worlds>,
     /// None without a ledger.
     pub(super) purse: Option<Purse>,
     /// Looks at the server behind it.
@@ -89,6 +93,7 @@ fn embedded(config: &Config, base: &Base) -> anyhow::Result<Engine> {
         purse: Some(purse),
         friends: Arc::new(EmbeddedFriends::new(broker.clone(), friends(config))),
         bans: Arc::new(EmbeddedBans::new(broker.clone(), base.clock.clone())),
+        worlds: Arc::new(EmbeddedWorlds::new(broker.clone())),
         conversations: Arc::new(EmbeddedConversations::new(broker)),
         watch: None,
         links: None,
@@ -142,6 +147,7 @@ async fn redis(config: &Config, base: &Base) -> anyhow::Result<Engine> {
         groups: RedisGroups::new(&broker, groups(config)),
         friends: RedisFriends::new(&broker, friends(config)),
         bans: Arc::new(RedisBans::new(&broker)),
+        worlds: Arc::new(RedisWorlds::new(&broker)),
         conversations: RedisConversations::new(&broker),
         watch: Some(broker.watch_manner(manner)),
         links: Some(link::links()),

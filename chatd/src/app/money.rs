@@ -84,7 +84,7 @@ impl Treasury {
         };
         let policy =
             Policy { method: config.money.packet_split, expiry_ms: config.money.packet_expiry.millis() };
-        let red_packets = Arc::new(RedPackets::new(ports, policy));
+        let red_packets = Arc::new(RedPackets::new(ports, policy).within(base.quotas.clone()));
         let claims = Arc::new(Claims::new(packets.clone(), ledger.clone()));
         let sweeper = Arc::new(Sweeper::new(
             packets.clone(),

@@ -83,6 +83,12 @@ settings! {
         /// Friends a user may have, and as many blocked users
         #[arg(long, env = "CHATD_FRIENDS_PER_USER", value_name = "N")]
         friends_per_user: u64 = 5_000,
+        /// Red packets of a user that may be open at a time, as the ledger knows them; 0 for any number
+        #[arg(long, env = "CHATD_OPEN_RED_PACKETS_PER_USER", value_name = "N")]
+        open_red_packets_per_user: u64 = 0,
+        /// Apps that may come to be, by a log-in or by an operation that changes something; 0 for any number
+        #[arg(long, env = "CHATD_MAX_APPS", value_name = "N")]
+        max_apps: u64 = 0,
     }
 }
 

@@ -33,11 +33,15 @@ pub enum Limit {
     RequestsPerUser,
     /// Friends, and blocked users.
     FriendsPerUser,
+    /// Red packets of a user that hold money.
+    OpenRedPacketsPerUser,
+    /// Apps that something is kept of.
+    MaxApps,
 }
 
 impl Limit {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::MaxConnections,
         Self::ConnectionsPerAddress,
         Self::ConnectRatePerAddress,
@@ -51,6 +55,8 @@ impl Limit {
         Self::MembersPerGroup,
         Self::RequestsPerUser,
         Self::FriendsPerUser,
+        Self::OpenRedPacketsPerUser,
+        Self::MaxApps,
     ];
 
     /// The setting, within `limits`.
@@ -70,6 +76,8 @@ impl Limit {
             Self::MembersPerGroup => "members_per_group",
             Self::RequestsPerUser => "requests_per_user",
             Self::FriendsPerUser => "friends_per_user",
+            Self::OpenRedPacketsPerUser => "open_red_packets_per_user",
+            Self::MaxApps => "max_apps",
         }
     }
 }

@@ -20,13 +20,15 @@ use axum::handler::Handler;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, get};
 use chat_protocol::envelope::HttpAnswer;
-use chat_protocol::{Code, Operation, Refusal, system};
+use chat_protocol::operation::APP;
+use chat_protocol::{AppId, Code, Operation, Params, Refusal, system};
 use http::header::{
     ACCEPT, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde::Serialize;
+use serde_json::Value;
 use tokio_util::task::TaskTracker;
 
 use self::door::Door;
@@ -40,6 +42,7 @@ use crate::ops::system::System;
 use crate::quota::Quotas;
 use crate::transport::queued;
 use crate::workers::Workers;
+use crate::worlds::Gate;
 
 /// The address of a request that came over no connection.
 const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
@@ -69,6 +72,8 @@ pub struct Edge {
     pub quotas: Arc<Quotas>,
     /// Who may not ask.
     pub bans: Arc<dyn Bans>,
+    /// Which apps there may be.
+    pub gate: Arc<Gate>,
     /// Bytes of a request body at most.
     pub max_body_bytes: usize,
 }
@@ -189,11 +194,27 @@ async fn operate(State(edge): State<Edge>, request: Request) -> Response {
         let caller = operation.check(paced(&edge, &parts, caller(&edge, &parts)), peer)?;
         let params = decode::params(&parts, body, edge.max_body_bytes);
         let (params, ()) = tokio::try_join!(params, check_ban(&edge, &caller))?;
+        if effect.changes()
+            && let Some(app) = app_of(&caller, &params)
+        {
+            edge.gate.enter(app).await?;
+        }
         operation.call(caller, peer, params).await
     };
     match done.await {
         Ok(data) => coded(Code::Success, &HttpAnswer::success(data)),
         Err(refusal) => refuse(&refusal),
+    }
+}
+
+/// The app that is asked about; none where it is not named as it must be.
+fn app_of(caller: &Caller, params: &Params) -> Option<AppId> {
+    match caller.user() {
+        Some(identity) => Some(identity.app),
+        None => match params.given(APP)? {
+            Value::String(text) => text.parse().ok(),
+            number => number.as_u64()?.try_into().ok(),
+        },
     }
 }
 

@@ -28,7 +28,7 @@ pub mod watch;
 use std::sync::Arc;
 
 use chat_protocol::red_packet::Mode;
-use chat_protocol::{AppId, MsgId, PacketId, Target, UserId};
+use chat_protocol::{AppId, MsgId, PacketId, Refusal, Target, UserId};
 use serde::{Deserialize, Serialize};
 
 pub use self::cents::{Cents, NoAmount, Total};
@@ -71,6 +71,15 @@ impl Terms {
     pub fn is_of(&self, membership: &Membership) -> bool {
         self.incarnation.as_deref().is_none_or(|incarnation| incarnation == &*membership.incarnation)
     }
+}
+
+/// How many red packets of a user may hold money at a time.
+pub trait Allowance: Send + Sync {
+    /// So many in an app, as of now; [`u64::MAX`] for any number.
+    fn most_open(&self) -> u64;
+
+    /// The refusal of one more, of a user who has so many.
+    fn too_many_open(&self, open: u64) -> Refusal;
 }
 
 /// What operations on money need.

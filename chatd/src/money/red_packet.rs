@@ -14,11 +14,11 @@ use chat_protocol::{AppId, Code, GroupId, MsgId, PacketId, Refusal, Target, User
 use uuid::Uuid;
 
 use self::naming::Names;
-use super::ledger::{Agenda, Archive, Escrow, Escrows, Funded};
+use super::ledger::{Agenda, Archive, Escrow, Escrows, Funded, LedgerError};
 use super::packets::{Grab, PacketError, Packets};
 use super::settlement::Kind;
 use super::split::{Method, split};
-use super::{Cents, Terms};
+use super::{Allowance, Cents, Terms};
 use crate::broker::{Bus, Log, REPEAT_WINDOW_MS, Range};
 use crate::chat::{Chat, Sent};
 use crate::groups::{Dismissed, GroupError, Groups};
@@ -68,6 +68,7 @@ pub struct RedPackets {
     groups: Arc<dyn Groups>,
     names: Names,
     policy: Policy,
+    allowance: Option<Arc<dyn Allowance>>,
 }
 
 /// What red packets stand on.
@@ -105,7 +106,13 @@ impl RedPackets {
     pub fn new(ports: Ports, policy: Policy) -> Self {
         let Ports { packets, escrows, agenda, archive, chat, log, bus, groups } = ports;
         let names = Names::new(escrows.clone(), archive);
-        Self { packets, escrows, agenda, chat, log, bus, groups, names, policy }
+        Self { packets, escrows, agenda, chat, log, bus, groups, names, policy, allowance: None }
+    }
+
+    /// The same, with no more open packets of a user than this says.
+    #[must_use]
+    pub fn within(self, allowance: Arc<dyn Allowance>) -> Self {
+        Self { allowance: Some(allowance), ..self }
     }
 
     /// Funds, opens and offers a packet whose numbers are checked.
@@ -125,7 +132,7 @@ impl RedPackets {
         };
         let first = match repeat {
             Some(first) => first,
-            None => match self.escrows.fund(&terms).await? {
+            None => match self.fund(&terms).await? {
                 Funded::Now => {
                     let escrow = Escrow { balance: terms.total, terms, announced: false };
                     let sent = self.finish(&escrow).await?;
@@ -150,6 +157,15 @@ impl RedPackets {
         }
         let sent = self.finish(&first).await?;
         Ok(Offered { terms: first.terms, sent, duplicate: true })
+    }
+
+    /// Funds a packet, unless as many of its sender are open as may be.
+    async fn fund(&self, terms: &Terms) -> Result<Funded, Refusal> {
+        let Some(allowance) = &self.allowance else { return Ok(self.escrows.fund(terms).await?) };
+        self.escrows.fund_within(terms, allowance.most_open()).await.map_err(|error| match error {
+            LedgerError::TooManyOpen(open) => allowance.too_many_open(open),
+            error => error.into(),
+        })
     }
 
     async fn terms(&self, offer: &Offer, incarnation: Option<String>) -> Result<Terms, Refusal> {

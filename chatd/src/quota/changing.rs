@@ -29,6 +29,8 @@ impl Quotas {
             rate_per_user: settings.rate_per_user,
             burst_per_user: settings.burst_per_user,
             connections_per_user: settings.connections_per_user,
+            open_red_packets_per_user: settings.open_red_packets_per_user,
+            max_apps: settings.max_apps,
             ..Limits::clone(&old)
         };
         self.set(&taken);

@@ -12,10 +12,10 @@ mod table;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use chat_protocol::{Code, Refusal};
+use chat_protocol::{AppId, Code, Refusal};
 use parking_lot::Mutex;
 
 pub use self::bucket::Bucket;
@@ -26,6 +26,7 @@ use self::table::{Passing, Table};
 use crate::config::{Limits, Rate};
 use crate::counters::{Counters, Limit};
 use crate::model::Identity;
+use crate::money::Allowance;
 
 /// The limits in force, and what they are compared with.
 #[derive(Debug)]
@@ -44,6 +45,8 @@ pub struct Quotas {
     connections_per_address: AtomicU32,
     /// Connections of a user; 0 for any number.
     connections_per_user: AtomicU32,
+    /// Apps that there may be; 0 for any number.
+    max_apps: AtomicU64,
     users: Table<Identity, User>,
     addresses: Table<Network, Address>,
 }
@@ -119,6 +122,7 @@ impl Quotas {
             http: Pace::default(),
             connections_per_address: AtomicU32::new(0),
             connections_per_user: AtomicU32::new(0),
+            max_apps: AtomicU64::new(0),
             users: Table::default(),
             addresses: Table::default(),
         };
@@ -135,6 +139,7 @@ impl Quotas {
         self.http.set(settings.http_rate_per_address, settings.http_burst_per_address);
         self.connections_per_address.store(settings.connections_per_address, Relaxed);
         self.connections_per_user.store(settings.connections_per_user, Relaxed);
+        self.max_apps.store(settings.max_apps, Relaxed);
         self.paces_sessions.store(self.per_connection.is_limit() || self.per_user.is_limit(), Relaxed);
     }
 
@@ -255,6 +260,23 @@ impl Quotas {
         Ok(Some(Visit(entry)))
     }
 
+    /// Apps that there may be; none for any number.
+    #[must_use]
+    pub fn max_apps(&self) -> Option<u64> {
+        Some(self.max_apps.load(Relaxed)).filter(|most| *most > 0)
+    }
+
+    /// The refusal of one more app.
+    #[must_use]
+    pub fn too_many_apps(&self, app: AppId) -> Refusal {
+        let (limit, most) = (Limit::MaxApps, self.max_apps.load(Relaxed));
+        let reason = format!(
+            "there are as many apps as may be (limits.{} = {most}), and {app} is none of them",
+            limit.name()
+        );
+        self.refuse(limit, Refusal::new(Code::RefusedByRule, reason))
+    }
+
     /// Forgets whom nothing is known of that matters. Called every second or so.
     pub fn sweep(&self) {
         let now_ns = self.ns(Instant::now());
@@ -290,6 +312,25 @@ impl Quotas {
     fn ns(&self, now: Instant) -> u64 {
         let since: Duration = now.saturating_duration_since(self.started);
         since.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(since.subsec_nanos()))
+    }
+}
+
+impl Allowance for Quotas {
+    fn most_open(&self) -> u64 {
+        match self.settings().open_red_packets_per_user {
+            0 => u64::MAX,
+            most => most,
+        }
+    }
+
+    fn too_many_open(&self, open: u64) -> Refusal {
+        let (limit, most) = (Limit::OpenRedPacketsPerUser, self.settings().open_red_packets_per_user);
+        let reason = format!(
+            "{open} red packets of this user are open (limits.{} = {most}); one ends when all of it is taken, or what is \
+             left of it has gone back",
+            limit.name()
+        );
+        self.refuse(limit, Refusal::new(Code::RefusedByRule, reason))
     }
 }
 

@@ -39,6 +39,8 @@ fn value(settings: &Limits, limit: Limit) -> String {
         Limit::MembersPerGroup => number(settings.members_per_group),
         Limit::RequestsPerUser => settings.requests_per_user.to_string(),
         Limit::FriendsPerUser => settings.friends_per_user.to_string(),
+        Limit::OpenRedPacketsPerUser => number(settings.open_red_packets_per_user),
+        Limit::MaxApps => number(settings.max_apps),
     }
 }
 

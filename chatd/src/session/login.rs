@@ -154,6 +154,7 @@ pub async fn enter(
     pass: Pass,
     recover: Option<Vec<Position>>,
 ) -> Result<Entered, Failed> {
+    shared.gate.enter(identity.app).await?;
     let device = count(shared, identity, &pass).await?;
     let membership = shared.subscriptions.join(connection, identity);
     connection.set_term(pass.until_s, pass.number);

@@ -47,6 +47,7 @@ use crate::quota::Quotas;
 use crate::transport::ending::{End, Violation};
 use crate::transport::reader::Reader;
 use crate::transport::writer::{Flushed, Writer};
+use crate::worlds::Gate;
 
 /// Requests answered, or messages stored together, before the answers are written and other connections get their turn.
 const REQUESTS_PER_TURN: u32 = 16;
@@ -71,6 +72,8 @@ pub struct Sessions {
     pub broker: Arc<dyn Log>,
     /// Who may not come in.
     pub bans: Arc<dyn Bans>,
+    /// Which apps there may be.
+    pub gate: Arc<Gate>,
     /// To tell of what else is new.
     pub conversations: Arc<dyn Conversations>,
     /// How much anybody may ask.

@@ -20,6 +20,7 @@ use crate::engine::sqlite::broker::{Embedded, Place, Sync};
 use crate::engine::sqlite::conversations::EmbeddedConversations;
 use crate::engine::sqlite::groups::EmbeddedGroups;
 use crate::engine::sqlite::presence::EmbeddedPresence;
+use crate::engine::sqlite::worlds::EmbeddedWorlds;
 use crate::hub::outbox::{Close, Limits};
 use crate::membership::resync_queue::ResyncQueue;
 use crate::membership::router::Router;
@@ -42,6 +43,7 @@ fn sessions() -> Arc<Sessions> {
     operations.bind::<Online, _>(&Arc::new(()), |(), _, OnlineRequest { user_id, .. }| {
         async { Ok(OnlineResponse { online: true, user_id }) }.boxed()
     });
+    let quotas = Quotas::new(&Config::default().limits, Arc::default());
     Arc::new(Sessions {
         subscriptions: Arc::new(Subscriptions::new(hub.clone(), broker.clone(), resyncs, registry.noting())),
         registry,
@@ -50,12 +52,13 @@ fn sessions() -> Arc<Sessions> {
         operations: Arc::new(operations),
         groups: Arc::new(EmbeddedGroups::new(broker.clone(), 10)),
         bans: Arc::new(EmbeddedBans::new(broker.clone(), Arc::new(SystemClock))),
+        gate: Arc::new(Gate::new(Arc::new(EmbeddedWorlds::new(broker.clone())), quotas.clone())),
         conversations: Arc::new(EmbeddedConversations::new(broker.clone())),
         broker,
         recoveries: Arc::new(Semaphore::new(1)),
         max_frame_bytes: 1000,
         auth: Arc::new(Auth::open()),
-        quotas: Quotas::new(&Config::default().limits, Arc::default()),
+        quotas,
         hub,
     })
 }

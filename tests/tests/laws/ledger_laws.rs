@@ -235,6 +235,48 @@ async fn a_wallet_is_never_overdrawn(vault: Vault) {
     holds(&*ledgers[0]).await;
 }
 
+async fn no_more_packets_of_a_sender_are_open_than_may_be(vault: Vault) {
+    const MOST: u64 = 3;
+    let ledgers = [vault.ledger().await, vault.ledger().await];
+    endow(&*ledgers[0], "s", 1000).await;
+    endow(&*ledgers[0], "t", 100).await;
+    let mut funding = tokio::task::JoinSet::new();
+    for number in 0..20_usize {
+        let ledger = ledgers[number % 2].clone();
+        let given = terms(&format!("p{}", number / 2), "s", 10);
+        funding.spawn(async move { (ledger.fund_within(&given, MOST).await, given.packet) });
+    }
+    let results = funding.join_all().await;
+    let of =
+        |wanted: &Result<Funded, LedgerError>| results.iter().filter(|(result, _)| result == wanted).count();
+    assert_eq!(of(&Ok(Funded::Now)), 3, "{results:?}");
+    assert_eq!(of(&Err(LedgerError::TooManyOpen(MOST))), 14, "three are repeated: {results:?}");
+    let first = results.iter().find(|(result, _)| *result == Ok(Funded::Now)).expect("one").1.clone();
+    let again = terms(first.as_str(), "s", 10);
+    assert_eq!(
+        ledgers[0].fund_within(&again, MOST).await,
+        Ok(Funded::Before(again)),
+        "a repeat is none more"
+    );
+    assert_eq!(ledgers[0].fund_within(&terms("of-another", "t", 10), MOST).await, Ok(Funded::Now));
+    let elsewhere = Terms { app: APP + 1, ..terms("elsewhere", "s", 10) };
+    assert_eq!(
+        ledgers[0].fund_within(&elsewhere, MOST).await,
+        Err(LedgerError::Insufficient),
+        "but none is open there"
+    );
+    assert_eq!(ledgers[0].fund_within(&terms("q", "s", 10), 0).await, Err(LedgerError::TooManyOpen(MOST)));
+    assert_eq!(ledgers[1].settle(&[grab(first.as_str(), "a", 4)]).await, Ok(vec![NOW]));
+    assert_eq!(ledgers[0].fund_within(&terms("q", "s", 10), MOST).await, Err(LedgerError::TooManyOpen(MOST)));
+    assert_eq!(ledgers[1].settle(&[refund(first.as_str(), "s", 6)]).await, Ok(vec![NOW]));
+    assert_eq!(
+        ledgers[0].fund_within(&terms("q", "s", 10), MOST).await,
+        Ok(Funded::Now),
+        "with the last cent it ends"
+    );
+    holds(&*ledgers[1]).await;
+}
+
 async fn deposits_of_many_at_once_are_all_there(vault: Vault) {
     let ledgers = [vault.ledger().await, vault.ledger().await];
     let mut depositing = tokio::task::JoinSet::new();
@@ -274,6 +316,7 @@ chat_tests::ledger_laws!(
     hostile_names_are_names,
     two_ledgers_settle_each_once,
     a_wallet_is_never_overdrawn,
+    no_more_packets_of_a_sender_are_open_than_may_be,
     deposits_of_many_at_once_are_all_there,
     a_batch_of_500_is_one,
 );

@@ -113,11 +113,13 @@ impl PostgresLedger {
     async fn post(
         &self,
         postings: &[&Posting],
-        terms: Option<&Terms>,
+        funded: Option<(&Terms, u64)>,
         holders: Option<&Holders>,
     ) -> Result<Done, LedgerError> {
-        let (now_ms, divisible) = (self.clock.by_hand(), terms.is_none());
-        let batch = Batch { postings, terms, now_ms, divisible, holders };
+        let (now_ms, divisible) = (self.clock.by_hand(), funded.is_none());
+        let (terms, most_open) = funded.unzip();
+        let most_open = most_open.unwrap_or(u64::MAX);
+        let batch = Batch { postings, terms, most_open, now_ms, divisible, holders };
         self.ask(async |connection| posting::post(connection, &batch).await).await
     }
 
@@ -164,12 +166,12 @@ impl Wallets for PostgresLedger {
 
 #[async_trait]
 impl Escrows for PostgresLedger {
-    async fn fund(&self, terms: &Terms) -> Result<Funded, LedgerError> {
+    async fn fund_within(&self, terms: &Terms, most: u64) -> Result<Funded, LedgerError> {
         if let Some(earlier) = self.find(terms.app, &terms.packet).await? {
             return Ok(Funded::Before(earlier.terms));
         }
         let posting = Posting::fund(terms)?;
-        let (results, _) = self.post(&[&posting], Some(terms), None).await?;
+        let (results, _) = self.post(&[&posting], Some((terms, most)), None).await?;
         match results.into_iter().next() {
             Some(Ok(Posted::Now)) => return Ok(Funded::Now),
             // By another call at the same time.

@@ -56,8 +56,9 @@ const WRITE: &str = "WITH posted AS (
         FROM unnest($9::bigint[], $10::text[], $11::bigint[]) AS now(app, name, balance)
         WHERE chat_account.app = now.app AND chat_account.name = now.name RETURNING 1)
     SELECT (SELECT count(*) FROM posted), (SELECT count(*) FROM changed)";
-const PUT_TERMS: &str = "INSERT INTO chat_escrow(app, packet, terms, created, expires, look, target)
-    VALUES ($1, $2, $3::text::json, $4, $5, $6, $7)";
+const PUT_TERMS: &str = "INSERT INTO chat_escrow(app, packet, terms, created, expires, look, target, sender)
+    VALUES ($1, $2, $3::text::json, $4, $5, $6, $7, $8)";
+const OPEN: &str = "SELECT count(*) FROM chat_escrow WHERE app = $1 AND sender = $2 AND look IS NOT NULL";
 const FINISH: &str = "UPDATE chat_escrow SET look = NULL
     FROM unnest($1::bigint[], $2::text[]) AS done(app, packet)
     WHERE chat_escrow.app = done.app AND chat_escrow.packet = done.packet";
@@ -67,6 +68,8 @@ pub struct Batch<'a> {
     pub postings: &'a [&'a Posting],
     /// To be kept with the first of them.
     pub terms: Option<&'a Terms>,
+    /// How many packets of that sender may hold money with it.
+    pub most_open: u64,
     /// Nothing: by the clock of the database.
     pub now_ms: Option<u64>,
     /// Whether it would rather be done in part than wait for others that hold an account.
@@ -182,6 +185,8 @@ async fn try_post(connection: &mut Connection, batch: &Batch<'_>, wait: bool) ->
     }
     write(connection, &book, batch.now_ms).await?;
     if let Some(terms) = batch.terms {
+        // Whoever funds another one waits for the sender's wallet.
+        check_open(connection, terms, batch.most_open).await?;
         put_terms(connection, terms).await?;
     }
     finish(connection, &book).await?;
@@ -294,10 +299,23 @@ async fn put_terms(connection: &mut Connection, terms: &Terms) -> Result<(), Fai
     let look = signed(terms.created_ms.saturating_add(FIRST_LOOK_MS));
     let (created, expires) = (signed(terms.created_ms), signed(terms.expires_ms));
     let (app, target) = (i64::from(terms.app), terms.target.to_string());
-    let values: [&(dyn ToSql + Sync); 7] =
-        [&app, &terms.packet.as_str(), &json, &created, &expires, &look, &target];
+    let values: [&(dyn ToSql + Sync); 8] =
+        [&app, &terms.packet.as_str(), &json, &created, &expires, &look, &target, &terms.sender.as_str()];
     connection.query(PUT_TERMS, &values).await?;
     Ok(())
+}
+
+/// Whether one more packet of the sender may hold money.
+async fn check_open(connection: &mut Connection, terms: &Terms, most: u64) -> Result<(), Failure> {
+    if most == u64::MAX {
+        return Ok(());
+    }
+    let rows = connection.query(OPEN, &[&i64::from(terms.app), &terms.sender.as_str()]).await?;
+    let open = rows.first().map_or(Ok(0), |row| row.try_get::<_, i64>(0))?;
+    match u64::try_from(open) {
+        Ok(open) if open < most => Ok(()),
+        open => Err(LedgerError::TooManyOpen(open.unwrap_or(u64::MAX)).into()),
+    }
 }
 
 /// Nobody need look at the packets that are paid out.

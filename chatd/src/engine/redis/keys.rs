@@ -23,6 +23,7 @@
 //! | `outbox`, `dead` | none: one of each per app; their entries when they are settled or replayed |
 //! | `leases`, `graves`, `apps`, `here` | with the node, or when another clears it away |
 //! | `card` | three times the life of a lease after it was written |
+//! | `admitted` | none: a number per app, while `limits.max_apps` bounds them |
 //! | `probe` | a minute after it was written |
 //! | `layout` | none: says how the others are written |
 //! | `log`, `head`, `stubs`, `peers` of an earlier version | when a node takes them over as it starts |
@@ -201,6 +202,12 @@ impl Keys {
     #[must_use]
     pub fn dismissed(&self) -> String {
         self.of_nodes("dismissed")
+    }
+
+    /// Set of the apps that were admitted while their number was bounded.
+    #[must_use]
+    pub fn admitted(&self) -> String {
+        self.of_nodes("admitted")
     }
 
     /// How all of this is written: a number.

@@ -24,3 +24,4 @@ mod shard;
 mod subscriber;
 mod table;
 mod takeover;
+pub mod worlds;

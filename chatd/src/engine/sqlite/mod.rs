@@ -26,6 +26,7 @@ mod recall;
 mod schema;
 mod sent;
 mod store;
+pub mod worlds;
 pub(crate) mod writer;
 
 use std::fmt::Display;

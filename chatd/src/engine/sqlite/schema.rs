@@ -12,6 +12,7 @@
 //! | `chat_group` | a group, by the log it owns, and which of those that had its id |
 //! | `member` | a user belongs to a group since an entry of its log; to none if that has ended |
 //! | `ended` | a log that is no more, under which something still lies; its name is no conversation's |
+//! | `app` | an app that was admitted while their number was bounded |
 //! | `relation` | how one user stands to another; the other's view is a row of its own |
 
 use super::migrate::Steps;
@@ -69,6 +70,7 @@ pub const STEPS: &Steps = &[
         app INTEGER NOT NULL, user TEXT NOT NULL, until INTEGER NOT NULL, since INTEGER NOT NULL, reason TEXT NOT NULL,
         PRIMARY KEY(app, user)) STRICT, WITHOUT ROWID;
     CREATE INDEX ban_by_end ON ban(app, until);",
+    "CREATE TABLE app(app INTEGER PRIMARY KEY) STRICT;",
 ];
 
 #[cfg(test)]

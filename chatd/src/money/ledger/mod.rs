@@ -119,6 +119,9 @@ pub enum LedgerError {
     /// The amount is nothing, or would overflow an account.
     #[error("the amount is 0 or too large")]
     TooLarge,
+    /// So many red packets of the sender hold money, and no more may.
+    #[error("{0} red packets of the sender are open")]
+    TooManyOpen(u64),
     /// No page can have ended at the place.
     #[error("is none that a page gave")]
     NoPlace,
@@ -136,7 +139,7 @@ impl LedgerError {
     pub fn code(&self) -> Code {
         match self {
             LedgerError::Insufficient => Code::InsufficientBalance,
-            LedgerError::IdTaken => Code::RefusedByRule,
+            LedgerError::IdTaken | LedgerError::TooManyOpen(_) => Code::RefusedByRule,
             LedgerError::NoSuchPacket => Code::NotFound,
             LedgerError::TooLarge | LedgerError::NoPlace => Code::BadParameter,
             LedgerError::Unreachable(_) => Code::StoreUnreachable,
@@ -214,8 +217,14 @@ pub trait Wallets: Send + Sync {
 /// What packets hold: funded from a wallet, and settled to wallets until nothing is left.
 #[async_trait]
 pub trait Escrows: Send + Sync {
-    /// Moves a packet's total from its sender's wallet to its escrow and keeps its terms, in one step.
-    async fn fund(&self, terms: &Terms) -> Result<Funded, LedgerError>;
+    /// As [`Escrows::fund_within`], however many packets of the sender are open.
+    async fn fund(&self, terms: &Terms) -> Result<Funded, LedgerError> {
+        self.fund_within(terms, u64::MAX).await
+    }
+
+    /// Moves a packet's total from its sender's wallet to its escrow and keeps its terms, in one step: unless `most`
+    /// escrows of the sender's packets in the app, or more, hold money, as is counted in the same step.
+    async fn fund_within(&self, terms: &Terms, most: u64) -> Result<Funded, LedgerError>;
 
     /// Applies settlements: from the escrow to a wallet, under [`Settlement::transfer_id`]. One result for each, in
     /// order; one that is refused, or has to wait for somebody who holds an account, does not hinder the others.

@@ -84,7 +84,7 @@ impl FakeLedger {
 #[async_trait]
 impl Escrows for FakeLedger {
     /// No wallet holds anything.
-    async fn fund(&self, _: &Terms) -> Result<Funded, LedgerError> {
+    async fn fund_within(&self, _: &Terms, _: u64) -> Result<Funded, LedgerError> {
         Err(LedgerError::Insufficient)
     }
 

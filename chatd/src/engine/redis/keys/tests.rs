@@ -41,6 +41,7 @@ fn hostile_ids_never_share_a_name() {
     names.push(keys.dead_letters(1));
     names.push(keys.outboxes());
     names.push(keys.dismissed());
+    names.push(keys.admitted());
     names.push(keys.sent(1, &user("2:a"), 1));
     names.push(keys.sent(1, &user("a"), 12));
     names.push(keys.log(&Conversation::World(1)));

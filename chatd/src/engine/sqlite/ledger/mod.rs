@@ -95,9 +95,15 @@ impl Close for EmbeddedLedger {
     }
 }
 
-fn fund(step: &Step<'_, ()>, terms: &Terms) -> Result<Funded, LedgerError> {
+fn fund(step: &Step<'_, ()>, terms: &Terms, most: u64) -> Result<Funded, LedgerError> {
     if let Some(earlier) = tables::escrow(step.connection, terms.app, &terms.packet)? {
         return Ok(Funded::Before(earlier.terms));
+    }
+    if most < u64::MAX {
+        let open = tables::open_packets(step.connection, terms.app, &terms.sender)?;
+        if open >= most {
+            return Err(LedgerError::TooManyOpen(open));
+        }
     }
     let posting = Posting::fund(terms)?;
     let mut book = tables::open_book(step.connection, [&posting].into_iter())?;
@@ -158,9 +164,9 @@ impl Wallets for EmbeddedLedger {
 
 #[async_trait]
 impl Escrows for EmbeddedLedger {
-    async fn fund(&self, terms: &Terms) -> Result<Funded, LedgerError> {
+    async fn fund_within(&self, terms: &Terms, most: u64) -> Result<Funded, LedgerError> {
         let terms = terms.clone();
-        self.database.change(move |step| fund(step, &terms)).await
+        self.database.change(move |step| fund(step, &terms, most)).await
     }
 
     async fn settle(

@@ -98,8 +98,8 @@ pub fn put_terms(tables: &Connection, terms: &Terms) -> Result<(), LedgerError> 
     let json = serde_json::to_string(terms).map_err(|error| corrupt(&error))?;
     tables
         .prepare_cached(
-            "INSERT INTO escrow(app, packet, terms, created, expires, look, target)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT INTO escrow(app, packet, terms, created, expires, look, target, sender)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )?
         .execute(params![
             terms.app,
@@ -108,9 +108,16 @@ pub fn put_terms(tables: &Connection, terms: &Terms) -> Result<(), LedgerError> 
             signed(terms.created_ms),
             signed(terms.expires_ms),
             signed(terms.created_ms.saturating_add(FIRST_LOOK_MS)),
-            terms.target.to_string()
+            terms.target.to_string(),
+            terms.sender.as_str()
         ])?;
     Ok(())
+}
+
+/// How many packets of a user hold money.
+pub fn open_packets(tables: &Connection, app: AppId, sender: &UserId) -> rusqlite::Result<u64> {
+    let sql = "SELECT count(*) FROM escrow WHERE app = ?1 AND sender = ?2 AND look IS NOT NULL";
+    tables.prepare_cached(sql)?.query_row(params![app, sender.as_str()], |row| row.get(0))
 }
 
 /// Marks a packet as announced.
