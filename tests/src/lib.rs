@@ -16,6 +16,7 @@ pub mod manual;
 pub mod money;
 pub mod money_books;
 pub mod money_site;
+pub mod nginx;
 pub mod node;
 pub mod postgres_server;
 pub mod presence;

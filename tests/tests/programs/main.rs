@@ -11,6 +11,7 @@ mod logging;
 mod logging_ends;
 mod money_programs;
 mod operations;
+mod proxies;
 mod readme;
 mod readme_clients;
 mod readme_words;
