@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use chat_protocol::{Span, secret as secrets};
 use clap::Args;
+use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 
 use crate::log::Form;
@@ -314,6 +315,9 @@ fn described(error: &toml::de::Error, text: &str) -> String {
     }
 }
 
+/// Sections of a file.
+const SECTIONS: [&str; 6] = ["storage", "history", "money", "presence", "limits", "auth"];
+
 /// Keys outside of any section belong to [`Serve`]; serde's `flatten` would let unknown ones pass.
 fn parse(text: &str) -> Result<Given, toml::de::Error> {
     fn section<T: Default + for<'de> Deserialize<'de>>(
@@ -323,6 +327,12 @@ fn parse(text: &str) -> Result<Given, toml::de::Error> {
         table.remove(name).map_or_else(|| Ok(T::default()), toml::Value::try_into)
     }
     let mut table: toml::Table = text.parse()?;
+    let is_unknown =
+        |(name, value): &(&String, &toml::Value)| value.is_table() && !SECTIONS.contains(&name.as_str());
+    if let Some((name, _)) = table.iter().find(is_unknown) {
+        let known = SECTIONS.join("`, `");
+        return Err(toml::de::Error::custom(format!("unknown section `{name}`, expected one of `{known}`")));
+    }
     Ok(Given {
         storage: section(&mut table, "storage")?,
         history: section(&mut table, "history")?,

@@ -2,7 +2,7 @@
 //!
 //! Invariant: every answer but pages, health and metrics is JSON of the documented form, and its status follows its code.
 
-mod decode;
+pub mod decode;
 pub mod door;
 mod openapi;
 mod page;
