@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use chatd::hub::frame;
+use chatd::tls::Line;
 use chatd::transport::frames::Frames;
 use chatd::transport::reader::{Reader, Received};
 use chatd::transport::writer::Writer;
@@ -36,23 +37,24 @@ fn main() -> Result<()> {
 fn serve(mut tcp: TcpStream) -> Result<()> {
     tcp.set_nodelay(true)?;
     let mut kept = shake_hands(&mut tcp)?;
+    let mut line = Line { tcp, tls: None };
     let (mut reader, mut writer) = (Reader::default(), Writer::default());
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let mut echoes = Frames::default();
         let is_at_end = echo(&mut kept, &mut reader, &mut writer, &mut echoes);
-        writer.flush(&mut tcp, |writing, _| echoes.move_to(writing, usize::MAX))?;
+        writer.flush(&mut line, |writing, _| echoes.move_to(writing, usize::MAX))?;
         if is_at_end {
             break;
         }
-        match tcp.read(&mut buffer)? {
+        match line.read(&mut buffer)? {
             0 => break,
             count => kept.extend_from_slice(&buffer[..count]),
         }
     }
-    tcp.shutdown(Shutdown::Write)?;
-    tcp.set_read_timeout(Some(PATIENCE))?;
-    while tcp.read(&mut buffer)? > 0 {}
+    line.tcp.shutdown(Shutdown::Write)?;
+    line.tcp.set_read_timeout(Some(PATIENCE))?;
+    while line.read(&mut buffer)? > 0 {}
     Ok(())
 }
 

@@ -24,6 +24,7 @@ use chatd::membership::router::Router;
 use chatd::membership::subscriptions::Subscriptions;
 use chatd::model::{Conversation, Effect, Entry, Identity, Language, Notice, Skip, Topic};
 use chatd::quota::{Bucket, Quotas};
+use chatd::tls::Line;
 use chatd::transport::frames::Frames;
 use chatd::transport::reader::Reader;
 use chatd::transport::writer::Writer;
@@ -162,7 +163,7 @@ fn flush(calls: usize) {
     let mut writer = Writer::default();
     for _ in 0..calls {
         let mut left = GATHERED;
-        let flushed = writer.flush(&mut sink(), |frames, max| {
+        let flushed = writer.flush(&mut Line { tcp: sink(), tls: None }, |frames, max| {
             (0..left.min(max)).for_each(|_| frames.push(pushed.clone()));
             left -= left.min(max);
         });

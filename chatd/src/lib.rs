@@ -19,6 +19,7 @@
 //! | [`metrics`] | what a scrape of Prometheus gets |
 //! | [`listener`] | the accept loop |
 //! | [`transport`] | bytes to frames and back |
+//! | [`tls`] | certificate, and the TLS of a connection |
 //! | [`workers`] | the threads that own the connections |
 //! | [`session`] | one connection, without a socket: log-in, requests, pushes, end |
 //! | [`membership`] | which rooms a connection belongs in, joins and leaves in flight, catching up from the log |
@@ -68,6 +69,7 @@ pub mod ops;
 pub mod presence;
 pub mod quota;
 pub mod session;
+pub mod tls;
 pub mod transport;
 pub mod workers;
 pub mod worlds;

@@ -1,4 +1,4 @@
-//! The accept loop: HTTP/1 and HTTP/2 on one port, with every wait bounded.
+//! The accept loop: HTTP/1 and HTTP/2 on one port, over TLS or plain, with every wait bounded.
 //!
 //! Invariant: a client that stops halfway into a request loses its socket soon after [`HEADER_TIMEOUT`] (when its bytes
 //! came together with the request before, soon after the time it may be idle), and one that asks nothing more soon after
@@ -7,6 +7,7 @@
 
 mod answer;
 mod course;
+mod greeting;
 pub mod places;
 mod shortcut;
 mod stream;
@@ -36,10 +37,12 @@ use tokio_util::task::TaskTracker;
 use self::answer::Answer;
 use self::course::Course;
 pub use self::course::Patience;
+pub use self::greeting::Greeter;
 use self::places::{Place, Places};
 pub use self::shortcut::{Grant, Shortcut, Taken};
 pub use self::stream::Stream;
 use crate::quota::Quotas;
+use crate::tls::Line;
 
 /// Time for the request line and headers from their first byte, and for a new connection's first byte.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -121,6 +124,8 @@ pub struct Entrance {
 pub struct House {
     /// Where they go.
     pub entrance: Entrance,
+    /// Who shakes hands with them; none where they come without TLS.
+    pub greeter: Option<Arc<Greeter>>,
     /// How many there may be.
     pub places: Arc<Places>,
     /// How many of one address.
@@ -133,7 +138,7 @@ pub struct House {
 
 /// Accepts until `stop` as many connections as there are places.
 pub async fn serve(listener: TcpListener, house: House, stop: CancellationToken) {
-    let House { entrance: Entrance { router, shortcut }, places, quotas, patience, tasks } = house;
+    let House { entrance: Entrance { router, shortcut }, greeter, places, quotas, patience, tasks } = house;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -144,7 +149,8 @@ pub async fn serve(listener: TcpListener, house: House, stop: CancellationToken)
                 let visit = match quotas.address_enters(peer.ip()) {
                     Ok(visit) => visit,
                     Err(refusal) => {
-                        places.refuse(tcp, peer, &refusal);
+                        // Who speaks TLS would have to be greeted first, which is the very work that is spared.
+                        places.refuse(greeter.is_none().then_some(tcp), peer, &refusal);
                         continue;
                     }
                 };
@@ -158,14 +164,21 @@ pub async fn serve(listener: TcpListener, house: House, stop: CancellationToken)
                         place.is_of(visit);
                         let guest = Guest { peer, course, place, places: places.clone() };
                         let (router, shortcut, stop) = (router.clone(), shortcut.clone(), stop.clone());
+                        let greeter = greeter.clone();
                         drop(tasks.spawn(async move {
-                            if let Some((tcp, guest)) = shortcut::offer(tcp, guest, &*shortcut, &stop).await {
-                                // On its own, because those who go the short way never need the room for it.
-                                Box::pin(serve_one(tcp, router, guest, stop)).await;
+                            // Each on its own, because those who go without it never need the room for it.
+                            let greeted = match &greeter {
+                                None => Some((Line { tcp, tls: None }, guest)),
+                                Some(greeter) => Box::pin(greeter.greet(tcp, guest, &stop)).await,
+                            };
+                            let Some((line, guest)) = greeted else { return };
+                            if let Some((line, guest)) = shortcut::offer(line, guest, &*shortcut, &stop).await
+                            {
+                                Box::pin(serve_one(line, router, guest, stop)).await;
                             }
                         }));
                     }
-                    None => places.refuse_full(tcp, peer),
+                    None => places.refuse_full(greeter.is_none().then_some(tcp), peer),
                 }
             }
             Err(error) => {
@@ -197,11 +210,11 @@ impl Handed {
     }
 }
 
-async fn serve_one(tcp: TcpStream, router: Router, guest: Guest, stop: CancellationToken) {
+async fn serve_one(line: Line<TcpStream>, router: Router, guest: Guest, stop: CancellationToken) {
     let Guest { peer, course, place, places } = guest;
     let place = Handed(Arc::new(Mutex::new(Some(place))));
     let speaker = Speaker { peer, course: &course, place: &place, places: &places };
-    speak(Stream::new(tcp, course.clone()), router, speaker, &stop).await.tell(peer);
+    speak(Stream::new(line, course.clone()), router, speaker, &stop).await.tell(peer);
     if let Some(tcp) = course.left() {
         tokio::select! {
             () = stream::part(tcp) => {}

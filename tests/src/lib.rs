@@ -3,6 +3,7 @@
 //! Invariant: a test owns its world: free ports, private processes and directories, nothing left behind.
 
 pub mod audit_bench;
+pub mod authority;
 pub mod broker;
 pub mod browser;
 pub mod closed;
@@ -30,6 +31,5 @@ pub mod schema;
 pub mod site;
 pub mod stream;
 pub mod talk;
-pub mod tls_front;
 pub mod wait;
 pub mod works;

@@ -9,11 +9,13 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use chat_client::connection::Options;
-use chat_client::{Http, Server, Session};
+use chat_client::{Http, Server, Session, Trust};
 use chat_protocol::UserId;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use parking_lot::Mutex;
+
+use crate::authority::Authority;
 
 /// A running chatd.
 pub struct Node {
@@ -63,6 +65,27 @@ impl Node {
     /// Starts chatd in memory on another address than the usual.
     pub async fn ephemeral_on(listen: &'static str, arguments: &[&str]) -> Self {
         Self::start_on(listen, &[&["--ephemeral"], arguments].concat()).await
+    }
+
+    /// Starts chatd in memory with the certificate of this authority, which its clients believe.
+    ///
+    /// # Panics
+    /// As [`Node::start_on`].
+    pub async fn secure(authority: &Authority, arguments: &[&str]) -> Self {
+        let own = authority.arguments();
+        let own: Vec<_> = own.iter().map(String::as_str).collect();
+        Self::ephemeral(&[&own, arguments].concat()).await.believed(authority)
+    }
+
+    /// The same node, whose clients believe this authority alone.
+    ///
+    /// # Panics
+    /// When that has no certificate.
+    #[must_use]
+    pub fn believed(mut self, authority: &Authority) -> Self {
+        self.server =
+            self.server.clone().trusting(Trust::Authority(authority.file())).expect("a certificate");
+        self
     }
 
     /// Starts chatd on a free port and waits until it is ready.

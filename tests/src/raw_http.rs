@@ -4,9 +4,9 @@
 
 use std::net::Ipv4Addr;
 
-use chat_client::Server;
+use chat_client::{Server, Stream};
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
@@ -76,19 +76,22 @@ impl Answer {
 /// # Panics
 /// When the server is not there, or neither answers nor closes soon.
 pub async fn exchange(server: &Server, request: &[u8]) -> Option<Answer> {
-    let tcp = TcpStream::connect(server.authority()).await.expect("the server listens");
-    exchange_over(tcp, request).await
+    let stream = Stream::open(server, None).await.expect("the server listens");
+    exchange_over(stream, request).await
 }
 
 /// The same over this connection.
 ///
 /// # Panics
 /// When the server neither answers nor closes soon.
-pub async fn exchange_over(mut tcp: TcpStream, request: &[u8]) -> Option<Answer> {
+pub async fn exchange_over(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    request: &[u8],
+) -> Option<Answer> {
     // A server may answer and close before it has read everything; what it said counts all the same.
-    let _ = tcp.write_all(request).await;
+    let _ = stream.write_all(request).await;
     let mut received = Vec::new();
-    let read = timeout(SOON, tcp.read_to_end(&mut received)).await;
+    let read = timeout(SOON, stream.read_to_end(&mut received)).await;
     assert!(read.is_ok(), "the server does not close after {:?}", String::from_utf8_lossy(&received));
     (!received.is_empty()).then(|| parse(&received))
 }
@@ -174,14 +177,14 @@ pub async fn status(server: &Server, target: &str, headers: &[(&str, &str)]) -> 
 /// # Panics
 /// When there is no answer in time.
 pub async fn try_status(server: &Server, target: &str, headers: &[(&str, &str)]) -> Option<u16> {
-    let mut tcp = TcpStream::connect(server.authority()).await.expect("the server listens");
+    let mut stream = Stream::open(server, None).await.expect("the server listens");
     let mut head = format!("GET {target} HTTP/1.1\r\nHost: {}\r\n", server.authority());
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
-    tcp.write_all((head + "\r\n").as_bytes()).await.ok()?;
+    stream.write_all((head + "\r\n").as_bytes()).await.ok()?;
     let mut start = [0; "HTTP/1.1 200".len()];
-    timeout(SOON, tcp.read_exact(&mut start)).await.expect("an answer").ok()?;
+    timeout(SOON, stream.read_exact(&mut start)).await.expect("an answer").ok()?;
     let status = String::from_utf8_lossy(&start[start.len() - 3..]).parse();
     Some(status.unwrap_or_else(|_| panic!("no HTTP status: {}", String::from_utf8_lossy(&start))))
 }

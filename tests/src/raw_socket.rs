@@ -2,10 +2,9 @@
 //!
 //! Invariant: nothing happens that the test did not ask for: no pong, no answer to a close.
 
-use chat_client::Server;
+use chat_client::{Server, Stream};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::wait::SOON;
@@ -43,7 +42,7 @@ pub struct Frame {
 
 /// A WebSocket whose bytes a test writes itself.
 pub struct RawSocket {
-    tcp: TcpStream,
+    stream: Stream,
 }
 
 /// A masked frame as a client should send it.
@@ -79,40 +78,54 @@ impl RawSocket {
     /// When the server does not upgrade.
     pub async fn open(server: &Server) -> Self {
         let mut socket = Self::connect(server).await;
-        socket.send(handshake(server).as_bytes()).await;
-        let head = socket.read_head().await;
-        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        socket.shake(server).await;
         socket
     }
 
-    /// Connects only.
+    /// Over this connection, whose handshake is to come.
+    #[must_use]
+    pub fn over(stream: Stream) -> Self {
+        Self { stream }
+    }
+
+    /// Shakes hands.
+    ///
+    /// # Panics
+    /// When the server does not upgrade.
+    pub async fn shake(&mut self, server: &Server) {
+        self.send(handshake(server).as_bytes()).await;
+        let head = self.read_head().await;
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    }
+
+    /// Connects only, over TLS where that is spoken.
     ///
     /// # Panics
     /// When the server does not listen.
     pub async fn connect(server: &Server) -> Self {
-        Self { tcp: TcpStream::connect(server.authority()).await.expect("the server listens") }
+        Self::over(Stream::open(server, None).await.expect("the server listens"))
     }
 
     /// Makes the end of this socket a reset, as when a phone loses its network.
     pub fn reset_on_drop(&self) {
-        let _ = self.tcp.set_zero_linger();
+        let _ = self.stream.tcp().set_zero_linger();
     }
 
     /// Whether the server ends the connection by itself, whatever it says before.
     pub async fn ends(&mut self) -> bool {
         let mut said = Vec::new();
-        timeout(2 * SOON, self.tcp.read_to_end(&mut said)).await.is_ok()
+        timeout(2 * SOON, self.stream.read_to_end(&mut said)).await.is_ok()
     }
 
     /// Sends bytes as they are.
     pub async fn send(&mut self, bytes: &[u8]) {
         // A server that has closed already is what some tests are about.
-        let _ = self.tcp.write_all(bytes).await;
+        let _ = self.stream.write_all(bytes).await;
     }
 
     /// Shuts this side: nothing more will be sent, everything can still be read.
     pub async fn shut(&mut self) {
-        let _ = self.tcp.shutdown().await;
+        let _ = self.stream.shutdown().await;
     }
 
     /// Sends one text frame.
@@ -170,15 +183,15 @@ impl RawSocket {
     }
 
     async fn read_frame(&mut self) -> std::io::Result<Frame> {
-        let (first, second) = (self.tcp.read_u8().await?, self.tcp.read_u8().await?);
+        let (first, second) = (self.stream.read_u8().await?, self.stream.read_u8().await?);
         assert_eq!((first & !0x0f, second & MASKED), (FIN, 0), "a server sends whole, unmasked frames");
         let length = match second {
-            126 => u64::from(self.tcp.read_u16().await?),
-            127 => self.tcp.read_u64().await?,
+            126 => u64::from(self.stream.read_u16().await?),
+            127 => self.stream.read_u64().await?,
             short => short.into(),
         };
         let mut payload = vec![0; usize::try_from(length).expect("a length")];
-        self.tcp.read_exact(&mut payload).await?;
+        self.stream.read_exact(&mut payload).await?;
         Ok(Frame { opcode: first & 0x0f, payload })
     }
 
@@ -189,7 +202,7 @@ impl RawSocket {
     pub async fn read_head(&mut self) -> String {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
-            let byte = timeout(SOON, self.tcp.read_u8()).await.expect("an answer");
+            let byte = timeout(SOON, self.stream.read_u8()).await.expect("an answer");
             head.push(byte.expect("an open connection"));
         }
         String::from_utf8_lossy(&head).into_owned()

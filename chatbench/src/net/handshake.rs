@@ -3,6 +3,8 @@
 //! Invariant: after it not one byte of the server is lost: what came behind the answer is given back.
 
 use chat_client::{Server, Stream};
+use chat_protocol::envelope::HttpAnswer;
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -15,15 +17,25 @@ pub enum HandshakeError {
     /// The connection broke.
     #[error("{0}")]
     Broken(String),
-    /// The server answered with another status.
-    #[error("no WebSocket: HTTP status {0}")]
-    Status(u16),
+    /// The server answered with another status, and with these words.
+    #[error("no WebSocket: HTTP status {0}{1}")]
+    Status(u16, String),
     /// There is no secure connection to the server.
     #[error("{0}")]
     Insecure(String),
     /// The answer breaks the rules.
     #[error("no WebSocket: {0}")]
     Malformed(&'static str),
+}
+
+impl HandshakeError {
+    /// The same with what the server says in this body, as far as it came with the head.
+    fn with_words(self, body: &[u8]) -> Self {
+        match (self, serde_json::from_slice::<HttpAnswer<Value>>(body)) {
+            (Self::Status(status, _), Ok(answer)) => Self::Status(status, format!(": {}", answer.msg)),
+            (error, _) => error,
+        }
+    }
 }
 
 /// Shakes hands and gives the bytes that followed the server's answer.
@@ -47,7 +59,8 @@ pub async fn shake(stream: &mut Stream, server: &Server) -> Result<Vec<u8>, Hand
             return Err(HandshakeError::Broken("closed during the handshake".to_owned()));
         }
         if let Some(end) = head_end(&bytes) {
-            check(&bytes[..end], &derive_accept_key(key.as_bytes()))?;
+            let (head, body) = bytes.split_at(end);
+            check(head, &derive_accept_key(key.as_bytes())).map_err(|error| error.with_words(body))?;
             bytes.drain(..end);
             bytes.shrink_to_fit();
             return Ok(bytes);
@@ -68,7 +81,7 @@ fn check(head: &[u8], accept: &str) -> Result<(), HandshakeError> {
     let status = first.strip_prefix("HTTP/1.").and_then(|rest| rest.split(' ').nth(1)?.parse().ok());
     match status {
         Some(101) => {}
-        Some(status) => return Err(HandshakeError::Status(status)),
+        Some(status) => return Err(HandshakeError::Status(status, String::new())),
         None => return Err(HandshakeError::Malformed("not an HTTP answer")),
     }
     let accepted = headers
@@ -90,7 +103,10 @@ mod tests {
         assert_eq!(head_end(good), Some(good.len()));
         assert!(matches!(check(good, "other"), Err(HandshakeError::Malformed(_))));
         let full = b"HTTP/1.1 503 Service Unavailable\r\n\r\n";
-        assert_eq!(check(full, "k="), Err(HandshakeError::Status(503)));
+        let refused = check(full, "k=").unwrap_err();
+        assert_eq!(refused, HandshakeError::Status(503, String::new()));
+        let words = refused.with_words(br#"{"code":1013,"msg":"no place","data":null}"#).to_string();
+        assert_eq!(words, "no WebSocket: HTTP status 503: no place");
         assert!(matches!(check(b"SSH-2.0\r\n\r\n", "k="), Err(HandshakeError::Malformed(_))));
     }
 }

@@ -5,7 +5,9 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use chat_protocol::envelope::HttpAnswer;
 use futures_util::{SinkExt, StreamExt};
+use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::header::{AUTHORIZATION, LOCATION};
@@ -161,9 +163,13 @@ fn refused(server: &Server, response: &tungstenite::http::Response<Option<Vec<u8
     if let Some(location) = response.headers().get(LOCATION).filter(|_| status.is_redirection()) {
         return redirected(server, "/acc", status.as_u16(), location.to_str().unwrap_or_default());
     }
+    // As much of it as came together with the head.
+    let body = response.body().as_deref().unwrap_or_default();
+    let words = serde_json::from_slice::<HttpAnswer<Value>>(body);
+    let words = words.map_or(String::new(), |answer| format!(": {}", answer.msg));
     Error::Refused {
         code: status.as_u16(),
-        reason: format!("no WebSocket: HTTP status {status}"),
+        reason: format!("no WebSocket: HTTP status {status}{words}"),
         retry_after_ms: None,
     }
 }

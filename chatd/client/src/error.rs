@@ -108,6 +108,16 @@ impl Error {
                 let plain = server.replacen("https://", "http://", 1);
                 Some(format!("it does not speak TLS on this port: try --server {plain}"))
             }
+            Error::Untrusted { cause, .. } if cause.contains("expired") => {
+                Some("have the certificate of the server renewed, or believe any with --insecure".to_owned())
+            }
+            Error::Untrusted { cause, .. } if cause.contains("not valid for name") => {
+                Some("name the server as its certificate does, or believe any with --insecure".to_owned())
+            }
+            Error::Untrusted { cause, .. } if cause.contains("CaUsedAsEndEntity") => Some(
+                "its certificate is one of an authority: have it made with CA:FALSE, or believe any with --insecure"
+                    .to_owned(),
+            ),
             Error::Untrusted { .. } => Some(
                 "give the certificate to believe with --ca FILE, or believe any with --insecure".to_owned(),
             ),

@@ -34,6 +34,7 @@ use crate::ops::{Services, Table};
 use crate::presence::card::Card;
 use crate::presence::registry::Registry;
 use crate::session::{self, Sessions};
+use crate::tls::Keeper;
 use crate::workers::Workers;
 use crate::worlds::Gate;
 
@@ -52,6 +53,7 @@ pub(super) struct Parts<'a> {
     pub(super) card: Card,
     pub(super) audit: Option<Arc<Audit>>,
     pub(super) door: Arc<Door>,
+    pub(super) keeper: Option<Arc<Keeper>>,
     pub(super) reread: Reread,
 }
 
@@ -66,7 +68,7 @@ pub(super) fn door(config: &Config, address: SocketAddr) -> anyhow::Result<Door>
 /// What the HTTP edge leads to: operations and connections.
 pub(super) fn edge(config: &Config, parts: Parts<'_>) -> anyhow::Result<Edge> {
     let services = services(config, &parts);
-    let Parts { base, engine, treasury, chat, subscriptions, registry, door, .. } = parts;
+    let Parts { base, engine, treasury, chat, subscriptions, registry, door, keeper, .. } = parts;
     let gate = Arc::new(Gate::new(engine.worlds.clone(), base.quotas.clone()));
     let operations = Arc::new(match config.serve.role {
         Role::All => Table::new(&services),
@@ -109,6 +111,7 @@ pub(super) fn edge(config: &Config, parts: Parts<'_>) -> anyhow::Result<Edge> {
             worker: treasury.worker.clone(),
             audits: treasury.audits.clone(),
             watch: treasury.watch.clone(),
+            keeper,
         })),
         workers: Workers::start(&Arc::new(sessions)).context("threads for the connections")?,
         connections: TaskTracker::new(),
@@ -124,9 +127,9 @@ pub(super) fn edge(config: &Config, parts: Parts<'_>) -> anyhow::Result<Edge> {
 }
 
 fn services(config: &Config, parts: &Parts<'_>) -> Services {
-    let Parts { base, engine, treasury, chat, resync, card, audit, door, reread, .. } = parts;
+    let Parts { base, engine, treasury, chat, resync, card, audit, door, keeper, reread, .. } = parts;
     let (auth, quotas) = (base.auth.clone(), base.quotas.clone());
-    let again = reload::again(reread.clone(), auth, quotas, door.clone(), audit.clone());
+    let again = reload::again(reread.clone(), auth, quotas, door.clone(), audit.clone(), keeper.clone());
     let (broker, groups) = (engine.broker.clone(), engine.groups.clone());
     let (presence, clock) = (engine.presence.clone(), base.clock.clone());
     let about = About { node_id: base.node_id(), engine: engine.name, drain: config.serve.drain.get() };

@@ -29,7 +29,7 @@ use self::edge::{Parts, door, edge};
 use self::money::Treasury;
 use self::reload::Reread;
 use self::room::{max_connections, room_for_connections};
-use self::rounds::{deadlines, end_terms, patience, relieve, sweep};
+use self::rounds::{deadlines, end_terms, look_at, patience, relieve, sweep};
 use crate::audit::Audit;
 use crate::auth::Auth;
 use crate::chat::Chat;
@@ -38,13 +38,14 @@ use crate::engine::sqlite::Close;
 use crate::http::{self, Edge};
 use crate::hub::Hub;
 use crate::listener::places::Places;
-use crate::listener::{self, House};
+use crate::listener::{self, Greeter, House};
 use crate::membership::resync::Resync;
 use crate::membership::subscriptions::Subscriptions;
 use crate::ops::system::System;
 use crate::presence::card::{self, Card};
 use crate::presence::registry::Registry;
 use crate::presence::{Presence, crowds};
+use crate::tls::Keeper;
 use crate::workers::Workers;
 
 /// How long a stop waits for connections once all were asked to leave, and again for requests over HTTP.
@@ -54,6 +55,16 @@ const REGISTRY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a stop waits for each database, of which the largest may have 1,000 pages to move.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the settings name, read.
+pub struct Known {
+    /// Whoever may ask.
+    pub auth: Auth,
+    /// The certificate, on a node that speaks TLS.
+    pub keeper: Option<Arc<Keeper>>,
+    /// How the settings are read again.
+    pub reread: Reread,
+}
 
 /// A node that serves.
 pub struct App {
@@ -96,27 +107,48 @@ impl Files {
     }
 }
 
+/// What connections are let into, of which there may be so many.
+fn house(
+    config: &Config,
+    base: &Base,
+    edge: Edge,
+    keeper: Option<Arc<Keeper>>,
+    room: usize,
+    tasks: TaskTracker,
+) -> House {
+    let counters = &base.counters;
+    House {
+        entrance: http::entrance(edge),
+        greeter: keeper.map(|keeper| Greeter::new(keeper, counters.clone())),
+        places: Places::new(room, counters.clone()),
+        quotas: base.quotas.clone(),
+        patience: patience(config),
+        tasks,
+    }
+}
+
 impl App {
-    /// Opens the stores, binds the address and serves those whom `auth` knows. `reread` gives later settings.
+    /// Opens the stores, binds the address and serves.
     ///
     /// # Errors
     /// For the operator: what could not be opened or bound.
-    pub async fn start(config: &Config, auth: Auth, reread: Reread) -> anyhow::Result<Self> {
+    pub async fn start(config: &Config, known: Known) -> anyhow::Result<Self> {
         let files = Files::default();
-        let started = Self::open(config, Arc::new(auth), reread, files.clone()).await;
+        let started = Self::open(config, known, files.clone()).await;
         if started.is_err() {
             files.close().await;
         }
         started
     }
 
-    async fn open(config: &Config, auth: Arc<Auth>, reread: Reread, files: Files) -> anyhow::Result<Self> {
+    async fn open(config: &Config, known: Known, files: Files) -> anyhow::Result<Self> {
+        let Known { auth, keeper, reread } = known;
         let addresses = config.listen_addresses().map_err(|error| anyhow!(error))?;
         let taken = || format!("cannot listen on {}; is another chatd running there?", config.serve.listen);
         let bound = listener::bind(&addresses).with_context(taken)?;
         let (address, room) = (bound.address()?, room_for_connections());
-        let max_connections = max_connections(config.limits.max_connections, room);
-        let base = Base::new(config, max_connections, auth, files);
+        let most = max_connections(config.limits.max_connections, room);
+        let base = Base::new(config, most, Arc::new(auth), files);
         let (hub, engine) = (base.hub.clone(), engine::open(config, &base).await?);
         let chat = Arc::new(Chat::new(engine.broker.clone(), base.counters.clone()));
         let treasury = Treasury::open(config, &base, &engine, &chat).await?;
@@ -140,17 +172,16 @@ impl App {
             card: card.clone(),
             audit: audit.clone(),
             door: Arc::new(door(config, address)?),
+            keeper: keeper.clone(),
             reread,
         };
         let edge = edge(config, parts)?;
-        let places = Places::new(room, base.counters.clone());
         let (stop, all_gone, requests) = <(CancellationToken, CancellationToken, TaskTracker)>::default();
         let Edge { connections, workers, system, .. } = edge.clone();
-        let (entrance, quotas, tasks) = (http::entrance(edge), base.quotas, requests.clone());
-        let patience = patience(config);
-        let house = House { entrance, places: places.clone(), quotas: quotas.clone(), patience, tasks };
-        let listener = bound.listen().with_context(taken)?;
-        let accepting = tokio::spawn(listener::serve(listener, house, stop.clone()));
+        let house = house(config, &base, edge, keeper.clone(), room, requests.clone());
+        let (places, quotas) = (house.places.clone(), house.quotas.clone());
+        let door = bound.listen().with_context(taken)?;
+        let accepting = tokio::spawn(listener::serve(door, house, stop.clone()));
         let registry = tokio::spawn(registry.run(all_gone.clone()));
         let mut background = vec![
             tokio::spawn(resync.run()),
@@ -160,7 +191,7 @@ impl App {
             tokio::spawn(crowds::tell(hub.clone(), presence.clone())),
             tokio::spawn(card::tell(card, presence.clone())),
         ];
-        background.extend(engine.watch);
+        background.extend(engine.watch.into_iter().chain(keeper.map(|keeper| tokio::spawn(look_at(keeper)))));
         Ok(Self {
             address,
             hub,

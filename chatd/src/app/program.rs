@@ -14,15 +14,16 @@ use chat_protocol::secret;
 use clap::{Parser, Subcommand};
 use tracing::Level;
 
-use super::App;
 use super::credentials::{self, ApiKey, Token};
 use super::places::check_places;
-use super::reload::Reread;
+use super::reload;
 use super::service::Manager;
 use super::signals::Signals;
+use super::{App, Known};
 use crate::auth::Auth;
 use crate::config::{Config, Given};
 use crate::log;
+use crate::tls::Keeper;
 
 /// Exit code of a usage or configuration error.
 const USAGE: u8 = 2;
@@ -88,7 +89,7 @@ pub fn run() -> ExitCode {
         Some(Command::ApiKey(asked)) => return outcome(credentials::api_key(&asked)),
         _ => {}
     }
-    let (config, auth, reread) = match load(settings, file) {
+    let (config, known) = match load(settings, file) {
         Ok(loaded) => loaded,
         Err(error) => return refuse(&error),
     };
@@ -96,17 +97,19 @@ pub fn run() -> ExitCode {
         Some(Command::Config { action: ConfigAction::Show }) => print(&config.to_toml()),
         Some(Command::Token(asked)) => outcome(credentials::token(&config.auth, asked)),
         Some(_) => print("the settings can be used\n"),
-        None => serve(&config, auth, reread),
+        None => serve(&config, known),
     }
 }
 
-/// The settings, checked, the keys they name, and how they are read again.
-fn load(settings: Given, file: Option<PathBuf>) -> Result<(Config, Auth, Reread), String> {
+/// The settings, checked, and what they name.
+fn load(settings: Given, file: Option<PathBuf>) -> Result<(Config, Known), String> {
     let config = Config::load(settings.clone(), file.as_deref())?;
     check_places(&config)?;
     let auth = Auth::new(&config.auth)?;
+    let keeper = reload::paths(&config).map(Keeper::open).transpose()?;
     // A reload finds what stands in the file by then.
-    Ok((config, auth, Arc::new(move || Config::load(settings.clone(), file.as_deref()))))
+    let reread = Arc::new(move || Config::load(settings.clone(), file.as_deref()));
+    Ok((config, Known { auth, keeper, reread }))
 }
 
 fn outcome(made: Result<String, String>) -> ExitCode {
@@ -129,12 +132,12 @@ fn print(text: &str) -> ExitCode {
     }
 }
 
-fn serve(config: &Config, auth: Auth, reread: Reread) -> ExitCode {
+fn serve(config: &Config, known: Known) -> ExitCode {
     log::init(&config.serve.log, config.serve.log_format);
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let outcome = match runtime.enable_all().max_blocking_threads(BLOCKING_THREADS).build() {
         Ok(runtime) => {
-            let outcome = runtime.block_on(serve_until_told(config, auth, reread));
+            let outcome = runtime.block_on(serve_until_told(config, known));
             runtime.shutdown_timeout(LAST_WORK);
             outcome
         }
@@ -145,19 +148,20 @@ fn serve(config: &Config, auth: Auth, reread: Reread) -> ExitCode {
     code
 }
 
-async fn serve_until_told(config: &Config, auth: Auth, reread: Reread) -> anyhow::Result<()> {
+async fn serve_until_told(config: &Config, known: Known) -> anyhow::Result<()> {
+    let scheme = if known.keeper.is_some() { "https" } else { "http" };
     let manager = Manager::of_environment();
     let mut signals = Signals::listen(manager.is_there())?;
     manager.status("opening the stores");
     let app = tokio::select! {
-        app = App::start(config, auth, reread) => app?,
+        app = App::start(config, known) => app?,
         // While it waits for a store.
         signal = signals.next() => {
             tracing::info!(signal, "stopping before it began");
             return Ok(());
         }
     };
-    let listening = format!("listening on http://{}", app.address);
+    let listening = format!("listening on {scheme}://{}", app.address);
     log::say(Level::INFO, &listening);
     serve_and_leave(app, config.serve.drain.get(), &mut signals, &manager, &listening).await;
     Ok(())

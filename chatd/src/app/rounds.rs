@@ -15,10 +15,13 @@ use crate::listener::Patience;
 use crate::listener::places::Places;
 use crate::membership::subscriptions::Subscriptions;
 use crate::quota::Quotas;
+use crate::tls::Keeper;
 use crate::transport::queued;
 
 /// Pause after readers were given up, until what waited for them is gone.
 const RELIEF: Duration = Duration::from_millis(20);
+/// Pause between two looks at the files of the certificate, which are small.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// How long a connection may be silent, and how long its reader may take nothing.
 pub(super) fn deadlines(config: &Config) -> Deadlines {
@@ -60,6 +63,17 @@ pub(super) async fn end_terms(hub: Arc<Hub>, auth: Arc<Auth>, warning: Span) {
         let now_s = u32::try_from(SystemClock.now_ms() / 1000).unwrap_or(u32::MAX);
         hub.end_terms(now_s, warning.whole_seconds(), is_live);
         tick.tick().await;
+    }
+}
+
+/// Looks for a new certificate in its files, again and again.
+pub(super) async fn look_at(keeper: Arc<Keeper>) {
+    keeper.tell();
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let looking = keeper.clone();
+        // It reads files. Where it fails, the next look finds the same.
+        let _ = tokio::task::spawn_blocking(move || looking.look()).await;
     }
 }
 

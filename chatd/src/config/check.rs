@@ -48,6 +48,7 @@ impl Config {
             ));
         }
         self.auth.check()?;
+        self.check_tls()?;
         self.allowed_origins()?;
         self.allowed_hosts()?;
         self.check_money()?;
@@ -90,6 +91,15 @@ impl Config {
             return Err(format!("money.packet_expiry must be at most {MAX_PACKET_EXPIRY} (30 days)"));
         }
         Ok(())
+    }
+
+    fn check_tls(&self) -> Result<(), String> {
+        let Serve { tls_cert, tls_key, .. } = &self.serve;
+        match (tls_cert.as_os_str().is_empty(), tls_key.as_os_str().is_empty()) {
+            (false, true) => Err("tls_cert needs the key of the certificate; give --tls-key FILE".to_owned()),
+            (true, false) => Err("tls_key needs the certificate of the key; give --tls-cert FILE".to_owned()),
+            _ => Ok(()),
+        }
     }
 
     fn check_money(&self) -> Result<(), String> {
@@ -250,6 +260,19 @@ mod tests {
             let mut config = Config::default();
             (config.audit.max_bytes, config.audit.old_files) = (max_bytes, old_files);
             assert_eq!(config.check().is_ok(), good, "{max_bytes} {old_files}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_and_its_key_come_together() {
+        for (certificate, key, missing) in
+            [("c", "", Some("--tls-key")), ("", "k", Some("--tls-cert")), ("c", "k", None), ("", "", None)]
+        {
+            let mut config = Config::default();
+            (config.serve.tls_cert, config.serve.tls_key) = (certificate.into(), key.into());
+            let checked = config.check().err();
+            assert_eq!(checked.is_some(), missing.is_some(), "{checked:?}");
+            assert!(checked.is_none_or(|why| why.contains(missing.unwrap_or_default())));
         }
     }
 

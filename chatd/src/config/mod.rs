@@ -92,6 +92,12 @@ settings! {
         /// Address to listen on; port 0 takes a free one
         #[arg(long, env = "CHATD_LISTEN", value_name = "ADDR")]
         listen: String = "127.0.0.1:8080".to_owned(),
+        /// Certificate that the node shows, to serve https and wss in place of http and ws: a PEM file, the node's own certificate first; read again when it changes
+        #[arg(long, env = "CHATD_TLS_CERT", value_name = "FILE")]
+        tls_cert: PathBuf = PathBuf::new(),
+        /// Key of tls_cert: a PEM file without a password, read again with it
+        #[arg(long, env = "CHATD_TLS_KEY", value_name = "FILE")]
+        tls_key: PathBuf = PathBuf::new(),
         /// Listen on other than loopback addresses although no authentication is configured
         #[arg(long, env = "CHATD_ALLOW_OPEN", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
         allow_open: bool = false,

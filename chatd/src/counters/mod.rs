@@ -4,6 +4,7 @@
 //! threads that count at once do not wait for each other.
 
 pub mod closes;
+pub mod handshakes;
 pub mod histogram;
 mod limits;
 pub mod links;
@@ -13,6 +14,7 @@ mod sharded;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use self::closes::Closes;
+use self::handshakes::Handshakes;
 use self::histogram::Histogram;
 pub use self::limits::Limit;
 use self::limits::Refused;
@@ -53,6 +55,8 @@ pub struct Counters {
     pub connections: Counter,
     /// How they ended.
     pub closes: Closes,
+    /// How those that speak TLS began.
+    pub handshakes: Handshakes,
     /// Requests over HTTP and WebSocket, by what they asked for and how they were answered.
     pub requests: Requests,
     /// Messages put into a log.

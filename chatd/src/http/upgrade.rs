@@ -1,4 +1,4 @@
-//! The door to the WebSocket: checks the handshake (RFC 6455 §4.2) and hands the bare TCP stream over.
+//! The door to the WebSocket: checks the handshake (RFC 6455 §4.2) and hands the bare connection over.
 //!
 //! Invariant: nothing of HTTP remains on an upgraded connection.
 
@@ -22,6 +22,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use super::{Edge, names, refuse};
 use crate::counters::Limit;
 use crate::listener::{Grant, Handed, Peer, Shortcut, Stream, Taken};
+use crate::tls::Line;
 use crate::workers::{Arrival, Held};
 
 /// Length of 16 bytes in base64, without the two signs that fill it up.
@@ -62,10 +63,10 @@ pub async fn accept(State(edge): State<Edge>, mut request: Request) -> Response 
         let Ok(upgraded) = upgrade.await else {
             return tracing::debug!(%peer, "the client left before the handshake was answered");
         };
-        match socket(upgraded) {
-            Ok((tcp, read_ahead)) => {
+        match line_of(upgraded) {
+            Ok((line, read_ahead)) => {
                 let held = Held { place: place.and_then(|place| place.take()), token };
-                edge.workers.take(Arrival { tcp, read_ahead, peer, held });
+                edge.workers.take(Arrival { line, read_ahead, peer, held });
             }
             Err(error) => tracing::error!(%error, "an upgraded connection has no socket"),
         }
@@ -121,17 +122,17 @@ impl Shortcut for Edge {
         Some(Grant { answer: answer.into_bytes(), length, token })
     }
 
-    fn take(&self, Taken { tcp, read_ahead, peer, place, token }: Taken) {
-        self.workers.take(Arrival { tcp, read_ahead, peer, held: Held { place: Some(place), token } });
+    fn take(&self, Taken { line, read_ahead, peer, place, token }: Taken) {
+        self.workers.take(Arrival { line, read_ahead, peer, held: Held { place: Some(place), token } });
     }
 }
 
-/// The bare socket, and what came together with the handshake.
-fn socket(upgraded: Upgraded) -> io::Result<(std::net::TcpStream, Bytes)> {
+/// The line below, and what came together with the handshake.
+fn line_of(upgraded: Upgraded) -> io::Result<(Line<std::net::TcpStream>, Bytes)> {
     let parts = hyper_util::server::conn::auto::upgrade::downcast::<TokioIo<Stream>>(upgraded)
         .map_err(|_| io::ErrorKind::Unsupported)?;
-    let tcp = parts.io.into_inner().into_tcp().ok_or(io::ErrorKind::NotConnected)?;
-    Ok((tcp.into_std()?, parts.read_buf))
+    let line = parts.io.into_inner().into_line().ok_or(io::ErrorKind::NotConnected)?;
+    Ok((line.change(tokio::net::TcpStream::into_std)?, parts.read_buf))
 }
 
 /// Why a request does not become a WebSocket, and what the client may ask for instead (RFC 6455 §4.4).

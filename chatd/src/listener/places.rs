@@ -113,28 +113,32 @@ impl Places {
         Ok(Place { places: self.clone(), number })
     }
 
-    /// Tells a connection that there is no place for it.
-    pub(super) fn refuse_full(&self, tcp: TcpStream, peer: SocketAddr) {
+    /// Tells a connection that there is no place for it, as [`Places::refuse`] does.
+    pub(super) fn refuse_full(&self, tcp: Option<TcpStream>, peer: SocketAddr) {
         self.counters.crowded_out.add(1);
         tracing::debug!(taken = self.taken(), room = self.room, %peer, "no place");
         self.refuse(tcp, peer, &Refusal::new(Code::StoreUnreachable, FULL));
     }
 
-    /// Tells a connection why it is not let in, and ends it.
-    pub(super) fn refuse(&self, mut tcp: TcpStream, peer: SocketAddr, refusal: &Refusal) {
+    /// Tells a connection why it is not let in, and ends it. None: it ended without a word.
+    pub(super) fn refuse(&self, tcp: Option<TcpStream>, peer: SocketAddr, refusal: &Refusal) {
         let code = refusal.code;
         tracing::info!(code = code.number(), reason = refusal.reason, %peer, "refused a connection");
+        let Some(mut tcp) = tcp else { return };
         let Ok(turn) = self.refusals.clone().try_acquire_owned() else { return };
         // Cannot fail: the members have text keys and no failing serializer.
         let body = serde_json::to_string(&HttpAnswer::refusal(refusal)).unwrap_or_default();
         let status = StatusCode::from_u16(code.http_status()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
         let wait_s = refusal.retry_after_ms.map_or(1, |ms| ms.div_ceil(1000));
+        let wait = match status {
+            StatusCode::BAD_REQUEST => String::new(),
+            _ => format!("Retry-After: {wait_s}\r\n"),
+        };
         tokio::spawn(async move {
             let head = "Content-Type: application/json; charset=utf-8\r\nConnection: close";
             let length = body.len();
-            let answer = format!(
-                "HTTP/1.1 {status}\r\n{head}\r\nRetry-After: {wait_s}\r\nContent-Length: {length}\r\n\r\n{body}"
-            );
+            let answer =
+                format!("HTTP/1.1 {status}\r\n{head}\r\n{wait}Content-Length: {length}\r\n\r\n{body}");
             if tcp.write_all(answer.as_bytes()).await.is_ok() {
                 stream::part(tcp).await;
             }

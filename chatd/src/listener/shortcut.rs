@@ -5,7 +5,7 @@
 //! them.
 
 use std::future::poll_fn;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::task::{Context, Poll, ready};
@@ -18,6 +18,8 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::Guest;
 use super::places::Place;
+use super::stream::poll_read;
+use crate::tls::Line;
 
 /// Bytes that are looked at; who sends more at first goes the long way.
 const MOST_BYTES: usize = 2048;
@@ -36,7 +38,7 @@ pub struct Grant {
 /// A connection whose request was granted and answered.
 pub struct Taken {
     /// Its socket; does not block.
-    pub tcp: std::net::TcpStream,
+    pub line: Line<std::net::TcpStream>,
     /// What came behind the request.
     pub read_ahead: Bytes,
     /// Who it is.
@@ -58,27 +60,28 @@ pub trait Shortcut: Send + Sync {
 
 /// Waits for the first bytes of a connection, and gives it back unless they are granted.
 pub(super) async fn offer(
-    tcp: TcpStream,
+    mut line: Line<TcpStream>,
     guest: Guest,
     shortcut: &dyn Shortcut,
     stop: &CancellationToken,
-) -> Option<(TcpStream, Guest)> {
-    if tcp.set_nodelay(true).is_err() {
+) -> Option<(Line<TcpStream>, Guest)> {
+    if line.tcp.set_nodelay(true).is_err() {
         return None;
     }
-    let looking = poll_fn(|cx| look(&tcp, cx, |came| Some((shortcut.grant(came, guest.peer)?, came.len()))));
+    let looking =
+        poll_fn(|cx| look(&mut line, cx, |came| Some((shortcut.grant(came, guest.peer)?, came.len()))));
     let granted = tokio::select! {
         biased;
         granted = looking => granted,
         () = guest.course.ceased() => None,
         () = stop.cancelled() => None,
     };
-    let Some((grant, came)) = granted else { return Some((tcp, guest)) };
-    match answer(tcp, &grant, came) {
-        Ok((tcp, read_ahead)) => {
+    let Some((grant, came)) = granted else { return Some((line, guest)) };
+    match answer(line, &grant, came) {
+        Ok((line, read_ahead)) => {
             let Guest { peer, place, .. } = guest;
             place.leaves_http();
-            shortcut.take(Taken { tcp, read_ahead, peer, place, token: grant.token });
+            shortcut.take(Taken { line, read_ahead, peer, place, token: grant.token });
         }
         Err(error) => tracing::debug!(%error, peer = %guest.peer, "a connection was lost at its handshake"),
     }
@@ -86,20 +89,36 @@ pub(super) async fn offer(
 }
 
 /// What `seen` makes of the first bytes, which stay where they are.
-fn look<T>(tcp: &TcpStream, cx: &mut Context<'_>, seen: impl FnOnce(&[u8]) -> Option<T>) -> Poll<Option<T>> {
+fn look<T>(
+    line: &mut Line<TcpStream>,
+    cx: &mut Context<'_>,
+    seen: impl FnOnce(&[u8]) -> Option<T>,
+) -> Poll<Option<T>> {
     let mut bytes = [MaybeUninit::uninit(); MOST_BYTES];
     let mut bytes = ReadBuf::uninit(&mut bytes);
     // Whoever is lost is so for the HTTP library too, which tells of it.
-    let came = ready!(tcp.poll_peek(cx, &mut bytes)).ok();
+    let came = match &mut line.tls {
+        None => ready!(line.tcp.poll_peek(cx, &mut bytes)).ok(),
+        Some(tls) => {
+            let came = ready!(poll_read(tls, &line.tcp, cx, bytes.initialize_unfilled())).ok();
+            bytes.advance(came.unwrap_or_default());
+            tls.unread(bytes.filled());
+            came
+        }
+    };
     Poll::Ready(came.and_then(|_| seen(bytes.filled())))
 }
 
 /// Takes the bytes that came and writes the answer, for which a new socket always has room.
-fn answer(tcp: TcpStream, grant: &Grant, came: usize) -> io::Result<(std::net::TcpStream, Bytes)> {
+fn answer(
+    line: Line<TcpStream>,
+    grant: &Grant,
+    came: usize,
+) -> io::Result<(Line<std::net::TcpStream>, Bytes)> {
     let mut bytes = vec![0; came];
-    let count = tcp.try_read(&mut bytes)?;
+    let mut line = line.change(TcpStream::into_std)?;
+    let count = line.read(&mut bytes)?;
     bytes.truncate(count);
-    let mut tcp = tcp.into_std()?;
-    tcp.write_all(&grant.answer)?;
-    Ok((tcp, Bytes::from(bytes).slice(grant.length.min(count)..)))
+    line.write_all(&grant.answer)?;
+    Ok((line, Bytes::from(bytes).slice(grant.length.min(count)..)))
 }

@@ -1,9 +1,9 @@
 //! The socket of an HTTP connection: it tells the course what comes, and outlives the HTTP library when the client
 //! is still sending.
 //!
-//! Invariant: an upgraded connection gets the bare socket back.
+//! Invariant: an upgraded connection gets its line back, with nothing of it lost.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,6 +16,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::course::Course;
+use super::greeting::Now;
+use crate::tls::{Line, Tls};
 
 /// Silence after which a client that was refused is taken to have read its answer.
 const SILENCE: Duration = Duration::from_secs(5);
@@ -27,36 +29,37 @@ const MOST_BYTES: usize = 64 * 1024 * 1024;
 /// A socket that tells its course what comes.
 pub struct Stream {
     /// Present until the end.
-    tcp: Option<TcpStream>,
+    line: Option<Line<TcpStream>>,
     course: Arc<Course>,
 }
 
 impl Stream {
-    /// A connection's socket.
-    pub fn new(tcp: TcpStream, course: Arc<Course>) -> Self {
-        Self { tcp: Some(tcp), course }
+    /// Over a connection's line.
+    pub fn new(line: Line<TcpStream>, course: Arc<Course>) -> Self {
+        Self { line: Some(line), course }
     }
 
-    /// The bare socket.
-    pub fn into_tcp(mut self) -> Option<TcpStream> {
-        self.tcp.take()
+    /// The line.
+    pub fn into_line(mut self) -> Option<Line<TcpStream>> {
+        self.line.take()
     }
 
-    fn tcp(&mut self) -> io::Result<Pin<&mut TcpStream>> {
-        self.tcp.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
+    fn line(&mut self) -> io::Result<&mut Line<TcpStream>> {
+        self.line.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
-    /// Whether bytes wait in the kernel.
+    /// Whether bytes wait, in the kernel or already opened.
     fn has_bytes(&self) -> bool {
-        let peek = |tcp| SockRef::from(tcp).peek(&mut [MaybeUninit::uninit()]);
-        self.tcp.as_ref().is_some_and(|tcp| peek(tcp).is_ok_and(|bytes| bytes > 0))
+        let Some(Line { tcp, tls }) = &self.line else { return false };
+        let is_there = SockRef::from(tcp).peek(&mut [MaybeUninit::uninit()]).is_ok_and(|bytes| bytes > 0);
+        is_there || tls.as_ref().is_some_and(|tls| tls.has_more())
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        if let Some(tcp) = self.tcp.take() {
-            self.course.leave(tcp);
+        if let Some(line) = self.line.take() {
+            self.course.leave(line.tcp);
         }
     }
 }
@@ -71,7 +74,14 @@ impl AsyncRead for Stream {
             self.course.heard();
         }
         let before = buf.filled().len();
-        ready!(self.tcp()?.poll_read(cx, buf))?;
+        let Line { tcp, tls } = self.line()?;
+        match tls {
+            None => ready!(Pin::new(tcp).poll_read(cx, buf))?,
+            Some(tls) => {
+                let count = ready!(poll_read(tls, tcp, cx, buf.initialize_unfilled()))?;
+                buf.advance(count);
+            }
+        }
         if buf.filled().len() > before {
             self.course.heard();
         }
@@ -80,16 +90,20 @@ impl AsyncRead for Stream {
 }
 
 impl AsyncWrite for Stream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.tcp()?.poll_write(cx, buf)
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
     }
 
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
+        bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.tcp()?.poll_write_vectored(cx, bufs)
+        let Line { tcp, tls } = self.line()?;
+        match tls {
+            None => Pin::new(tcp).poll_write_vectored(cx, bufs),
+            Some(tls) => poll_write(tcp, cx, |socket| tls.write(socket, bufs)),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -97,11 +111,52 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.tcp()?.poll_flush(cx)
+        let Line { tcp, tls } = self.line()?;
+        match tls {
+            None => Pin::new(tcp).poll_flush(cx),
+            Some(tls) => poll_write(tcp, cx, |socket| tls.push(socket)),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.tcp()?.poll_shutdown(cx)
+        let Line { tcp, tls } = self.line()?;
+        if let Some(tls) = tls {
+            ready!(poll_write(tcp, cx, |socket| tls.end(socket)))?;
+        }
+        Pin::new(tcp).poll_shutdown(cx)
+    }
+}
+
+/// Reads once the socket has what that takes.
+pub(super) fn poll_read(
+    tls: &mut Tls,
+    tcp: &TcpStream,
+    cx: &mut Context<'_>,
+    into: &mut [u8],
+) -> Poll<io::Result<usize>> {
+    loop {
+        match tls.read(&mut Now(tcp), into) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!(tcp.poll_read_ready(cx))?,
+            read => {
+                // What the client asked of TLS itself; if there is no room now, the next write takes it along.
+                let _ = tls.push(&mut Now(tcp));
+                return Poll::Ready(read);
+            }
+        }
+    }
+}
+
+/// Writes once the socket has room.
+fn poll_write<T>(
+    tcp: &TcpStream,
+    cx: &mut Context<'_>,
+    mut write: impl FnMut(&mut Now<'_>) -> io::Result<T>,
+) -> Poll<io::Result<T>> {
+    loop {
+        match write(&mut Now(tcp)) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!(tcp.poll_write_ready(cx))?,
+            written => return Poll::Ready(written),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ mod page;
 #[cfg(target_os = "linux")]
 mod process;
 mod requests;
+mod tls;
 
 use std::fmt;
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use crate::log;
 use crate::money::audit::Results;
 use crate::money::settlement::worker::Worker;
 use crate::money::watch::Watch;
+use crate::tls::Keeper;
 use crate::transport::queued;
 
 /// Scrapes at once: each takes a thread that others wait for too.
@@ -61,6 +63,8 @@ pub struct Sources {
     pub audits: Option<Arc<Results>>,
     /// None without a ledger.
     pub watch: Option<Arc<Watch>>,
+    /// None where no TLS is spoken.
+    pub keeper: Option<Arc<Keeper>>,
 }
 
 impl Metrics {
@@ -123,6 +127,9 @@ impl Collector for Text {
         page.refused(&sources.counters)?;
         page.log()?;
         page.audit(&sources.counters)?;
+        if let Some(keeper) = &sources.keeper {
+            page.tls(&sources.counters, keeper)?;
+        }
         if let Some(redis) = sources.redis {
             page.redis(redis)?;
         }

@@ -13,7 +13,7 @@ mod parting;
 mod request;
 mod told;
 
-use std::io::{self, Write};
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -46,7 +46,7 @@ use crate::presence::registry::Registry;
 use crate::quota::Quotas;
 use crate::transport::ending::{End, Violation};
 use crate::transport::reader::Reader;
-use crate::transport::writer::{Flushed, Writer};
+use crate::transport::writer::{Flushed, Outlet, Writer};
 use crate::worlds::Gate;
 
 /// Requests answered, or messages stored together, before the answers are written and other connections get their turn.
@@ -373,7 +373,7 @@ impl Session {
     ///
     /// # Errors
     /// When the connection broke.
-    pub fn flush(&mut self, socket: &mut impl Write, now: Instant) -> io::Result<Flushed> {
+    pub fn flush(&mut self, socket: &mut impl Outlet, now: Instant) -> io::Result<Flushed> {
         let outbox = &self.connection.outbox;
         let flushed = self.writer.flush(socket, |frames, max| outbox.take(frames, max))?;
         let is_blocked = flushed == Flushed::Blocked;

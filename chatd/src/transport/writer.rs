@@ -1,4 +1,4 @@
-//! Frames on their way to a client: the sending half of the WebSocket protocol (RFC 6455), over any writer.
+//! Frames on their way to a client: the sending half of the WebSocket protocol (RFC 6455), over any outlet.
 //!
 //! Invariant: frames leave whole and in their order; pongs overtake data, the close stands behind everything, and
 //! nothing comes after it. One who waits for nothing holds no queue.
@@ -18,6 +18,14 @@ const MAX_PONGS: usize = 64;
 const FIN_CLOSE: u8 = 0x88;
 /// First byte of a pong.
 const FIN_PONG: u8 = 0x8a;
+
+/// What frames are written to.
+pub trait Outlet: Write {
+    /// Bytes it has taken and could not pass on yet; [`Write::flush`] tries to.
+    fn held(&self) -> usize {
+        0
+    }
+}
 
 /// What [`Writer::flush`] left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,20 +94,24 @@ impl Writer {
     /// When the connection broke.
     pub fn flush(
         &mut self,
-        socket: &mut impl Write,
+        socket: &mut impl Outlet,
         mut refill: impl FnMut(&mut Frames, usize),
     ) -> Result<Flushed> {
         // Here and not in a place of its own, as long as the socket takes it.
         let mut rest = self.rest.take().map_or_else(Rest::default, |rest| *rest);
         loop {
-            if rest.frames.is_empty() && !self.gather(&mut rest.frames, &mut refill) {
-                return Ok(Flushed::All);
-            }
-            match self.write_some(&mut rest, socket) {
+            let written = match self.pass_on(socket) {
+                Ok(()) if rest.frames.is_empty() && !self.gather(&mut rest.frames, &mut refill) => {
+                    return Ok(Flushed::All);
+                }
+                Ok(()) => self.write_some(&mut rest, socket),
+                Err(error) => Err(error),
+            };
+            match written {
                 Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => {
-                    self.rest = Some(Box::new(rest));
+                    self.rest = (!rest.frames.is_empty()).then(|| Box::new(rest));
                     return if error.kind() == ErrorKind::WouldBlock {
                         Ok(Flushed::Blocked)
                     } else {
@@ -128,7 +140,18 @@ impl Writer {
         !frames.is_empty()
     }
 
-    fn write_some(&mut self, rest: &mut Rest, socket: &mut impl Write) -> Result<()> {
+    /// Lets the socket pass on what it holds, to the end of it.
+    fn pass_on(&mut self, socket: &mut impl Outlet) -> Result<()> {
+        let before = socket.held();
+        if before == 0 {
+            return Ok(());
+        }
+        let passed = socket.flush();
+        self.moved |= socket.held() < before;
+        passed
+    }
+
+    fn write_some(&mut self, rest: &mut Rest, socket: &mut impl Outlet) -> Result<()> {
         let mut written = match rest.frames.only() {
             Some(frame) => socket.write(frame)?,
             None => {
@@ -207,6 +230,9 @@ fn control(first: u8, parts: &[&[u8]]) -> Bytes {
     frame.extend(content);
     frame.into()
 }
+
+#[cfg(test)]
+impl Outlet for Vec<u8> {}
 
 #[cfg(test)]
 mod tests;

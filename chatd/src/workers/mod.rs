@@ -1,8 +1,8 @@
 //! The threads that own the WebSocket connections of a node: each polls its own, reads into one buffer, and writes shared
 //! frames straight to the sockets.
 //!
-//! Invariant: a connection stays with one worker from its handshake to its end, and costs a place in a slab: no task, no
-//! timer, no buffer of its own. Whatever waits for a store runs elsewhere and comes back as mail.
+//! Invariant: a connection stays with one worker from its handshake to its end, and costs a place in a slab (and its keys,
+//! where it speaks TLS): no task, no timer, no buffer of its own. Whatever waits for a store runs elsewhere and comes back as mail.
 
 mod mailbox;
 mod seat;
@@ -23,6 +23,7 @@ use self::mailbox::Mailbox;
 use self::worker::Worker;
 use crate::listener::places::Place;
 use crate::session::Sessions;
+use crate::tls::Line;
 
 /// Workers at most: beyond that, others of the machine are what a node waits for.
 const MAX_WORKERS: usize = 16;
@@ -39,7 +40,7 @@ pub struct Workers {
 /// A connection whose handshake is done.
 pub struct Arrival {
     /// Its socket; does not block.
-    pub tcp: std::net::TcpStream,
+    pub line: Line<std::net::TcpStream>,
     /// Bytes that came together with the handshake.
     pub read_ahead: Bytes,
     /// Who it is.

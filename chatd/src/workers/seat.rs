@@ -13,11 +13,12 @@ use tokio::task::AbortHandle;
 
 use super::Held;
 use crate::session::{Pending, Session, Stage};
-use crate::transport::writer::Flushed;
+use crate::tls::Line;
+use crate::transport::writer::{Flushed, Outlet};
 
 /// A connection that a worker looks at.
 pub struct Seat {
-    tcp: TcpStream,
+    line: Line<TcpStream>,
     session: Session,
     /// See [`super::mailbox::Key`].
     pub turn: u32,
@@ -47,13 +48,15 @@ pub enum Turn {
 
 impl Seat {
     /// A connection that has just been registered: all that happened to its socket is still to be told.
-    pub fn new(tcp: TcpStream, session: Session, turn: u32, held: Held) -> Self {
+    pub fn new(line: Line<TcpStream>, session: Session, turn: u32, held: Held) -> Self {
+        // What came with the handshake may lie here already, of which no event tells.
+        let is_readable = line.tls.is_some();
         Self {
-            tcp,
+            line,
             session,
             turn,
             is_queued: false,
-            is_readable: false,
+            is_readable,
             is_shut: false,
             is_writable: true,
             is_broken: false,
@@ -69,7 +72,7 @@ impl Seat {
 
     /// Its socket, for the registry.
     pub fn tcp(&mut self) -> &mut TcpStream {
-        &mut self.tcp
+        &mut self.line.tcp
     }
 
     /// Notes what happened to the socket.
@@ -107,7 +110,7 @@ impl Seat {
     }
 
     fn broken(&self) -> io::Error {
-        let error = self.tcp.take_error().unwrap_or_else(Some);
+        let error = self.line.tcp.take_error().unwrap_or_else(Some);
         error.unwrap_or_else(|| ErrorKind::ConnectionReset.into())
     }
 
@@ -133,9 +136,10 @@ impl Seat {
 
     /// Bytes read; none when there is nothing more for now.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-        match self.tcp.read(buffer) {
+        match self.line.read(buffer) {
             Ok(count) => {
-                self.is_readable = count == buffer.len() || (self.is_shut && count > 0);
+                let has_more = self.line.has_more(count, buffer.len());
+                self.is_readable = count > 0 && (has_more || self.is_shut);
                 Ok(Some(count))
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -152,10 +156,10 @@ impl Seat {
         self.is_writable |= self.session.insists(now);
         loop {
             if self.is_writable {
-                self.is_writable = self.session.flush(&mut self.tcp, now)? == Flushed::All;
+                self.is_writable = self.session.flush(&mut self.line, now)? == Flushed::All;
             }
-            let (before, tcp) = (self.session.stage(), &self.tcp);
-            let stage = self.session.go_on(now, |bytes| make_room(tcp, bytes));
+            let (before, line) = (self.session.stage(), &self.line);
+            let stage = self.session.go_on(now, |bytes| make_room(&line.tcp, bytes + line.held()));
             match stage {
                 Stage::Open if self.session.listens() && (self.session.has_kept() || self.is_readable) => {
                     return Ok(Turn::Again);
@@ -175,8 +179,12 @@ impl Seat {
             if !self.is_writable {
                 return Ok(Turn::Wait);
             }
+            if let Err(error) = self.line.end() {
+                self.is_writable = false;
+                return if error.kind() == ErrorKind::WouldBlock { Ok(Turn::Wait) } else { Err(error) };
+            }
             // Closing with unread input would reset the connection and could take the farewell with it.
-            self.tcp.shutdown(Shutdown::Write)?;
+            self.line.tcp.shutdown(Shutdown::Write)?;
             self.session.said_all(now);
             self.is_readable = true;
             return Ok(Turn::Again);
@@ -223,6 +231,6 @@ mod tests {
     #[test]
     fn what_a_connection_holds_stays_small() {
         let (seat, connection) = (size_of::<Seat>(), size_of::<Connection>());
-        assert!(seat <= 288 && connection <= 256, "{seat} and {connection} bytes");
+        assert!(seat <= 296 && connection <= 256, "{seat} and {connection} bytes");
     }
 }

@@ -18,6 +18,7 @@ use super::mailbox::{Key, Mailbox};
 use super::seat::{Seat, Turn};
 use crate::hub::bell::{Bell, Rope};
 use crate::session::{Done, Session, Sessions};
+use crate::tls::Line;
 
 /// Bytes read at a time: a client that always has more to say must not keep others from their turn.
 const BUFFER: usize = 16 * 1024;
@@ -131,14 +132,15 @@ impl Worker {
         }
     }
 
-    fn arrive(&mut self, Arrival { tcp, read_ahead, peer, held }: Arrival) {
+    fn arrive(&mut self, Arrival { line, read_ahead, peer, held }: Arrival) {
         let entry = self.seats.vacant_entry();
         let Ok(place) = u32::try_from(entry.key()) else { return self.mailbox.left() };
         self.turns = self.turns.wrapping_add(1);
         let key = Key { place, turn: self.turns };
         let session =
             Session::new(self.sessions.clone(), Rope::new(self.bell.clone(), place), peer, &read_ahead);
-        let mut seat = Box::new(Seat::new(mio::net::TcpStream::from_std(tcp), session, key.turn, held));
+        let line = Line { tcp: mio::net::TcpStream::from_std(line.tcp), tls: line.tls };
+        let mut seat = Box::new(Seat::new(line, session, key.turn, held));
         let both = Interest::READABLE | Interest::WRITABLE;
         if let Err(error) = self.poll.registry().register(seat.tcp(), key.into(), both) {
             seat.session().lost(&error);

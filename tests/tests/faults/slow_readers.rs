@@ -4,8 +4,9 @@
 
 use std::time::Duration;
 
-use chat_client::Server;
+use chat_client::{Server, Stream};
 use chat_protocol::Target;
+use chat_tests::authority::Way;
 use chat_tests::node::Node;
 use chat_tests::raw_http::{get, try_status};
 use chat_tests::raw_socket::{RawSocket, frame, opcode};
@@ -15,7 +16,17 @@ use chat_tests::wait::{SOON, pace, until};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpSocket;
+
+chat_tests::over_plain_and_tls!(
+    a_connection_that_is_sent_nothing_gets_a_ping,
+    a_slow_reader_gets_the_whole_answer_however_long_it_takes,
+    an_http_answer_that_nobody_reads_does_not_stay,
+    a_websocket_that_reads_no_answers_is_closed_and_its_memory_freed,
+    who_asks_for_much_and_reads_late_gets_every_answer,
+    many_who_recover_much_at_once_and_read_it_all_get_it,
+    what_waits_for_all_slow_readers_together_is_bounded_and_the_slowest_go_first
+);
 
 const APP: u32 = 206;
 /// A minute, because a reader has to be silent for some seconds before anything happens, on a machine that is shared.
@@ -45,14 +56,15 @@ async fn connections(node: &Node) -> u64 {
 }
 
 /// A socket for which the kernel keeps little.
-async fn narrow(server: &Server) -> TcpStream {
+async fn narrow(server: &Server) -> Stream {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(8 * 1024).expect("a small buffer");
     let address = server.authority().parse().expect("an address");
-    socket.connect(address).await.expect("the server listens")
+    let tcp = socket.connect(address).await.expect("the server listens");
+    Stream::over(tcp, server).await.expect("a handshake")
 }
 
-async fn ask_for_history(node: &Node) -> TcpStream {
+async fn ask_for_history(node: &Node) -> Stream {
     let mut tcp = narrow(node.server()).await;
     let request = format!("GET {HISTORY} HTTP/1.1\r\nHost: {}\r\n\r\n", node.server().authority());
     tcp.write_all(request.as_bytes()).await.expect("sent");
@@ -65,9 +77,8 @@ fn history(seq: usize, limit: usize) -> Vec<u8> {
     frame(true, opcode::TEXT, request.to_string().as_bytes())
 }
 
-#[tokio::test]
-async fn a_connection_that_is_sent_nothing_gets_a_ping() {
-    let node = Node::ephemeral(&["--ping-interval", "1", "--heartbeat-timeout", "4"]).await;
+async fn a_connection_that_is_sent_nothing_gets_a_ping(way: Way) {
+    let node = way.node(&["--ping-interval", "1", "--heartbeat-timeout", "4"]).await;
     let mut quiet = RawSocket::open(node.server()).await;
     quiet.login(APP, "quiet").await;
     // Pongs are life enough: it says nothing else for longer than the heartbeat may take.
@@ -79,9 +90,8 @@ async fn a_connection_that_is_sent_nothing_gets_a_ping() {
     assert!(metric(&node, "chatd_pings_total").await >= 8.0);
 }
 
-#[tokio::test]
-async fn a_slow_reader_gets_the_whole_answer_however_long_it_takes() {
-    let node = Node::ephemeral(&["--stall-timeout", "2", "--keep-alive", "1"]).await;
+async fn a_slow_reader_gets_the_whole_answer_however_long_it_takes(way: Way) {
+    let node = way.node(&["--stall-timeout", "2", "--keep-alive", "1"]).await;
     fill(&node, 70).await;
     let mut tcp = ask_for_history(&node).await;
     let (mut received, mut piece) = (Vec::new(), vec![0; 16 * 1024]);
@@ -107,9 +117,8 @@ async fn a_slow_reader_gets_the_whole_answer_however_long_it_takes() {
     assert_eq!(metric(&node, "chatd_stalled_closes_total").await, 0.0);
 }
 
-#[tokio::test]
-async fn an_http_answer_that_nobody_reads_does_not_stay() {
-    let node = Node::ephemeral(&["--stall-timeout", "1"]).await;
+async fn an_http_answer_that_nobody_reads_does_not_stay(way: Way) {
+    let node = way.node(&["--stall-timeout", "1"]).await;
     fill(&node, 100).await;
     let mut bystanders = Bystanders::arrive(&node, APP).await;
     let unread = ask_for_history(&node).await;
@@ -119,9 +128,8 @@ async fn an_http_answer_that_nobody_reads_does_not_stay() {
     bystanders.are_undisturbed().await;
 }
 
-#[tokio::test]
-async fn a_websocket_that_reads_no_answers_is_closed_and_its_memory_freed() {
-    let node = Node::ephemeral(&["--stall-timeout", "1"]).await;
+async fn a_websocket_that_reads_no_answers_is_closed_and_its_memory_freed(way: Way) {
+    let node = way.node(&["--stall-timeout", "1"]).await;
     fill(&node, 60).await;
     let mut bystanders = Bystanders::arrive(&node, APP).await;
     let mut deaf = RawSocket::open(node.server()).await;
@@ -136,9 +144,8 @@ async fn a_websocket_that_reads_no_answers_is_closed_and_its_memory_freed() {
     bystanders.are_undisturbed().await;
 }
 
-#[tokio::test]
-async fn who_asks_for_much_and_reads_late_gets_every_answer() {
-    let node = Node::ephemeral(&[]).await;
+async fn who_asks_for_much_and_reads_late_gets_every_answer(way: Way) {
+    let node = way.node(&[]).await;
     fill(&node, 60).await;
     let mut patient = RawSocket::open(node.server()).await;
     patient.login(APP, "patient").await;
@@ -155,10 +162,9 @@ async fn who_asks_for_much_and_reads_late_gets_every_answer() {
     }
 }
 
-#[tokio::test]
-async fn many_who_recover_much_at_once_and_read_it_all_get_it() {
+async fn many_who_recover_much_at_once_and_read_it_all_get_it(way: Way) {
     // What they read from the log is a multiple of what may wait in all.
-    let node = Node::ephemeral(&["--queued-bytes", "8000000"]).await;
+    let node = way.node(&["--queued-bytes", "8000000"]).await;
     // Small ones, of which a log-in reads page by page, in turns with the others.
     let (mut speaker, text) = (node.login(APP, "speaker").await, "x".repeat(400));
     for _ in 0..1_000 {
@@ -187,9 +193,8 @@ async fn many_who_recover_much_at_once_and_read_it_all_get_it() {
     assert_eq!(metric(&node, "chatd_slow_closes_total").await, 0.0);
 }
 
-#[tokio::test]
-async fn what_waits_for_all_slow_readers_together_is_bounded_and_the_slowest_go_first() {
-    let node = Node::ephemeral(&["--queued-bytes", "3000000"]).await;
+async fn what_waits_for_all_slow_readers_together_is_bounded_and_the_slowest_go_first(way: Way) {
+    let node = way.node(&["--queued-bytes", "3000000"]).await;
     fill(&node, 60).await;
     let mut bystanders = Bystanders::arrive(&node, APP).await;
     let mut deaf = Vec::new();

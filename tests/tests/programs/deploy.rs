@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, Stdio};
 
 use chat_protocol::Target;
+use chat_tests::authority::Authority;
 use chat_tests::exposition::{Exposition, scrape};
 use chat_tests::manual::text_of;
 use chat_tests::money_site::{audit_pages, deposit};
@@ -28,7 +29,11 @@ fn pattern(text: &str) -> Regex {
 async fn everything() -> (RedisServer, tempfile::TempDir, Node) {
     let (redis, directory) = (RedisServer::start().await, tempfile::tempdir().expect("a directory"));
     let ledger = format!("sqlite:{}", directory.path().join("ledger.sqlite3").display());
-    let node = Node::start(&["--redis", &redis.url(), "--ledger", &ledger]).await;
+    let authority = Authority::new();
+    let tls = authority.arguments();
+    let tls: Vec<_> = tls.iter().map(String::as_str).collect();
+    let node = Node::start(&[&["--redis", &redis.url(), "--ledger", &ledger], &tls[..]].concat()).await;
+    let node = node.believed(&authority);
     deposit(&node.http(), APP, "a", 5).await;
     audit_pages(&node.http(), APP, None).await.expect("an audit");
     node.login(APP, "a").await.send(Target::World, "hello").await.expect("accepted");

@@ -18,3 +18,4 @@ mod readme_words;
 mod reload;
 mod secrets;
 mod service;
+mod tls_start;

@@ -2,17 +2,35 @@
 //!
 //! Invariant: two bystanders talk on undisturbed, and a close frame really arrives.
 
+use chat_tests::authority::Way;
 use chat_tests::node::Node;
 use chat_tests::raw_socket::{Frame, RawSocket, frame, handshake, opcode, unmasked};
 use chat_tests::talk::Bystanders;
 use chat_tests::wait::{SOON, until};
 use serde_json::json;
 
+chat_tests::over_plain_and_tls!(
+    text_that_is_not_utf8_is_closed_with_1007,
+    a_frame_without_mask_is_closed_with_1002,
+    a_reserved_opcode_or_bit_is_closed_with_1002,
+    fragments_out_of_order_are_closed_with_1002,
+    an_overlong_control_frame_is_closed_with_1002,
+    a_message_above_64_kib_is_closed_with_1009_and_the_close_arrives,
+    a_frame_of_exactly_64_kib_is_answered,
+    a_binary_frame_that_is_not_json_is_answered_1001_and_the_connection_stays,
+    fragments_are_put_together_even_around_a_ping_and_inside_a_character,
+    a_ping_frame_is_answered_with_its_own_content_even_before_login,
+    a_close_is_answered_with_the_same_code,
+    a_malformed_close_ends_the_connection,
+    frames_right_behind_the_handshake_are_not_lost,
+    a_client_that_goes_in_the_middle_of_a_login_leaves_no_trace
+);
+
 const APP: u32 = 202;
 const PING: &[u8] = br#"{"seq":"1","cmd":"ping"}"#;
 
-async fn stage() -> (Node, Bystanders, RawSocket) {
-    let node = Node::ephemeral(&[]).await;
+async fn stage(way: &Way) -> (Node, Bystanders, RawSocket) {
+    let node = way.node(&[]).await;
     let bystanders = Bystanders::arrive(&node, APP).await;
     let mut socket = RawSocket::open(node.server()).await;
     socket.login(APP, "clumsy").await;
@@ -20,8 +38,8 @@ async fn stage() -> (Node, Bystanders, RawSocket) {
 }
 
 /// Each of these byte sequences ends its connection with this close code.
-async fn each_is_closed(sequences: &[Vec<u8>], code: u16) {
-    let (node, mut bystanders, _) = stage().await;
+async fn each_is_closed(way: &Way, sequences: &[Vec<u8>], code: u16) {
+    let (node, mut bystanders, _) = stage(way).await;
     for (index, bytes) in sequences.iter().enumerate() {
         let mut socket = RawSocket::open(node.server()).await;
         socket.login(APP, "clumsy").await;
@@ -31,10 +49,10 @@ async fn each_is_closed(sequences: &[Vec<u8>], code: u16) {
     }
 }
 
-#[tokio::test]
-async fn text_that_is_not_utf8_is_closed_with_1007() {
+async fn text_that_is_not_utf8_is_closed_with_1007(way: Way) {
     let split = "帝".as_bytes();
     each_is_closed(
+        &way,
         &[
             frame(true, opcode::TEXT, b"\xff"),
             frame(true, opcode::TEXT, b"{\"seq\":\"\xc3\x28\"}"),
@@ -47,23 +65,21 @@ async fn text_that_is_not_utf8_is_closed_with_1007() {
     .await;
 }
 
-#[tokio::test]
-async fn a_frame_without_mask_is_closed_with_1002() {
-    each_is_closed(&[unmasked(opcode::TEXT, PING), unmasked(opcode::PING, b"")], 1002).await;
+async fn a_frame_without_mask_is_closed_with_1002(way: Way) {
+    each_is_closed(&way, &[unmasked(opcode::TEXT, PING), unmasked(opcode::PING, b"")], 1002).await;
 }
 
-#[tokio::test]
-async fn a_reserved_opcode_or_bit_is_closed_with_1002() {
+async fn a_reserved_opcode_or_bit_is_closed_with_1002(way: Way) {
     let mut sequences: Vec<_> = [3, 4, 5, 6, 7, 11, 12, 13, 14, 15].map(|code| frame(true, code, b"")).into();
     for bit in [0x40, 0x20, 0x10] {
         sequences.push(frame(true, opcode::TEXT | bit, PING));
     }
-    each_is_closed(&sequences, 1002).await;
+    each_is_closed(&way, &sequences, 1002).await;
 }
 
-#[tokio::test]
-async fn fragments_out_of_order_are_closed_with_1002() {
+async fn fragments_out_of_order_are_closed_with_1002(way: Way) {
     each_is_closed(
+        &way,
         &[
             frame(true, opcode::CONTINUATION, PING),
             [frame(false, opcode::TEXT, b"{"), frame(true, opcode::TEXT, PING)].concat(),
@@ -76,19 +92,22 @@ async fn fragments_out_of_order_are_closed_with_1002() {
     .await;
 }
 
-#[tokio::test]
-async fn an_overlong_control_frame_is_closed_with_1002() {
-    each_is_closed(&[frame(true, opcode::PING, &[b'x'; 126]), frame(true, opcode::CLOSE, &[3; 126])], 1002)
-        .await;
+async fn an_overlong_control_frame_is_closed_with_1002(way: Way) {
+    each_is_closed(
+        &way,
+        &[frame(true, opcode::PING, &[b'x'; 126]), frame(true, opcode::CLOSE, &[3; 126])],
+        1002,
+    )
+    .await;
 }
 
-#[tokio::test]
-async fn a_message_above_64_kib_is_closed_with_1009_and_the_close_arrives() {
+async fn a_message_above_64_kib_is_closed_with_1009_and_the_close_arrives(way: Way) {
     let large = vec![b'x'; 64 * 1024 + 1];
     let half = vec![b'x'; 40 * 1024];
     let announced_only =
         |length: u64| [&[0x81, 0xff], length.to_be_bytes().as_slice(), &[1, 2, 3, 4]].concat();
     each_is_closed(
+        &way,
         &[
             frame(true, opcode::TEXT, &large),
             frame(true, opcode::BINARY, &large),
@@ -103,9 +122,8 @@ async fn a_message_above_64_kib_is_closed_with_1009_and_the_close_arrives() {
     .await;
 }
 
-#[tokio::test]
-async fn a_frame_of_exactly_64_kib_is_answered() {
-    let (_node, mut bystanders, mut socket) = stage().await;
+async fn a_frame_of_exactly_64_kib_is_answered(way: Way) {
+    let (_node, mut bystanders, mut socket) = stage(&way).await;
     let mut text = json!({"seq": "s", "cmd": "msg", "data": {"msg": ""}}).to_string();
     let room = 64 * 1024 - text.len();
     text = text.replace(r#""msg":"""#, &format!(r#""msg":"{}""#, "x".repeat(room)));
@@ -115,9 +133,8 @@ async fn a_frame_of_exactly_64_kib_is_answered() {
     bystanders.are_undisturbed().await;
 }
 
-#[tokio::test]
-async fn a_binary_frame_that_is_not_json_is_answered_1001_and_the_connection_stays() {
-    let (_node, mut bystanders, mut socket) = stage().await;
+async fn a_binary_frame_that_is_not_json_is_answered_1001_and_the_connection_stays(way: Way) {
+    let (_node, mut bystanders, mut socket) = stage(&way).await;
     for bytes in [&b""[..], b"{", b"\xff\xfe", b"{\"seq\":\"\xff\",\"cmd\":\"ping\"}"] {
         socket.send(&frame(true, opcode::BINARY, bytes)).await;
         assert_eq!(socket.answer().await["response"]["code"], 1001);
@@ -127,9 +144,8 @@ async fn a_binary_frame_that_is_not_json_is_answered_1001_and_the_connection_sta
     bystanders.are_undisturbed().await;
 }
 
-#[tokio::test]
-async fn fragments_are_put_together_even_around_a_ping_and_inside_a_character() {
-    let (node, mut bystanders, mut socket) = stage().await;
+async fn fragments_are_put_together_even_around_a_ping_and_inside_a_character(way: Way) {
+    let (node, mut bystanders, mut socket) = stage(&way).await;
     let mut listener = node.login(APP, "listener").await;
     let text =
         json!({"seq": "s", "cmd": "msg", "data": {"target": "user:listener", "msg": "黄帝"}}).to_string();
@@ -152,9 +168,8 @@ async fn fragments_are_put_together_even_around_a_ping_and_inside_a_character() 
     bystanders.are_undisturbed().await;
 }
 
-#[tokio::test]
-async fn a_ping_frame_is_answered_with_its_own_content_even_before_login() {
-    let (node, mut bystanders, _) = stage().await;
+async fn a_ping_frame_is_answered_with_its_own_content_even_before_login(way: Way) {
+    let (node, mut bystanders, _) = stage(&way).await;
     let mut socket = RawSocket::open(node.server()).await;
     socket.send(&frame(true, opcode::PONG, b"nobody asked")).await;
     for payload in [&b""[..], b"x", &[0xff; 125]] {
@@ -165,9 +180,8 @@ async fn a_ping_frame_is_answered_with_its_own_content_even_before_login() {
     bystanders.are_undisturbed().await;
 }
 
-#[tokio::test]
-async fn a_close_is_answered_with_the_same_code() {
-    let (node, mut bystanders, _) = stage().await;
+async fn a_close_is_answered_with_the_same_code(way: Way) {
+    let (node, mut bystanders, _) = stage(&way).await;
     for code in [1000_u16, 1001, 3000, 4999] {
         let mut socket = RawSocket::open(node.server()).await;
         socket.login(APP, "leaving").await;
@@ -177,9 +191,8 @@ async fn a_close_is_answered_with_the_same_code() {
     bystanders.are_undisturbed().await;
 }
 
-#[tokio::test]
-async fn a_malformed_close_ends_the_connection() {
-    let (node, mut bystanders, _) = stage().await;
+async fn a_malformed_close_ends_the_connection(way: Way) {
+    let (node, mut bystanders, _) = stage(&way).await;
     for payload in [&b"\x03"[..], &999_u16.to_be_bytes(), &1005_u16.to_be_bytes(), b"\x03\xe8\xff\xff"] {
         let mut socket = RawSocket::open(node.server()).await;
         socket.send(&frame(true, opcode::CLOSE, payload)).await;
@@ -189,9 +202,8 @@ async fn a_malformed_close_ends_the_connection() {
     bystanders.are_undisturbed().await;
 }
 
-#[tokio::test]
-async fn frames_right_behind_the_handshake_are_not_lost() {
-    let (node, mut bystanders, _) = stage().await;
+async fn frames_right_behind_the_handshake_are_not_lost(way: Way) {
+    let (node, mut bystanders, _) = stage(&way).await;
     let mut socket = RawSocket::connect(node.server()).await;
     let login = json!({"seq": "in", "cmd": "login", "data": {"appId": APP, "userId": "hasty"}}).to_string();
     let many: Vec<u8> = (0..100).flat_map(|_| frame(true, opcode::TEXT, PING)).collect();
@@ -205,9 +217,8 @@ async fn frames_right_behind_the_handshake_are_not_lost() {
     bystanders.are_undisturbed().await;
 }
 
-#[tokio::test]
-async fn a_client_that_goes_in_the_middle_of_a_login_leaves_no_trace() {
-    let (node, mut bystanders, socket) = stage().await;
+async fn a_client_that_goes_in_the_middle_of_a_login_leaves_no_trace(way: Way) {
+    let (node, mut bystanders, socket) = stage(&way).await;
     drop(socket);
     let login = json!({"seq": "in", "cmd": "login", "data": {"appId": APP, "userId": "gone"}}).to_string();
     let login = frame(true, opcode::TEXT, login.as_bytes());

@@ -1,23 +1,22 @@
-//! https and wss: chatctl and chatbench against a real node behind a front that ends TLS.
+//! https and wss: chatctl and chatbench against a real node that speaks TLS.
 //!
 //! Invariant: without a reason to believe the certificate nothing reaches the node.
 
-use std::net::SocketAddr;
 use std::path::Path;
 
 use chat_client::connection::Options;
 use chat_client::{Connection, Error, Http, Server, Trust};
 use chat_protocol::system::{State, StateRequest};
+use chat_tests::authority::Authority;
 use chat_tests::node::Node;
 use chat_tests::program::{run, run_until};
-use chat_tests::tls_front::TlsFront;
 use chat_tests::wait::SOON;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-async fn front_of(node: &Node) -> TlsFront {
-    let address: SocketAddr = node.server().authority().parse().expect("an address");
-    TlsFront::start(address).await
+/// By the name of its certificate, which nobody believes yet.
+fn address(node: &Node) -> String {
+    node.server().to_string().replace("127.0.0.1", "localhost")
 }
 
 fn text(path: &Path) -> &str {
@@ -26,10 +25,10 @@ fn text(path: &Path) -> &str {
 
 #[tokio::test]
 async fn a_secure_server_is_believed_by_its_certificate_alone() {
-    let node = Node::ephemeral(&[]).await;
-    let front = front_of(&node).await;
-    let server: Server = front.url().parse().expect("an address");
-    let named = server.clone().trusting(Trust::Authority(front.authority())).expect("a certificate");
+    let authority = Authority::new();
+    let node = Node::secure(&authority, &[]).await;
+    let server: Server = address(&node).parse().expect("an address");
+    let named = server.clone().trusting(Trust::Authority(authority.file())).expect("a certificate");
     let anyone = server.clone().trusting(Trust::Anyone).expect("no file is read");
     for believed in [&named, &anyone] {
         let http = Http::new(believed.clone(), SOON).expect("a client");
@@ -44,17 +43,19 @@ async fn a_secure_server_is_believed_by_its_certificate_alone() {
     let unknown = Connection::open(&server, &Options::default()).await.expect_err("not believed");
     assert!(matches!(unknown, Error::Untrusted { .. }), "{unknown:?}");
     // The certificate names this host otherwise.
-    let elsewhere: Server = front.url().replace("localhost", "127.0.0.2").parse().expect("an address");
-    let elsewhere = elsewhere.trusting(Trust::Authority(front.authority())).expect("a certificate");
-    let refused = Connection::open(&elsewhere, &Options::default()).await;
-    assert!(refused.is_err(), "a certificate for another name");
+    let elsewhere: Server =
+        address(&node).replace("localhost", "[::ffff:127.0.0.1]").parse().expect("an address");
+    let elsewhere = elsewhere.trusting(Trust::Authority(authority.file())).expect("a certificate");
+    let refused = Connection::open(&elsewhere, &Options::default()).await.expect_err("another name");
+    let (why, remedy) = (refused.to_string(), refused.remedy().expect("a next step"));
+    assert!(why.contains("localhost") && remedy.contains("name the server as"), "{why}: {remedy}");
 }
 
 #[tokio::test]
 async fn chatctl_speaks_https_and_wss() {
-    let node = Node::ephemeral(&[]).await;
-    let front = front_of(&node).await;
-    let (url, authority) = (front.url(), front.authority());
+    let authority = Authority::new();
+    let node = Node::secure(&authority, &[]).await;
+    let (url, authority) = (address(&node), authority.file());
     let secure = [("CHATCTL_SERVER", url.as_str()), ("CHATCTL_CA", text(&authority)), ("CHATCTL_APP", "7")];
     let sent = run("chatctl", &["--as", "a", "broadcast", "hello"], &secure).await;
     assert_eq!(sent.code, Some(0), "{sent:?}");
@@ -71,6 +72,7 @@ async fn chatctl_speaks_https_and_wss() {
     let no_file = run("chatctl", &["state", "--ca", "/nowhere.pem"], &unbelieved).await;
     assert_eq!(no_file.code, Some(2), "{no_file:?}");
 
+    let node = Node::ephemeral(&[]).await;
     let plain = node.server().to_string().replace("http://", "https://");
     let refused = run("chatctl", &["state"], &[("CHATCTL_SERVER", plain.as_str())]).await;
     assert_eq!(refused.code, Some(7), "{refused:?}");
@@ -78,10 +80,10 @@ async fn chatctl_speaks_https_and_wss() {
 }
 
 #[tokio::test]
-async fn chatbench_measures_behind_tls() {
-    let node = Node::ephemeral(&[]).await;
-    let front = front_of(&node).await;
-    let (url, authority) = (front.url(), front.authority());
+async fn chatbench_measures_over_tls() {
+    let authority = Authority::new();
+    let node = Node::secure(&authority, &[]).await;
+    let (url, authority) = (address(&node), authority.file());
     let directory = tempfile::tempdir().expect("a directory");
     let common = ["--server", &url, "--clients", "4", "--duration", "1s", "--warmup", "0s", "--rate", "20/s"];
     for way in [&["--via", "ws"][..], &["--via", "http"], &["--workers", "2"]] {

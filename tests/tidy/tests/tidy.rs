@@ -79,6 +79,7 @@ fn driver_crates_stay_in_their_rooms() {
         ("lapin", &["rabbitmq"]),
         ("axum|hyper|hyper_util|http_body_util|multer|tower", &["http", "listener", "listener.rs"]),
         ("tokio_tungstenite|tungstenite", &["transport", "http"]),
+        ("rustls", &["tls"]),
         ("toml", &["config"]),
         ("prometheus_client|procfs", &["metrics"]),
     ] {

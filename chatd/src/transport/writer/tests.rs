@@ -36,6 +36,42 @@ impl Write for Narrow {
     }
 }
 
+impl Outlet for Narrow {}
+
+/// A socket that takes more than it can pass on.
+struct Holding {
+    below: Narrow,
+    held: Vec<u8>,
+}
+
+impl Write for Holding {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize> {
+        assert!(self.held.is_empty(), "it was to pass that on first");
+        let passed = self.below.write(bytes).unwrap_or(0);
+        self.held.extend_from_slice(&bytes[passed..]);
+        Ok(bytes.len())
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> Result<usize> {
+        let all: Vec<u8> = slices.iter().flat_map(|slice| slice.to_vec()).collect();
+        self.write(&all)
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        while !self.held.is_empty() {
+            let passed = self.below.write(&self.held)?;
+            self.held.drain(..passed);
+        }
+        Ok(())
+    }
+}
+
+impl Outlet for Holding {
+    fn held(&self) -> usize {
+        self.held.len()
+    }
+}
+
 /// Frames to be taken one after the other.
 fn source(frames: &[&'static str]) -> impl FnMut(&mut Frames, usize) + use<> {
     let mut left: Frames = frames.iter().map(|frame| Bytes::from_static(frame.as_bytes())).collect();
@@ -134,6 +170,27 @@ fn a_socket_that_takes_nothing_for_good_is_an_error() {
             Ok(())
         }
     }
+    impl Outlet for Shut {}
     let error = Writer::default().flush(&mut Shut, source(&["x"])).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::WriteZero);
+}
+
+#[test]
+fn what_a_socket_holds_is_not_written_yet() {
+    let mut socket = Holding { below: Narrow::new(usize::MAX, 4), held: Vec::new() };
+    let mut writer = Writer::default();
+    let mut frames = source(&["one", "two", "three"]);
+    let mut flush = |writer: &mut Writer, socket: &mut Holding| writer.flush(socket, &mut frames).unwrap();
+    assert_eq!(flush(&mut writer, &mut socket), Flushed::Blocked);
+    assert!(writer.has_moved());
+    assert_eq!((&*socket.below.taken, &*socket.held), (&b"onet"[..], &b"wothree"[..]));
+    for (room, has_moved, flushed) in
+        [(0, false, Flushed::Blocked), (3, true, Flushed::Blocked), (9, true, Flushed::All)]
+    {
+        socket.below.room = room;
+        assert_eq!(flush(&mut writer, &mut socket), flushed, "room for {room}");
+        assert_eq!(writer.has_moved(), has_moved, "room for {room}");
+        assert!(writer.rest.is_none(), "nobody who waits for nothing holds a queue");
+    }
+    assert_eq!(socket.below.taken, b"onetwothree");
 }

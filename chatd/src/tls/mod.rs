@@ -1,0 +1,16 @@
+//! TLS that the node speaks itself: its certificate, read again when it changes, and the records of each connection.
+//!
+//! Invariant: rustls with ring is all that encrypts; without a certificate in the settings a connection costs what it did
+//! before, a pointer excepted.
+
+mod failure;
+mod files;
+mod keeper;
+mod line;
+mod records;
+mod validity;
+
+pub use self::failure::failure;
+pub use self::keeper::{Candidate, Keeper, Paths};
+pub use self::line::Line;
+pub use self::records::Tls;
