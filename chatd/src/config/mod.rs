@@ -322,7 +322,7 @@ fn described(error: &toml::de::Error, text: &str) -> String {
 }
 
 /// Sections of a file.
-const SECTIONS: [&str; 6] = ["storage", "history", "money", "presence", "limits", "auth"];
+const SECTIONS: [&str; 7] = ["storage", "history", "money", "presence", "limits", "auth", "audit"];
 
 /// Keys outside of any section belong to [`Serve`]; serde's `flatten` would let unknown ones pass.
 fn parse(text: &str) -> Result<Given, toml::de::Error> {
