@@ -5,18 +5,20 @@
 use std::sync::Arc;
 
 use chat_protocol::content::Content;
-use chat_protocol::{Code, MsgId, PacketId, Refusal, Target, UserId};
+use chat_protocol::{AppId, Code, MsgId, PacketId, Refusal, Target, UserId};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::broker::{BrokerError, Fingerprint, Log, Outgoing, Receipt, new_msg_id};
 use crate::counters::Counters;
+use crate::journal::{Journal, What};
 use crate::model::{Conversation, Identity, Skip, members};
 
 /// Puts messages into the log.
 pub struct Chat {
     log: Arc<dyn Log>,
     counters: Arc<Counters>,
+    journal: Option<Arc<Journal>>,
 }
 
 /// A message in its log.
@@ -76,7 +78,13 @@ impl Chat {
     /// Sends through this log.
     #[must_use]
     pub fn new(log: Arc<dyn Log>, counters: Arc<Counters>) -> Self {
-        Self { log, counters }
+        Self { log, counters, journal: None }
+    }
+
+    /// The same, which notes there what is refused or comes again.
+    #[must_use]
+    pub fn noting(self, journal: Option<Arc<Journal>>) -> Self {
+        Self { journal, ..self }
     }
 
     /// Puts a checked message into its log. Without a `msg_id` one is made up.
@@ -93,14 +101,39 @@ impl Chat {
     ) -> Result<Sent, Refusal> {
         let message = Self::message(sender, target, content, msg_id, skip)?;
         let msg_id = message.msg_id.clone();
-        self.sent(msg_id, self.log.append(message).await)
+        let sent = self.sent(msg_id.clone(), self.log.append(message).await);
+        self.note((sender.app, &sender.user), &msg_id, &sent);
+        sent
     }
 
     /// Puts messages of one connection into their logs, in their order; as many outcomes as messages.
     pub async fn send_all(&self, messages: Vec<Outgoing>) -> Vec<Result<Sent, Refusal>> {
         let msg_ids: Vec<_> = messages.iter().map(|message| message.msg_id.clone()).collect();
+        let first = messages.first().filter(|_| self.journal.is_some());
+        let sender = first.map(|first| (first.conversation.app(), first.sender.clone()));
         let outcomes = self.log.append_all(messages).await;
-        msg_ids.into_iter().zip(outcomes).map(|(msg_id, outcome)| self.sent(msg_id, outcome)).collect()
+        let sent = |(msg_id, outcome): (MsgId, Result<Receipt, BrokerError>)| {
+            let Some((app, user)) = &sender else { return self.sent(msg_id, outcome) };
+            let sent = self.sent(msg_id.clone(), outcome);
+            self.note((*app, user), &msg_id, &sent);
+            sent
+        };
+        msg_ids.into_iter().zip(outcomes).map(sent).collect()
+    }
+
+    fn note(&self, (app, user): (AppId, &UserId), msg_id: &MsgId, sent: &Result<Sent, Refusal>) {
+        let Some(journal) = &self.journal else { return };
+        let (by, id) = ((app, user.as_str()), msg_id.as_str());
+        match sent {
+            Ok(Sent { receipt, .. }) if receipt.duplicate => {
+                journal.user(What::Duplicate, by, receipt.offset, [0; 3], &[id]);
+            }
+            Ok(_) => {}
+            Err(refusal) => {
+                let counts = [refusal.code.number().into(), 0, 0];
+                journal.user(What::MessageRefused, by, 0, counts, &[&refusal.reason, " (msgId ", id, ")"]);
+            }
+        }
     }
 
     /// What is sent for a checked message. Without a `msg_id` one is made up.

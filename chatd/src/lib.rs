@@ -37,6 +37,8 @@
 //! | [`broker`] | one log and one bus: the port |
 //! | [`engine`] | SQLite, Redis, PostgreSQL, RabbitMQ: every adapter |
 //! | [`hub`] | who is connected here, fan-out, outboxes |
+//! | [`explain`] | why: what happened to a user, a message, a packet |
+//! | [`journal`] | what happened here of late, to answer why |
 //!
 //! Invariants that cross modules:
 //! - An answer 200 to a message is sent after the message is in its log.
@@ -55,10 +57,12 @@ pub mod config;
 pub mod conversations;
 pub mod counters;
 pub mod engine;
+pub mod explain;
 pub mod friends;
 pub mod groups;
 pub mod http;
 pub mod hub;
+pub mod journal;
 pub mod listener;
 pub mod log;
 pub mod membership;

@@ -15,6 +15,7 @@ mod audit;
 mod broadcast;
 mod conversation;
 mod drain;
+mod explain;
 mod friend;
 mod group;
 mod history;
@@ -81,6 +82,9 @@ pub enum Command {
     Unban(access::UnbanArgs),
     /// Who is banned
     Bans(access::BansArgs),
+    /// Why a user was disconnected, where a message went, where a packet's money is
+    #[command(subcommand, after_help = explain::EXAMPLES)]
+    Explain(explain::Verb),
     /// What operators did
     Audit(audit::Args),
     /// Let a node stop once its connections have left
@@ -124,6 +128,7 @@ pub async fn run(command: Command, operator: &Operator) -> Exit {
         Command::Ban(args) => access::ban(args, operator).await,
         Command::Unban(args) => access::unban(args, operator).await,
         Command::Bans(args) => access::bans(args, operator).await,
+        Command::Explain(verb) => explain::run(verb, operator).await,
         Command::Audit(args) => audit::run(args, operator).await,
         Command::Drain(args) => drain::run(args, operator).await,
         Command::Node(verb) => node::run(verb, operator).await,

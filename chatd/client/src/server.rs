@@ -36,6 +36,15 @@ impl Server {
         url
     }
 
+    /// The server at another `host:port`, believed by the same rules and shown the same credential.
+    ///
+    /// # Errors
+    /// [`Error::BadServer`] when that is none.
+    pub fn elsewhere(&self, authority: &str) -> Result<Self, Error> {
+        let other: Self = format!("{}://{authority}", self.base.scheme()).parse()?;
+        Ok(Self { base: other.base, tls: Arc::default(), ..self.clone() })
+    }
+
     /// `host:port` for a TCP connection; an IPv6 host keeps its brackets.
     #[must_use]
     pub fn authority(&self) -> String {

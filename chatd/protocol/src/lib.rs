@@ -19,7 +19,7 @@
 //! | [`secret`] | what is not repeated of a text in which a secret may stand |
 //! | [`span`] | stretches of time on command lines and in settings |
 //! | [`backoff`] | how long to wait before trying again |
-//! | [`user`], [`group`], [`message`], [`conversation`], [`friend`], [`red_packet`], [`wallet`], [`system`], [`node`], [`access`], [`audit`] | the operations, one module a noun |
+//! | [`user`], [`group`], [`message`], [`conversation`], [`friend`], [`red_packet`], [`wallet`], [`system`], [`node`], [`access`], [`audit`], [`explain`] | the operations, one module a noun |
 //! | [`table`] | all of them |
 
 pub mod access;
@@ -31,6 +31,7 @@ pub mod content;
 pub mod conversation;
 pub mod cursor;
 pub mod envelope;
+pub mod explain;
 pub mod friend;
 pub mod group;
 pub mod id;

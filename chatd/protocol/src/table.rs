@@ -3,7 +3,9 @@
 //! Invariant: routes, WebSocket commands, chatctl and openapi.json are read from [`ALL`]; nothing lists operations twice.
 
 use crate::operation::{Description, Operation};
-use crate::{access, audit, conversation, friend, group, message, node, red_packet, system, user, wallet};
+use crate::{
+    access, audit, conversation, explain, friend, group, message, node, red_packet, system, user, wallet,
+};
 
 /// Every operation, in the order of the documentation.
 pub const ALL: &[Description] = &[
@@ -53,6 +55,7 @@ pub const ALL: &[Description] = &[
     access::Unban::DESCRIPTION,
     access::Bans::DESCRIPTION,
     audit::Audit::DESCRIPTION,
+    explain::Explain::DESCRIPTION,
 ];
 
 #[cfg(test)]
@@ -90,6 +93,7 @@ mod tests {
                 "/system/connections",
                 "/system/bans",
                 "/system/audit",
+                "/system/explain",
             ]
         );
         assert_eq!(by_get(Effect::ChangesByGet), ["/user/sendMessage", "/user/sendMessageAll"]);
@@ -119,6 +123,7 @@ mod tests {
                 "/system/unban",
                 "/system/bans",
                 "/system/audit",
+                "/system/explain",
             ]
         );
     }

@@ -10,11 +10,14 @@ use super::Files;
 use super::waiting::Waiting;
 use crate::audit::{Audit, Place};
 use crate::auth::Auth;
+use crate::broker::Log;
+use crate::chat::Chat;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config};
 use crate::counters::Counters;
 use crate::hub::Hub;
 use crate::hub::outbox::Limits;
+use crate::journal::Journal;
 use crate::membership::resync_queue::ResyncQueue;
 use crate::membership::router::Router;
 use crate::quota::Quotas;
@@ -26,6 +29,8 @@ pub(super) struct Base {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) counters: Arc<Counters>,
     pub(super) hub: Arc<Hub>,
+    /// What happened of late; none where it is not kept.
+    pub(super) journal: Option<Arc<Journal>>,
     /// What the broker delivers to.
     pub(super) router: Arc<Router>,
     pub(super) max_connections: usize,
@@ -42,7 +47,9 @@ impl Base {
     /// For these settings, with so many connections at most.
     pub(super) fn new(config: &Config, max_connections: usize, auth: Arc<Auth>, files: Files) -> Self {
         let (node, counters) = (rand::random(), Arc::new(Counters::default()));
-        let (hub, resyncs) = (open_hub(config, node, &counters), Arc::new(ResyncQueue::default()));
+        let journal = Journal::new(config.serve.journal_bytes).map(Arc::new);
+        let hub = open_hub(config, node, &counters, journal.clone());
+        let resyncs = Arc::new(ResyncQueue::default());
         Self {
             node,
             clock: Arc::new(SystemClock),
@@ -51,11 +58,17 @@ impl Base {
             waiting: Waiting::at_most(config.serve.store_wait.get()),
             counters,
             hub,
+            journal,
             resyncs,
             max_connections,
             files,
             auth,
         }
+    }
+
+    /// Sends through this log.
+    pub(super) fn chat(&self, log: Arc<dyn Log>) -> Arc<Chat> {
+        Arc::new(Chat::new(log, self.counters.clone()).noting(self.journal.clone()))
     }
 
     /// The log of what operators do, if there is to be one.
@@ -81,10 +94,11 @@ impl Base {
 }
 
 /// The hub, and how much may wait in it.
-fn open_hub(config: &Config, node: u64, counters: &Arc<Counters>) -> Arc<Hub> {
+fn open_hub(config: &Config, node: u64, counters: &Arc<Counters>, journal: Option<Arc<Journal>>) -> Arc<Hub> {
     queued::limit_to(config.limits.queued_bytes);
     let limits = Limits { frames: config.limits.outbox_frames, bytes: config.limits.outbox_bytes };
-    Arc::new(Hub::new(node, limits, counters.clone()).speaking(config.serve.push_language))
+    let hub = Hub::new(node, limits, counters.clone());
+    Arc::new(hub.speaking(config.serve.push_language).noting(journal))
 }
 
 /// How much anybody may ask, with what is derived in place of what was not given.

@@ -14,6 +14,7 @@ use super::reload::{self, Reread};
 use crate::audit::Audit;
 use crate::chat::Chat;
 use crate::config::{Config, Role};
+use crate::explain::{self, Explainer};
 use crate::http::Edge;
 use crate::http::door::Door;
 use crate::membership::resync::Resync;
@@ -22,6 +23,7 @@ use crate::metrics::{self, Metrics};
 use crate::ops::access::Access;
 use crate::ops::audit::AuditOps;
 use crate::ops::conversation::ConversationOps;
+use crate::ops::explain::ExplainOps;
 use crate::ops::friend::FriendOps;
 use crate::ops::group::GroupOps;
 use crate::ops::message::MessageOps;
@@ -126,6 +128,20 @@ pub(super) fn edge(config: &Config, parts: Parts<'_>) -> anyhow::Result<Edge> {
     })
 }
 
+/// What knows what happened.
+fn sources(parts: &Parts<'_>) -> explain::Sources {
+    let Parts { base, engine, .. } = parts;
+    explain::Sources {
+        hub: base.hub.clone(),
+        log: engine.broker.clone(),
+        presence: engine.presence.clone(),
+        groups: engine.groups.clone(),
+        friends: engine.friends.clone(),
+        conversations: engine.conversations.clone(),
+        bans: engine.bans.clone(),
+    }
+}
+
 fn services(config: &Config, parts: &Parts<'_>) -> Services {
     let Parts { base, engine, treasury, chat, resync, card, audit, door, keeper, reread, .. } = parts;
     let (auth, quotas) = (base.auth.clone(), base.quotas.clone());
@@ -145,6 +161,7 @@ fn services(config: &Config, parts: &Parts<'_>) -> Services {
         again,
         base.quotas.clone(),
     );
+    let explainer = Explainer::new(base.node_id(), sources(parts));
     Services {
         user: Arc::new(User::new(chat.clone(), engine.presence.clone())),
         group: Arc::new(GroupOps::new(
@@ -168,6 +185,7 @@ fn services(config: &Config, parts: &Parts<'_>) -> Services {
         system: Arc::new(system),
         node: Arc::new(NodeOps::new(card.clone(), base.hub.clone(), presence.clone(), clock.clone())),
         audit: Arc::new(AuditOps::new(base.node_id(), audit.clone())),
+        explain: Arc::new(ExplainOps::new(explainer, treasury.money.clone())),
         access: Arc::new(Access::new(engine.bans.clone(), engine.broker.clone(), presence, clock)),
     }
 }

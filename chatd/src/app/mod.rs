@@ -32,7 +32,6 @@ use self::room::{max_connections, room_for_connections};
 use self::rounds::{deadlines, end_terms, look_at, patience, relieve, sweep};
 use crate::audit::Audit;
 use crate::auth::Auth;
-use crate::chat::Chat;
 use crate::config::Config;
 use crate::engine::sqlite::Close;
 use crate::http::{self, Edge};
@@ -150,7 +149,7 @@ impl App {
         let most = max_connections(config.limits.max_connections, room);
         let base = Base::new(config, most, Arc::new(auth), files);
         let (hub, engine) = (base.hub.clone(), engine::open(config, &base).await?);
-        let chat = Arc::new(Chat::new(engine.broker.clone(), base.counters.clone()));
+        let chat = base.chat(engine.broker.clone());
         let treasury = Treasury::open(config, &base, &engine, &chat).await?;
         let audit = base.audit(config)?;
         let (broker, presence, groups) =

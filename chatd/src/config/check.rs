@@ -23,7 +23,7 @@ pub enum LedgerPlace {
     None,
 }
 
-/// Fewest bytes at which an audit log is put aside: some hundred records.
+/// Fewest bytes of a journal, and at which an audit log is put aside: some hundred records.
 const SMALLEST_LOG: u64 = 64 * 1024;
 /// Shortest time that a deadline can be: nodes look once a second.
 const SHORTEST: Span = Span::seconds(1);
@@ -60,6 +60,9 @@ impl Config {
         }
         if (1..SMALLEST_LOG).contains(&self.audit.max_bytes) {
             return Err(format!("audit.max_bytes must be 0 or at least {SMALLEST_LOG}"));
+        }
+        if (1..SMALLEST_LOG).contains(&(self.serve.journal_bytes as u64)) {
+            return Err(format!("journal_bytes must be 0 or at least {SMALLEST_LOG}"));
         }
         self.limits.check()?;
         self.check_spans()

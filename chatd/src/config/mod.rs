@@ -140,6 +140,9 @@ settings! {
         /// Language of the words that stand for a picture or a notice where a client shows texts only: en or zh-CN
         #[arg(long, env = "CHATD_PUSH_LANGUAGE", value_name = "LANGUAGE")]
         push_language: Language = Language::English,
+        /// Bytes of memory for what happened of late, which /system/explain tells; 0 for nothing
+        #[arg(long, env = "CHATD_JOURNAL_BYTES", value_name = "N")]
+        journal_bytes: usize = 8 * 1024 * 1024,
         /// What to log: error, warn, info, debug for chatd itself, or tracing directives such as info,redis=debug
         #[arg(long, env = "CHATD_LOG", value_name = "FILTER")]
         log: String = "info".to_owned(),

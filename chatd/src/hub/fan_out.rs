@@ -36,7 +36,7 @@ impl Hub {
     }
 
     pub(super) fn fan_out(&self, topic: &Topic, delivery: &Delivery<'_>, skip: &Skip) {
-        let (mut delivered, mut too_slow) = (0, 0);
+        let (mut delivered, mut too_slow, mut known, mut closing) = (0, 0, 0, 0);
         self.for_each_shard_of(topic, |shard| {
             let rooms = shard.lock();
             let skipped = rooms.skipped(topic, skip);
@@ -46,13 +46,31 @@ impl Hub {
                 }
                 match connection.outbox.push(delivery) {
                     Pushed::Queued => delivered += 1,
-                    Pushed::TooSlow => too_slow += 1,
-                    Pushed::Known | Pushed::Closing => {}
+                    Pushed::Known => known += 1,
+                    Pushed::TooSlow => {
+                        too_slow += 1;
+                        self.note_missed(delivery, connection);
+                    }
+                    Pushed::Closing => {
+                        closing += 1;
+                        self.note_missed(delivery, connection);
+                    }
                 }
             }
         });
         self.counters.deliveries.add(delivered);
         self.counters.slow_closes.add(too_slow);
+        if let (Some(journal), Some((conversation, entry))) = (self.journal(), delivery.message) {
+            let counts = [delivered, too_slow + closing, known];
+            let counts = counts.map(|count| u32::try_from(count).unwrap_or(u32::MAX));
+            journal.delivered(topic, conversation, entry.offset, counts);
+        }
+    }
+
+    fn note_missed(&self, delivery: &Delivery<'_>, connection: &Connection) {
+        if let (Some(journal), Some((conversation, entry))) = (self.journal(), delivery.message) {
+            journal.not_delivered(conversation, entry.offset, connection.id.number);
+        }
     }
 }
 

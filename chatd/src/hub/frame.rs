@@ -3,9 +3,10 @@
 //! Invariant: a frame is a whole, unmasked, unfragmented text frame (RFC 6455 §5.2).
 
 use bytes::Bytes;
+use chat_protocol::Refusal;
 use chat_protocol::code::Code;
 use chat_protocol::envelope::PUSH_TEXT;
-use chat_protocol::session::MSG;
+use chat_protocol::session::{MSG, Push};
 use serde::Serialize;
 
 use crate::model::{Entry, Language, Notice};
@@ -18,6 +19,17 @@ const FIN_TEXT: u8 = 0x81;
 const USUAL_ANSWER: usize = 200;
 /// A ping without content; whoever is there answers with a pong.
 pub const PING: &[u8] = &[0x89, 0];
+
+/// A logged message as it was sent.
+///
+/// # Errors
+/// When the log holds something else.
+pub fn sent(entry: &Entry) -> Result<Push, Refusal> {
+    serde_json::from_slice(&data(entry)).map_err(|error| {
+        tracing::error!(%error, offset = entry.offset, "an entry of the log cannot be read");
+        Code::ServerError.into()
+    })
+}
 
 /// The frame of any text.
 #[must_use]

@@ -29,6 +29,7 @@ use chat_protocol::code::close;
 use parking_lot::Mutex;
 
 use crate::counters::Counters;
+use crate::journal::Journal;
 use crate::model::{ConnectionId, Entry, Identity, Language, Topic};
 use bell::Rope;
 use outbox::{Close, Limits, Outbox};
@@ -57,6 +58,7 @@ pub struct Hub {
     hasher: RandomState,
     crowds: crowd::Crowds,
     drain: Drain,
+    journal: Option<Arc<Journal>>,
 }
 
 impl Hub {
@@ -75,6 +77,7 @@ impl Hub {
             hasher: RandomState::new(),
             crowds: crowd::Crowds::default(),
             drain: Drain::default(),
+            journal: None,
         }
     }
 
@@ -82,6 +85,18 @@ impl Hub {
     #[must_use]
     pub fn speaking(self, language: Language) -> Self {
         Self { language, ..self }
+    }
+
+    /// The same, which notes there what happens.
+    #[must_use]
+    pub fn noting(self, journal: Option<Arc<Journal>>) -> Self {
+        Self { journal, ..self }
+    }
+
+    /// What happened here of late; none where nothing is noted.
+    #[must_use]
+    pub fn journal(&self) -> Option<&Journal> {
+        self.journal.as_deref()
     }
 
     /// The language of words in pushes.

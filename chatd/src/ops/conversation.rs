@@ -12,8 +12,8 @@ use chat_protocol::{Refusal, UserId};
 use futures_util::FutureExt;
 
 use super::Table;
-use super::message::push;
 use crate::conversations::{Conversations, Place, State};
+use crate::hub::frame;
 use crate::model::{self, Entry, Language};
 
 /// What the operations need.
@@ -74,7 +74,7 @@ impl ConversationOps {
     }
 
     fn preview(&self, entry: &Entry) -> Option<Preview> {
-        let Push { content, from, offset, time, .. } = push(entry).ok()?;
+        let Push { content, from, offset, time, .. } = frame::sent(entry).ok()?;
         let words = content.msg.or_else(|| self.language.words(&entry.members)).unwrap_or_default();
         let msg = words.chars().take(MAX_PREVIEW_CHARS).collect();
         Some(Preview { from, kind: content.kind, msg, offset, time })

@@ -9,7 +9,6 @@ use chat_protocol::message::{
 };
 use chat_protocol::params::Rule;
 use chat_protocol::red_packet::PACKET_KIND;
-use chat_protocol::session::Push;
 use chat_protocol::{AppId, Code, Refusal, Target, UserId};
 use futures_util::FutureExt;
 
@@ -18,7 +17,7 @@ use crate::auth::Caller;
 use crate::broker::{Log, Range};
 use crate::groups::{GroupError, Groups};
 use crate::hub::frame;
-use crate::model::{Conversation, Entry};
+use crate::model::Conversation;
 
 /// Bytes of a page at most, unless its one message has more: less than a connection may have waiting, so that a page is
 /// never too large to be sent.
@@ -65,7 +64,7 @@ impl MessageOps {
                 page.entries.last().filter(|_| more).map(|entry| entry.offset)
             }
         };
-        let messages = page.entries.iter().map(push).collect::<Result<_, _>>()?;
+        let messages = page.entries.iter().map(frame::sent).collect::<Result<_, _>>()?;
         Ok(HistoryResponse { messages, next, epoch: page.epoch.to_string() })
     }
 
@@ -75,7 +74,7 @@ impl MessageOps {
         let after = Range::After(request.offset.saturating_sub(1));
         let page = self.log.read(&conversation, after, 1).await?;
         if let Some(entry) = page.entries.first().filter(|entry| entry.offset == request.offset)
-            && let Some(reason) = stays(&push(entry)?.content.kind)
+            && let Some(reason) = stays(&frame::sent(entry)?.content.kind)
         {
             return Err(Refusal::new(Code::RefusedByRule, reason));
         }
@@ -126,17 +125,6 @@ fn stays(kind: &str) -> Option<&'static str> {
         kind if CHANGE_KINDS.contains(&kind) => Some("who came and went stays in a group's history"),
         _ => None,
     }
-}
-
-/// A logged message as it was sent.
-///
-/// # Errors
-/// When the log holds something else.
-pub(super) fn push(entry: &Entry) -> Result<Push, Refusal> {
-    serde_json::from_slice(&frame::data(entry)).map_err(|error| {
-        tracing::error!(%error, offset = entry.offset, "an entry of the log cannot be read");
-        Code::ServerError.into()
-    })
 }
 
 /// Puts the operations into the table.

@@ -7,6 +7,7 @@
 pub mod access;
 pub mod audit;
 pub mod conversation;
+pub mod explain;
 pub mod friend;
 pub mod group;
 pub mod message;
@@ -63,6 +64,8 @@ pub struct Services {
     pub access: Arc<access::Access>,
     /// What operators did.
     pub audit: Arc<audit::AuditOps>,
+    /// What happened.
+    pub explain: Arc<explain::ExplainOps>,
 }
 
 /// An operation that can be called by path.
@@ -96,6 +99,7 @@ impl Table {
         node::bind(&mut table, &services.node);
         access::bind(&mut table, &services.access);
         audit::bind(&mut table, &services.audit);
+        explain::bind(&mut table, &services.explain);
         debug_assert_eq!(table.by_path.len(), ALL.len(), "an operation is not bound");
         table
     }

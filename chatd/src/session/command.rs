@@ -197,7 +197,7 @@ fn begin(session: &Session, request: &Request<'_>, msg: Option<Msg>, began: Inst
         Ok(started) => started,
         Err(refusal) => {
             if request.cmd == LOGIN {
-                session.told.refused(identity, &refusal);
+                session.told.refused(identity, &refusal, session.shared.hub.journal());
             }
             Started::Answered(request::refusal(&request.seq, &request.cmd, &refusal))
         }
@@ -226,14 +226,14 @@ fn login(session: &Session, request: &Request<'_>, began: Instant) -> Result<Pen
     let token = login.token.or(login.service_token);
     let (seq, cmd) = request::named(request);
     let (shared, connection) = (session.shared.clone(), session.connection.clone());
-    let (number, peer) = session.told.address();
+    let place = session.told.address();
     connection.outbox.hold();
     let entering = async move {
         // A signature takes its time, which is not that of the worker.
         let pass = match shared.auth.pass(token.as_deref(), &identity) {
             Ok(pass) => pass,
             Err(refusal) => {
-                told::refused(number, peer, Some(&identity), &refusal);
+                told::refused(place, Some(&identity), &refusal, shared.hub.journal());
                 let answer = counted.answered(request::refusal(&seq, &cmd, &refusal));
                 // Whoever forgot the token may still give it; one that was refused will be refused again.
                 let is_final = refusal.code != Code::NotLoggedIn;
@@ -246,7 +246,7 @@ fn login(session: &Session, request: &Request<'_>, began: Instant) -> Result<Pen
         let entered = match by_key.zip(shared.operations.audit()) {
             Some((scopes, audit)) => {
                 let grant = Grant { scopes, key: pass.number };
-                let act = audit.act_as(LOGIN, (grant, &identity), peer, []);
+                let act = audit.act_as(LOGIN, (grant, &identity), place.1, []);
                 act.around(entering, Failed::code).await
             }
             None => entering.await,
@@ -261,7 +261,7 @@ fn login(session: &Session, request: &Request<'_>, began: Instant) -> Result<Pen
                     Failed::Banned(ban) => (ban.refusal(), Some(ban.close())),
                     Failed::Refused(refusal) => (refusal, None),
                 };
-                told::refused(number, peer, Some(&identity), &refusal);
+                told::refused(place, Some(&identity), &refusal, shared.hub.journal());
                 let answer = counted.answered(request::refusal(&seq, &cmd, &refusal));
                 match close {
                     Some(close) => Done::Denied(answer, close),

@@ -359,7 +359,9 @@ impl Session {
                 entered.frames.into_iter().for_each(|frame| _ = outbox.answer(frame));
                 outbox.release(entered.sent);
                 entered.membership.open();
-                self.told.logged_in(entered.membership.identity());
+                let recovered = entered.answer.as_ref().map_or(&[][..], |answer| &answer.recovered);
+                let journal = self.shared.hub.journal();
+                self.told.logged_in(entered.membership.identity(), recovered, journal);
                 self.scopes = entered.scopes;
                 if let Some(device) = entered.device {
                     self.counts(device);

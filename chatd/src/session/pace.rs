@@ -4,12 +4,13 @@
 //! done. Operators who log in with their key have no limit as users.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chat_protocol::Refusal;
 use chat_protocol::session::{HEARTBEAT, PING};
 
 use super::Session;
+use crate::journal::What;
 use crate::membership::subscriptions::Membership;
 use crate::quota::{Bucket, Device, User};
 
@@ -20,14 +21,32 @@ pub(super) struct Pace {
     user: Option<Arc<User>>,
     /// It as one of the user's.
     device: Option<Device>,
+    /// When it was last noted that it asks too fast.
+    noted: Option<Instant>,
 }
+
+/// One that asks too fast is noted once in so long.
+const NOTED_EVERY: Duration = Duration::from_secs(10);
 
 impl Session {
     /// Whether a request with this command, or one that cannot be read, is not one too many.
     pub(super) fn check_pace(&mut self, cmd: Option<&str>, now: Instant) -> Result<(), Refusal> {
         match self.shared.quotas.paces_sessions() {
-            true => self.take(cmd, now),
+            true => self.take(cmd, now).inspect_err(|refusal| self.note_pace(refusal, now)),
             false => Ok(()),
+        }
+    }
+
+    /// Notes that it asks too fast.
+    fn note_pace(&mut self, refusal: &Refusal, now: Instant) {
+        let identity = self.membership.as_ref().map(Membership::identity);
+        let (Some(journal), Some(identity)) = (self.shared.hub.journal(), identity) else { return };
+        let noted = &mut self.pace.get_or_insert_default().noted;
+        if noted.is_none_or(|noted| now.saturating_duration_since(noted) >= NOTED_EVERY) {
+            *noted = Some(now);
+            let (app, user) = (identity.app, identity.user.as_str());
+            let counts = [refusal.code.number().into(), 0, 0];
+            journal.user(What::Limited, (app, user), self.connection.id.number, counts, &[&refusal.reason]);
         }
     }
 

@@ -189,6 +189,7 @@ impl Drop for Session {
             &why,
             traffic,
             self.connection.outbox.left() + self.writer.unwritten(),
+            self.shared.hub.journal(),
         );
         self.shared.hub.close(&self.connection);
     }

@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use chat_protocol::Refusal;
 use chat_protocol::envelope::Request;
+use chat_protocol::session::Recovered;
 use tracing::Span;
 
 use crate::hub::Connection;
 use crate::hub::outbox::Close;
+use crate::journal::{Journal, What};
 use crate::log::CONNECTION;
 use crate::model::Identity;
 use crate::transport::ending::{End, LOST, Traffic, Waiting, unsaid};
@@ -78,8 +80,19 @@ impl Told {
     }
 
     /// It speaks for somebody from now on.
-    pub fn logged_in(&mut self, Identity { app, user }: &Identity) {
+    pub fn logged_in(
+        &mut self,
+        Identity { app, user }: &Identity,
+        recovered: &[Recovered],
+        journal: Option<&Journal>,
+    ) {
         let ((number, peer), user) = (self.address(), user.as_str());
+        if let Some(journal) = journal {
+            let whole = recovered.iter().filter(|recovered| recovered.complete).count();
+            let counts = [whole, recovered.len() - whole, 0];
+            let counts = counts.map(|count| u32::try_from(count).unwrap_or(u32::MAX));
+            journal.user(What::LoggedIn, (*app, user), number, counts, &[&peer.to_string()]);
+        }
         if let Some(span) = &self.span {
             self.span = kept(tracing::debug_span!(parent: &**span, "session", app, user));
         }
@@ -87,9 +100,8 @@ impl Told {
     }
 
     /// It asked to speak for somebody and was refused.
-    pub fn refused(&self, identity: Option<&Identity>, refusal: &Refusal) {
-        let (number, peer) = self.address();
-        refused(number, peer, identity, refusal);
+    pub fn refused(&self, identity: Option<&Identity>, refusal: &Refusal, journal: Option<&Journal>) {
+        refused(self.address(), identity, refusal, journal);
     }
 
     /// Its number and address.
@@ -108,11 +120,25 @@ impl Told {
     }
 
     /// It is over at this time of the hub.
-    pub fn ended(&self, now_ms: u64, why: &Why<'_>, traffic: Traffic, left: Waiting) {
+    pub fn ended(
+        &self,
+        now_ms: u64,
+        why: &Why<'_>,
+        traffic: Traffic,
+        left: Waiting,
+        journal: Option<&Journal>,
+    ) {
         let (number, peer) = self.address();
         let identity = self.ended.as_ref().and_then(|ended| ended.identity.as_ref());
         let left = left + self.ended.as_ref().map_or_else(Waiting::default, |ended| ended.dropped);
         let detail = Some(why.detail).filter(|detail| !detail.is_empty());
+        if let (Some(journal), Some(Identity { app, user })) = (journal, identity) {
+            let seconds = now_ms.saturating_sub(self.opened_ms) / 1000;
+            let counts = [u64::from(why.code), left.bytes as u64, seconds];
+            let counts = counts.map(|count| u32::try_from(count).unwrap_or(u32::MAX));
+            let gap = if detail.is_some() { ": " } else { "" };
+            journal.user(What::Ended, (*app, user.as_str()), number, counts, &[why.reason, gap, why.detail]);
+        }
         tracing::info!(
             target: CONNECTION,
             connection = number,
@@ -134,7 +160,17 @@ impl Told {
 }
 
 /// A log-in on the connection with this number and address was refused.
-pub fn refused(number: u64, peer: SocketAddr, identity: Option<&Identity>, refusal: &Refusal) {
+pub fn refused(
+    (number, peer): (u64, SocketAddr),
+    identity: Option<&Identity>,
+    refusal: &Refusal,
+    journal: Option<&Journal>,
+) {
+    if let (Some(journal), Some(Identity { app, user })) = (journal, identity) {
+        let counts = [refusal.code.number().into(), 0, 0];
+        let detail = [refusal.reason.as_str(), " (from ", &peer.to_string(), ")"];
+        journal.user(What::LoginRefused, (*app, user.as_str()), number, counts, &detail);
+    }
     tracing::info!(
         code = refusal.code.number(),
         reason = refusal.reason,

@@ -19,6 +19,7 @@ fn arguments(path: &str) -> &'static [&'static str] {
         "/redPacket/discard" => &["b", "--reason", "c"],
         "/system/ban" => &["b", "--for", "1h"],
         "/system/kick" | "/system/unban" => &["b"],
+        "/system/explain" => &["user", "b"],
         "/wallet/deposit" | "/wallet/withdraw" => &["b", "1", "--transfer-id", "c"],
         "/user/online" | "/user/sendMessageAll" | "/redPacket/grab" | "/redPacket/detail" => &["b"],
         "/wallet/balance" | "/wallet/transfers" => &["b"],

@@ -10,6 +10,7 @@ mod bans;
 mod browsers;
 mod connections;
 mod crowds;
+mod explanations;
 mod group_size;
 mod groups;
 mod http_connections;

@@ -146,6 +146,11 @@ async fn what_two_parameters_are_together_is_described() {
             ("/redPacket/audit", "since", "cursor"),
             ("/redPacket/audit", "packetId", "limit"),
             ("/redPacket/replay", "id", "packetId"),
+            ("/system/explain", "offset", "msgId"),
+            ("/system/explain", "userId", "packetId"),
+            ("/system/explain", "target", "packetId"),
+            ("/system/explain", "offset", "packetId"),
+            ("/system/explain", "msgId", "packetId"),
         ]
     );
 }
