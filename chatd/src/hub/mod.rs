@@ -30,7 +30,7 @@ use parking_lot::Mutex;
 
 use crate::counters::Counters;
 use crate::journal::Journal;
-use crate::model::{ConnectionId, Entry, Identity, Language, Topic};
+use crate::model::{ConnectionId, Conversation, Entry, Identity, Language, Topic};
 use bell::Rope;
 use outbox::{Close, Limits, Outbox};
 use rooms::Rooms;
@@ -229,10 +229,21 @@ impl Hub {
         self.limits
     }
 
-    /// The push of a logged message.
+    /// The push of a message.
     #[must_use]
     pub fn frame(&self, entry: &Entry) -> Bytes {
         frame::message(entry, self.language)
+    }
+
+    /// The push of a message that was read from a log; none where it was damaged there, which is logged.
+    #[must_use]
+    pub fn logged_frame(&self, conversation: &Conversation, entry: &Entry) -> Option<Bytes> {
+        if !entry.is_readable() {
+            let offset = entry.offset;
+            tracing::error!(?conversation, offset, "damaged: an entry is no JSON, and is sent to nobody");
+            return None;
+        }
+        Some(self.frame(entry))
     }
 
     /// Tells a connection that it cannot get all it should, so that it comes back and recovers.

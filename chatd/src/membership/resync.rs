@@ -136,7 +136,7 @@ impl Resync {
         let conversation = Conversation::Group(identity.app, due.group.clone());
         let mut budget = Budget::within(self.hub.limits());
         let known = connection.outbox.known(&conversation);
-        let mut member = false;
+        let (mut member, mut readable) = (false, true);
         let encode = |entry: &Entry| {
             let given = match &entry.effect {
                 Effect::Joined(user) if *user == identity.user => {
@@ -149,7 +149,12 @@ impl Resync {
             let has =
                 known.as_ref().is_some_and(|known| known.covers(&entry.epoch, entry.offset) == Some(true));
             let skipped = skips(&entry.skip, connection, identity);
-            (given && !has && !skipped).then(|| self.hub.frame(entry))
+            if !given || has || skipped {
+                return None;
+            }
+            let frame = self.hub.logged_frame(&conversation, entry);
+            readable &= frame.is_some();
+            frame
         };
         let missed = missed::read(&*self.log, &conversation, None, due.after, &mut budget, encode).await?;
         let position = Position { epoch: missed.epoch, offset: missed.head };
@@ -161,7 +166,7 @@ impl Resync {
         for frame in missed.frames {
             connection.outbox.answer(frame);
         }
-        if !missed.complete {
+        if !missed.complete || !readable {
             self.hub.missed(connection);
         }
         Ok(Read { position, member })

@@ -36,6 +36,14 @@ impl Entry {
     pub fn position(&self) -> Position {
         Position { epoch: self.epoch.clone(), offset: self.offset }
     }
+
+    /// Whether its members are what a push can be made of. What a store gives back may have been damaged there.
+    #[must_use]
+    pub fn is_readable(&self) -> bool {
+        let pushed = [b"{".as_slice(), &self.members, br#","":0}"#].concat();
+        let text = std::str::from_utf8(&pushed).unwrap_or_default();
+        serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
+    }
 }
 
 /// One WebSocket connection, unique over all nodes and restarts.

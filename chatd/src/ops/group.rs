@@ -8,7 +8,7 @@ use chat_protocol::group::{
     MembershipResponse, SendMessage, SendMessageRequest,
 };
 use chat_protocol::user::SendMessageAllResponse;
-use chat_protocol::{AppId, GroupId, Refusal, Target};
+use chat_protocol::{AppId, Code, GroupId, Refusal, Target};
 use futures_util::FutureExt;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
@@ -150,9 +150,10 @@ impl GroupOps {
         let cursor = joined.last().filter(|_| more).map(|joined| joined.group.clone());
         let described = stream::iter(joined).map(|joined| self.describe(app, joined.group)).buffered(AT_ONCE);
         let exists = |outcome: Result<Group, Refusal>| {
-            // Dismissed between the two questions.
-            let gone = outcome.as_ref().is_err_and(|refusal| refusal.code == GroupError::NoSuchGroup.code());
-            std::future::ready(if gone { None } else { Some(outcome) })
+            // Dismissed between the two questions, or damaged, which was logged.
+            let left_out = [GroupError::NoSuchGroup.code(), Code::ServerError];
+            let is_left_out = outcome.as_ref().is_err_and(|refusal| left_out.contains(&refusal.code));
+            std::future::ready(if is_left_out { None } else { Some(outcome) })
         };
         Ok(ListResponse { groups: described.filter_map(exists).try_collect().await?, cursor })
     }

@@ -19,7 +19,7 @@ use crate::config::Scopes;
 use crate::hub::Connection;
 use crate::membership::missed::{self, Budget, Missed};
 use crate::membership::subscriptions::Membership;
-use crate::model::{self, Conversation, Identity, Topic};
+use crate::model::{self, Conversation, Entry, Identity, Topic};
 use crate::quota::Device;
 use crate::transport::queued;
 
@@ -296,9 +296,14 @@ async fn recover_one(
         return Ok(None);
     }
     let conversation = Conversation::of(identity.app, &identity.user, target);
-    let missed = missed::read(&*shared.broker, &conversation, Some(epoch), *offset, budget, |entry| {
-        Some(shared.hub.frame(entry))
-    })
-    .await?;
+    let mut readable = true;
+    let encode = |entry: &Entry| {
+        let frame = shared.hub.logged_frame(&conversation, entry);
+        readable &= frame.is_some();
+        frame
+    };
+    let mut missed =
+        missed::read(&*shared.broker, &conversation, Some(epoch), *offset, budget, encode).await?;
+    missed.complete &= readable;
     Ok(Some(missed))
 }

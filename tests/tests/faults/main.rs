@@ -3,6 +3,7 @@
 mod bad_connections;
 mod broker_faults;
 mod conversation_faults;
+mod damaged;
 mod group_faults;
 mod group_money;
 mod ledger_faults;

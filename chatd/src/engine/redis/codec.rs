@@ -165,6 +165,14 @@ pub(super) fn event(topic: &Topic, payload: &Bytes) -> Result<Event, Malformed> 
     }
 }
 
+/// The same of what was read from a log, where it may have been damaged.
+pub(super) fn kept_event(topic: &Topic, payload: &Bytes) -> Result<Event, Malformed> {
+    match event(topic, payload)? {
+        Event::Message { entry, .. } if !entry.is_readable() => Err(Malformed("no JSON")),
+        event => Ok(event),
+    }
+}
+
 /// An entry of a log.
 pub(crate) fn logged(payload: &Bytes) -> Result<Entry, Malformed> {
     let mut rest: &[u8] = payload;

@@ -4,6 +4,8 @@
 //! watched by a PING every second; when it ends or does not answer it is dropped and dialled anew, at most
 //! [`MAX_PAUSE`] apart. A command waits [`DIAL_PATIENCE`] for the link and [`ANSWER_TIMEOUT`] for its answer.
 
+mod errors;
+
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -18,6 +20,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
+pub(crate) use self::errors::LinkError;
 use crate::counters::links::{Links, timed};
 
 /// Longest wait for the answer to a command.
@@ -42,21 +45,6 @@ static LINKS: LazyLock<Links> = LazyLock::new(Links::default);
 
 /// What a push of the kind `message` carries: channel and payload. Called on the connection's own task: no waiting.
 pub(crate) type OnMessage = Arc<dyn Fn(Vec<Value>) + Send + Sync>;
-
-/// Errors of Redis that are over some time: it is full, starting, a replica, or cannot write its files.
-const PASSING: [&str; 8] =
-    ["OOM", "LOADING", "READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN", "BUSY", "max number of clients"];
-
-/// Why a command has no usable answer.
-#[derive(Debug, Clone, thiserror::Error)]
-pub(crate) enum LinkError {
-    /// Not answered, or refused for now; whether it was done is unknown.
-    #[error("{0}")]
-    Unreachable(String),
-    /// The data is not what chatd writes.
-    #[error("{0}")]
-    Corrupt(String),
-}
 
 /// A Lua file.
 pub(crate) struct Script {
@@ -216,10 +204,7 @@ impl Link {
         {
             live.reject();
         }
-        if PASSING.iter().any(|code| detail.contains(code)) {
-            return LinkError::Unreachable(detail);
-        }
-        LinkError::Corrupt(detail)
+        LinkError::refused(detail)
     }
 
     /// The connection, when there is one soon.
@@ -279,17 +264,6 @@ fn together(pipeline: &Pipeline) -> Cmd {
     let mut call = redis::cmd("EVALSHA");
     call.arg(&READS.hash).arg(keys.len()).arg(keys).arg(rest);
     call
-}
-
-impl From<RedisError> for LinkError {
-    fn from(error: RedisError) -> Self {
-        let detail = error.to_string();
-        let malformed = matches!(error.kind(), ErrorKind::UnexpectedReturnType | ErrorKind::Parse);
-        // Redis 6 puts what a command in a script met behind an ERR of the script's own.
-        let refused = error.code() == Some("ERR") && !PASSING.iter().any(|code| detail.contains(code));
-        let corrupt = malformed || refused || error.code() == Some("WRONGTYPE");
-        if corrupt { LinkError::Corrupt(detail) } else { LinkError::Unreachable(detail) }
-    }
 }
 
 async fn keep(client: Client, on_message: OnMessage, sender: watch::Sender<Option<Live>>, first: Live) {

@@ -7,7 +7,11 @@
 local answers, at = {}, 1
 for i, key in ipairs(KEYS) do
   local last = at + 1 + tonumber(ARGV[at + 1])
-  answers[i] = redis.call(ARGV[at], key, unpack(ARGV, at + 2, last))
+  local answer = redis.pcall(ARGV[at], key, unpack(ARGV, at + 2, last))
+  if type(answer) == 'table' and answer.err then
+    return redis.error_reply(answer.err .. ': ' .. key)
+  end
+  answers[i] = answer
   at = last + 1
 end
 return answers

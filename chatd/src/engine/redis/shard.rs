@@ -11,11 +11,11 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::codec;
+use super::codec::{self, Malformed};
 use super::link::LinkError;
 use super::log::{Cursor, Kept, Logs};
 use super::table::{Behind, State, Table};
-use crate::broker::Sink;
+use crate::broker::{Event, Sink};
 use crate::counters::Counters;
 use crate::model::Topic;
 
@@ -183,7 +183,7 @@ impl Shard {
         };
         let topic = self.table.lock().admit(&arrival.channel, position.as_ref());
         if let Some(topic) = topic {
-            deliver(outlet, &topic, &arrival.payload);
+            deliver(outlet, &topic, codec::event(&topic, &arrival.payload));
         }
     }
 
@@ -259,7 +259,7 @@ impl Shard {
                 {
                     (cursor.number, cursor.time) = (number, time);
                     outlet.counters.gap_fills.add(1);
-                    deliver(outlet, &behind.topic, &payload);
+                    deliver(outlet, &behind.topic, codec::kept_event(&behind.topic, &payload));
                 } else {
                     self.lose(behind, head, outlet);
                     return Ok(());
@@ -319,8 +319,8 @@ impl Shard {
     }
 }
 
-fn deliver(outlet: &Outlet, topic: &Topic, payload: &Bytes) {
-    match codec::event(topic, payload) {
+fn deliver(outlet: &Outlet, topic: &Topic, event: Result<Event, Malformed>) {
+    match event {
         Ok(event) => outlet.sink.deliver(topic, &event),
         Err(error) => {
             tracing::error!(%error, ?topic, "cannot be delivered");

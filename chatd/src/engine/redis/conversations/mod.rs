@@ -37,6 +37,9 @@ pub struct RedisConversations {
     read: Script,
 }
 
+/// In the place of whether there is more: the first part of the answer says what is wrong.
+const REFUSED: u8 = 2;
+
 /// Epoch, offset and time of the newest entry, offset read, unread, whether there is more, the newest entry.
 type Answer = (String, u64, u64, u64, u64, u8, Option<Bytes>);
 
@@ -96,10 +99,18 @@ impl RedisConversations {
         Ok(heads)
     }
 
-    async fn state(&self, user: &UserId, conversation: Conversation) -> Result<State, BrokerError> {
+    /// None of a group whose members cannot be read, which is logged.
+    async fn state(&self, user: &UserId, conversation: Conversation) -> Result<Option<State>, BrokerError> {
         let call = self.call(&self.state, user, &conversation);
         let answer: Answer = self.logs.others.call(&self.state, &call).await?;
-        state(conversation, answer)
+        if answer.5 != REFUSED {
+            return state(conversation, answer).map(Some);
+        }
+        if let Conversation::Group(app, group) = &conversation {
+            let (key, error) = (self.logs.keys.members(*app, group), answer.0);
+            tracing::error!(key, error, "damaged; the group is left out of the lists of its members");
+        }
+        Ok(None)
     }
 }
 
@@ -173,10 +184,25 @@ impl Conversations for RedisConversations {
         after: Option<&Place>,
         limit: usize,
     ) -> Result<Vec<State>, BrokerError> {
-        let heads = self.heads(app, user, after, limit).await?;
-        let states =
-            futures_util::stream::iter(heads.into_iter().map(|head| self.state(user, head.conversation)));
-        states.buffered(AT_ONCE).try_collect().await
+        let (mut list, mut after) = (Vec::new(), after.cloned());
+        // What is left out must not make a page look like the last one.
+        loop {
+            let wanted = limit - list.len();
+            let heads = self.heads(app, user, after.as_ref(), wanted).await?;
+            let is_last = heads.len() < wanted;
+            let place = |head: &Head| {
+                let (last_time, conversation) = (head.last_time, head.conversation.clone());
+                Place { last_time, conversation }
+            };
+            after = heads.last().map(place);
+            let states = heads.into_iter().map(|head| self.state(user, head.conversation));
+            let states = futures_util::stream::iter(states).buffered(AT_ONCE);
+            let states: Vec<Option<State>> = states.try_collect().await?;
+            list.extend(states.into_iter().flatten());
+            if is_last || list.len() >= limit {
+                return Ok(list);
+            }
+        }
     }
 
     async fn read(
@@ -188,7 +214,7 @@ impl Conversations for RedisConversations {
         let mut call = self.call(&self.read, user, conversation);
         call.arg(offset).arg(self.logs.kept().1);
         let answer: Answer = self.logs.others.call(&self.read, &call).await?;
-        if answer.5 == 2 {
+        if answer.5 == REFUSED {
             return Err(refusal(&answer.0));
         }
         state(conversation.clone(), answer)

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chat_protocol::{AppId, GroupId, Target, UserId};
-use redis::{Cmd, Value};
+use redis::{Cmd, RedisResult, Value};
 
 use self::dismissed::Notes;
 use super::broker::RedisBroker;
@@ -103,13 +103,19 @@ impl RedisGroups {
         call
     }
 
-    /// Epochs of groups; none for a group that does not exist.
-    async fn epochs(&self, app: AppId, groups: &[Kept]) -> Result<Vec<Option<String>>, LinkError> {
+    /// Epochs of groups; none for a group that does not exist, an error for one that is damaged.
+    async fn epochs(&self, app: AppId, groups: &[Kept]) -> Result<Vec<Epoch>, LinkError> {
         let mut pipeline = redis::pipe();
+        pipeline.ignore_errors();
         for kept in groups {
             pipeline.cmd("HGET").arg(self.logs.keys.group(app, &kept.group)).arg("epoch");
         }
-        self.logs.others.run_all(&pipeline).await
+        let found: Vec<RedisResult<Option<String>>> = self.logs.others.run_all(&pipeline).await?;
+        let read = |epoch: RedisResult<_>| match epoch.map_err(LinkError::from) {
+            Err(LinkError::Unreachable(detail)) => Err(LinkError::Unreachable(detail)),
+            known => Ok(known),
+        };
+        found.into_iter().map(read).collect()
     }
 
     /// Removes from a user's list what is about groups that are gone.
@@ -125,6 +131,9 @@ impl RedisGroups {
         Ok(())
     }
 }
+
+/// Of a group, unless it is damaged.
+type Epoch = Result<Option<String>, LinkError>;
 
 /// What is asked of the script.
 struct Act<'a> {
@@ -254,11 +263,17 @@ impl Groups for RedisGroups {
         let (mut joined, mut gone) = (Vec::with_capacity(list.len()), Vec::new());
         for chunk in list.chunks(CHUNK) {
             for (kept, epoch) in chunk.iter().zip(self.epochs(app, chunk).await?) {
-                if epoch.as_ref() == Some(&kept.epoch) {
-                    let epoch = kept.epoch.as_str().into();
-                    joined.push(Joined { group: kept.group.clone(), since: kept.since, epoch });
-                } else {
-                    gone.push(kept);
+                match epoch {
+                    Ok(Some(epoch)) if epoch == kept.epoch => {
+                        let epoch = epoch.into();
+                        joined.push(Joined { group: kept.group.clone(), since: kept.since, epoch });
+                    }
+                    Ok(_) => gone.push(kept),
+                    // It keeps its members from nothing else, and they are in it when it is mended.
+                    Err(error) => {
+                        let key = self.logs.keys.group(app, &kept.group);
+                        tracing::error!(key, %error, "damaged; the group is left out of the lists of its members");
+                    }
                 }
             }
         }
