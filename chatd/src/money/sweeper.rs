@@ -1,7 +1,8 @@
 //! The sweeper: finishes packets whose creation was interrupted, ends those whose time is over or whose
 //! group is gone, and pays what no queue brought.
 //!
-//! Invariant: a packet is looked at again and again until its escrow is empty. Everything that is done can be done by
+//! Invariant: a packet is looked at again and again until its escrow is empty, and then once more, when it is late enough that
+//! nothing of it changes any more: what its store forgot is entered there again. Everything that is done can be done by
 //! several nodes at once and any number of times. One packet that fails, for now or for ever, keeps none waiting.
 
 use std::sync::Arc;
@@ -31,7 +32,7 @@ pub const LATE_MS: u64 = 60_000;
 /// How long a packet waits that nobody but an operator can help; shorter than the audit waits for its rest.
 const HOPELESS_MS: u64 = 4 * 60 * 1000;
 
-/// Looks after packets until nothing is left in their escrows.
+/// Looks after packets until nothing is left in their escrows and their books agree with that.
 pub struct Sweeper {
     packets: Arc<dyn Packets>,
     escrows: Arc<dyn Escrows>,
@@ -108,8 +109,7 @@ impl Sweeper {
         let escrow = self.escrows.escrow(app, packet).await?;
         let terms = &escrow.terms;
         if escrow.balance == Cents::ZERO {
-            // Whoever emptied it was an older chatd, or just now at it.
-            return Ok(self.agenda.postpone(app, packet, u64::MAX).await?);
+            return self.look_last(terms, now_ms).await;
         }
         let over = terms.expires_ms <= now_ms;
         if !over && !self.red_packets.is_orphan(terms).await? {
@@ -143,6 +143,16 @@ impl Sweeper {
             self.give_up(app, packet, now_ms).await?;
         }
         Ok(())
+    }
+
+    /// A packet that is paid out: a store that was started since may have forgotten the last of what was paid.
+    async fn look_last(&self, terms: &Terms, now_ms: u64) -> Result<(), Refusal> {
+        let mut next_ms = terms.expires_ms.saturating_add(LATE_MS);
+        if next_ms <= now_ms {
+            self.claims.restore(terms).await?;
+            next_ms = u64::MAX;
+        }
+        Ok(self.agenda.postpone(terms.app, &terms.packet, next_ms).await?)
     }
 
     /// Pays at once what a packet owes, from its own books, whether or not it is on its way; ends it when its time is

@@ -19,6 +19,7 @@ chat_tests::engine_laws!(
     what_no_packet_owes_is_not_paid,
     what_an_earlier_chatd_queued_is_settled,
     whoever_was_paid_stays_a_winner_when_the_packets_forget,
+    whoever_emptied_a_packet_stays_a_winner_when_it_forgets,
     a_share_that_was_paid_is_given_to_nobody_else,
     an_operator_gives_up_what_can_never_be_paid,
     what_was_given_up_is_kept_as_it_was,
@@ -195,6 +196,15 @@ async fn whoever_was_paid_stays_a_winner_when_the_packets_forget(engine: Engine)
     }
     let audit = bench.audit().await;
     assert!(audit.holds && audit.dead_letters == 0, "{audit:#?}");
+}
+
+async fn whoever_emptied_a_packet_stays_a_winner_when_it_forgets(engine: Engine) {
+    let (bench, given) = Bench::paid_and_forgotten(engine, 3).await;
+    assert!(!bench.audit().await.holds, "two payments have no winner");
+    bench.end(&given).await;
+    let audit = bench.audit().await;
+    assert!(audit.holds && (audit.grabbed, audit.refunded) == (6, 0), "{audit:#?}");
+    assert_eq!(bench.grab(&given.packet, "c").await, Outcome::Already);
 }
 
 async fn a_share_that_was_paid_is_given_to_nobody_else(engine: Engine) {

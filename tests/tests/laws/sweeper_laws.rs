@@ -25,7 +25,7 @@ chat_tests::engine_laws!(
     what_is_forgotten_goes_back_when_its_settlements_are_late,
     what_is_forgotten_after_its_refund_goes_back_too,
     what_the_queue_lost_is_paid_when_an_operator_says_so,
-    who_was_paid_is_looked_after_no_more,
+    who_was_paid_is_looked_after_once_more,
     many_that_fail_keep_nobody_waiting,
     a_repeat_after_a_day_posts_no_second_offer,
     the_packets_of_a_dismissed_group_go_back,
@@ -243,15 +243,17 @@ async fn what_the_queue_lost_is_paid_when_an_operator_says_so(engine: Engine) {
     bench.sound().await;
 }
 
-async fn who_was_paid_is_looked_after_no_more(engine: Engine) {
+async fn who_was_paid_is_looked_after_once_more(engine: Engine) {
     let bench = Bench::new(engine).await;
     let given = bench.packet("p", 2, 2).await;
     for who in ["a", "b"] {
         bench.grab(&given.packet, who).await;
     }
     bench.works.settle_all(&bench.engine).await;
-    bench.at(given.expires_ms + 10 * LATE_MS);
-    assert_eq!(bench.round().await, 0);
+    for (at_ms, looks) in [(0, 1), (LATE_MS - 1, 0), (LATE_MS, 1), (10 * LATE_MS, 0)] {
+        bench.at(given.expires_ms + at_ms);
+        assert_eq!(bench.round().await, looks, "{at_ms} ms after its end");
+    }
     bench.sound().await;
 }
 

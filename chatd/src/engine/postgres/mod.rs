@@ -45,7 +45,8 @@ const TAKE_DUE: &str = "WITH due AS (
         SELECT app, packet FROM chat_escrow WHERE look <= $1 ORDER BY look LIMIT $3 FOR UPDATE SKIP LOCKED)
     UPDATE chat_escrow AS e SET look = $2 FROM due WHERE e.app = due.app AND e.packet = due.packet
     RETURNING e.app, e.packet";
-const POSTPONE: &str = "UPDATE chat_escrow AS e SET look = CASE WHEN a.balance > 0 THEN $3::bigint END FROM chat_account AS a
+const POSTPONE: &str = "UPDATE chat_escrow AS e
+    SET look = CASE WHEN a.balance > 0 OR $3::bigint < 9223372036854775807 THEN $3::bigint END FROM chat_account AS a
     WHERE e.app = $1 AND e.packet = $2 AND look IS NOT NULL AND a.app = e.app AND a.name = 'escrow:' || e.packet
     RETURNING packet";
 const HASTEN: &str = "UPDATE chat_escrow SET look = 0

@@ -58,10 +58,9 @@ const WRITE: &str = "WITH posted AS (
     SELECT (SELECT count(*) FROM posted), (SELECT count(*) FROM changed)";
 const PUT_TERMS: &str = "INSERT INTO chat_escrow(app, packet, terms, created, expires, look, target, sender)
     VALUES ($1, $2, $3::text::json, $4, $5, $6, $7, $8)";
-const OPEN: &str = "SELECT count(*) FROM chat_escrow WHERE app = $1 AND sender = $2 AND look IS NOT NULL";
-const FINISH: &str = "UPDATE chat_escrow SET look = NULL
-    FROM unnest($1::bigint[], $2::text[]) AS done(app, packet)
-    WHERE chat_escrow.app = done.app AND chat_escrow.packet = done.packet";
+const OPEN: &str = "SELECT count(*) FROM chat_escrow AS e
+    JOIN chat_account AS a ON a.app = e.app AND a.name = 'escrow:' || packet
+    WHERE e.app = $1 AND sender = $2 AND look IS NOT NULL AND balance > 0";
 
 /// What is to be posted in one transaction.
 pub struct Batch<'a> {
@@ -189,7 +188,6 @@ async fn try_post(connection: &mut Connection, batch: &Batch<'_>, wait: bool) ->
         check_open(connection, terms, batch.most_open).await?;
         put_terms(connection, terms).await?;
     }
-    finish(connection, &book).await?;
     connection.commit().await?;
     Ok((results, book))
 }
@@ -316,14 +314,4 @@ async fn check_open(connection: &mut Connection, terms: &Terms, most: u64) -> Re
         Ok(open) if open < most => Ok(()),
         open => Err(LedgerError::TooManyOpen(open.unwrap_or(u64::MAX)).into()),
     }
-}
-
-/// Nobody need look at the packets that are paid out.
-async fn finish(connection: &mut Connection, book: &Book) -> Result<(), Failure> {
-    let (apps, packets): (Vec<_>, Vec<_>) =
-        book.emptied().map(|(app, packet)| (i64::from(app), packet)).unzip();
-    if !apps.is_empty() {
-        connection.query(FINISH, &[&apps, &packets]).await?;
-    }
-    Ok(())
 }

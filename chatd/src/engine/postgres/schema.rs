@@ -8,7 +8,7 @@
 //! | `chat_ledger` | how many steps were taken; one row |
 //! | `chat_account` | who holds money: `bank`, `wallet:USER` or `escrow:PACKET` of an app, and how many cents |
 //! | `chat_transfer` | cents that went from one account to another; never changed, never removed |
-//! | `chat_escrow` | a packet: its terms, whose it is, to whom it was offered, how far it got, and when to look at it, Unix ms, while it holds money |
+//! | `chat_escrow` | a packet: its terms, whose it is, to whom it was offered, how far it got, and when to look at it, Unix ms, until it is paid out and settled |
 //! | `chat_secret` | what the names of packets are made with, and since when; one row |
 //! | `chat_discard` | a settlement that an operator gave up for good: why, what had been wrong, the begin of its text; its place among those of its app, and a digest of all that |
 //! | `chat_discarded` | how many rows an app has in `chat_discard`, and how many of the first have no digest |

@@ -180,12 +180,6 @@ impl Book {
         &self.new
     }
 
-    /// Packets whose escrow is empty now and was not before, with their apps.
-    pub fn emptied(&self) -> impl Iterator<Item = (AppId, &str)> {
-        let empty = self.changes().filter(|(_, balance)| *balance == Cents::ZERO);
-        empty.filter_map(|((app, name), _)| Some((*app, packet_of(name)?)))
-    }
-
     /// Accounts that changed, and what they hold now.
     pub fn changes(&self) -> impl Iterator<Item = (&Account, Cents)> {
         self.changed.iter().map(|account| (account, self.balance(account)))

@@ -9,8 +9,8 @@
 //! - Posting the same id again changes nothing and says so; the same id for something else is refused. An operator's
 //!   id for a deposit or a withdrawal may not begin like the ids that chatd makes up.
 //! - When a call returns, what it did survives a power cut.
-//! - A packet whose escrow holds money has a time at which somebody must look at it: [`FIRST_LOOK_MS`] after its
-//!   creation, once it is announced at its end, then whenever [`Agenda::postpone`] says. An empty escrow has none.
+//! - A packet has a time at which somebody must look at it: [`FIRST_LOOK_MS`] after its creation, once it is announced at
+//!   its end, then whenever [`Agenda::postpone`] says. With an empty escrow that may be never, and then stays so.
 //! - Calls may run in any number of processes at once.
 
 pub(crate) mod book;
@@ -258,10 +258,10 @@ pub trait Agenda: Send + Sync {
         limit: u32,
     ) -> Result<Vec<(AppId, PacketId)>, LedgerError>;
 
-    /// The packet is to be looked at then, unless its escrow is empty: then never. No such packet is no error.
+    /// The packet is to be looked at then; at [`u64::MAX`], if its escrow is empty, never again. No such packet is no error.
     async fn postpone(&self, app: AppId, packet: &PacketId, at_ms: u64) -> Result<(), LedgerError>;
 
-    /// What was offered to this target and holds money is to be looked at now.
+    /// What was offered to this target and is to be looked at some time is to be looked at now.
     async fn hasten(&self, app: AppId, target: &Target) -> Result<(), LedgerError>;
 
     /// The time that its transfers go by, Unix milliseconds.

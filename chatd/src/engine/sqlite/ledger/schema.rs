@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `account` | who holds money: `bank`, `wallet:USER` or `escrow:PACKET` of an app, and how many cents |
 //! | `transfer` | cents that went from one account to another; never changed, never removed |
-//! | `escrow` | a packet: its terms as JSON, whose it is, to whom it was offered, how far it got, and when to look at it, Unix ms, while it holds money |
+//! | `escrow` | a packet: its terms as JSON, whose it is, to whom it was offered, how far it got, and when to look at it, Unix ms, until it is paid out and settled |
 //! | `secret` | what the names of packets are made with, and since when; one row |
 //! | `discard` | a settlement that an operator gave up for good: why, what had been wrong, the begin of its text; its place among those of its app, and a digest of all that |
 //! | `discarded` | how many rows an app has in `discard`, and how many of the first have no digest |

@@ -86,10 +86,6 @@ pub fn write(tables: &Connection, book: &Book, now_ms: u64) -> rusqlite::Result<
     for ((app, name), balance) in book.changes() {
         update.execute(params![app, name, balance.get()])?;
     }
-    let mut finish = tables.prepare_cached("UPDATE escrow SET look = NULL WHERE app = ?1 AND packet = ?2")?;
-    for (app, packet) in book.emptied() {
-        finish.execute(params![app, packet])?;
-    }
     Ok(())
 }
 
@@ -116,7 +112,9 @@ pub fn put_terms(tables: &Connection, terms: &Terms) -> Result<(), LedgerError> 
 
 /// How many packets of a user hold money.
 pub fn open_packets(tables: &Connection, app: AppId, sender: &UserId) -> rusqlite::Result<u64> {
-    let sql = "SELECT count(*) FROM escrow WHERE app = ?1 AND sender = ?2 AND look IS NOT NULL";
+    let sql = "SELECT count(*) FROM escrow AS e
+               JOIN account AS a ON a.app = e.app AND a.name = 'escrow:' || packet
+               WHERE e.app = ?1 AND sender = ?2 AND look IS NOT NULL AND balance > 0";
     tables.prepare_cached(sql)?.query_row(params![app, sender.as_str()], |row| row.get(0))
 }
 
@@ -147,15 +145,16 @@ pub fn take_due(
     Ok(rows::names(found.collect::<Result<_, _>>()?))
 }
 
-/// Sets the time of a packet whose escrow holds money.
+/// Sets the time of a packet that has one; [`u64::MAX`] takes it away, if the escrow is empty.
 pub fn postpone(tables: &Connection, app: AppId, packet: &PacketId, at_ms: u64) -> rusqlite::Result<()> {
-    let sql = "UPDATE escrow SET look = iif(a.balance > 0, ?3, NULL) FROM account AS a
+    let sql = "UPDATE escrow SET look = iif(a.balance > 0, ?3, nullif(?3, ?4)) FROM account AS a
                WHERE escrow.app = ?1 AND packet = ?2 AND look IS NOT NULL
                  AND a.app = escrow.app AND a.name = 'escrow:' || packet";
-    tables.prepare_cached(sql)?.execute(params![app, packet.as_str(), signed(at_ms)]).map(drop)
+    let values = params![app, packet.as_str(), signed(at_ms), signed(u64::MAX)];
+    tables.prepare_cached(sql)?.execute(values).map(drop)
 }
 
-/// What was offered to this target and holds money is due now.
+/// What was offered to this target and has a time is due now.
 pub fn hasten(tables: &Connection, app: AppId, target: &str) -> rusqlite::Result<()> {
     let sql = "UPDATE escrow SET look = 0 WHERE app = ?1 AND look IS NOT NULL AND target = ?2";
     tables.prepare_cached(sql)?.execute(params![app, target]).map(drop)
