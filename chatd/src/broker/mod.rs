@@ -231,6 +231,11 @@ pub trait Log: Send + Sync {
     /// end, it gets a new epoch; see the law.
     async fn doubt(&self, conversation: &Conversation, epoch: &str, offset: u64) -> Result<(), BrokerError>;
 
+    /// Whether the entry that stands at `offset` was written in `epoch`, although the log has another one by now: who saw it
+    /// has what came before it.
+    async fn stood(&self, conversation: &Conversation, epoch: &str, offset: u64)
+    -> Result<bool, BrokerError>;
+
     /// Takes a message's content away: its members become those of a message of type `recalled` with the same
     /// `target`, `from` and `msgId`. With `by`, only the message's own sender within
     /// [`chat_protocol::message::RECALL_WINDOW_MS`]; without, an operator. In the same step an entry of type `recall` is

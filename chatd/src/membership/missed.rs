@@ -3,13 +3,14 @@
 //! Invariant: either everything between the known position and the newest message is given, in order, or the answer
 //! says that it is not complete.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::broker::{BrokerError, Log, Page, Range};
 use crate::hub::outbox::Limits;
-use crate::model::{Conversation, Entry};
+use crate::model::{self, Conversation, Entry};
 
 /// Entries read at a time.
 const PAGE: usize = 200;
@@ -58,7 +59,15 @@ pub async fn read(
     mut encode: impl FnMut(&Entry) -> Option<Bytes> + Send,
 ) -> Result<Missed, BrokerError> {
     let first = broker.read(conversation, Range::After(after), PAGE).await?;
-    let same = epoch.is_none_or(|epoch| *epoch == *first.epoch || (after == 0 && epoch.is_empty()));
+    let same = match epoch {
+        None => true,
+        Some(epoch) if *epoch == *first.epoch || (after == 0 && epoch.is_empty()) => true,
+        // The log may go on in another epoch from where it was seen.
+        Some(epoch) if model::epoch::order(epoch, &first.epoch) == Some(Ordering::Less) => {
+            after == 0 || broker.stood(conversation, epoch, after).await?
+        }
+        Some(_) => false,
+    };
     if let Some(epoch) = epoch.filter(|epoch| **epoch == *first.epoch && after > first.head) {
         broker.doubt(conversation, epoch, after).await?;
     }

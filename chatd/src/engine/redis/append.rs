@@ -120,15 +120,15 @@ impl Logs {
 
     async fn try_append(&self, messages: &[&Outgoing], now: u64) -> Result<Vec<Answer>, LinkError> {
         let (mut names, mut rest) = (Vec::new(), Vec::new());
+        let life = self.life().await?;
         for message in messages {
-            let fresh = self.new_epoch().await?;
-            self.add(message, now, fresh, &mut names, &mut rest);
+            self.add(message, now, life.new_epoch(), &mut names, &mut rest);
         }
         let mut call: Cmd = APPEND.call(&names);
         call.arg(now).arg(REPEAT_WINDOW_MS).arg(REPEAT_WINDOW_MS - now % REPEAT_WINDOW_MS);
         self.add_rules(&mut call);
         call.arg(rest);
-        let answers: Vec<Answer> = self.appends.call(&APPEND, &call).await?;
+        let answers: Vec<Answer> = life.call(&APPEND, &call).await?;
         if answers.len() == messages.len() {
             return Ok(answers);
         }

@@ -116,6 +116,15 @@ impl Log for RedisBroker {
         Ok(self.logs.doubt(conversation, epoch, offset).await?)
     }
 
+    async fn stood(
+        &self,
+        conversation: &Conversation,
+        epoch: &str,
+        offset: u64,
+    ) -> Result<bool, BrokerError> {
+        Ok(self.logs.stood(conversation, epoch, offset).await?)
+    }
+
     async fn recall(
         &self,
         conversation: &Conversation,

@@ -177,19 +177,7 @@ impl Link {
 
     /// Runs a script, loading it first where Redis does not know it.
     pub(crate) async fn call<T: FromRedisValue>(&self, script: &Script, call: &Cmd) -> Result<T, LinkError> {
-        let mut live = self.live().await?;
-        let attempt = async {
-            match call.query_async(&mut live.connection).await {
-                Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                    let mut load = redis::cmd("SCRIPT");
-                    load.arg("LOAD").arg(script.code).query_async::<Value>(&mut live.connection).await?;
-                    call.query_async(&mut live.connection).await
-                }
-                answer => answer,
-            }
-        };
-        let answer = timed(&LINKS.scripts, timeout(ANSWER_TIMEOUT, attempt)).await;
-        live.judge(answer)
+        self.live().await?.call(script, call).await
     }
 
     /// Whether this is the connection that the link has.
@@ -223,6 +211,23 @@ impl Link {
 }
 
 impl Live {
+    /// Runs a script over this connection and no other one, loading it first where Redis does not know it.
+    pub(crate) async fn call<T: FromRedisValue>(&self, script: &Script, call: &Cmd) -> Result<T, LinkError> {
+        let mut connection = self.connection.clone();
+        let attempt = async {
+            match call.query_async(&mut connection).await {
+                Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                    let mut load = redis::cmd("SCRIPT");
+                    load.arg("LOAD").arg(script.code).query_async::<Value>(&mut connection).await?;
+                    call.query_async(&mut connection).await
+                }
+                answer => answer,
+            }
+        };
+        let answer = timed(&LINKS.scripts, timeout(ANSWER_TIMEOUT, attempt)).await;
+        self.judge(answer)
+    }
+
     fn judge<T>(
         &self,
         answer: Result<Result<T, RedisError>, tokio::time::error::Elapsed>,

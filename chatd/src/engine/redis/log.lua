@@ -41,12 +41,17 @@ local function end_of(list)
   return epoch, tonumber(number), tonumber(time), until_or_heard, by_now, newest, rest
 end
 
+-- The epoch that follows another one of the same history, with 16 digits of its own.
+local function after(epoch, digits)
+  local history, generation = string.match(epoch, '^([^.]*)%.?(%d*)')
+  return string.format('%s.%d.%s', history, (tonumber(generation) or 0) + 1, digits)
+end
+
 -- Begins a new epoch in a list that lost its end: `chance` are ten digits of its name, which is made as in epoch.rs; the
 -- other six name the life in which it began.
 local function fork(list, chance)
   local epoch, _, _, before, by_now, newest, rest = end_of(list)
-  local history, generation = string.match(epoch, '^([^.]*)%.?(%d*)')
-  local state = string.format('%s %s.%d.%s%s\n', before, history, (tonumber(generation) or 0) + 1, chance, life())
+  local state = string.format('%s %s\n', before, after(epoch, chance .. life()))
   local head = string.sub(newest, 1, rest - #by_now - 1 - 1 - #before - (by_now ~= '' and 1 or 0))
   redis.call('LSET', list, -1, head .. state .. string.sub(newest, rest))
 end
@@ -80,13 +85,18 @@ local function expire(log, since)
   redis.call('LTRIM', log, -1, -1)
 end
 
--- Appends an entry; with an `age` in ms, older ones go. A log that has nothing begins with the epoch `fresh`. With
--- `ahead`, in ms, it is one of a pair, and `look_at_lists` is called before these are to be changed. Answers offset, epoch and time of the entry, the entry itself, and until when the
+-- Appends an entry; with an `age` in ms, older ones go. A log that has nothing begins with the epoch `fresh`, whose last
+-- six digits name the life of Redis at the other end of the connection; with these begins the epoch that follows one of
+-- another life. With `ahead`, in ms, it is one of a pair, and `look_at_lists` is called before these are to be changed. Answers offset, epoch and time of the entry, the entry itself, and until when the
 -- lists of the pair's users are to have it, if they have not.
 local function append(log, kept, age, fresh, now, kind, body, ahead, look_at_lists)
   local epoch, offset, last, listed = end_of(log)
   if not epoch then
     epoch, offset, last, listed = fresh, 0, 0, ''
+  elseif string.sub(epoch, -6) ~= string.sub(fresh, -6) then
+    -- Begun in another life of Redis, at whose end it may have lost its own: the numbers that come now may have been seen
+    -- before. Each entry has the epoch in which it was written, so who saw one that stands there still has lost nothing.
+    epoch = after(epoch, fresh)
   end
   offset = offset + 1
   local time, state, lists = math.max(now, last), '', nil

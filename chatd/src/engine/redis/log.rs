@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use redis::{Cmd, Value};
+use redis::{Cmd, FromRedisValue, Value};
 
 use super::codec::{self, Malformed, Place};
 use super::keys::Keys;
@@ -81,7 +81,28 @@ pub(crate) struct Logs {
     pub(crate) others: Link,
     retention: Retention,
     /// What epochs end with that begin over this connection.
-    life: Mutex<Option<(Live, Arc<str>)>>,
+    life: Mutex<Option<Life>>,
+}
+
+/// One life of Redis: a process, or a master. What may have lost its end in an earlier one gets a new epoch before
+/// anything is appended, so what appends goes over a connection that is surely of the life it names.
+#[derive(Clone)]
+pub(crate) struct Life {
+    live: Live,
+    /// What epochs end with that begin in it.
+    digits: Arc<str>,
+}
+
+impl Life {
+    /// A name for an epoch that begins in it.
+    pub(super) fn new_epoch(&self) -> String {
+        format!("{}{}", chance(), self.digits)
+    }
+
+    /// Runs a script in it.
+    pub(super) async fn call<T: FromRedisValue>(&self, script: &Script, call: &Cmd) -> Result<T, LinkError> {
+        self.live.call(script, call).await
+    }
 }
 
 impl Logs {
@@ -106,21 +127,17 @@ impl Logs {
         call.arg(kept).arg(age).arg(INBOX_PLACES).arg(INBOX_IDLE_MS).arg(INBOX_UNHEARD_MS).arg(ahead);
     }
 
-    /// A name for a history that begins in this life of Redis. What came over an earlier connection counts as another
-    /// life's, which is the safe side of [`crate::broker::Log::doubt`].
-    pub(super) async fn new_epoch(&self) -> Result<String, LinkError> {
+    /// The life of Redis that the connection for appends is of.
+    pub(super) async fn life(&self) -> Result<Life, LinkError> {
         let known = self.life.lock().clone();
-        let life = match known.filter(|(live, _)| self.appends.is_live(live)) {
-            Some((_, life)) => life,
-            None => {
-                let live = self.appends.live().await?;
-                let life: String = self.appends.call(&LIFE, &LIFE.call(&[])).await?;
-                let life: Arc<str> = life.into();
-                *self.life.lock() = Some((live, life.clone()));
-                life
-            }
-        };
-        Ok(format!("{}{life}", chance()))
+        if let Some(life) = known.filter(|life| self.appends.is_live(&life.live)) {
+            return Ok(life);
+        }
+        let live = self.appends.live().await?;
+        let digits: String = live.call(&LIFE, &LIFE.call(&[])).await?;
+        let life = Life { live, digits: digits.into() };
+        *self.life.lock() = Some(life.clone());
+        Ok(life)
     }
 
     /// Adds the keys of the inboxes of a pair to the names of a call; gives its last arguments: the channel of each
@@ -278,6 +295,18 @@ impl Logs {
             tracing::error!(?conversation, offset, "a log lost its end, a reader shows; it gets a new epoch");
         }
         Ok(())
+    }
+
+    /// See [`crate::broker::Log::stood`].
+    pub(super) async fn stood(
+        &self,
+        conversation: &Conversation,
+        epoch: &str,
+        offset: u64,
+    ) -> Result<bool, LinkError> {
+        let (_, found) = self.part(conversation, (offset, 1, "at"), 0).await?;
+        let stood = found.first().and_then(|found| codec::stood(found).ok());
+        Ok(stood.is_some_and(|(number, stood, _)| (number, stood) == (offset, epoch)))
     }
 
     /// Publishes a payload that is not kept.

@@ -37,10 +37,10 @@ pub(super) async fn recall(
         let recall = judge(conversation, &entry, by, now)?;
         let Some(Change { stub, news }) = recall.change else { return Ok(recall.answer) };
         let stub = codec::with_members(&payload, &entry, &stub);
-        let fresh = logs.new_epoch().await?;
+        let life = logs.life().await?;
         let replaced = Replaced { offset, payload: &payload, stub: &stub };
-        let call = call(logs, &news, now, &fresh, &replaced);
-        if logs.appends.call(&RECALL, &call).await? {
+        let call = call(logs, &news, now, &life.new_epoch(), &replaced);
+        if life.call(&RECALL, &call).await? {
             return Ok(recall.answer);
         }
     }

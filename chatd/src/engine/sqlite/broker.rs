@@ -233,6 +233,11 @@ impl Log for Embedded {
         self.change(move |step| Ok(log::doubt(step, &conversation, &epoch, offset)?)).await
     }
 
+    /// An epoch ends only where somebody saw more than there is, and entries do not tell in which they were written.
+    async fn stood(&self, _: &Conversation, _: &str, _: u64) -> Result<bool, BrokerError> {
+        Ok(false)
+    }
+
     async fn recall(
         &self,
         conversation: &Conversation,

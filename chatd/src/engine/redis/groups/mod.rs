@@ -61,10 +61,10 @@ impl RedisGroups {
     }
 
     async fn try_run(&self, app: AppId, group: &GroupId, act: &Act<'_>) -> Result<Changed, GroupError> {
-        let fresh = self.logs.new_epoch().await?;
-        let call = self.change_call(app, group, act, &fresh);
+        let life = self.logs.life().await?;
+        let call = self.change_call(app, group, act, &life.new_epoch());
         let (outcome, member_count, offset, epoch): (String, u64, u64, String) =
-            self.logs.appends.call(&self.change, &call).await?;
+            life.call(&self.change, &call).await?;
         let changed = match outcome.as_str() {
             "changed" => true,
             "unchanged" => false,
