@@ -1,71 +1,78 @@
 // The chat page: asks for a name, or joins the parts of the chat together.
 
 import * as composer from './composer.js';
-import * as connection from './connection.js';
-import { advance, conversationFor, currentTarget, isBegunAnew, positions, setCurrent } from './conversations.js';
+import { appId, chat, isOnline, me, stateWords } from './connection.js';
+import { conversationFor, currentTarget, heard, isBegunAnew, setCurrent } from './conversations.js';
 import { $ } from './elements.js';
+import * as friends from './friends.js';
+import * as groups from './groups.js';
 import { isMissing, load } from './history.js';
 import * as inbox from './inbox.js';
 import { clear, enter } from './lines.js';
 import * as log from './log.js';
-import { WORLD, appError, nameError, titleNode } from './names.js';
+import { WORLD, groupOf, personOf } from './names.js';
+import * as notifications from './notifications.js';
 import * as people from './people.js';
+import * as persons from './persons.js';
 import * as presence from './presence.js';
-
-const query = new URLSearchParams(location.search);
-const appId = query.get('appId') ?? query.get('appID') ?? '';
-const me = query.get('userId') ?? query.get('userID') ?? '';
-// Behind the #, so that no server and no log gets to see it.
-const token = new URLSearchParams(location.hash.slice(1)).get('token');
+import * as profile from './profile.js';
+import * as redPackets from './red-packets.js';
+import { appError, nameError, titleNode, titleOf } from './titles.js';
+import { translate } from './words.js';
 
 let isFirstLogin = true;
 
 // ---- what chatd says
 
-async function loggedIn(answer) {
-  inbox.caughtUp(answer);
-  const isNews = isFirstLogin || answer.more || answer.also?.length > 0;
+async function loggedIn(login) {
+  const isNews = isFirstLogin || login.more || login.also.length > 0;
   isFirstLogin = false;
   const conversation = conversationFor(currentTarget());
-  await Promise.all([loadNewest(conversation), presence.refresh(), isNews && loadInbox(answer)]);
+  const news = [groups.load(), friends.load()];
+  await Promise.all([loadNewest(conversation), presence.refresh(), isNews && loadInbox(login), ...news]);
+  people.show();
   presence.ask();
 }
 
-async function loadInbox(answer) {
+async function loadInbox(login) {
   try {
     await inbox.load();
   } catch {
-    inbox.mark(answer);
+    inbox.mark(login);
   }
   seen(conversationFor(currentTarget()));
 }
 
-function pushed(cmd, data, seq) {
-  if (cmd === 'msg') receive({ target: WORLD, msgId: seq, ...data });
-  if (cmd === 'enter' || cmd === 'exit' || cmd === 'presence') presence.refreshSoon();
+function pushed({ cmd, data }) {
+  if (['enter', 'exit', 'presence'].includes(cmd)) presence.refreshSoon();
+  if (cmd === 'group/join') groups.load().then(() => { conversationFor(data.target); people.show(); });
+  if (cmd.startsWith('friend/')) friends.pushed(cmd, data);
+  if (cmd === 'redPacket/finished') redPackets.finished(data);
 }
 
 function receive(entry) {
   const own = entry.from === me;
-  // One-to-one is named after the recipient; for the recipient the conversation is with the sender.
-  const target = entry.target.startsWith('user:') && !own ? `user:${entry.from}` : entry.target;
+  const { conversation: target } = entry;
   const conversation = conversationFor(target);
-  const isAnew = isBegunAnew(conversation, entry.epoch);
+  const isAnew = isBegunAnew(conversation.shown, entry.epoch);
   if (isAnew) clear(conversation);
-  const isNew = log.keepPlace(conversation, () => showEntry(conversation, entry));
-  advance(conversation, entry);
+  if (conversation.shown !== entry.epoch) conversation.readOffset = 0;
+  conversation.shown = entry.epoch;
+  const isNew = log.keepPlace(conversation, () => enter(conversation, entry, own));
+  heard(conversation, entry);
   if (!own) presence.heard(entry.from);
-  if (isNew && (target !== currentTarget() || document.hidden)) conversation.unread += 1;
+  if (isNew && (target !== currentTarget() || document.hidden)) {
+    conversation.unread += 1;
+    notifications.tell(conversation, entry);
+  }
+  if (isNew && !log.isAtEnd(conversation)) conversation.below += 1;
   if (isAnew && target === currentTarget()) loadNewest(conversation);
+  groups.happened(entry);
   seen(conversation);
 }
 
-function showEntry(conversation, entry) {
-  return !composer.arrived(entry) && enter(conversation, entry, entry.from === me);
-}
-
 async function loadHistory(conversation) {
-  await load(conversation, showEntry);
+  await load(conversation, (of, entry) => enter(of, entry, entry.from === me));
   seen(conversation);
 }
 
@@ -78,13 +85,26 @@ async function loadNewest(conversation) {
 function open(target) {
   setCurrent(target);
   const conversation = conversationFor(target);
-  $('title').replaceChildren(titleNode(target));
+  showTitle();
   log.show(conversation);
   composer.show(conversation);
   toggleMenu(false);
-  if (connection.isOnline()) loadNewest(conversation);
+  if (isOnline()) loadNewest(conversation);
   presence.ask();
   seen(conversation);
+}
+
+function showTitle() {
+  const target = currentTarget();
+  $('title').replaceChildren(titleNode(target));
+  $('details').hidden = target === WORLD;
+  people.showTitle(titleOf(target));
+}
+
+function details() {
+  const target = currentTarget();
+  if (groupOf(target) !== undefined) groups.showGroup(groupOf(target));
+  else if (personOf(target) !== undefined) persons.show(personOf(target));
 }
 
 function seen(conversation) {
@@ -98,9 +118,10 @@ function seen(conversation) {
 
 // ---- page
 
-function showState(state, text) {
-  $('state').dataset.state = state;
-  $('state').textContent = text;
+function showState(change) {
+  $('state').dataset.state = change.state;
+  $('state').textContent = stateWords(change);
+  composer.connected(change.state);
 }
 
 function toggleMenu(shown) {
@@ -119,10 +140,16 @@ function askForName() {
   (appError(appId) ? app : user).focus();
 }
 
+function talkWith(target) {
+  open(target);
+  $('text').focus();
+}
+
 function start() {
   $('chat').hidden = false;
   $('leave').href = `?appId=${appId}`;
   $('menu').addEventListener('click', () => toggleMenu(!$('chat').classList.contains('menu-open')));
+  $('details').addEventListener('click', details);
   $('log').addEventListener('click', () => toggleMenu(false));
   // Listeners, no handler properties: those cancel an event, and with it a typed character, by what they return.
   document.addEventListener('keydown', (event) => { if (event.key === 'Escape') toggleMenu(false); });
@@ -130,12 +157,22 @@ function start() {
   log.start(loadHistory);
   composer.start(me);
   presence.start(me, people.show);
-  people.start(me, (target) => { open(target); $('text').focus(); });
-  people.showSelf();
+  people.start(me, talkWith);
+  persons.start(talkWith);
+  friends.start(talkWith, people.show);
+  groups.start(talkWith, () => { showTitle(); people.show(); });
+  redPackets.start();
+  profile.start();
+  notifications.start(talkWith);
+  chat.on('state', showState);
+  chat.on('message', receive);
+  chat.on('gap', inbox.missed);
+  chat.on('login', loggedIn);
+  chat.on('push', pushed);
   open(WORLD);
-  const loginData = () => ({ userId: me, appId: Number(appId), recover: positions(), ...(token && { token }) });
-  connection.start({ loginData, loggedIn, pushed, state: showState });
+  chat.start();
 }
 
+translate();
 if (appError(appId) || nameError(me)) askForName();
 else start();

@@ -1,15 +1,16 @@
 // Writing: the draft of each conversation, and own messages until chatd has them.
 
-import { isOnline, request } from './connection.js';
-import { conversationFor, currentTarget, placeOf } from './conversations.js';
-import { $, bytes, element, newId } from './elements.js';
+import { newId } from './client.js';
+import { chat, explained, isOnline } from './connection.js';
+import { conversationFor, currentTarget, heard, placeOf } from './conversations.js';
+import { $, bytes, button, element } from './elements.js';
 import { messageLine, place } from './lines.js';
-import { showHistory, toEnd } from './log.js';
-import { TOO_LONG, reason } from './words.js';
+import { keepPlace, showHistory, toEnd } from './log.js';
+import { t } from './words.js';
 
 const MESSAGE_BYTES_MAX = 16 * 1024;
 
-const pending = new Map(); // msgId → own message that chatd has not answered yet, or has refused
+const pending = new Set(); // own messages that chatd has not answered yet
 let me;
 
 export function start(name) {
@@ -36,13 +37,13 @@ export function show(conversation) {
 function submit() {
   const text = $('text').value;
   if (text.trim() === '') return;
-  const tooLong = bytes(text) > MESSAGE_BYTES_MAX;
-  $('composer-error').textContent = tooLong ? TOO_LONG : '';
-  if (tooLong) return;
+  const isTooLong = bytes(text) > MESSAGE_BYTES_MAX;
+  $('composer-error').textContent = isTooLong ? t.tooLong : '';
+  if (isTooLong) return;
 
   const conversation = conversationFor(currentTarget());
-  const message = { msgId: newId(), conversation, text };
-  message.line = messageLine({ type: 'text', from: me, msg: text, time: Date.now(), own: true });
+  const message = { msgId: newId(), conversation, text, time: Date.now() };
+  message.line = messageLine(conversation, { type: 'text', from: me, msg: text, time: message.time, own: true });
   conversation.list.append(message.line);
   conversation.draft = '';
   $('text').value = '';
@@ -53,47 +54,54 @@ function submit() {
 
 // A repeated try carries the same msgId, so chatd delivers it once whatever became of the first.
 async function transmit(message) {
-  const { msgId, conversation, text } = message;
-  pending.set(msgId, message);
+  const { msgId, conversation, text, line, time } = message;
+  pending.add(message);
   settle(message);
-  message.line.classList.add('pending');
-  if (!isOnline()) return fail(message, reason(0));
+  line.classList.add('pending');
+  if (!isOnline()) queued(message);
   try {
-    const receipt = await request('msg', { target: conversation.target, type: 'text', msg: text, msgId }, msgId);
-    if (pending.has(msgId)) confirm(message, receipt ?? {});
-  } catch ({ words }) {
-    if (pending.has(msgId)) fail(message, words);
+    const receipt = await chat.send(conversation.target, text, { msgId });
+    pending.delete(message);
+    settle(message);
+    confirm(message, receipt);
+    heard(conversation, { type: 'text', from: me, msg: text, time, ...receipt });
+  } catch (error) {
+    pending.delete(message);
+    fail(message, explained(error).words);
   }
 }
 
-// Whether an entry of the log is an own message under way, which then has arrived.
-export function arrived({ msgId, from, ...entry }) {
-  if (from !== me || !pending.has(msgId)) return false;
-  confirm(pending.get(msgId), entry);
-  return true;
+// Says of what is under way that it waits for the connection, or is on its way again.
+export function connected(state) {
+  for (const message of pending) {
+    settle(message);
+    message.line.classList.add('pending');
+    if (state !== 'online') queued(message);
+  }
 }
 
-function confirm(message, entry) {
-  const { conversation, line } = message;
-  pending.delete(message.msgId);
-  settle(message);
+function queued({ line }) {
+  if (!line.querySelector('.queued')) line.append(element('p', 'queued', t.queued));
+}
+
+function confirm({ conversation, line }, entry) {
   // After a repeated try the history may have shown it already.
   const shown = conversation.lines.get(placeOf(entry));
   if (shown && shown !== line) return line.remove();
-  place(conversation, line, entry);
+  if (!conversation.shown) conversation.shown = entry.epoch;
+  return keepPlace(conversation, () => place(conversation, line, entry));
 }
 
-function settle(message) {
-  message.line.classList.remove('pending');
-  message.line.querySelector('.failure')?.remove();
+function settle({ line }) {
+  line.classList.remove('pending');
+  line.querySelector('.failure')?.remove();
+  line.querySelector('.queued')?.remove();
 }
 
 function fail(message, words) {
   settle(message);
-  const retry = element('button', 'quiet', '重试');
-  Object.assign(retry, { type: 'button', title: 'Retry' });
-  retry.addEventListener('click', () => transmit(message));
-  const failure = element('p', 'failure', `未送达：${words}`);
+  const retry = button('quiet', t.retry, () => { transmit(message); });
+  const failure = element('p', 'failure', t.failed(words));
   failure.append(retry);
   message.line.append(failure);
 }

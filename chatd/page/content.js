@@ -2,19 +2,51 @@
 
 import { element } from './elements.js';
 import { isolatedName, visible } from './names.js';
-import { EVENTS, KINDS } from './words.js';
+import * as redPackets from './red-packets.js';
+import { t } from './words.js';
 
-export function content({ type = 'text', msg, url, size, greeting, from, member }) {
-  if (type === 'recalled') return element('span', 'gone', '消息已撤回');
-  if (type === 'redPacket') return document.createTextNode(`【红包】${greeting ?? ''}`);
-  const address = url === undefined ? null : webUrl(url);
-  if (type === 'text' && msg !== undefined) return document.createTextNode(msg);
+// Up to what ends a sentence, or a bracket around it.
+const ADDRESS = /https?:\/\/[^\s<>"'（）【】「」，。；！？、]*[^\s<>"'（）【】「」，。；！？、.,;:!?)\]]/gu;
+
+export function content({ type = 'text', msg, url, size, greeting, from, member, packetId }) {
+  if (type === 'recalled') return element('span', 'gone', t.recalled);
+  if (type === 'redPacket' && packetId) return redPackets.card({ packetId, greeting, from });
+  if (type === 'text' && msg !== undefined) return linked(msg);
   // What the server itself tells of people names them.
-  if (Object.hasOwn(EVENTS, type) && msg === undefined) return document.createTextNode(EVENTS[type](isolatedName(member ?? '')));
-  const kind = Object.hasOwn(KINDS, type) ? KINDS[type] : undefined;
-  if (!kind || !address || !isHarmless(address)) return document.createTextNode(visible(msg ?? `【${kind ?? type}】`));
+  if (isEvent(type)) return document.createTextNode(t.events[type](isolatedName(member ?? '')));
+  const kind = kindOf(type);
+  const address = url === undefined ? null : webUrl(url);
+  if (!kind || !address || !isHarmless(address)) {
+    return document.createTextNode(visible(msg ?? t.kind(kind ?? type)));
+  }
   if (type === 'img' && loadsByItself(address)) return picture(address, size, from);
-  return link(address, `打开${kind}`);
+  return link(address, t.open(kind));
+}
+
+export const isEvent = (type) => Object.hasOwn(t.events, type);
+const kindOf = (type) => (Object.hasOwn(t.kinds, type) ? t.kinds[type] : undefined);
+
+// A message in a few words, for a list.
+export function brief({ type = 'text', msg, greeting, member }) {
+  if (type === 'recalled') return t.recalled;
+  if (type === 'redPacket') return `${t.kind(t.redPacket)}${visible(greeting ?? '')}`;
+  if (isEvent(type)) return t.events[type](isolatedName(member ?? ''));
+  return type === 'text' ? visible(msg ?? '') : t.kind(kindOf(type) ?? type);
+}
+
+// A text whose addresses can be opened. Such a link shows all of its address, so it hides nothing.
+function linked(text) {
+  const nodes = [];
+  let done = 0;
+  for (const { 0: found, index } of text.matchAll(ADDRESS)) {
+    const address = webUrl(found);
+    if (!address || !isHarmless(address)) continue;
+    nodes.push(text.slice(done, index), link(address, found));
+    done = index + found.length;
+  }
+  const whole = document.createDocumentFragment();
+  whole.append(...nodes, text.slice(done));
+  return whole;
 }
 
 function webUrl(text) {
@@ -48,10 +80,10 @@ function link(address, text) {
 
 function picture(address, size, from) {
   const image = element('img');
-  Object.assign(image, { alt: `${isolatedName(from)} 发来的图片`, referrerPolicy: 'no-referrer' });
+  Object.assign(image, { alt: t.pictureOf(isolatedName(from)), referrerPolicy: 'no-referrer' });
   // Known before it loads, so that the log does not jump.
   if (size?.width > 0 && size?.height > 0) Object.assign(image, { width: size.width, height: size.height });
-  image.addEventListener('error', () => image.replaceWith(link(address, '图片无法显示，点此打开')), { once: true });
+  image.addEventListener('error', () => image.replaceWith(link(address, t.pictureGone)), { once: true });
   image.src = address.href;
   return image;
 }

@@ -1,8 +1,8 @@
 // The conversations of this user: what was seen of each, what is unread, and which one is open.
 
+import { historyOf } from './client.js';
+import { chat } from './connection.js';
 import { WORLD } from './names.js';
-
-const RECOVER_MAX = 200;
 
 const conversations = new Map(); // target → conversation
 let current = WORLD;
@@ -20,9 +20,13 @@ export function conversationFor(target) {
       list: document.createElement('ol'),
       lines: new Map(), // epoch and offset → line
       recalled: new Set(), // the same, of what was taken back before it was seen
-      epoch: '', offset: 0, // the last entry pushed, or read from history without a hole
+      // The last entry pushed, or read from history without a hole.
+      get epoch() { return chat.position(target)?.epoch ?? ''; },
+      get offset() { return chat.position(target)?.offset ?? 0; },
+      shown: '', // the epoch of what is shown
       readOffset: 0,
       lastTime: 0,
+      last: undefined, // the newest entry that says something
       unread: 0,
       unreadMore: false,
       draft: '',
@@ -30,33 +34,29 @@ export function conversationFor(target) {
       hasNewest: false, // whether the newest page was read
       older: undefined, // where the page before it begins
       loads: 0, // which load is the last; the answers to others are void
+      below: 0, // entries that came while somebody read above them
     };
     conversations.set(target, conversation);
   }
   return conversation;
 }
 
-export const placeOf = ({ epoch, offset }) => `${offset}@${epoch}`;
-
-// The first part of an epoch names the history; a conversation that was begun anew has another one.
-const historyOf = (epoch) => epoch.split('.', 1)[0];
-export const isBegunAnew = (conversation, epoch) =>
-  Boolean(conversation.epoch && epoch) && historyOf(epoch) !== historyOf(conversation.epoch);
-
-// Moves the position to an entry that was pushed, or read from history up to the end.
-export function advance(conversation, { epoch, offset, time }) {
-  if (!offset) return;
-  if (conversation.epoch !== epoch) Object.assign(conversation, { epoch, offset: 0, readOffset: 0 });
-  conversation.offset = Math.max(conversation.offset, offset);
-  conversation.lastTime = Math.max(conversation.lastTime, time ?? 0);
+// Nobody is in it any more.
+export function drop(target) {
+  conversations.delete(target);
+  chat.forget(target);
 }
 
-// What to ask for after a reconnect; of too many the latest, chatd tells of the others.
-export function positions() {
-  return all().filter(({ offset }) => offset > 0)
-    .sort((a, b) => b.lastTime - a.lastTime)
-    .slice(0, RECOVER_MAX)
-    .map(({ target, epoch, offset }) => ({ target, epoch, offset }));
+export const placeOf = ({ epoch, offset }) => `${offset}@${epoch}`;
+
+// A conversation that was begun anew has another history.
+export const isBegunAnew = (epoch, known) => Boolean(epoch && known) && historyOf(epoch) !== historyOf(known);
+
+// Notes the newest entry of a conversation.
+export function heard(conversation, { type, from, msg, greeting, member, time, offset, epoch }) {
+  if (time === undefined || time < conversation.lastTime || type === 'recall') return;
+  conversation.lastTime = time;
+  conversation.last = { type, from, msg, greeting, member, time, offset, epoch };
 }
 
 // The world, then whoever spoke last.

@@ -9,5 +9,27 @@ export function element(tag, className, text) {
   return node;
 }
 
+// A button that does something; while that is under way it cannot be pressed again.
+export function button(className, text, act) {
+  const node = element('button', className, text);
+  node.type = 'button';
+  node.addEventListener('click', async () => {
+    node.disabled = true;
+    try {
+      await act();
+    } finally {
+      node.disabled = false;
+    }
+  });
+  return node;
+}
+
+// A label with its field.
+export function field(label, attributes) {
+  const node = element('label', 'field', label);
+  const input = Object.assign(element('input'), attributes);
+  node.append(input);
+  return [node, input];
+}
+
 export const bytes = (text) => new TextEncoder().encode(text).length;
-export const newId = () => `${Date.now()}-${crypto.getRandomValues(new Uint32Array(1))[0]}`;

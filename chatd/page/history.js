@@ -1,24 +1,16 @@
 // What was said before: the newest page when a conversation is opened, older ones on the way up.
 
-import { request } from './connection.js';
-import { advance, isBegunAnew } from './conversations.js';
+import { chat, request } from './connection.js';
+import { heard, isBegunAnew } from './conversations.js';
 import { clear } from './lines.js';
 import { keepPlace, showHistory } from './log.js';
-import { NO_ANSWER } from './words.js';
 
 const PAGE = 60;
 // Pages in a row that may show nothing, because all in them was taken back or is known.
 const BLANK_PAGES_MAX = 5;
-const PATIENCE_MS = 10_000;
 
 // Whether not even the newest page was read.
 export const isMissing = ({ history, hasNewest }) => history === 'none' || (history === 'failed' && !hasNewest);
-
-// A page that does not come in time has failed, and may be asked for again.
-function ask(page) {
-  const late = new Promise((_, reject) => { setTimeout(reject, PATIENCE_MS, { words: NO_ANSWER }); });
-  return Promise.race([request('message/history', page), late]);
-}
 
 // Loads the newest page, or the one before the oldest known. `receive` shows one entry.
 export async function load(conversation, receive) {
@@ -33,15 +25,20 @@ export async function load(conversation, receive) {
     let shown = 0;
     for (let page = 0; page < BLANK_PAGES_MAX && shown === 0; page += 1) {
       const before = conversation.hasNewest ? { before: conversation.older } : {};
-      const answer = await ask({ target: conversation.target, limit: PAGE, ...before });
+      const { target } = conversation;
+      const answer = await request('message/history', { target, limit: PAGE, ...before }, { patienceMs: 10_000 });
       if (started !== conversation.loads) return;
-      if (isBegunAnew(conversation, answer.epoch)) {
+      if (isBegunAnew(conversation.shown, answer.epoch)) {
         clear(conversation);
         return load(conversation, receive);
       }
       const lines = conversation.lines.size;
       keepPlace(conversation, () => answer.messages.forEach((entry) => receive(conversation, entry)));
-      if (!conversation.hasNewest && answer.messages.length) advance(conversation, answer.messages.at(-1));
+      if (!conversation.hasNewest && answer.messages.length) {
+        chat.advance(target, answer.messages.at(-1));
+        heard(conversation, answer.messages.at(-1));
+        conversation.shown = answer.epoch;
+      }
       shown = conversation.lines.size - lines;
       conversation.hasNewest = true;
       conversation.older = answer.next;

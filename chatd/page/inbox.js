@@ -1,32 +1,25 @@
 // What happened while the page was away: unread counts from chatd, and telling it what was read.
 
-import { isOnline, request } from './connection.js';
-import { advance, conversationFor, currentTarget } from './conversations.js';
+import { chat, isOnline, request } from './connection.js';
+import { conversationFor, currentTarget, heard } from './conversations.js';
 import { clear, notice } from './lines.js';
+import { t } from './words.js';
 
 const PAGES_MAX = 5;
 const READ_DELAY_MS = 500;
 
 let readTimer;
 
-// Takes the answer to a log-in: what is pushed after it, and what has to be read from the history.
-export function caughtUp({ recovered = [], also = [] }) {
-  for (const { target, epoch, offset, complete } of recovered) {
-    if (complete !== false) continue;
-    const conversation = conversationFor(target);
-    clear(conversation);
-    notice(conversation, '离开期间有些消息没有推送，已从历史中载入；更早的可能已不在', { epoch, offset });
-    advance(conversation, { epoch, offset });
-  }
-  for (const { target, epoch, lastOffset } of also) {
-    const conversation = conversationFor(target);
-    // Its position was not named, so what is shown of it may lack something in between.
-    if (conversation.epoch !== epoch || conversation.offset < lastOffset) clear(conversation);
-  }
+// What was not told has to be read from the history.
+export function missed({ conversation: target, epoch, offset, after }) {
+  const conversation = conversationFor(target);
+  clear(conversation);
+  // Of what nothing was known there is no hole to tell of.
+  if (after) notice(conversation, t.gap, { epoch, offset });
 }
 
 // Marks what a log-in told of, where the counts are not to be had.
-export function mark({ also = [] }) {
+export function mark({ also }) {
   for (const { target } of also) if (target !== currentTarget()) conversationFor(target).unread ||= 1;
 }
 
@@ -35,9 +28,10 @@ export async function load() {
   let cursor;
   for (let page = 0; page < PAGES_MAX; page += 1) {
     const answer = await request('conversation/list', { limit: 200, ...(cursor && { cursor }) });
-    for (const { target, lastTime, readOffset, unread, unreadMore } of answer.conversations) {
+    for (const { target, epoch, lastTime, readOffset, unread, unreadMore, last } of answer.conversations) {
       const conversation = conversationFor(target);
       Object.assign(conversation, { readOffset, unread, unreadMore: unreadMore ?? false });
+      if (last) heard(conversation, { ...last, epoch });
       conversation.lastTime = Math.max(conversation.lastTime, lastTime);
     }
     cursor = answer.cursor;
@@ -55,7 +49,7 @@ async function read() {
   const { target, history, offset, readOffset } = conversationFor(currentTarget());
   if (document.hidden || !isOnline() || history !== 'loaded' || offset <= readOffset) return;
   try {
-    await request('conversation/read', { target, offset });
+    await chat.read(target, offset);
     conversationFor(target).readOffset = Math.max(conversationFor(target).readOffset, offset);
   } catch {
     // The next message, or the next visit, tells it again.

@@ -1,26 +1,54 @@
 // The lines of a conversation, in the order of the log, each entry once.
 
-import { content } from './content.js';
+import { avatar } from './avatars.js';
+import { request } from './connection.js';
+import { content, isEvent } from './content.js';
 import { placeOf } from './conversations.js';
-import { element } from './elements.js';
+import { attempt } from './dialogs.js';
+import { button, element } from './elements.js';
 import { isAtEnd } from './log.js';
 import { nameNode } from './names.js';
+import * as persons from './persons.js';
+import { dayOf, fullTime, t, timeOf } from './words.js';
 
 const LINES_MAX = 500;
+// For so long an own message can be taken back.
+const RECALL_MS = 2 * 60 * 1000;
+const RECALLABLE = ['text', 'img', 'audio', 'video'];
 
-export function messageLine(message) {
+export function messageLine(conversation, message) {
   const line = element('li', message.own ? 'message own' : 'message');
   const meta = element('p', 'meta');
   const when = new Date(message.time ?? Date.now());
-  const time = element('time', '', when.toLocaleTimeString('zh-CN', { hour: '2-digit', minute: '2-digit' }));
+  const time = element('time', '', timeOf(when));
   time.dateTime = when.toISOString();
-  time.title = when.toLocaleString('zh-CN');
-  meta.append(message.own ? element('span', 'from', '我') : nameNode(message.from, 'from'), time);
+  time.title = fullTime(when);
+  line.dataset.day = dayOf(when);
+  meta.append(message.own ? element('span', 'from', t.me) : who(message.from), time);
   const body = element('div', 'body');
   body.dir = 'auto';
   body.append(content(message));
   line.append(meta, body);
+  line.classList.toggle('event', isEvent(message.type));
+  if (message.own) offerRecall(conversation, line, message);
   return line;
+}
+
+function who(name) {
+  const node = button('who', '', () => { persons.show(name); });
+  node.append(avatar(name), nameNode(name, 'from'));
+  return node;
+}
+
+function offerRecall({ target }, line, { type = 'text', time }) {
+  const left = time + RECALL_MS - Date.now();
+  if (!RECALLABLE.includes(type) || left <= 0) return;
+  const problem = element('span', 'error');
+  problem.role = 'alert';
+  const act = () => request('message/recall', { target, offset: Number(line.dataset.offset) });
+  const recall = button('recall', t.recall, () => attempt(problem, act));
+  setTimeout(() => recall.remove(), left);
+  line.querySelector('.meta').prepend(problem, recall);
 }
 
 // Shows an entry of the log that was not seen before; says whether it was one that a reader should notice.
@@ -32,13 +60,15 @@ export function enter(conversation, entry, own) {
     return false;
   }
   const type = conversation.recalled.has(key) ? 'recalled' : entry.type;
-  place(conversation, messageLine({ ...entry, type, own }), entry);
+  place(conversation, messageLine(conversation, { ...entry, type, own }), entry);
   return !own && type !== 'recalled';
 }
 
 function recall(conversation, key) {
   conversation.recalled.add(key);
-  conversation.lines.get(key)?.querySelector('.body')?.replaceChildren(content({ type: 'recalled' }));
+  const line = conversation.lines.get(key);
+  line?.querySelector('.body')?.replaceChildren(content({ type: 'recalled' }));
+  line?.querySelector('.recall')?.remove();
 }
 
 // One at most: what it tells of goes before it.
@@ -62,7 +92,17 @@ export function place(conversation, line, { epoch, offset }) {
     if (before) before.after(line);
     else conversation.list.prepend(line);
   }
+  showDay(line);
+  if (line.nextElementSibling) showDay(line.nextElementSibling);
   trim(conversation);
+}
+
+// The first line of a day says which it is.
+function showDay(line) {
+  const { day } = line.dataset;
+  let before = line.previousElementSibling;
+  while (before && before.dataset.day === undefined) before = before.previousElementSibling;
+  line.classList.toggle('new-day', day !== undefined && before?.dataset.day !== day);
 }
 
 // An own message that chatd has not told the place of. A notice may have none either: of a log that was lost.
@@ -77,6 +117,7 @@ function trim(conversation) {
     if (isUnderWay(first)) return;
     conversation.lines.delete(placeOf(first.dataset));
     first.remove();
+    if (conversation.list.firstElementChild) showDay(conversation.list.firstElementChild);
     const { offset } = first.dataset;
     if (offset !== undefined && conversation.hasNewest) conversation.older = Number(offset) + 1;
   }
@@ -89,5 +130,5 @@ export function clear(conversation) {
   for (const line of gone) if (!isUnderWay(line)) line.remove();
   conversation.lines.clear();
   const loads = conversation.loads + 1;
-  Object.assign(conversation, { history: 'none', hasNewest: false, older: undefined, epoch: '', offset: 0, loads });
+  Object.assign(conversation, { history: 'none', hasNewest: false, older: undefined, shown: '', readOffset: 0, loads });
 }

@@ -5,7 +5,9 @@
 
 import { conversationFor, currentTarget } from './conversations.js';
 import { $, element } from './elements.js';
-import { WORLD, isolatedName, titleOf } from './names.js';
+import { WORLD, isolatedName } from './names.js';
+import { titleOf } from './titles.js';
+import { t } from './words.js';
 
 const NEAR_PX = 40;
 
@@ -21,6 +23,7 @@ export function start(load) {
   loadMore = load;
   const log = $('log');
   log.append(whole);
+  $('to-end').addEventListener('click', toEnd);
   log.addEventListener('scroll', () => {
     const conversation = conversationFor(currentTarget());
     const { scrollTop, scrollHeight, clientHeight } = log;
@@ -33,6 +36,15 @@ export function start(load) {
 function moved() {
   lastTop = $('log').scrollTop;
   $('log').classList.toggle('at-end', lastTop > -NEAR_PX);
+  showWayDown();
+}
+
+// The way back to the end, for who has left it.
+function showWayDown() {
+  const conversation = conversationFor(currentTarget());
+  if (isAtEnd(conversation)) conversation.below = 0;
+  $('to-end').hidden = conversation.below === 0 && lastTop > -$('log').clientHeight / 2;
+  $('to-end').textContent = t.toNewest(conversation.below);
 }
 
 export function show(conversation) {
@@ -85,20 +97,21 @@ function firstInView({ list }) {
 // Says how far the history is known: a wait, a failure with another try, more to load, or nothing there.
 export function showHistory(conversation) {
   if (conversation.target !== currentTarget()) return;
+  showWayDown();
   const { history, older, list, target, failure } = conversation;
-  empty.textContent = target === WORLD ? '还没有消息，打个招呼吧' : `开始和 ${isolatedName(titleOf(target))} 聊天吧`;
+  empty.textContent = target === WORLD ? t.emptyWorld : t.emptyTalk(isolatedName(titleOf(target)));
   empty.hidden = history !== 'loaded' || older !== undefined || list.childElementCount > 0;
   const state = JSON.stringify([target, history, older === undefined, failure]);
   if (state === shown) return;
   shown = state;
   head.replaceChildren();
-  if (history === 'none') head.append(element('p', '', '连接后载入消息…'));
-  if (history === 'loading') head.append(element('p', '', '正在载入消息…'));
-  if (history === 'failed') head.append(element('p', 'error', `消息载入失败：${failure}`), button('重试', conversation));
-  if (history === 'loaded' && older !== undefined) head.append(button('更早的消息', conversation));
+  if (history === 'none') head.append(element('p', '', t.loadsLater));
+  if (history === 'loading') head.append(element('p', '', t.loading));
+  if (history === 'failed') head.append(element('p', 'error', t.loadFailed(failure)), more(t.retry, conversation));
+  if (history === 'loaded' && older !== undefined) head.append(more(t.older, conversation));
 }
 
-function button(text, conversation) {
+function more(text, conversation) {
   const node = element('button', 'quiet', text);
   node.type = 'button';
   node.addEventListener('click', () => loadMore(conversation));

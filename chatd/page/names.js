@@ -6,7 +6,7 @@
 // of one alphabet that look alike (l and I, rn and m), digits that look like letters, and letters made for mathematics or
 // phonetics. So two people may still look the same, and a name is no proof of who somebody is.
 
-import { bytes, element } from './elements.js';
+import { element } from './elements.js';
 
 export const WORLD = '';
 
@@ -83,22 +83,5 @@ const afterColon = (target) => target.slice(target.indexOf(':') + 1);
 // A person's name as the server knows it; none for a room.
 export const personOf = (target) => (target.startsWith('user:') ? afterColon(target) : undefined);
 
-export function titleOf(target) {
-  if (target === WORLD) return '世界';
-  return target.startsWith('group:') ? `群 ${afterColon(target)}` : afterColon(target);
-}
-
-// A person may be called "世界"; only a room looks like one.
-export function titleNode(target) {
-  return nameNode(titleOf(target), target.startsWith('user:') ? 'name' : 'name room');
-}
-
-export function nameError(name) {
-  if (name === '') return '请输入昵称';
-  if (bytes(name) > 64) return '昵称太长（最多 64 字节）';
-  return /\p{Cc}/u.test(name) ? '昵称不能含控制字符' : '';
-}
-
-export function appError(text) {
-  return /^\d{1,10}$/.test(text) && Number(text) <= 0xffffffff ? '' : '房间号应为 0 到 4294967295 的整数';
-}
+// The name of a room, or none.
+export const groupOf = (target) => (target.startsWith('group:') ? afterColon(target) : undefined);

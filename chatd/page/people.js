@@ -1,9 +1,13 @@
 // The list beside the log: the world, the user's conversations, and who else is online.
 
+import { avatar } from './avatars.js';
+import { brief } from './content.js';
 import { all, currentTarget, find, sorted } from './conversations.js';
 import { $, element } from './elements.js';
-import { WORLD, isolatedName, nameNode, personOf, titleNode, titleOf } from './names.js';
+import { WORLD, groupOf, isolatedName, nameNode, personOf } from './names.js';
 import { isAway, names } from './presence.js';
+import { nameError, titleNode, titleOf } from './titles.js';
+import { t, whenOf } from './words.js';
 
 // A pointer that moved so lately may be about to press, and a finger that left may yet click; a press may be longer.
 const AIM_MS = 3_000;
@@ -11,6 +15,7 @@ const PRESS_MS = 10_000;
 
 let me, open;
 let aimTimer;
+let sought = '';
 // target → its row. A button taken out and put back, or made anew, between its being pressed and let go, was not clicked.
 const rows = new Map();
 
@@ -24,6 +29,11 @@ export function start(name, openConversation) {
   list.addEventListener('pointerleave', ({ pointerType, buttons }) => {
     if (pointerType === 'mouse' && !buttons) aimElsewhere();
   });
+  $('search').addEventListener('input', () => {
+    sought = $('search').value.trim();
+    aimElsewhere();
+  });
+  $('self').replaceChildren(avatar(me), nameNode(me));
 }
 
 function aim({ buttons }) {
@@ -39,8 +49,7 @@ function aimElsewhere() {
 
 export function show() {
   const focused = document.activeElement;
-  const others = names().map((name) => `user:${name}`).filter((target) => !find(target));
-  const inOrder = [WORLD, ...sorted().map(({ target }) => target), ...others];
+  const inOrder = sought ? found() : everything();
   // Under a pointer that aims no row moves: the press would meet another one, or the release none.
   const targets = new Set(aimTimer === undefined ? inOrder : [...shown(), ...inOrder]);
   for (const [target, item] of rows) {
@@ -59,7 +68,24 @@ export function show() {
   if (focused?.isConnected && focused !== document.activeElement) focused.focus();
   const unread = all().reduce((sum, conversation) => sum + conversation.unread, 0);
   $('menu-dot').hidden = unread === 0;
-  document.title = `${unread ? `(${unread}) ` : ''}${isolatedName(titleOf(currentTarget()))} · 聊天室`;
+  showTitle(titleOf(currentTarget()), unread);
+}
+
+export function showTitle(title, unread = all().reduce((sum, conversation) => sum + conversation.unread, 0)) {
+  document.title = `${unread ? `(${unread}) ` : ''}${isolatedName(title)} · ${t.page}`;
+}
+
+function everything() {
+  const others = names().map((name) => `user:${name}`).filter((target) => !find(target));
+  return [WORLD, ...sorted().map(({ target }) => target), ...others];
+}
+
+// What the words that are sought stand in; last a person of just that name, who may be away.
+function found() {
+  const word = sought.toLocaleLowerCase();
+  const isMeant = (target) => titleOf(target).toLocaleLowerCase().includes(word) || groupOf(target) === sought;
+  const person = nameError(sought) || sought === me ? [] : [`user:${sought}`];
+  return [...everything().filter(isMeant), ...person];
 }
 
 const shown = () => [...$('people').children].map(({ firstChild }) => firstChild.dataset.target);
@@ -67,9 +93,14 @@ const shown = () => [...$('people').children].map(({ firstChild }) => firstChild
 function stateOf(target) {
   const person = personOf(target);
   const isSelf = person === me;
-  const { unread = 0, unreadMore = false } = find(target) ?? {};
+  const { unread = 0, unreadMore = false, last } = find(target) ?? {};
   const isGone = person !== undefined && !isSelf && isAway(person);
-  return { isSelf, isGone, isOpen: target === currentTarget(), unread, unreadMore };
+  const isGroup = groupOf(target) !== undefined || target === WORLD;
+  const teller = last && isGroup && last.from !== me ? `${isolatedName(last.from)}: ` : '';
+  const said = last ? `${teller}${brief(last)}`.slice(0, 120) : '';
+  const when = last ? whenOf(new Date(last.time)) : '';
+  const title = titleOf(target);
+  return { title, isSelf, isGone, isOpen: target === currentTarget(), unread, unreadMore, said, when };
 }
 
 function row(target) {
@@ -77,7 +108,6 @@ function row(target) {
   button.type = 'button';
   button.addEventListener('click', () => open(target));
   button.dataset.target = target;
-  button.append(titleNode(target));
   const item = element('li');
   item.append(button);
   return item;
@@ -87,21 +117,24 @@ function fill(item, state) {
   const key = JSON.stringify(state);
   if (item.dataset.state === key) return;
   item.dataset.state = key;
-  const { isSelf, isGone, isOpen, unread, unreadMore } = state;
+  const { title, isSelf, isGone, isOpen, unread, unreadMore, said, when } = state;
   const button = item.firstChild;
-  while (button.childElementCount > 1) button.lastChild.remove();
+  const { target } = button.dataset;
   button.disabled = isSelf;
   button.setAttribute('aria-current', String(isOpen));
   button.classList.toggle('away', isGone);
-  if (isSelf) button.append(element('span', 'away-note', '（我）'));
-  if (isGone) button.append(element('span', 'away-note', '离线'));
+  const top = element('span', 'top');
+  top.append(titleNode(target));
+  if (isSelf) top.append(element('span', 'away-note', t.isMe));
+  if (isGone) top.append(element('span', 'away-note', t.away));
+  if (when) top.append(element('span', 'when', when));
+  const lines = element('span', 'lines');
+  lines.append(top);
+  if (said) lines.append(element('span', 'said', said));
+  button.replaceChildren(avatar(title, personOf(target) === undefined ? 'square' : ''), lines);
   if (unread) {
     const dot = element('span', 'dot', unread > 99 || unreadMore ? '99+' : String(unread));
-    dot.title = `${dot.textContent} 条未读`;
+    dot.title = t.unread(dot.textContent);
     button.append(dot);
   }
-}
-
-export function showSelf() {
-  $('self').replaceChildren(nameNode(me));
 }

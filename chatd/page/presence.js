@@ -4,6 +4,7 @@ import { isOnline, request } from './connection.js';
 import { currentTarget, find, sorted } from './conversations.js';
 import { $ } from './elements.js';
 import { personOf } from './names.js';
+import { t } from './words.js';
 
 const REFRESH_MIN_MS = 800;
 const REFRESH_MAX_MS = 3_000;
@@ -56,9 +57,9 @@ export async function refresh() {
     listedRound = round;
     isWhole = cursor === undefined;
     for (const name of isWhole ? [...told.keys()] : listed) told.delete(name);
-    $('count').textContent = `在线 ${userCount} 人`;
+    $('count').textContent = t.onlineCount(userCount);
   } catch {
-    $('count').textContent = '在线列表不可用';
+    $('count').textContent = t.onlineUnknown;
   }
   changed();
   ask();

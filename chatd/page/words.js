@@ -1,27 +1,75 @@
-// What chatd's codes mean, in the words of the page.
+// The language of the page, and what chatd's codes mean in it.
 
 import { isolated } from './names.js';
+import english from './words-en.js';
+import chinese from './words-zh.js';
 
-const REASONS = {
-  0: '连接已断开', 1000: '尚未登录', 1001: '内容有误', 1002: '昵称不可用', 1003: '没有权限', 1004: '服务器出错',
-  1005: '没有找到', 1009: '对方或房间拒绝了', 1010: '服务器不支持这个操作', 1011: '太频繁，请稍后再试', 1012: '消息太长',
-  1013: '服务暂时不可用，请稍后再试', 1014: '余额不足', 1015: '请求方式不对',
-};
-const CLOSINGS = { 4500: '被管理员移出', 4501: '登录已失效' };
+const STORED = 'chat.language';
 
-export const TOO_LONG = REASONS[1012];
-export const NEEDS_TOKEN = '这里要有令牌才能进入，请打开带 #token=… 的地址';
-export const NO_ANSWER = '服务器没有及时回答';
-export const KINDS = { img: '图片', audio: '语音', video: '视频', redPacket: '红包' };
+export const t = chosen().startsWith('zh') ? chinese : english;
 
-// What happened to a group, where the history has no words for it.
-export const EVENTS = {
-  create: () => '创建了群', join: () => '加入了群', leave: () => '退出了群', dismiss: () => '解散了群',
-  kick: (member) => `将 ${member} 移出了群`,
-};
+function chosen() {
+  return kept() ?? navigator.language ?? 'zh';
+}
+
+function kept() {
+  try {
+    return localStorage.getItem(STORED);
+  } catch {
+    return null; // Where nothing may be stored, the browser's language is the page's.
+  }
+}
+
+// The other language, from now on.
+export function switchLanguage() {
+  try {
+    localStorage.setItem(STORED, t === chinese ? 'en' : 'zh');
+  } catch {
+    return;
+  }
+  location.reload();
+}
+
+// Puts the words into what the document has by itself: data-t the text, data-t-… an attribute.
+export function translate(root = document) {
+  document.documentElement.lang = t.locale;
+  document.title = t.page;
+  for (const node of root.querySelectorAll('[data-t]')) node.textContent = t[node.dataset.t];
+  for (const attribute of ['title', 'placeholder', 'aria-label']) {
+    for (const node of root.querySelectorAll(`[data-t-${attribute}]`)) {
+      node.setAttribute(attribute, t[node.getAttribute(`data-t-${attribute}`)]);
+    }
+  }
+}
 
 // The refusal's meaning; a code nobody foresaw is told as the server tells it.
-export const reason = (code, codeMsg = '') => REASONS[code] ?? `${isolated(codeMsg)}（${code}）`;
+export const reason = (code, words = '') => t.reasons[code] ?? t.unforeseen(isolated(words), code);
 
 export const closing = (code, words) =>
-  [CLOSINGS[code], words && isolated(words)].filter(Boolean).join('：') || String(code);
+  t.closing([t.closings[code], words && isolated(words)].filter(Boolean)) || String(code);
+
+const money = new Intl.NumberFormat(t.locale, { style: 'currency', currency: 'CNY' });
+const clock = new Intl.DateTimeFormat(t.locale, { hour: '2-digit', minute: '2-digit' });
+const day = new Intl.DateTimeFormat(t.locale, { month: 'long', day: 'numeric', weekday: 'short' });
+const dayOfYear = new Intl.DateTimeFormat(t.locale, { year: 'numeric', month: 'long', day: 'numeric' });
+const brief = new Intl.DateTimeFormat(t.locale, { month: 'numeric', day: 'numeric' });
+
+// Cents as an amount.
+export const amount = (cents) => money.format(cents / 100);
+export const timeOf = (date) => clock.format(date);
+export const fullTime = (date) => date.toLocaleString(t.locale);
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+const isDayOf = (date, other) => date.toDateString() === other.toDateString();
+
+// The day as a heading.
+export function dayOf(date) {
+  return (date.getFullYear() === new Date().getFullYear() ? day : dayOfYear).format(date);
+}
+
+// As short as a row of a list has room for.
+export function whenOf(date, now = new Date()) {
+  if (isDayOf(date, now)) return clock.format(date);
+  if (isDayOf(date, new Date(now.getTime() - DAY_MS))) return t.yesterday;
+  return date.getFullYear() === now.getFullYear() ? brief.format(date) : String(date.getFullYear());
+}

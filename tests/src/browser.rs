@@ -48,7 +48,7 @@ impl Browser {
         // Root may not use the sandbox, and a small machine has no room in /dev/shm.
         let arguments = json!({"goog:chromeOptions": {"args": [
             "--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--no-first-run",
-            "--disable-background-networking", "--disable-component-update", "--lang=zh-CN", "--mute-audio",
+            "--disable-background-networking", "--disable-component-update", "--lang=zh-CN", "--accept-lang=zh-CN", "--mute-audio",
             format!("--user-data-dir={}", profile.path().display()),
         ]}});
         let Value::Object(capabilities) = arguments else { unreachable!("it is written as one") };
@@ -141,6 +141,14 @@ impl Window {
     async fn enter(&self, server: impl std::fmt::Display, app: u32, user: &str) {
         self.go(&format!("{server}/home/index?appId={app}&userId={user}")).await;
         self.until("document.getElementById('state').dataset.state === 'online'").await;
+    }
+
+    /// Opens its address anew, as a reload does.
+    ///
+    /// # Panics
+    /// When it cannot be opened.
+    pub async fn enter_again(&self) {
+        self.here().await.refresh().await.expect("the page opens");
     }
 
     /// Opens an address.

@@ -100,6 +100,7 @@ fn router(edge: Edge) -> Router {
             .route("/", reads(page::lead))
             .route("/home/index", reads(page::index))
             .route("/home/{asset}", any(page::asset))
+            .route("/home/{version}/{asset}", any(page::versioned))
     };
     router
         .route("/livez", reads(async || "ok\n"))

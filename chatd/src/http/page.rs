@@ -1,17 +1,30 @@
-//! The chat page and its assets, built into the program.
+//! The chat page and what it loads, built into the program.
 //!
-//! Invariant: the page runs nothing and asks for nothing but what this server gave it, pictures excepted.
+//! Invariant: the page runs nothing and asks for nothing but what this server gave it, pictures excepted. Its addresses
+//! are relative, so that it works below any path of a proxy.
+
+use std::io::Write;
+use std::sync::LazyLock;
 
 use axum::extract::Path;
 use axum::response::{IntoResponse, Redirect, Response};
-use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY};
-use http::{Method, Uri};
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http::header::{
+    ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY,
+    CONTENT_TYPE, REFERRER_POLICY, VARY,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use sha2::{Digest, Sha256};
 
 const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 const INDEX: &str = include_str!("../../page/index.html");
+/// Where the index names the folder of what it loads.
+const VERSION: &str = "{version}";
 
 macro_rules! page {
     ($($name:literal: $kind:expr),+ $(,)?) => {
@@ -20,21 +33,34 @@ macro_rules! page {
 }
 
 /// What the page loads: name, content type, text.
-const ASSETS: &[(&str, &str, &str)] = page! {
+const SOURCES: &[(&str, &str, &str)] = page! {
+    "avatars.js": SCRIPT,
     "chat.css": CSS,
     "chat.js": SCRIPT,
+    "client.js": SCRIPT,
     "composer.js": SCRIPT,
     "connection.js": SCRIPT,
     "content.js": SCRIPT,
     "conversations.js": SCRIPT,
+    "dialogs.js": SCRIPT,
     "elements.js": SCRIPT,
+    "friends.js": SCRIPT,
+    "groups.js": SCRIPT,
     "history.js": SCRIPT,
     "inbox.js": SCRIPT,
     "lines.js": SCRIPT,
     "log.js": SCRIPT,
     "names.js": SCRIPT,
+    "notifications.js": SCRIPT,
     "people.js": SCRIPT,
+    "persons.js": SCRIPT,
     "presence.js": SCRIPT,
+    "profile.js": SCRIPT,
+    "red-packets.js": SCRIPT,
+    "titles.js": SCRIPT,
+    "windows.css": CSS,
+    "words-en.js": SCRIPT,
+    "words-zh.js": SCRIPT,
     "words.js": SCRIPT,
 };
 
@@ -43,34 +69,143 @@ const ASSETS: &[(&str, &str, &str)] = page! {
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
                       img-src 'self' https: data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
-/// `/` leads to the page.
-pub async fn lead(uri: Uri) -> Redirect {
-    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-    Redirect::temporary(&format!("/home/index{query}"))
+/// Asked for anew each time.
+const FRESH: &str = "no-cache";
+/// For a year: under this address there will never be another content.
+const FOR_EVER: &str = "public, max-age=31536000, immutable";
+
+static PAGE: LazyLock<Page> = LazyLock::new(Page::new);
+
+/// All of it, as it is sent.
+struct Page {
+    /// Differs when any of it does.
+    version: String,
+    index: Asset,
+    assets: Vec<(&'static str, Asset)>,
 }
 
-/// `/home/index`.
-pub async fn index() -> Response {
-    serve(HTML, INDEX)
+struct Asset {
+    content_type: &'static str,
+    plain: Bytes,
+    compressed: Bytes,
 }
 
-/// What the page loads.
-pub async fn asset(method: Method, Path(name): Path<String>) -> Response {
-    let Some((_, content_type, text)) = ASSETS.iter().find(|(known, ..)| *known == name) else {
-        return super::unknown().await;
-    };
-    match method {
-        Method::GET | Method::HEAD => serve(content_type, text),
-        _ => super::not_asked_so(&method, super::READ_METHODS),
+impl Page {
+    fn new() -> Self {
+        let mut hash = Sha256::new();
+        SOURCES.iter().for_each(|(name, _, text)| hash.update(format!("{name} {} {text}", text.len())));
+        let version: String = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let index = Asset::new(HTML, INDEX.replace(VERSION, &version));
+        let asset =
+            |&(name, content_type, text): &(_, _, &str)| (name, Asset::new(content_type, text.to_owned()));
+        Self { version, index, assets: SOURCES.iter().map(asset).collect() }
+    }
+
+    fn find(&self, name: &str) -> Option<&Asset> {
+        self.assets.iter().find(|(known, _)| *known == name).map(|(_, asset)| asset)
     }
 }
 
-fn serve(content_type: &'static str, text: &'static str) -> Response {
-    let headers = [
-        (CONTENT_TYPE, content_type),
-        (CONTENT_SECURITY_POLICY, POLICY),
-        (REFERRER_POLICY, "no-referrer"),
-        (CACHE_CONTROL, "no-cache"),
-    ];
-    (headers, text).into_response()
+impl Asset {
+    fn new(content_type: &'static str, text: String) -> Self {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        // Into memory nothing fails to be written; what would, is sent as it is.
+        let compressed =
+            encoder.write_all(text.as_bytes()).and_then(|()| encoder.finish()).unwrap_or_default();
+        Self { content_type, plain: text.into(), compressed: compressed.into() }
+    }
+
+    fn serve(&self, asked: &HeaderMap, cache: &'static str) -> Response {
+        let is_compressed = !self.compressed.is_empty() && takes_gzip(asked);
+        let body = if is_compressed { &self.compressed } else { &self.plain };
+        let mut answer = body.clone().into_response();
+        let mut say = |name: HeaderName, value: &'static str| {
+            answer.headers_mut().insert(name, HeaderValue::from_static(value));
+        };
+        say(CONTENT_TYPE, self.content_type);
+        say(CONTENT_SECURITY_POLICY, POLICY);
+        say(REFERRER_POLICY, "no-referrer");
+        say(CACHE_CONTROL, cache);
+        say(VARY, "accept-encoding");
+        if is_compressed {
+            say(CONTENT_ENCODING, "gzip");
+        }
+        answer
+    }
+}
+
+/// Whether the client takes a body by gzip (RFC 9110 §12.5.3).
+fn takes_gzip(asked: &HeaderMap) -> bool {
+    let codings = asked.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    codings.flat_map(|value| value.split(',')).any(|coding| {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+        let weight = weight.trim().strip_prefix("q=").unwrap_or("1");
+        name.trim().eq_ignore_ascii_case("gzip") && weight.parse().is_ok_and(|weight: f32| weight > 0.0)
+    })
+}
+
+/// `/` leads to the page.
+pub async fn lead(uri: Uri) -> Redirect {
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    Redirect::temporary(&format!("home/index{query}"))
+}
+
+/// `/home/index`.
+pub async fn index(asked: HeaderMap) -> Response {
+    PAGE.index.serve(&asked, FRESH)
+}
+
+/// What the page loads, under an address that stays: `client.js` is for the pages of others.
+pub async fn asset(method: Method, Path(name): Path<String>, asked: HeaderMap) -> Response {
+    let mut answer = find(&method, &name, &asked, FRESH).await;
+    answer.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    answer
+}
+
+/// The same under an address with its version. While nodes are upgraded, one may be asked for what another one named.
+pub async fn versioned(
+    method: Method,
+    Path((version, name)): Path<(String, String)>,
+    asked: HeaderMap,
+) -> Response {
+    let cache = if version == PAGE.version { FOR_EVER } else { FRESH };
+    find(&method, &name, &asked, cache).await
+}
+
+async fn find(method: &Method, name: &str, asked: &HeaderMap, cache: &'static str) -> Response {
+    let Some(asset) = PAGE.find(name) else { return super::unknown().await };
+    match *method {
+        Method::GET | Method::HEAD => asset.serve(asked, cache),
+        _ => super::not_asked_so(method, super::READ_METHODS),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_coding_is_taken_unless_its_weight_is_none() {
+        for (said, takes) in [
+            ("gzip, deflate, br", true),
+            ("br;q=1.0, GZIP;q=0.5", true),
+            ("gzip;q=0", false),
+            ("gzip; q=0.001", true),
+            ("identity", false),
+            ("", false),
+            ("gzip;q=many", false),
+        ] {
+            let asked = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static(said))]);
+            assert_eq!(takes_gzip(&asked), takes, "{said}");
+        }
+        assert!(!takes_gzip(&HeaderMap::new()));
+    }
+
+    /// What the page loads before anything is on the screen.
+    #[test]
+    fn the_page_weighs_at_most_60_kb() {
+        let all = PAGE.assets.iter().map(|(_, asset)| asset).chain([&PAGE.index]);
+        let weight: usize = all.map(|asset| asset.compressed.len()).sum();
+        assert!((1..60_000).contains(&weight), "{weight}");
+    }
 }

@@ -72,7 +72,7 @@ async fn a_group_that_was_founded_anew_shows_nothing_of_the_old_one() {
     open(&window, "group:g").await;
     window.until_last(BODY, "old 3").await;
     owner.request("group/dismiss", &group).await.expect("dismissed");
-    window.until_last(BODY, "owner dismissed the group").await;
+    window.until_last(BODY, "解散了群").await;
     owner.request("group/create", &group).await.expect("created");
     say(&mut owner, "group:g", "new 1").await;
     reader.request("group/join", &group).await.expect("joined");

@@ -31,7 +31,7 @@ async fn two_people_type_and_talk() {
 
     let line = format!("一{}二{}", keys(&[Key::Shift, Key::Enter]), char::from(Key::Null));
     second.type_into("#text", &line).await;
-    second.click("#composer button").await;
+    second.click("#composer button[type='submit']").await;
     first.until_last(".message .body", "一\n二").await;
     assert_eq!(second.run("return document.getElementById('text').value").await, "");
 

@@ -280,7 +280,7 @@ async fn a_picture_neither_hides_the_end_nor_acts_here() {
 async fn the_page_lets_nothing_in_but_its_own() {
     let node = Node::ephemeral(&[]).await;
     let lead = get(node.server(), "/?appId=101").await;
-    assert_eq!((lead.status, lead.header("location")), (307, "/home/index?appId=101"));
+    assert_eq!((lead.status, lead.header("location")), (307, "home/index?appId=101"));
     let page = get(node.server(), "/home/index").await;
     let policy = page.header("content-security-policy");
     for part in ["default-src 'none'", "base-uri 'none'", "form-action 'self'", "frame-ancestors 'none'"] {
@@ -317,7 +317,7 @@ async fn nothing_leaves_its_place_on_any_screen() {
     node.http().call_raw("/wallet/deposit", &deposit).await.expect("money");
     odd.request("redPacket/create", &packet).await.expect("a packet");
     let window = enter(&browser, node.server(), "reader").await;
-    window.until_last(BODY, "【红包】恭喜发财").await;
+    window.until_last(BODY, "恭喜发财领取红包").await;
     let fits = "document.documentElement.scrollWidth <= innerWidth \
                 && document.getElementById('log').scrollWidth <= document.getElementById('log').clientWidth \
                 && document.getElementById('composer').getBoundingClientRect().bottom <= innerHeight + 1";

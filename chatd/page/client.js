@@ -1,0 +1,510 @@
+// The reference client of chatd: one user of one app over one WebSocket, in a browser or in Node (22, or newer).
+//
+// A message that is sent arrives once, however often the connection ends; what others say comes in the order of the
+// log, each entry once. What cannot be had that way is told as a `gap`, and the history has it.
+//
+//     import { ChatClient } from 'https://chat.example/home/client.js';
+//
+//     const chat = new ChatClient({ url: 'wss://chat.example/acc', appId: 101, userId: '马超' });
+//     chat.on('message', ({ conversation, from, msg }) => console.log(conversation, from, msg));
+//     chat.start();
+//     await chat.send('group:changan', 'hello');
+
+/** How often the client says that it lives; the next time an answer is missing, the connection is given up. */
+const HEARTBEAT_MS = 30_000;
+/** Shortest and longest pause before it comes back; it is spread over half of the range. */
+const RETRY_MIN_MS = 1_000;
+const RETRY_MAX_MS = 30_000;
+/** How long an answer may take, unless a request says otherwise. */
+const PATIENCE_MS = 15_000;
+/** Positions in one log-in at most; chatd tells of the other conversations by itself. */
+const RECOVER_MAX = 200;
+/** Messages that wait to be sent at most. */
+const OUTBOX_MAX = 1_000;
+/** chatd was too busy, or its store away: the same message may be sent again later. */
+const PASSING = new Set([1011, 1013]);
+/** A log-in refused for one of these would be refused again. */
+const FINAL = new Set([1000, 1001, 1002, 1003, 1009]);
+/** Close codes after which a client must not come back by itself. */
+const isFinal = (code) => code >= 4500 && code <= 4999;
+
+/**
+ * Where a message goes and a conversation is: `''` the world, `'group:ID'` a group, `'user:NAME'` one user.
+ * @typedef {string} Target
+ */
+
+/**
+ * A place in the log of a conversation.
+ * @typedef {object} Position
+ * @property {string} epoch   names the history; its first part, before a dot, stays as long as that does
+ * @property {number} offset  number of an entry, from 1
+ */
+
+/**
+ * An entry of a log, as the README of chatd describes pushes.
+ * @typedef {object} Entry
+ * @property {Target} conversation  what the user calls the conversation it belongs to
+ * @property {Target} target        where it was sent
+ * @property {string} from
+ * @property {string} type          `text`, `img`, `audio`, `video`, `redPacket`, `recall`, `create`, `join`, …
+ * @property {string} [msg]
+ * @property {string} msgId
+ * @property {string} epoch
+ * @property {number} offset
+ * @property {number} time          Unix milliseconds
+ */
+
+/**
+ * What `on` tells of, by name.
+ * @typedef {object} Events
+ * @property {(change: {state: State, code?: number, reason?: string, delayMs?: number}) => void} state
+ * @property {(entry: Entry) => void} message  in the order of the log, each once; not what this client itself sent
+ * @property {(gap: {conversation: Target, epoch: string, offset: number, after?: Position}) => void} gap  what stands up
+ *   to there is not told, from where it was known: the history has it, as far as it is kept
+ * @property {(login: {recovered: object[], also: object[], more: boolean}) => void} login  each time, after its gaps
+ * @property {(push: {cmd: string, data: object}) => void} push  everything else that chatd pushes
+ */
+
+/** @typedef {'idle' | 'connecting' | 'online' | 'waiting' | 'stopped'} State */
+
+/** Why chatd refused something, or why there was no answer. */
+export class ChatError extends Error {
+  /**
+   * @param {number} code  chatd's; 0 when the connection ended first, or no answer came in time
+   * @param {string} message  chatd's words
+   */
+  constructor(code, message) {
+    super(message);
+    this.name = 'ChatError';
+    this.code = code;
+  }
+}
+
+/** An id that nobody has used before: for `seq`, `msgId` and `transferId`. */
+export const newId = () => {
+  const [a, b] = crypto.getRandomValues(new Uint32Array(2));
+  return `${Date.now()}-${a.toString(36)}${b.toString(36)}`;
+};
+
+/** The first part of an epoch; another one is another history, whose offsets begin anew. */
+export const historyOf = (epoch) => epoch.split('.', 1)[0];
+
+/** One user of one app. */
+export class ChatClient {
+  #settings;
+  #listeners = new Map();
+  #state = 'idle';
+  #socket = null;
+  #asked = new Map(); // seq → who waits for the answer
+  #outbox = new Map(); // msgId → a message until chatd has it, in the order of sending
+  #positions = new Map(); // conversation → { epoch, offset }
+  #own = new Map(); // conversation → places of own messages that may be pushed once more
+  #failures = 0;
+  #drainMs = null;
+  #isAnswered = true;
+  #isComing; // whether nothing was heard before, so that nothing can have been missed
+  #timers = { heartbeat: undefined, retry: undefined, again: undefined };
+
+  /**
+   * @param {object} settings
+   * @param {string} settings.url  of the WebSocket, such as `wss://chat.example/acc`
+   * @param {number} settings.appId
+   * @param {string} settings.userId
+   * @param {string | (() => string | Promise<string>)} [settings.token]  for a closed chatd; a function is asked for each
+   *   log-in, and for a new one before the last one ends
+   * @param {Record<Target, Position>} [settings.positions]  of an earlier client: what came since is told
+   * @param {typeof WebSocket} [settings.WebSocket]
+   */
+  constructor(settings) {
+    this.#settings = { WebSocket: globalThis.WebSocket, ...settings };
+    this.#isComing = settings.positions === undefined;
+    for (const [conversation, position] of Object.entries(settings.positions ?? {})) {
+      this.#positions.set(conversation, { ...position });
+    }
+  }
+
+  /** @returns {State} */
+  get state() {
+    return this.#state;
+  }
+
+  /** The name of the user. */
+  get userId() {
+    return this.#settings.userId;
+  }
+
+  /**
+   * Calls `listener` whenever that happens.
+   * @template {keyof Events} K
+   * @param {K} event
+   * @param {Events[K]} listener
+   * @returns {() => void} ends it
+   */
+  on(event, listener) {
+    const listeners = this.#listeners.get(event) ?? new Set();
+    this.#listeners.set(event, listeners.add(listener));
+    return () => listeners.delete(listener);
+  }
+
+  /** Connects, and comes back until `stop`, or until chatd says that it must not. */
+  start() {
+    if (this.#socket || this.#state === 'connecting') return;
+    globalThis.addEventListener?.('online', this.#hurry);
+    this.#failures = 0;
+    this.#connect();
+  }
+
+  /** Ends the connection. What was not sent stays, and is sent after the next `start`. */
+  stop() {
+    globalThis.removeEventListener?.('online', this.#hurry);
+    clearTimeout(this.#timers.retry);
+    const socket = this.#socket;
+    this.#drop();
+    this.#change('idle');
+    socket?.close(1000);
+  }
+
+  /**
+   * Asks chatd for something once: any operation of its API, without the first slash.
+   * @param {string} cmd  such as `user/list`
+   * @param {object} [data]  its parameters; app and user are known
+   * @param {{patienceMs?: number}} [options]
+   * @returns {Promise<any>} its `data`
+   * @throws {ChatError} what it was refused with; code 0 when it is unknown what became of it
+   */
+  request(cmd, data = {}, { patienceMs = PATIENCE_MS } = {}) {
+    if (this.#state !== 'online') return Promise.reject(new ChatError(0, 'not connected'));
+    return this.#ask(newId(), cmd, data, patienceMs);
+  }
+
+  /**
+   * Sends a message, and again under the same id whenever the connection ended before the answer, so that it arrives
+   * once.
+   * @param {Target} target
+   * @param {string | object} message  a text, or `type` and what belongs to that
+   * @param {{msgId?: string}} [options]
+   * @returns {Promise<{msgId: string, offset: number, epoch: string, time: number}>} once chatd has stored it
+   * @throws {ChatError} what it was refused with
+   */
+  send(target, message, { msgId = newId() } = {}) {
+    if (this.#state === 'stopped') return Promise.reject(new ChatError(0, 'the session ended'));
+    if (this.#outbox.size >= OUTBOX_MAX) {
+      return Promise.reject(new ChatError(1011, `more than ${OUTBOX_MAX} messages wait to be sent`));
+    }
+    const data = { target, ...(typeof message === 'string' ? { type: 'text', msg: message } : message), msgId };
+    return new Promise((resolve, reject) => {
+      this.#outbox.set(msgId, { data, resolve, reject, isUnderWay: false });
+      if (this.#state === 'online') this.#transmit(msgId);
+    });
+  }
+
+  /**
+   * A page of a conversation's history, the newest entries without `before` and `after`.
+   * @param {Target} target
+   * @param {{before?: number, after?: number, limit?: number}} [page]
+   * @returns {Promise<{messages: Entry[], next?: number, epoch: string}>}
+   */
+  history(target, page = {}) {
+    return this.request('message/history', { target, ...page });
+  }
+
+  /**
+   * Tells that a conversation was read, on all devices of the user.
+   * @param {Target} target
+   * @param {number} offset  the last entry that was read
+   */
+  read(target, offset) {
+    return this.request('conversation/read', { target, offset });
+  }
+
+  /**
+   * Up to where the client has a conversation without a hole.
+   * @param {Target} conversation
+   * @returns {Position | undefined}
+   */
+  position(conversation) {
+    return this.#positions.get(conversation);
+  }
+
+  /** All positions, for the settings of a later client. */
+  positions() {
+    return Object.fromEntries([...this.#positions].map(([conversation, position]) => [conversation, { ...position }]));
+  }
+
+  /**
+   * Says that everything up to an entry is there, for it was read from the history up to its end.
+   * @param {Target} conversation
+   * @param {Position} position
+   */
+  advance(conversation, { epoch, offset }) {
+    if (!offset) return;
+    if (this.#has(conversation, epoch, offset)) return;
+    this.#positions.delete(conversation); // the latest stands last
+    this.#positions.set(conversation, { epoch, offset });
+    const own = this.#own.get(conversation);
+    own?.forEach((place) => { if (place.epoch !== epoch || place.offset <= offset) own.delete(place); });
+  }
+
+  /**
+   * Forgets how far a conversation was known: chatd tells of it as of a new one.
+   * @param {Target} conversation
+   */
+  forget(conversation) {
+    this.#positions.delete(conversation);
+    this.#own.delete(conversation);
+  }
+
+  // ---- the connection
+
+  #hurry = () => {
+    if (this.#state === 'waiting') this.#connect();
+  };
+
+  #connect() {
+    clearTimeout(this.#timers.retry);
+    this.#change('connecting');
+    let socket;
+    try {
+      socket = new this.#settings.WebSocket(this.#settings.url);
+    } catch (error) {
+      return this.#stopped(0, error.message);
+    }
+    this.#socket = socket;
+    // One that was given up may still speak; only the current one is heard.
+    const heard = (kind, act) => socket.addEventListener(kind, (event) => socket === this.#socket && act(event));
+    heard('open', () => this.#login(socket));
+    heard('message', ({ data }) => this.#hear(data));
+    heard('close', ({ code, reason }) => this.#lost(code, reason));
+    // Of a failed attempt some clients tell the error only.
+    heard('error', () => socket.readyState === 3 && this.#lost(1006, ''));
+  }
+
+  async #login(socket) {
+    let answer;
+    try {
+      const token = await this.#token();
+      if (socket !== this.#socket) return;
+      const { userId, appId } = this.#settings;
+      const recover = [...this.#positions].slice(-RECOVER_MAX).reverse()
+        .map(([target, { epoch, offset }]) => ({ target, epoch, offset }));
+      answer = await this.#ask(newId(), 'login', { userId, appId, recover, ...(token && { token }) }, PATIENCE_MS);
+    } catch (error) {
+      if (socket !== this.#socket) return;
+      const isStop = error instanceof ChatError && FINAL.has(error.code);
+      const [code, reason] = [error.code ?? 0, error.message];
+      this.#drop();
+      socket.close();
+      return isStop ? this.#stopped(code, reason) : this.#wait(code, reason);
+    }
+    if (socket === this.#socket) this.#entered(answer ?? {});
+  }
+
+  async #token() {
+    const { token } = this.#settings;
+    return typeof token === 'function' ? token() : token;
+  }
+
+  #entered({ recovered = [], also = [], more = false }) {
+    this.#failures = 0;
+    this.#isAnswered = true;
+    this.#timers.heartbeat = setInterval(() => this.#beat(), HEARTBEAT_MS);
+    this.#change('online');
+    for (const { target, epoch, offset, complete } of recovered) {
+      if (complete === false) this.#jump(target, { epoch, offset });
+    }
+    for (const { target, epoch, lastOffset: offset } of also) {
+      if (this.#isComing) this.advance(target, { epoch, offset });
+      else if (!this.#has(target, epoch, offset)) this.#jump(target, { epoch, offset });
+    }
+    this.#isComing = false;
+    for (const msgId of this.#outbox.keys()) this.#transmit(msgId);
+    this.#tell('login', { recovered, also, more });
+  }
+
+  #jump(conversation, position) {
+    const after = this.#positions.get(conversation);
+    this.forget(conversation);
+    this.advance(conversation, position);
+    this.#tell('gap', { conversation, ...position, after });
+  }
+
+  #has(conversation, epoch, offset) {
+    const known = this.#positions.get(conversation);
+    return known?.epoch === epoch && known.offset >= offset;
+  }
+
+  #beat() {
+    // A dead network closes nothing by itself for minutes; a missing answer tells earlier.
+    if (!this.#isAnswered) return this.#giveUp();
+    this.#isAnswered = false;
+    this.#write(newId(), 'heartbeat', {});
+  }
+
+  #giveUp() {
+    const socket = this.#socket;
+    this.#lost(0, '');
+    socket.close();
+  }
+
+  #lost(code, reason) {
+    this.#drop();
+    if (isFinal(code)) this.#stopped(code, reason);
+    else this.#wait(code, reason);
+  }
+
+  /** Leaves the socket; what was asked of it is not answered any more. */
+  #drop() {
+    this.#socket = null;
+    clearInterval(this.#timers.heartbeat);
+    clearTimeout(this.#timers.again);
+    const asked = [...this.#asked.values()];
+    this.#asked.clear();
+    for (const { reject } of asked) reject(new ChatError(0, 'the connection ended'));
+  }
+
+  #stopped(code, reason) {
+    globalThis.removeEventListener?.('online', this.#hurry);
+    this.#change('stopped', { code, reason });
+    const outbox = [...this.#outbox.values()];
+    this.#outbox.clear();
+    for (const { reject } of outbox) reject(new ChatError(0, 'the session ended'));
+  }
+
+  #wait(code, reason) {
+    const ceiling = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** ++this.#failures);
+    // Spread, so that the clients of a node that stopped do not all come back together.
+    const delayMs = this.#drainMs ?? Math.max(RETRY_MIN_MS, ceiling * (0.5 + Math.random() / 2));
+    this.#drainMs = null;
+    this.#timers.retry = setTimeout(() => this.#connect(), delayMs);
+    this.#change('waiting', { code, reason, delayMs });
+  }
+
+  // ---- what is said
+
+  #write(seq, cmd, data) {
+    this.#socket.send(JSON.stringify({ seq, cmd, data }));
+  }
+
+  #ask(seq, cmd, data, patienceMs) {
+    return new Promise((resolve, reject) => {
+      const late = setTimeout(() => {
+        this.#asked.delete(seq);
+        reject(new ChatError(0, 'no answer came in time'));
+      }, patienceMs);
+      const done = (act) => (value) => { clearTimeout(late); act(value); };
+      this.#asked.set(seq, { resolve: done(resolve), reject: done(reject) });
+      this.#write(seq, cmd, data);
+    });
+  }
+
+  async #transmit(msgId) {
+    const waiting = this.#outbox.get(msgId);
+    if (!waiting || waiting.isUnderWay || this.#state !== 'online') return;
+    waiting.isUnderWay = true;
+    try {
+      const receipt = await this.#ask(msgId, 'msg', waiting.data, PATIENCE_MS);
+      this.#settle(msgId, receipt ?? { msgId });
+    } catch (error) {
+      waiting.isUnderWay = false;
+      if (error.code === 0 && this.#state !== 'online') return;
+      if (error.code === 0 || PASSING.has(error.code)) {
+        this.#timers.again = setTimeout(() => this.#again(), RETRY_MIN_MS * (1 + Math.random()));
+      } else if (this.#outbox.delete(msgId)) {
+        waiting.reject(error);
+      }
+    }
+  }
+
+  #again() {
+    for (const msgId of this.#outbox.keys()) this.#transmit(msgId);
+  }
+
+  /** chatd has a message of this client: by the answer, or by its being pushed after a reconnect. */
+  #settle(msgId, receipt) {
+    const waiting = this.#outbox.get(msgId);
+    if (!waiting) return false;
+    this.#outbox.delete(msgId);
+    this.#note(waiting.data.target, receipt);
+    waiting.resolve(receipt);
+    return true;
+  }
+
+  /** The answer may have overtaken what others said before it, so it moves the position only where it follows on that. */
+  #note(conversation, place) {
+    if (!place.offset || this.#has(conversation, place.epoch, place.offset)) return;
+    const known = this.#positions.get(conversation);
+    const own = this.#own.get(conversation) ?? new Set();
+    own.add(place);
+    if (known) this.#own.set(conversation, own);
+    this.#follow(conversation, own, known ?? { epoch: place.epoch, offset: 0 });
+  }
+
+  #follow(conversation, own, { epoch, offset }) {
+    const places = [...own].filter((place) => place.epoch === epoch).sort((a, b) => a.offset - b.offset);
+    for (const place of places) if (place.offset === offset + 1) offset = place.offset;
+    this.advance(conversation, { epoch, offset });
+  }
+
+  #hear(text) {
+    const { seq, cmd, response: { code, codeMsg, data } } = JSON.parse(text);
+    // A push of a message bears its msgId, as the answer to it does, and unlike that says who sent it.
+    const isPush = codeMsg === 'Ok';
+    const asked = isPush ? undefined : this.#asked.get(seq);
+    if (asked) {
+      this.#asked.delete(seq);
+      if (code === 200) asked.resolve(data);
+      else asked.reject(new ChatError(code, codeMsg));
+    } else if (cmd === 'heartbeat') {
+      this.#isAnswered = true;
+    } else if (isPush) {
+      this.#pushed(seq, cmd, data ?? {});
+    }
+  }
+
+  #pushed(seq, cmd, data) {
+    if (cmd === 'msg') return this.#message({ msgId: seq, ...data });
+    if (cmd === 'system/drain') this.#drainMs = data.reconnectInMs ?? null;
+    if (cmd === 'session/expiring') this.#refresh();
+    this.#tell('push', { cmd, data });
+  }
+
+  #message(entry) {
+    const { userId } = this.#settings;
+    const isOwn = entry.from === userId;
+    // One-to-one is named after the recipient; for that one the conversation is with the sender.
+    const conversation = entry.target.startsWith('user:') && !isOwn ? `user:${entry.from}` : entry.target;
+    const { epoch, offset } = entry;
+    if (offset && this.#has(conversation, epoch, offset)) return;
+    const settled = isOwn && this.#settle(entry.msgId, { msgId: entry.msgId, epoch, offset, time: entry.time });
+    const own = this.#own.get(conversation) ?? new Set();
+    const isKnown = [...own].some((place) => place.epoch === epoch && place.offset === offset);
+    this.advance(conversation, entry);
+    this.#follow(conversation, own, { epoch, offset });
+    if (!settled && !isKnown) this.#tell('message', { ...entry, conversation });
+  }
+
+  async #refresh() {
+    if (typeof this.#settings.token !== 'function') return;
+    try {
+      await this.request('session/refresh', { token: await this.#token() });
+    } catch {
+      // chatd closes the connection when the old one ends, and the next log-in asks for another.
+    }
+  }
+
+  #change(state, why = {}) {
+    this.#state = state;
+    this.#tell('state', { state, ...why });
+  }
+
+  #tell(event, what) {
+    for (const listener of this.#listeners.get(event) ?? []) {
+      try {
+        listener(what);
+      } catch (error) {
+        // A listener that fails keeps neither the others nor the connection from going on.
+        queueMicrotask(() => { throw error; });
+      }
+    }
+  }
+}

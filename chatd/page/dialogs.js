@@ -1,0 +1,82 @@
+// Windows over the chat: one is open at a time, and Escape closes it.
+
+import { button, element } from './elements.js';
+import { t } from './words.js';
+
+let open;
+
+// Opens a window with a title and what stands in it.
+export function show(title, ...nodes) {
+  close();
+  const dialog = element('dialog', 'window');
+  const heading = element('h2');
+  heading.append(title);
+  heading.id = 'window-title';
+  dialog.setAttribute('aria-labelledby', heading.id);
+  const away = button('quiet away-with', '×', close);
+  away.ariaLabel = t.close;
+  const head = element('header');
+  head.append(heading, away);
+  const content = element('div', 'content');
+  content.append(...nodes);
+  dialog.append(head, content);
+  dialog.addEventListener('close', () => { dialog.remove(); if (open === dialog) open = undefined; });
+  // A click beside it.
+  dialog.addEventListener('click', (event) => { if (event.target === dialog) close(); });
+  document.body.append(dialog);
+  open = dialog;
+  dialog.showModal();
+  return content;
+}
+
+export function close() {
+  open?.close();
+  open?.remove();
+  open = undefined;
+}
+
+// Asks whether to go on; `act` is done, and the window closed, when the answer is yes.
+export function ask(question, words, act) {
+  const problem = element('p', 'error');
+  problem.role = 'alert';
+  const row = element('p', 'actions');
+  const yes = button('danger', words, () => attempt(problem, async () => { await act(); close(); }));
+  row.append(button('quiet', t.cancel, close), yes);
+  show(question, problem, row);
+}
+
+// Does something that may be refused, and says why it was.
+export async function attempt(problem, act) {
+  problem.textContent = '';
+  try {
+    return await act();
+  } catch (error) {
+    if (error.words === undefined) throw error;
+    problem.textContent = error.words;
+    return undefined;
+  }
+}
+
+// A form in a window: `act` gets it when it is sent, and may be refused.
+export function form(words, nodes, act) {
+  const node = element('form', 'fields');
+  const problem = element('p', 'error');
+  problem.role = 'alert';
+  const submit = element('button', '', words);
+  node.append(...nodes, problem, submit);
+  node.addEventListener('submit', async (event) => {
+    event.preventDefault();
+    submit.disabled = true;
+    await attempt(problem, act);
+    submit.disabled = false;
+  });
+  return node;
+}
+
+// A few words at the edge of the screen, for a while.
+export function tell(words) {
+  const note = element('p', 'toast', words);
+  note.role = 'status';
+  document.body.append(note);
+  setTimeout(() => note.remove(), 4_000);
+}

@@ -1,0 +1,104 @@
+//! `client.js`, the reference client, in a real browser: what it promises when the connection is cut again and again.
+//!
+//! Invariant: it talks through a proxy that cuts it; nothing of the page helps it.
+
+use chat_tests::browser::{Browser, Window};
+use chat_tests::fault_proxy::FaultProxy;
+use chat_tests::node::Node;
+use serde_json::json;
+
+const APP: u32 = 105;
+/// Messages that each of the two sends.
+const MESSAGES: u32 = 200;
+/// Times that all connections are cut.
+const CUTS: u32 = 5;
+
+/// Two clients that send to the world and to each other, and note what they hear.
+const TALK: &str = "const [app, count] = arguments;
+    return import('/home/client.js').then(({ ChatClient }) => {
+      const url = location.origin.replace('http', 'ws') + '/acc';
+      const client = (userId) => {
+        const chat = new ChatClient({ url, appId: app, userId });
+        const it = { chat, heard: [], gaps: 0, states: [] };
+        chat.on('message', ({ conversation, from, msg }) => it.heard.push(`${conversation} ${from} ${msg}`));
+        chat.on('gap', () => { it.gaps += 1; });
+        chat.on('state', ({ state }) => it.states.push(state));
+        chat.start();
+        return it;
+      };
+      Object.assign(window, { a: client('a'), b: client('b'), stored: [], refused: [] });
+      const send = (chat, target, text) => chat.send(target, text)
+        .then(({ offset }) => stored.push([offset, `${target} ${chat.userId} ${text}`]), (error) => refused.push(String(error)));
+      let sent = 0;
+      const timer = setInterval(() => {
+        sent += 1;
+        send(a.chat, '', `m${sent}`);
+        send(b.chat, 'user:a', `p${sent}`);
+        if (sent === count) clearInterval(timer);
+      }, 20);
+    })";
+
+/// What one has heard, and what the other has stored, in the order of the log.
+async fn heard_and_stored(
+    window: &Window,
+    hearer: &str,
+    said: &str,
+) -> (serde_json::Value, serde_json::Value) {
+    let stored = format!(
+        "return stored.filter(([, text]) => text.startsWith('{said}')).sort(([a], [b]) => a - b)
+           .map(([, text]) => text.replace('user:a b', 'user:b b'))"
+    );
+    let heard = format!("return {hearer}.heard");
+    (window.run(&heard).await, window.run(&stored).await)
+}
+
+#[tokio::test]
+async fn what_two_clients_say_arrives_once_and_in_order_however_often_they_are_cut() {
+    let (node, browser) = tokio::join!(Node::ephemeral(&[]), Browser::start());
+    let proxy = FaultProxy::start(node.server().authority().parse().expect("an address")).await;
+    let window = browser.window(&format!("http://{}/home/index", proxy.address())).await;
+    window.run_with(TALK, vec![json!(APP), json!(MESSAGES)]).await;
+    for cut in 1..=CUTS {
+        window.until("a.chat.state === 'online' && b.chat.state === 'online'").await;
+        window.until(&format!("stored.length >= {}", cut * MESSAGES / 10)).await;
+        proxy.cut();
+        window.until("a.chat.state !== 'online' && b.chat.state !== 'online'").await;
+        proxy.heal();
+    }
+    window.until(&format!("stored.length === {}", 2 * MESSAGES)).await;
+    window.until(&format!("a.heard.length >= {MESSAGES} && b.heard.length >= {MESSAGES}")).await;
+    for (hearer, said) in [("b", " a"), ("a", "user:a b")] {
+        let (heard, stored) = heard_and_stored(&window, hearer, said).await;
+        assert_eq!(heard, stored, "{hearer}");
+        assert_eq!(heard.as_array().map(Vec::len), Some(MESSAGES as usize));
+    }
+    let rest = "return [a.gaps, b.gaps, refused, a.states.filter((state) => state === 'online').length]";
+    assert_eq!(window.run(rest).await, json!([0, 0, [], CUTS + 1]));
+}
+
+#[tokio::test]
+async fn a_refusal_a_lost_answer_and_an_end_are_told_apart() {
+    let (node, browser) = tokio::join!(Node::ephemeral(&[]), Browser::start());
+    let proxy = FaultProxy::start(node.server().authority().parse().expect("an address")).await;
+    let window = browser.window(&format!("http://{}/home/index", proxy.address())).await;
+    let alone = "return import('/home/client.js').then(({ ChatClient }) => {
+      const url = location.origin.replace('http', 'ws') + '/acc';
+      window.alone = new ChatClient({ url, appId: arguments[0], userId: 'alone' });
+            alone.on('state', (change) => { window.last = change; });
+      alone.start();
+    })";
+    window.run_with(alone, vec![json!(APP)]).await;
+    window.until("alone.state === 'online'").await;
+    let code = |call: &str| format!("return {call}.then(() => 200, ({{ code }}) => code)");
+    assert_eq!(window.run(&code("alone.send('group:none', 'x')")).await, json!(1005));
+    assert_eq!(window.run(&code("alone.request('user/none')")).await, json!(1010));
+    proxy.stall();
+    assert_eq!(window.run(&code("alone.request('user/list', {}, { patienceMs: 200 })")).await, json!(0));
+    proxy.heal();
+    // chatd ends it for good.
+    let kick = json!({"appId": APP, "userId": "alone", "reason": "enough"});
+    node.http().call_raw("/system/kick", &kick).await.expect("kicked");
+    window.until("alone.state === 'stopped'").await;
+    assert_eq!(window.run("return [last.code, last.reason]").await, json!([4500, "enough"]));
+    assert_eq!(window.run(&code("alone.send('', 'too late')")).await, json!(0));
+}
