@@ -348,7 +348,9 @@ impl Body for Watched {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        self.course.awaits(polled.is_pending());
+        let frame = ready!(polled);
         self.is_at_end = frame.is_none() || self.body.is_end_stream();
         Poll::Ready(frame)
     }
@@ -364,6 +366,7 @@ impl Body for Watched {
 
 impl Drop for Watched {
     fn drop(&mut self) {
+        self.course.awaits(false);
         if !self.is_at_end {
             self.course.leaves_unread();
         }

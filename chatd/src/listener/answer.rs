@@ -70,7 +70,8 @@ impl Body for Answer {
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        self.course.sent(self.size);
+        let whole = self.is_end_stream();
+        self.course.sent(self.size, whole);
     }
 }
 

@@ -20,6 +20,9 @@ const GRACE: Duration = Duration::from_secs(2);
 pub const FIRST_WORD: Duration = Duration::from_millis(100);
 /// Requests of one connection that are worked on at a time.
 const TURNS: usize = 4;
+/// A client that is waited for longer than this, to take of an answer or to send of a body, counts as idle where its place
+/// is needed.
+const HELD_UP: Duration = Duration::from_secs(2);
 /// Bytes of answers that a client may leave waiting before nothing more is done for it.
 const MARK: usize = 1024 * 1024;
 
@@ -59,8 +62,12 @@ struct State {
     sending: usize,
     /// Their bytes.
     held: usize,
-    /// When some of an answer was last taken.
+    /// When some of an answer was last taken, or the first of those on their way began to go.
     taken: Instant,
+    /// Answers given up by the client since it last took some of one.
+    abandoned: u32,
+    /// Since when more of a body is waited for.
+    awaited: Option<Instant>,
     /// Whether there was a request since somebody asked.
     used: bool,
     /// Whether the connection ends at once.
@@ -84,6 +91,8 @@ impl State {
             sending: 0,
             held: 0,
             taken: now,
+            abandoned: 0,
+            awaited: None,
             used: false,
             is_dismissed: false,
             gives_way: false,
@@ -95,6 +104,36 @@ impl State {
         self.running += 1;
         (self.asked, self.begun, self.unread, self.used) = (true, None, false, true);
         self.multiplexed |= multiplexed;
+    }
+
+    /// Whoever gives up one answer after the other without taking any of them has the less time for the next one.
+    fn haste(&self) -> u32 {
+        1 << self.abandoned.min(8)
+    }
+
+    fn sends(&mut self, bytes: usize, now: Instant) {
+        // Another answer gives no more time for those that wait.
+        if self.sending == 0 {
+            self.taken = now;
+        }
+        self.sending += 1;
+        self.held += bytes;
+    }
+
+    fn took(&mut self, now: Instant) {
+        (self.taken, self.abandoned) = (now, 0);
+    }
+
+    fn sent(&mut self, bytes: usize, whole: bool) {
+        self.sending -= 1;
+        self.held -= bytes;
+        self.abandoned = if whole { 0 } else { self.abandoned.saturating_add(1) };
+    }
+
+    /// Whether the client is waited for, and has been for a while, although something runs.
+    fn is_held_up(&self) -> bool {
+        let is_long = |since: Instant| since.elapsed() > HELD_UP;
+        (self.sending > 0 && is_long(self.taken)) || self.awaited.is_some_and(is_long)
     }
 
     fn is_new(&self) -> bool {
@@ -116,7 +155,7 @@ impl State {
     fn end(&self, patience: Patience) -> Option<Instant> {
         match self.begun {
             _ if self.is_dismissed => Some(self.quiet_since),
-            _ if self.sending > 0 => Some(self.taken + patience.stalled),
+            _ if self.sending > 0 => Some(self.taken + patience.stalled / self.haste()),
             _ if self.running > 0 => None,
             _ if self.gives_way => Some(self.quiet_since),
             Some(begun) if !self.multiplexed => Some(begun + HEADER_TIMEOUT),
@@ -218,22 +257,28 @@ impl Course {
 
     /// So many bytes of an answer begin to go.
     pub fn sends(&self, bytes: usize) {
-        let mut state = self.state.lock();
-        state.sending += 1;
-        state.held += bytes;
-        state.taken = Instant::now();
+        self.state.lock().sends(bytes, Instant::now());
     }
 
     /// Some of an answer was taken.
     pub fn took(&self) {
-        self.state.lock().taken = Instant::now();
+        self.state.lock().took(Instant::now());
     }
 
-    /// An answer of so many bytes is gone, or given up.
-    pub fn sent(&self, bytes: usize) {
+    /// More of the body of a request is waited for, or not any longer.
+    pub fn awaits(&self, waits: bool) {
         let mut state = self.state.lock();
-        state.sending -= 1;
-        state.held -= bytes;
+        if waits {
+            state.awaited.get_or_insert_with(Instant::now);
+        } else {
+            state.awaited = None;
+        }
+    }
+
+    /// An answer of so many bytes is gone, whole or given up.
+    pub fn sent(&self, bytes: usize, whole: bool) {
+        let mut state = self.state.lock();
+        state.sent(bytes, whole);
         let is_over = state.gives_way;
         drop(state);
         self.freed.notify_waiters();
@@ -252,10 +297,11 @@ impl Course {
         self.state.lock().sending > 0
     }
 
-    /// Whether the connection is idle and was since the last call.
+    /// Whether the connection is idle and was since the last call; what waits for the client counts as idle after a while.
     pub fn may_go(&self) -> bool {
         let mut state = self.state.lock();
-        !std::mem::take(&mut state.used) && state.running == 0 && !state.is_new()
+        let is_used = std::mem::take(&mut state.used);
+        state.is_held_up() || (!is_used && state.running == 0 && !state.is_new())
     }
 
     /// Whether the first request may still be on its way.
@@ -266,12 +312,18 @@ impl Course {
     /// As if it had come earlier.
     #[cfg(test)]
     pub fn age(&self, by: Duration) {
-        self.state.lock().quiet_since -= by;
+        let mut state = self.state.lock();
+        (state.quiet_since, state.taken) = (state.quiet_since - by, state.taken - by);
+        state.awaited = state.awaited.map(|since| since - by);
     }
 
-    /// Ends the connection as soon as nothing runs: its place is needed. What the client has sent is answered.
+    /// Ends the connection as soon as nothing runs: its place is needed. What the client has sent is answered, unless it is
+    /// the client that is waited for.
     pub fn give_way(&self) {
-        self.state.lock().gives_way = true;
+        let mut state = self.state.lock();
+        state.gives_way = true;
+        state.is_dismissed |= state.is_held_up();
+        drop(state);
         self.dismissed.notify_one();
     }
 

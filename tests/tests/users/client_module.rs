@@ -35,7 +35,7 @@ const TALK: &str = "const [app, count] = arguments;
         send(a.chat, '', `m${sent}`);
         send(b.chat, 'user:a', `p${sent}`);
         if (sent === count) clearInterval(timer);
-      }, 20);
+      }, 40);
     })";
 
 /// What one has heard, and what the other has stored, in the order of the log.
@@ -60,12 +60,13 @@ async fn what_two_clients_say_arrives_once_and_in_order_however_often_they_are_c
     window.run_with(TALK, vec![json!(APP), json!(MESSAGES)]).await;
     for cut in 1..=CUTS {
         window.until("a.chat.state === 'online' && b.chat.state === 'online'").await;
-        window.until(&format!("stored.length >= {}", cut * MESSAGES / 10)).await;
+        window.until(&format!("stored.length >= {}", cut * 2 * MESSAGES / (CUTS + 1))).await;
         proxy.cut();
         window.until("a.chat.state !== 'online' && b.chat.state !== 'online'").await;
         proxy.heal();
     }
     window.until(&format!("stored.length === {}", 2 * MESSAGES)).await;
+    window.until("a.chat.state === 'online' && b.chat.state === 'online'").await;
     window.until(&format!("a.heard.length >= {MESSAGES} && b.heard.length >= {MESSAGES}")).await;
     for (hearer, said) in [("b", " a"), ("a", "user:a b")] {
         let (heard, stored) = heard_and_stored(&window, hearer, said).await;
@@ -97,7 +98,8 @@ async fn a_refusal_a_lost_answer_and_an_end_are_told_apart() {
     proxy.heal();
     // chatd ends it for good.
     let kick = json!({"appId": APP, "userId": "alone", "reason": "enough"});
-    node.http().call_raw("/system/kick", &kick).await.expect("kicked");
+    let kicked = node.http().call_raw("/system/kick", &kick).await.expect("kicked");
+    assert_eq!(kicked["online"], true, "{}", window.run("return [alone.state, last]").await);
     window.until("alone.state === 'stopped'").await;
     assert_eq!(window.run("return [last.code, last.reason]").await, json!([4500, "enough"]));
     assert_eq!(window.run(&code("alone.send('', 'too late')")).await, json!(0));

@@ -62,7 +62,7 @@ async fn nothing_more_is_done_for_who_leaves_its_answers_waiting() {
     let waiting = course.turn();
     tokio::pin!(waiting);
     assert!(futures_util::poll!(waiting.as_mut()).is_pending());
-    course.sent(MARK + 1);
+    course.sent(MARK + 1, true);
     assert!(waiting.now_or_never().flatten().is_some());
 }
 
@@ -91,7 +91,7 @@ fn who_gives_way_first_answers_what_it_was_asked() {
     course.sends(1);
     drop(running);
     assert!(!course.has_ceased());
-    course.sent(1);
+    course.sent(1, true);
     assert!(course.has_ceased() && !course.is_cut_off());
     course.heard();
     assert!(course.has_ceased() && course.is_cut_off(), "half a request keeps no place");
@@ -106,4 +106,45 @@ fn what_http2_says_between_requests_begins_none() {
     state.ran(start);
     state.heard(start + Duration::from_secs(1));
     assert_eq!(seconds_to_end(&state, start), Some(75));
+}
+
+/// Streams of HTTP/2 whose window the client keeps shut.
+#[test]
+fn another_answer_gives_no_more_time_for_those_that_nobody_takes() {
+    let start = Instant::now();
+    let at = |second| start + Duration::from_secs(second);
+    let mut state = State::new(start);
+    state.run(true);
+    state.sends(3, start);
+    state.run(true);
+    state.sends(3, at(12));
+    assert_eq!(seconds_to_end(&state, start), Some(20));
+    // The older one is given up, and then the other, too.
+    state.sent(3, false);
+    assert_eq!(seconds_to_end(&state, start), Some(10), "the client has given one up");
+    state.sent(3, false);
+    state.sends(3, at(24));
+    assert_eq!(seconds_to_end(&state, start), Some(24 + 5));
+    state.took(at(26));
+    assert_eq!(seconds_to_end(&state, start), Some(26 + 20));
+}
+
+#[test]
+fn where_places_are_needed_who_is_waited_for_goes_at_once() {
+    for wait in [|course: &Course| course.sends(1), |course: &Course| course.awaits(true)] {
+        let course = Arc::new(Course::new(PATIENCE));
+        let _running = course.run(true);
+        wait(&course);
+        assert!(!course.may_go() && !course.may_go(), "it has a moment");
+        course.age(HELD_UP + Duration::from_millis(1));
+        assert!(course.may_go());
+        course.give_way();
+        assert!(course.is_dismissed() && course.has_ceased() && course.is_cut_off());
+    }
+    let course = Arc::new(Course::new(PATIENCE));
+    let _running = course.run(true);
+    course.awaits(true);
+    course.awaits(false);
+    course.age(HELD_UP + Duration::from_millis(1));
+    assert!(!course.may_go(), "the body is here, and something is done with it");
 }
