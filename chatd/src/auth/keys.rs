@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::Known;
 use super::token::{TokenKey, Tokens};
-use crate::config::{ApiKey, Auth};
+use crate::config::{ApiKey, Auth, text_file};
 
 /// Shortest secret for HS256, as RFC 7518 §3.2 asks for.
 const SHORTEST_SECRET: usize = 32;
@@ -135,11 +135,7 @@ fn told(setting: &str, file: &Path, why: &str) -> String {
 }
 
 fn read(file: &Path) -> Result<String, String> {
-    let size = std::fs::metadata(file).map_err(|error| error.to_string())?.len();
-    if size > MAX_FILE {
-        return Err(format!("has more than {MAX_FILE} bytes"));
-    }
-    std::fs::read_to_string(file).map_err(|error| error.to_string())
+    text_file::read(file, MAX_FILE)
 }
 
 type Read = (Option<String>, Algorithm, DecodingKey);

@@ -7,6 +7,7 @@ mod check;
 mod origin;
 mod rate;
 mod secret;
+pub mod text_file;
 
 use std::path::{Path, PathBuf};
 
@@ -26,6 +27,9 @@ pub use self::limits::Limits;
 pub use self::origin::{Host, Hosts, Origin, Origins};
 pub use self::rate::Rate;
 pub use self::secret::{KeyLine, Secret, StoreUrl};
+
+/// Bytes of a file of settings at most.
+const MAX_FILE: u64 = 1024 * 1024;
 
 /// Declares a group of settings twice: as given (each may be absent) and as in force.
 macro_rules! settings {
@@ -308,7 +312,7 @@ impl Config {
 fn read(file: &Path) -> Result<Given, String> {
     let name = file.to_string_lossy();
     let shown = secrets::file(&name);
-    let text = std::fs::read_to_string(file).map_err(|error| format!("cannot read {shown}: {error}"))?;
+    let text = text_file::read(file, MAX_FILE).map_err(|error| format!("cannot read {shown}: {error}"))?;
     parse(&text).map_err(|error| format!("{shown}{}", described(&error, &text)))
 }
 

@@ -23,6 +23,16 @@ impl Connection {
         self.following(|following| (following.until_s, following.key) = (until_s, key));
         self.is_warned.store(false, Ordering::Relaxed);
     }
+
+    /// The same for a term that ends later; false, and nothing, when it ends earlier than the one it has.
+    #[must_use]
+    pub fn extend_term(&self, until_s: u32, key: u16) -> bool {
+        let is_later = self.following(|following| following.until_s <= until_s) == Some(true);
+        if is_later {
+            self.set_term(until_s, key);
+        }
+        is_later
+    }
 }
 
 impl Hub {

@@ -277,16 +277,14 @@ fn login(session: &Session, request: &Request<'_>, began: Instant) -> Result<Pen
 fn refresh(session: &Session, identity: &Identity, request: &Request<'_>) -> Result<(), Refusal> {
     let Refresh { token } = request::params(request.data)?.conform(&[])?;
     let pass = session.shared.auth.pass(Some(&token), identity)?;
-    match pass.scopes == session.scopes {
-        true => session.connection.set_term(pass.until_s, pass.number),
-        false => {
-            return Err(Refusal::new(
-                Code::NotAuthorised,
-                "the token is of another kind than that of the log-in",
-            ));
-        }
+    if pass.scopes != session.scopes {
+        let why = "the token is of another kind than that of the log-in";
+        return Err(Refusal::new(Code::NotAuthorised, why));
     }
-    Ok(())
+    match session.connection.extend_term(pass.until_s, pass.number) {
+        true => Ok(()),
+        false => Err(Refusal::parameter("token", "ends before the one in use")),
+    }
 }
 
 fn message(

@@ -56,6 +56,7 @@ async fn a_session_is_warned_before_its_token_ends_and_lives_on_with_another() {
         (token("stays", in_seconds(3600)), 1003),
         (Signer::secret(SECRET).of(&claims(APP + 1, "renews")), 1003),
         (closed.key("all").to_owned(), 1003),
+        (token("renews", exp - 3), 1001),
         ("nonsense".to_owned(), 1003),
         (String::new(), 1000),
     ] {

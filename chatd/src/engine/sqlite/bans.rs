@@ -1,6 +1,6 @@
 //! Bans of a node that runs alone, as a table beside the log.
 //!
-//! Invariant: a ban that has ended is not read any more, and goes when the next one of its app is written.
+//! Invariant: a ban that has ended is not read any more, and goes when others of its app are written.
 
 use std::sync::Arc;
 
@@ -12,6 +12,9 @@ use super::broker::{Embedded, Step};
 use super::{Fault, log};
 use crate::bans::{Ban, BanError, Bans, Page};
 use crate::clock::Clock;
+
+/// Bans that have ended and go with each new one at most.
+const SWEPT: u32 = 64;
 
 /// Who may not come in, in the file of the log.
 pub struct EmbeddedBans {
@@ -49,7 +52,13 @@ fn ban(row: &Row<'_>, at: usize) -> rusqlite::Result<Ban> {
 }
 
 fn write(tables: &Connection, app: AppId, user: &UserId, ban: &Ban, now: u64) -> rusqlite::Result<()> {
-    tables.prepare_cached("DELETE FROM ban WHERE app = ?1 AND until <= ?2")?.execute(params![app, now])?;
+    // A few of those that have ended: each new one takes more of them along than there will be new ones.
+    tables
+        .prepare_cached(
+            "DELETE FROM ban WHERE (app, user) IN
+             (SELECT app, user FROM ban WHERE app = ?1 AND until <= ?2 ORDER BY until LIMIT ?3)",
+        )?
+        .execute(params![app, now, SWEPT])?;
     tables
         .prepare_cached(
             "INSERT OR REPLACE INTO ban(app, user, until, since, reason) VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -108,5 +117,26 @@ impl Bans for EmbeddedBans {
     async fn list(&self, app: AppId, after: Option<&UserId>, limit: usize) -> Result<Page, BanError> {
         let (after, now) = (after.map_or_else(String::new, ToString::to_string), self.clock.now_ms());
         self.engine.query(move |tables: &Connection| Ok(list(tables, app, &after, limit, now)?)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::sqlite::{schema, store};
+
+    #[test]
+    fn a_new_ban_takes_a_few_of_those_along_that_have_ended() {
+        let tables = store::memory(schema::STEPS).unwrap();
+        let ban = |until| Ban { until, since: 0, reason: String::new() };
+        let user = |number: u32| UserId::new(&format!("u{number}")).unwrap();
+        for number in 0..2 * SWEPT {
+            write(&tables, 1, &user(number), &ban(10), 0).unwrap();
+        }
+        let count = || tables.query_row("SELECT count(*) FROM ban", [], |row| row.get::<_, u32>(0)).unwrap();
+        for left in [SWEPT + 1, 2, 3] {
+            write(&tables, 1, &user(1_000 + left), &ban(100), 50).unwrap();
+            assert_eq!(count(), left);
+        }
     }
 }
