@@ -129,12 +129,12 @@ async fn the_page_comes_over_tls_and_asks_for_nothing_without() {
     let authority = Authority::new();
     let node = Node::secure(&authority, &[]).await;
     let lead = get(node.server(), "/?appId=1").await;
-    assert_eq!((lead.status, lead.header("location")), (307, "/home/index?appId=1"));
+    assert_eq!((lead.status, lead.header("location")), (307, "home/index?appId=1"));
     let page = get(node.server(), "/home/index").await;
     assert_eq!((page.status, page.header("x-content-type-options")), (200, "nosniff"));
     assert!(page.header("content-security-policy").contains("connect-src 'self'"));
     let script = get(node.server(), "/home/connection.js").await.body;
-    assert!(script.contains("location.protocol === 'https:' ? 'wss' : 'ws'"));
+    assert!(script.contains("url.protocol.replace('http', 'ws')"));
     for text in [page.body, script] {
         assert!(!text.contains("http://") && !text.contains("'ws://"), "{text}");
     }
