@@ -281,14 +281,15 @@ async fn speak(stream: Stream, router: Router, speaker: Speaker<'_>, stop: &Canc
         .max_send_buf_size(STREAM_BUFFER);
     let (watched, place, router) = (course.clone(), place.clone(), TowerToHyperService::new(router));
     let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let running = watched.run(request.version() == hyper::Version::HTTP_2);
+        let multiplexed = request.version() == hyper::Version::HTTP_2;
+        let running = watched.run(multiplexed);
         let mut request = request.map(|body| Watched::new(body, watched.clone()));
         request.extensions_mut().insert(place.clone());
         request.extensions_mut().insert(peer);
         let (answer, course) = (router.call(request), watched.clone());
         async move {
             let turn = course.turn().await;
-            let answer = answer.await?.map(|body| Answer::new(body, course.clone(), running));
+            let answer = answer.await?.map(|body| Answer::new(body, course.clone(), running, multiplexed));
             drop(turn);
             Ok::<_, Infallible>(answer)
         }

@@ -20,16 +20,23 @@ pub struct Answer {
     /// What is not yet given of a piece of the body.
     rest: Bytes,
     size: usize,
+    /// Over HTTP/2, where each answer waits for its own window.
+    multiplexed: bool,
+    /// Whether a piece was given that may wait for the client.
+    given: bool,
+    /// Whether the library has asked for more than there is, so that all of it was taken.
+    ended: bool,
     course: Arc<Course>,
     _running: Running,
 }
 
 impl Answer {
-    /// The answer to a request that runs.
-    pub fn new(body: AxumBody, course: Arc<Course>, running: Running) -> Self {
+    /// The answer to a request that runs, `multiplexed` over HTTP/2.
+    pub fn new(body: AxumBody, course: Arc<Course>, running: Running, multiplexed: bool) -> Self {
         let size = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
         course.sends(size);
-        Self { body, rest: Bytes::new(), size, course, _running: running }
+        let ended = body.is_end_stream();
+        Self { body, rest: Bytes::new(), size, multiplexed, given: false, ended, course, _running: running }
     }
 }
 
@@ -41,21 +48,29 @@ impl Body for Answer {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        // The library takes a piece before the client has room for it, and the next one only after that.
+        if self.given {
+            self.course.took();
+        }
         while self.rest.is_empty() {
             match ready!(Pin::new(&mut self.body).poll_frame(cx)).map(|frame| frame.map(Frame::into_data)) {
                 Some(Ok(Ok(data))) => self.rest = data,
                 Some(Ok(Err(other))) => return Poll::Ready(Some(Ok(other))),
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                None => return Poll::Ready(None),
+                None => {
+                    self.ended = true;
+                    return Poll::Ready(None);
+                }
             }
         }
-        self.course.took();
+        self.given = true;
         let length = self.rest.len().min(PIECE);
         Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(length)))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.body.is_end_stream()
+        // Over HTTP/2 it is asked once more, which is how an answer that was taken differs from one that was given up.
+        self.ended || (!self.multiplexed && self.rest.is_empty() && self.body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -70,8 +85,7 @@ impl Body for Answer {
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        let whole = self.is_end_stream();
-        self.course.sent(self.size, whole);
+        self.course.sent(self.size, self.ended || !self.multiplexed);
     }
 }
 
@@ -88,7 +102,7 @@ mod tests {
             stalled: Duration::from_secs(20),
         }));
         let sent: Vec<u8> = (0..100_000_u32).map(|number| number.to_le_bytes()[0]).collect();
-        let mut answer = Answer::new(AxumBody::from(sent.clone()), course.clone(), course.run(false));
+        let mut answer = Answer::new(AxumBody::from(sent.clone()), course.clone(), course.run(false), false);
         let mut received = Vec::new();
         while !answer.is_end_stream() {
             assert_eq!(answer.size_hint().exact(), Some((sent.len() - received.len()) as u64));

@@ -146,3 +146,46 @@ async fn who_asks_before_sending_too_much_is_refused_at_once() {
     tcp.write_all(body).await.expect("an open connection");
     assert!(read_to(&mut tcp, "\r\n").await.starts_with("HTTP/1.1 200 "));
 }
+
+/// A frame of HTTP/2 (RFC 9113 §4.1).
+fn http2_frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("a short one").to_be_bytes();
+    let mut frame = length[1..].to_vec();
+    frame.extend([kind, flags]);
+    frame.extend(stream.to_be_bytes());
+    frame.extend(payload);
+    frame
+}
+
+/// The windows of its streams stay shut, and before the time of one answer is over it asks for another and gives the one
+/// before up.
+#[tokio::test]
+async fn who_takes_none_of_its_answers_gains_no_time_by_asking_for_others() {
+    const STALLED: Duration = Duration::from_secs(2);
+    let node = Node::ephemeral(&["--stall-timeout", "2"]).await;
+    let mut tcp = connect(&node).await;
+    // Without a window for any stream: SETTINGS_INITIAL_WINDOW_SIZE is 0.
+    let mut hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    hello.extend(http2_frame(4, 0, 0, &[0, 4, 0, 0, 0, 0]));
+    // :method GET, :scheme http, :path /livez, :authority localhost
+    let ask = [&[0x82, 0x86, 0x04, 6][..], b"/livez", &[0x01, 9][..], b"localhost"].concat();
+    hello.extend(http2_frame(1, 5, 1, &ask));
+    tcp.write_all(&hello).await.expect("an open connection");
+    let deadline = tokio::time::Instant::now() + SOON;
+    let (mut stream, mut buffer) = (1, [0; 4096]);
+    loop {
+        let mut turn = http2_frame(1, 5, stream + 2, &ask);
+        turn.extend(http2_frame(3, 0, stream, &8_u32.to_be_bytes()));
+        stream += 2;
+        let next = tokio::time::Instant::now() + STALLED * 3 / 5;
+        if tcp.write_all(&turn).await.is_err() {
+            return;
+        }
+        while let Ok(read) = tokio::time::timeout_at(next, tcp.read(&mut buffer)).await {
+            if matches!(read, Ok(0) | Err(_)) {
+                return;
+            }
+        }
+        assert!(tokio::time::Instant::now() < deadline, "it still has its place after {stream} answers");
+    }
+}
