@@ -110,7 +110,8 @@ async fn what_cannot_be_made_is_refused_with_its_reason() {
         (&["--auth-keys", "", "config", "check"], "auth.keys"),
         (&["--auth-issuer", "x", "config", "check"], "auth.issuer"),
         (&["--auth-jwks-files", "/nowhere", "config", "check"], "/nowhere"),
-        (&["--auth-jwt-public-keys", "/dev/null", "config", "check"], "PEM"),
+        (&["--auth-jwt-public-keys", "/dev/null", "config", "check"], "no ordinary file"),
+        (&["--auth-jwt-public-keys", "/proc/version", "config", "check"], "PEM"),
         (&["ck_ops_hunter2"], "unrecognized"),
         (&["--auth-leeway", "1h", "config", "check"], "auth.leeway"),
     ] {
