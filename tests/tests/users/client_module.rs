@@ -5,6 +5,7 @@
 use chat_tests::browser::{Browser, Window};
 use chat_tests::fault_proxy::FaultProxy;
 use chat_tests::node::Node;
+use chat_tests::wait::{SOON, until};
 use serde_json::json;
 
 const APP: u32 = 105;
@@ -96,7 +97,10 @@ async fn a_refusal_a_lost_answer_and_an_end_are_told_apart() {
     proxy.stall();
     assert_eq!(window.run(&code("alone.request('user/list', {}, { patienceMs: 200 })")).await, json!(0));
     proxy.heal();
-    // chatd ends it for good.
+    // chatd ends it for good, once it is surely back.
+    let there =
+        "return alone.request('user/online', { userId: 'alone' }).then(({ online }) => online, () => false)";
+    until("it is back", SOON, async || window.run(there).await == true).await;
     let kick = json!({"appId": APP, "userId": "alone", "reason": "enough"});
     let kicked = node.http().call_raw("/system/kick", &kick).await.expect("kicked");
     assert_eq!(kicked["online"], true, "{}", window.run("return [alone.state, last]").await);

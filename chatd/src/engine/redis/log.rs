@@ -67,10 +67,9 @@ impl Cursor {
 /// Where a list ends, unless it is damaged.
 pub(crate) type End = Result<Cursor, LinkError>;
 
-/// Number, time and payload of something published to a topic; no payload where it is no longer kept.
+/// Something published to a topic, and where it stood when it was; no payload where it is no longer kept.
 pub(super) struct Kept {
-    pub number: u64,
-    pub time: u64,
+    pub at: Cursor,
     pub payload: Option<Bytes>,
 }
 
@@ -236,8 +235,9 @@ impl Logs {
                 let position = codec::position(&payload).ok().flatten();
                 let position =
                     position.ok_or_else(|| LinkError::Corrupt("an entry without a position".to_owned()))?;
-                let (number, time) = (position.number, position.time);
-                Ok(Kept { number, time, payload: Some(payload).filter(|payload| !codec::is_blank(payload)) })
+                let at =
+                    Cursor { epoch: position.epoch.into(), number: position.number, time: position.time };
+                Ok(Kept { at, payload: Some(payload).filter(|payload| !codec::is_blank(payload)) })
             };
             return raws.into_iter().map(read).collect();
         };
@@ -252,8 +252,8 @@ impl Logs {
         let entries: Vec<Option<Bytes>> = self.others.call(&PICK, &call).await?;
         let kept = |(place, entry): (Place<'_>, Option<Bytes>)| {
             let entry = entry.filter(|entry| !codec::is_blank(entry));
-            let (number, time) = (place.number, place.time);
-            Kept { number, time, payload: entry.map(|entry| place.told(&entry)) }
+            let at = Cursor { epoch: place.epoch.into(), number: place.number, time: place.time };
+            Kept { at, payload: entry.map(|entry| place.told(&entry)) }
         };
         Ok(places.into_iter().zip(entries).map(kept).collect())
     }
@@ -276,10 +276,12 @@ impl Logs {
         let mut call = TAIL.call(&[self.keys.topic_log(topic)]);
         call.arg(reached.number).arg(1);
         let found: Vec<Bytes> = self.others.call(&TAIL, &call).await?;
-        let stood = found.first().and_then(|found| codec::stood(found).ok());
-        Ok(stood.is_some_and(|(number, epoch, time)| {
+        let Some(found) = found.first() else { return Ok(false) };
+        let stood = codec::stood(found).is_ok_and(|(number, epoch, time)| {
             (number, epoch, time) == (reached.number, &*reached.epoch, reached.time)
-        }))
+        });
+        // Or it was the newest when its epoch changed.
+        Ok(stood || Cursor::of(Some(found)).is_ok_and(|end| end == *reached))
     }
 
     /// See [`crate::broker::Log::doubt`].

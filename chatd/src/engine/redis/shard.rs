@@ -244,20 +244,20 @@ impl Shard {
         if forked {
             return self.lose_forked(behind, outlet).await;
         }
-        cursor.epoch = head.epoch.clone();
         while cursor.number < head.number {
             // The entry at the cursor is read again: if it is another one, the log lost its end and grew anew.
             let entries = outlet.logs.tail(&behind.topic, cursor.number, PAGE).await?;
             let before = cursor.number;
-            for Kept { number, time, payload, .. } in entries {
-                if number == cursor.number {
-                    if time != cursor.time {
+            for Kept { at, payload } in entries {
+                if at.number == cursor.number {
+                    if at.time != cursor.time {
                         return self.lose_forked(behind, outlet).await;
                     }
-                } else if number == cursor.number + 1
+                } else if at.number == cursor.number + 1
                     && let Some(payload) = payload
                 {
-                    (cursor.number, cursor.time) = (number, time);
+                    // In the epoch in which it was written, by which it is known after the next one has begun.
+                    cursor = at;
                     outlet.counters.gap_fills.add(1);
                     deliver(outlet, &behind.topic, codec::kept_event(&behind.topic, &payload));
                 } else {
@@ -272,6 +272,9 @@ impl Shard {
             if !self.advance(behind, &cursor) {
                 return Ok(());
             }
+        }
+        if cursor.number == head.number {
+            cursor.epoch = head.epoch;
         }
         self.settle(behind, cursor, outlet);
         Ok(())
