@@ -53,7 +53,11 @@ export const placeOf = ({ epoch, offset }) => `${offset}@${epoch}`;
 export const isBegunAnew = (epoch, known) => Boolean(epoch && known) && historyOf(epoch) !== historyOf(known);
 
 // Notes the newest entry of a conversation.
-export function heard(conversation, { type, from, msg, greeting, member, time, offset, epoch }) {
+export function heard(conversation, { type, from, msg, greeting, member, time, offset, epoch, recalls }) {
+  // What was taken back is not shown in the list either.
+  if (type === 'recall' && conversation.last?.offset === recalls) {
+    conversation.last = { ...conversation.last, type: 'recalled', msg: undefined };
+  }
   if (time === undefined || time < conversation.lastTime || type === 'recall') return;
   conversation.lastTime = time;
   conversation.last = { type, from, msg, greeting, member, time, offset, epoch };

@@ -5,7 +5,7 @@ import { conversationFor, currentTarget, drop } from './conversations.js';
 import * as dialogs from './dialogs.js';
 import { $, button, element, field } from './elements.js';
 import { personRow } from './friends.js';
-import { WORLD, groupOf, isolatedName } from './names.js';
+import { WORLD, isolatedName } from './names.js';
 import { nameError, nameGroup, titleNode } from './titles.js';
 import { t } from './words.js';
 
@@ -133,5 +133,3 @@ function leaving(groupId, isOwner) {
     gone(`group:${groupId}`);
   }));
 }
-
-export const isGroup = (target) => groupOf(target) !== undefined;

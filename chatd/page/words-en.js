@@ -2,7 +2,7 @@
 
 export default {
   locale: 'en',
-  page: 'Chat', needsScript: 'The chat needs JavaScript.',
+  page: 'Chat',
   // entering
   enterTitle: 'Enter the chat', app: 'App', user: 'Name', enter: 'Enter', rename: 'Change name',
   nameMissing: 'Enter a name', nameTooLong: 'The name is too long (at most 64 bytes)',
@@ -23,9 +23,9 @@ export default {
   noAnswer: 'The server did not answer in time', tooLong: 'The message is too long',
   // the list
   side: 'Conversations', list: 'Conversations', refresh: 'Refresh', search: 'Find, or enter a name',
-  writeTo: (name) => `Write to ${name}`, onlineCount: (count) => `${count} online`, onlineUnknown: 'Who is online is not known',
+  onlineCount: (count) => `${count} online`, onlineUnknown: 'Who is online is not known',
   isMe: '(you)', away: 'offline', world: 'World', group: (id) => `Group ${id}`, unread: (count) => `${count} unread`,
-  add: 'New', ask: 'Requests', yesterday: 'Yesterday',
+  add: 'New', yesterday: 'Yesterday',
   // messages
   messages: 'Messages', me: 'You', placeholder: 'Write a message, Enter sends it',
   sendTip: 'Enter sends, Shift+Enter starts a new line', send: 'Send',
@@ -35,7 +35,7 @@ export default {
   toNewest: (count) => (count ? `${count} new ↓` : 'To the newest ↓'),
   gap: 'Some messages were not pushed while you were away; they are loaded from the history, as far as it is kept',
   queued: 'Waiting for the connection; it will be sent', failed: (words) => `Not sent: ${words}`,
-  recall: 'Take back', recalled: 'A message was taken back', recallFailed: (words) => `Not taken back: ${words}`,
+  recall: 'Take back', recalled: 'A message was taken back',
   kinds: { img: 'picture', audio: 'audio', video: 'video', redPacket: 'red packet' }, kind: (kind) => `[${kind}]`,
   open: (kind) => `Open the ${kind}`, pictureOf: (name) => `Picture from ${name}`,
   pictureGone: 'The picture cannot be shown; open it here',
@@ -44,9 +44,9 @@ export default {
     dismiss: () => 'dismissed the group', kick: (member) => `removed ${member} from the group`,
   },
   // dialogs
-  close: 'Close', cancel: 'Cancel', ok: 'OK', details: 'Details', copied: 'Copied',
+  close: 'Close', cancel: 'Cancel', details: 'Details', copied: 'Copied',
   newTitle: 'New', groupName: 'Name of the group', createGroup: 'Create a group', groupId: 'Id of the group',
-  joinGroup: 'Join a group', friendName: 'Name of the friend', groupTitle: 'Group', groupIdIs: (id) => `Id: ${id}`, copy: 'Copy',
+  joinGroup: 'Join a group', friendName: 'Name of the friend', groupIdIs: (id) => `Id: ${id}`, copy: 'Copy',
   members: (count) => `${count} members`, owner: 'owner', kick: 'Remove', kickSure: (name) => `Remove ${name} from the group?`,
   leaveGroup: 'Leave the group', leaveSure: 'Leave this group?', dismiss: 'Dismiss the group',
   dismissSure: 'Dismiss this group? All members leave it, and it does not come back.', moreMembers: 'More members',
@@ -56,8 +56,8 @@ export default {
   friendsTitle: 'Friends', friends: 'Friends', noFriends: 'No friends yet', requests: 'Friend requests', accept: 'Accept',
   reject: 'Reject', requestFrom: (name) => `${name} wants to be your friend`,
   acceptedBy: (name) => `${name} is your friend now`,
-  meTitle: 'You', wallet: 'Wallet', balance: (money) => `Balance ${money}`, transfers: 'Transfers', noTransfers: 'No transfers yet',
-  moreTransfers: 'More transfers', walletAway: 'There is no wallet here', language: '中文', notify: 'Notifications',
+  meTitle: 'You', wallet: 'Wallet', balance: (money) => `Balance ${money}`, noTransfers: 'No transfers yet',
+  moreTransfers: 'More transfers', language: '中文', notify: 'Notifications',
   notifyOn: 'Notifications are on', notifyOff: 'The browser allows no notifications',
   transferKinds: { deposit: 'Deposit', withdrawal: 'Withdrawal', grab: 'Red packet', packet: 'Red packet sent', refund: 'Red packet returned' },
   // red packets
@@ -68,7 +68,7 @@ export default {
   won: (money) => `You got ${money}`, already: (money) => `You have ${money} of it`, empty: 'Too late: all of it is taken',
   expired: 'This red packet has expired',
   packetOpen: (taken, count, sum, total) => `${taken} of ${count} taken, ${sum} of ${total}`,
-  luckiest: 'the luckiest', packetDetails: 'Who took it', more: 'More', packetGone: 'A red packet is all taken',
+  luckiest: 'the luckiest', more: 'More', packetGone: 'A red packet is all taken',
   packetLuckiest: (name) => `A red packet is all taken, ${name} was the luckiest`,
-  packetOver: 'A red packet has expired; what was left went back', noneTaken: 'Nobody has taken any yet',
+  noneTaken: 'Nobody has taken any yet',
 };

@@ -30,10 +30,13 @@ async fn a_message_is_taken_back_by_its_button() {
     writer.type_into("#text", &format!("too early{}", enter_key())).await;
     reader.until_last(BODY, "too early").await;
     assert_eq!(reader.texts(".recall").await.len(), 0);
+    let list = "document.getElementById('people').textContent.includes";
+    reader.until(&format!("{list}('too early')")).await;
     writer.until("document.querySelector('.message.own:not(.pending) .recall')").await;
     writer.click(".recall").await;
     for window in [&writer, &reader] {
         window.until_last(BODY, "消息已撤回").await;
+        window.until(&format!("!{list}('too early') && {list}('消息已撤回')")).await;
         assert_eq!(window.texts(".recall").await.len(), 0);
     }
 }
