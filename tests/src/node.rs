@@ -170,6 +170,8 @@ impl Node {
         for (name, _) in own {
             command.env_remove(name);
         }
+        // A hundred handshakes of TLS beside other tests may take longer than a client is given by default.
+        command.env("CHATD_LOGIN_TIMEOUT", "2m");
         let mut child = command
             .args(["--listen", listen])
             .args(arguments)
