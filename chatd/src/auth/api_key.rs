@@ -1,6 +1,7 @@
 //! Keys of operators: `ck_NAME_SECRET`, the secret 256 random bits in hexadecimal.
 //!
-//! Invariant: only the hash of a whole key is kept, and it is compared in constant time.
+//! Invariant: only the hash of a whole key is kept, and it is compared in constant time with that of every key there is:
+//! how long that takes tells of no name whether there is such a key.
 
 use rand::TryRngCore;
 use sha2::{Digest, Sha256};
@@ -25,16 +26,29 @@ pub fn make(name: &str, scopes: Scopes) -> Result<(String, ApiKey), String> {
     Ok((key, ApiKey { name: name.to_owned(), scopes, hash }))
 }
 
-fn hash(key: &str) -> [u8; 32] {
+/// Whether this is meant to be a key.
+pub(super) fn is_key(credential: &str) -> bool {
+    credential.starts_with(PREFIX)
+}
+
+/// What the settings keep of a key.
+pub(super) fn hash(key: &str) -> [u8; 32] {
+    #[cfg(test)]
+    tests::HASHED.set(tests::HASHED.get() + key.len());
     Sha256::digest(key).into()
 }
 
-/// The name in a key; none in what is no key.
-pub(super) fn name_of(credential: &str) -> Option<&str> {
-    credential.strip_prefix(PREFIX)?.rsplit_once('_').map(|(name, _)| name)
+/// Whether these are of the same key, in constant time.
+pub(super) fn fits(hash: &[u8; 32], kept: &[u8; 32]) -> bool {
+    hash.ct_eq(kept).into()
 }
 
-/// Whether the key is the one with this hash.
-pub(super) fn fits(key: &str, hashed: &[u8; 32]) -> bool {
-    hash(key).ct_eq(hashed).into()
+#[cfg(test)]
+pub(super) mod tests {
+    use std::cell::Cell;
+
+    thread_local! {
+        /// Bytes that this thread has hashed.
+        pub static HASHED: Cell<usize> = const { Cell::new(0) };
+    }
 }

@@ -195,14 +195,18 @@ impl Keys {
             let reason = format!("a token has at most {MAX_CREDENTIAL} bytes");
             return Err(Denied::new(Fault::Malformed, reason));
         }
-        match api_key::name_of(credential) {
-            Some(name) => self.operator(name, credential),
-            None => self.user(credential),
+        match api_key::is_key(credential) {
+            true => self.operator(credential),
+            false => self.user(credential),
         }
     }
 
-    fn operator(&self, name: &str, key: &str) -> Result<Holder, Denied> {
-        let found = self.api.get(name).filter(|held| api_key::fits(key, &held.key.hash));
+    fn operator(&self, key: &str) -> Result<Holder, Denied> {
+        let hash = api_key::hash(key);
+        let found = self.api.values().fold(None, |found, held| match api_key::fits(&hash, &held.key.hash) {
+            true => Some(held),
+            false => found,
+        });
         let held = found.ok_or_else(|| Denied::new(Fault::UnknownKey, "the key is unknown"))?;
         Ok(Holder::Operator(held.key.scopes, held.number))
     }

@@ -169,3 +169,19 @@ fn a_reload_takes_new_keys_and_forgets_old_ones_by_their_number() {
         "the same key has its number again"
     );
 }
+
+#[test]
+fn a_name_that_a_key_has_costs_what_any_other_does() {
+    let (ops, line) = key("ops", &[Scope::Read]);
+    let auth = auth(&settings(SECRET, &[&line]));
+    let cost = |credential: &str| {
+        let before = api_key::tests::HASHED.get();
+        let known = auth.caller(Some(&format!("Bearer {credential}"))).is_ok();
+        (known, api_key::tests::HASHED.get() - before)
+    };
+    assert_eq!(cost(&ops), (true, ops.len()));
+    for secret in ["0", &"0".repeat(MAX_CREDENTIAL - 7)] {
+        let [taken, free] = ["ops", "spo"].map(|name| cost(&format!("ck_{name}_{secret}")));
+        assert_eq!((taken, free), ((false, 7 + secret.len()), (false, 7 + secret.len())));
+    }
+}
