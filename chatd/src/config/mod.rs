@@ -328,8 +328,11 @@ fn described(error: &toml::de::Error, text: &str) -> String {
     }
 }
 
-/// Sections of a file.
-const SECTIONS: [&str; 7] = ["storage", "history", "money", "presence", "limits", "auth", "audit"];
+/// Sections of a file: those that the settings in force have.
+fn sections() -> Vec<String> {
+    let whole = toml::Table::try_from(Config::default()).unwrap_or_default();
+    whole.into_iter().filter(|(_, value)| value.is_table()).map(|(name, _)| name).collect()
+}
 
 /// Keys outside of any section belong to [`Serve`]; serde's `flatten` would let unknown ones pass.
 fn parse(text: &str) -> Result<Given, toml::de::Error> {
@@ -340,10 +343,10 @@ fn parse(text: &str) -> Result<Given, toml::de::Error> {
         table.remove(name).map_or_else(|| Ok(T::default()), toml::Value::try_into)
     }
     let mut table: toml::Table = text.parse()?;
-    let is_unknown =
-        |(name, value): &(&String, &toml::Value)| value.is_table() && !SECTIONS.contains(&name.as_str());
+    let sections = sections();
+    let is_unknown = |(name, value): &(&String, &toml::Value)| value.is_table() && !sections.contains(name);
     if let Some((name, _)) = table.iter().find(is_unknown) {
-        let known = SECTIONS.join("`, `");
+        let known = sections.join("`, `");
         return Err(toml::de::Error::custom(format!("unknown section `{name}`, expected one of `{known}`")));
     }
     Ok(Given {

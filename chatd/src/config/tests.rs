@@ -31,3 +31,20 @@ fn wrong_keys_and_values_are_named() {
         assert!(error.contains(named), "{text}: {error}");
     }
 }
+
+#[test]
+fn each_section_of_the_settings_is_read_from_a_file() {
+    let names = sections();
+    assert!(
+        ["limits", "auth", "audit"].iter().all(|name| names.iter().any(|known| known == name)),
+        "{names:?}"
+    );
+    for name in &names {
+        parse(&format!("[{name}]")).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let error = parse(&format!("[{name}]\nno_such_key = 1")).unwrap_err().to_string();
+        assert!(error.contains("no_such_key"), "{name}: {error}");
+    }
+    let error = parse("[limit]").unwrap_err().to_string();
+    assert!(error.contains("unknown section `limit`"), "{error}");
+    assert!(names.iter().all(|name| error.contains(&format!("`{name}`"))), "{error}");
+}
