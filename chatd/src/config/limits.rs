@@ -77,7 +77,7 @@ settings! {
         /// Members a group may have; 0 for any number
         #[arg(long, env = "CHATD_MEMBERS_PER_GROUP", value_name = "N")]
         members_per_group: u64 = 0,
-        /// Friend requests of a user that may wait for an answer, and as many of others to the user
+        /// Friend requests of a user that may wait for an answer, and as many of others to the user, where the oldest gives way to a new one
         #[arg(long, env = "CHATD_REQUESTS_PER_USER", value_name = "N")]
         requests_per_user: u64 = 500,
         /// Friends a user may have, and as many blocked users

@@ -6,7 +6,8 @@
 //! - A block is one-sided. It ends a friendship and requests both ways; while it stands, the blocked user's requests
 //!   and one-to-one messages are refused ([`crate::broker::Log::append`] checks it in the same step).
 //! - What others can fill is bounded by [`Limits`], checked in the step that would exceed them; who has more already
-//!   keeps them.
+//!   keeps them. Requests that wait for one user's answer fill nothing up: the oldest of them gives way to a new one, on
+//!   both sides, and may be made again. Own requests are counted apart, and those of others leave their room alone.
 
 use async_trait::async_trait;
 use chat_protocol::friend::{Asked, Standing};
@@ -50,7 +51,7 @@ pub struct Changed {
 /// How many users may have to do with one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Own requests that wait for an answer, and as many of others.
+    /// Own requests that wait for an answer, and as many of others, the oldest of which give way.
     pub requests: u64,
     /// Friends, and as many blocked users.
     pub friends: u64,
@@ -85,7 +86,7 @@ pub struct Circle {
 pub enum Full {
     /// The acting user's own requests.
     MyRequests,
-    /// Requests to the other user.
+    /// Requests to the other user, of whom so many ask at this moment that none could be made room for.
     TheirRequests,
     /// The acting user's friends.
     MyFriends,
@@ -99,7 +100,7 @@ impl std::fmt::Display for Full {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Full::MyRequests => "you have too many requests waiting; take one back first (the setting limits.requests_per_user",
-            Full::TheirRequests => "this user has too many requests waiting (the setting limits.requests_per_user",
+            Full::TheirRequests => "too many ask this user at this moment; ask again (the setting limits.requests_per_user",
             Full::MyFriends => "you have too many friends; remove one first (the setting limits.friends_per_user",
             Full::TheirFriends => "this user has too many friends (the setting limits.friends_per_user",
             Full::MyBlocks => "you block too many users; unblock one first (the setting limits.friends_per_user",

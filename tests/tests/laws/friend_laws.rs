@@ -254,19 +254,49 @@ async fn only(nodes: &[Node], room: u64, attempts: Vec<(String, String, Action)>
 async fn what_others_can_fill_is_bounded_both_ways(engine: Engine) {
     let nodes = [engine.node().await, engine.node().await];
     let numbered = |letter: &str, number: u64| format!("{letter}{number}");
-    let ask = |number| (numbered("a", number), "popular".to_owned(), request());
-    let attempts = (0..FRIENDS.requests + 10).map(ask).collect();
-    only(&nodes, FRIENDS.requests, attempts, (Full::TheirRequests, FRIENDS.requests)).await;
     let beg = |number| ("beggar".to_owned(), numbered("b", number), request());
     let attempts = (0..FRIENDS.requests + 10).map(beg).collect();
     only(&nodes, FRIENDS.requests, attempts, (Full::MyRequests, FRIENDS.requests)).await;
     let block = |number| ("hermit".to_owned(), numbered("h", number), Action::Block);
     let attempts = (0..FRIENDS.friends + 10).map(block).collect();
     only(&nodes, FRIENDS.friends, attempts, (Full::MyBlocks, FRIENDS.friends)).await;
-    // Whoever answers has room again.
-    let waiting = circle(&nodes[0], "popular").await.asked;
-    act(&nodes[0], "popular", waiting[0].from.as_str(), Action::Reject).await;
-    act(&nodes[0], "late", "popular", request()).await;
+    // Whoever takes one back has room again.
+    let waiting = circle(&nodes[0], "beggar").await.requested;
+    act(&nodes[0], "beggar", waiting[0].as_str(), Action::Remove).await;
+    act(&nodes[0], "beggar", "late", request()).await;
+}
+
+async fn nobody_is_filled_up_by_the_requests_of_others(engine: Engine) {
+    let nodes = [engine.node().await, engine.node().await];
+    let (most, at) = (FRIENDS.requests, |time| Action::Request { greeting: Some("hi".to_owned()), time });
+    act(&nodes[0], "early", "victim", at(3)).await;
+    for number in 1..most {
+        act(&nodes[0], &format!("a{number}"), "victim", at(3 + number)).await;
+    }
+    // All rooms are taken: one who is known is told so, and the oldest gives way to who is not.
+    assert!(!act(&nodes[1], "a1", "victim", at(99)).await.changed);
+    assert_eq!(view(&nodes[1], "early", "victim").await.0, Standing::Requested);
+    assert_eq!(act(&nodes[1], "late", "victim", at(100_000)).await, outcome(Standing::Requested, true));
+    assert_eq!(view(&nodes[0], "early", "victim").await.0, Standing::None, "on both sides");
+    let asked = circle(&nodes[0], "victim").await.asked;
+    let names: Vec<&str> = asked.iter().map(|asked| asked.from.as_str()).collect();
+    assert_eq!((names.len() as u64, names.contains(&"late"), names.contains(&"early")), (most, true, false));
+    // The victim asks, whatever waits, and may be asked again by whom it gave way.
+    assert_eq!(act(&nodes[0], "victim", "friend", request()).await.standing, Standing::Requested);
+    assert_eq!(act(&nodes[0], "early", "victim", at(100_001)).await.standing, Standing::Requested);
+    assert_eq!(view(&nodes[1], "a1", "victim").await.0, Standing::None, "the next oldest");
+    let mut coming = tokio::task::JoinSet::new();
+    for number in 0..10 {
+        let node = nodes[number % 2].clone();
+        coming.spawn(async move { act(&node, &format!("z{number}"), "victim", at(200_000)).await });
+    }
+    assert!(coming.join_all().await.iter().all(|told| told.standing == Standing::Requested));
+    let asked = circle(&nodes[1], "victim").await.asked;
+    assert_eq!(asked.len() as u64, most);
+    for asked in asked {
+        let standing = view(&nodes[0], asked.from.as_str(), "victim").await.0;
+        assert_eq!(standing, Standing::Requested, "{:?} sees the same", asked.from);
+    }
 }
 
 async fn friends_are_so_many_at_most_on_either_side(engine: Engine) {
@@ -348,6 +378,7 @@ chat_tests::engine_laws! {
     a_circle_lists_in_byte_order_and_apps_are_apart,
     pages_of_a_circle_tile_in_byte_order,
     what_others_can_fill_is_bounded_both_ways,
+    nobody_is_filled_up_by_the_requests_of_others,
     friends_are_so_many_at_most_on_either_side,
     a_block_refuses_messages_and_requests_one_way,
     nothing_of_the_blocked_comes_after_the_block,

@@ -172,8 +172,9 @@ struct Side<'a> {
 }
 
 impl Side<'_> {
-    /// Refuses a list that would be longer than is allowed.
-    fn require_room(&self, tables: &Connection, app: AppId, limits: Limits) -> Result<(), FriendError> {
+    /// Refuses a list that would be longer than is allowed, but for requests of others, the oldest of which gives way.
+    fn require_room(&self, step: &Step<'_>, app: AppId, limits: Limits) -> Result<(), FriendError> {
+        let tables = step.connection;
         let Self { user, mine, before, after } = *self;
         if after.blocked && !before.blocked {
             let count = count(tables, app, user, "blocked", limits.friends)?;
@@ -185,12 +186,38 @@ impl Side<'_> {
         let (of, limit, full) = match (after.standing, mine) {
             (Standing::None, _) => return Ok(()),
             (Standing::Requested, _) => ("standing = 1", limits.requests, Full::MyRequests),
-            (Standing::Asked, _) => ("standing = 2", limits.requests, Full::TheirRequests),
+            (Standing::Asked, _) => return Ok(make_way(step, app, user, limits.requests)?),
             (Standing::Friends, true) => ("standing = 3", limits.friends, Full::MyFriends),
             (Standing::Friends, false) => ("standing = 3", limits.friends, Full::TheirFriends),
         };
         within(count(tables, app, user, of, limit)?, limit, full)
     }
+}
+
+/// When so many ask a user, takes the oldest request back.
+fn make_way(step: &Step<'_>, app: AppId, user: &UserId, most: u64) -> rusqlite::Result<()> {
+    let tables = step.connection;
+    if count(tables, app, user, "standing = 2", most)? < most {
+        return Ok(());
+    }
+    let oldest = tables
+        .prepare_cached(
+            "SELECT other FROM relation WHERE app = ?1 AND user = ?2 AND standing = 2 ORDER BY time, other LIMIT 1",
+        )?
+        .query_row(params![app, user.as_str()], |row| log::id(row, 0, UserId::new))?;
+    for (one, other) in [(user, &oldest), (&oldest, user)] {
+        let mut view = View::read(tables, app, one, other)?;
+        view.stand(Standing::None);
+        view.write(tables, app, one, other)?;
+    }
+    forget(step, app, user, &oldest);
+    Ok(())
+}
+
+/// What is remembered of their conversation may be over.
+fn forget(step: &Step<'_>, app: AppId, user: &UserId, other: &UserId) {
+    let (a, b) = if user <= other { (user, other) } else { (other, user) };
+    step.scope.logs.borrow_mut().forget(&Conversation::Pair(app, a.clone(), b.clone()));
 }
 
 fn within(count: u64, limit: u64, full: Full) -> Result<(), FriendError> {
@@ -274,12 +301,11 @@ impl Friends for EmbeddedFriends {
             act(&mut mine, &mut theirs, &action)?;
             let changed = my_before != mine || their_before != theirs;
             if changed {
-                let (a, b) = if user <= other { (&user, &other) } else { (&other, &user) };
-                step.scope.logs.borrow_mut().forget(&Conversation::Pair(app, a.clone(), b.clone()));
+                forget(step, app, &user, &other);
                 let own = Side { user: &user, mine: true, before: &my_before, after: &mine };
                 let their = Side { user: &other, mine: false, before: &their_before, after: &theirs };
-                own.require_room(tables, app, limits)?;
-                their.require_room(tables, app, limits)?;
+                own.require_room(step, app, limits)?;
+                their.require_room(step, app, limits)?;
                 mine.write(tables, app, &user, &other)?;
                 theirs.write(tables, app, &other, &user)?;
             }

@@ -4,7 +4,7 @@
 -- ARGV  1 'request', 'accept', 'reject', 'remove', 'block' or 'unblock'   2 user   3 other
 --       4 for a request: what the other keeps of it   5 requests each way that may wait   6 friends, or blocks, at most
 -- A standing is 'requested', 'friends', or 'asked' followed by a line feed and what is kept of the request.
--- Answer: outcome, standing, 1 when the user blocks the other or 0
+-- Answer: outcome, standing, 1 when the user blocks the other or 0, and with 'full: their requests' whose is the oldest
 
 local action, user, other = ARGV[1], ARGV[2], ARGV[3]
 local requests, friends = tonumber(ARGV[5]), tonumber(ARGV[6])
@@ -15,7 +15,7 @@ redis.call('HLEN', KEYS[2])
 local refused = redis.call('SISMEMBER', KEYS[4], user) == 1
 
 local function answer(outcome)
-  return { outcome, standing, blocked }
+  return { outcome, standing, blocked, '' }
 end
 
 -- Whether somebody has as many standings of a kind as are allowed.
@@ -30,6 +30,19 @@ local function full(standings, kind, most)
     end
   end
   return count >= most
+end
+
+-- Who asked first of those whose request waits.
+local function oldest(standings)
+  local first, name
+  local all = redis.call('HGETALL', standings)
+  for at = 1, #all, 2 do
+    local time = tonumber(string.match(all[at + 1], '^asked\n(%d+)'))
+    if time and (not first or time < first or (time == first and all[at] < name)) then
+      first, name = time, all[at]
+    end
+  end
+  return name
 end
 
 local function befriend()
@@ -62,7 +75,7 @@ if action == 'request' then
     if full(KEYS[1], 'requested', requests) then
       return answer('full: my requests')
     elseif full(KEYS[2], 'asked', requests) then
-      return answer('full: their requests')
+      return { 'full: their requests', standing, blocked, oldest(KEYS[2]) or '' }
     end
     redis.call('HSET', KEYS[1], other, 'requested')
     redis.call('HSET', KEYS[2], user, 'asked\n' .. ARGV[4])

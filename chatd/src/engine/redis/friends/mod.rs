@@ -14,6 +14,9 @@ use super::link::{LinkError, Script};
 use super::log::Logs;
 use crate::friends::{Action, Changed, Circle, FriendError, Friends, Full, Limits, Part};
 
+/// Attempts of a request whose room others take who ask at the same moment.
+const MOST_TRIES: usize = 32;
+
 /// The port over Redis.
 pub struct RedisFriends {
     logs: Arc<Logs>,
@@ -31,6 +34,8 @@ impl RedisFriends {
 
 #[async_trait]
 impl Friends for RedisFriends {
+    /// A request for which another gives way is two steps: a node that dies between them has taken the oldest back for
+    /// nothing, and a repeat does the rest.
     async fn act(
         &self,
         app: AppId,
@@ -38,38 +43,12 @@ impl Friends for RedisFriends {
         other: &UserId,
         action: &Action,
     ) -> Result<Changed, FriendError> {
-        let keys = &self.logs.keys;
-        let mut call = self.act.call(&[
-            keys.standings(app, user),
-            keys.standings(app, other),
-            keys.blocked(app, user),
-            keys.blocked(app, other),
-        ]);
-        let kept = match action {
-            Action::Request { greeting, time } => request(greeting.as_deref(), *time),
-            _ => String::new(),
-        };
-        call.arg(name(action)).arg(user.as_str()).arg(other.as_str()).arg(kept);
-        call.arg(self.limits.requests).arg(self.limits.friends);
-        let (outcome, standing, blocked): (String, String, bool) =
-            self.logs.others.call(&self.act, &call).await?;
-        let changed = match outcome.as_str() {
-            "changed" => true,
-            "unchanged" => false,
-            "no request" => return Err(FriendError::NoRequest),
-            "blocking" => return Err(FriendError::Blocking),
-            "blocked" => return Err(FriendError::Blocked),
-            full if full.starts_with("full") => return Err(self.full(full)),
-            other => return Err(foreign(other)),
-        };
-        let standing = match standing.as_str() {
-            "none" => Standing::None,
-            "requested" => Standing::Requested,
-            "asked" => Standing::Asked,
-            "friends" => Standing::Friends,
-            other => return Err(foreign(other)),
-        };
-        Ok(Changed { standing, blocked, changed })
+        for _ in 0..MOST_TRIES {
+            if let Some(changed) = self.step(app, user, other, action).await? {
+                return Ok(changed);
+            }
+        }
+        Err(FriendError::TooMany(Full::TheirRequests, self.limits.requests))
     }
 
     async fn circle(
@@ -93,11 +72,67 @@ impl Friends for RedisFriends {
 }
 
 impl RedisFriends {
+    /// One step of it; none when another's oldest request has to give way first, which it does now.
+    async fn step(
+        &self,
+        app: AppId,
+        user: &UserId,
+        other: &UserId,
+        action: &Action,
+    ) -> Result<Option<Changed>, FriendError> {
+        let (outcome, standing, blocked, oldest) = self.ask(app, user, other, action).await?;
+        let changed = match outcome.as_str() {
+            "changed" => true,
+            "unchanged" => false,
+            "no request" => return Err(FriendError::NoRequest),
+            "blocking" => return Err(FriendError::Blocking),
+            "blocked" => return Err(FriendError::Blocked),
+            "full: their requests" => {
+                let oldest = UserId::new(&oldest).map_err(|_| foreign(&oldest))?;
+                // Another may have been faster.
+                self.ask(app, other, &oldest, &Action::Reject).await?;
+                return Ok(None);
+            }
+            full if full.starts_with("full") => return Err(self.full(full)),
+            other => return Err(foreign(other)),
+        };
+        let standing = match standing.as_str() {
+            "none" => Standing::None,
+            "requested" => Standing::Requested,
+            "asked" => Standing::Asked,
+            "friends" => Standing::Friends,
+            other => return Err(foreign(other)),
+        };
+        Ok(Some(Changed { standing, blocked, changed }))
+    }
+
+    async fn ask(
+        &self,
+        app: AppId,
+        user: &UserId,
+        other: &UserId,
+        action: &Action,
+    ) -> Result<(String, String, bool, String), FriendError> {
+        let keys = &self.logs.keys;
+        let mut call = self.act.call(&[
+            keys.standings(app, user),
+            keys.standings(app, other),
+            keys.blocked(app, user),
+            keys.blocked(app, other),
+        ]);
+        let kept = match action {
+            Action::Request { greeting, time } => request(greeting.as_deref(), *time),
+            _ => String::new(),
+        };
+        call.arg(name(action)).arg(user.as_str()).arg(other.as_str()).arg(kept);
+        call.arg(self.limits.requests).arg(self.limits.friends);
+        Ok(self.logs.others.call(&self.act, &call).await?)
+    }
+
     fn full(&self, outcome: &str) -> FriendError {
         let Limits { requests, friends } = self.limits;
         match outcome {
             "full: my requests" => FriendError::TooMany(Full::MyRequests, requests),
-            "full: their requests" => FriendError::TooMany(Full::TheirRequests, requests),
             "full: my friends" => FriendError::TooMany(Full::MyFriends, friends),
             "full: their friends" => FriendError::TooMany(Full::TheirFriends, friends),
             "full: my blocks" => FriendError::TooMany(Full::MyBlocks, friends),
