@@ -34,6 +34,8 @@ pub struct Connection {
     pub(super) is_in_doubt: AtomicBool,
     /// Whether it was told that its term ends soon.
     pub(super) is_warned: AtomicBool,
+    /// Whether it only says its last words, and is in no room for that.
+    pub(super) is_parting: AtomicBool,
     /// None before its log-in and after its end.
     pub(super) following: Mutex<Option<Following>>,
 }
@@ -127,6 +129,11 @@ impl Connection {
     #[must_use]
     pub fn is_in_doubt(&self) -> bool {
         self.is_in_doubt.load(Ordering::Relaxed)
+    }
+
+    /// It is out of its rooms, and says its last words.
+    pub(crate) fn parts(&self) {
+        self.is_parting.store(true, Ordering::Relaxed);
     }
 
     /// The address it is from.

@@ -39,7 +39,7 @@ use subscription_state::SubscriptionState;
 pub use connection::Connection;
 pub use farewell::Drain;
 pub use listing::{Listed, Wanted};
-pub use sweep::Deadlines;
+pub use sweep::{Deadlines, Silent};
 
 /// Log-ins and fan-outs lock one of these at a time.
 const SHARDS: usize = 16;
@@ -125,6 +125,7 @@ impl Hub {
             is_blocked: AtomicBool::new(false),
             is_in_doubt: AtomicBool::new(false),
             is_warned: AtomicBool::new(false),
+            is_parting: AtomicBool::new(false),
             following: Mutex::new(None),
         });
         self.open_shard(number).lock().insert(number, connection.clone());

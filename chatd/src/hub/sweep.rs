@@ -1,4 +1,5 @@
-//! What happens to connections as time goes by: the silent and the stalled are closed, the quiet get a ping.
+//! What happens to connections as time goes by: the silent and the stalled are closed, the quiet get a ping, and so do the
+//! silent whose place is wanted.
 //!
 //! Invariant: no connection has a timer of its own, and one pass does little for each.
 
@@ -13,6 +14,7 @@ use parking_lot::Mutex;
 use super::outbox::Close;
 use super::{Connection, Hub, frame};
 use crate::counters::Limit;
+use crate::model::Identity;
 
 /// Deadlines the sweep enforces, in seconds.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +27,29 @@ pub struct Deadlines {
     pub ping_s: u32,
     /// Time in which the socket of a reader takes nothing of what waits, after which the reader is given up.
     pub stall_s: u32,
+}
+
+/// A connection that was asked whether it lives.
+#[derive(Debug)]
+pub struct Silent {
+    connection: Arc<Connection>,
+    /// When something was last heard of it, before it was asked.
+    heard_s: u32,
+}
+
+impl Silent {
+    /// Whether it has not answered, and does not end anyway.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.connection.heard_s.load(Ordering::Relaxed) == self.heard_s
+            && !self.connection.outbox.is_closing()
+    }
+
+    /// Ends it, as silence does in the end.
+    pub fn give_up(&self) {
+        let reason = "silent, and another connection of the user wants its place";
+        self.connection.outbox.close(Close::new(close::HEARTBEAT_TIMEOUT, reason));
+    }
 }
 
 impl Hub {
@@ -54,7 +79,10 @@ impl Hub {
         let is_silent = heard_s > deadlines.heartbeat_s && !(is_blocked && quiet_s <= deadlines.stall_s);
         if is_silent {
             connection.outbox.close(Close::new(close::HEARTBEAT_TIMEOUT, "heartbeat timeout"));
-        } else if since(connection.opened_s) > deadlines.login_s && connection.following.lock().is_none() {
+        } else if since(connection.opened_s) > deadlines.login_s
+            && !connection.is_parting.load(Ordering::Relaxed)
+            && connection.following.lock().is_none()
+        {
             if !connection.outbox.is_closing() {
                 self.counters.refused.by(Limit::LoginTimeout).add(1);
             }
@@ -74,6 +102,24 @@ impl Hub {
             connection.outbox.answer(Bytes::from_static(frame::PING));
             self.counters.pings.add(1);
         }
+    }
+
+    /// Asks those of a user's connections for a sign of life of which nothing was heard for so long (seconds, 0 for
+    /// never); the longest silent first.
+    #[must_use]
+    pub fn ask_silent(&self, identity: &Identity, silent_s: u32) -> Vec<Silent> {
+        let now_s = self.now_s();
+        let mut silent = Vec::new();
+        for connection in self.connections_of(identity) {
+            let heard_s = connection.heard_s.load(Ordering::Relaxed);
+            if silent_s > 0 && now_s.saturating_sub(heard_s) >= silent_s && !connection.outbox.is_closing() {
+                connection.outbox.answer(Bytes::from_static(frame::PING));
+                self.counters.pings.add(1);
+                silent.push(Silent { connection, heard_s });
+            }
+        }
+        silent.sort_unstable_by_key(|silent| (silent.heard_s, silent.connection.id.number));
+        silent
     }
 
     /// The bytes that wait for the reader for whom most waits.
@@ -161,6 +207,21 @@ mod tests {
         }
         assert!(!slow.outbox.is_closing() && !slow.is_in_doubt());
         assert_eq!((counters.stalled.get(), counters.slow_closes.get()), (1, 1));
+    }
+
+    #[test]
+    fn who_is_leaving_is_not_late_for_a_log_in() {
+        let (hub, counters) = hub();
+        let [leaving, silent] = [(); 2].map(|()| hub.open(Rope::default()));
+        leaving.parts();
+        for now_s in [1000, 1001, 1002] {
+            for connection in [&leaving, &silent] {
+                hub.look_at(connection, Deadlines { heartbeat_s: 2000, ..DEADLINES }, now_s);
+            }
+        }
+        assert_eq!(counters.refused.by(Limit::LoginTimeout).get(), 1);
+        assert_eq!(silent.outbox.closing().map(|close| close.code), Some(close::LOGIN_TIMEOUT));
+        assert!(!leaving.outbox.is_closing());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use chat_protocol::{Code, Refusal, Target};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{sleep, timeout};
 
-use super::{Sessions, request};
+use super::{Sessions, request, yielding};
 use crate::auth::Pass;
 use crate::bans::Ban;
 use crate::config::Scopes;
@@ -101,7 +101,8 @@ pub fn parse(request: &chat_protocol::envelope::Request<'_>) -> Result<Login, Re
     Ok(login)
 }
 
-/// Counts a connection among those of its user; none where they are not counted. Who has a few asks no store.
+/// Counts a connection among those of its user; none where they are not counted. Who has a few asks no store, and
+/// who has too many takes the place of one that is gone without an end.
 ///
 /// # Errors
 /// When there are too many, or a store is unreachable.
@@ -116,6 +117,7 @@ async fn count(shared: &Sessions, identity: &Identity, pass: &Pass) -> Result<Op
         true => 0,
         false => shared.registry.elsewhere(identity).await?,
     };
+    yielding::make_room(shared, identity, elsewhere).await;
     shared.quotas.user_enters(identity, elsewhere).map(Some)
 }
 

@@ -12,6 +12,7 @@ mod pace;
 mod parting;
 mod request;
 mod told;
+mod yielding;
 
 use std::io;
 use std::net::SocketAddr;

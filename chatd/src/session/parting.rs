@@ -103,6 +103,7 @@ impl Session {
             self.told.speaks_for(membership.identity());
         }
         self.counts_no_more();
+        self.connection.parts();
         (self.is_busy, self.running, self.is_at_end) = (false, None, true);
         (self.kept, self.next) = (None, None);
         let mut patience_s = FAREWELL_S;
@@ -168,8 +169,11 @@ impl Session {
         self.is_at_end = true;
     }
 
-    /// The first end stays.
+    /// The first end stays. Whoever is lost after we have closed was closed by us.
     fn note(&mut self, code: u16, reason: &'static str, detail: String) {
+        if code == unsaid::NO_CLOSE && self.connection.outbox.is_closing() {
+            return;
+        }
         self.end.get_or_insert_with(|| Box::new(End { code, reason, detail }));
     }
 }

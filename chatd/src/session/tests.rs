@@ -361,6 +361,16 @@ async fn who_is_given_up_as_too_slow_hears_that_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn who_is_lost_after_our_close_ended_by_that() {
+    let (sessions, lost) = (sessions(), std::io::ErrorKind::ConnectionReset);
+    let mut talk = Talk::logged_in(&sessions, "a").await;
+    talk.session.connection.outbox.shed();
+    talk.session.lost(&lost.into());
+    drop(talk);
+    assert_eq!([close::SLOW_CONSUMER, 1006].map(|code| sessions.counters.closes.of(code)), [1, 0]);
+}
+
+#[tokio::test]
 async fn a_violation_ends_the_connection_with_its_code_and_nothing_behind_it_is_read() {
     let sessions = sessions();
     let mut talk = Talk::logged_in(&sessions, "a").await;

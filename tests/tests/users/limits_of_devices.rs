@@ -8,6 +8,7 @@ use chat_client::{Error, Session};
 use chat_tests::closed::Closed;
 use chat_tests::node::Node;
 use chat_tests::raw_http::get;
+use chat_tests::raw_socket::RawSocket;
 use chat_tests::redis_server::RedisServer;
 use chat_tests::wait::{SOON, until};
 use serde_json::{Value, json};
@@ -163,4 +164,28 @@ async fn an_operator_with_a_key_is_no_device_of_the_user() {
         assert_eq!(entered.is_ok(), is_in, "{entered:?}");
         sessions.push(session);
     }
+}
+
+#[tokio::test]
+async fn connections_that_vanished_yield_and_those_that_live_do_not() {
+    let node = Node::ephemeral(&["--connections-per-user", "2", "--ping-interval", "1s"]).await;
+    // Nobody reads here, or answers a ping: as when a phone has lost its network.
+    let (mut first, mut second) =
+        (RawSocket::open(node.server()).await, RawSocket::open(node.server()).await);
+    first.login(APP, "a").await;
+    second.login(APP, "a").await;
+    let mut third = node.connect().await;
+    until("the longest silent one yields", SOON, async || login(&mut third, "a").await.is_ok()).await;
+    assert_eq!(first.close_code().await, 4000);
+    // This one answers each ping, and keeps its place against as many as come.
+    let living = tokio::spawn(async move { while third.next_push(SOON).await.is_ok() {} });
+    let mut fourth = node.connect().await;
+    until("the other silent one yields", SOON, async || login(&mut fourth, "a").await.is_ok()).await;
+    assert_eq!(second.close_code().await, 4000);
+    let too = tokio::spawn(async move { while fourth.next_push(SOON).await.is_ok() {} });
+    let mut fifth = node.connect().await;
+    for _ in 0..3 {
+        reason(login(&mut fifth, "a").await);
+    }
+    assert!(!living.is_finished() && !too.is_finished());
 }
