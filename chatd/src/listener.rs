@@ -9,6 +9,7 @@ mod answer;
 mod course;
 mod greeting;
 pub mod places;
+mod refused;
 mod shortcut;
 mod stream;
 

@@ -6,6 +6,7 @@
 //! away for another.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
@@ -27,7 +28,7 @@ use crate::quota::Visit;
 
 /// Connections beyond the places: those on their way out whose successors are in, and those that are being refused.
 const SLACK: usize = 64;
-/// Refusals told at a time; further ones are only shut.
+/// Refusals at a time whose client is waited for; further ones are told and shut at once.
 const REFUSALS: usize = SLACK / 2;
 /// Connections looked at for one that may go.
 const LOOKS: usize = 256;
@@ -125,7 +126,6 @@ impl Places {
         let code = refusal.code;
         tracing::info!(code = code.number(), reason = refusal.reason, %peer, "refused a connection");
         let Some(mut tcp) = tcp else { return };
-        let Ok(turn) = self.refusals.clone().try_acquire_owned() else { return };
         // Cannot fail: the members have text keys and no failing serializer.
         let body = serde_json::to_string(&HttpAnswer::refusal(refusal)).unwrap_or_default();
         let status = StatusCode::from_u16(code.http_status()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
@@ -134,11 +134,17 @@ impl Places {
             StatusCode::BAD_REQUEST => String::new(),
             _ => format!("Retry-After: {wait_s}\r\n"),
         };
+        let head = "Content-Type: application/json; charset=utf-8\r\nConnection: close";
+        let length = body.len();
+        let answer = format!("HTTP/1.1 {status}\r\n{head}\r\n{wait}Content-Length: {length}\r\n\r\n{body}");
+        let Ok(turn) = self.refusals.clone().try_acquire_owned() else {
+            // A new socket has room for it; whoever sends more than is read here may not get to see it.
+            if let Ok(mut tcp) = tcp.into_std() {
+                let _ = tcp.write(answer.as_bytes());
+            }
+            return;
+        };
         tokio::spawn(async move {
-            let head = "Content-Type: application/json; charset=utf-8\r\nConnection: close";
-            let length = body.len();
-            let answer =
-                format!("HTTP/1.1 {status}\r\n{head}\r\n{wait}Content-Length: {length}\r\n\r\n{body}");
             if tcp.write_all(answer.as_bytes()).await.is_ok() {
                 stream::part(tcp).await;
             }

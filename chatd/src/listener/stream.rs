@@ -17,6 +17,7 @@ use tokio::time::timeout;
 
 use super::course::Course;
 use super::greeting::Now;
+use super::refused;
 use crate::tls::{Line, Tls};
 
 /// Silence after which a client that was refused is taken to have read its answer.
@@ -31,12 +32,14 @@ pub struct Stream {
     /// Present until the end.
     line: Option<Line<TcpStream>>,
     course: Arc<Course>,
+    /// Bytes that were written of a refusal in our words.
+    explained: usize,
 }
 
 impl Stream {
     /// Over a connection's line.
     pub fn new(line: Line<TcpStream>, course: Arc<Course>) -> Self {
-        Self { line: Some(line), course }
+        Self { line: Some(line), course, explained: 0 }
     }
 
     /// The line.
@@ -46,6 +49,14 @@ impl Stream {
 
     fn line(&mut self) -> io::Result<&mut Line<TcpStream>> {
         self.line.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    fn pour(&mut self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let Line { tcp, tls } = self.line()?;
+        match tls {
+            None => Pin::new(tcp).poll_write_vectored(cx, bufs),
+            Some(tls) => poll_write(tcp, cx, |socket| tls.write(socket, bufs)),
+        }
     }
 
     /// Whether bytes wait, in the kernel or already opened.
@@ -99,11 +110,11 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let Line { tcp, tls } = self.line()?;
-        match tls {
-            None => Pin::new(tcp).poll_write_vectored(cx, bufs),
-            Some(tls) => poll_write(tcp, cx, |socket| tls.write(socket, bufs)),
+        let Some(told) = refused::explained(bufs) else { return self.pour(cx, bufs) };
+        while let Some(rest) = told.get(self.explained..).filter(|rest| !rest.is_empty()) {
+            self.explained += ready!(self.pour(cx, &[IoSlice::new(rest)]))?;
         }
+        Poll::Ready(Ok(bufs.iter().map(|bytes| bytes.len()).sum()))
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -225,12 +225,14 @@ async fn a_head_of_more_than_16_kib_is_refused() {
     let long_target = get(node.server(), &format!("/user/list?appId=1&x={filler}")).await;
     for answer in [long_header, long_target] {
         assert!([414, 431].contains(&answer.status), "{answer:?}");
+        assert_eq!(answer.code(), 1012, "{answer:?}");
+        assert!(answer.reason().contains("POST"), "{answer:?}");
     }
     let many = (0..200).map(|n| format!("X-{n}: y\r\n")).collect::<String>();
     let many =
         exchange(node.server(), format!("GET /livez HTTP/1.1\r\nHost: localhost\r\n{many}\r\n").as_bytes())
             .await;
-    assert_eq!(many.map(|answer| answer.status), Some(431));
+    assert_eq!(many.map(|answer| (answer.status, answer.code())), Some((431, 1012)));
     bystanders.are_undisturbed().await;
 }
 
@@ -248,7 +250,7 @@ async fn bytes_that_are_no_request_are_refused() {
         b"POST /user/list HTTP/1.1\r\nTransfer-Encoding: nonsense\r\n\r\n",
     ] {
         if let Some(answer) = exchange(node.server(), bytes).await {
-            assert_eq!(answer.status, 400, "{answer:?}");
+            assert_eq!((answer.status, answer.code()), (400, 1001), "{answer:?}");
         }
     }
     bystanders.are_undisturbed().await;

@@ -11,6 +11,7 @@ use chat_tests::raw_socket::{RawSocket, handshake};
 use chat_tests::wait::{SOON, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 const CROWD: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 const OTHER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
@@ -75,6 +76,22 @@ async fn an_address_has_so_many_connections_open_whatever_they_speak() {
     let own = limits.into_iter().find(|limit| limit["name"] == "connections_per_address").expect("the limit");
     assert_eq!(own["value"], "3");
     assert!(own["refused"].as_u64().expect("a number") >= 6);
+}
+
+#[tokio::test]
+async fn however_many_are_refused_each_is_told() {
+    let node = Node::ephemeral(&["--connections-per-address", "1"]).await;
+    let _held = connect_from(CROWD, node.server()).await;
+    // None of them goes before the last has come.
+    let mut crowd = Vec::new();
+    for _ in 0..100 {
+        crowd.push(connect_from(CROWD, node.server()).await);
+    }
+    for (number, tcp) in crowd.iter_mut().enumerate() {
+        let mut said = String::new();
+        timeout(SOON, tcp.read_to_string(&mut said)).await.expect("an end").expect("no reset");
+        assert!(said.starts_with("HTTP/1.1 429 ") && said.contains("1011"), "{number}: {said}");
+    }
 }
 
 #[tokio::test]
