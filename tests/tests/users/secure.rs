@@ -8,6 +8,7 @@ use chat_client::connection::Options;
 use chat_client::{Connection, Error, Http, Server, Trust};
 use chat_protocol::system::{State, StateRequest};
 use chat_tests::authority::Authority;
+use chat_tests::exposition::scrape;
 use chat_tests::node::Node;
 use chat_tests::program::{run, run_until};
 use chat_tests::wait::SOON;
@@ -101,6 +102,25 @@ async fn chatbench_measures_over_tls() {
     let refused = run("chatbench", &[&["broadcast"], &common[..]].concat(), &[]).await;
     assert_eq!(refused.code, Some(1), "{refused:?}");
     assert!(refused.stderr.contains("--ca FILE"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn hundreds_of_connections_over_tls_at_once_cost_little_when_idle() {
+    let authority = Authority::new();
+    let node = Node::secure(&authority, &[]).await;
+    let (url, authority) = (address(&node), authority.file());
+    let directory = tempfile::tempdir().expect("a directory");
+    let out = directory.path().join("out.json");
+    let words = ["idle", "--clients", "400", "--duration", "1s", "--server", &url, "--ca", text(&authority)];
+    let bounds = ["--threshold", "server_memory_per_connection<16KiB", "--out", text(&out)];
+    let ended = run("chatbench", &[&words[..], &bounds].concat(), &[]).await;
+    assert!(matches!(ended.code, Some(0 | 96)), "99 is too much memory: {ended:?}");
+    let result = std::fs::read_to_string(&out).expect("a result");
+    let result: Value = serde_json::from_str(&result).expect("JSON");
+    let connections = &result["connections"];
+    assert_eq!([&connections["wanted"], &connections["connected"]], [400, 400], "{ended:?}");
+    assert_eq!(connections["closed_by_server"], Value::Object(serde_json::Map::new()), "{ended:?}");
+    assert!(scrape(&node).await.of("chatd_tls_handshakes_total") >= 400.0);
 }
 
 #[tokio::test]
