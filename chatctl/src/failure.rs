@@ -97,6 +97,9 @@ impl Failure {
             Error::Refused { .. } if has_no_ledger(error) => {
                 "start chatd with --ledger postgres://… or set CHATD_LEDGER, or name a node that has one with --server"
             }
+            Error::Refused { reason, .. } if reason == chat_protocol::audit::NO_LOG => {
+                "start chatd with --audit-log FILE or set CHATD_AUDIT_LOG, or name a node that keeps one with --server"
+            }
             Error::Refused { .. } => return after_refusal(error.code()?),
             Error::Untrusted { .. } | Error::Redirected { .. } => return error.remedy(),
             Error::BadServer(_) => "check --server and --ca, or CHATCTL_SERVER and CHATCTL_CA",
@@ -164,6 +167,15 @@ mod tests {
         assert_eq!(failure.exit(), Exit::RuleBroken);
         let step = failure.next_step().unwrap();
         assert!(step.contains("--ledger") && step.contains("CHATD_LEDGER"), "{step}");
+    }
+
+    #[test]
+    fn a_node_without_an_audit_log_is_no_wrong_name() {
+        let reason = chat_protocol::audit::NO_LOG.to_owned();
+        let failure = Failure::from(Error::Refused { code: 1005, reason, retry_after_ms: None });
+        assert_eq!(failure.exit(), Exit::NotFound);
+        let step = failure.next_step().unwrap();
+        assert!(step.contains("--audit-log") && !step.contains("check the name"), "{step}");
     }
 
     #[test]

@@ -16,6 +16,8 @@ use crate::params::{Kind, parameters};
 pub const MAX_RECORDS_PAGE: u32 = 200;
 /// Records in one page when no limit is given.
 pub const DEFAULT_RECORDS_PAGE: u32 = 50;
+/// How a node that records nothing refuses [`Audit`], with code 1005.
+pub const NO_LOG: &str = "this node keeps no audit log; it needs --audit-log FILE";
 /// Longest name of a key or user, in bytes.
 const MAX_WHO_BYTES: usize = 64;
 /// Longest name of an operation, in bytes.

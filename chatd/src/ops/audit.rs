@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chat_protocol::audit::{Audit, AuditRequest, AuditResponse, DEFAULT_RECORDS_PAGE};
+use chat_protocol::audit::{Audit, AuditRequest, AuditResponse, DEFAULT_RECORDS_PAGE, NO_LOG};
 use chat_protocol::{Code, Refusal};
 use futures_util::FutureExt;
 
@@ -33,9 +33,7 @@ impl AuditOps {
         let AuditRequest { since, who, operation, node, limit, cursor } = request;
         let cursor = cursor.as_deref().map(str::parse).transpose()?;
         check_node(&self.node_id, node.as_deref())?;
-        let log = self.log().ok_or_else(|| {
-            Refusal::new(Code::NotFound, "this node keeps no audit log; it needs --audit-log FILE")
-        })?;
+        let log = self.log().ok_or_else(|| Refusal::new(Code::NotFound, NO_LOG))?;
         let limit = limit.unwrap_or(DEFAULT_RECORDS_PAGE) as usize;
         let wanted = Wanted { since: since.unwrap_or_default(), who, operation };
         let read = tokio::task::spawn_blocking(move || log.read(&wanted, limit, cursor)).await;

@@ -11,6 +11,7 @@ mod browsers;
 mod client_module;
 mod connections;
 mod crowds;
+mod explained_ends;
 mod explanations;
 mod group_size;
 mod groups;
