@@ -25,6 +25,8 @@ pub struct Console {
     quiet: bool,
     verbose: bool,
     columns: Option<usize>,
+    /// What stands on the screen next, while a picture of it is made.
+    picture: Mutex<Option<String>>,
     colored_data: bool,
     colored_words: bool,
 }
@@ -46,6 +48,7 @@ impl Console {
             stderr: Mutex::new(stderr),
             quiet: false,
             verbose: false,
+            picture: Mutex::default(),
             columns: terminals.stdout.then(|| columns.or(terminals.columns).unwrap_or(USUAL_COLUMNS)),
             colored_data: terminals.stdout && !plain,
             colored_words: terminals.stderr && !plain,
@@ -74,10 +77,7 @@ impl Console {
     /// # Errors
     /// [`Failure::Output`] when the stream is broken in another way.
     pub fn data(&self, text: &str) -> Result<(), Failure> {
-        match write(&self.stdout, text) {
-            Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::Output(error)),
-            _ => Ok(()),
-        }
+        self.flows(text).map(drop)
     }
 
     /// Writes a part of data that goes on; false when the reader has gone and wants no more.
@@ -85,11 +85,24 @@ impl Console {
     /// # Errors
     /// [`Failure::Output`] when the stream is broken in another way.
     pub fn flows(&self, text: &str) -> Result<bool, Failure> {
+        if self.is_drawn(text) {
+            return Ok(true);
+        }
         match write(&self.stdout, text) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
             Err(error) => Err(Failure::Output(error)),
         }
+    }
+
+    /// Writes what a view draws.
+    ///
+    /// # Errors
+    /// What the terminal says.
+    pub(crate) fn raw(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut stdout = self.stdout.lock().unwrap_or_else(PoisonError::into_inner);
+        stdout.write_all(bytes)?;
+        stdout.flush()
     }
 
     /// Something worth knowing beside the data; not with `-q`.
@@ -149,7 +162,30 @@ impl Console {
         Exit::Usage
     }
 
+    /// From now on all that is written goes into a picture.
+    pub(crate) fn begin_picture(&self) {
+        *self.picture.lock().unwrap_or_else(PoisonError::into_inner) = Some(String::new());
+    }
+
+    /// What was written since.
+    pub(crate) fn end_picture(&self) -> String {
+        self.picture.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default()
+    }
+
+    fn is_drawn(&self, text: &str) -> bool {
+        match &mut *self.picture.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(picture) => {
+                picture.push_str(text);
+                true
+            }
+            None => false,
+        }
+    }
+
     fn words(&self, line: &str) {
+        if self.is_drawn(&format!("{line}\n")) {
+            return;
+        }
         // A closed stderr is no reason to leave the work undone.
         let _ = write(&self.stderr, &format!("{line}\n"));
     }

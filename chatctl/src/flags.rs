@@ -57,6 +57,9 @@ pub struct Flags {
     /// Repeat a request at most so often, where that is safe [default: 2]
     #[arg(long, global = true, value_name = "N")]
     pub retries: Option<u32>,
+    /// Ask again and again, with this pause, such as 2s; for commands that change nothing
+    #[arg(long, global = true, value_name = "DURATION")]
+    pub watch: Option<Span>,
     /// Print the requests instead of sending them
     #[arg(long, global = true)]
     pub dry_run: bool,

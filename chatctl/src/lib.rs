@@ -20,8 +20,13 @@
 //! | [`report`] | the answer of a command, before it has a format |
 //! | [`output`] | the formats, one file each |
 //! | [`console`] | the two output streams, colour, quiet and verbose |
+//! | [`completion`] | what may stand at the end of a half-written line, for shells |
+//! | [`chat`] | a room in the terminal, as a view |
+//! | [`screen`] | the terminal while a view has all of it |
+//! | [`top`] | what all nodes do, as a view |
 //! | [`surroundings`] | streams, environment, time of day and Ctrl-C, of the process or of a test |
 //! | [`failure`] | why a command did not do what was asked, and the next step |
+//! | [`watching`] | one command again and again, for `--watch` |
 //! | [`exit`] | exit codes |
 
 use std::ffi::OsString;
@@ -31,7 +36,6 @@ use std::time::Duration;
 use clap::Parser;
 
 use crate::arguments::Cli;
-use crate::command::Command;
 use crate::console::Console;
 use crate::exit::Exit;
 use crate::operator::Operator;
@@ -40,7 +44,9 @@ use crate::surroundings::Surroundings;
 
 pub mod arguments;
 pub mod calendar;
+pub mod chat;
 pub mod command;
+pub mod completion;
 pub mod console;
 pub mod doubt;
 pub mod exit;
@@ -53,9 +59,12 @@ pub mod output;
 pub mod pages;
 pub mod report;
 pub mod roster;
+pub mod screen;
 pub mod settings;
 pub mod surroundings;
 pub mod text;
+pub mod top;
+pub mod watching;
 
 pub use command::coverage;
 
@@ -66,15 +75,24 @@ const LONGEST_FAREWELL: Duration = Duration::from_secs(2);
 pub async fn run(args: impl IntoIterator<Item = OsString>, surroundings: Surroundings) -> u8 {
     let Surroundings { stdin, stdout, stderr, terminals, environment, clock, interrupt, reader_gone } =
         surroundings;
+    let line: Vec<OsString> = args.into_iter().collect();
     let mut console = Console::new(stdout, stderr, &terminals, &*environment);
-    let exit = match Cli::try_parse_from(args) {
+    let exit = match Cli::try_parse_from(&line) {
         Err(refused) => console.usage(&refused),
         Ok(cli) => match Settings::resolve(&cli.flags, &*environment) {
             Err(failure) => console.failure(&failure),
             Ok(settings) => {
                 console.configure(&settings);
-                let operator = Operator::new(settings, console, clock, stdin, terminals.stdin);
-                until_interrupted(cli.command, &operator, interrupt, reader_gone).await
+                let watch = settings.watch;
+                let operator = Operator::new(settings, console, clock, stdin, terminals, environment);
+                let is_endless = watch.is_some() || cli.command.is_endless();
+                let work = async {
+                    match watch {
+                        None => command::run(cli.command, &operator).await,
+                        Some(every) => watching::run(cli.command, &line, every, &operator).await,
+                    }
+                };
+                until_interrupted(work, is_endless, &operator, interrupt, reader_gone).await
             }
         },
     };
@@ -84,13 +102,13 @@ pub async fn run(args: impl IntoIterator<Item = OsString>, surroundings: Surroun
 /// A command that goes on until it is told to stop ends in order when it is, and when nobody reads any more what comes;
 /// any other one is cut off.
 async fn until_interrupted(
-    command: Command,
+    work: impl Future<Output = Exit>,
+    is_endless: bool,
     operator: &Operator,
     interrupt: impl Future<Output = ()>,
     reader_gone: impl Future<Output = ()>,
 ) -> Exit {
-    let is_endless = command.is_endless();
-    let mut work = pin!(command::run(command, operator));
+    let mut work = pin!(work);
     tokio::select! {
         exit = &mut work => exit,
         () = reader_gone, if is_endless => {

@@ -24,7 +24,7 @@ use crate::output::json::compact;
 use crate::output::{Format, render};
 use crate::report::Report;
 use crate::settings::Settings;
-use crate::surroundings::Clock;
+use crate::surroundings::{Clock, Environment, Terminals};
 use crate::text::Source;
 
 /// First pause before trying again, and the longest that no server asked for.
@@ -46,7 +46,10 @@ pub struct Operator {
     /// Told when a command that goes on and on is to end.
     pub stop: Notify,
     stdin: Mutex<Option<Box<dyn Read + Send>>>,
-    stdin_is_terminal: bool,
+    /// Which streams are terminals.
+    pub terminals: Terminals,
+    /// Variables.
+    pub environment: Box<Environment>,
 }
 
 /// A request that `--dry-run` shows.
@@ -67,18 +70,11 @@ impl Operator {
         console: Console,
         clock: Clock,
         stdin: Box<dyn Read + Send>,
-        is_terminal: bool,
+        terminals: Terminals,
+        environment: Box<Environment>,
     ) -> Self {
         let (stop, stdin) = (Notify::new(), Mutex::new(Some(stdin)));
-        Self {
-            settings,
-            console,
-            clock,
-            doubt: Doubt::default(),
-            stop,
-            stdin,
-            stdin_is_terminal: is_terminal,
-        }
+        Self { settings, console, clock, doubt: Doubt::default(), stop, stdin, terminals, environment }
     }
 
     /// A client for the server asked for.
@@ -135,6 +131,9 @@ impl Operator {
         F: Future<Output = Result<T, Error>>,
     {
         let changes = effect.changes();
+        if changes {
+            self.check_once()?;
+        }
         let mut in_doubt = false;
         let url = self.settings.server.url(what);
         self.console.detail(&format!("asking {url}"));
@@ -176,7 +175,7 @@ impl Operator {
     /// [`Failure::Usage`] naming the source and what is wrong with it.
     pub async fn read_text(&self, argument: &OsString) -> Result<String, Failure> {
         let source = Source::of(argument);
-        if source == Source::Stdin && self.stdin_is_terminal {
+        if source == Source::Stdin && self.terminals.stdin {
             self.console.note("reading the text from the terminal; end it with Ctrl-D");
         }
         let stdin = self.stdin.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -190,10 +189,11 @@ impl Operator {
     /// # Errors
     /// [`Failure::Usage`] where nobody can be asked, [`Failure::Undone`] when the answer is not yes.
     pub async fn confirm(&self, question: &str) -> Result<(), Failure> {
+        self.check_once()?;
         if self.settings.yes {
             return Ok(());
         }
-        if !self.stdin_is_terminal {
+        if !self.terminals.stdin {
             return Err(Failure::usage(question, "nobody is there to answer: say yes with -y"));
         }
         self.console.ask(&format!("{question} [y/N]"));
@@ -203,6 +203,17 @@ impl Operator {
         match read.unwrap_or_default().trim() {
             "y" | "Y" | "yes" => Ok(()),
             _ => Err(Failure::Undone("not done".to_owned())),
+        }
+    }
+
+    /// What changes something is done once, by whoever asked for it.
+    fn check_once(&self) -> Result<(), Failure> {
+        match self.settings.watch {
+            Some(_) => Err(Failure::usage(
+                "this changes something, and --watch would do it again and again",
+                "leave --watch away",
+            )),
+            None => Ok(()),
         }
     }
 

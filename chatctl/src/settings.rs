@@ -59,6 +59,8 @@ pub struct Settings {
     pub timeout: Span,
     /// How often to try again.
     pub retries: u32,
+    /// Pause before it is done again, where it is.
+    pub watch: Option<Span>,
     /// Print requests, send none.
     pub dry_run: bool,
     /// Ask no questions.
@@ -108,6 +110,7 @@ impl Settings {
             color: or_variable(flags.color, environment, "CHATCTL_COLOR")?.unwrap_or(Color::Auto),
             timeout,
             retries: or_variable(flags.retries, environment, "CHATCTL_RETRIES")?.unwrap_or(DEFAULT_RETRIES),
+            watch: flags.watch,
             dry_run: flags.dry_run,
             yes: flags.yes,
         })

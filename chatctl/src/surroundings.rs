@@ -1,6 +1,7 @@
 //! What a run sees of the world: streams, environment, time of day, signals; of the process, or made up by a test.
 //!
-//! Invariant: nothing else in the crate touches the process's streams, environment or signals, or asks what time it is.
+//! Invariant: nothing else in the crate touches the process's streams, environment or signals, or asks what time it is,
+//! but a [`crate::screen`], which has the terminal for itself while it is there.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -33,6 +34,8 @@ pub struct Terminals {
     pub stderr: bool,
     /// Characters in a line of the terminal that shows the data, where it says so.
     pub columns: Option<usize>,
+    /// The terminal can do nothing but print (`TERM=dumb`).
+    pub is_dumb: bool,
 }
 
 /// Streams, environment, time of day and the wish to stop.
@@ -59,11 +62,13 @@ impl Surroundings {
     /// Those of this process.
     #[must_use]
     pub fn of_process() -> Self {
+        let size = window();
         let terminals = Terminals {
             stdin: io::stdin().is_terminal(),
             stdout: io::stdout().is_terminal(),
             stderr: io::stderr().is_terminal(),
-            columns: terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| width.0.into()),
+            columns: size.map(|(columns, _)| columns),
+            is_dumb: std::env::var_os("TERM").is_none_or(|value| value == "dumb" || value.is_empty()),
         };
         Self {
             stdin: Box::new(io::stdin()),
@@ -97,6 +102,12 @@ impl Surroundings {
         };
         (surroundings, written)
     }
+}
+
+/// Characters in a line and lines of the terminal that is standard output now, where it says so.
+#[must_use]
+pub fn window() -> Option<(usize, usize)> {
+    terminal_size::terminal_size_of(io::stdout()).map(|(width, height)| (width.0.into(), height.0.into()))
 }
 
 fn system_ms() -> u64 {

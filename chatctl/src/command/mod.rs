@@ -13,15 +13,20 @@ mod access;
 mod api;
 mod audit;
 mod broadcast;
+mod chat;
+mod completion;
 mod conversation;
+mod doctor;
 mod drain;
-mod explain;
+pub(crate) mod explain;
 mod friend;
 mod group;
 mod history;
+mod latency;
 mod list;
+mod man;
 mod message_id;
-mod node;
+pub(crate) mod node;
 mod online;
 mod page;
 mod recall;
@@ -30,6 +35,7 @@ mod reload;
 mod send;
 mod state;
 mod tail;
+mod top;
 mod wallet;
 
 /// What to do.
@@ -46,7 +52,10 @@ pub enum Command {
     /// Messages of a conversation
     History(history::Args),
     /// Show messages as they come
+    #[command(visible_alias = "watch")]
     Tail(tail::Args),
+    /// A room in the terminal
+    Chat(chat::Args),
     /// Take a message back
     Recall(recall::Args),
     /// Groups and their members
@@ -70,6 +79,8 @@ pub enum Command {
     State(state::Args),
     /// Let a node read its keys again
     Reload(reload::Args),
+    /// What all nodes do, on the whole screen
+    Top(top::Args),
     /// The live nodes
     Nodes(node::NodesArgs),
     /// Who is connected to a node
@@ -94,13 +105,25 @@ pub enum Command {
     Node(node::Verb),
     /// Call any operation by its path
     Api(api::Args),
+    /// How long each node takes to answer
+    Latency(latency::Args),
+    /// What is wrong here or there, and what to do about it
+    Doctor(doctor::Args),
+    /// Completion of lines in your shell
+    #[command(subcommand, after_help = completion::EXAMPLES)]
+    Completion(completion::Verb),
+    /// Candidates for the end of a line, for the scripts of completion
+    #[command(hide = true)]
+    Complete(completion::Args),
+    /// The manual
+    Man(man::Args),
 }
 
 impl Command {
     /// Whether the command goes on until it is told to stop.
     #[must_use]
     pub fn is_endless(&self) -> bool {
-        matches!(self, Command::Tail(_))
+        matches!(self, Command::Tail(_) | Command::Top(_) | Command::Chat(_))
     }
 }
 
@@ -113,6 +136,7 @@ pub async fn run(command: Command, operator: &Operator) -> Exit {
         Command::Broadcast(args) => broadcast::run(args, operator).await,
         Command::History(args) => history::run(args, operator).await,
         Command::Tail(args) => tail::run(args, operator).await,
+        Command::Chat(args) => chat::run(args, operator).await,
         Command::Recall(args) => recall::run(args, operator).await,
         Command::Group(verb) => group::run(verb, operator).await,
         Command::Friend(verb) => friend::run(verb, operator).await,
@@ -122,6 +146,7 @@ pub async fn run(command: Command, operator: &Operator) -> Exit {
         Command::Page(args) => page::run(args, operator).await,
         Command::State(args) => state::run(args, operator).await,
         Command::Reload(args) => reload::run(args, operator).await,
+        Command::Top(args) => top::run(args, operator).await,
         Command::Nodes(args) => node::nodes(args, operator).await,
         Command::Connections(args) => node::connections(args, operator).await,
         Command::Kick(args) => access::kick(args, operator).await,
@@ -133,6 +158,11 @@ pub async fn run(command: Command, operator: &Operator) -> Exit {
         Command::Drain(args) => drain::run(args, operator).await,
         Command::Node(verb) => node::run(verb, operator).await,
         Command::Api(args) => api::run(args, operator).await,
+        Command::Latency(args) => latency::run(args, operator).await,
+        Command::Doctor(args) => doctor::run(args, operator).await,
+        Command::Completion(verb) => completion::run(&verb, operator),
+        Command::Complete(args) => completion::complete(args, operator).await,
+        Command::Man(args) => man::run(&args, operator),
     };
     outcome.unwrap_or_else(|failure| operator.console.failure(&failure))
 }

@@ -151,7 +151,8 @@ fn listed(nodes: &[Node], now_ms: u64) -> Report {
     Report::list(&columns, rows.collect())
 }
 
-fn shown(connections: &[Connection], now_ms: u64) -> Report {
+/// Connections as a table.
+pub fn shown(connections: &[Connection], now_ms: u64) -> Report {
     let ago = |ms: u64| Cell::from(ms).shown_as(rough(now_ms.saturating_sub(ms)));
     let or_null = |text: Option<&str>| text.map_or(Cell::from(Value::Null), Cell::from);
     let rows = connections.iter().map(|connection| {

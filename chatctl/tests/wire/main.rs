@@ -4,6 +4,7 @@
 
 mod audits;
 mod doubt;
+mod live;
 mod money;
 mod nouns;
 mod scripted;

@@ -104,7 +104,7 @@ async fn who_acts_must_be_named() {
         "conversation list",
         "history user:a",
         "recall user:a 1",
-        "tail group:tea",
+        "tail user:a",
     ] {
         let words: Vec<_> = words.split(' ').chain(["--app", "1"]).collect();
         let (exit, out, err) = server.run(&words).await;

@@ -6,9 +6,11 @@
 use std::time::Duration;
 
 use chat_protocol::Operation;
+use chat_protocol::certificate::not_after;
 use chat_protocol::envelope::HttpAnswer;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION};
 use reqwest::redirect::Policy;
+use reqwest::tls::TlsInfo;
 use reqwest::{RequestBuilder, Response};
 use serde_json::Value;
 
@@ -19,6 +21,25 @@ use crate::trust::Trust;
 
 /// More bytes than any answer of chatd: a page of history at its largest, with every character escaped.
 pub const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
+
+/// How a path was answered, beside what the answer says.
+#[derive(Debug, Clone)]
+pub struct Manners {
+    /// HTTP status.
+    pub status: u16,
+    /// Headers by name in small letters; values that are no text are left out.
+    pub headers: Vec<(String, String)>,
+    /// The last second in which the certificate of whoever answered counts, in Unix time; none without TLS.
+    pub certificate_end_s: Option<i64>,
+}
+
+impl Manners {
+    /// The first header of this name, in small letters.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+}
 
 /// Calls operations of one chatd over HTTP. Cheap to clone; connections are kept and shared.
 #[derive(Debug, Clone)]
@@ -55,6 +76,7 @@ impl Http {
             .redirect(Policy::none())
             .no_proxy()
             .tcp_nodelay(true)
+            .tls_info(true)
             .build()
             .map_err(|error| bad(innermost(&error)))?;
         Ok(Self { server, timeout, client })
@@ -110,6 +132,26 @@ impl Http {
     pub async fn get_at_most(&self, path: &str, most: usize) -> Result<(u16, String), Error> {
         let (status, body) = self.fetch(path, self.client.get(self.server.url(path)), most).await?;
         Ok((status, String::from_utf8_lossy(&body).into_owned()))
+    }
+
+    /// How a GET of `path` with these headers is answered; what the answer says is not read, and a redirect is told like
+    /// any other status.
+    ///
+    /// # Errors
+    /// As [`Http::get`].
+    pub async fn manners(&self, path: &str, headers: &[(&str, &str)]) -> Result<Manners, Error> {
+        let asked = self.client.get(self.server.url(path));
+        let asked = headers.iter().fold(asked, |asked, (name, value)| asked.header(*name, *value));
+        let response = asked.send().await.map_err(|error| self.transport_error(&error))?;
+        let text = |value: &HeaderValue| value.to_str().ok().map(ToOwned::to_owned);
+        let headers =
+            response.headers().iter().filter_map(|(name, value)| Some((name.to_string(), text(value)?)));
+        let tls = response.extensions().get::<TlsInfo>();
+        Ok(Manners {
+            status: response.status().as_u16(),
+            headers: headers.collect(),
+            certificate_end_s: tls.and_then(|tls| not_after(tls.peer_certificate()?)),
+        })
     }
 
     /// Sends a request for `path` and reads at most `most` bytes of the answer.

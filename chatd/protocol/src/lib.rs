@@ -18,6 +18,7 @@
 //! | [`session`] | commands that exist on a WebSocket only |
 //! | [`secret`] | what is not repeated of a text in which a secret may stand |
 //! | [`span`] | stretches of time on command lines and in settings |
+//! | [`certificate`] | when a certificate ends |
 //! | [`backoff`] | how long to wait before trying again |
 //! | [`user`], [`group`], [`message`], [`conversation`], [`friend`], [`red_packet`], [`wallet`], [`system`], [`node`], [`access`], [`audit`], [`explain`] | the operations, one module a noun |
 //! | [`table`] | all of them |
@@ -26,6 +27,7 @@ pub mod access;
 pub mod asked;
 pub mod audit;
 pub mod backoff;
+pub mod certificate;
 pub mod code;
 pub mod content;
 pub mod conversation;

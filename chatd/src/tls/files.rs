@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use chat_protocol::certificate::not_after;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -17,7 +18,6 @@ use rustls::{Error, ServerConfig};
 use sha2::{Digest, Sha256};
 
 use super::keeper::Paths;
-use super::validity::not_after;
 
 /// Bytes of a file at most.
 const MAX_FILE: u64 = 256 * 1024;

@@ -8,7 +8,6 @@ mod files;
 mod keeper;
 mod line;
 mod records;
-mod validity;
 
 pub use self::failure::failure;
 pub use self::keeper::{Candidate, Keeper, Paths};

@@ -2,10 +2,6 @@
 //!
 //! Invariant: what cannot be read is none, never a wrong time; nobody is let in or kept out by it.
 
-use jiff::civil::DateTime;
-
-use crate::clock::EPOCH;
-
 const INTEGER: u8 = 0x02;
 const SEQUENCE: u8 = 0x30;
 /// `[0]`, the version of a certificate; the first one has none.
@@ -14,6 +10,7 @@ const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
 /// The last second in which a certificate counts, in Unix time (RFC 5280 §4.1.2.5).
+#[must_use]
 pub fn not_after(certificate: &[u8]) -> Option<i64> {
     let (certificate, _) = inside(certificate, SEQUENCE)?;
     let (mut fields, _) = inside(certificate, SEQUENCE)?;
@@ -60,10 +57,25 @@ fn seconds(tag: u8, digits: &str) -> Option<i64> {
     if digits.len() != 14 || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
         return None;
     }
-    let two = |at: usize| digits[at..at + 2].parse::<i8>().ok();
-    let year = digits[..4].parse().ok()?;
-    let moment = DateTime::new(year, two(4)?, two(6)?, two(8)?, two(10)?, two(12)?, 0).ok()?;
-    Some(moment.duration_since(EPOCH).as_secs())
+    let number = |from: usize, to: usize| digits[from..to].parse::<i64>().ok();
+    let (year, month, day) = (number(0, 4)?, number(4, 6)?, number(6, 8)?);
+    let (hour, minute, second) = (number(8, 10)?, number(10, 12)?, number(12, 14)?);
+    let is_time = hour < 24 && minute < 60 && second < 60;
+    let days = days(year, month, day).filter(|_| is_time)?;
+    Some(((days * 24 + hour) * 60 + minute) * 60 + second)
+}
+
+/// Days from 1970 to a date of the Gregorian calendar; none where there is no such date.
+fn days(year: i64, month: i64, day: i64) -> Option<i64> {
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let lengths = [31, if is_leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let before = usize::try_from(month - 1).ok().filter(|before| *before < lengths.len())?;
+    if !(1..=lengths[before]).contains(&day) {
+        return None;
+    }
+    let leaps = |year: i64| year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
+    let years = (year - 1970) * 365 + leaps(year - 1) - leaps(1969);
+    Some(years + lengths[..before].iter().sum::<i64>() + day - 1)
 }
 
 #[cfg(test)]
@@ -78,6 +90,11 @@ mod tests {
             (UTC_TIME, "500101000000", Some(-631_152_000)),
             (GENERALIZED_TIME, "20500101000000", Some(2_524_608_000)),
             (GENERALIZED_TIME, "20500230000000", None),
+            (GENERALIZED_TIME, "20501301000000", None),
+            (GENERALIZED_TIME, "20500101240000", None),
+            (GENERALIZED_TIME, "20000229235959", Some(951_868_799)),
+            (GENERALIZED_TIME, "20240301000000", Some(1_709_251_200)),
+            (GENERALIZED_TIME, "21000301000000", Some(4_107_542_400)),
             (GENERALIZED_TIME, "500101000000", None),
             (UTC_TIME, "70010100000é", None),
             (INTEGER, "700101000000", None),

@@ -3,14 +3,20 @@
 //! Invariant: between the history and the live messages, and over every break of the connection, there is no hole
 //! that is not told and no repeat.
 
+mod filter;
+mod unseen;
+
+use std::time::Duration;
+
 use chat_client::live::positions::{Admission, Positions};
 use chat_client::live::{Gap, Identity, Item, Options, conversation_of};
 use chat_client::{Error, Http, Live};
 use chat_protocol::code::close;
 use chat_protocol::message::{History, HistoryRequest, MAX_HISTORY_PAGE};
 use chat_protocol::session::{Position, Push};
-use chat_protocol::{AppId, Code, Target, UserId};
+use chat_protocol::{AppId, Code, Span, Target, UserId};
 
+use self::filter::Filter;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::message;
@@ -19,14 +25,21 @@ use crate::output::Format;
 use crate::output::json::compact;
 use crate::pages::Pages;
 
+/// Shortest pause between two looks of an operator.
+const SHORTEST: Duration = Duration::from_millis(100);
+
 const EXAMPLES: &str = "\
-The user named by --as is logged in as long as it runs. A broken connection is
-replaced, and what was missed meanwhile is fetched. Ctrl-C ends it with code 130.
+With --as the user is logged in as long as it runs, and others see them online. Without
+it an operator reads along and nobody sees that; a conversation between two users then
+needs --as for one of them, and --unseen. A broken connection is replaced, and what was
+missed meanwhile is fetched. Ctrl-C ends it with code 130.
 
 Examples:
-  chatctl --app 101 --as 马超 tail
+  chatctl --app 101 tail
+  chatctl --app 101 watch group:tea --from 马超 --grep tea
   chatctl --app 101 --as 马超 tail group:tea user:黄帝 --last 20
-  chatctl --app 101 --as 马超 tail -o jsonl | jq -r .msg";
+  chatctl --app 101 --as 马超 tail --unseen user:黄帝
+  chatctl --app 101 tail --type redPacket -o jsonl | jq -r .packetId";
 
 /// Arguments of `tail`.
 #[derive(Debug, clap::Args)]
@@ -39,11 +52,19 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 0,
           value_parser = clap::value_parser!(u32).range(..=i64::from(MAX_HISTORY_PAGE)))]
     last: u32,
+    /// Read along as an operator, without logging in; also when --as names a side of a conversation
+    #[arg(long)]
+    unseen: bool,
+    /// Pause between two looks of an operator
+    #[arg(long, value_name = "DURATION", default_value = "1s")]
+    every: Span,
+    /// What to show
+    #[command(flatten)]
+    filter: Filter,
 }
 
 /// Runs the command.
 pub async fn run(args: Args, operator: &Operator) -> Result<Exit, Failure> {
-    let (app_id, user_id) = (operator.settings.app()?, operator.settings.acting()?);
     if !matches!(operator.settings.format, Format::Table | Format::Jsonl) {
         return Err(Failure::usage(
             "tail writes lines of text or of JSON",
@@ -53,8 +74,21 @@ pub async fn run(args: Args, operator: &Operator) -> Result<Exit, Failure> {
     let mut targets = args.targets;
     let mut known = std::collections::HashSet::new();
     targets.retain(|target| known.insert(target.clone()));
-    let mut tail =
-        Tail { operator, http: operator.http()?, app_id, user_id, targets, shown: Positions::default() };
+    for target in &targets {
+        operator.settings.acting_in(target)?;
+    }
+    let user_id = operator.settings.acting.clone();
+    let is_unseen = args.unseen || user_id.is_none();
+    let mut tail = Tail {
+        operator,
+        http: operator.http()?,
+        app_id: operator.settings.app()?,
+        user_id,
+        is_unseen,
+        targets,
+        filter: args.filter,
+        shown: Positions::default(),
+    };
     if operator.settings.dry_run {
         let request = |target| operator.rehearsed::<History>(&tail.request(target, Some(args.last.max(1))));
         return operator.rehearse(&tail.targets.iter().map(request).collect::<Vec<_>>());
@@ -64,33 +98,30 @@ pub async fn run(args: Args, operator: &Operator) -> Result<Exit, Failure> {
         () = operator.stop.notified() => return Ok(Exit::Done),
     };
     let Some(positions) = begun else { return Ok(Exit::Done) };
-    let options = Options {
-        timeout: operator.settings.timeout.get(),
-        positions,
-        // Other conversations are not asked for.
-        discover: false,
-        ..Options::default()
-    };
-    let identity = Identity { app_id, user_id: tail.user_id.clone(), token: None };
-    let mut live = Live::start(vec![operator.settings.server.clone()], identity, options);
-    let outcome = tail.follow(&mut live).await;
-    live.close().await;
-    outcome.map(|()| Exit::Done)
+    match tail.user_id.clone().filter(|_| !is_unseen) {
+        None => unseen::follow(&tail, positions, args.every.get().max(SHORTEST)).await?,
+        Some(user_id) => tail.log_in(user_id, positions).await?,
+    }
+    Ok(Exit::Done)
 }
 
 struct Tail<'a> {
     operator: &'a Operator,
     http: Http,
     app_id: AppId,
-    user_id: UserId,
+    user_id: Option<UserId>,
+    is_unseen: bool,
     targets: Vec<Target>,
+    filter: Filter,
     /// Guards against repeats between history and live messages.
     shown: Positions,
 }
 
 impl Tail<'_> {
+    /// An operator reads as nobody where that will do: then no group asks whether they are a member.
     fn request(&self, target: &Target, limit: Option<u32>) -> HistoryRequest {
-        let (target, user_id) = (target.clone(), Some(self.user_id.clone()));
+        let needs_side = !self.is_unseen || matches!(target, Target::User(_));
+        let (target, user_id) = (target.clone(), self.user_id.clone().filter(|_| needs_side));
         HistoryRequest { app_id: self.app_id, user_id, target, before: None, after: None, limit }
     }
 
@@ -115,6 +146,30 @@ impl Tail<'_> {
             }
         }
         Ok(Some(positions))
+    }
+
+    /// Follows as the user, who is online meanwhile.
+    async fn log_in(&mut self, user_id: UserId, positions: Vec<Position>) -> Result<(), Failure> {
+        let options = Options {
+            timeout: self.operator.settings.timeout.get(),
+            positions,
+            // Other conversations are not asked for.
+            discover: false,
+            ..Options::default()
+        };
+        let identity = Identity { app_id: self.app_id, user_id, token: None };
+        let mut live = Live::start(vec![self.operator.settings.server.clone()], identity, options);
+        let outcome = self.follow(&mut live).await;
+        live.close().await;
+        outcome
+    }
+
+    /// The conversation of a message, as the reader names it.
+    fn place(&self, message: &Push) -> Target {
+        match &self.user_id {
+            Some(user_id) => conversation_of(message, user_id),
+            None => message.target.clone(),
+        }
     }
 
     async fn follow(&mut self, live: &mut Live) -> Result<(), Failure> {
@@ -178,7 +233,7 @@ impl Tail<'_> {
 
     /// Shows a live message, unless it belongs elsewhere or was shown; false when the reader wants no more.
     fn show(&mut self, message: &Push) -> Result<bool, Failure> {
-        let target = conversation_of(message, &self.user_id);
+        let target = self.place(message);
         let is_wanted = self.targets.contains(&target)
             && self.shown.admit(&target, &message.epoch, message.offset) != Admission::Repeat;
         if is_wanted { self.write(message) } else { Ok(true) }
@@ -214,10 +269,13 @@ impl Tail<'_> {
     }
 
     fn write(&self, message: &Push) -> Result<bool, Failure> {
+        if !self.filter.admits(message) {
+            return Ok(true);
+        }
         let text = match self.operator.settings.format {
             Format::Jsonl => compact(message) + "\n",
             _ => {
-                let target = conversation_of(message, &self.user_id);
+                let target = self.place(message);
                 message::line(message, (self.targets.len() > 1).then_some(&target))
             }
         };

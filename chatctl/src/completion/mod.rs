@@ -1,0 +1,25 @@
+//! What may stand at the end of a half-written line: commands, flags, and what lives at the server.
+//!
+//! [`words`] understands the line; [`live`] asks the server; [`scripts`] are what a shell needs to call both.
+//!
+//! Invariant: a shell that asks gets an answer soon, and nothing but candidates: whatever fails gives none.
+
+pub mod live;
+pub mod scripts;
+pub mod words;
+
+/// What may stand there.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Candidate {
+    /// The whole word.
+    pub word: String,
+    /// What it is, for people.
+    pub about: String,
+}
+
+impl Candidate {
+    /// A word and what it is.
+    pub fn new(word: impl Into<String>, about: impl Into<String>) -> Self {
+        Self { word: word.into(), about: about.into() }
+    }
+}
