@@ -31,5 +31,6 @@ pub mod schema;
 pub mod site;
 pub mod stream;
 pub mod talk;
+pub mod terminal;
 pub mod wait;
 pub mod works;

@@ -16,6 +16,7 @@ mod readme;
 mod readme_clients;
 mod readme_words;
 mod reload;
+mod screens;
 mod secrets;
 mod service;
 mod tls_start;
