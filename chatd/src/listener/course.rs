@@ -68,6 +68,10 @@ struct State {
     abandoned: u32,
     /// Since when more of a body is waited for.
     awaited: Option<Instant>,
+    /// Since when the socket takes nothing of what is written, be it the end of an answer that the library has taken whole.
+    blocked: Option<Instant>,
+    /// Whether the next write is tried although the socket does not say that it takes more.
+    doubt: bool,
     /// Whether there was a request since somebody asked.
     used: bool,
     /// Whether the connection ends at once.
@@ -93,6 +97,8 @@ impl State {
             taken: now,
             abandoned: 0,
             awaited: None,
+            blocked: None,
+            doubt: false,
             used: false,
             is_dismissed: false,
             gives_way: false,
@@ -133,7 +139,8 @@ impl State {
     /// Whether the client is waited for, and has been for a while, although something runs.
     fn is_held_up(&self) -> bool {
         let is_long = |since: Instant| since.elapsed() > HELD_UP;
-        (self.sending > 0 && is_long(self.taken)) || self.awaited.is_some_and(is_long)
+        let waits = self.awaited.is_some_and(is_long) || self.blocked.is_some_and(is_long);
+        (self.sending > 0 && is_long(self.taken)) || waits
     }
 
     fn is_new(&self) -> bool {
@@ -156,6 +163,8 @@ impl State {
         match self.begun {
             _ if self.is_dismissed => Some(self.quiet_since),
             _ if self.sending > 0 => Some(self.taken + patience.stalled / self.haste()),
+            // What runs meanwhile is the next request, which the library answers once this one is gone.
+            _ if self.blocked.is_some() => self.blocked.map(|since| since + patience.stalled),
             _ if self.running > 0 => None,
             _ if self.gives_way => Some(self.quiet_since),
             Some(begun) if !self.multiplexed => Some(begun + HEADER_TIMEOUT),
@@ -224,9 +233,16 @@ impl Course {
         }
     }
 
-    /// Makes the next read look at what the kernel has, because the news of it may be on its way.
+    /// Makes the next read look at what the kernel has, because the news of it may be on its way, and the next write try
+    /// whether the kernel has a little room, of which there is no news.
     pub fn look(&self) {
-        self.state.lock().look = true;
+        let mut state = self.state.lock();
+        (state.look, state.doubt) = (true, true);
+    }
+
+    /// Whether the next write is to try; it does so once.
+    pub fn is_to_try(&self) -> bool {
+        std::mem::take(&mut self.state.lock().doubt)
     }
 
     /// Whether the next read is to look; it does so once.
@@ -265,6 +281,15 @@ impl Course {
         self.state.lock().took(Instant::now());
     }
 
+    /// The socket takes nothing, or takes something again.
+    pub fn blocked(&self, is_blocked: bool) {
+        let mut state = self.state.lock();
+        match is_blocked {
+            true => _ = state.blocked.get_or_insert_with(Instant::now),
+            false => state.blocked = None,
+        }
+    }
+
     /// More of the body of a request is waited for, or not any longer.
     pub fn awaits(&self, waits: bool) {
         let mut state = self.state.lock();
@@ -292,9 +317,10 @@ impl Course {
         self.state.lock().held
     }
 
-    /// Whether an answer is on its way.
+    /// Whether an answer, or the end of one, is on its way.
     pub fn is_sending(&self) -> bool {
-        self.state.lock().sending > 0
+        let state = self.state.lock();
+        state.sending > 0 || state.blocked.is_some()
     }
 
     /// Whether the connection is idle and was since the last call; what waits for the client counts as idle after a while.
@@ -315,6 +341,7 @@ impl Course {
         let mut state = self.state.lock();
         (state.quiet_since, state.taken) = (state.quiet_since - by, state.taken - by);
         state.awaited = state.awaited.map(|since| since - by);
+        state.blocked = state.blocked.map(|since| since - by);
     }
 
     /// Ends the connection as soon as nothing runs: its place is needed. What the client has sent is answered, unless it is

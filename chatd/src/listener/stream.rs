@@ -53,10 +53,19 @@ impl Stream {
 
     fn pour(&mut self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let Line { tcp, tls } = self.line()?;
-        match tls {
-            None => Pin::new(tcp).poll_write_vectored(cx, bufs),
+        let mut poured = match tls {
+            None => Pin::new(&mut *tcp).poll_write_vectored(cx, bufs),
             Some(tls) => poll_write(tcp, cx, |socket| tls.write(socket, bufs)),
+        };
+        if poured.is_pending()
+            && self.course.is_to_try()
+            && let Some(Line { tcp, tls: None }) = &self.line
+            && let Ok(count @ 1..) = SockRef::from(tcp).send_vectored(bufs)
+        {
+            poured = Poll::Ready(Ok(count));
         }
+        self.course.blocked(poured.is_pending());
+        poured
     }
 
     /// Whether bytes wait, in the kernel or already opened.

@@ -22,6 +22,7 @@ chat_tests::over_plain_and_tls!(
     a_connection_that_is_sent_nothing_gets_a_ping,
     a_slow_reader_gets_the_whole_answer_however_long_it_takes,
     an_http_answer_that_nobody_reads_does_not_stay,
+    answers_behind_each_other_that_nobody_reads_do_not_stay,
     a_websocket_that_reads_no_answers_is_closed_and_its_memory_freed,
     who_asks_for_much_and_reads_late_gets_every_answer,
     many_who_recover_much_at_once_and_read_it_all_get_it,
@@ -125,6 +126,23 @@ async fn an_http_answer_that_nobody_reads_does_not_stay(way: Way) {
     until("it is given up", LATER, async || metric(&node, "chatd_stalled_closes_total").await == 1.0).await;
     until("and freed", LATER, async || metric(&node, "chatd_queued_bytes").await < 100_000.0).await;
     drop(unread);
+    bystanders.are_undisturbed().await;
+}
+
+async fn answers_behind_each_other_that_nobody_reads_do_not_stay(way: Way) {
+    let node = way.node(&["--stall-timeout", "1"]).await;
+    // Three answers and the end of a fourth fit into what the kernel keeps, or five, or six.
+    fill(&node, 5).await;
+    let mut bystanders = Bystanders::arrive(&node, APP).await;
+    let mut unread = Vec::new();
+    for count in 2..10 {
+        let mut stream = ask_for_history(&node).await;
+        let request = format!("GET {HISTORY} HTTP/1.1\r\nHost: {}\r\n\r\n", node.server().authority());
+        stream.write_all(request.repeat(count * 5).as_bytes()).await.expect("sent");
+        unread.push(stream);
+    }
+    until("all are given up", LATER, async || metric(&node, "chatd_stalled_closes_total").await == 8.0).await;
+    until("and freed", LATER, async || metric(&node, "chatd_queued_bytes").await < 100_000.0).await;
     bystanders.are_undisturbed().await;
 }
 

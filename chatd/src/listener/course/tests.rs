@@ -148,3 +148,19 @@ fn where_places_are_needed_who_is_waited_for_goes_at_once() {
     course.age(HELD_UP + Duration::from_millis(1));
     assert!(!course.may_go(), "the body is here, and something is done with it");
 }
+
+/// The library has taken the answer whole, and goes on with the next request, whose answer it asks for once this is gone.
+#[test]
+fn the_end_of_an_answer_that_nobody_takes_is_not_waited_for_longer() {
+    let course = Arc::new(Course::new(PATIENCE));
+    let _running = course.run(false);
+    course.blocked(true);
+    assert!(course.is_sending() && !course.may_go());
+    course.age(HELD_UP + Duration::from_millis(1));
+    assert!(course.may_go() && !course.has_ceased(), "its place is taken where it is needed");
+    course.blocked(true);
+    course.age(PATIENCE.stalled);
+    assert!(course.has_ceased());
+    course.blocked(false);
+    assert!(!course.has_ceased() && !course.is_sending(), "it took something");
+}
