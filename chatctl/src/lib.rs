@@ -23,7 +23,6 @@
 //! | [`completion`] | what may stand at the end of a half-written line, for shells |
 //! | [`chat`] | a room in the terminal, as a view |
 //! | [`screen`] | the terminal while a view has all of it |
-//! | [`top`] | what all nodes do, as a view |
 //! | [`surroundings`] | streams, environment, time of day and Ctrl-C, of the process or of a test |
 //! | [`failure`] | why a command did not do what was asked, and the next step |
 //! | [`watching`] | one command again and again, for `--watch` |
@@ -63,7 +62,6 @@ pub mod screen;
 pub mod settings;
 pub mod surroundings;
 pub mod text;
-pub mod top;
 pub mod watching;
 
 pub use command::coverage;

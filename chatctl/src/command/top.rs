@@ -1,6 +1,21 @@
-//! `chatctl top`: what all nodes do, on the whole screen or, where there is none, as tables.
+//! `chatctl top`: what all nodes do, as they tell it themselves, again and again, on the whole screen or, where there is
+//! none, as tables.
 //!
-//! Invariant: it ends by a key, by a signal or when its terminal goes away, and gives the terminal back each time.
+//! [`gather`] asks every live node for its metrics, which [`samples`] reads; [`rows`] makes rates of two looks;
+//! [`columns`] says what stands where; [`state`] is what a person made of it with the keys; [`view`] and [`details`]
+//! draw that; [`words`] are numbers in few letters.
+//!
+//! Invariant: it ends by a key, by a signal or when its terminal goes away, and gives the terminal back each time. A node
+//! that does not answer keeps its line, which says so; the rest goes on. What a server told is escaped before it is drawn.
+
+pub mod columns;
+pub mod details;
+pub mod gather;
+pub mod rows;
+pub mod samples;
+pub mod state;
+pub mod view;
+pub mod words;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,15 +24,15 @@ use chat_protocol::Span;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 
+use crate::command::top::columns::{Column, report};
+use crate::command::top::gather::{Gatherer, Look, Subject, Told};
+use crate::command::top::rows::rows;
+use crate::command::top::state::{State, Wish};
+use crate::command::top::view::{Theme, draw};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::operator::Operator;
 use crate::screen::{Input, Screen, inputs};
-use crate::top::columns::{Column, report};
-use crate::top::gather::{Gatherer, Look, Subject, Told};
-use crate::top::rows::rows;
-use crate::top::state::{State, Wish};
-use crate::top::view::{Theme, draw};
 
 /// Looks that wait to be shown.
 const WAITING: usize = 1;

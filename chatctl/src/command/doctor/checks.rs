@@ -8,8 +8,8 @@ use chat_protocol::system::StateResponse;
 
 use super::{Finding, Health, Told};
 use crate::calendar::rough;
+use crate::command::top::samples::Samples;
 use crate::operator::Operator;
-use crate::top::samples::Samples;
 
 /// A node says what it does every three seconds.
 const SILENT_MS: u64 = 10_000;

@@ -11,11 +11,11 @@ use chat_client::Http;
 use chat_protocol::node::{Node, Nodes, NodesRequest};
 use chat_protocol::system::{State, StateRequest, StateResponse};
 
+use crate::command::top::samples::Samples;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::operator::Operator;
 use crate::report::{Cell, Report};
-use crate::top::samples::Samples;
 
 const EXAMPLES: &str = "\
 Looks at the way to the server (proxy headers and WebSockets as a browser opens them,

@@ -274,7 +274,7 @@ impl Page<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::top::state::tests::{press, three};
+    use crate::command::top::state::tests::{press, three};
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
     use ratatui::crossterm::event::KeyCode;

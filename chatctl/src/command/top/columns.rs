@@ -233,7 +233,7 @@ fn whole(number: f64) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::top::rows::{rows, tests::told};
+    use crate::command::top::rows::{rows, tests::told};
     use std::time::Instant;
 
     #[test]

@@ -256,7 +256,7 @@ impl State {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::top::rows::tests::told;
+    use crate::command::top::rows::tests::told;
     use std::time::Instant;
 
     pub fn press(state: &mut State, code: KeyCode) -> Wish {
