@@ -11,6 +11,7 @@
 //! | [`command`] | one file a command, and the table of operations they cover |
 //! | [`calendar`] | when a message was logged and how long something took, for people |
 //! | [`money`] | amounts, without rounding |
+//! | [`browser`] | opening a page in the browser of whoever asks |
 //! | [`message`] | how a logged message looks |
 //! | [`pages`] | the messages of a conversation, page by page |
 //! | [`roster`] | a list in the order of its names, page by page |
@@ -42,6 +43,7 @@ use crate::settings::Settings;
 use crate::surroundings::Surroundings;
 
 pub mod arguments;
+pub mod browser;
 pub mod calendar;
 pub mod chat;
 pub mod command;

@@ -1,12 +1,13 @@
-//! `chatctl page`: the address of the chat page, after a look whether it is served.
+//! `chatctl page`: the address of the chat page, after a look whether it is served; on request in the browser.
 //!
-//! Invariant: an address is only printed when a page came from it, except by `--dry-run`.
+//! Invariant: an address is only printed, or opened, when a page came from it, except by `--dry-run`.
 
 use chat_client::{Error, Http};
 use chat_protocol::envelope::HttpAnswer;
 use chat_protocol::operation::Effect;
 use serde_json::Value;
 
+use crate::browser;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::operator::{Operator, Rehearsed};
@@ -16,19 +17,25 @@ const PATH: &str = "/home/index";
 
 const EXAMPLES: &str = "\
 With --as USER the page enters with that name; without, it asks for one.
+--open shows it in the browser: $BROWSER, or what xdg-open or open has for pages.
+Without one the address is printed all the same, and the exit code is 1.
 
 Examples:
   chatctl --app 101 page
   chatctl --app 101 --as 黄帝 page
-  xdg-open \"$(chatctl --app 101 --as 黄帝 page)\"";
+  chatctl --app 101 --as 黄帝 page --open";
 
 /// Arguments of `page`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Args {}
+pub struct Args {
+    /// Open it in the browser.
+    #[arg(long)]
+    open: bool,
+}
 
 /// Runs the command.
-pub async fn run(_: Args, operator: &Operator) -> Result<Exit, Failure> {
+pub async fn run(args: Args, operator: &Operator) -> Result<Exit, Failure> {
     let app_id = operator.settings.app()?.to_string();
     let mut query = vec![("appId", app_id.as_str())];
     if let Some(user) = &operator.settings.acting {
@@ -43,6 +50,11 @@ pub async fn run(_: Args, operator: &Operator) -> Result<Exit, Failure> {
     operator.insist(PATH, Effect::Reads, || check(&http, &query)).await?;
     let report = Report::record([("url", "url", url.as_str().into())]);
     operator.print(&report.in_words(vec![url.to_string()]))?;
+    if args.open {
+        let wanted = (operator.environment)(browser::VARIABLE);
+        let opened = browser::open(url.as_str(), wanted.as_deref()).await;
+        opened.map_err(|why| Failure::Undone(format!("no browser opens it ({why})")))?;
+    }
     Ok(Exit::Done)
 }
 

@@ -2,10 +2,11 @@
 //!
 //! Invariant: data is on stdout and nothing else is; every run names the node by the environment.
 
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use chat_tests::node::Node;
-use chat_tests::program::run_until;
+use chat_tests::program::{run, run_until};
 use chat_tests::talk::{next_message, next_text};
 use chat_tests::wait::{SOON, pace, until};
 use chatctl::surroundings::Surroundings;
@@ -124,6 +125,48 @@ async fn page_prints_an_address_that_serves_the_page() {
     assert_eq!(out, format!("{server}/home/index?appId=401&userId=%E9%BB%84%E5%B8%9D\n"));
     let target = out.trim_end().strip_prefix(&server).expect("an address of the node");
     assert!(chat_tests::raw_http::get(node.server(), target).await.body.contains("<html"));
+}
+
+/// Browsers that note what they are asked for, in a directory of their own that is all there is to find programs in.
+#[tokio::test]
+async fn page_opens_the_address_in_the_browser_there_is() {
+    let node = Node::ephemeral(&[]).await;
+    let programs = tempfile::tempdir().expect("a directory");
+    let path = programs.path().to_str().expect("a path").to_owned();
+    let install = |name: &str, script: &str| {
+        let file = programs.path().join(name);
+        std::fs::write(&file, format!("#!/bin/sh\n{script}\n")).expect("written");
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).expect("a program");
+    };
+    let note = |name: &str| format!("echo {name} \"$@\" > {path}/opened; echo noise; echo noise >&2");
+    let server = node.server().to_string();
+    let open = async |browser: &str| {
+        let variables = [("PATH", path.as_str()), ("CHATCTL_SERVER", &server), ("BROWSER", browser)];
+        let arguments = ["--app", "401", "--as", "黄帝;rm", "page", "--open"];
+        let ended = run("chatctl", &arguments, &variables).await;
+        let opened = std::fs::read_to_string(programs.path().join("opened")).unwrap_or_default();
+        let _ = std::fs::remove_file(programs.path().join("opened"));
+        (ended, opened)
+    };
+    let address = format!("{server}/home/index?appId=401&userId=%E9%BB%84%E5%B8%9D%3Brm\n");
+    let (ended, opened) = open("").await;
+    assert_eq!((ended.code, ended.stdout.as_str(), opened.as_str()), (Some(1), address.as_str(), ""));
+    assert!(ended.stderr.contains("no browser opens it (xdg-open: "), "{}", ended.stderr);
+    install("open", &note("open"));
+    assert_eq!(open("").await.1, format!("open {address}"));
+    install("xdg-open", &note("xdg-open"));
+    install("mine", &note("mine"));
+    install("fails", "exit 3");
+    for (browser, name) in [("", "xdg-open"), ("mine", "mine")] {
+        let (ended, opened) = open(browser).await;
+        assert_eq!(
+            (ended.code, ended.stdout.as_str(), ended.stderr.as_str()),
+            (Some(0), address.as_str(), "")
+        );
+        assert_eq!(opened, format!("{name} {address}"));
+    }
+    let (ended, opened) = open("fails").await;
+    assert_eq!((ended.code, ended.stdout.as_str(), opened.as_str()), (Some(1), address.as_str(), ""));
 }
 
 #[tokio::test]
