@@ -1,15 +1,18 @@
 // The chat page: asks for a name, or joins the parts of the chat together.
 
+import * as announcer from './announcer.js';
 import * as composer from './composer.js';
 import { appId, chat, isOnline, me, stateWords } from './connection.js';
 import { conversationFor, currentTarget, heard, isBegunAnew, setCurrent } from './conversations.js';
 import { $ } from './elements.js';
 import * as friends from './friends.js';
+import * as friendships from './friendships.js';
 import * as groups from './groups.js';
 import { isMissing, load } from './history.js';
 import * as inbox from './inbox.js';
 import { clear, enter } from './lines.js';
 import * as log from './log.js';
+import * as marks from './marks.js';
 import { WORLD, groupOf, personOf } from './names.js';
 import * as notifications from './notifications.js';
 import * as people from './people.js';
@@ -17,6 +20,7 @@ import * as persons from './persons.js';
 import * as presence from './presence.js';
 import * as profile from './profile.js';
 import * as redPackets from './red-packets.js';
+import * as renewal from './renewal.js';
 import { appError, nameError, titleNode, titleOf } from './titles.js';
 import { translate } from './words.js';
 
@@ -28,7 +32,7 @@ async function loggedIn(login) {
   const isNews = isFirstLogin || login.more || login.also.length > 0;
   isFirstLogin = false;
   const conversation = conversationFor(currentTarget());
-  const news = [groups.load(), friends.load()];
+  const news = [groups.load(), friendships.load()];
   await Promise.all([loadNewest(conversation), presence.refresh(), isNews && loadInbox(login), ...news]);
   people.show();
   presence.ask();
@@ -61,10 +65,12 @@ function receive(entry) {
   const isNew = log.keepPlace(conversation, () => enter(conversation, entry, own));
   heard(conversation, entry);
   if (!own) presence.heard(entry.from);
+  if (target === currentTarget()) marks.stopped(entry.from);
   if (isNew && (target !== currentTarget() || document.hidden)) {
     conversation.unread += 1;
     notifications.tell(conversation, entry);
   }
+  if (isNew && target === currentTarget()) announcer.hear(entry);
   if (isNew && !log.isAtEnd(conversation)) conversation.below += 1;
   if (isAnew && target === currentTarget()) loadNewest(conversation);
   groups.happened(entry);
@@ -91,6 +97,7 @@ function open(target) {
   toggleMenu(false);
   if (isOnline()) loadNewest(conversation);
   presence.ask();
+  marks.look();
   seen(conversation);
 }
 
@@ -153,15 +160,20 @@ function start() {
   $('log').addEventListener('click', () => toggleMenu(false));
   // Listeners, no handler properties: those cancel an event, and with it a typed character, by what they return.
   document.addEventListener('keydown', (event) => { if (event.key === 'Escape') toggleMenu(false); });
-  document.addEventListener('visibilitychange', () => seen(conversationFor(currentTarget())));
+  document.addEventListener('visibilitychange', () => {
+    marks.look();
+    seen(conversationFor(currentTarget()));
+  });
   log.start(loadHistory);
   composer.start(me);
+  marks.start();
   presence.start(me, people.show);
   people.start(me, talkWith);
   persons.start(talkWith);
   friends.start(talkWith, people.show);
   groups.start(talkWith, () => { showTitle(); people.show(); });
   redPackets.start();
+  renewal.start();
   profile.start();
   notifications.start(talkWith);
   chat.on('state', showState);

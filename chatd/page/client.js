@@ -19,6 +19,8 @@ const RETRY_MAX_MS = 30_000;
 const PATIENCE_MS = 15_000;
 /** Positions in one log-in at most; chatd tells of the other conversations by itself. */
 const RECOVER_MAX = 200;
+/** Who goes on writing says so once in so long. */
+const TYPING_MS = 3_000;
 /** Messages that wait to be sent at most. */
 const OUTBOX_MAX = 1_000;
 /** chatd was too busy, or its store away: the same message may be sent again later. */
@@ -27,6 +29,7 @@ const PASSING = new Set([1011, 1013]);
 const FINAL = new Set([1000, 1001, 1002, 1003, 1009]);
 /** Close codes after which a client must not come back by itself. */
 const isFinal = (code) => code >= 4500 && code <= 4999;
+const TOKEN_ENDED = 4501;
 
 /**
  * Where a message goes and a conversation is: `''` the world, `'group:ID'` a group, `'user:NAME'` one user.
@@ -62,6 +65,12 @@ const isFinal = (code) => code >= 4500 && code <= 4999;
  * @property {(gap: {conversation: Target, epoch: string, offset: number, after?: Position}) => void} gap  what stands up
  *   to there is not told, from where it was known: the history has it, as far as it is kept
  * @property {(login: {recovered: object[], also: object[], more: boolean}) => void} login  each time, after its gaps
+ * @property {(token: {expires: number}) => void} expiring  the token ends then, Unix milliseconds, and no later one was to
+ *   be had: `renew` takes one
+ * @property {(mark: {conversation: Target, users: string[]}) => void} typing  others write there, who say so again while
+ *   they do; of the conversation that `watch` names
+ * @property {(mark: {conversation: Target, epoch: string, readers: {userId: string, offset: number}[]}) => void} read  so
+ *   far others have read it now; of the same conversation
  * @property {(push: {cmd: string, data: object}) => void} push  everything else that chatd pushes
  */
 
@@ -101,6 +110,8 @@ export class ChatClient {
   #own = new Map(); // conversation → places of own messages that may be pushed once more
   #failures = 0;
   #drainMs = null;
+  #watched; // the conversation that is looked at
+  #typed = { target: undefined, at: 0 };
   #isAnswered = true;
   #isComing; // whether nothing was heard before, so that nothing can have been missed
   #timers = { heartbeat: undefined, retry: undefined, again: undefined };
@@ -111,7 +122,7 @@ export class ChatClient {
    * @param {number} settings.appId
    * @param {string} settings.userId
    * @param {string | (() => string | Promise<string>)} [settings.token]  for a closed chatd; a function is asked for each
-   *   log-in, and for a new one before the last one ends
+   *   log-in, for a new one before the last one ends, and once more when it has ended
    * @param {Record<Target, Position>} [settings.positions]  of an earlier client: what came since is told
    * @param {typeof WebSocket} [settings.WebSocket]
    */
@@ -165,6 +176,16 @@ export class ChatClient {
   }
 
   /**
+   * Takes another token of the same user, for this session and for the log-ins that follow.
+   * @param {string} token
+   * @throws {ChatError} what it was refused with
+   */
+  async renew(token) {
+    if (this.#state === 'online') await this.request('session/refresh', { token });
+    this.#settings.token = token;
+  }
+
+  /**
    * Asks chatd for something once: any operation of its API, without the first slash.
    * @param {string} cmd  such as `user/list`
    * @param {object} [data]  its parameters; app and user are known
@@ -215,6 +236,28 @@ export class ChatClient {
    */
   read(target, offset) {
     return this.request('conversation/read', { target, offset });
+  }
+
+  /**
+   * Looks at a conversation, or at none: of no other one is told who is writing, and how far others have read.
+   * @param {Target} [target]
+   */
+  watch(target) {
+    if (this.#watched === target) return;
+    this.#watched = target;
+    if (this.#state === 'online') this.#mark('watch', target === undefined ? {} : { target });
+  }
+
+  /**
+   * Tells those who look at a conversation that the user writes there. To be called at each key; it is told now and then.
+   * @param {Target} target
+   */
+  typing(target) {
+    const now = Date.now();
+    const isTold = this.#typed.target === target && now - this.#typed.at < TYPING_MS;
+    if (isTold || this.#state !== 'online') return;
+    this.#typed = { target, at: now };
+    this.#mark('typing', { target });
   }
 
   /**
@@ -318,6 +361,7 @@ export class ChatClient {
     }
     this.#isComing = false;
     for (const msgId of this.#outbox.keys()) this.#transmit(msgId);
+    if (this.#watched !== undefined) this.#mark('watch', { target: this.#watched });
     this.#tell('login', { recovered, also, more });
   }
 
@@ -347,8 +391,9 @@ export class ChatClient {
   }
 
   #lost(code, reason) {
+    const isOver = code === TOKEN_ENDED && this.#state === 'online' && typeof this.#settings.token === 'function';
     this.#drop();
-    if (isFinal(code)) this.#stopped(code, reason);
+    if (isFinal(code) && !isOver) this.#stopped(code, reason);
     else this.#wait(code, reason);
   }
 
@@ -395,6 +440,11 @@ export class ChatClient {
       this.#asked.set(seq, { resolve: done(resolve), reject: done(reject) });
       this.#write(seq, cmd, data);
     });
+  }
+
+  /** Marks may be lost; what they are refused with is nobody's concern. */
+  #mark(cmd, data) {
+    this.#ask(newId(), cmd, data, PATIENCE_MS).catch(() => {});
   }
 
   async #transmit(msgId) {
@@ -463,8 +513,9 @@ export class ChatClient {
 
   #pushed(seq, cmd, data) {
     if (cmd === 'msg') return this.#message({ msgId: seq, ...data });
+    if (cmd === 'typing' || cmd === 'read') return this.#marked(cmd, data);
     if (cmd === 'system/drain') this.#drainMs = data.reconnectInMs ?? null;
-    if (cmd === 'session/expiring') this.#refresh();
+    if (cmd === 'session/expiring') this.#refresh(data);
     this.#tell('push', { cmd, data });
   }
 
@@ -483,12 +534,21 @@ export class ChatClient {
     if (!settled && !isKnown) this.#tell('message', { ...entry, conversation });
   }
 
-  async #refresh() {
-    if (typeof this.#settings.token !== 'function') return;
+  #marked(event, { target, ...data }) {
+    const { userId } = this.#settings;
+    const others = (data.users ?? data.readers.map((reader) => reader.userId)).filter((name) => name !== userId);
+    // One-to-one names the one it is told to; for that one the conversation is with the other.
+    const conversation = target.startsWith('user:') ? `user:${others[0]}` : target;
+    if (others.length) this.#tell(event, { ...data, ...(data.users && { users: others }), conversation });
+  }
+
+  async #refresh(push) {
     try {
+      if (typeof this.#settings.token !== 'function') throw new ChatError(0, 'no other token is known');
       await this.request('session/refresh', { token: await this.#token() });
     } catch {
-      // chatd closes the connection when the old one ends, and the next log-in asks for another.
+      // chatd closes the connection when the old one ends.
+      this.#tell('expiring', push);
     }
   }
 

@@ -4,7 +4,7 @@ import { newId } from './client.js';
 import { chat, explained, isOnline } from './connection.js';
 import { conversationFor, currentTarget, heard, placeOf } from './conversations.js';
 import { $, bytes, button, element } from './elements.js';
-import { messageLine, place } from './lines.js';
+import { messageRow, place, remove } from './lines.js';
 import { keepPlace, showHistory, toEnd } from './log.js';
 import { t } from './words.js';
 
@@ -43,8 +43,9 @@ function submit() {
 
   const conversation = conversationFor(currentTarget());
   const message = { msgId: newId(), conversation, text, time: Date.now() };
-  message.line = messageLine(conversation, { type: 'text', from: me, msg: text, time: message.time, own: true });
-  conversation.list.append(message.line);
+  message.row = messageRow(conversation, { type: 'text', from: me, msg: text, time: message.time, own: true });
+  toEnd();
+  place(conversation, message.row);
   conversation.draft = '';
   $('text').value = '';
   showHistory(conversation);
@@ -54,10 +55,10 @@ function submit() {
 
 // A repeated try carries the same msgId, so chatd delivers it once whatever became of the first.
 async function transmit(message) {
-  const { msgId, conversation, text, line, time } = message;
+  const { msgId, conversation, text, row, time } = message;
   pending.add(message);
   settle(message);
-  line.classList.add('pending');
+  row.line.classList.add('pending');
   if (!isOnline()) queued(message);
   try {
     const receipt = await chat.send(conversation.target, text, { msgId });
@@ -75,24 +76,24 @@ async function transmit(message) {
 export function connected(state) {
   for (const message of pending) {
     settle(message);
-    message.line.classList.add('pending');
+    message.row.line.classList.add('pending');
     if (state !== 'online') queued(message);
   }
 }
 
-function queued({ line }) {
+function queued({ row: { line } }) {
   if (!line.querySelector('.queued')) line.append(element('p', 'queued', t.queued));
 }
 
-function confirm({ conversation, line }, entry) {
+function confirm({ conversation, row }, entry) {
   // After a repeated try the history may have shown it already.
   const shown = conversation.lines.get(placeOf(entry));
-  if (shown && shown !== line) return line.remove();
+  if (shown && shown !== row) return remove(conversation, row);
   if (!conversation.shown) conversation.shown = entry.epoch;
-  return keepPlace(conversation, () => place(conversation, line, entry));
+  return keepPlace(conversation, () => place(conversation, row, entry));
 }
 
-function settle({ line }) {
+function settle({ row: { line } }) {
   line.classList.remove('pending');
   line.querySelector('.failure')?.remove();
   line.querySelector('.queued')?.remove();
@@ -103,5 +104,5 @@ function fail(message, words) {
   const retry = button('quiet', t.retry, () => { transmit(message); });
   const failure = element('p', 'failure', t.failed(words));
   failure.append(retry);
-  message.line.append(failure);
+  message.row.line.append(failure);
 }

@@ -3,6 +3,7 @@
 import { historyOf } from './client.js';
 import { chat } from './connection.js';
 import { WORLD } from './names.js';
+import { ofConversation } from './rows.js';
 
 const conversations = new Map(); // target → conversation
 let current = WORLD;
@@ -18,11 +19,14 @@ export function conversationFor(target) {
     conversation = {
       target,
       list: document.createElement('ol'),
-      lines: new Map(), // epoch and offset → line
+      ...ofConversation(),
+      lines: new Map(), // epoch and offset → row
       recalled: new Set(), // the same, of what was taken back before it was seen
       // The last entry pushed, or read from history without a hole.
       get epoch() { return chat.position(target)?.epoch ?? ''; },
       get offset() { return chat.position(target)?.offset ?? 0; },
+      readers: new Map(), // name → up to where they have read
+      readHistory: '', // which history that is in
       shown: '', // the epoch of what is shown
       readOffset: 0,
       lastTime: 0,

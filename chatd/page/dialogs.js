@@ -26,6 +26,8 @@ export function show(title, ...nodes) {
   document.body.append(dialog);
   open = dialog;
   dialog.showModal();
+  // Who opens a form is going to write.
+  content.querySelector('form input')?.focus();
   return content;
 }
 

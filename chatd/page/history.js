@@ -3,7 +3,7 @@
 import { chat, request } from './connection.js';
 import { heard, isBegunAnew } from './conversations.js';
 import { clear } from './lines.js';
-import { keepPlace, showHistory } from './log.js';
+import { keepPlace, shedBelow, showHistory } from './log.js';
 
 const PAGE = 60;
 // Pages in a row that may show nothing, because all in them was taken back or is known.
@@ -33,7 +33,10 @@ export async function load(conversation, receive) {
         return load(conversation, receive);
       }
       const lines = conversation.lines.size;
-      keepPlace(conversation, () => answer.messages.forEach((entry) => receive(conversation, entry)));
+      keepPlace(conversation, () => {
+        answer.messages.forEach((entry) => receive(conversation, entry));
+        shedBelow(conversation);
+      });
       if (!conversation.hasNewest && answer.messages.length) {
         chat.advance(target, answer.messages.at(-1));
         heard(conversation, answer.messages.at(-1));

@@ -6,6 +6,7 @@
 import { conversationFor, currentTarget } from './conversations.js';
 import { $, element } from './elements.js';
 import { WORLD, isolatedName } from './names.js';
+import * as rows from './rows.js';
 import { titleOf } from './titles.js';
 import { t } from './words.js';
 
@@ -27,15 +28,47 @@ export function start(load) {
   log.addEventListener('scroll', () => {
     const conversation = conversationFor(currentTarget());
     const { scrollTop, scrollHeight, clientHeight } = log;
-    const isAtTop = scrollHeight - clientHeight + scrollTop < NEAR_PX;
-    if (isAtTop && scrollTop < lastTop && conversation.history === 'loaded') loadMore(conversation);
+    const above = scrollHeight - clientHeight + scrollTop;
+    const isOnWayUp = scrollTop < lastTop;
+    if (isOnWayUp && conversation.first > 0 && above < clientHeight) goUp(conversation);
+    else if (isOnWayUp && above < NEAR_PX && conversation.history === 'loaded') loadMore(conversation);
+    else if (!rows.hasEnd(conversation) && -scrollTop < clientHeight) goDown(conversation);
     moved();
   });
+  // The end of what was said, and not of what is in the document.
+  log.addEventListener('keydown', (event) => {
+    if (event.key !== 'End' || event.target !== log) return;
+    event.preventDefault();
+    toEnd();
+  });
+}
+
+// Lines far out of view make room for those that come.
+function goUp(conversation) {
+  keepPlace(conversation, () => {
+    rows.up(conversation);
+    shedBelow(conversation);
+  });
+  showHistory(conversation);
+}
+
+export function shedBelow(conversation) {
+  const { children } = conversation.list;
+  const last = children[children.length - rows.STEP];
+  if (last && last.getBoundingClientRect().top > 2 * window.innerHeight) rows.shedBottom(conversation);
+}
+
+function goDown(conversation) {
+  keepPlace(conversation, () => {
+    rows.down(conversation);
+    rows.shedTop(conversation, rows.STEP);
+  });
+  showHistory(conversation);
 }
 
 function moved() {
   lastTop = $('log').scrollTop;
-  $('log').classList.toggle('at-end', lastTop > -NEAR_PX);
+  $('log').classList.toggle('at-end', isAtEnd(conversationFor(currentTarget())));
   showWayDown();
 }
 
@@ -43,7 +76,8 @@ function moved() {
 function showWayDown() {
   const conversation = conversationFor(currentTarget());
   if (isAtEnd(conversation)) conversation.below = 0;
-  $('to-end').hidden = conversation.below === 0 && lastTop > -$('log').clientHeight / 2;
+  const isNear = rows.hasEnd(conversation) && lastTop > -$('log').clientHeight / 2;
+  $('to-end').hidden = conversation.below === 0 && isNear;
   $('to-end').textContent = t.toNewest(conversation.below);
 }
 
@@ -54,11 +88,15 @@ export function show(conversation) {
 }
 
 export function toEnd() {
+  const conversation = conversationFor(currentTarget());
+  rows.toEnd(conversation);
   $('log').scrollTop = 0;
+  showHistory(conversation);
   moved();
 }
 
-export const isAtEnd = (conversation) => conversation.target !== currentTarget() || $('log').scrollTop > -NEAR_PX;
+export const isAtEnd = (conversation) =>
+  conversation.target !== currentTarget() || (rows.hasEnd(conversation) && $('log').scrollTop > -NEAR_PX);
 
 // Does something to the lines without moving the one that is read above the end.
 export function keepPlace(conversation, change) {
@@ -98,22 +136,22 @@ function firstInView({ list }) {
 export function showHistory(conversation) {
   if (conversation.target !== currentTarget()) return;
   showWayDown();
-  const { history, older, list, target, failure } = conversation;
+  const { history, older, first, list, target, failure } = conversation;
   empty.textContent = target === WORLD ? t.emptyWorld : t.emptyTalk(isolatedName(titleOf(target)));
   empty.hidden = history !== 'loaded' || older !== undefined || list.childElementCount > 0;
-  const state = JSON.stringify([target, history, older === undefined, failure]);
+  const state = JSON.stringify([target, history, older === undefined, first > 0, failure]);
   if (state === shown) return;
   shown = state;
   head.replaceChildren();
   if (history === 'none') head.append(element('p', '', t.loadsLater));
   if (history === 'loading') head.append(element('p', '', t.loading));
   if (history === 'failed') head.append(element('p', 'error', t.loadFailed(failure)), more(t.retry, conversation));
-  if (history === 'loaded' && older !== undefined) head.append(more(t.older, conversation));
+  if (history === 'loaded' && (first > 0 || older !== undefined)) head.append(more(t.older, conversation));
 }
 
 function more(text, conversation) {
   const node = element('button', 'quiet', text);
   node.type = 'button';
-  node.addEventListener('click', () => loadMore(conversation));
+  node.addEventListener('click', () => (conversation.first > 0 ? goUp(conversation) : loadMore(conversation)));
   return node;
 }

@@ -1,21 +1,31 @@
 // The list beside the log: the world, the user's conversations, and who else is online.
+//
+// Its rows are of one height, so that only those in view, and some on both sides, are in the document. By keys it is one
+// stop: the arrows lead through it.
 
 import { avatar } from './avatars.js';
 import { brief } from './content.js';
 import { all, currentTarget, find, sorted } from './conversations.js';
 import { $, element } from './elements.js';
 import { WORLD, groupOf, isolatedName, nameNode, personOf } from './names.js';
-import { isAway, names } from './presence.js';
+import { isAway, more, names } from './presence.js';
 import { nameError, titleNode, titleOf } from './titles.js';
 import { t, whenOf } from './words.js';
 
 // A pointer that moved so lately may be about to press, and a finger that left may yet click; a press may be longer.
 const AIM_MS = 3_000;
 const PRESS_MS = 10_000;
+// What changes in so short a time is shown together.
+const SHOW_MS = 50;
+// Rows above and below those in view, and how high one is while none is drawn.
+const SPARE = 20;
+const ROW_PX = 52;
 
 let me, open;
-let aimTimer;
+let aimTimer, showTimer;
+let order = []; // all targets
 let sought = '';
+const STEPS = { ArrowDown: 1, ArrowUp: -1, PageDown: 8, PageUp: -8, Home: -Infinity, End: Infinity };
 // target → its row. A button taken out and put back, or made anew, between its being pressed and let go, was not clicked.
 const rows = new Map();
 
@@ -29,6 +39,20 @@ export function start(name, openConversation) {
   list.addEventListener('pointerleave', ({ pointerType, buttons }) => {
     if (pointerType === 'mouse' && !buttons) aimElsewhere();
   });
+  list.addEventListener('scroll', showNow, { passive: true });
+  list.addEventListener('keydown', (event) => {
+    const at = order.indexOf(event.target.dataset.target);
+    const by = STEPS[event.key];
+    if (at < 0 || by === undefined) return;
+    event.preventDefault();
+    focusRow(at, by);
+  });
+  $('search').addEventListener('keydown', (event) => {
+    if (event.key !== 'ArrowDown' || order.length === 0) return;
+    event.preventDefault();
+    focusRow(-1, 1);
+  });
+  new ResizeObserver(show).observe(list);
   $('search').addEventListener('input', () => {
     sought = $('search').value.trim();
     aimElsewhere();
@@ -44,31 +68,65 @@ function aim({ buttons }) {
 function aimElsewhere() {
   clearTimeout(aimTimer);
   aimTimer = undefined;
-  show();
+  showNow();
 }
 
 export function show() {
-  const focused = document.activeElement;
+  showTimer ??= setTimeout(showNow, SHOW_MS);
+}
+
+function showNow() {
+  clearTimeout(showTimer);
+  showTimer = undefined;
   const inOrder = sought ? found() : everything();
   // Under a pointer that aims no row moves: the press would meet another one, or the release none.
-  const targets = new Set(aimTimer === undefined ? inOrder : [...shown(), ...inOrder]);
+  order = [...new Set(aimTimer === undefined ? inOrder : [...order, ...inOrder])];
+  showRows();
+  const unread = all().reduce((sum, conversation) => sum + conversation.unread, 0);
+  $('menu-dot').hidden = unread === 0;
+  showTitle(titleOf(currentTarget()), unread);
+}
+
+const rowPx = () => $('people').firstElementChild?.offsetHeight || ROW_PX;
+
+function showRows() {
+  const [list, focused, px] = [$('people'), document.activeElement, rowPx()];
+  const first = Math.max(0, Math.min(order.length, Math.floor(list.scrollTop / px)) - SPARE);
+  const end = Math.min(order.length, Math.ceil((list.scrollTop + list.clientHeight) / px) + SPARE);
+  const targets = new Set(order.slice(first, end));
+  const hasFocus = list.contains(focused);
   for (const [target, item] of rows) {
     if (targets.has(target)) continue;
     rows.delete(target);
     item.remove();
   }
+  const stop = [hasFocus && focused.dataset.target, currentTarget(), order[first]].find((target) => targets.has(target));
   [...targets].forEach((target, at) => {
     if (!rows.has(target)) rows.set(target, row(target));
     const item = rows.get(target);
     fill(item, stateOf(target));
-    const there = $('people').children[at];
-    if (there !== item) $('people').insertBefore(item, there ?? null);
+    item.ariaPosInSet = first + at + 1;
+    item.ariaSetSize = order.length;
+    item.firstChild.tabIndex = target === stop ? 0 : -1;
+    if (list.children[at] !== item) list.insertBefore(item, list.children[at] ?? null);
   });
-  // A row that moves loses it.
-  if (focused?.isConnected && focused !== document.activeElement) focused.focus();
-  const unread = all().reduce((sum, conversation) => sum + conversation.unread, 0);
-  $('menu-dot').hidden = unread === 0;
-  showTitle(titleOf(currentTarget()), unread);
+  list.style.setProperty('--above', `${first * px}px`);
+  list.style.setProperty('--below', `${(order.length - end) * px}px`);
+  // A row that moves loses it; of one that has gone the list has it.
+  if (hasFocus && focused !== document.activeElement) (focused.isConnected ? focused : list).focus({ preventScroll: true });
+  if (end === order.length && first > 0 && !sought) more();
+}
+
+// Leads the keys to another row; one's own does nothing.
+function focusRow(at, by) {
+  const last = order.length - 1;
+  let to = Math.max(0, Math.min(last, at + by));
+  if (personOf(order[to]) === me) to += to === last || (by < 0 && to > 0) ? -1 : 1;
+  if (order[to] === undefined) return;
+  const [list, px] = [$('people'), rowPx()];
+  list.scrollTop = Math.max(Math.min(list.scrollTop, to * px), (to + 1) * px - list.clientHeight);
+  showRows();
+  rows.get(order[to]).firstChild.focus();
 }
 
 export function showTitle(title, unread = all().reduce((sum, conversation) => sum + conversation.unread, 0)) {
@@ -87,8 +145,6 @@ function found() {
   const person = nameError(sought) || sought === me ? [] : [`user:${sought}`];
   return [...everything().filter(isMeant), ...person];
 }
-
-const shown = () => [...$('people').children].map(({ firstChild }) => firstChild.dataset.target);
 
 function stateOf(target) {
   const person = personOf(target);

@@ -4,7 +4,7 @@ import { avatar } from './avatars.js';
 import { me, request } from './connection.js';
 import * as dialogs from './dialogs.js';
 import { button, element, field } from './elements.js';
-import * as friends from './friends.js';
+import * as friendships from './friendships.js';
 import { nameNode } from './names.js';
 import { t } from './words.js';
 
@@ -25,7 +25,7 @@ export async function show(name) {
   dialogs.show(t.personTitle, head, problem, actions);
   if (name === me) return;
   await dialogs.attempt(problem, async () => {
-    const [{ online }] = await Promise.all([request('user/online', { userId: name }), friends.load()]);
+    const [{ online }] = await Promise.all([request('user/online', { userId: name }), friendships.load()]);
     presence.textContent = online ? t.isOnline : t.isOffline;
   });
   fill(actions, problem, name);
@@ -33,14 +33,14 @@ export async function show(name) {
 
 function fill(actions, problem, name) {
   const does = (className, words, cmd, data) => button(className, words, () => dialogs.attempt(problem, async () => {
-    await friends.change(cmd, { friendId: name, ...data?.() });
+    await friendships.change(cmd, { friendId: name, ...data?.() });
     fill(actions, problem, name);
   }));
   const write = button('', t.message, () => {
     dialogs.close();
     talkWith(`user:${name}`);
   });
-  const { isFriend, isAsked, asks, isBlocked } = friends.standing(name);
+  const { isFriend, isAsked, asks, isBlocked } = friendships.standing(name);
   const nodes = [write];
   if (isFriend) {
     nodes.push(element('p', 'hint', t.isFriend), does('quiet', t.removeFriend, 'friend/remove'));

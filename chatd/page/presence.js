@@ -17,6 +17,8 @@ const ROUND_MS = 30_000;
 let listed = new Set();
 let listedRound = -1;
 let isWhole = true; // whether the list names everybody
+let next; // where the list goes on
+let isLoading = false;
 const told = new Map(); // name → whether online, as was told after the list, and the round in which they were asked for
 let round = 0;
 let left = ASKED_MAX; // how many may be asked for in this round
@@ -51,18 +53,41 @@ export function refreshSoon() {
 export async function refresh() {
   clearTimeout(refreshTimer);
   refreshTimer = undefined;
+  const known = listed.size;
   try {
-    const { userList, userCount, cursor } = await request('user/list', { limit: LISTED_MAX });
-    listed = new Set(userList);
+    const found = new Set();
+    do await read(found, found.size ? next : undefined);
+    while (next !== undefined && found.size < known);
+    listed = found;
     listedRound = round;
-    isWhole = cursor === undefined;
+    isWhole = next === undefined;
     for (const name of isWhole ? [...told.keys()] : listed) told.delete(name);
-    $('count').textContent = t.onlineCount(userCount);
   } catch {
     $('count').textContent = t.onlineUnknown;
   }
   changed();
   ask();
+}
+
+async function read(names, cursor) {
+  const answer = await request('user/list', { limit: LISTED_MAX, ...(cursor && { cursor }) });
+  answer.userList.forEach((name) => names.add(name));
+  next = answer.cursor;
+  $('count').textContent = t.onlineCount(answer.userCount);
+}
+
+// Somebody has looked at all of the list: what follows.
+export async function more() {
+  if (isWhole || isLoading || !isOnline()) return;
+  isLoading = true;
+  try {
+    await read(listed, next);
+    isWhole = next === undefined;
+    changed();
+  } catch {
+    // The next look asks again.
+  }
+  isLoading = false;
 }
 
 // Asks for those whom the list is too short to name, or named in an earlier round.

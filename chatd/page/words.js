@@ -45,8 +45,10 @@ export function translate(root = document) {
 // The refusal's meaning; a code nobody foresaw is told as the server tells it.
 export const reason = (code, words = '') => t.reasons[code] ?? t.unforeseen(isolated(words), code);
 
-export const closing = (code, words) =>
-  t.closing([t.closings[code], words && isolated(words)].filter(Boolean)) || String(code);
+// What it means, and the server's own words for it.
+export const closing = (meaning, words) => t.closing([meaning, words && isolated(words)].filter(Boolean));
+
+export const exactly = (code, words) => (code in t.reasons ? closing(t.reasons[code], words) : reason(code, words));
 
 const money = new Intl.NumberFormat(t.locale, { style: 'currency', currency: 'CNY' });
 const clock = new Intl.DateTimeFormat(t.locale, { hour: '2-digit', minute: '2-digit' });

@@ -26,6 +26,7 @@
 //! | [`ops`] | operations, the same for HTTP and WebSocket |
 //! | [`http`] | the HTTP edge |
 //! | [`chat`] | sending |
+//! | [`marks`] | who is typing, how far others have read |
 //! | [`bans`] | who may not come in: the port |
 //! | [`worlds`] | which apps there are: the port, the gate before a new one |
 //! | [`groups`] | who belongs to which group: the port |
@@ -65,6 +66,7 @@ pub mod hub;
 pub mod journal;
 pub mod listener;
 pub mod log;
+pub mod marks;
 pub mod membership;
 pub mod metrics;
 pub mod model;

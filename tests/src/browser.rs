@@ -8,15 +8,13 @@ use std::process::{Child, Command, Stdio};
 
 use fantoccini::actions::{InputSource, MOUSE_BUTTON_LEFT, MouseActions, PointerAction};
 use fantoccini::elements::Element;
-use fantoccini::wd::{WebDriverCompatibleCommand, WindowHandle};
+use fantoccini::wd::WindowHandle;
 use fantoccini::{Client, ClientBuilder, Locator};
-use http::Method;
 use hyper_util::client::legacy::connect::HttpConnector;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use url::Url;
 
 use crate::wait::{SOON, pace};
 
@@ -46,7 +44,7 @@ impl Browser {
         let (driver, port) = starting.await.expect("chromedriver starts");
         let profile = tempfile::tempdir().expect("a temporary directory");
         // Root may not use the sandbox, and a small machine has no room in /dev/shm.
-        let arguments = json!({"goog:chromeOptions": {"args": [
+        let arguments = json!({"goog:loggingPrefs": {"browser": "ALL"}, "goog:chromeOptions": {"args": [
             "--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--no-first-run",
             "--disable-background-networking", "--disable-component-update", "--lang=zh-CN", "--accept-lang=zh-CN", "--mute-audio",
             format!("--user-data-dir={}", profile.path().display()),
@@ -63,12 +61,16 @@ impl Browser {
     /// # Panics
     /// When the address cannot be opened.
     pub async fn window(&self, url: &str) -> Window {
-        let window = self.empty_window().await;
+        let window = self.empty().await;
         window.go(url).await;
         window
     }
 
-    async fn empty_window(&self) -> Window {
+    /// A new window with nothing in it.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub async fn empty(&self) -> Window {
         let handle = self.client.new_window(false).await.expect("a window").handle;
         Window { client: self.client.clone(), handle }
     }
@@ -78,7 +80,7 @@ impl Browser {
     /// # Panics
     /// When the page does not get online.
     pub async fn enter(&self, server: impl std::fmt::Display, app: u32, user: &str) -> Window {
-        let window = self.empty_window().await;
+        let window = self.empty().await;
         window.enter(server, app, user).await;
         window
     }
@@ -94,26 +96,10 @@ impl Browser {
         app: u32,
         user: &str,
     ) -> Window {
-        let window = self.empty_window().await;
-        let before = BeforeThePage(script.to_owned());
-        window.here().await.issue_cmd(before).await.expect("a script that runs first");
+        let window = self.empty().await;
+        window.devtools("Page.addScriptToEvaluateOnNewDocument", json!({"source": script})).await;
         window.enter(server, app, user).await;
         window
-    }
-}
-
-/// A script that runs in each new document before its own; a command of chromedriver alone.
-#[derive(Debug)]
-struct BeforeThePage(String);
-
-impl WebDriverCompatibleCommand for BeforeThePage {
-    fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, url::ParseError> {
-        base.join(&format!("session/{}/goog/cdp/execute", session.unwrap_or_default()))
-    }
-
-    fn method_and_body(&self, _: &Url) -> (Method, Option<String>) {
-        let command = json!({"cmd": "Page.addScriptToEvaluateOnNewDocument", "params": {"source": self.0}});
-        (Method::POST, Some(command.to_string()))
     }
 }
 
@@ -133,7 +119,7 @@ impl Drop for Browser {
 }
 
 impl Window {
-    async fn here(&self) -> &Client {
+    pub(crate) async fn here(&self) -> &Client {
         self.client.switch_to_window(self.handle.clone()).await.expect("the window is there");
         &self.client
     }
@@ -186,6 +172,15 @@ impl Window {
     /// When the element takes no keys.
     pub async fn type_into(&self, selector: &str, keys: &str) {
         self.find(selector).await.send_keys(keys).await.expect("keys can be sent");
+    }
+
+    /// Presses keys where the focus is, whatever has it.
+    ///
+    /// # Panics
+    /// When nothing has it.
+    pub async fn press_key(&self, keys: &str) {
+        let focused = self.here().await.active_element().await.expect("something has the focus");
+        focused.send_keys(keys).await.expect("keys can be sent");
     }
 
     /// Clicks on the middle of an element with the mouse; on its successor when the page has just replaced it.

@@ -7,6 +7,7 @@ pub mod authority;
 pub mod broker;
 pub mod browser;
 pub mod closed;
+pub mod devtools;
 pub mod engine;
 pub mod exposition;
 pub mod fault_proxy;

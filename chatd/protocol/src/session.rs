@@ -19,6 +19,12 @@ pub const PING: &str = "ping";
 pub const MSG: &str = "msg";
 /// Command that replaces the token of a connection by a later one.
 pub const REFRESH: &str = "session/refresh";
+/// Command that names the conversation that is looked at on this connection, whose marks it gets.
+pub const WATCH: &str = "watch";
+/// Command that tells those who look at a conversation that its user writes there, and the push that tells them.
+pub const TYPING: &str = "typing";
+/// Push: how far others have read a conversation that is looked at.
+pub const READ: &str = "read";
 /// Push: the connection's token ends soon.
 pub const EXPIRING: &str = "session/expiring";
 /// Push: the node is stopping and ends this connection.
@@ -30,6 +36,12 @@ pub const EXIT: &str = "exit";
 /// Push: who came and went in a room in which more did than [`MAX_SINGLE`] a second.
 pub const PRESENCE: &str = "presence";
 
+/// Connections of a node that may look at one conversation at most: where more do, it has no marks there.
+pub const MAX_WATCHING: usize = 50;
+/// Names in a [`TYPING`] push at most.
+pub const MAX_TYPISTS: usize = 5;
+/// Names in a [`READ`] push at most.
+pub const MAX_READERS: usize = 50;
 /// [`ENTER`] and [`EXIT`] pushes of one room in one second at most.
 pub const MAX_SINGLE: usize = 20;
 /// Names of each kind in a [`PRESENCE`] push at most.
@@ -57,6 +69,52 @@ parameters! {
         /// Proof of the same identity.
         pub token: String,
     }
+}
+
+parameters! {
+    /// Data of [`WATCH`].
+    pub struct Watch {
+        /// The conversation, as the user names it; none is looked at when absent.
+        pub target: Option<Target>,
+    }
+}
+
+parameters! {
+    /// Data of [`TYPING`].
+    pub struct Typing {
+        /// The conversation, as the user names it.
+        pub target: Target,
+    }
+}
+
+/// Data of the [`TYPING`] push.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Typists {
+    /// Where they write to.
+    pub target: Target,
+    /// Who does, at most [`MAX_TYPISTS`].
+    pub users: Vec<UserId>,
+}
+
+/// Data of the [`READ`] push.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Readers {
+    /// What they have read; one-to-one it names who wrote that.
+    pub target: Target,
+    /// The history the offsets belong to.
+    pub epoch: String,
+    /// Who has read on, at most [`MAX_READERS`].
+    pub readers: Vec<Reader>,
+}
+
+/// How far somebody has read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Reader {
+    /// Who.
+    pub user_id: UserId,
+    /// Up to which entry.
+    pub offset: u64,
 }
 
 /// Data of the [`EXPIRING`] push.

@@ -17,6 +17,7 @@ use crate::config::{Config, Role};
 use crate::explain::{self, Explainer};
 use crate::http::Edge;
 use crate::http::door::Door;
+use crate::marks::Marks;
 use crate::membership::resync::Resync;
 use crate::membership::subscriptions::Subscriptions;
 use crate::metrics::{self, Metrics};
@@ -49,6 +50,7 @@ pub(super) struct Parts<'a> {
     pub(super) engine: &'a Engine,
     pub(super) treasury: &'a Treasury,
     pub(super) chat: Arc<Chat>,
+    pub(super) marks: Arc<Marks>,
     pub(super) subscriptions: Arc<Subscriptions>,
     pub(super) resync: Arc<Resync>,
     pub(super) registry: Arc<Registry>,
@@ -70,7 +72,7 @@ pub(super) fn door(config: &Config, address: SocketAddr) -> anyhow::Result<Door>
 /// What the HTTP edge leads to: operations and connections.
 pub(super) fn edge(config: &Config, parts: Parts<'_>) -> anyhow::Result<Edge> {
     let services = services(config, &parts);
-    let Parts { base, engine, treasury, chat, subscriptions, registry, door, keeper, .. } = parts;
+    let Parts { base, engine, treasury, chat, marks, subscriptions, registry, door, keeper, .. } = parts;
     let gate = Arc::new(Gate::new(engine.worlds.clone(), base.quotas.clone()));
     let operations = Arc::new(match config.serve.role {
         Role::All => Table::new(&services),
@@ -81,6 +83,7 @@ pub(super) fn edge(config: &Config, parts: Parts<'_>) -> anyhow::Result<Edge> {
         subscriptions,
         registry,
         chat,
+        marks,
         auth: base.auth.clone(),
         gate: gate.clone(),
         quotas: base.quotas.clone(),
@@ -173,7 +176,11 @@ fn services(config: &Config, parts: &Parts<'_>) -> Services {
             base.quotas.clone(),
         )),
         message: Arc::new(MessageOps::new(broker.clone(), groups)),
-        conversation: Arc::new(ConversationOps::new(engine.conversations.clone(), base.hub.language())),
+        conversation: Arc::new(ConversationOps::new(
+            engine.conversations.clone(),
+            parts.marks.clone(),
+            base.hub.language(),
+        )),
         friend: Arc::new(FriendOps::new(
             engine.friends.clone(),
             broker,

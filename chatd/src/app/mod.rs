@@ -38,6 +38,7 @@ use crate::http::{self, Edge};
 use crate::hub::Hub;
 use crate::listener::places::Places;
 use crate::listener::{self, Greeter, House};
+use crate::marks::Marks;
 use crate::membership::resync::Resync;
 use crate::membership::subscriptions::Subscriptions;
 use crate::ops::system::System;
@@ -150,14 +151,12 @@ impl App {
         let base = Base::new(config, most, Arc::new(auth), files);
         let (hub, engine) = (base.hub.clone(), engine::open(config, &base).await?);
         let chat = base.chat(engine.broker.clone());
-        let treasury = Treasury::open(config, &base, &engine, &chat).await?;
-        let audit = base.audit(config)?;
-        let (broker, presence, groups) =
-            (engine.broker.clone(), engine.presence.clone(), engine.groups.clone());
+        let (treasury, audit) = (Treasury::open(config, &base, &engine, &chat).await?, base.audit(config)?);
+        let (broker, presence) = (engine.broker.clone(), engine.presence.clone());
         let registry = Arc::new(Registry::new(hub.clone(), presence.clone()));
         let resyncs = base.resyncs.clone();
         let follow = Subscriptions::new(hub.clone(), broker.clone(), resyncs.clone(), registry.noting());
-        let (subscriptions, bans) = (Arc::new(follow), engine.bans.clone());
+        let (subscriptions, bans, groups) = (Arc::new(follow), engine.bans.clone(), engine.groups.clone());
         let resync = Arc::new(Resync::new(hub.clone(), subscriptions.clone(), groups, broker, bans, resyncs));
         let card = Card::new(base.node_id(), address.to_string(), hub.clone(), base.clock.clone());
         let parts = Parts {
@@ -165,6 +164,7 @@ impl App {
             engine: &engine,
             treasury: &treasury,
             chat,
+            marks: Arc::new(Marks::new(hub.clone(), engine.broker.clone())),
             subscriptions: subscriptions.clone(),
             resync: resync.clone(),
             registry: registry.clone(),
@@ -174,7 +174,7 @@ impl App {
             keeper: keeper.clone(),
             reread,
         };
-        let edge = edge(config, parts)?;
+        let (marks, edge) = (parts.marks.clone(), edge(config, parts)?);
         let (stop, all_gone, requests) = <(CancellationToken, CancellationToken, TaskTracker)>::default();
         let Edge { connections, workers, system, .. } = edge.clone();
         let house = house(config, &base, edge, keeper.clone(), room, requests.clone());
@@ -186,6 +186,7 @@ impl App {
             tokio::spawn(resync.run()),
             tokio::spawn(sweep(hub.clone(), subscriptions, quotas, deadlines(config))),
             tokio::spawn(end_terms(hub.clone(), base.auth, config.auth.expiry_warning)),
+            tokio::spawn(marks.tell()),
             tokio::spawn(relieve(hub.clone(), places)),
             tokio::spawn(crowds::tell(hub.clone(), presence.clone())),
             tokio::spawn(card::tell(card, presence.clone())),

@@ -34,6 +34,7 @@ macro_rules! page {
 
 /// What the page loads: name, content type, text.
 const SOURCES: &[(&str, &str, &str)] = page! {
+    "announcer.js": SCRIPT,
     "avatars.js": SCRIPT,
     "chat.css": CSS,
     "chat.js": SCRIPT,
@@ -45,11 +46,13 @@ const SOURCES: &[(&str, &str, &str)] = page! {
     "dialogs.js": SCRIPT,
     "elements.js": SCRIPT,
     "friends.js": SCRIPT,
+    "friendships.js": SCRIPT,
     "groups.js": SCRIPT,
     "history.js": SCRIPT,
     "inbox.js": SCRIPT,
     "lines.js": SCRIPT,
     "log.js": SCRIPT,
+    "marks.js": SCRIPT,
     "names.js": SCRIPT,
     "notifications.js": SCRIPT,
     "people.js": SCRIPT,
@@ -57,6 +60,8 @@ const SOURCES: &[(&str, &str, &str)] = page! {
     "presence.js": SCRIPT,
     "profile.js": SCRIPT,
     "red-packets.js": SCRIPT,
+    "renewal.js": SCRIPT,
+    "rows.js": SCRIPT,
     "titles.js": SCRIPT,
     "windows.css": CSS,
     "words-en.js": SCRIPT,

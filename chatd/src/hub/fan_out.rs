@@ -20,9 +20,10 @@ impl Hub {
         self.fan_out(topic, &delivery, &entry.skip);
     }
 
-    /// Pushes a notice to the readers of a topic. One about who comes or goes in a crowd may wait for others.
+    /// Pushes a notice to the readers of a topic; a mark to those who look. One about who comes or goes in a crowd may
+    /// wait for others.
     pub(crate) fn notify(&self, topic: &Topic, notice: &Notice) {
-        if !self.thin(topic, notice) {
+        if !self.mark(topic, notice) && !self.thin(topic, notice) {
             self.fan_out(topic, &Delivery { frame: frame::notice(notice), message: None }, &notice.skip);
         }
     }

@@ -16,6 +16,7 @@ mod rooms;
 pub mod subscription_state;
 mod sweep;
 mod term;
+mod watching;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -57,6 +58,7 @@ pub struct Hub {
     rooms: [Mutex<Rooms>; SHARDS],
     hasher: RandomState,
     crowds: crowd::Crowds,
+    watching: watching::Watching,
     drain: Drain,
     journal: Option<Arc<Journal>>,
 }
@@ -76,6 +78,7 @@ impl Hub {
             rooms: Default::default(),
             hasher: RandomState::new(),
             crowds: crowd::Crowds::default(),
+            watching: watching::Watching::default(),
             drain: Drain::default(),
             journal: None,
         }

@@ -234,6 +234,7 @@ impl Membership {
 
 impl Drop for Membership {
     fn drop(&mut self) {
+        self.subscriptions.hub.watch(&self.connection, None);
         let (all, subscriptions) = (self.connection.end(), &self.subscriptions);
         for slice in all.chunks(SLICE) {
             subscriptions.hub.leave(&self.connection, &self.identity, slice);

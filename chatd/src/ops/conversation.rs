@@ -14,19 +14,21 @@ use futures_util::FutureExt;
 use super::Table;
 use crate::conversations::{Conversations, Place, State};
 use crate::hub::frame;
+use crate::marks::Marks;
 use crate::model::{self, Entry, Language};
 
 /// What the operations need.
 pub struct ConversationOps {
     conversations: Arc<dyn Conversations>,
+    marks: Arc<Marks>,
     language: Language,
 }
 
 impl ConversationOps {
     /// Operations on this service, with words in this language for what is no text.
     #[must_use]
-    pub fn new(conversations: Arc<dyn Conversations>, language: Language) -> Self {
-        Self { conversations, language }
+    pub fn new(conversations: Arc<dyn Conversations>, marks: Arc<Marks>, language: Language) -> Self {
+        Self { conversations, marks, language }
     }
 
     async fn list(&self, request: ListRequest) -> Result<ListResponse, Refusal> {
@@ -54,6 +56,7 @@ impl ConversationOps {
     async fn read(&self, request: ReadRequest) -> Result<Conversation, Refusal> {
         let conversation = model::Conversation::of(request.app_id, &request.user_id, &request.target);
         let state = self.conversations.read(&request.user_id, &conversation, request.offset).await?;
+        self.marks.read(&request.user_id, conversation, &state.head.epoch, state.read_offset);
         Ok(self.seen_by(&request.user_id, &state))
     }
 

@@ -1,4 +1,4 @@
-//! What a connection may ask for: log in, refresh, heartbeat, ping, send, and every operation of the table.
+//! What a connection may ask for: log in, refresh, heartbeat, ping, send, marks, and every operation of the table.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -6,14 +6,14 @@ use std::time::Instant;
 use chat_protocol::asked::Asked;
 use chat_protocol::code::close;
 use chat_protocol::envelope::Request;
-use chat_protocol::session::{HEARTBEAT, LOGIN, MSG, Msg, PING, REFRESH, Receipt, Refresh};
+use chat_protocol::session::{HEARTBEAT, LOGIN, MSG, Msg, PING, REFRESH, Receipt, Refresh, TYPING, WATCH};
 use chat_protocol::{Code, MsgId, Refusal, Target};
 use futures_util::FutureExt;
 use tracing::{Instrument, Span};
 
 use super::login::Failed;
 use super::request::Framed;
-use super::{Done, Pending, Session, Sessions, login, request, told};
+use super::{Done, Pending, Session, Sessions, login, marking, request, told};
 use crate::audit::Act;
 use crate::auth::{Caller, Grant};
 use crate::broker::Outgoing;
@@ -189,8 +189,12 @@ fn begin(session: &Session, request: &Request<'_>, msg: Option<Msg>, began: Inst
             Ok(()) => return Started::Answered(request::success(&request.seq, REFRESH, None::<()>)),
             Err(refusal) => Err(refusal),
         },
+        (cmd @ (WATCH | TYPING), Some(identity)) => match marking::run(session, identity, request) {
+            Ok(()) => return Started::Answered(request::success(&request.seq, cmd, None::<()>)),
+            Err(refusal) => Err(refusal),
+        },
         (_, Some(identity)) => operation(session, identity, request, began).map(Started::Waiting),
-        (HEARTBEAT | MSG | REFRESH, None) => Err(Code::NotLoggedIn.into()),
+        (HEARTBEAT | MSG | REFRESH | WATCH | TYPING, None) => Err(Code::NotLoggedIn.into()),
         (cmd, None) => Err(not_logged_in(session, cmd)),
     };
     match outcome {

@@ -8,6 +8,7 @@
 mod command;
 mod hearing;
 mod login;
+mod marking;
 mod pace;
 mod parting;
 mod request;
@@ -41,6 +42,7 @@ use crate::groups::Groups;
 use crate::hub::bell::Rope;
 use crate::hub::outbox::Close;
 use crate::hub::{Connection, Hub};
+use crate::marks::Marks;
 use crate::membership::subscriptions::{Membership, Subscriptions};
 use crate::ops::Table;
 use crate::presence::registry::Registry;
@@ -63,6 +65,8 @@ pub struct Sessions {
     pub registry: Arc<Registry>,
     /// For `msg`.
     pub chat: Arc<Chat>,
+    /// For `typing`.
+    pub marks: Arc<Marks>,
     /// For who logs in.
     pub auth: Arc<Auth>,
     /// For every other command.
@@ -342,9 +346,7 @@ impl Session {
         }
         let outbox = &self.connection.outbox;
         match done {
-            Done::Answer(answer) => {
-                outbox.answer(answer.frame);
-            }
+            Done::Answer(answer) => _ = outbox.answer(answer.frame),
             Done::Messages(answers) => answers.into_iter().for_each(|answer| _ = outbox.answer(answer.frame)),
             Done::Login(answer, None) => {
                 outbox.abandon();

@@ -49,6 +49,7 @@ fn sessions() -> Arc<Sessions> {
         registry,
         chat: Arc::new(Chat::new(broker.clone(), counters.clone())),
         counters,
+        marks: Arc::new(Marks::new(hub.clone(), broker.clone())),
         operations: Arc::new(operations),
         groups: Arc::new(EmbeddedGroups::new(broker.clone(), 10)),
         bans: Arc::new(EmbeddedBans::new(broker.clone(), Arc::new(SystemClock))),

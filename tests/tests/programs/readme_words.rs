@@ -93,6 +93,12 @@ async fn every_push_has_the_documented_members_and_there_are_no_others() {
     let mut giver = node.login(APP, "马远").await;
     node.login(APP, "passer-by").await.close().await;
     let mut returned = everything_happens(&node, &mut giver).await;
+    for (session, target) in [(&mut reader, "user:马远"), (&mut giver, "user:马超")] {
+        session.request("watch", &json!({"target": target})).await.expect("it may look");
+    }
+    giver.request("typing", &json!({"target": "user:马超"})).await.expect("it may write");
+    let read = json!({"target": "user:马远", "offset": 1});
+    reader.request("conversation/read", &read).await.expect("read");
     let names: Vec<_> = (0..CROWD).map(|number| format!("crowd-{number}")).collect();
     let _crowd = futures_util::future::join_all(names.iter().map(|name| node.login(APP, name))).await;
 

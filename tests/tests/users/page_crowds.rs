@@ -42,7 +42,7 @@ async fn write(node: &Node, from: &str) {
 async fn until_away(window: &Window, name: &str, is_away: bool) {
     let row = format!("#people button[data-target='user:{name}']");
     window
-        .until(&format!("document.querySelector(\"{row}\").classList.contains('away') === {is_away}"))
+        .until(&format!("document.querySelector(\"{row}\")?.classList.contains('away') === {is_away}"))
         .await;
 }
 

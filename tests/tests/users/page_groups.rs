@@ -3,7 +3,9 @@
 //! Invariant: by keys and clicks, in a real browser; what they did is asked of the node.
 
 use chat_tests::browser::{Browser, Window, keep_picture};
+use chat_tests::money_site::MoneySite;
 use chat_tests::node::Node;
+use chat_tests::wait::{SOON, until};
 use fantoccini::key::Key;
 use serde_json::{Value, json};
 
@@ -101,11 +103,26 @@ async fn friends_are_asked_for_confirmed_on_both_sides_and_blocked() {
     one.until("document.querySelector('.failure')?.textContent.startsWith('未送达：对方或房间拒绝了')").await;
 }
 
-#[tokio::test]
-async fn a_red_packet_is_sent_opened_and_booked() {
-    let (node, _browser, rich, poor) = two().await;
+mod red_packets {
+    use chat_tests::money_site::MoneySite;
+
+    #[tokio::test]
+    async fn embedded() {
+        super::a_red_packet_is_sent_opened_and_booked(MoneySite::embedded().await).await;
+    }
+
+    #[tokio::test]
+    async fn shared() {
+        super::a_red_packet_is_sent_opened_and_booked(MoneySite::shared().await).await;
+    }
+}
+
+async fn a_red_packet_is_sent_opened_and_booked(site: MoneySite) {
+    let (node, browser) = (site.first(), Browser::start().await);
+    let rich = browser.enter(site.first().server(), APP, "马远").await;
+    let poor = browser.enter(site.last().server(), APP, "马超").await;
     let deposit = json!({"userId": "马远", "amount": 10_000, "transferId": "d"});
-    ask(&node, "/wallet/deposit", deposit).await;
+    ask(node, "/wallet/deposit", deposit).await;
     rich.click("#red-packet").await;
     rich.type_into("#packet-total", &entered("1.001")).await;
     rich.until_last("dialog .error:not(:empty)", "金额应为 0.01 以上、最多两位小数").await;
@@ -119,8 +136,10 @@ async fn a_red_packet_is_sent_opened_and_booked() {
     poor.until("document.querySelectorAll('.winners .money').length === 1").await;
     keep_picture(&poor, "packet-opened").await;
     let said = poor.run("return document.querySelector('.packet-result').textContent.split('¥')[1]").await;
-    let cents =
-        ask(&node, "/wallet/balance", json!({"userId": "马超"})).await["balance"].as_u64().expect("cents");
+    let money = json!({"userId": "马超"});
+    let won = async || ask(node, "/wallet/balance", money.clone()).await["balance"].as_u64().unwrap_or(0);
+    until("it is booked", SOON, async || won().await > 0).await;
+    let cents = won().await;
     assert_eq!(said, format!("{}.{:02}", cents / 100, cents % 100));
     escape(&poor).await;
     // Opened again, it says what was won and takes nothing.
@@ -137,4 +156,5 @@ async fn a_red_packet_is_sent_opened_and_booked() {
     poor.click("#red-packet").await;
     poor.type_into("#packet-total", &entered("5000")).await;
     poor.until_last("dialog .error:not(:empty)", "余额不足").await;
+    assert!(rich.complaints().await.is_empty() && poor.complaints().await.is_empty());
 }

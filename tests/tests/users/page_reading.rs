@@ -87,8 +87,9 @@ async fn older_lines_that_arrive_at_the_end_leave_no_hole() {
     older(620).await;
     say(&mut speaker, "", "line 621").await;
     window.until_last(BODY, "line 621").await;
-    older(560).await;
-    let lines: Vec<_> = (62..=621).map(|number| format!("line {number}")).collect();
+    window.until("document.querySelectorAll('.message').length === 240").await;
+    older(300).await;
+    let lines: Vec<_> = (322..=621).map(|number| format!("line {number}")).collect();
     assert_eq!(window.texts(BODY).await, lines);
 }
 

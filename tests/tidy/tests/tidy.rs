@@ -181,6 +181,22 @@ fn no_circle_joins_files_of_different_folders() {
     }
 }
 
+#[test]
+fn no_circle_joins_the_modules_of_the_page() {
+    let modules: Vec<_> =
+        files(".js").into_iter().filter(|module| module.path.starts_with("chatd/page/")).collect();
+    let found = pattern(r"(?:from|import\()\s*'\./([\w-]+\.js)'");
+    let mut arrows: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for module in &modules {
+        let name = module.path.rsplit('/').next().expect("a name").to_owned();
+        let named = found.captures_iter(&module.text).map(|named| named[1].to_owned());
+        arrows.insert(name, named.collect());
+    }
+    assert!(arrows.values().map(BTreeSet::len).sum::<usize>() > modules.len(), "none is understood");
+    let circles: Vec<_> = circles(&arrows).iter().map(|circle| format!("{circle:?}")).collect();
+    none(&circles, "modules of the page lead to each other");
+}
+
 /// The rooms of the load generator, floor by floor, the lowest first.
 const FLOORS: [&[&str]; 6] =
     [&["net"], &["ledger"], &["chaos", "watch"], &["phases"], &["scenario"], &["cli"]];
