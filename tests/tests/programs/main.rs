@@ -19,4 +19,5 @@ mod reload;
 mod screens;
 mod secrets;
 mod service;
+mod services;
 mod tls_start;
