@@ -8,6 +8,7 @@
 mod answer;
 mod course;
 mod greeting;
+mod introduction;
 pub mod places;
 mod refused;
 mod shortcut;
@@ -42,6 +43,7 @@ pub use self::greeting::Greeter;
 use self::places::{Place, Places};
 pub use self::shortcut::{Grant, Shortcut, Taken};
 pub use self::stream::Stream;
+use crate::config::Proxies;
 use crate::quota::Quotas;
 use crate::tls::Line;
 
@@ -127,6 +129,8 @@ pub struct House {
     pub entrance: Entrance,
     /// Who shakes hands with them; none where they come without TLS.
     pub greeter: Option<Arc<Greeter>>,
+    /// Who speaks for others.
+    pub proxies: Arc<Proxies>,
     /// How many there may be.
     pub places: Arc<Places>,
     /// How many of one address.
@@ -139,7 +143,8 @@ pub struct House {
 
 /// Accepts until `stop` as many connections as there are places.
 pub async fn serve(listener: TcpListener, house: House, stop: CancellationToken) {
-    let House { entrance: Entrance { router, shortcut }, greeter, places, quotas, patience, tasks } = house;
+    let House { entrance, greeter, proxies, places, quotas, patience, tasks } = house;
+    let Entrance { router, shortcut } = entrance;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -147,7 +152,10 @@ pub async fn serve(listener: TcpListener, house: House, stop: CancellationToken)
         };
         match accepted {
             Ok((tcp, peer)) => {
-                let visit = match quotas.address_enters(peer.ip()) {
+                // Those behind a proxy are counted when it has told who they are.
+                let is_proxy = proxies.trusts(peer.ip());
+                let entered = if is_proxy { Ok(None) } else { quotas.address_enters(peer.ip()) };
+                let visit = match entered {
                     Ok(visit) => visit,
                     Err(refusal) => {
                         // Who speaks TLS would have to be greeted first, which is the very work that is spared.
@@ -166,8 +174,17 @@ pub async fn serve(listener: TcpListener, house: House, stop: CancellationToken)
                         let guest = Guest { peer, course, place, places: places.clone() };
                         let (router, shortcut, stop) = (router.clone(), shortcut.clone(), stop.clone());
                         let greeter = greeter.clone();
+                        let introducer = proxies.introduces(peer.ip()).then(|| quotas.clone());
                         drop(tasks.spawn(async move {
                             // Each on its own, because those who go without it never need the room for it.
+                            let met = match &introducer {
+                                None => Some((tcp, guest)),
+                                Some(quotas) => {
+                                    let is_plain = greeter.is_none();
+                                    Box::pin(introduction::meet(tcp, guest, quotas, is_plain, &stop)).await
+                                }
+                            };
+                            let Some((tcp, guest)) = met else { return };
                             let greeted = match &greeter {
                                 None => Some((Line { tcp, tls: None }, guest)),
                                 Some(greeter) => Box::pin(greeter.greet(tcp, guest, &stop)).await,

@@ -123,6 +123,7 @@ pub(super) fn edge(config: &Config, parts: Parts<'_>) -> anyhow::Result<Edge> {
         max_connections,
         counters: base.counters.clone(),
         door,
+        proxies: Arc::new(config.proxies().map_err(|error| anyhow!(error))?),
         auth: base.auth.clone(),
         bans: engine.bans.clone(),
         gate,

@@ -116,10 +116,11 @@ fn house(
     room: usize,
     tasks: TaskTracker,
 ) -> House {
-    let counters = &base.counters;
+    let (counters, proxies) = (&base.counters, edge.proxies.clone());
     House {
         entrance: http::entrance(edge),
         greeter: keeper.map(|keeper| Greeter::new(keeper, counters.clone())),
+        proxies,
         places: Places::new(room, counters.clone()),
         quotas: base.quotas.clone(),
         patience: patience(config),

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use chat_protocol::Span;
 use chat_protocol::system::MAX_DRAIN_S;
 
-use super::{Config, Hosts, Origins, Role, Serve, StoreUrl};
+use super::{Config, Hosts, Origins, Proxies, Role, Serve, StoreUrl};
 
 /// Where the ledger is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +51,7 @@ impl Config {
         self.check_tls()?;
         self.allowed_origins()?;
         self.allowed_hosts()?;
+        self.proxies()?;
         self.check_money()?;
         if self.history.max_messages == 0 {
             return Err("history.max_messages must be at least 1".to_owned());
@@ -160,6 +161,14 @@ impl Config {
     /// A text for the operator when one of them can never match.
     pub fn allowed_hosts(&self) -> Result<Hosts, String> {
         Hosts::parse(&self.serve.allowed_hosts)
+    }
+
+    /// The proxies that are believed.
+    ///
+    /// # Errors
+    /// A text for the operator when one of them is no network, or there is none to speak the PROXY protocol.
+    pub fn proxies(&self) -> Result<Proxies, String> {
+        Proxies::parse(&self.serve.trusted_proxies, self.serve.proxy_protocol)
     }
 
     /// The addresses to listen on.

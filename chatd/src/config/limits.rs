@@ -14,7 +14,7 @@ settings! {
         /// Connections this node holds at most; 0 derives it from the limit of open files
         #[arg(long, env = "CHATD_MAX_CONNECTIONS", value_name = "N")]
         max_connections: usize = 0,
-        /// Connections of one address open at a time (of IPv6, of its /64); 0 for any number. Behind a proxy all are the proxy's
+        /// Connections of one address open at a time (of IPv6, of its /64); 0 for any number. Behind a proxy see trusted_proxies
         #[arg(long, env = "CHATD_CONNECTIONS_PER_ADDRESS", value_name = "N")]
         connections_per_address: u32 = 0,
         /// New connections of one address, such as 30/m; 0 for any number

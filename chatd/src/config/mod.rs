@@ -5,6 +5,7 @@
 mod api_key;
 mod check;
 mod origin;
+mod proxies;
 mod rate;
 mod secret;
 pub mod text_file;
@@ -25,6 +26,7 @@ pub use self::auth::Auth;
 pub use self::check::LedgerPlace;
 pub use self::limits::Limits;
 pub use self::origin::{Host, Hosts, Origin, Origins};
+pub use self::proxies::Proxies;
 pub use self::rate::Rate;
 pub use self::secret::{KeyLine, Secret, StoreUrl};
 
@@ -141,6 +143,12 @@ settings! {
         /// Origins of web pages besides the page's own host that may use it, over HTTP too; * allows all
         #[arg(long, env = "CHATD_ALLOWED_ORIGINS", value_name = "ORIGINS", value_delimiter = ',')]
         allowed_origins: Vec<String> = Vec::new(),
+        /// Addresses or networks of proxies that are believed whom they forward (X-Forwarded-For), such as 10.0.0.7,10.1.0.0/16
+        #[arg(long, env = "CHATD_TRUSTED_PROXIES", value_name = "ADDRESSES", value_delimiter = ',')]
+        trusted_proxies: Vec<String> = Vec::new(),
+        /// Connections of trusted proxies begin with a header of the PROXY protocol, version 1 or 2
+        #[arg(long, env = "CHATD_PROXY_PROTOCOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+        proxy_protocol: bool = false,
         /// Language of the words that stand for a picture or a notice where a client shows texts only: en or zh-CN
         #[arg(long, env = "CHATD_PUSH_LANGUAGE", value_name = "LANGUAGE")]
         push_language: Language = Language::English,

@@ -20,7 +20,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use parking_lot::RwLock;
 use tracing::Instrument;
 
-use super::{Edge, names, refuse, unread};
+use super::{Edge, forwarded, names, refuse, unread};
 use crate::config::{Host, Hosts, Origin, Origins};
 use crate::counters::requests::operation;
 use crate::listener::Peer;
@@ -160,9 +160,20 @@ impl Door {
     }
 }
 
+/// Among the extensions of a request whose [`Peer`] is whom a trusted proxy named.
+#[derive(Debug, Clone, Copy)]
+pub struct Forwarded;
+
 /// Checks every request, and says with every answer what a browser and a keeper of connections must know.
-pub async fn watch(state: State<Edge>, request: Request, next: Next) -> Response {
+pub async fn watch(state: State<Edge>, mut request: Request, next: Next) -> Response {
     let began = Instant::now();
+    if let Some(&Peer(peer)) = request.extensions().get() {
+        let client = state.proxies.client(peer, forwarded(request.headers()));
+        if client != peer {
+            request.extensions_mut().insert(Peer(client));
+            request.extensions_mut().insert(Forwarded);
+        }
+    }
     let peer = request.extensions().get::<Peer>().map(|peer| tracing::field::display(peer.0));
     // The path without its query, which may hold what is nobody's business.
     let span = tracing::debug_span!("request", method = %request.method(), path = request.uri().path(), peer);

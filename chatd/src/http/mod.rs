@@ -34,6 +34,7 @@ use tokio_util::task::TaskTracker;
 use self::door::Door;
 use crate::auth::{Auth, Caller};
 use crate::bans::Bans;
+use crate::config::Proxies;
 use crate::counters::Counters;
 use crate::listener::{Entrance, Peer};
 use crate::metrics::{Form, Metrics};
@@ -46,6 +47,9 @@ use crate::worlds::Gate;
 
 /// The address of a request that came over no connection.
 const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
+/// Whom a proxy forwards; nginx, HAProxy and Caddy all say it so.
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// What the edge leads to.
 #[derive(Clone)]
@@ -64,6 +68,8 @@ pub struct Edge {
     pub max_connections: usize,
     /// Which hosts and origins requests may come with.
     pub door: Arc<Door>,
+    /// Who speaks for others.
+    pub proxies: Arc<Proxies>,
     /// Who asks.
     pub auth: Arc<Auth>,
     /// What is counted.
@@ -262,6 +268,13 @@ fn paced(edge: &Edge, parts: &Parts, caller: Result<Caller, Refusal>) -> Result<
 fn names(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).any(|item| item.trim().eq_ignore_ascii_case(token))
+}
+
+/// Whom proxies say that they forward, the nearest last.
+fn forwarded(headers: &HeaderMap) -> impl DoubleEndedIterator<Item = &str> {
+    let values = headers.get_all(X_FORWARDED_FOR).into_iter();
+    // What is no text is believed no more than what is no address.
+    values.flat_map(|value| value.to_str().unwrap_or_default().split(','))
 }
 
 /// The answer to a request that was not done.

@@ -19,7 +19,8 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::{Edge, names, refuse};
+use super::door::Forwarded;
+use super::{Edge, forwarded, names, refuse};
 use crate::counters::Limit;
 use crate::listener::{Grant, Handed, Peer, Shortcut, Stream, Taken};
 use crate::tls::Line;
@@ -55,6 +56,14 @@ pub async fn accept(State(edge): State<Edge>, mut request: Request) -> Response 
         let refusal = Refusal::new(Code::StoreUnreachable, reason);
         return refuse_handshake(&edge.quotas.refuse(Limit::MaxConnections, refusal), peer);
     }
+    let visit = match request.extensions().get::<Forwarded>() {
+        Some(_) => edge.quotas.address_enters(peer.ip()),
+        None => Ok(None),
+    };
+    let visit = match visit {
+        Ok(visit) => visit,
+        Err(refusal) => return refuse_handshake(&refusal, peer),
+    };
     let speaks_ours = names(request.headers(), &SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL);
     let upgrade = hyper::upgrade::on(&mut request);
     let place = request.extensions().get::<Handed>().cloned();
@@ -65,7 +74,8 @@ pub async fn accept(State(edge): State<Edge>, mut request: Request) -> Response 
         };
         match line_of(upgraded) {
             Ok((line, read_ahead)) => {
-                let held = Held { place: place.and_then(|place| place.take()), token };
+                let place = place.and_then(|place| place.take()).inspect(|place| place.is_of(visit));
+                let held = Held { place, token };
                 edge.workers.take(Arrival { line, read_ahead, peer, held });
             }
             Err(error) => tracing::error!(%error, "an upgraded connection has no socket"),
@@ -105,6 +115,10 @@ impl Shortcut for Edge {
             return None;
         }
         self.door.check(&parts).ok()?;
+        let (via, peer) = (peer, self.proxies.client(peer, forwarded(&parts.headers)));
+        if via != peer && self.quotas.counts_addresses() {
+            return None;
+        }
         let key = check(&parts.headers).ok()?;
         tracing::debug!(%peer, "a handshake");
         let mut answer = format!(
@@ -119,7 +133,7 @@ impl Shortcut for Edge {
         answer.push_str("\r\n");
         let status = StatusCode::SWITCHING_PROTOCOLS.as_u16();
         self.counters.requests.http.of("acc").count(status, began.elapsed());
-        Some(Grant { answer: answer.into_bytes(), length, token })
+        Some(Grant { answer: answer.into_bytes(), length, token, peer })
     }
 
     fn take(&self, Taken { line, read_ahead, peer, place, token }: Taken) {

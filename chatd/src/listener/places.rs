@@ -209,7 +209,7 @@ impl Guests {
 
 impl Place {
     /// The connection counts for its address as long as it has the place.
-    pub(super) fn is_of(&self, visit: Option<Visit>) {
+    pub fn is_of(&self, visit: Option<Visit>) {
         if let Some(visit) = visit {
             self.places.guests.lock().visits.insert(self.number, visit);
         }

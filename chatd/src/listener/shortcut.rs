@@ -33,6 +33,8 @@ pub struct Grant {
     pub length: usize,
     /// Counts the connection among those there may be.
     pub token: TaskTrackerToken,
+    /// Who asks, which a proxy may have said.
+    pub peer: SocketAddr,
 }
 
 /// A connection whose request was granted and answered.
@@ -79,9 +81,9 @@ pub(super) async fn offer(
     let Some((grant, came)) = granted else { return Some((line, guest)) };
     match answer(line, &grant, came) {
         Ok((line, read_ahead)) => {
-            let Guest { peer, place, .. } = guest;
-            place.leaves_http();
-            shortcut.take(Taken { line, read_ahead, peer, place, token: grant.token });
+            let Grant { peer, token, .. } = grant;
+            guest.place.leaves_http();
+            shortcut.take(Taken { line, read_ahead, peer, place: guest.place, token });
         }
         Err(error) => tracing::debug!(%error, peer = %guest.peer, "a connection was lost at its handshake"),
     }

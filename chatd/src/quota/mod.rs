@@ -232,15 +232,20 @@ impl Quotas {
         })
     }
 
+    /// Whether connections of one address are counted, or have a rate.
+    pub fn counts_addresses(&self) -> bool {
+        self.connections_per_address.load(Relaxed) > 0 || self.connects.is_limit()
+    }
+
     /// A new connection of an address. None while such are not counted.
     ///
     /// # Errors
     /// [`Code::TooManyRequests`] when there are too many, or were too many of late.
     pub fn address_enters(&self, address: IpAddr) -> Result<Option<Visit>, Refusal> {
-        let most = self.connections_per_address.load(Relaxed);
-        if most == 0 && !self.connects.is_limit() {
+        if !self.counts_addresses() {
             return Ok(None);
         }
+        let most = self.connections_per_address.load(Relaxed);
         let (network, now_ns) = (Network::from(address), self.ns(Instant::now()));
         let entry = self.addresses.of(&network, now_ns);
         entry.connects.take(&self.connects, now_ns).map_err(|wait_ns| {

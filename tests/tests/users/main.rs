@@ -8,6 +8,7 @@ mod bad_input;
 mod bad_messages;
 mod bans;
 mod browsers;
+mod client_addresses;
 mod client_module;
 mod connections;
 mod crowds;
