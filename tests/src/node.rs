@@ -16,6 +16,7 @@ use nix::unistd::Pid;
 use parking_lot::Mutex;
 
 use crate::authority::Authority;
+use crate::island::Island;
 
 /// A running chatd.
 pub struct Node {
@@ -139,6 +140,19 @@ impl Node {
             Self::start_blocking(command, listen, &arguments)
         };
         tokio::task::spawn_blocking(start).await.expect("chatd starts")
+    }
+
+    /// Starts chatd on another machine, at an address that it has there.
+    ///
+    /// # Panics
+    /// As [`Node::start_on`].
+    pub async fn start_on_island(island: &Island, listen: &str, arguments: &[&str]) -> Self {
+        let (command, listen) = (island.command(program("chatd")), listen.to_owned());
+        let arguments: Vec<_> = arguments.iter().map(|text| (*text).to_owned()).collect();
+        let start = move || Self::start_blocking(command, &listen, &arguments);
+        let mut node = tokio::task::spawn_blocking(start).await.expect("chatd starts");
+        node.read_log();
+        node
     }
 
     /// Starts chatd in a process that may open so many files.

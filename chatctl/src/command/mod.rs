@@ -26,9 +26,11 @@ mod latency;
 mod list;
 mod man;
 mod message_id;
+mod nginx;
 pub(crate) mod node;
 mod online;
 mod page;
+mod ready;
 mod recall;
 mod redpacket;
 mod reload;
@@ -75,6 +77,8 @@ pub enum Command {
     Wallet(wallet::Verb),
     /// Address of the chat page
     Page(page::Args),
+    /// Whether a node can be given work
+    Ready(ready::Args),
     /// State and counters of a node
     State(state::Args),
     /// Let a node read its keys again
@@ -103,6 +107,9 @@ pub enum Command {
     /// The same as nodes and drain
     #[command(subcommand, after_help = node::EXAMPLES)]
     Node(node::Verb),
+    /// nginx in front of nodes
+    #[command(subcommand, after_help = nginx::EXAMPLES)]
+    Nginx(nginx::Verb),
     /// Call any operation by its path
     Api(api::Args),
     /// How long each node takes to answer
@@ -144,6 +151,7 @@ pub async fn run(command: Command, operator: &Operator) -> Exit {
         Command::Redpacket(verb) => redpacket::run(verb, operator).await,
         Command::Wallet(verb) => wallet::run(verb, operator).await,
         Command::Page(args) => page::run(args, operator).await,
+        Command::Ready(args) => ready::run(args, operator).await,
         Command::State(args) => state::run(args, operator).await,
         Command::Reload(args) => reload::run(args, operator).await,
         Command::Top(args) => top::run(args, operator).await,
@@ -157,6 +165,7 @@ pub async fn run(command: Command, operator: &Operator) -> Exit {
         Command::Audit(args) => audit::run(args, operator).await,
         Command::Drain(args) => drain::run(args, operator).await,
         Command::Node(verb) => node::run(verb, operator).await,
+        Command::Nginx(verb) => nginx::run(verb, operator).await,
         Command::Api(args) => api::run(args, operator).await,
         Command::Latency(args) => latency::run(args, operator).await,
         Command::Doctor(args) => doctor::run(args, operator).await,

@@ -1,6 +1,7 @@
 //! What is killed, cut off, filled up or frozen, and what must hold all the same.
 
 mod bad_connections;
+mod behind_nginx;
 mod broker_faults;
 mod conversation_faults;
 mod damaged;
@@ -12,6 +13,7 @@ mod money_fault_links;
 mod money_fault_queues;
 mod money_fault_rabbit;
 mod money_faults;
+mod network_cuts;
 mod rabbit_faults;
 mod slow_readers;
 mod store_refuses;

@@ -1,17 +1,20 @@
-//! The proxy as chatd's document sets it up: a node that drains costs nobody who comes.
+//! nginx as chatctl sets it up: a node that drains costs nobody who comes, and `nginx check` tells what is wrong.
 //!
-//! Invariant: the configuration is the document's own, with the addresses of the test in it.
+//! Invariant: the configuration is the one that the project ships, with the addresses of the test in it.
 
 use chat_client::{Server, Session};
 use chat_protocol::system::{Drain, DrainRequest};
 use chat_protocol::{Target, UserId};
-use chat_tests::manual::{blocks, text_of};
-use chat_tests::nginx::{Nginx, free_address};
+use chat_tests::front::{Front, free_address, nginx_for, shipped};
+use chat_tests::manual::text_of;
 use chat_tests::node::Node;
 use chat_tests::raw_http::{UPGRADE, get};
 use chat_tests::raw_socket::RawSocket;
+use chat_tests::redis_server::RedisServer;
 use chat_tests::wait::SOON;
+use chatctl::surroundings::Surroundings;
 use futures_util::future::join_all;
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -21,22 +24,6 @@ const APP: u32 = 332;
 const CROWD: usize = 600;
 /// Who comes meanwhile.
 const COMERS: usize = 40;
-
-/// The document's configuration for two nodes, where nginx listens at the address.
-fn documented(listen: &str, nodes: [&Node; 2]) -> String {
-    let blocks = blocks(&text_of("chatd/README.md"));
-    let mut printed = blocks.into_iter().filter(|block| block.language == "nginx");
-    let mut text = printed.next().expect("the document has one").text;
-    for (written, meant) in [
-        ("listen 80;", format!("listen {listen};")),
-        ("10.0.0.7:8080", nodes[0].server().authority()),
-        ("10.0.0.8:8080", nodes[1].server().authority()),
-    ] {
-        assert_eq!(text.matches(written).count(), 1, "{written} in {text}");
-        text = text.replace(written, &meant);
-    }
-    text
-}
 
 async fn log_in(server: &Server, user: &str) -> Session {
     Session::login(server, APP, &UserId::new(user).expect("a name")).await.expect("a WebSocket, and in")
@@ -60,12 +47,12 @@ async fn upgrades(server: &Server) -> Vec<u16> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn behind_nginx_everybody_gets_in_while_one_of_two_nodes_drains() {
-    let arguments = ["--login-timeout", "1h", "--allowed-hosts", "chat.example"];
+    let arguments = ["--login-timeout", "1h"];
     let nodes = [Node::ephemeral(&arguments).await, Node::ephemeral(&arguments).await];
     let crowd = join_all((0..CROWD).map(|_| RawSocket::open(nodes[0].server()))).await;
-    let both = [&nodes[0], &nodes[1]];
+    let both = [nodes[0].server(), nodes[1].server()];
     let (listen, other) = (free_address(), free_address());
-    let nginx = Nginx::start(&documented(&listen.to_string(), both), listen).await;
+    let nginx = Front::nginx(&nginx_for(listen, &both).await, listen).await;
     log_in(nginx.server(), "before").await.send(Target::World, "hello").await.expect("through nginx");
 
     let drained = DrainRequest { seconds: Some(3600), node: None };
@@ -81,11 +68,122 @@ async fn behind_nginx_everybody_gets_in_while_one_of_two_nodes_drains() {
     assert!(state["data"]["sessions"].as_u64() >= Some(COMERS as u64), "{state}");
 
     // It is the line that does it: without it some meet the node that drains, as often as nginx likes.
-    let text = documented(&other.to_string(), both);
+    let text = nginx_for(other, &both).await;
     let line = text.lines().find(|line| line.contains("http_503")).expect("the line").to_owned();
-    let without = Nginx::start(&text.replace(&line, ""), other).await;
+    let without = Front::nginx(&text.replace(&line, ""), other).await;
     let statuses = upgrades(without.server()).await;
     assert!(statuses.contains(&503) && statuses.contains(&101), "{statuses:?}");
     assert!(!upgrades(nginx.server()).await.contains(&503));
     drop(crowd);
+}
+
+/// What `chatctl nginx check` finds: its exit code, and whether each thing holds and why.
+async fn check(front: &Server, nodes: &[&Node], more: &[&str]) -> (u8, Vec<(String, bool, String)>) {
+    let server = front.to_string();
+    let fixed = ["chatctl", "--server", &server, "--app", "332", "-o", "json", "nginx", "check"];
+    let mut line: Vec<_> = fixed.iter().chain(more).map(Into::into).collect();
+    for node in nodes {
+        line.extend(["--node".into(), node.server().authority().into()]);
+    }
+    let (surroundings, written) = Surroundings::in_memory(b"", &[]);
+    let exit = chatctl::run(line, surroundings).await;
+    let found: Value = serde_json::from_str(&written.stdout())
+        .unwrap_or_else(|error| panic!("{error}: {} {}", written.stdout(), written.stderr()));
+    let text = |value: &Value| value.as_str().expect("a text").to_owned();
+    let rows = found.as_array().expect("findings").iter();
+    let row = |row: &Value| (text(&row["check"]), row["holds"] == true, text(&row["found"]));
+    (exit, rows.map(row).collect())
+}
+
+fn names(found: &[(String, bool, String)], holds: bool) -> Vec<&str> {
+    found.iter().filter(|(_, held, _)| *held == holds).map(|(name, ..)| name.as_str()).collect()
+}
+
+const CHECKS: [&str; 6] = ["requests", "large bodies", "WebSocket", "nodes", "client address", "silence"];
+
+#[tokio::test]
+async fn a_proxy_is_found_to_do_what_it_should_or_not() {
+    let redis = RedisServer::start().await;
+    let url = redis.url();
+    let arguments = ["--redis", &url, "--trusted-proxies", "127.0.0.1", "--ping-interval", "1"];
+    let nodes = [Node::start(&arguments).await, Node::start(&arguments).await];
+    let (both, servers) = ([&nodes[0], &nodes[1]], [nodes[0].server(), nodes[1].server()]);
+    let listen = free_address();
+    let good = nginx_for(listen, &servers).await;
+    let nginx = Front::nginx(&good, listen).await;
+    let (exit, found) = check(nginx.server(), &both, &["--idle", "2s"]).await;
+    assert_eq!((exit, names(&found, true)), (0, CHECKS.to_vec()), "{found:?}");
+
+    for (written, meant, fails) in [
+        ("client_max_body_size 0;", "", "large bodies"),
+        ("proxy_set_header Upgrade $http_upgrade;", "", "WebSocket"),
+        ("proxy_set_header X-Forwarded-For $remote_addr;", "", "client address"),
+        (
+            "proxy_set_header X-Forwarded-For $remote_addr;",
+            "proxy_set_header X-Forwarded-For 192.0.2.1;",
+            "client address",
+        ),
+        ("proxy_read_timeout 400s;", "proxy_read_timeout 500ms;", "silence"),
+    ] {
+        assert_eq!(good.matches(written).count(), 1, "{written}");
+        nginx.reload_idle(&good.replace(written, meant)).await;
+        let (exit, found) = check(nginx.server(), &both, &["--idle", "2s"]).await;
+        assert_eq!((exit, names(&found, false)), (6, vec![fails]), "{written}: {found:?}");
+    }
+    // One that the operator forgot answers.
+    nginx.reload_idle(&good).await;
+    let (exit, found) = check(nginx.server(), &both[..1], &[]).await;
+    assert_eq!((exit, names(&found, false)[0]), (6, "nodes"), "{found:?}");
+}
+
+#[tokio::test]
+async fn haproxy_and_caddy_do_what_nginx_does() {
+    let redis = RedisServer::start().await;
+    let url = redis.url();
+    let arguments = ["--redis", &url, "--trusted-proxies", "127.0.0.1", "--ping-interval", "1"];
+    let nodes = [Node::start(&arguments).await, Node::start(&arguments).await];
+    let both = [&nodes[0], &nodes[1]];
+    let at = [free_address(), free_address()];
+    let fronts = [
+        Front::haproxy(&shipped("haproxy.cfg", at[0], both), at[0]).await,
+        Front::caddy(&shipped("Caddyfile", at[1], both), at[1]).await,
+    ];
+    for front in &fronts {
+        let (exit, found) = check(front.server(), &both, &["--idle", "2s"]).await;
+        assert_eq!((exit, names(&found, true)), (0, CHECKS.to_vec()), "{}: {found:?}", front.server());
+    }
+}
+
+#[tokio::test]
+async fn haproxy_without_http_tells_the_client_by_the_proxy_protocol() {
+    let redis = RedisServer::start().await;
+    let url = redis.url();
+    let arguments = ["--redis", &url, "--trusted-proxies", "127.0.0.1", "--proxy-protocol"];
+    let nodes = [Node::start(&arguments).await, Node::start(&arguments).await];
+    let [one, two] = [&nodes[0], &nodes[1]].map(|node| node.server().authority());
+    for version in ["send-proxy", "send-proxy-v2"] {
+        let at = free_address();
+        let text = format!(
+            "defaults\n timeout connect 3s\n timeout client 60s\n timeout server 60s\n\
+             frontend chatd\n mode tcp\n bind {at}\n default_backend nodes\n\
+             backend nodes\n mode tcp\n balance roundrobin\n server one {one} {version}\n server two {two} {version}\n"
+        );
+        let haproxy = Front::haproxy(&text, at).await;
+        // The nodes themselves are asked by the address of the proxy, so not asked here.
+        let mut session = log_in(haproxy.server(), "passer-by").await;
+        let own = session.connection().tcp().local_addr().expect("an address").to_string();
+        let listed = get(haproxy.server(), "/system/explain?appId=332&userId=passer-by").await.body;
+        let logs = nodes.each_ref().map(Node::log).concat();
+        assert!(logs.contains(&format!("peer={own}")), "{own}: {listed} {logs}");
+        let (exit, found) = check(haproxy.server(), &[], &[]).await;
+        assert_eq!((exit, names(&found, true)), (0, CHECKS[..3].to_vec()), "{found:?}");
+    }
+}
+
+#[test]
+fn the_compose_file_and_the_ready_files_name_the_same_nodes() {
+    for file in ["compose.yaml", "nginx.conf", "haproxy.cfg", "Caddyfile"] {
+        let text = text_of(&format!("scripts/deploy/{file}"));
+        assert!(text.contains("node1") && text.contains("node2") && !text.contains("node3"), "{file}");
+    }
 }
