@@ -223,3 +223,33 @@ async fn every_setting_the_documents_name_is_one() {
         assert!(unknown.is_empty(), "{document}: {unknown:?}");
     }
 }
+
+/// The rows of the table of losses, and the tests that each names in its last cell.
+fn losses() -> Vec<(String, Vec<String>)> {
+    let text = text_of(DOCUMENT);
+    let section = text.split("\n## ").find(|section| section.starts_with("What is lost when\n"));
+    let rows = section.expect("a section").lines().filter(|line| line.starts_with("| ")).skip(1);
+    let quoted = Regex::new(r"`([a-z0-9_]+)`").expect("a pattern");
+    let cells = |row: &str| row.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect();
+    rows.map(|row| {
+        let cells: Vec<String> = cells(row);
+        let last = cells.last().expect("a cell");
+        (cells[0].clone(), quoted.captures_iter(last).map(|found| found[1].to_owned()).collect())
+    })
+    .collect()
+}
+
+#[test]
+fn every_failure_that_the_document_tells_of_is_made_to_happen_by_a_test() {
+    let sources = chat_tidy::files(".rs");
+    let tests: Vec<_> = sources.iter().filter(|source| source.path.starts_with("tests/tests/")).collect();
+    let rows = losses();
+    assert!(rows.len() >= 12, "{rows:?}");
+    for (failure, named) in rows {
+        assert!(!named.is_empty(), "{failure}: no test");
+        for name in named {
+            let head = format!("fn {name}(");
+            assert!(tests.iter().any(|source| source.text.contains(&head)), "{failure}: there is no {name}");
+        }
+    }
+}
