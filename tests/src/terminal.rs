@@ -4,7 +4,6 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
@@ -61,7 +60,7 @@ impl Terminal {
                 shown.lock().process(&bytes[..length]);
             }
         });
-        Self { child: child.expect("it starts"), keys, ours: File::from(OwnedFd::from(slave)), emulator }
+        Self { child: child.expect("it starts"), keys, ours: File::from(slave), emulator }
     }
 
     /// Types.
