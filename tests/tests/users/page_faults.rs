@@ -7,7 +7,7 @@ use chat_client::{Server, Session};
 use chat_protocol::UserId;
 use chat_tests::browser::{Browser, Window};
 use chat_tests::fault_proxy::FaultProxy;
-use chat_tests::nginx::{Nginx, free_address};
+use chat_tests::front::{Front, free_address};
 use chat_tests::node::Node;
 use chat_tests::redis_server::RedisServer;
 use fantoccini::key::Key;
@@ -201,7 +201,7 @@ async fn below_a_path_of_nginx_it_is_as_at_the_root() {
          proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; }}\n\
          location / {{ return 418; }} }}"
     );
-    let nginx = Nginx::start(&settings, listen).await;
+    let nginx = Front::nginx(&settings, listen).await;
     let mut other = node.login(APP, "other").await;
     let join = browser.window(&format!("{}/chat/?appId={APP}", nginx.server())).await;
     join.type_into("#join-user", &format!("reader{}", char::from(Key::Enter))).await;
