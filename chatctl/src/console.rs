@@ -105,6 +105,24 @@ impl Console {
         stdout.flush()
     }
 
+    /// Writes bytes that are no text; false when the reader has gone and wants no more.
+    ///
+    /// # Errors
+    /// [`Failure::Output`] when the stream is broken in another way.
+    pub fn bytes(&self, bytes: &[u8]) -> Result<bool, Failure> {
+        match write_bytes(&self.stdout, bytes) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+            Err(error) => Err(Failure::Output(error)),
+        }
+    }
+
+    /// Whether data goes to a terminal.
+    #[must_use]
+    pub fn is_terminal(&self) -> bool {
+        self.columns.is_some()
+    }
+
     /// Something worth knowing beside the data; not with `-q`.
     pub fn note(&self, text: &str) {
         if !self.quiet {
@@ -192,7 +210,11 @@ impl Console {
 }
 
 fn write(stream: &Stream, text: &str) -> io::Result<()> {
+    write_bytes(stream, text.as_bytes())
+}
+
+fn write_bytes(stream: &Stream, bytes: &[u8]) -> io::Result<()> {
     let mut stream = stream.lock().unwrap_or_else(PoisonError::into_inner);
-    stream.write_all(text.as_bytes())?;
+    stream.write_all(bytes)?;
     stream.flush()
 }

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::broker::{BrokerError, Fingerprint, Log, Outgoing, Receipt, new_msg_id};
 use crate::counters::Counters;
+use crate::files::Files;
 use crate::journal::{Journal, What};
 use crate::model::{Conversation, Identity, Skip, members};
 
@@ -19,6 +20,8 @@ pub struct Chat {
     log: Arc<dyn Log>,
     counters: Arc<Counters>,
     journal: Option<Arc<Journal>>,
+    /// None where messages carry what they like.
+    files: Option<Arc<Files>>,
 }
 
 /// A message in its log.
@@ -78,7 +81,7 @@ impl Chat {
     /// Sends through this log.
     #[must_use]
     pub fn new(log: Arc<dyn Log>, counters: Arc<Counters>) -> Self {
-        Self { log, counters, journal: None }
+        Self { log, counters, journal: None, files: None }
     }
 
     /// The same, which notes there what is refused or comes again.
@@ -87,10 +90,16 @@ impl Chat {
         Self { journal, ..self }
     }
 
+    /// The same, whose messages carry files of these, and little else.
+    #[must_use]
+    pub fn carrying(self, files: Arc<Files>) -> Self {
+        Self { files: Some(files), ..self }
+    }
+
     /// Puts a checked message into its log. Without a `msg_id` one is made up.
     ///
     /// # Errors
-    /// What the broker says.
+    /// What the broker says; what is wrong with the file that it carries.
     pub async fn send(
         &self,
         sender: &Identity,
@@ -99,6 +108,13 @@ impl Chat {
         msg_id: Option<&MsgId>,
         skip: Skip,
     ) -> Result<Sent, Refusal> {
+        let attached = match &self.files {
+            Some(files) if content.url.is_some() => {
+                Some(files.attached(sender, target, content.clone()).await?)
+            }
+            _ => None,
+        };
+        let content = attached.as_ref().unwrap_or(content);
         let message = Self::message(sender, target, content, msg_id, skip)?;
         let msg_id = message.msg_id.clone();
         let sent = self.sent(msg_id.clone(), self.log.append(message).await);

@@ -30,13 +30,14 @@
 //! | [`bans`] | who may not come in: the port |
 //! | [`worlds`] | which apps there are: the port, the gate before a new one |
 //! | [`groups`] | who belongs to which group: the port |
+//! | [`files`] | files that messages carry: who may put them here and open them, and how they go; the ports |
 //! | [`friends`] | how users stand to each other: the port |
 //! | [`conversations`] | a user's conversations and read state: the port |
 //! | [`money`] | red packets, wallets, settlement, audit |
 //! | [`quota`] | how much anybody may ask: rates and numbers by connection, user and address |
 //! | [`presence`] | who is online: the port, the registry of this node |
 //! | [`broker`] | one log and one bus: the port |
-//! | [`engine`] | SQLite, Redis, PostgreSQL, RabbitMQ: every adapter |
+//! | [`engine`] | SQLite, Redis, PostgreSQL, RabbitMQ, objects: every adapter |
 //! | [`hub`] | who is connected here, fan-out, outboxes |
 //! | [`explain`] | why: what happened to a user, a message, a packet |
 //! | [`journal`] | what happened here of late, to answer why |
@@ -59,6 +60,7 @@ pub mod conversations;
 pub mod counters;
 pub mod engine;
 pub mod explain;
+pub mod files;
 pub mod friends;
 pub mod groups;
 pub mod http;

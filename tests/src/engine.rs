@@ -11,6 +11,7 @@ use chatd::broker::{Broker, BrokerError, Outgoing, Page, Range, Receipt, Retenti
 use chatd::conversations::Conversations;
 use chatd::engine::redis::broker::RedisBroker;
 use chatd::engine::redis::conversations::RedisConversations;
+use chatd::engine::redis::files::RedisFiles;
 use chatd::engine::redis::friends::RedisFriends;
 use chatd::engine::redis::groups::RedisGroups;
 use chatd::engine::redis::keys::Keys;
@@ -19,11 +20,13 @@ use chatd::engine::redis::queue::RedisQueue;
 use chatd::engine::sqlite::Close;
 use chatd::engine::sqlite::broker::{Embedded, Place, Sync};
 use chatd::engine::sqlite::conversations::EmbeddedConversations;
+use chatd::engine::sqlite::files::EmbeddedFiles;
 use chatd::engine::sqlite::friends::EmbeddedFriends;
 use chatd::engine::sqlite::groups::EmbeddedGroups;
 use chatd::engine::sqlite::money_file::MoneyFile;
 use chatd::engine::sqlite::packets::EmbeddedPackets;
 use chatd::engine::sqlite::queue::EmbeddedQueue;
+use chatd::files::Records;
 use chatd::friends::{Friends, Limits};
 use chatd::groups::{self, Change, Changed, GroupError, Groups};
 use chatd::model::{Conversation, Entry, Topic};
@@ -34,6 +37,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::broker::{APP, HandClock, Recorder, message, user};
+pub use crate::changes::{dismiss, join, kick, leave};
 use crate::redis_server::RedisServer;
 
 /// Everything is kept.
@@ -41,7 +45,6 @@ pub const ALL: Retention = Retention { max_messages: 1_000_000, max_age_ms: 0 };
 
 /// Groups a user may be in on these nodes.
 pub const GROUPS_PER_USER: u64 = 300;
-/// How many of both.
 /// How many users may have to do with one on these nodes.
 pub const FRIENDS: Limits = Limits { requests: 20, friends: 30 };
 
@@ -75,6 +78,8 @@ pub struct Node {
     pub friends: Arc<dyn Friends>,
     /// Its read states.
     pub conversations: Arc<dyn Conversations>,
+    /// What there is of its files.
+    pub files: Arc<dyn Records>,
     /// Its red packets.
     pub packets: Arc<dyn Packets>,
     /// Where they are, unless in Redis.
@@ -251,8 +256,9 @@ fn embedded_node(at: &TempDir, retention: Retention, clock: Arc<HandClock>, limi
     let engine =
         Embedded::open(&place, Sync::Normal, retention, clock.clone(), seen.clone()).expect("an engine");
     let groups = Arc::new(EmbeddedGroups::new(engine.clone(), limits));
-    let money = MoneyFile::open(&place, clock).expect("a file for money");
+    let money = MoneyFile::open(&place, clock.clone()).expect("a file for money");
     Node {
+        files: Arc::new(EmbeddedFiles::new(engine.clone(), clock.clone())),
         packets: Arc::new(EmbeddedPackets::new(money.clone(), groups.clone())),
         money: Some(money),
         broker: engine.clone(),
@@ -272,6 +278,7 @@ async fn redis_node(url: &str, retention: Retention, clock: Arc<HandClock>, limi
         groups: RedisGroups::new(&broker, limits),
         friends: RedisFriends::new(&broker, FRIENDS),
         conversations: RedisConversations::new(&broker),
+        files: Arc::new(RedisFiles::new(&broker)),
         packets: RedisPackets::new(&broker),
         money: None,
         broker,
@@ -371,28 +378,4 @@ pub fn group_id(name: &str) -> GroupId {
 #[must_use]
 pub fn names(users: &[UserId]) -> Vec<&str> {
     users.iter().map(UserId::as_str).collect()
-}
-
-/// They join.
-#[must_use]
-pub fn join(name: &str) -> Change {
-    Change::Join(user(name))
-}
-
-/// They leave.
-#[must_use]
-pub fn leave(name: &str) -> Change {
-    Change::Leave(user(name))
-}
-
-/// One removes the other.
-#[must_use]
-pub fn kick(by: &str, member: &str) -> Change {
-    Change::Kick { by: user(by), member: user(member) }
-}
-
-/// They end the group.
-#[must_use]
-pub fn dismiss(by: &str) -> Change {
-    Change::Dismiss(user(by))
 }

@@ -29,6 +29,8 @@ pub struct Answer {
     pub headers: Vec<(String, String)>,
     /// What follows the head.
     pub body: String,
+    /// The same as it came.
+    pub bytes: Vec<u8>,
 }
 
 impl Answer {
@@ -199,5 +201,6 @@ fn parse(received: &[u8]) -> Answer {
         .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
         .collect();
     let status = status.unwrap_or_else(|| panic!("no HTTP status: {text:?}"));
-    Answer { status, headers, body: body.to_owned() }
+    let at = received.windows(4).position(|end| end == b"\r\n\r\n").map_or(0, |at| at + 4);
+    Answer { status, headers, body: body.to_owned(), bytes: received[at..].to_vec() }
 }

@@ -7,6 +7,9 @@ use chat_client::Server;
 use crate::node::Node;
 use crate::redis_server::RedisServer;
 
+/// Messages may carry any address, as the documents of old show some.
+pub const ANY_MEDIA: [&str; 2] = ["--media-origins", "*"];
+
 /// Nodes of one world.
 pub struct Site {
     nodes: Vec<Node>,
@@ -17,14 +20,14 @@ pub struct Site {
 impl Site {
     /// A node alone, in memory.
     pub async fn embedded() -> Self {
-        Self { nodes: vec![Node::ephemeral(&[]).await], _redis: None }
+        Self { nodes: vec![Node::ephemeral(&ANY_MEDIA).await], _redis: None }
     }
 
     /// Two nodes on a Redis of their own.
     pub async fn redis() -> Self {
         let redis = RedisServer::start().await;
         let url = redis.url();
-        let arguments = ["--redis", url.as_str()];
+        let arguments = [&["--redis", url.as_str()], &ANY_MEDIA[..]].concat();
         let (first, last) = tokio::join!(Node::start(&arguments), Node::start(&arguments));
         Self { nodes: vec![first, last], _redis: Some(redis) }
     }

@@ -19,6 +19,7 @@ mod conversation;
 mod doctor;
 mod drain;
 pub(crate) mod explain;
+mod file;
 mod friend;
 mod group;
 mod history;
@@ -69,6 +70,9 @@ pub enum Command {
     /// Conversations of a user, and what is unread
     #[command(subcommand, after_help = conversation::EXAMPLES)]
     Conversation(conversation::Verb),
+    /// Pictures, sounds and films of a conversation
+    #[command(subcommand, after_help = file::EXAMPLES)]
+    File(file::Verb),
     /// Money that a conversation shares out
     #[command(subcommand, after_help = redpacket::EXAMPLES)]
     Redpacket(redpacket::Verb),
@@ -148,6 +152,7 @@ pub async fn run(command: Command, operator: &Operator) -> Exit {
         Command::Group(verb) => group::run(verb, operator).await,
         Command::Friend(verb) => friend::run(verb, operator).await,
         Command::Conversation(verb) => conversation::run(verb, operator).await,
+        Command::File(verb) => file::run(verb, operator).await,
         Command::Redpacket(verb) => redpacket::run(verb, operator).await,
         Command::Wallet(verb) => wallet::run(verb, operator).await,
         Command::Page(args) => page::run(args, operator).await,

@@ -8,10 +8,11 @@ use std::time::Duration;
 use chat_protocol::Operation;
 use chat_protocol::certificate::not_after;
 use chat_protocol::envelope::HttpAnswer;
+use chat_protocol::file::{Upload, UploadRequest, Uploaded};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION};
 use reqwest::redirect::Policy;
 use reqwest::tls::TlsInfo;
-use reqwest::{RequestBuilder, Response};
+use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 
 use crate::error::{Error, redirected};
@@ -103,8 +104,60 @@ impl Http {
     /// # Errors
     /// As [`Http::call`].
     pub async fn call_raw(&self, path: &str, request: &Value) -> Result<Value, Error> {
-        let posted = self.client.post(self.server.url(path)).json(request);
-        let (status, body) = self.fetch(path, posted, MAX_ANSWER_BYTES).await?;
+        self.answered(path, self.client.post(self.server.url(path)).json(request)).await
+    }
+
+    /// Uploads a file, which may take so long.
+    ///
+    /// # Errors
+    /// As [`Http::call`].
+    pub async fn upload(
+        &self,
+        request: &UploadRequest,
+        file: Vec<u8>,
+        within: Duration,
+    ) -> Result<Uploaded, Error> {
+        let put = self.client.put(self.server.url(Upload::PATH)).query(request).timeout(within).body(file);
+        let data = self.answered(Upload::PATH, put).await?;
+        serde_json::from_value(data).map_err(|e| self.not_chatd(e))
+    }
+
+    /// Opens an address of a file, as an answer of chatd has it, and hands out its bytes as they come; all of them may
+    /// take so long. Stops when `take` says so by an error.
+    ///
+    /// # Errors
+    /// As [`Http::call`]; inside, what `take` said.
+    pub async fn open<E>(
+        &self,
+        address: &str,
+        within: Duration,
+        mut take: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<Result<(), E>, Error> {
+        let (path, query) = address.split_once('?').unwrap_or((address, ""));
+        let mut url = self.server.url(path);
+        url.set_query(Some(query));
+        let asked = self.client.get(url).timeout(within);
+        let mut response = asked.send().await.map_err(|error| self.transport_error(&error))?;
+        if response.status() != StatusCode::OK {
+            self.answer(path, response).await?;
+            return Err(self.not_chatd("an answer that is no file"));
+        }
+        while let Some(piece) = response.chunk().await.map_err(|error| self.transport_error(&error))? {
+            if let Err(error) = take(&piece) {
+                return Ok(Err(error));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    async fn answered(&self, path: &str, request: RequestBuilder) -> Result<Value, Error> {
+        let response = request.send().await.map_err(|error| self.transport_error(&error))?;
+        self.answer(path, response).await
+    }
+
+    /// The `data` of an answer.
+    async fn answer(&self, path: &str, response: Response) -> Result<Value, Error> {
+        let (status, body) = self.body(path, response, MAX_ANSWER_BYTES).await?;
         let answer: HttpAnswer<Value> = serde_json::from_slice(&body).map_err(|error| {
             self.not_chatd(format!("HTTP status {status}, body is not an answer: {error}"))
         })?;
@@ -156,7 +209,11 @@ impl Http {
 
     /// Sends a request for `path` and reads at most `most` bytes of the answer.
     async fn fetch(&self, path: &str, request: RequestBuilder, most: usize) -> Result<(u16, Vec<u8>), Error> {
-        let mut response = request.send().await.map_err(|error| self.transport_error(&error))?;
+        let response = request.send().await.map_err(|error| self.transport_error(&error))?;
+        self.body(path, response, most).await
+    }
+
+    async fn body(&self, path: &str, mut response: Response, most: usize) -> Result<(u16, Vec<u8>), Error> {
         let status = response.status().as_u16();
         if let Some(location) = location(&response) {
             return Err(redirected(&self.server, path, status, location));

@@ -20,7 +20,7 @@
 //! | [`span`] | stretches of time on command lines and in settings |
 //! | [`certificate`] | when a certificate ends |
 //! | [`backoff`] | how long to wait before trying again |
-//! | [`user`], [`group`], [`message`], [`conversation`], [`friend`], [`red_packet`], [`wallet`], [`system`], [`node`], [`access`], [`audit`], [`explain`] | the operations, one module a noun |
+//! | [`user`], [`group`], [`message`], [`conversation`], [`friend`], [`red_packet`], [`wallet`], [`system`], [`node`], [`access`], [`audit`], [`explain`], [`file`] | the operations, one module a noun |
 //! | [`table`] | all of them |
 
 pub mod access;
@@ -34,6 +34,7 @@ pub mod conversation;
 pub mod cursor;
 pub mod envelope;
 pub mod explain;
+pub mod file;
 pub mod friend;
 pub mod group;
 pub mod id;

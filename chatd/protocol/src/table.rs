@@ -4,7 +4,8 @@
 
 use crate::operation::{Description, Operation};
 use crate::{
-    access, audit, conversation, explain, friend, group, message, node, red_packet, system, user, wallet,
+    access, audit, conversation, explain, file, friend, group, message, node, red_packet, system, user,
+    wallet,
 };
 
 /// Every operation, in the order of the documentation.
@@ -25,6 +26,7 @@ pub const ALL: &[Description] = &[
     message::Recall::DESCRIPTION,
     conversation::List::DESCRIPTION,
     conversation::Read::DESCRIPTION,
+    file::Url::DESCRIPTION,
     friend::Request::DESCRIPTION,
     friend::Requests::DESCRIPTION,
     friend::Accept::DESCRIPTION,
@@ -80,6 +82,7 @@ mod tests {
                 "/group/list",
                 "/message/history",
                 "/conversation/list",
+                "/file/url",
                 "/friend/requests",
                 "/friend/list",
                 "/redPacket/detail",

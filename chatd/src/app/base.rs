@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use super::Files;
+use super::room::max_connections;
 use super::waiting::Waiting;
 use crate::audit::{Audit, Place};
 use crate::auth::Auth;
@@ -15,6 +16,7 @@ use crate::chat::Chat;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config};
 use crate::counters::Counters;
+use crate::files;
 use crate::hub::Hub;
 use crate::hub::outbox::Limits;
 use crate::journal::Journal;
@@ -44,8 +46,9 @@ pub(super) struct Base {
 }
 
 impl Base {
-    /// For these settings, with so many connections at most.
-    pub(super) fn new(config: &Config, max_connections: usize, auth: Arc<Auth>, files: Files) -> Self {
+    /// For these settings, in a process that has room for so many connections.
+    pub(super) fn new(config: &Config, room: usize, auth: Arc<Auth>, files: Files) -> Self {
+        let max_connections = max_connections(config.limits.max_connections, room);
         let (node, counters) = (rand::random(), Arc::new(Counters::default()));
         let journal = Journal::new(config.serve.journal_bytes).map(Arc::new);
         let hub = open_hub(config, node, &counters, journal.clone());
@@ -66,9 +69,10 @@ impl Base {
         }
     }
 
-    /// Sends through this log.
-    pub(super) fn chat(&self, log: Arc<dyn Log>) -> Arc<Chat> {
-        Arc::new(Chat::new(log, self.counters.clone()).noting(self.journal.clone()))
+    /// Sends through this log, with these files.
+    pub(super) fn chat(&self, log: Arc<dyn Log>, carried: Arc<files::Files>) -> Arc<Chat> {
+        let chat = Chat::new(log, self.counters.clone()).noting(self.journal.clone());
+        Arc::new(chat.carrying(carried))
     }
 
     /// The log of what operators do, if there is to be one.

@@ -15,6 +15,7 @@ use crate::audit::Audit;
 use crate::chat::Chat;
 use crate::config::{Config, Role};
 use crate::explain::{self, Explainer};
+use crate::files::Files;
 use crate::http::Edge;
 use crate::http::door::Door;
 use crate::marks::Marks;
@@ -50,6 +51,7 @@ pub(super) struct Parts<'a> {
     pub(super) engine: &'a Engine,
     pub(super) treasury: &'a Treasury,
     pub(super) chat: Arc<Chat>,
+    pub(super) files: Arc<Files>,
     pub(super) marks: Arc<Marks>,
     pub(super) subscriptions: Arc<Subscriptions>,
     pub(super) resync: Arc<Resync>,
@@ -72,7 +74,8 @@ pub(super) fn door(config: &Config, address: SocketAddr) -> anyhow::Result<Door>
 /// What the HTTP edge leads to: operations and connections.
 pub(super) fn edge(config: &Config, parts: Parts<'_>) -> anyhow::Result<Edge> {
     let services = services(config, &parts);
-    let Parts { base, engine, treasury, chat, marks, subscriptions, registry, door, keeper, .. } = parts;
+    let Parts { base, engine, treasury, chat, files, marks, subscriptions, registry, door, keeper, .. } =
+        parts;
     let gate = Arc::new(Gate::new(engine.worlds.clone(), base.quotas.clone()));
     let operations = Arc::new(match config.serve.role {
         Role::All => Table::new(&services),
@@ -126,6 +129,7 @@ pub(super) fn edge(config: &Config, parts: Parts<'_>) -> anyhow::Result<Edge> {
         proxies: Arc::new(config.proxies().map_err(|error| anyhow!(error))?),
         auth: base.auth.clone(),
         bans: engine.bans.clone(),
+        files,
         gate,
         quotas: base.quotas.clone(),
         max_body_bytes: MAX_BODY_BYTES,
@@ -147,9 +151,19 @@ fn sources(parts: &Parts<'_>) -> explain::Sources {
 }
 
 fn services(config: &Config, parts: &Parts<'_>) -> Services {
-    let Parts { base, engine, treasury, chat, resync, card, audit, door, keeper, reread, .. } = parts;
+    let Parts { base, engine, treasury, chat, files, resync, card, audit, door, keeper, reread, .. } = parts;
     let (auth, quotas) = (base.auth.clone(), base.quotas.clone());
-    let again = reload::again(reread.clone(), auth, quotas, door.clone(), audit.clone(), keeper.clone());
+    let again = reload::again(
+        reread.clone(),
+        reload::Held {
+            auth,
+            quotas,
+            door: door.clone(),
+            audit: audit.clone(),
+            keeper: keeper.clone(),
+            files: files.clone(),
+        },
+    );
     let (broker, groups) = (engine.broker.clone(), engine.groups.clone());
     let (presence, clock) = (engine.presence.clone(), base.clock.clone());
     let about = About { node_id: base.node_id(), engine: engine.name, drain: config.serve.drain.get() };
@@ -175,8 +189,10 @@ fn services(config: &Config, parts: &Parts<'_>) -> Services {
             resync.clone(),
             treasury.money.clone(),
             base.quotas.clone(),
+            files.clone(),
         )),
-        message: Arc::new(MessageOps::new(broker.clone(), groups)),
+        file: files.clone(),
+        message: Arc::new(MessageOps::new(broker.clone(), groups, files.clone(), clock.clone())),
         conversation: Arc::new(ConversationOps::new(
             engine.conversations.clone(),
             parts.marks.clone(),

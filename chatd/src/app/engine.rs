@@ -14,6 +14,7 @@ use crate::counters::links::Links;
 use crate::engine::redis::bans::RedisBans;
 use crate::engine::redis::broker::RedisBroker;
 use crate::engine::redis::conversations::RedisConversations;
+use crate::engine::redis::files::RedisFiles;
 use crate::engine::redis::friends::RedisFriends;
 use crate::engine::redis::groups::RedisGroups;
 use crate::engine::redis::keys::Keys;
@@ -26,6 +27,7 @@ use crate::engine::sqlite::Place;
 use crate::engine::sqlite::bans::EmbeddedBans;
 use crate::engine::sqlite::broker::Embedded;
 use crate::engine::sqlite::conversations::EmbeddedConversations;
+use crate::engine::sqlite::files::EmbeddedFiles;
 use crate::engine::sqlite::friends::EmbeddedFriends;
 use crate::engine::sqlite::groups::EmbeddedGroups;
 use crate::engine::sqlite::money_file::MoneyFile;
@@ -33,6 +35,7 @@ use crate::engine::sqlite::packets::EmbeddedPackets;
 use crate::engine::sqlite::presence::EmbeddedPresence;
 use crate::engine::sqlite::queue::EmbeddedQueue;
 use crate::engine::sqlite::worlds::EmbeddedWorlds;
+use crate::files::Records;
 use crate::friends::{self, Friends};
 use crate::groups::{self, Groups};
 use crate::money::packets::Packets;
@@ -49,6 +52,7 @@ pub(super) struct Engine {
     pub(super) friends: Arc<dyn Friends>,
     pub(super) conversations: Arc<dyn Conversations>,
     pub(super) bans: Arc<dyn Bans>,
+    pub(super) files: Arc<dyn Records>,
     pub(super) worlds: Arc<dyn Worlds>,
     /// None without a ledger.
     pub(super) purse: Option<Purse>,
@@ -93,6 +97,7 @@ fn embedded(config: &Config, base: &Base) -> anyhow::Result<Engine> {
         purse: Some(purse),
         friends: Arc::new(EmbeddedFriends::new(broker.clone(), friends(config))),
         bans: Arc::new(EmbeddedBans::new(broker.clone(), base.clock.clone())),
+        files: Arc::new(EmbeddedFiles::new(broker.clone(), base.clock.clone())),
         worlds: Arc::new(EmbeddedWorlds::new(broker.clone())),
         conversations: Arc::new(EmbeddedConversations::new(broker)),
         watch: None,
@@ -147,6 +152,7 @@ async fn redis(config: &Config, base: &Base) -> anyhow::Result<Engine> {
         groups: RedisGroups::new(&broker, groups(config)),
         friends: RedisFriends::new(&broker, friends(config)),
         bans: Arc::new(RedisBans::new(&broker)),
+        files: Arc::new(RedisFiles::new(&broker)),
         worlds: Arc::new(RedisWorlds::new(&broker)),
         conversations: RedisConversations::new(&broker),
         watch: Some(broker.watch_manner(manner)),

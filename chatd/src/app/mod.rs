@@ -4,6 +4,7 @@ mod base;
 pub mod credentials;
 mod edge;
 mod engine;
+mod files;
 mod health;
 mod money;
 pub mod places;
@@ -28,7 +29,7 @@ use self::base::Base;
 use self::edge::{Parts, door, edge};
 use self::money::Treasury;
 use self::reload::Reread;
-use self::room::{max_connections, room_for_connections};
+use self::room::room_for_connections;
 use self::rounds::{deadlines, end_terms, look_at, patience, relieve, sweep};
 use crate::audit::Audit;
 use crate::auth::Auth;
@@ -148,14 +149,13 @@ impl App {
         let taken = || format!("cannot listen on {}; is another chatd running there?", config.serve.listen);
         let bound = listener::bind(&addresses).with_context(taken)?;
         let (address, room) = (bound.address()?, room_for_connections());
-        let most = max_connections(config.limits.max_connections, room);
-        let base = Base::new(config, most, Arc::new(auth), files);
+        let base = Base::new(config, room, Arc::new(auth), files);
         let (hub, engine) = (base.hub.clone(), engine::open(config, &base).await?);
-        let chat = base.chat(engine.broker.clone());
-        let (treasury, audit) = (Treasury::open(config, &base, &engine, &chat).await?, base.audit(config)?);
+        let (kept, chat) = files::open(config, &base, &engine).await?;
+        let treasury = Treasury::open(config, &base, &engine, &chat).await?;
+        let (audit, resyncs) = (base.audit(config)?, base.resyncs.clone());
         let (broker, presence) = (engine.broker.clone(), engine.presence.clone());
         let registry = Arc::new(Registry::new(hub.clone(), presence.clone()));
-        let resyncs = base.resyncs.clone();
         let follow = Subscriptions::new(hub.clone(), broker.clone(), resyncs.clone(), registry.noting());
         let (subscriptions, bans, groups) = (Arc::new(follow), engine.bans.clone(), engine.groups.clone());
         let resync = Arc::new(Resync::new(hub.clone(), subscriptions.clone(), groups, broker, bans, resyncs));
@@ -165,6 +165,7 @@ impl App {
             engine: &engine,
             treasury: &treasury,
             chat,
+            files: kept.clone(),
             marks: Arc::new(Marks::new(hub.clone(), engine.broker.clone())),
             subscriptions: subscriptions.clone(),
             resync: resync.clone(),
@@ -180,9 +181,8 @@ impl App {
         let Edge { connections, workers, system, .. } = edge.clone();
         let house = house(config, &base, edge, keeper.clone(), room, requests.clone());
         let (places, quotas) = (house.places.clone(), house.quotas.clone());
-        let door = bound.listen().with_context(taken)?;
-        let accepting = tokio::spawn(listener::serve(door, house, stop.clone()));
-        let registry = tokio::spawn(registry.run(all_gone.clone()));
+        let accepting =
+            tokio::spawn(listener::serve(bound.listen().with_context(taken)?, house, stop.clone()));
         let mut background = vec![
             tokio::spawn(resync.run()),
             tokio::spawn(sweep(hub.clone(), subscriptions, quotas, deadlines(config))),
@@ -191,6 +191,7 @@ impl App {
             tokio::spawn(relieve(hub.clone(), places)),
             tokio::spawn(crowds::tell(hub.clone(), presence.clone())),
             tokio::spawn(card::tell(card, presence.clone())),
+            tokio::spawn(kept.sweep()),
         ];
         background.extend(engine.watch.into_iter().chain(keeper.map(|keeper| tokio::spawn(look_at(keeper)))));
         Ok(Self {
@@ -203,8 +204,8 @@ impl App {
             connections,
             workers,
             accepting,
+            registry: tokio::spawn(registry.run(all_gone.clone())),
             all_gone,
-            registry,
             treasury,
             audit,
             background,

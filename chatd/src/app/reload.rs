@@ -12,6 +12,7 @@ use super::App;
 use crate::audit::Audit;
 use crate::auth::Auth;
 use crate::config::{Config, Serve};
+use crate::files::Files;
 use crate::http::door::Door;
 use crate::log::{self, Filter};
 use crate::ops::system::Again;
@@ -40,21 +41,26 @@ fn candidate(keeper: Option<&Arc<Keeper>>, config: &Config) -> Result<Option<Can
     }
 }
 
+/// What takes over what was read.
+pub(super) struct Held {
+    pub(super) auth: Arc<Auth>,
+    pub(super) quotas: Arc<Quotas>,
+    pub(super) door: Arc<Door>,
+    pub(super) audit: Option<Arc<Audit>>,
+    pub(super) keeper: Option<Arc<Keeper>>,
+    pub(super) files: Arc<Files>,
+}
+
 /// What the operation and the signal do.
-pub(super) fn again(
-    reread: Reread,
-    auth: Arc<Auth>,
-    quotas: Arc<Quotas>,
-    door: Arc<Door>,
-    audit: Option<Arc<Audit>>,
-    keeper: Option<Arc<Keeper>>,
-) -> Again {
+pub(super) fn again(reread: Reread, held: Held) -> Again {
+    let Held { auth, quotas, door, audit, keeper, files } = held;
     let again = move || {
         let refused = |why: String| Refusal::new(Code::RefusedByRule, why);
         let config = reread().map_err(refused)?;
         let filter = Filter::parse(&config.serve.log).map_err(|why| refused(format!("log: {why}")))?;
         let (origins, hosts) =
             (config.allowed_origins().map_err(refused)?, config.allowed_hosts().map_err(refused)?);
+        let secrets = config.file_secrets().map_err(refused)?;
         let candidate = candidate(keeper.as_ref(), &config).map_err(refused)?;
         if let Some(audit) = &audit {
             let why = |error| refused(format!("the audit log cannot be opened again: {error}"));
@@ -65,6 +71,7 @@ pub(super) fn again(
             keeper.adopt(candidate);
         }
         door.relist(origins, hosts);
+        files.signs_with(secrets);
         log::refilter(filter);
         let Changes { now, restart } = quotas.change(&config.limits);
         Ok(ReloadResponse { keys: known.names, token_keys: known.token_keys as u64, limits: now, restart })

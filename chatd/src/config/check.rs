@@ -53,6 +53,7 @@ impl Config {
         self.allowed_hosts()?;
         self.proxies()?;
         self.check_money()?;
+        self.check_files()?;
         if self.history.max_messages == 0 {
             return Err("history.max_messages must be at least 1".to_owned());
         }

@@ -2,16 +2,17 @@
 //!
 //! Invariant: comments are all that is added.
 
-use super::{Audit, Auth, History, Limits, Money, Presence, Serve, Storage};
+use super::{Audit, Auth, Files, History, Limits, Money, Presence, Serve, Storage};
 
 /// Each section by its name, that of keys outside of any first.
-const SECTIONS: [(&str, &[(&str, &str)]); 8] = [
+const SECTIONS: [(&str, &[(&str, &str)]); 9] = [
     ("", Serve::ABOUT),
     ("storage", Storage::ABOUT),
     ("history", History::ABOUT),
     ("money", Money::ABOUT),
     ("presence", Presence::ABOUT),
     ("audit", Audit::ABOUT),
+    ("files", Files::ABOUT),
     ("limits", Limits::ABOUT),
     ("auth", Auth::ABOUT),
 ];

@@ -89,8 +89,43 @@ settings! {
         /// Apps that may come to be, by a log-in or by an operation that changes something; 0 for any number
         #[arg(long, env = "CHATD_MAX_APPS", value_name = "N")]
         max_apps: u64 = 0,
+        /// Bytes of one file at most
+        #[arg(long, env = "CHATD_FILE_BYTES", value_name = "N")]
+        file_bytes: u64 = 25 * 1024 * 1024,
+        /// What files may hold, as their first bytes say
+        #[arg(long, env = "CHATD_FILE_TYPES", value_name = "TYPES", value_delimiter = ',')]
+        file_types: Vec<String> = TYPES.map(str::to_owned).to_vec(),
+        /// Bytes of all files of one user in an app; 0 for any number
+        #[arg(long, env = "CHATD_FILE_BYTES_PER_USER", value_name = "N")]
+        file_bytes_per_user: u64 = 1024 * 1024 * 1024,
+        /// Bytes of all files of an app; 0 for any number
+        #[arg(long, env = "CHATD_FILE_BYTES_PER_APP", value_name = "N")]
+        file_bytes_per_app: u64 = 20 * 1024 * 1024 * 1024,
+        /// Uploads of one user at a time on this node
+        #[arg(long, env = "CHATD_UPLOADS_PER_USER", value_name = "N")]
+        uploads_per_user: u32 = 4,
+        /// Pixels of one picture at most, all of which are in memory for a moment
+        #[arg(long, env = "CHATD_PICTURE_PIXELS", value_name = "N")]
+        picture_pixels: u64 = 40_000_000,
     }
 }
+
+/// What files may hold by default: what browsers show, and no more.
+pub const TYPES: [&str; 13] = [
+    "image/jpeg",
+    "image/png",
+    "image/gif",
+    "image/webp",
+    "audio/mpeg",
+    "audio/ogg",
+    "audio/m4a",
+    "audio/x-wav",
+    "audio/aac",
+    "audio/x-flac",
+    "video/mp4",
+    "video/webm",
+    "video/quicktime",
+];
 
 /// Most that may come at once before a rate counts.
 const MAX_BURST: u32 = 1_000_000;
@@ -101,7 +136,7 @@ impl Limits {
     /// # Errors
     /// A text that names the setting and what it may be.
     pub(super) fn check(&self) -> Result<(), String> {
-        let positive: [(&str, u64); 7] = [
+        let positive: [(&str, u64); 10] = [
             ("max_frame_bytes", self.max_frame_bytes as u64),
             ("outbox_frames", self.outbox_frames as u64),
             ("queued_bytes", self.queued_bytes as u64),
@@ -109,6 +144,9 @@ impl Limits {
             ("groups_per_user", self.groups_per_user),
             ("requests_per_user", self.requests_per_user),
             ("friends_per_user", self.friends_per_user),
+            ("file_bytes", self.file_bytes),
+            ("uploads_per_user", self.uploads_per_user.into()),
+            ("picture_pixels", self.picture_pixels),
         ];
         if let Some((name, _)) = positive.into_iter().find(|(_, value)| *value == 0) {
             return Err(format!("limits.{name} must be at least 1"));
@@ -129,6 +167,11 @@ impl Limits {
                 self.outbox_bytes, self.queued_bytes
             ));
         }
-        Ok(())
+        // What runs in a page must never come from where the page does.
+        let is_harmless = |kind: &&String| TYPES.contains(&kind.as_str());
+        match self.file_types.iter().find(|kind| !is_harmless(kind)) {
+            Some(other) => Err(format!("limits.file_types: {other:?} is none of {}", TYPES.join(", "))),
+            None => Ok(()),
+        }
     }
 }

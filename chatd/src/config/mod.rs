@@ -4,6 +4,7 @@
 
 mod api_key;
 mod check;
+mod choices;
 mod origin;
 mod proxies;
 mod rate;
@@ -24,6 +25,8 @@ use crate::money::split::Method;
 pub use self::api_key::{ApiKey, Scopes, check_name};
 pub use self::auth::Auth;
 pub use self::check::LedgerPlace;
+use self::choices::{parse_role, parse_split, parse_sync};
+pub use self::files::{FilePlace, Files};
 pub use self::limits::Limits;
 pub use self::origin::{Host, Hosts, Origin, Origins};
 pub use self::proxies::Proxies;
@@ -80,6 +83,7 @@ macro_rules! settings {
 
 mod auth;
 mod explained;
+mod files;
 mod limits;
 
 /// What a node does.
@@ -250,6 +254,8 @@ pub struct Given {
     #[command(flatten)]
     audit: AuditGiven,
     #[command(flatten)]
+    files: files::FilesGiven,
+    #[command(flatten)]
     limits: limits::LimitsGiven,
     #[command(flatten)]
     auth: auth::AuthGiven,
@@ -271,6 +277,8 @@ pub struct Config {
     pub presence: Presence,
     /// The audit log.
     pub audit: Audit,
+    /// Files that messages carry.
+    pub files: Files,
     /// Limits.
     pub limits: Limits,
     /// Identities.
@@ -294,6 +302,7 @@ impl Config {
             money: stronger.money.or(weaker.money).or_default(),
             presence: stronger.presence.or(weaker.presence).or_default(),
             audit: stronger.audit.or(weaker.audit).or_default(),
+            files: stronger.files.or(weaker.files).or_default(),
             limits: stronger.limits.or(weaker.limits).or_default(),
             auth: stronger.auth.or(weaker.auth).or_default(),
         }
@@ -363,34 +372,11 @@ fn parse(text: &str) -> Result<Given, toml::de::Error> {
         money: section(&mut table, "money")?,
         presence: section(&mut table, "presence")?,
         audit: section(&mut table, "audit")?,
+        files: section(&mut table, "files")?,
         limits: section(&mut table, "limits")?,
         auth: section(&mut table, "auth")?,
         serve: table.try_into()?,
     })
-}
-
-fn parse_role(text: &str) -> Result<Role, String> {
-    match text {
-        "all" => Ok(Role::All),
-        "settler" => Ok(Role::Settler),
-        _ => Err("must be all or settler".to_owned()),
-    }
-}
-
-fn parse_split(text: &str) -> Result<Method, String> {
-    match text {
-        "double-average" => Ok(Method::DoubleAverage),
-        "line-cutting" => Ok(Method::LineCutting),
-        _ => Err("must be double-average or line-cutting".to_owned()),
-    }
-}
-
-fn parse_sync(text: &str) -> Result<Sync, String> {
-    match text {
-        "normal" => Ok(Sync::Normal),
-        "full" => Ok(Sync::Full),
-        _ => Err("must be normal or full".to_owned()),
-    }
 }
 
 #[cfg(test)]

@@ -118,12 +118,20 @@ impl Origins {
     /// # Errors
     /// For the operator: an entry that can never match, and why.
     pub fn parse(entries: &[String]) -> Result<Self, String> {
+        Self::parse_as("allowed_origins", entries)
+    }
+
+    /// The same of another setting.
+    ///
+    /// # Errors
+    /// As [`Origins::parse`].
+    pub(super) fn parse_as(setting: &str, entries: &[String]) -> Result<Self, String> {
         let mut origins = Self::default();
         for entry in entries.iter().map(|entry| entry.trim()).filter(|entry| !entry.is_empty()) {
             if entry == "*" {
                 origins.all = true;
             } else {
-                let origin = entry.parse().map_err(|why| never("allowed_origins", entry, why, ORIGIN))?;
+                let origin = entry.parse().map_err(|why| never(setting, entry, why, ORIGIN))?;
                 origins.listed.push(origin);
             }
         }
@@ -134,6 +142,12 @@ impl Origins {
     #[must_use]
     pub fn allow(&self, origin: &str) -> bool {
         self.all || origin.parse().is_ok_and(|origin| self.listed.contains(&origin))
+    }
+
+    /// Whether any text will do.
+    #[must_use]
+    pub fn allow_all(&self) -> bool {
+        self.all
     }
 
     /// Whether none is allowed.

@@ -37,11 +37,23 @@ pub enum Limit {
     OpenRedPacketsPerUser,
     /// Apps that something is kept of.
     MaxApps,
+    /// Bytes of a file.
+    FileBytes,
+    /// What a file may hold.
+    FileTypes,
+    /// Bytes of the files of a user.
+    FileBytesPerUser,
+    /// Bytes of the files of an app.
+    FileBytesPerApp,
+    /// Uploads of a user at a time.
+    UploadsPerUser,
+    /// Pixels of a picture.
+    PicturePixels,
 }
 
 impl Limit {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 21] = [
         Self::MaxConnections,
         Self::ConnectionsPerAddress,
         Self::ConnectRatePerAddress,
@@ -57,6 +69,12 @@ impl Limit {
         Self::FriendsPerUser,
         Self::OpenRedPacketsPerUser,
         Self::MaxApps,
+        Self::FileBytes,
+        Self::FileTypes,
+        Self::FileBytesPerUser,
+        Self::FileBytesPerApp,
+        Self::UploadsPerUser,
+        Self::PicturePixels,
     ];
 
     /// The setting, within `limits`.
@@ -78,6 +96,12 @@ impl Limit {
             Self::FriendsPerUser => "friends_per_user",
             Self::OpenRedPacketsPerUser => "open_red_packets_per_user",
             Self::MaxApps => "max_apps",
+            Self::FileBytes => "file_bytes",
+            Self::FileTypes => "file_types",
+            Self::FileBytesPerUser => "file_bytes_per_user",
+            Self::FileBytesPerApp => "file_bytes_per_app",
+            Self::UploadsPerUser => "uploads_per_user",
+            Self::PicturePixels => "picture_pixels",
         }
     }
 }

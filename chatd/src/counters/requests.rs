@@ -17,14 +17,14 @@ use super::sharded::Sharded;
 pub const OTHER: &str = "other";
 
 /// What is asked over HTTP beside operations: the handshake of a WebSocket, the chat page with what it loads, health.
-const PATHS: [&str; 6] = ["acc", "home", "livez", "metrics", "openapi.json", "readyz"];
+const PATHS: [&str; 8] = ["acc", "file", "file/upload", "home", "livez", "metrics", "openapi.json", "readyz"];
 /// What is asked over WebSocket beside operations.
 const COMMANDS: [&str; 7] = [HEARTBEAT, LOGIN, MSG, PING, REFRESH, TYPING, WATCH];
 
 /// Codes of answers; HTTP statuses where an answer has no code, which are below 1000. 0 stands for all others.
-pub const CODES: [u16; 24] = [
-    0, 101, 200, 204, 307, 400, 404, 405, 413, 500, 503, 1000, 1001, 1002, 1003, 1004, 1005, 1009, 1010,
-    1011, 1012, 1013, 1014, 1015,
+pub const CODES: [u16; 27] = [
+    0, 101, 200, 204, 206, 304, 307, 400, 404, 405, 413, 416, 500, 503, 1000, 1001, 1002, 1003, 1004, 1005,
+    1009, 1010, 1011, 1012, 1013, 1014, 1015,
 ];
 
 /// Over both ways.
@@ -64,7 +64,12 @@ impl Default for Requests {
 #[must_use]
 pub fn operation(path: &str) -> &str {
     let name = path.strip_prefix('/').unwrap_or(OTHER);
-    if name.is_empty() || name.starts_with("home/") { "home" } else { name }
+    match name.split_once('/') {
+        None if name.is_empty() => "home",
+        Some(("home", _)) => "home",
+        Some(("file", rest)) if !["upload", "url"].contains(&rest) => "file",
+        _ => name,
+    }
 }
 
 impl Tallies {

@@ -21,12 +21,20 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// # Errors
 /// [`Code::BadParameter`] when they cannot be read, [`Code::TooLarge`] when the body exceeds `max_bytes`.
 pub async fn params(parts: &Parts, body: Body, max_bytes: usize) -> Result<Params, Refusal> {
-    let mut params = form(parts.uri.query().unwrap_or_default())?;
+    let mut params = query(parts)?;
     if parts.method == http::Method::POST {
         let bytes = read(parts, body, max_bytes).await?;
         params.override_with(body_params(parts, &bytes).await?);
     }
     Ok(params)
+}
+
+/// Reads the query of a request whose body is something else.
+///
+/// # Errors
+/// [`Code::BadParameter`] when it cannot be read.
+pub fn query(parts: &Parts) -> Result<Params, Refusal> {
+    form(parts.uri.query().unwrap_or_default())
 }
 
 async fn read(parts: &Parts, body: Body, max_bytes: usize) -> Result<Bytes, Refusal> {

@@ -4,8 +4,10 @@
 
 pub mod decode;
 pub mod door;
+mod files;
 mod openapi;
 mod page;
+mod range;
 mod unread;
 mod upgrade;
 
@@ -36,6 +38,7 @@ use crate::auth::{Auth, Caller};
 use crate::bans::Bans;
 use crate::config::Proxies;
 use crate::counters::Counters;
+use crate::files::Files;
 use crate::listener::{Entrance, Peer};
 use crate::metrics::{Form, Metrics};
 use crate::ops::Table;
@@ -78,6 +81,8 @@ pub struct Edge {
     pub quotas: Arc<Quotas>,
     /// Who may not ask.
     pub bans: Arc<dyn Bans>,
+    /// Files that messages carry.
+    pub files: Arc<Files>,
     /// Which apps there may be.
     pub gate: Arc<Gate>,
     /// Bytes of a request body at most.
@@ -107,6 +112,9 @@ fn router(edge: Edge) -> Router {
             .route("/home/index", reads(page::index))
             .route("/home/{asset}", any(page::asset))
             .route("/home/{version}/{asset}", any(page::versioned))
+            .route("/file/upload", any(files::upload))
+            .route("/file/url", any(operate))
+            .route("/file/{id}", reads(files::download))
     };
     router
         .route("/livez", reads(async || "ok\n"))

@@ -15,6 +15,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use super::Table;
 use crate::broker::Bus;
 use crate::chat::Chat;
+use crate::files::Files;
 use crate::groups::{self, Change, Changed, GroupError, Groups};
 use crate::membership::resync::Resync;
 use crate::model::{Identity, Skip, Topic};
@@ -32,6 +33,7 @@ pub struct GroupOps {
     resync: Arc<Resync>,
     money: Option<Arc<Money>>,
     quotas: Arc<Quotas>,
+    files: Arc<Files>,
 }
 
 impl GroupOps {
@@ -44,8 +46,9 @@ impl GroupOps {
         resync: Arc<Resync>,
         money: Option<Arc<Money>>,
         quotas: Arc<Quotas>,
+        files: Arc<Files>,
     ) -> Self {
-        Self { groups, bus, chat, resync, money, quotas }
+        Self { groups, bus, chat, resync, money, quotas, files }
     }
 
     async fn create(&self, request: CreateRequest) -> Result<Group, Refusal> {
@@ -97,6 +100,7 @@ impl GroupOps {
     async fn dismiss(&self, request: GroupRequest) -> Result<MembershipResponse, Refusal> {
         let GroupRequest { app_id, user_id, group_id } = request;
         let dismissed = self.change(app_id, &group_id, Change::Dismiss(user_id)).await?;
+        self.files.look();
         if let Some(money) = &self.money {
             money.red_packets.dismissed(app_id, &group_id).await;
         }

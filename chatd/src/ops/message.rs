@@ -14,7 +14,10 @@ use futures_util::FutureExt;
 
 use super::Table;
 use crate::auth::Caller;
+use crate::broker::recall::judge;
 use crate::broker::{Log, Range};
+use crate::clock::Clock;
+use crate::files::Files;
 use crate::groups::{GroupError, Groups};
 use crate::hub::frame;
 use crate::model::Conversation;
@@ -29,13 +32,15 @@ const MESSAGE_BYTES: usize = 256;
 pub struct MessageOps {
     log: Arc<dyn Log>,
     groups: Arc<dyn Groups>,
+    files: Arc<Files>,
+    clock: Arc<dyn Clock>,
 }
 
 impl MessageOps {
     /// Operations on these services.
     #[must_use]
-    pub fn new(log: Arc<dyn Log>, groups: Arc<dyn Groups>) -> Self {
-        Self { log, groups }
+    pub fn new(log: Arc<dyn Log>, groups: Arc<dyn Groups>, files: Arc<Files>, clock: Arc<dyn Clock>) -> Self {
+        Self { log, groups, files, clock }
     }
 
     async fn history(&self, request: HistoryRequest) -> Result<HistoryResponse, Refusal> {
@@ -73,12 +78,18 @@ impl MessageOps {
             self.conversation(request.app_id, request.user_id.as_ref(), &request.target).await?;
         let after = Range::After(request.offset.saturating_sub(1));
         let page = self.log.read(&conversation, after, 1).await?;
-        if let Some(entry) = page.entries.first().filter(|entry| entry.offset == request.offset)
-            && let Some(reason) = stays(&frame::sent(entry)?.content.kind)
-        {
-            return Err(Refusal::new(Code::RefusedByRule, reason));
-        }
         let by = caller.user().map(|identity| &identity.user);
+        if let Some(entry) = page.entries.first().filter(|entry| entry.offset == request.offset) {
+            let content = frame::sent(entry)?.content;
+            if let Some(reason) = stays(&content.kind) {
+                return Err(Refusal::new(Code::RefusedByRule, reason));
+            }
+            if content.url.is_some() {
+                // First the file: whoever repeats a recall that broke off finds the message.
+                judge(&conversation, entry, by, self.clock.now_ms())?;
+                self.files.end_of(&conversation, &content).await?;
+            }
+        }
         Ok(self.log.recall(&conversation, request.offset, by).await?)
     }
 

@@ -8,6 +8,7 @@ pub mod access;
 pub mod audit;
 pub mod conversation;
 pub mod explain;
+pub mod file;
 pub mod friend;
 pub mod group;
 pub mod message;
@@ -30,6 +31,7 @@ use serde_json::value::RawValue;
 
 use crate::audit::Audit;
 use crate::auth::Caller;
+use crate::files::Files;
 
 type Answer = BoxFuture<'static, Result<Box<RawValue>, Refusal>>;
 type Handler = Box<dyn Fn(Caller, Params) -> Answer + Send + Sync>;
@@ -64,6 +66,8 @@ pub struct Services {
     pub access: Arc<access::Access>,
     /// What operators did.
     pub audit: Arc<audit::AuditOps>,
+    /// Files.
+    pub file: Arc<Files>,
     /// What happened.
     pub explain: Arc<explain::ExplainOps>,
 }
@@ -92,6 +96,7 @@ impl Table {
         group::bind(&mut table, &services.group);
         message::bind(&mut table, &services.message);
         conversation::bind(&mut table, &services.conversation);
+        file::bind(&mut table, &services.file);
         friend::bind(&mut table, &services.friend);
         red_packet::bind(&mut table, &services.red_packet);
         wallet::bind(&mut table, &services.wallet);

@@ -31,6 +31,12 @@ impl Quotas {
             connections_per_user: settings.connections_per_user,
             open_red_packets_per_user: settings.open_red_packets_per_user,
             max_apps: settings.max_apps,
+            file_bytes: settings.file_bytes,
+            file_types: settings.file_types.clone(),
+            file_bytes_per_user: settings.file_bytes_per_user,
+            file_bytes_per_app: settings.file_bytes_per_app,
+            uploads_per_user: settings.uploads_per_user,
+            picture_pixels: settings.picture_pixels,
             ..Limits::clone(&old)
         };
         self.set(&taken);

@@ -41,6 +41,12 @@ fn value(settings: &Limits, limit: Limit) -> String {
         Limit::FriendsPerUser => settings.friends_per_user.to_string(),
         Limit::OpenRedPacketsPerUser => number(settings.open_red_packets_per_user),
         Limit::MaxApps => number(settings.max_apps),
+        Limit::FileBytes => settings.file_bytes.to_string(),
+        Limit::FileTypes => settings.file_types.join(","),
+        Limit::FileBytesPerUser => number(settings.file_bytes_per_user),
+        Limit::FileBytesPerApp => number(settings.file_bytes_per_app),
+        Limit::UploadsPerUser => settings.uploads_per_user.to_string(),
+        Limit::PicturePixels => settings.picture_pixels.to_string(),
     }
 }
 

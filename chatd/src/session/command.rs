@@ -16,7 +16,7 @@ use super::request::Framed;
 use super::{Done, Pending, Session, Sessions, login, marking, request, told};
 use crate::audit::Act;
 use crate::auth::{Caller, Grant};
-use crate::broker::Outgoing;
+use crate::broker::{Outgoing, new_msg_id};
 use crate::chat::{Chat, Sent};
 use crate::counters::Counters;
 use crate::counters::requests::OTHER;
@@ -182,9 +182,7 @@ fn begin(session: &Session, request: &Request<'_>, msg: Option<Msg>, began: Inst
         (HEARTBEAT, Some(_)) => {
             return Started::Answered(request::success(&request.seq, HEARTBEAT, None::<()>));
         }
-        (MSG, Some(identity)) => {
-            message(session, identity, request, msg).map(|message| Started::Message(Box::new(message)))
-        }
+        (MSG, Some(identity)) => message(session, identity, request, msg, began),
         (REFRESH, Some(identity)) => match refresh(session, identity, request) {
             Ok(()) => return Started::Answered(request::success(&request.seq, REFRESH, None::<()>)),
             Err(refusal) => Err(refusal),
@@ -296,7 +294,8 @@ fn message(
     identity: &Identity,
     request: &Request<'_>,
     msg: Option<Msg>,
-) -> Result<Message, Refusal> {
+    began: Instant,
+) -> Result<Started, Refusal> {
     let msg = match msg {
         Some(msg) => msg,
         None => request::params(request.data)?.conform(&[])?,
@@ -310,18 +309,37 @@ fn message(
         given => given,
     };
     let skip = Skip::Connection(session.connection.id);
+    if content.url.is_some() {
+        // Its file is looked at first.
+        let msg_id = msg_id.unwrap_or_else(new_msg_id);
+        let act = recording(session, identity, &target, &msg_id);
+        let (chat, sender) = (session.shared.chat.clone(), identity.clone());
+        let sending =
+            async move { chat.send(&sender, &target, &content, Some(&msg_id), skip).await.map(receipt) };
+        let counted = Counted::new(session, MSG, began);
+        let seq = request.seq.to_string();
+        let answering = async move {
+            let sent = match act {
+                Some(act) => act.around(sending, |refusal: &Refusal| refusal.code).await,
+                None => sending.await,
+            };
+            Done::Answer(counted.answered(request::answer(&seq, MSG, sent.map(Some))))
+        };
+        return Ok(Started::Waiting(answering.boxed()));
+    }
     let message = Chat::message(identity, &target, &content, msg_id.as_ref(), skip)?;
-    let act = recording(session, identity, &target, &message);
-    Ok(Message { seq: request.seq.to_string(), message, act, began: Instant::now(), span: Span::none() })
+    let act = recording(session, identity, &target, &message.msg_id);
+    let seq = request.seq.to_string();
+    Ok(Started::Message(Box::new(Message { seq, message, act, began, span: Span::none() })))
 }
 
 /// Of what an operator sends in the name of the user; users, and whoever is on a node that asks nobody, leave no record.
-fn recording(session: &Session, identity: &Identity, target: &Target, message: &Outgoing) -> Option<Act> {
+fn recording(session: &Session, identity: &Identity, target: &Target, msg_id: &MsgId) -> Option<Act> {
     if session.scopes.is_none() || session.shared.auth.is_open() {
         return None;
     }
     let (audit, grant) = (session.shared.operations.audit()?, grant(session)?);
-    let named = [("target", target.to_string()), ("msgId", message.msg_id.to_string())];
+    let named = [("target", target.to_string()), ("msgId", msg_id.to_string())];
     Some(audit.act_as(MSG, (grant, identity), session.told.address().1, named))
 }
 

@@ -4,6 +4,7 @@ mod brief_memberships;
 mod broker_laws;
 mod conversation_laws;
 mod conversation_order;
+mod file_laws;
 mod friend_laws;
 mod group_laws;
 mod group_limits;

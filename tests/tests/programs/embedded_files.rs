@@ -45,7 +45,7 @@ async fn a_clean_stop_leaves_files_that_are_whole_without_their_wal() {
     }
     assert_eq!(
         entries(&data),
-        ["audit.jsonl", "chat.sqlite3", "ledger.sqlite3", "lock", "money.sqlite3"],
+        ["audit.jsonl", "chat.sqlite3", "files", "ledger.sqlite3", "lock", "money.sqlite3"],
         "nothing beside them"
     );
     std::fs::create_dir(&copy).expect("made");
@@ -78,7 +78,7 @@ async fn a_node_that_could_not_start_leaves_its_files_whole_too() {
     )
     .await;
     assert_eq!(ended.code, Some(1), "{ended:?}");
-    assert_eq!(entries(&data), ["chat.sqlite3", "lock", "money.sqlite3"]);
+    assert_eq!(entries(&data), ["chat.sqlite3", "files", "lock", "money.sqlite3"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -91,7 +91,8 @@ async fn what_people_said_and_own_only_the_owner_of_the_files_can_read() {
     let made = entries(&data);
     assert!(made.iter().any(|name| name == "chat.sqlite3-wal"), "{made:?}");
     for name in &made {
-        assert_eq!(mode(&data.join(name)), 0o600, "{name}");
+        let expected = if name == "files" { 0o700 } else { 0o600 };
+        assert_eq!(mode(&data.join(name)), expected, "{name}");
     }
     assert_eq!(node.stop().await, Some(0));
 

@@ -15,6 +15,7 @@ fn arguments(path: &str) -> &'static [&'static str] {
         "/user/sendMessage" | "/group/sendMessage" | "/group/kick" => &["b", "c"],
         "/message/recall" => &["group:b", "1"],
         "/conversation/read" => &["", "1"],
+        "/file/url" => &["", "b"],
         "/redPacket/create" => &["", "--total", "1", "--count", "1"],
         "/redPacket/discard" => &["b", "--reason", "c"],
         "/system/ban" => &["b", "--for", "1h"],

@@ -15,6 +15,7 @@ use chat_tests::manual::{blocks, text_of};
 use chat_tests::node::Node;
 use chat_tests::program::run;
 use chat_tests::raw_http::get;
+use chat_tests::site::ANY_MEDIA;
 use chat_tests::wait::{SOON, until};
 use regex::Regex;
 use serde_json::{Value, json};
@@ -88,7 +89,7 @@ async fn everything_happens(node: &Node, giver: &mut Session) -> Session {
 #[tokio::test]
 async fn every_push_has_the_documented_members_and_there_are_no_others() {
     let documented = documented(DOCUMENT);
-    let node = Node::ephemeral(&[]).await;
+    let node = Node::ephemeral(&ANY_MEDIA).await;
     let mut reader = node.login(APP, "马超").await;
     let mut giver = node.login(APP, "马远").await;
     node.login(APP, "passer-by").await.close().await;

@@ -4,6 +4,7 @@
 
 use chat_tests::node::Node;
 use chat_tests::raw_socket::RawSocket;
+use chat_tests::site::ANY_MEDIA;
 use serde_json::{Value, json};
 
 const APP: u32 = 208;
@@ -90,7 +91,7 @@ async fn each_wrong_message_is_refused_in_its_own_words() {
 
 #[tokio::test]
 async fn a_message_is_the_same_in_whatever_order_and_spelling_it_comes() {
-    let node = Node::ephemeral(&[]).await;
+    let node = Node::ephemeral(&ANY_MEDIA).await;
     let mut socket = RawSocket::open(node.server()).await;
     socket.login(APP, "free").await;
     let data = r#"{"type":"img","url":"u","size":{"width":4,"height":5},"msgId":"m","target":""}"#;

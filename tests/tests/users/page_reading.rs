@@ -8,6 +8,7 @@ use chat_tests::browser::{Browser, Window, keep_picture};
 use chat_tests::fault_proxy::FaultProxy;
 use chat_tests::node::Node;
 use chat_tests::raw_http::get;
+use chat_tests::site::ANY_MEDIA;
 use fantoccini::key::Key;
 use serde_json::json;
 
@@ -21,7 +22,7 @@ const FRAMES: &str = "return new Promise((done) => { let left = 4; \
                       const next = () => { left -= 1; left > 0 ? requestAnimationFrame(next) : done() }; next() })";
 
 async fn world() -> (Node, Browser) {
-    tokio::join!(Node::ephemeral(&[]), Browser::start())
+    tokio::join!(Node::ephemeral(&ANY_MEDIA), Browser::start())
 }
 
 async fn enter(browser: &Browser, server: impl std::fmt::Display, user: &str) -> Window {

@@ -267,7 +267,7 @@ async fn every_push_of_a_message_has_a_text_for_clients_that_show_texts_only() {
         ),
         ("zh-CN", ["a 加入了群", "[图片]", "look", "[语音]", "[红包] 恭喜", "b 将 a 移出了群"]),
     ] {
-        let node = Node::ephemeral(&["--push-language", language]).await;
+        let node = Node::ephemeral(&["--push-language", language, "--media-origins", "*"]).await;
         let http = node.http();
         let call = async |path: &str, data: Value| {
             http.call_raw(path, &data).await.unwrap_or_else(|error| panic!("{path}: {error}"))

@@ -77,6 +77,8 @@ fn driver_crates_stay_in_their_rooms() {
         ("rusqlite", &["sqlite"]),
         ("tokio_postgres", &["postgres"]),
         ("lapin", &["rabbitmq"]),
+        ("object_store", &["objects"]),
+        ("image|infer", &["files"]),
         ("axum|hyper|hyper_util|http_body_util|multer|tower", &["http", "listener", "listener.rs"]),
         ("tokio_tungstenite|tungstenite", &["transport", "http"]),
         ("rustls", &["tls"]),

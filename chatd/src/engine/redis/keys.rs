@@ -18,6 +18,8 @@
 //! | `entries` of an inbox | one to two hours after a message nobody listened for, else four weeks |
 //! | `groups`, `standings`, `blocked` | when their user leaves, parts or unblocks |
 //! | `ban`, `bans` | with the ban, and with the last one of the app |
+//! | `file`, `file-bytes`, `file-ends`, `files` | with the files, which go with their messages, their group or by age |
+//! | `file-apps`, `file-secret` | none: a number per app that ever had a file, and one text |
 //! | `sent` | three days after the first message of a period |
 //! | `packet`, `shares`, `winners` | some time after the packet is finished |
 //! | `outbox`, `dead` | none: one of each per app; their entries when they are settled or replayed |
@@ -33,10 +35,13 @@
 //!
 //! Redis keeps keys apart by database, but neither its channels nor RabbitMQ know of databases: their names carry it.
 
+mod files;
+
 use std::sync::Arc;
 
 use chat_protocol::{AppId, GroupId, PacketId, UserId};
 
+pub use self::files::OVER;
 use crate::model::{Conversation, Topic};
 
 /// Longest prefix, in bytes.

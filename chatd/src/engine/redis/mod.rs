@@ -9,6 +9,7 @@ pub mod bans;
 pub mod broker;
 pub mod codec;
 pub mod conversations;
+pub mod files;
 pub mod friends;
 pub mod groups;
 pub mod keys;

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::Fault;
 use super::broker::{Embedded, Step};
-use super::{leftovers, log};
+use super::{files, leftovers, log};
 use crate::broker::{BrokerError, Event, Receipt};
 use crate::groups::{self, Change, Changed, Group, GroupError, Groups, Joined, Limits, Members, Membership};
 use crate::model::{Conversation, Effect, Topic};
@@ -243,6 +243,7 @@ impl Scene<'_, '_> {
     }
 
     fn dismiss(&self, log: i64) -> rusqlite::Result<()> {
+        files::over(self.step.connection, log)?;
         self.step
             .connection
             .prepare_cached("DELETE FROM chat_group WHERE conversation = ?1")?

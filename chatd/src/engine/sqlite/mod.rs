@@ -8,6 +8,7 @@ mod append;
 pub mod bans;
 pub mod broker;
 pub mod conversations;
+pub mod files;
 pub mod friends;
 pub mod groups;
 mod known;

@@ -13,6 +13,10 @@
 //! | `member` | a user belongs to a group since an entry of its log; to none if that has ended |
 //! | `ended` | a log that is no more, under which something still lies; its name is no conversation's |
 //! | `app` | an app that was admitted while their number was bounded |
+//! | `file` | a file that a message carries or will: of which conversation, whose, until when |
+//! | `file_usage` | the bytes of the files of a user, and of an app |
+//! | `file_over` | a group that was dismissed and whose files end |
+//! | `file_secret` | what addresses of files are signed with; one row |
 //! | `relation` | how one user stands to another; the other's view is a row of its own |
 
 use super::migrate::Steps;
@@ -71,6 +75,19 @@ pub const STEPS: &Steps = &[
         PRIMARY KEY(app, user)) STRICT, WITHOUT ROWID;
     CREATE INDEX ban_by_end ON ban(app, until);",
     "CREATE TABLE app(app INTEGER PRIMARY KEY) STRICT;",
+    "CREATE TABLE file(
+        app INTEGER NOT NULL, id TEXT NOT NULL, place TEXT NOT NULL, incarnation TEXT NOT NULL, owner TEXT NOT NULL,
+        bytes INTEGER NOT NULL, ends INTEGER, record TEXT NOT NULL, PRIMARY KEY(app, id)) STRICT, WITHOUT ROWID;
+    CREATE INDEX file_by_place ON file(app, place, incarnation);
+    CREATE INDEX file_by_end ON file(ends);
+    CREATE TABLE file_usage(
+        app INTEGER NOT NULL, owner TEXT NOT NULL, bytes INTEGER NOT NULL,
+        PRIMARY KEY(app, owner)) STRICT, WITHOUT ROWID;
+    CREATE TABLE file_over(
+        app INTEGER NOT NULL, place TEXT NOT NULL, incarnation TEXT NOT NULL,
+        PRIMARY KEY(app, place, incarnation)) STRICT, WITHOUT ROWID;
+    CREATE TABLE file_secret(secret TEXT NOT NULL) STRICT;
+    INSERT INTO file_secret VALUES (lower(hex(randomblob(32))));",
 ];
 
 #[cfg(test)]

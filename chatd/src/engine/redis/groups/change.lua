@@ -1,11 +1,12 @@
 -- Changes who belongs to a group, and appends and publishes the entry that tells of it. Begins with log.lua.
 --
 -- KEYS  1 log   2 group   3 its members   4, 5 groups and reads of the user concerned   6 reads of the user who acts
+--       7 its files   8 ends of files   9 the files of a dismissed group
 -- ARGV  1 'create', 'join', 'leave', 'kick' or 'dismiss'   2 who acts   3 the user concerned   4 now ms
 --       5 epoch for a new history   6 messages kept per log   7 how long ms, or 0   8 group id
 --       9 the group as its members name it   10 channel   11 first line of the entry   12 its body
 --       13 name of a new group   14 channel of the user's inbox   15 notice that they are a member
---       16 groups a user may be in   17 members a group may have
+--       16 groups a user may be in   17 members a group may have   18 name of the ninth among the ends of files
 -- Answer: outcome, members after the change, offset and epoch of the newest entry
 
 local action, actor, user = ARGV[1], ARGV[2], ARGV[3]
@@ -85,6 +86,10 @@ end
 if action == 'dismiss' then
   -- What the members keep about the group counts no more and is removed when it is read.
   redis.call('UNLINK', log, group, members)
+  if redis.call('EXISTS', KEYS[7]) == 1 then
+    redis.call('RENAME', KEYS[7], KEYS[9])
+    redis.call('ZADD', KEYS[8], 0, ARGV[18])
+  end
   return { 'changed', 0, offset, epoch }
 end
 return { 'changed', redis.call('ZCARD', members), offset, epoch }

@@ -14,6 +14,7 @@ use redis::{Cmd, RedisResult, Value};
 use self::dismissed::Notes;
 use super::broker::RedisBroker;
 use super::codec;
+use super::keys::OVER;
 use super::link::{LinkError, Script};
 use super::log::Logs;
 use crate::clock::Clock;
@@ -85,6 +86,8 @@ impl RedisGroups {
         let target = Target::Group(group.clone());
         let news = groups::news(app, group, kind, by, (by != user).then_some(*user));
         let (kept, age) = self.logs.kept();
+        // What becomes of the files of the group when it is dismissed; no two have the same name.
+        let over = format!("{OVER}{fresh}");
         let mut call = self.change.call(&[
             keys.log(&conversation),
             keys.group(app, group),
@@ -92,6 +95,9 @@ impl RedisGroups {
             keys.groups_of(app, user),
             keys.reads(app, user),
             keys.reads(app, by),
+            keys.files_of(app, group),
+            keys.file_ends(app),
+            keys.files_over(app, &over),
         ]);
         call.arg(*kind).arg(by.as_str()).arg(user.as_str()).arg(self.clock.now_ms());
         call.arg(fresh).arg(kept).arg(age).arg(group.as_str()).arg(target.to_string());
@@ -99,7 +105,7 @@ impl RedisGroups {
         call.arg(codec::body(effect, &news.skip, &news.msg_id, &news.members)).arg(*name);
         call.arg(keys.channel(&Topic::Inbox(app, (*user).clone())));
         call.arg(codec::notice(&groups::notice(group, user))).arg(self.limits.groups);
-        call.arg(self.limits.members);
+        call.arg(self.limits.members).arg(over);
         call
     }
 

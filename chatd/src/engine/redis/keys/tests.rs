@@ -37,6 +37,17 @@ fn hostile_ids_never_share_a_name() {
         names.push(keys.shares(1, &packet));
         names.push(keys.winners(1, &packet));
     }
+    for name in ["bytes", "ends", "over:", "over:a"] {
+        names.push(keys.file(1, name));
+        names.push(keys.files_of(1, &GroupId::new(name).unwrap()));
+    }
+    names.extend([
+        keys.file_bytes(1),
+        keys.file_ends(1),
+        keys.files_over(1, OVER),
+        keys.files_over(1, "over:a"),
+    ]);
+    names.extend([keys.file_apps(), keys.file_secret()]);
     names.push(keys.outbox(1));
     names.push(keys.dead_letters(1));
     names.push(keys.outboxes());
