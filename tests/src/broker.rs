@@ -19,6 +19,7 @@ use chatd::model::{Conversation, Notice, Skip, Topic};
 use parking_lot::Mutex;
 use tempfile::TempDir;
 
+use crate::redis_cluster::RedisCluster;
 use crate::redis_server::RedisServer;
 use crate::wait::{SOON, until};
 
@@ -208,6 +209,11 @@ impl World {
         Self::on(Store::Redis(RedisServer::start().await), retention)
     }
 
+    /// In a Redis Cluster of its own.
+    pub async fn cluster(retention: u64) -> Self {
+        Self::on(Store::Redis(RedisCluster::of_one().await), retention)
+    }
+
     /// In a directory of its own. All its peers are the same node, for there is no other.
     ///
     /// # Panics
@@ -232,7 +238,7 @@ impl World {
         match &self.store {
             Store::Redis(server) => {
                 let broker =
-                    redis_broker(&server.url(), self.retention, self.clock.clone(), &counters, &seen).await;
+                    redis_broker(&server.site(), self.retention, self.clock.clone(), &counters, &seen).await;
                 Peer { broker: broker.expect("a broker"), seen, counters }
             }
             Store::Embedded { directory, open } => {

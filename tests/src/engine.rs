@@ -137,7 +137,7 @@ impl Engine {
     pub async fn node_keeping(&self, retention: Retention) -> Node {
         let limits = groups::Limits { groups: GROUPS_PER_USER, members: self.members_per_group };
         match &self.store {
-            Store::Redis(server) => redis_node(&server.url(), retention, self.clock.clone(), limits).await,
+            Store::Redis(server) => redis_node(&server.site(), retention, self.clock.clone(), limits).await,
             Store::Embedded { directory, open } => {
                 let open_now = || embedded_node(directory, retention, self.clock.clone(), limits);
                 open.lock().get_or_insert_with(open_now).clone()
@@ -154,7 +154,7 @@ impl Engine {
         match (&self.store, &node.money) {
             (_, Some(file)) => Arc::new(EmbeddedQueue::new(file.clone())),
             (Store::Redis(server), None) => {
-                RedisQueue::connect(&server.url(), Keys::default(), idle).await.expect("a queue")
+                RedisQueue::connect(&server.site(), Keys::default(), idle).await.expect("a queue")
             }
             (Store::Embedded { .. }, None) => unreachable!("a node without its file"),
         }

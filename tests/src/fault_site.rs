@@ -57,6 +57,12 @@ impl FaultSite {
         Self::empty(Some(redis), ledger, None)
     }
 
+    /// Nobody yet, and no Redis but what the nodes are told of; they share this ledger.
+    #[must_use]
+    pub fn of_ledger(ledger: &str) -> Self {
+        Self::empty(None, ledger.to_owned(), None)
+    }
+
     fn empty(redis: Option<RedisServer>, ledger: String, directory: Option<TempDir>) -> Self {
         Self { nodes: Vec::new(), arguments: Vec::new(), ways: ways(&[]), redis, ledger, directory }
     }

@@ -30,6 +30,8 @@ pub mod rabbit;
 pub mod rabbitmq_server;
 pub mod raw_http;
 pub mod raw_socket;
+pub mod redis_cluster;
+pub mod redis_failover;
 pub mod redis_server;
 pub mod schema;
 pub mod shown_once;

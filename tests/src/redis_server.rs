@@ -69,6 +69,13 @@ impl RedisServer {
         format!("redis://{}", self.address())
     }
 
+    /// The URL by which chatd knows it: that of a cluster, where it is part of one.
+    #[must_use]
+    pub fn site(&self) -> String {
+        let is_cluster = self.settings.iter().any(|setting| setting == "--cluster-enabled");
+        if is_cluster { self.url().replace("redis://", "redis-cluster://") } else { self.url() }
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
@@ -204,7 +211,12 @@ async fn ping(address: SocketAddr) -> std::io::Result<String> {
     Ok(said)
 }
 
-fn free_port() -> u16 {
+/// A port that nobody has at the moment.
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("its address").port()
 }

@@ -22,6 +22,7 @@ use crate::engine::redis::link;
 use crate::engine::redis::packets::RedisPackets;
 use crate::engine::redis::presence::RedisPresence;
 use crate::engine::redis::queue::{RedisQueue, TAKEN_OVER_AFTER};
+use crate::engine::redis::site::{self, Address};
 use crate::engine::redis::worlds::RedisWorlds;
 use crate::engine::sqlite::Place;
 use crate::engine::sqlite::bans::EmbeddedBans;
@@ -106,15 +107,23 @@ fn embedded(config: &Config, base: &Base) -> anyhow::Result<Engine> {
 }
 
 async fn redis(config: &Config, base: &Base) -> anyhow::Result<Engine> {
-    let (url, waiting) = (config.serve.redis.expose(), base.waiting);
+    let address = Address::new(config.serve.redis.expose(), config.serve.redis_wait);
+    let waiting = base.waiting;
     let place = format!("Redis at {}", config.serve.redis);
     let unreachable = || format!("cannot use {place}; is it running?");
     let keys = keys(config)?;
     let (clock, counters, sink) = (base.clock.clone(), base.counters.clone(), base.router.clone());
     let connect = async || {
         let (clock, counters, sink) = (clock.clone(), counters.clone(), sink.clone());
-        let broker =
-            RedisBroker::connect(url, keys.clone(), base.node, retention(config), clock, counters, sink);
+        let broker = RedisBroker::connect(
+            address.clone(),
+            keys.clone(),
+            base.node,
+            retention(config),
+            clock,
+            counters,
+            sink,
+        );
         let broker = broker.await?;
         let manner = broker.manner().await?;
         Ok((broker, manner))
@@ -135,15 +144,16 @@ async fn redis(config: &Config, base: &Base) -> anyhow::Result<Engine> {
             outbox: waiting
                 .open(
                     &place,
-                    async || RedisQueue::connect(url, keys.clone(), TAKEN_OVER_AFTER).await,
+                    async || RedisQueue::connect(address.clone(), keys.clone(), TAKEN_OVER_AFTER).await,
                     |_| true,
                 )
                 .await
                 .with_context(unreachable)?,
         }),
     };
-    let present =
-        async || RedisPresence::connect(url, keys.clone(), base.node, announcer(config, base)).await;
+    let present = async || {
+        RedisPresence::connect(address.clone(), keys.clone(), base.node, announcer(config, base)).await
+    };
     let presence = waiting.open(&place, present, |_| true).await.with_context(unreachable)?;
     Ok(Engine {
         name: "redis",
@@ -167,8 +177,8 @@ pub(super) fn keys(config: &Config) -> anyhow::Result<Keys> {
     if url.is_empty() {
         return Ok(keys);
     }
-    let client = link::client(url).map_err(|error| anyhow!(error))?;
-    Ok(keys.in_database(link::database(&client)))
+    let site = site::read(&url.into()).map_err(|error| anyhow!(error))?;
+    Ok(keys.in_database(site.database()))
 }
 
 /// Where the embedded engine keeps its files.

@@ -4,7 +4,7 @@
 
 use crate::config::{Config, LedgerPlace};
 use crate::engine::redis::keys::Keys;
-use crate::engine::redis::link;
+use crate::engine::redis::site;
 use crate::engine::{postgres, rabbitmq};
 
 /// Checks what settings say about stores, as their drivers read it.
@@ -18,7 +18,7 @@ pub fn check_places(config: &Config) -> Result<(), String> {
     };
     Keys::new(&serve.redis_prefix).map_err(|error| wrong("redis_prefix", &serve.redis_prefix, &error))?;
     if !serve.redis.is_empty() {
-        link::client(serve.redis.expose()).map_err(|error| wrong("redis", &serve.redis, &error))?;
+        site::read(&serve.redis.expose().into()).map_err(|error| wrong("redis", &serve.redis, &error))?;
     }
     if let LedgerPlace::Postgres(url) = config.ledger()? {
         postgres::check_url(url.expose()).map_err(|error| wrong("ledger", &serve.ledger, &error))?;

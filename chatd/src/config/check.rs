@@ -54,6 +54,9 @@ impl Config {
         self.proxies()?;
         self.check_money()?;
         self.check_files()?;
+        if self.serve.redis_wait > 0 && self.serve.redis.is_empty() {
+            return Err("redis_wait waits for replicas of Redis; give --redis URL".to_owned());
+        }
         if self.history.max_messages == 0 {
             return Err("history.max_messages must be at least 1".to_owned());
         }

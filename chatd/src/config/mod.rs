@@ -117,9 +117,12 @@ settings! {
         /// Keep everything in memory instead of the data directory
         #[arg(long, env = "CHATD_EPHEMERAL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
         ephemeral: bool = false,
-        /// Redis that nodes share, such as redis://127.0.0.1:6379; without it the node runs alone
+        /// Redis that nodes share, such as redis://127.0.0.1:6379, rediss://… over TLS, redis+sentinel://HOST,HOST/NAME or redis-cluster://HOST,HOST; without it the node runs alone
         #[arg(long, env = "CHATD_REDIS", hide_env_values = true, value_name = "URL")]
         redis: StoreUrl = StoreUrl::default(),
+        /// Replicas of Redis that must have a message, a membership or a grab before it is answered; 0 waits for none
+        #[arg(long, env = "CHATD_REDIS_WAIT", value_name = "N")]
+        redis_wait: u32 = 0,
         /// First part of every Redis key
         #[arg(long, env = "CHATD_REDIS_PREFIX", value_name = "TEXT")]
         redis_prefix: String = "chat".to_owned(),

@@ -361,9 +361,10 @@ async fn without_redis_requests_fail_in_time_and_recover_with_it() {
 async fn an_unusable_url_is_refused_with_its_reason() {
     for (url, reason) in [
         ("http://127.0.0.1", "redis://"),
-        ("rediss://127.0.0.1", "TLS"),
-        ("redis+sentinel://127.0.0.1", "Sentinel"),
-        ("redis-cluster://127.0.0.1", "Cluster"),
+        ("rediss://:secret@127.0.0.1:1", "127.0.0.1:1"),
+        ("redis+sentinel://:secret@127.0.0.1:1/main", "main of the sentinels 127.0.0.1:1"),
+        ("redis+sentinel://127.0.0.1", "name of the master"),
+        ("redis-cluster://:secret@127.0.0.1:1", "127.0.0.1:1"),
         ("redis://:secret@127.0.0.1:1", "127.0.0.1:1"),
         ("redis://:secret@127.0.0.1:port", "url"),
     ] {

@@ -5,6 +5,7 @@ mod behind_nginx;
 mod broker_faults;
 mod conversation_faults;
 mod damaged;
+mod failovers;
 mod group_faults;
 mod group_money;
 mod ledger_faults;

@@ -342,6 +342,12 @@ macro_rules! laws {
                 super::$law(super::World::embedded($kept).await).await;
             })+
         }
+        mod cluster {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $law() {
+                super::$law(super::World::cluster($kept).await).await;
+            })+
+        }
     };
 }
 

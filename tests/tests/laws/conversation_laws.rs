@@ -388,3 +388,8 @@ chat_tests::engine_laws! {
     a_sender_has_read_their_message_if_all_before_it,
     read_states_outlive_the_node,
 }
+
+chat_tests::engine_laws_in_a_cluster! {
+    the_list_holds_what_is_the_users_the_latest_first,
+    only_messages_of_others_are_unread,
+}

@@ -384,3 +384,8 @@ chat_tests::engine_laws! {
     nothing_of_the_blocked_comes_after_the_block,
     friends_outlive_the_node,
 }
+
+chat_tests::engine_laws_in_a_cluster! {
+    every_order_of_actions_ends_the_same_for_both,
+    a_block_refuses_messages_and_requests_one_way,
+}

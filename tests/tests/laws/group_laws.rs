@@ -368,3 +368,8 @@ chat_tests::engine_laws! {
     a_subscription_to_a_group_misses_nothing_after_it_returned,
     a_group_outlives_the_node,
 }
+
+chat_tests::engine_laws_in_a_cluster! {
+    the_log_holds_the_changes,
+    who_joins_is_told_in_the_order_of_joining,
+}

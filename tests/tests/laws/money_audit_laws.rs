@@ -209,3 +209,8 @@ async fn a_cursor_that_no_audit_gave_is_refused(engine: Engine) {
         assert_eq!(refused.code, Code::BadParameter, "{cursor}");
     }
 }
+
+chat_tests::engine_laws_in_a_cluster! {
+    many_pages_find_what_one_finds,
+    settlements_of_another_app_hide_nothing,
+}

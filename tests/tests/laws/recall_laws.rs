@@ -292,3 +292,7 @@ chat_tests::engine_laws! {
     old_messages_go_when_the_next_one_comes,
     old_messages_are_not_read_though_no_other_comes,
 }
+
+chat_tests::engine_laws_in_a_cluster! {
+    readers_are_told_once,
+}

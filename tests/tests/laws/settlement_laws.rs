@@ -292,3 +292,7 @@ async fn who_is_owed_what_was_given_up_is_named_until_they_are_paid(engine: Engi
     let audit = bench.audit().await;
     assert!(audit.holds, "{audit:#?}");
 }
+
+chat_tests::engine_laws_in_a_cluster! {
+    what_no_packet_owes_is_not_paid,
+}

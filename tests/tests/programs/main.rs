@@ -15,6 +15,7 @@ mod proxies;
 mod readme;
 mod readme_clients;
 mod readme_words;
+mod redis_secure;
 mod reload;
 mod screens;
 mod secrets;

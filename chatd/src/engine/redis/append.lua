@@ -107,7 +107,7 @@ local function append_one(at, from, kind)
   local offset, epoch, time, payload
   if kind == 'world' or kind == 'group' then
     offset, epoch, time, payload = append(log, rules.kept, rules.age, fresh, now, 'M', ARGV[from + 6])
-    redis.call('PUBLISH', ARGV[from + 7], payload)
+    publish(ARGV[from + 7], payload)
   else
     offset, epoch, time = say_to_pair(log, at + 6, from + 7, tonumber(kind), rules, fresh, now, ARGV[from + 6])
   end

@@ -3,16 +3,17 @@
 //! Invariant: a call holds whole runs, so what one caller gives in an order is done in it. What becomes of a message is
 //! told to who gave it, whether or not somebody still waits for another of the same call.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, LazyLock};
 
+use chat_protocol::AppId;
 use parking_lot::Mutex;
 use redis::Cmd;
 use tokio::sync::oneshot;
 
 use super::codec;
 use super::link::{LinkError, Script};
-use super::log::{Logs, refusal};
+use super::log::{Life, Logs, refusal};
 use crate::broker::{BrokerError, Outgoing, REPEAT_WINDOW_MS, Receipt};
 use crate::clock::Clock;
 use crate::model::{Conversation, Effect};
@@ -24,7 +25,7 @@ const LANES: usize = 4;
 const MOST: usize = 32;
 
 static APPEND: LazyLock<Script> =
-    LazyLock::new(|| Script::new(concat!(include_str!("log.lua"), include_str!("append.lua"))));
+    LazyLock::new(|| Script::promising(concat!(include_str!("log.lua"), include_str!("append.lua"))));
 
 type Outcomes = Vec<Result<Receipt, BrokerError>>;
 /// Offset, epoch or why not, time, what became of it.
@@ -112,25 +113,53 @@ fn take(waiting: &mut VecDeque<Run>) -> Vec<Run> {
 impl Logs {
     /// Logs and publishes messages; as many outcomes.
     async fn append(&self, messages: &[&Outgoing], now: u64) -> Outcomes {
+        let app = |message: &Outgoing| message.conversation.app();
+        if !self.appends.has_slots() || messages.iter().all(|message| app(message) == app(messages[0])) {
+            return self.append_some(messages, now).await;
+        }
+        // Those of one app share a slot, and stay in their order.
+        let mut apps: BTreeMap<AppId, Vec<usize>> = BTreeMap::new();
+        for (place, message) in messages.iter().enumerate() {
+            apps.entry(app(message)).or_default().push(place);
+        }
+        let some = apps.into_values().map(|places| async move {
+            let some: Vec<&Outgoing> = places.iter().map(|place| messages[*place]).collect();
+            (self.append_some(&some, now).await, places)
+        });
+        let done = futures_util::future::join_all(some).await;
+        let mut outcomes: Vec<_> =
+            done.into_iter().flat_map(|(outcomes, places)| places.into_iter().zip(outcomes)).collect();
+        outcomes.sort_by_key(|(place, _)| *place);
+        outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+    }
+
+    /// The same for messages whose keys share a slot.
+    async fn append_some(&self, messages: &[&Outgoing], now: u64) -> Outcomes {
         match self.try_append(messages, now).await {
-            Ok(answers) => answers.into_iter().map(|answer| self.outcome(answer)).collect(),
+            Ok((life, answers)) => answers.into_iter().map(|answer| outcome(&life, answer)).collect(),
             Err(error) => messages.iter().map(|_| Err(error.clone().into())).collect(),
         }
     }
 
-    async fn try_append(&self, messages: &[&Outgoing], now: u64) -> Result<Vec<Answer>, LinkError> {
-        let (mut names, mut rest) = (Vec::new(), Vec::new());
-        let life = self.life().await?;
-        for message in messages {
-            self.add(message, now, life.new_epoch(), &mut names, &mut rest);
-        }
-        let mut call: Cmd = APPEND.call(&names);
-        call.arg(now).arg(REPEAT_WINDOW_MS).arg(REPEAT_WINDOW_MS - now % REPEAT_WINDOW_MS);
-        self.add_rules(&mut call);
-        call.arg(rest);
-        let answers: Vec<Answer> = life.call(&APPEND, &call).await?;
+    async fn try_append(&self, messages: &[&Outgoing], now: u64) -> Result<(Life, Vec<Answer>), LinkError> {
+        let Some(first) = messages.first() else {
+            return Err(LinkError::Corrupt("no messages".to_owned()));
+        };
+        let call = |life: &Life| {
+            let (mut names, mut rest) = (Vec::new(), Vec::new());
+            for message in messages {
+                self.add(message, now, life.new_epoch(), &mut names, &mut rest);
+            }
+            let mut call: Cmd = APPEND.call(&names);
+            call.arg(now).arg(REPEAT_WINDOW_MS).arg(REPEAT_WINDOW_MS - now % REPEAT_WINDOW_MS);
+            self.add_rules(&mut call);
+            call.arg(rest);
+            call
+        };
+        let key = self.keys.log(&first.conversation);
+        let (life, answers): (Life, Vec<Answer>) = self.call_in_life(&key, &APPEND, call).await?;
         if answers.len() == messages.len() {
-            return Ok(answers);
+            return Ok((life, answers));
         }
         Err(LinkError::Corrupt(format!("{} answers to {} messages", answers.len(), messages.len())))
     }
@@ -170,12 +199,12 @@ impl Logs {
         rest.push(codec::body(&Effect::None, &message.skip, &message.msg_id, &message.members));
         rest.extend(self.inboxes(conversation, names).into_iter().map(String::into_bytes));
     }
+}
 
-    fn outcome(&self, (offset, epoch, time, became): Answer) -> Result<Receipt, BrokerError> {
-        match (offset, became) {
-            (0, 2) => Err(self.appends.refused(epoch).into()),
-            (0, _) => Err(refusal(&epoch)),
-            _ => Ok(Receipt { offset, epoch: epoch.into(), time, duplicate: became == 1 }),
-        }
+fn outcome(life: &Life, (offset, epoch, time, became): Answer) -> Result<Receipt, BrokerError> {
+    match (offset, became) {
+        (0, 2) => Err(life.refused(epoch).into()),
+        (0, _) => Err(refusal(&epoch)),
+        _ => Ok(Receipt { offset, epoch: epoch.into(), time, duplicate: became == 1 }),
     }
 }

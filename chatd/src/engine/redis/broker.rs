@@ -14,13 +14,15 @@ use tokio::task::JoinHandle;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::append::Appends;
+use super::bundle::Bundle;
 use super::keys::Keys;
-use super::link::Link;
+use super::link::deaf;
 use super::log::Logs;
 use super::manner::Manner;
 use super::shard::Outlet;
+use super::site::{self, Address};
 use super::subscriber::Subscriptions;
-use super::{codec, link, manner, recall, takeover};
+use super::{codec, manner, recall, takeover};
 use crate::broker::{Broker, BrokerError, Bus, Log, Outgoing, Page, Range, Receipt, Retention, Sink};
 use crate::clock::Clock;
 use crate::counters::Counters;
@@ -44,7 +46,7 @@ impl RedisBroker {
     /// # Errors
     /// [`BrokerError::Unreachable`] when the URL is unusable, Redis does not answer, or what is in it cannot be used.
     pub async fn connect(
-        url: &str,
+        address: impl Into<Address>,
         keys: Keys,
         node: u64,
         retention: Retention,
@@ -52,18 +54,19 @@ impl RedisBroker {
         counters: Arc<Counters>,
         sink: Arc<dyn Sink>,
     ) -> Result<Arc<Self>, BrokerError> {
-        let client = link::client(url)?;
-        let (subscriptions, arrivals) = Subscriptions::new(keys.echo(node));
+        let site = site::read(&address.into())?;
+        let keys = site.names(keys);
+        let (subscriptions, arrivals) = Subscriptions::new(keys.clone(), node);
         // Appends have a connection of their own, so that reading a long page never stands before a message.
-        let appends = Link::open(&client, Arc::new(|_| ())).await?;
-        let others = Link::open(&client, Arc::new(|_| ())).await?;
-        let bus = Link::open(&client, subscriptions.on_message()).await?;
+        let appends = Bundle::open(&site, deaf()).await?;
+        let others = Bundle::open(&site, deaf()).await?;
+        others.is_what_it_seems().await?;
+        let bus = Bundle::open(&site, subscriptions.on_message()).await?;
         let logs = Arc::new(Logs::new(keys, appends, others, retention));
         takeover::run(&logs).await?;
         let outlet = Arc::new(Outlet { logs: logs.clone(), sink, counters });
         let mut tasks = vec![
-            tokio::spawn(subscriptions.clone().run(bus.clone(), logs.clone())),
-            tokio::spawn(subscriptions.clone().call_itself(bus, logs.clone())),
+            tokio::spawn(subscriptions.clone().run(bus, logs.clone())),
             tokio::spawn(takeover::keep_noted(logs.others.clone(), logs.keys.layout())),
         ];
         for (shard, arrivals) in subscriptions.shards().iter().zip(arrivals) {
@@ -158,9 +161,13 @@ impl Bus for RedisBroker {
 #[async_trait]
 impl Broker for RedisBroker {
     async fn ready(&self) -> Result<(), BrokerError> {
-        let mut probe = redis::cmd("SET");
-        probe.arg(self.logs.keys.probe()).arg(1).arg("PX").arg(PROBE_LIFE_MS);
-        self.logs.appends.run::<Value>(&probe).await?;
+        let servers = self.logs.appends.servers();
+        for (place, member) in servers.members.iter().enumerate() {
+            let name = servers.name_at(place, |tag| self.logs.keys.probe(tag));
+            let mut probe = redis::cmd("SET");
+            probe.arg(name.unwrap_or_default()).arg(1).arg("PX").arg(PROBE_LIFE_MS);
+            member.link.run::<Value>(&probe).await?;
+        }
         if self.subscriptions.receiving() {
             return Ok(());
         }

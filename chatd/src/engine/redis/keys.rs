@@ -61,11 +61,13 @@ pub struct Keys {
     prefix: Arc<str>,
     /// What names outside of the database carry of it; nothing for database 0.
     database: Arc<str>,
+    /// Whether a channel has a slot, and who speaks of it must know.
+    is_cluster: bool,
 }
 
 impl Default for Keys {
     fn default() -> Self {
-        Self { prefix: "chat".into(), database: "".into() }
+        Self { prefix: "chat".into(), database: "".into(), is_cluster: false }
     }
 }
 
@@ -79,7 +81,7 @@ impl Keys {
         if prefix.is_empty() || prefix.len() > MAX_PREFIX_BYTES || !prefix.bytes().all(plain) {
             return Err(BadPrefix);
         }
-        Ok(Self { prefix: prefix.into(), database: "".into() })
+        Ok(Self { prefix: prefix.into(), database: "".into(), is_cluster: false })
     }
 
     /// The same names for what is kept in the Redis database of this number.
@@ -87,6 +89,12 @@ impl Keys {
     pub fn in_database(self, number: i64) -> Self {
         let database = if number == 0 { String::new() } else { format!("@{number}") };
         Self { database: database.into(), ..self }
+    }
+
+    /// The same names in a cluster, where a channel is published to in its slot.
+    #[must_use]
+    pub fn in_cluster(self) -> Self {
+        Self { is_cluster: true, ..self }
     }
 
     /// List with the entries of a log.
@@ -104,7 +112,9 @@ impl Keys {
     /// Channel of a topic.
     #[must_use]
     pub fn channel(&self, topic: &Topic) -> String {
-        self.of_topic(&format!("bus{}", self.database), topic)
+        // By this word scripts know how to publish.
+        let kind = if self.is_cluster { "sbus" } else { "bus" };
+        self.of_topic(&format!("{kind}{}", self.database), topic)
     }
 
     /// Hash with name, owner and epoch of a group.
@@ -263,16 +273,22 @@ impl Keys {
         known.then_some((&key[..=tag.len()], name))
     }
 
-    /// What is written to see whether something can be.
+    /// What is written to see whether something can be; in a cluster in the slot of this tag, else always the same.
     #[must_use]
-    pub fn probe(&self) -> String {
-        self.of_nodes("probe")
+    pub fn probe(&self, tag: u32) -> String {
+        self.of_tag(tag, "probe")
     }
 
-    /// Channel on which a node hears itself.
+    /// Channel on which a node hears itself; in a cluster in the slot of this tag, else always the same.
     #[must_use]
-    pub fn echo(&self, node: u64) -> String {
-        self.of_nodes(&format!("echo{}:{node:016x}", self.database))
+    pub fn echo(&self, node: u64, tag: u32) -> String {
+        self.of_tag(tag, &format!("echo{}:{node:016x}", self.database))
+    }
+
+    /// How all names begin that are in the slot of a tag; in a cluster no others do.
+    #[must_use]
+    pub fn begin_of_tags(&self) -> String {
+        if self.is_cluster { format!("{{{}#", self.prefix) } else { format!("{{{}}}:", self.prefix) }
     }
 
     /// Text in which the node that holds a lease says what it is and does.
@@ -369,6 +385,10 @@ impl Keys {
 
     fn of_app(&self, app: AppId, rest: &str) -> String {
         format!("{{{}:{app}}}:{rest}", self.prefix)
+    }
+
+    fn of_tag(&self, tag: u32, rest: &str) -> String {
+        if self.is_cluster { format!("{{{}#{tag}}}:{rest}", self.prefix) } else { self.of_nodes(rest) }
     }
 
     fn of_nodes(&self, rest: &str) -> String {

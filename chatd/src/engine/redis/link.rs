@@ -4,23 +4,25 @@
 //! watched by a PING every second; when it ends or does not answer it is dropped and dialled anew, at most
 //! [`MAX_PAUSE`] apart. A command waits [`DIAL_PATIENCE`] for the link and [`ANSWER_TIMEOUT`] for its answer.
 
-mod errors;
+pub(super) mod errors;
+mod replicas;
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use chat_protocol::backoff::Backoff;
 use redis::aio::MultiplexedConnection;
-use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{
-    Arg, AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, FromRedisValue, IntoConnectionInfo,
-    Pipeline, ProtocolVersion, PushInfo, PushKind, RedisError, ServerErrorKind, Value,
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, FromRedisValue, Pipeline, PushInfo,
+    PushKind, RedisError, ServerErrorKind, Value,
 };
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 pub(crate) use self::errors::LinkError;
+use self::replicas::Replicas;
+use super::site::Server;
 use crate::counters::links::{Links, timed};
 
 /// Longest wait for the answer to a command.
@@ -37,24 +39,33 @@ const SETTLED: Duration = Duration::from_secs(1);
 /// Commands that may wait to be written; more make their callers wait.
 const PIPELINE_BUFFER: usize = 4096;
 
-/// Does the commands of a transaction in one step.
-static READS: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("reads.lua")));
-
 /// What the links of this process met.
 static LINKS: LazyLock<Links> = LazyLock::new(Links::default);
 
-/// What a push of the kind `message` carries: channel and payload. Called on the connection's own task: no waiting.
-pub(crate) type OnMessage = Arc<dyn Fn(Vec<Value>) + Send + Sync>;
+/// Takes what is pushed: channel and payload of a message, or the channel of which there will be no more. Called on the
+/// connection's own task: no waiting. False when the connection is of no more use.
+pub(crate) type OnMessage = Arc<dyn Fn(&PushKind, Vec<Value>) -> bool + Send + Sync>;
+
+/// Of who is pushed nothing.
+pub(crate) fn deaf() -> OnMessage {
+    Arc::new(|_, _| true)
+}
 
 /// A Lua file.
 pub(crate) struct Script {
     code: &'static str,
     hash: String,
+    is_promised: bool,
 }
 
 impl Script {
     pub(crate) fn new(code: &'static str) -> Self {
-        Self { code, hash: redis::Script::new(code).get_hash().to_owned() }
+        Self { code, hash: redis::Script::new(code).get_hash().to_owned(), is_promised: false }
+    }
+
+    /// One whose answer promises that what it wrote stays: it is in as many replicas as are to have it.
+    pub(crate) fn promising(code: &'static str) -> Self {
+        Self { is_promised: true, ..Self::new(code) }
     }
 
     /// A call of it; arguments are appended by the caller.
@@ -70,6 +81,8 @@ impl Script {
 pub(crate) struct Live {
     pub(crate) connection: MultiplexedConnection,
     ended: Arc<Notify>,
+    replicas: Option<Arc<Replicas>>,
+    at: Arc<ConnectionAddr>,
 }
 
 impl Live {
@@ -96,51 +109,35 @@ pub(crate) fn links() -> &'static Links {
     &LINKS
 }
 
-/// Reads a Redis URL.
-pub(crate) fn client(url: &str) -> Result<Client, LinkError> {
-    let refuse = |why: &str| LinkError::Unreachable(format!("redis url: {why}"));
-    match url.split_once("://").map(|(scheme, _)| scheme) {
-        Some("redis" | "redis+unix" | "unix") => {}
-        Some("rediss") => return Err(refuse("TLS (rediss://) is not supported yet")),
-        Some("redis+sentinel") => return Err(refuse("Sentinel (redis+sentinel://) is not supported yet")),
-        Some("redis-cluster") => return Err(refuse("Cluster (redis-cluster://) is not supported yet")),
-        _ => return Err(refuse("must begin with redis://")),
-    }
-    // The message of the parser names no part of the URL, which may hold a password.
-    let info = url.into_connection_info().map_err(|error| refuse(&error.to_string()))?;
-    let tcp = TcpSettings::default()
-        .set_nodelay(true)
-        .set_keepalive(TcpKeepalive::new().with_time(Duration::from_secs(15)))
-        .set_user_timeout(Duration::from_secs(10));
-    let redis = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-    Client::open(info.set_tcp_settings(tcp).set_redis_settings(redis)).map_err(LinkError::from)
-}
-
-/// Host and port, without the password.
-pub(crate) fn address(client: &Client) -> &ConnectionAddr {
-    client.get_connection_info().addr()
-}
-
 /// Whether a server that refuses like this may take the same connection later.
 pub(crate) fn passes(refused: &str) -> bool {
-    !["WRONGPASS", "NOAUTH", "NOPERM", "AuthenticationFailed", "authentication failed", "invalid password"]
-        .iter()
-        .any(|text| refused.contains(text))
-}
-
-/// Number of the database that a client uses.
-pub(crate) fn database(client: &Client) -> i64 {
-    client.get_connection_info().redis_settings().db()
+    ![
+        "WRONGPASS",
+        "NOAUTH",
+        "NOPERM",
+        "NoPerm",
+        "AuthenticationFailed",
+        "authentication failed",
+        "invalid password",
+    ]
+    .iter()
+    .any(|text| refused.contains(text))
 }
 
 impl Link {
     /// Connects for the first time; from then on the link keeps itself alive until its last handle is dropped.
-    pub(crate) async fn open(client: &Client, on_message: OnMessage) -> Result<Self, LinkError> {
-        let first = dial(client, &on_message)
+    pub(crate) async fn open(
+        server: &Server,
+        replicas: u32,
+        on_message: OnMessage,
+    ) -> Result<Self, LinkError> {
+        let dial = Dial { server: server.clone(), replicas, on_message };
+        let first = dial
+            .once()
             .await
-            .map_err(|error| LinkError::Unreachable(format!("redis at {}: {error}", address(client))))?;
+            .map_err(|error| LinkError::Unreachable(format!("redis at {server}: {error}")))?;
         let (sender, live) = watch::channel(Some(first.clone()));
-        let keeper = tokio::spawn(keep(client.clone(), on_message, sender, first));
+        let keeper = tokio::spawn(keep(dial, sender, first));
         Ok(Self { live, _keeper: Arc::new(AbortOnDropHandle::new(keeper)) })
     }
 
@@ -164,15 +161,18 @@ impl Link {
         live.judge(answer)
     }
 
-    /// Sends several commands at once. Those that are to be done together have one key each.
+    /// Sends several commands at once.
     pub(crate) async fn run_all<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, LinkError> {
-        if pipeline.is_transaction() {
-            return self.call(&READS, &together(pipeline)).await;
-        }
         let mut live = self.live().await?;
         let answer = timeout(ANSWER_TIMEOUT, pipeline.query_async(&mut live.connection));
         let answer = timed(&LINKS.pipelines, answer).await;
         live.judge(answer)
+    }
+
+    /// The same, with refusals among the answers.
+    pub(crate) async fn run_each(&self, pipeline: &Pipeline) -> Result<Vec<Value>, LinkError> {
+        let mut pipeline = pipeline.clone();
+        self.run_all(pipeline.ignore_errors()).await
     }
 
     /// Runs a script, loading it first where Redis does not know it.
@@ -183,16 +183,6 @@ impl Link {
     /// Whether this is the connection that the link has.
     pub(crate) fn is_live(&self, live: &Live) -> bool {
         self.live.borrow().as_ref().is_some_and(|now| now.is(live))
-    }
-
-    /// What a command within a script, which went on, was refused with.
-    pub(crate) fn refused(&self, detail: String) -> LinkError {
-        if detail.contains("READONLY")
-            && let Some(live) = &*self.live.borrow()
-        {
-            live.reject();
-        }
-        LinkError::refused(detail)
     }
 
     /// The connection, when there is one soon.
@@ -211,6 +201,14 @@ impl Link {
 }
 
 impl Live {
+    /// What a command within a script, which went on, was refused with.
+    pub(crate) fn refused(&self, detail: String) -> LinkError {
+        if detail.contains("READONLY") {
+            self.reject();
+        }
+        LinkError::refused(detail)
+    }
+
     /// Runs a script over this connection and no other one, loading it first where Redis does not know it.
     pub(crate) async fn call<T: FromRedisValue>(&self, script: &Script, call: &Cmd) -> Result<T, LinkError> {
         let mut connection = self.connection.clone();
@@ -225,7 +223,15 @@ impl Live {
             }
         };
         let answer = timed(&LINKS.scripts, timeout(ANSWER_TIMEOUT, attempt)).await;
-        self.judge(answer)
+        let answer = self.judge(answer)?;
+        let replicas = self.replicas.as_ref().filter(|_| script.is_promised);
+        if let Some(replicas) = replicas
+            && !replicas.have_it(&self.connection).await
+        {
+            LINKS.unreachable.add(1);
+            return Err(LinkError::Unreachable("too few replicas have it".to_owned()));
+        }
+        Ok(answer)
     }
 
     fn judge<T>(
@@ -252,31 +258,13 @@ impl Live {
     }
 }
 
-/// A call of the script that does the commands of a pipeline.
-fn together(pipeline: &Pipeline) -> Cmd {
-    let (mut keys, mut rest) = (Vec::new(), Vec::new());
-    for command in pipeline.cmd_iter() {
-        let mut words = command.args_iter().filter_map(|word| match word {
-            Arg::Simple(word) => Some(word),
-            _ => None,
-        });
-        let (name, key) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        let others: Vec<&[u8]> = words.collect();
-        keys.push(key);
-        rest.extend([name.to_vec(), others.len().to_string().into_bytes()]);
-        rest.extend(others.into_iter().map(<[u8]>::to_vec));
-    }
-    let mut call = redis::cmd("EVALSHA");
-    call.arg(&READS.hash).arg(keys.len()).arg(keys).arg(rest);
-    call
-}
-
-async fn keep(client: Client, on_message: OnMessage, sender: watch::Sender<Option<Live>>, first: Live) {
+async fn keep(dial: Dial, sender: watch::Sender<Option<Live>>, first: Live) {
+    let server = &dial.server;
     let (mut live, mut backoff) = (first, Backoff::half(FIRST_PAUSE, MAX_PAUSE));
     loop {
         let since = Instant::now();
-        let why = until_ended(&live).await;
-        tracing::warn!(redis = %address(&client), why, "connection lost");
+        let why = until_ended(&live, server).await;
+        tracing::warn!(redis = %server, why, "connection lost");
         let down = LINKS.lose();
         sender.send_replace(None);
         drop(live);
@@ -285,19 +273,19 @@ async fn keep(client: Client, on_message: OnMessage, sender: watch::Sender<Optio
         }
         let mut told = false;
         live = loop {
-            match dial(&client, &on_message).await {
+            match dial.once().await {
                 Ok(live) => break live,
                 // Once an outage: the reason of the first attempt, which all that follow most likely share.
                 Err(error) if !told => {
-                    tracing::warn!(redis = %address(&client), %error, "cannot connect; trying on")
+                    tracing::warn!(redis = %server, %error, "cannot connect; trying on")
                 }
-                Err(error) => tracing::debug!(redis = %address(&client), %error, "cannot connect"),
+                Err(error) => tracing::debug!(redis = %server, %error, "cannot connect"),
             }
             told = true;
             sleep(backoff.pause(rand::random())).await;
         };
         drop(down);
-        tracing::info!(redis = %address(&client), "reachable again");
+        tracing::info!(redis = %server, "reachable again");
         sender.send_replace(Some(live.clone()));
     }
 }
@@ -312,7 +300,7 @@ fn pause_after(lived: Duration, backoff: &mut Backoff) -> Option<Duration> {
 }
 
 /// Gives the reason.
-async fn until_ended(live: &Live) -> &'static str {
+async fn until_ended(live: &Live, server: &Server) -> &'static str {
     const ENDED: &str = "it ended, or its answers were of no use";
     let mut connection = live.connection.clone();
     loop {
@@ -332,26 +320,50 @@ async fn until_ended(live: &Live) -> &'static str {
                 Err(_) => return "it did not answer a PING in time",
             }
         }
+        if server.has_moved(&live.at).await {
+            return "another is the master";
+        }
     }
 }
 
-async fn dial(client: &Client, on_message: &OnMessage) -> Result<Live, RedisError> {
-    let ended = Arc::new(Notify::new());
-    let (end, on_message) = (ended.clone(), on_message.clone());
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(CONNECT_TIMEOUT))
-        .set_response_timeout(Some(ANSWER_TIMEOUT))
-        .set_pipeline_buffer_size(PIPELINE_BUFFER)
-        .set_push_sender(move |push: PushInfo| {
-            match push.kind {
-                PushKind::Message => on_message(push.data),
-                PushKind::Disconnection => end.notify_one(),
-                _ => {}
-            }
-            Ok::<(), redis::aio::SendError>(())
-        });
-    let connection = client.get_multiplexed_async_connection_with_config(&config).await?;
-    Ok(Live { connection, ended })
+/// How a connection comes about.
+struct Dial {
+    server: Server,
+    replicas: u32,
+    on_message: OnMessage,
+}
+
+impl Dial {
+    async fn once(&self) -> Result<Live, RedisError> {
+        let client = self.server.client().await?;
+        self.connect(&client).await.inspect_err(|_| self.server.doubt())
+    }
+
+    async fn connect(&self, client: &Client) -> Result<Live, RedisError> {
+        let ended = Arc::new(Notify::new());
+        let (end, on_message) = (ended.clone(), self.on_message.clone());
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT_TIMEOUT))
+            .set_response_timeout(Some(ANSWER_TIMEOUT))
+            .set_pipeline_buffer_size(PIPELINE_BUFFER)
+            .set_push_sender(move |push: PushInfo| {
+                let is_of_use = match push.kind {
+                    PushKind::Message | PushKind::SMessage | PushKind::SUnsubscribe => {
+                        on_message(&push.kind, push.data)
+                    }
+                    PushKind::Disconnection => false,
+                    _ => true,
+                };
+                if !is_of_use {
+                    end.notify_one();
+                }
+                Ok::<(), redis::aio::SendError>(())
+            });
+        let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+        self.server.accepts(&mut connection).await?;
+        let at = Arc::new(client.get_connection_info().addr().clone());
+        Ok(Live { connection, ended, replicas: Replicas::new(self.replicas), at })
+    }
 }
 
 #[cfg(test)]

@@ -13,6 +13,13 @@
 
 local HOUR = 60 * 60 * 1000
 
+-- In a cluster a channel has a slot, and its name says so (keys.rs). The channels of one call are of one kind.
+local how
+local function publish(channel, payload)
+  how = how or (string.find(channel, '^{[%w._:-]+}:sbus:') and 'SPUBLISH' or 'PUBLISH')
+  return redis.call(how, channel, payload)
+end
+
 -- Six digits that tell one life of Redis from the next: another process, or another master. Where INFO is not permitted
 -- all lives are one.
 local function life()
@@ -158,7 +165,7 @@ end
 local function deliver(inbox, kept, idle, unheard, time, other, offset, payload, channel)
   local number, epoch = inbox.number + 1, inbox.epoch
   local line = string.format('%d\n%s\n%d\n', number, epoch, time)
-  local heard = redis.call('PUBLISH', channel, 'I\n' .. line .. other .. '\n' .. payload) > 0 and 'h' or 'u'
+  local heard = publish(channel, 'I\n' .. line .. other .. '\n' .. payload) > 0 and 'h' or 'u'
   local length = redis.call('RPUSH', inbox.key, string.format('%s%s\n%d\n%s', line, heard, offset, other))
   if length > kept + 100 then
     redis.call('LTRIM', inbox.key, -kept, -1)

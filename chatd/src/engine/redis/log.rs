@@ -9,9 +9,10 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use redis::{Cmd, FromRedisValue, Value};
 
+use super::bundle::Bundle;
 use super::codec::{self, Malformed, Place};
 use super::keys::Keys;
-use super::link::{Link, LinkError, Live, Script};
+use super::link::{LinkError, Live, Script};
 use crate::broker::{BrokerError, Page, Range, Retention};
 use crate::model::{Conversation, Entry, Topic};
 
@@ -76,11 +77,11 @@ pub(super) struct Kept {
 /// Access to logs and inboxes.
 pub(crate) struct Logs {
     pub(crate) keys: Keys,
-    pub(crate) appends: Link,
-    pub(crate) others: Link,
+    pub(crate) appends: Bundle,
+    pub(crate) others: Bundle,
     retention: Retention,
-    /// What epochs end with that begin over this connection.
-    life: Mutex<Option<Life>>,
+    /// What epochs end with that begin over the connections for appends, of each server.
+    lives: Mutex<Vec<Life>>,
 }
 
 /// One life of Redis: a process, or a master. What may have lost its end in an earlier one gets a new epoch before
@@ -98,15 +99,15 @@ impl Life {
         format!("{}{}", chance(), self.digits)
     }
 
-    /// Runs a script in it.
-    pub(super) async fn call<T: FromRedisValue>(&self, script: &Script, call: &Cmd) -> Result<T, LinkError> {
-        self.live.call(script, call).await
+    /// What a command within a script, which went on, was refused with.
+    pub(super) fn refused(&self, detail: String) -> LinkError {
+        self.live.refused(detail)
     }
 }
 
 impl Logs {
-    pub(super) fn new(keys: Keys, appends: Link, others: Link, retention: Retention) -> Self {
-        Self { keys, appends, others, retention, life: Mutex::default() }
+    pub(super) fn new(keys: Keys, appends: Bundle, others: Bundle, retention: Retention) -> Self {
+        Self { keys, appends, others, retention, lives: Mutex::default() }
     }
 
     /// Messages kept per log, and for how many milliseconds.
@@ -126,17 +127,39 @@ impl Logs {
         call.arg(kept).arg(age).arg(INBOX_PLACES).arg(INBOX_IDLE_MS).arg(INBOX_UNHEARD_MS).arg(ahead);
     }
 
-    /// The life of Redis that the connection for appends is of.
-    pub(super) async fn life(&self) -> Result<Life, LinkError> {
-        let known = self.life.lock().clone();
-        if let Some(life) = known.filter(|life| self.appends.is_live(&life.live)) {
+    /// The life of Redis that the connection for appends to the slot of a key is of.
+    pub(super) async fn life(&self, key: &str) -> Result<Life, LinkError> {
+        let live = self.appends.live(key).await?;
+        let known = self.lives.lock().iter().find(|life| life.live.is(&live)).cloned();
+        if let Some(life) = known {
             return Ok(life);
         }
-        let live = self.appends.live().await?;
         let digits: String = live.call(&LIFE, &LIFE.call(&[])).await?;
         let life = Life { live, digits: digits.into() };
-        *self.life.lock() = Some(life.clone());
+        let servers = self.appends.servers();
+        let mut lives = self.lives.lock();
+        // Of connections that are gone nothing is needed.
+        lives.retain(|life| servers.members.iter().any(|member| member.link.is_live(&life.live)));
+        lives.push(life.clone());
         Ok(life)
+    }
+
+    /// Runs a script in the life of Redis that has its first key; `call` makes it for a name of an epoch.
+    pub(super) async fn call_in_life<T: FromRedisValue>(
+        &self,
+        key: &str,
+        script: &Script,
+        call: impl Fn(&Life) -> Cmd,
+    ) -> Result<(Life, T), LinkError> {
+        for turn in 0.. {
+            let life = self.life(key).await?;
+            match life.live.call(script, &call(&life)).await {
+                Err(error) if self.appends.is_elsewhere(&error, turn) => {}
+                answer => return Ok((life, answer?)),
+            }
+            self.appends.learn().await;
+        }
+        unreachable!("the last turn returns")
     }
 
     /// Adds the keys of the inboxes of a pair to the names of a call; gives its last arguments: the channel of each
@@ -216,13 +239,23 @@ impl Logs {
         if lists.is_empty() {
             return Ok(Vec::new());
         }
-        let newest: Vec<Option<Bytes>> = self.others.call(&ENDS, &ENDS.call(&lists)).await?;
+        let newest = self.newest(&lists).await?;
         let end = |(newest, list): (Option<Bytes>, String)| {
             Cursor::of(newest.as_deref()).inspect_err(|error| {
                 tracing::error!(key = list, %error, "damaged; remove it, and what is said goes on as another history");
             })
         };
         Ok(newest.into_iter().zip(lists).map(end).collect())
+    }
+
+    /// The newest entries of lists, asked for by their slots.
+    async fn newest(&self, lists: &[String]) -> Result<Vec<Option<Bytes>>, LinkError> {
+        let mut newest = vec![None; lists.len()];
+        for (some, places) in self.others.by_slot(lists) {
+            let found: Vec<Option<Bytes>> = self.others.call(&ENDS, &ENDS.call(&some)).await?;
+            places.into_iter().zip(found).for_each(|(place, found)| newest[place] = found);
+        }
+        Ok(newest)
     }
 
     /// At most `limit` of what was published to a topic, beginning with number `from`.
@@ -313,7 +346,7 @@ impl Logs {
 
     /// Publishes a payload that is not kept.
     pub(super) async fn publish(&self, channel: &[u8], payload: &[u8]) -> Result<(), LinkError> {
-        let mut command = redis::cmd("PUBLISH");
+        let mut command = redis::cmd(if self.others.has_slots() { "SPUBLISH" } else { "PUBLISH" });
         command.arg(channel).arg(payload);
         self.others.run::<Value>(&command).await.map(drop)
     }

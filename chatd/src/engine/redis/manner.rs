@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use redis::Value;
 
+use super::bundle::Bundle;
 use super::link::{Link, LinkError};
 
 /// How often a running server is looked at again.
@@ -24,8 +25,25 @@ pub struct Manner {
 }
 
 impl Manner {
-    /// Asks.
-    pub(super) async fn of(link: &Link) -> Result<Self, LinkError> {
+    /// Asks each server; what one of them does, all do.
+    pub(super) async fn of(bundle: &Bundle) -> Result<Self, LinkError> {
+        let mut worst: Option<Self> = None;
+        for member in &bundle.servers().members {
+            let own = Self::of_one(&member.link).await?;
+            let is_better = worst.as_ref().is_some_and(|worst| worst.cares_no_less_than(&own));
+            worst = if is_better { worst } else { Some(own) };
+        }
+        worst.ok_or_else(|| LinkError::Unreachable("no server".to_owned()))
+    }
+
+    /// Whether an operator must know this before the other.
+    fn cares_no_less_than(&self, other: &Self) -> bool {
+        let care =
+            |manner: &Self| (manner.drops().is_some(), manner.policy.is_none(), manner.keeps == Some(false));
+        care(self) >= care(other)
+    }
+
+    async fn of_one(link: &Link) -> Result<Self, LinkError> {
         let memory = info(link, "memory").await?;
         let persistence = info(link, "persistence").await?;
         if field(&persistence, "loading") == Some("1") {
@@ -72,7 +90,7 @@ impl Manner {
 }
 
 /// Looks again and again; says what changed.
-pub(super) async fn watch(link: Link, mut known: Manner) {
+pub(super) async fn watch(link: Bundle, mut known: Manner) {
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         // Whether Redis is there is told by the link.
@@ -92,7 +110,7 @@ pub(super) async fn watch(link: Link, mut known: Manner) {
 
 async fn info(link: &Link, section: &str) -> Result<String, LinkError> {
     match link.run::<String>(redis::cmd("INFO").arg(section)).await {
-        Err(LinkError::Unreachable(detail)) if detail.contains("NOPERM") => Ok(String::new()),
+        Err(error) if error.is_forbidden() => Ok(String::new()),
         // A command that was renamed away.
         Err(LinkError::Corrupt(_)) => Ok(String::new()),
         answer => answer,
@@ -104,9 +122,7 @@ async fn saves(link: &Link) -> Result<Option<bool>, LinkError> {
     let answer = link.run::<Value>(redis::cmd("CONFIG").arg("GET").arg("save")).await;
     let settings = match answer {
         Ok(answer) => redis::from_redis_value::<Vec<(String, String)>>(answer).unwrap_or_default(),
-        Err(LinkError::Unreachable(detail)) if !detail.contains("NOPERM") => {
-            return Err(LinkError::Unreachable(detail));
-        }
+        Err(error @ LinkError::Unreachable(_)) if !error.is_forbidden() => return Err(error),
         Err(_) => return Ok(None),
     };
     Ok(settings.first().map(|(_, save)| !save.is_empty()))

@@ -23,7 +23,7 @@ redis.call('LSET', log, place, ARGV[10])
 local offset, epoch, _, payload
 if #KEYS == 2 then
   offset, epoch, _, payload = append(log, rules.kept, rules.age, ARGV[11], now, 'M', ARGV[13])
-  redis.call('PUBLISH', ARGV[14], payload)
+  publish(ARGV[14], payload)
 else
   offset, epoch = say_to_pair(log, 3, 14, (#KEYS - 2) / 3, rules, ARGV[11], now, ARGV[13])
 end

@@ -10,7 +10,7 @@ use redis::Cmd;
 
 use super::codec;
 use super::link::Script;
-use super::log::Logs;
+use super::log::{Life, Logs};
 use crate::broker::recall::{Change, judge};
 use crate::broker::{BrokerError, Outgoing};
 use crate::model::{Conversation, Effect, Entry};
@@ -19,7 +19,7 @@ use crate::model::{Conversation, Effect, Entry};
 const ATTEMPTS: usize = 3;
 
 static RECALL: LazyLock<Script> =
-    LazyLock::new(|| Script::new(concat!(include_str!("log.lua"), include_str!("recall.lua"))));
+    LazyLock::new(|| Script::promising(concat!(include_str!("log.lua"), include_str!("recall.lua"))));
 
 /// See [`crate::broker::Log::recall`].
 pub(super) async fn recall(
@@ -37,10 +37,9 @@ pub(super) async fn recall(
         let recall = judge(conversation, &entry, by, now)?;
         let Some(Change { stub, news }) = recall.change else { return Ok(recall.answer) };
         let stub = codec::with_members(&payload, &entry, &stub);
-        let life = logs.life().await?;
         let replaced = Replaced { offset, payload: &payload, stub: &stub };
-        let call = call(logs, &news, now, &life.new_epoch(), &replaced);
-        if life.call(&RECALL, &call).await? {
+        let call = |life: &Life| call(logs, &news, now, &life.new_epoch(), &replaced);
+        if logs.call_in_life(&logs.keys.log(conversation), &RECALL, call).await?.1 {
             return Ok(recall.answer);
         }
     }

@@ -119,12 +119,12 @@ impl Shard {
         self.table.lock().slots.keys().cloned().collect()
     }
 
-    /// The connection is gone: nothing fits until the logs were read over a new one.
-    pub(super) fn cut(&self) {
-        for slot in self.table.lock().slots.values_mut() {
-            if let State::Open { stale, .. } = &mut slot.state {
-                *stale = true;
-            }
+    /// The connection of a channel is gone: nothing fits until its log was read over a new one.
+    pub(super) fn cut(&self, channel: &Bytes) {
+        if let Some(State::Open { stale, .. }) =
+            self.table.lock().slots.get_mut(channel).map(|slot| &mut slot.state)
+        {
+            *stale = true;
         }
     }
 

@@ -11,8 +11,9 @@ use bytes::Bytes;
 use redis::{FromRedisValue, Value};
 use tokio::time::{Instant, sleep};
 
+use super::bundle::Bundle;
 use super::keys::Keys;
-use super::link::{Link, LinkError, Script};
+use super::link::{LinkError, Script};
 use super::log::{Cursor, Logs};
 use crate::model::Conversation;
 
@@ -62,7 +63,7 @@ pub(super) async fn run(logs: &Logs) -> Result<(), LinkError> {
 
 /// Keeps the layout noted, also in a Redis that lost it with all else: so a node that starts knows those that run for
 /// nodes of this version.
-pub(super) async fn keep_noted(link: Link, key: String) {
+pub(super) async fn keep_noted(link: Bundle, key: String) {
     loop {
         sleep(NOTE_EVERY).await;
         let noted = command::<Value>(&link, &["SET", &key, &LAYOUT.to_string(), "NX"]).await;
@@ -77,11 +78,17 @@ async fn take_over(logs: &Logs) -> Result<(), LinkError> {
     refuse_while_others_live(link, keys).await?;
     let [heads, peers] = keys.former();
     let mut progress = Progress { last: Instant::now(), logs: 0 };
-    for pattern in [heads, peers] {
+    let servers = link.servers();
+    let patterns = [heads, peers];
+    // All heads first: a set of users is read with the logs of their pairs.
+    let parts =
+        patterns.iter().flat_map(|pattern| servers.members.iter().map(move |member| (pattern, member)));
+    for (pattern, member) in parts {
         let mut cursor = "0".to_owned();
         loop {
-            let scan = ["SCAN", cursor.as_str(), "MATCH", &pattern, "COUNT", "1000"];
-            let (next, found): (String, Vec<Bytes>) = command(link, &scan).await?;
+            let mut scan = redis::cmd("SCAN");
+            scan.arg(&cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(1000);
+            let (next, found): (String, Vec<Bytes>) = member.link.run(&scan).await?;
             // All that chatd writes is UTF-8.
             for key in found.iter().filter_map(|key| std::str::from_utf8(key).ok()) {
                 match one(logs, key).await {
@@ -120,8 +127,9 @@ impl Progress {
     }
 }
 
-async fn refuse_while_others_live(link: &Link, keys: &Keys) -> Result<(), LinkError> {
-    let (seconds, _): (u64, u64) = command(link, &["TIME"]).await?;
+async fn refuse_while_others_live(link: &Bundle, keys: &Keys) -> Result<(), LinkError> {
+    let time = redis::cmd("TIME");
+    let (seconds, _): (u64, u64) = link.run_at(Some(keys.leases().as_bytes()), &time).await?;
     let now = (seconds * 1000).to_string();
     let alive: u64 = command(link, &["ZCOUNT", &keys.leases(), &now, "+inf"]).await?;
     if alive == 0 {
@@ -161,7 +169,7 @@ async fn one(logs: &Logs, key: &str) -> Result<(), LinkError> {
     }
 }
 
-async fn command<T: FromRedisValue>(link: &Link, words: &[&str]) -> Result<T, LinkError> {
+async fn command<T: FromRedisValue>(link: &Bundle, words: &[&str]) -> Result<T, LinkError> {
     let mut command = redis::cmd(words[0]);
     command.arg(&words[1..]);
     link.run(&command).await

@@ -23,7 +23,7 @@ impl RedisBans {
     /// Over the connections of the broker.
     #[must_use]
     pub fn new(broker: &RedisBroker) -> Self {
-        let (ban, look) = (Script::new(include_str!("ban.lua")), Script::new(include_str!("look.lua")));
+        let (ban, look) = (Script::promising(include_str!("ban.lua")), Script::new(include_str!("look.lua")));
         Self { logs: broker.logs.clone(), ban, look }
     }
 }

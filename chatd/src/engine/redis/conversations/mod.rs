@@ -56,7 +56,7 @@ impl RedisConversations {
                 include_str!("unread.lua"),
                 include_str!("state.lua")
             )),
-            read: Script::new(concat!(
+            read: Script::promising(concat!(
                 include_str!("../log.lua"),
                 include_str!("unread.lua"),
                 include_str!("read.lua")

@@ -28,7 +28,7 @@ impl RedisFriends {
     /// Over the connections of the broker.
     #[must_use]
     pub fn new(broker: &RedisBroker, limits: Limits) -> Arc<Self> {
-        Arc::new(Self { logs: broker.logs.clone(), limits, act: Script::new(include_str!("act.lua")) })
+        Arc::new(Self { logs: broker.logs.clone(), limits, act: Script::promising(include_str!("act.lua")) })
     }
 }
 

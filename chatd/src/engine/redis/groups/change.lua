@@ -77,10 +77,10 @@ else
     read_own(KEYS[6], ARGV[9], read, epoch, offset, age)
   end
 end
-redis.call('PUBLISH', ARGV[10], payload)
+publish(ARGV[10], payload)
 if comes then
   local place = string.format(',"offset":%d,"epoch":"%s"}', offset, epoch)
-  redis.call('PUBLISH', ARGV[14], string.sub(ARGV[15], 1, -2) .. place)
+  publish(ARGV[14], string.sub(ARGV[15], 1, -2) .. place)
 end
 
 if action == 'dismiss' then

@@ -16,7 +16,7 @@ use super::broker::RedisBroker;
 use super::codec;
 use super::keys::OVER;
 use super::link::{LinkError, Script};
-use super::log::Logs;
+use super::log::{Life, Logs};
 use crate::clock::Clock;
 use crate::groups::{
     self, Change, Changed, Dismissed, Group, GroupError, Groups, Joined, Limits, Members, Membership,
@@ -45,7 +45,7 @@ impl RedisGroups {
             logs: broker.logs.clone(),
             clock: broker.clock.clone(),
             limits: limits.into(),
-            change: Script::new(change),
+            change: Script::promising(change),
             forget: Script::new(include_str!("forget.lua")),
             notes: Notes::new(),
         })
@@ -62,10 +62,10 @@ impl RedisGroups {
     }
 
     async fn try_run(&self, app: AppId, group: &GroupId, act: &Act<'_>) -> Result<Changed, GroupError> {
-        let life = self.logs.life().await?;
-        let call = self.change_call(app, group, act, &life.new_epoch());
-        let (outcome, member_count, offset, epoch): (String, u64, u64, String) =
-            life.call(&self.change, &call).await?;
+        let call = |life: &Life| self.change_call(app, group, act, &life.new_epoch());
+        let key = self.logs.keys.group(app, group);
+        let (_, (outcome, member_count, offset, epoch)): (_, (String, u64, u64, String)) =
+            self.logs.call_in_life(&key, &self.change, call).await?;
         let changed = match outcome.as_str() {
             "changed" => true,
             "unchanged" => false,
@@ -112,11 +112,10 @@ impl RedisGroups {
     /// Epochs of groups; none for a group that does not exist, an error for one that is damaged.
     async fn epochs(&self, app: AppId, groups: &[Kept]) -> Result<Vec<Epoch>, LinkError> {
         let mut pipeline = redis::pipe();
-        pipeline.ignore_errors();
         for kept in groups {
             pipeline.cmd("HGET").arg(self.logs.keys.group(app, &kept.group)).arg("epoch");
         }
-        let found: Vec<RedisResult<Option<String>>> = self.logs.others.run_all(&pipeline).await?;
+        let found: Vec<RedisResult<Option<String>>> = self.logs.others.run_each(&pipeline).await?;
         let read = |epoch: RedisResult<_>| match epoch.map_err(LinkError::from) {
             Err(LinkError::Unreachable(detail)) => Err(LinkError::Unreachable(detail)),
             known => Ok(known),

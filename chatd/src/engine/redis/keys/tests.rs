@@ -86,7 +86,7 @@ fn what_knows_no_databases_is_named_by_them() {
     let topic = Topic::Inbox(1, user("a"));
     assert_eq!(first, Keys::default().in_database(0));
     assert_ne!(first.channel(&topic), other.channel(&topic));
-    assert_ne!(first.echo(1), other.echo(1));
+    assert_ne!(first.echo(1, 0), other.echo(1, 0));
     assert_ne!(first.amqp_settlements(), other.amqp_settlements());
     assert_ne!(first.amqp_dead_settlements(), other.amqp_dead_settlements());
     assert_ne!(first.amqp_later_settlements(), other.amqp_later_settlements());

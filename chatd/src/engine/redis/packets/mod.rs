@@ -49,21 +49,21 @@ impl RedisPackets {
         Arc::new(Self {
             logs: broker.logs.clone(),
             clock: broker.clock.clone(),
-            open: Script::new(concat!(include_str!("era.lua"), include_str!("open.lua"))),
-            grab: Script::new(concat!(
+            open: Script::promising(concat!(include_str!("era.lua"), include_str!("open.lua"))),
+            grab: Script::promising(concat!(
                 include_str!("era.lua"),
                 include_str!("time.lua"),
                 include_str!("queue.lua"),
                 include_str!("grab.lua")
             )),
-            close: Script::new(concat!(
+            close: Script::promising(concat!(
                 include_str!("time.lua"),
                 include_str!("queue.lua"),
                 include_str!("close.lua")
             )),
             record: Script::new(include_str!("record.lua")),
             books: Script::new(concat!(include_str!("era.lua"), include_str!("books.lua"))),
-            rewrite: Script::new(concat!(
+            rewrite: Script::promising(concat!(
                 include_str!("era.lua"),
                 include_str!("time.lua"),
                 include_str!("queue.lua"),

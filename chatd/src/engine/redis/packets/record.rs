@@ -43,7 +43,8 @@ impl RedisPackets {
         let after: u64 = after.map_or(Ok(0), str::parse).map_err(|_| PacketError::NoPlace)?;
         let mut scan = redis::cmd("SCAN");
         scan.arg(after).arg("MATCH").arg(keys.all_of_app(app)).arg("COUNT").arg(limit);
-        let (next, found): (String, Vec<Vec<u8>>) = self.logs.others.run(&scan).await?;
+        let (next, found): (String, Vec<Vec<u8>>) =
+            self.logs.others.run_at(Some(keys.all_of_app(app).as_bytes()), &scan).await?;
         let mut names = Names { next: Some(next).filter(|next| next != "0"), ..Names::default() };
         for key in found.iter().map(|key| String::from_utf8_lossy(key)) {
             if let Some(name) = keys.packet_named_by(app, &key) {

@@ -6,6 +6,8 @@
 --       then per change: '1' enters, '0' removes, or '?' announces if the user is on any of the nodes; user; announcement
 -- Answer: per change: 1 when decisive or 0, users online after it (a user on several nodes counts for each)
 
+-- In a cluster a channel has a slot, and its name says so (keys.rs).
+local publish = string.find(ARGV[1], '^{[%w._:-]+}:sbus:') and 'SPUBLISH' or 'PUBLISH'
 local size, limit = 0, tonumber(ARGV[2])
 for i = 1, #KEYS do
   size = size + redis.call('ZCARD', KEYS[i])
@@ -36,7 +38,7 @@ for i = 3, #ARGV, 3 do
     changed = 0
   end
   if changed == 1 and size <= limit then
-    redis.call('PUBLISH', ARGV[1], ARGV[i + 2])
+    redis.call(publish, ARGV[1], ARGV[i + 2])
   end
   answer[#answer + 1] = changed
   answer[#answer + 1] = size

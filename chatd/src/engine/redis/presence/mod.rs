@@ -20,9 +20,11 @@ use parking_lot::Mutex;
 use redis::Value;
 
 use self::leases::{Held, Live, Renewal};
+use super::bundle::Bundle;
 use super::codec;
 use super::keys::Keys;
-use super::link::{Link, LinkError, Script, client};
+use super::link::{LinkError, Script, deaf};
+use super::site::{self, Address};
 use crate::model::Topic;
 use crate::presence::{Announcer, Change, LEASE_MS, Outcome, Presence, PresenceError, Roster};
 
@@ -31,7 +33,7 @@ const CHUNK: usize = 500;
 
 /// The port over Redis. Its connection ends when it is dropped.
 pub struct RedisPresence {
-    link: Link,
+    link: Bundle,
     keys: Keys,
     node: u64,
     lease_ms: u64,
@@ -78,12 +80,12 @@ impl RedisPresence {
     /// # Errors
     /// [`PresenceError::Unreachable`] when the URL is unusable or Redis does not answer.
     pub async fn connect(
-        url: &str,
+        address: impl Into<Address>,
         keys: Keys,
         node: u64,
         announcer: Announcer,
     ) -> Result<Arc<Self>, PresenceError> {
-        Self::connect_with_lease(url, keys, node, announcer, LEASE_MS).await
+        Self::connect_with_lease(address, keys, node, announcer, LEASE_MS).await
     }
 
     /// As [`RedisPresence::connect`], with leases of another length, for tests that wait for their end.
@@ -91,13 +93,14 @@ impl RedisPresence {
     /// # Errors
     /// As [`RedisPresence::connect`].
     pub async fn connect_with_lease(
-        url: &str,
+        address: impl Into<Address>,
         keys: Keys,
         node: u64,
         announcer: Announcer,
         lease_ms: u64,
     ) -> Result<Arc<Self>, PresenceError> {
-        let link = Link::open(&client(url)?, Arc::new(|_| ())).await?;
+        let site = site::read(&address.into())?;
+        let (link, keys) = (Bundle::open(&site, deaf()).await?, site.names(keys));
         let presence = Self {
             link,
             keys,

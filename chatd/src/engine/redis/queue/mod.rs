@@ -20,7 +20,8 @@ use tokio_util::task::AbortOnDropHandle;
 use self::entry::{Entry, body, field};
 use self::receiving::Desk;
 use super::keys::{Keys, SETTLERS};
-use super::link::{self, LinkError};
+use super::link::LinkError;
+use super::site::{self, Address};
 use crate::money::settlement::{Backlog, Dead, DeadLetters, Deliveries, Delivery, Depth, QueueError, Tag};
 
 /// A receiver that was silent for so long is taken for dead.
@@ -39,9 +40,13 @@ impl RedisQueue {
     ///
     /// # Errors
     /// [`QueueError::Unreachable`] when the URL is unusable or Redis does not answer.
-    pub async fn connect(url: &str, keys: Keys, idle: Duration) -> Result<Arc<Self>, QueueError> {
-        let client = link::client(url)?;
-        let desk = Arc::new(Desk::open(&client, keys, idle).await?);
+    pub async fn connect(
+        address: impl Into<Address>,
+        keys: Keys,
+        idle: Duration,
+    ) -> Result<Arc<Self>, QueueError> {
+        let site = site::read(&address.into())?;
+        let desk = Arc::new(Desk::open(&site, keys, idle).await?);
         let renewal = tokio::spawn(desk.clone().keep_renewing());
         Ok(Arc::new(Self { desk, _renewal: AbortOnDropHandle::new(renewal) }))
     }

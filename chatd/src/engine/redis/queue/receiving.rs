@@ -9,16 +9,20 @@ use std::time::Duration;
 
 use chat_protocol::AppId;
 use parking_lot::Mutex;
-use redis::{Client, FromRedisValue, Value};
+use redis::{Cmd, FromRedisValue, Value};
 use tokio::time::{Instant, sleep};
 
 use super::entry::{Entry, body};
+use crate::engine::redis::bundle::Bundle;
 use crate::engine::redis::keys::{Keys, SETTLERS};
-use crate::engine::redis::link::{Link, LinkError, Script};
+use crate::engine::redis::link::{LinkError, Script, deaf};
+use crate::engine::redis::site::Site;
 use crate::money::settlement::{Delivery, Tag};
 
 /// How long a receiver waits for something to come; shorter than a link waits for an answer.
 const BLOCK: Duration = Duration::from_millis(500);
+/// How often outboxes are looked at that cannot be waited for together.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Entries read from each outbox, although all apps share what was asked for.
 const LEAST_PER_APP: usize = 8;
 /// A consumer without work is forgotten after so long without a sign of life.
@@ -28,8 +32,8 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(60 * 60);
 pub(super) struct Desk {
     pub(super) keys: Keys,
     /// Waits for what comes; nothing else may stand behind it.
-    reads: Link,
-    pub(super) others: Link,
+    reads: Bundle,
+    pub(super) others: Bundle,
     consumer: String,
     idle: Duration,
     pub(super) hands: Mutex<Hands>,
@@ -54,11 +58,11 @@ pub(super) struct Hands {
 }
 
 impl Desk {
-    pub(super) async fn open(client: &Client, keys: Keys, idle: Duration) -> Result<Self, LinkError> {
+    pub(super) async fn open(site: &Site, keys: Keys, idle: Duration) -> Result<Self, LinkError> {
         Ok(Self {
-            keys,
-            reads: Link::open(client, Arc::new(|_| ())).await?,
-            others: Link::open(client, Arc::new(|_| ())).await?,
+            keys: site.names(keys),
+            reads: Bundle::open(site, deaf()).await?,
+            others: Bundle::open(site, deaf()).await?,
             consumer: format!("{:016x}", rand::random::<u64>()),
             idle,
             hands: Mutex::default(),
@@ -122,11 +126,14 @@ impl Desk {
         if fresh.is_empty() {
             return Ok(());
         }
-        let mut call = self.ready.call(&fresh.iter().map(|app| self.keys.outbox(*app)).collect::<Vec<_>>());
-        call.arg(SETTLERS).arg(millis(FORGOTTEN_AFTER));
-        let ready: Vec<bool> = self.others.call(&self.ready, &call).await?;
-        let ready = fresh.into_iter().zip(ready).filter_map(|(app, ready)| ready.then_some(app));
-        self.hands.lock().ready.extend(ready);
+        for some in fresh.chunks(self.at_once(fresh.len())) {
+            let outboxes: Vec<_> = some.iter().map(|app| self.keys.outbox(*app)).collect();
+            let mut call = self.ready.call(&outboxes);
+            call.arg(SETTLERS).arg(millis(FORGOTTEN_AFTER));
+            let ready: Vec<bool> = self.others.call(&self.ready, &call).await?;
+            let ready = some.iter().zip(ready).filter_map(|(app, ready)| ready.then_some(*app));
+            self.hands.lock().ready.extend(ready);
+        }
         Ok(())
     }
 
@@ -166,21 +173,58 @@ impl Desk {
         Ok(any)
     }
 
+    /// Apps whose outboxes one command may touch: where they have slots, each has its own.
+    fn at_once(&self, all: usize) -> usize {
+        if self.reads.has_slots() { 1 } else { all.max(1) }
+    }
+
     async fn read(&self, apps: &[AppId], count: usize, wait: bool) -> Result<(), LinkError> {
+        if self.reads.has_slots() {
+            return self.read_each(apps, count, wait).await;
+        }
+        let read = self.read_call(apps, count, wait.then_some(BLOCK));
+        let answer: Option<HashMap<String, Vec<Entry>>> = self.reads.wait(&read).await?;
+        self.take_read(apps, answer);
+        Ok(())
+    }
+
+    /// What is new in outboxes of different slots, for which nobody can wait at once: they are looked at in turns.
+    async fn read_each(&self, apps: &[AppId], count: usize, wait: bool) -> Result<(), LinkError> {
+        let until = Instant::now() + if wait { BLOCK } else { Duration::ZERO };
+        loop {
+            let mut pipeline = redis::pipe();
+            for app in apps {
+                pipeline.add_command(self.read_call(&[*app], count, None));
+            }
+            let answers: Vec<Option<HashMap<String, Vec<Entry>>>> = self.reads.run_all(&pipeline).await?;
+            let any = answers.iter().any(Option::is_some);
+            for (app, answer) in apps.iter().zip(answers) {
+                self.take_read(&[*app], answer);
+            }
+            if any || Instant::now() >= until {
+                return Ok(());
+            }
+            sleep(LOOK_EVERY).await;
+        }
+    }
+
+    fn read_call(&self, apps: &[AppId], count: usize, wait: Option<Duration>) -> Cmd {
         let outboxes: Vec<String> = apps.iter().map(|app| self.keys.outbox(*app)).collect();
         let mut read = redis::cmd("XREADGROUP");
         read.arg("GROUP").arg(SETTLERS).arg(&self.consumer).arg("COUNT").arg(count);
-        if wait {
-            read.arg("BLOCK").arg(millis(BLOCK));
+        if let Some(wait) = wait {
+            read.arg("BLOCK").arg(millis(wait));
         }
         read.arg("STREAMS").arg(&outboxes).arg(vec![">"; apps.len()]);
-        let answer: Option<HashMap<String, Vec<Entry>>> = self.reads.wait(&read).await?;
+        read
+    }
+
+    fn take_read(&self, apps: &[AppId], answer: Option<HashMap<String, Vec<Entry>>>) {
         let mut answer = answer.unwrap_or_default();
         let mut hands = self.hands.lock();
-        for (app, outbox) in apps.iter().zip(&outboxes) {
-            hands.receive(*app, answer.remove(outbox).unwrap_or_default());
+        for app in apps {
+            hands.receive(*app, answer.remove(&self.keys.outbox(*app)).unwrap_or_default());
         }
-        Ok(())
     }
 
     pub(super) fn release(&self, tag: &Tag) -> Option<AppId> {
