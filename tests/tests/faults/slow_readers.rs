@@ -193,8 +193,15 @@ async fn many_who_recover_much_at_once_and_read_it_all_get_it(way: Way) {
     }});
     let read = async |_| {
         let mut reader = RawSocket::open(node.server()).await;
-        reader.send_text(request.to_string()).await;
-        assert_eq!(reader.answer().await["response"]["code"], 200);
+        // Where reading is slow some are told that too many recover at this moment, and try again as a client does.
+        loop {
+            reader.send_text(request.to_string()).await;
+            let code = reader.answer().await["response"]["code"].clone();
+            if code == 200 {
+                break;
+            }
+            assert_eq!(code, 1013);
+        }
         for _ in 0..500 {
             assert_eq!(reader.next().await.expect("open").opcode, opcode::TEXT);
         }
