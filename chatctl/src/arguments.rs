@@ -16,8 +16,8 @@ Exit codes:
   4    not authenticated               130  interrupted
 
 Variables, each weaker than its flag: CHATCTL_SERVER CHATCTL_CA CHATCTL_APP
-CHATCTL_AS CHATCTL_OUTPUT CHATCTL_COLOR CHATCTL_TIMEOUT CHATCTL_RETRIES; and
-NO_COLOR. A user and password in the URL of the server are sent to it and never
+CHATCTL_AS CHATCTL_CONTEXT CHATCTL_OUTPUT CHATCTL_COLOR CHATCTL_TIMEOUT
+CHATCTL_RETRIES; and NO_COLOR, CHATCTL_PAGER or PAGER, XDG_CONFIG_HOME. A user and password in the URL of the server are sent to it and never
 shown; in CHATCTL_SERVER other users of this host cannot see them either.
 
 Examples:
@@ -25,6 +25,7 @@ Examples:
   chatctl --app 101 online 黄帝 || echo offline
   chatctl --app 101 send 黄帝 'hello'
   chatctl state -o json
+  chatctl --app 101 list --filter 'userId~李' -o template='{userId}'
   chatctl --server https://chat.example --ca ca.pem state
 
 `chatctl COMMAND --help` tells more about a command.";

@@ -1,9 +1,44 @@
-//! Times for people: when a message was logged, in UTC, and how long something took.
+//! Times for people: when something was, in their own zone, in UTC or by its age, and how long something took.
 //!
-//! Invariant: every moment's text has the same width, and sorts by time.
+//! Invariant: every moment of UTC has a text of the same width, and they sort by time; one of another zone names its
+//! distance from UTC.
 
-use jiff::SignedDuration;
 use jiff::civil::DateTime;
+use jiff::tz::{Offset, TimeZone};
+use jiff::{SignedDuration, Timestamp};
+
+/// How a person wants moments told.
+#[derive(Debug, Clone, Default)]
+pub enum Times {
+    /// As in Greenwich.
+    #[default]
+    Utc,
+    /// As the clock of this zone shows it.
+    In(TimeZone),
+    /// As how long ago it was at this time, in Unix milliseconds.
+    Ages(u64),
+}
+
+impl Times {
+    /// What a person reads of a time in Unix milliseconds.
+    #[must_use]
+    pub fn moment(&self, ms: u64) -> String {
+        match self {
+            Self::Utc => moment(ms),
+            Self::In(zone) => local(zone, ms).unwrap_or_else(|| moment(ms)),
+            Self::Ages(now) if ms > *now => format!("in {}", rough(ms - now)),
+            Self::Ages(now) => format!("{} ago", rough(now - ms)),
+        }
+    }
+}
+
+/// `2026-01-31 16:05:09+08`; nothing where that is UTC, or beyond the calendar.
+fn local(zone: &TimeZone, ms: u64) -> Option<String> {
+    let at = Timestamp::from_second(i64::try_from(ms / 1000).ok()?).ok()?;
+    let offset = zone.to_offset(at);
+    let form = if offset.seconds() % 3600 == 0 { "%F %T%:::z" } else { "%F %T%:z" };
+    (offset != Offset::UTC).then(|| at.to_zoned_datetime(TimeZone::fixed(offset)).strftime(form).to_string())
+}
 
 /// `2026-01-31 08:05:09Z` of a time in Unix milliseconds; of one after the year 9999 that year's end.
 #[must_use]
@@ -34,6 +69,20 @@ mod tests {
         for (ms, text) in [(999, "0s"), (61_000, "1m 1s"), (3_600_000, "1h 0m"), (90_000_000, "1d 1h")] {
             assert_eq!(rough(ms), text);
         }
+    }
+
+    #[test]
+    fn a_moment_is_told_as_the_reader_likes_it() {
+        let at = |hours, minutes| {
+            Times::In(TimeZone::fixed(Offset::from_seconds(hours * 3600 + minutes * 60).unwrap()))
+        };
+        let ms = 1_709_251_199_000;
+        assert_eq!(at(8, 0).moment(ms), "2024-03-01 07:59:59+08");
+        assert_eq!(at(-3, -30).moment(ms), "2024-02-29 20:29:59-03:30");
+        assert_eq!(at(0, 0).moment(ms), moment(ms));
+        assert_eq!(at(8, 0).moment(u64::MAX), "9999-12-31 23:59:59Z");
+        let ages = Times::Ages(ms + 185_000);
+        assert_eq!([ages.moment(ms), ages.moment(ms + 190_000)], ["3m 5s ago", "in 5s"]);
     }
 
     #[test]

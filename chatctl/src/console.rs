@@ -5,9 +5,12 @@
 use std::io::{self, ErrorKind, Write};
 use std::sync::{Mutex, PoisonError};
 
+use crate::calendar::Times;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Look;
+use crate::output::json::compact;
+use crate::pager::Pager;
 use crate::settings::{Color, Settings};
 use crate::surroundings::{Environment, Terminals};
 use chat_client::escape::escape;
@@ -24,11 +27,15 @@ pub struct Console {
     stderr: Stream,
     quiet: bool,
     verbose: bool,
-    columns: Option<usize>,
     /// What stands on the screen next, while a picture of it is made.
     picture: Mutex<Option<String>>,
-    colored_data: bool,
+    look: Look,
+    pager: Mutex<Option<Pager>>,
+    /// Errors are told in JSON.
+    json: bool,
     colored_words: bool,
+    /// Name of the context, and the number of its colour.
+    context: Option<(String, u8)>,
 }
 
 impl Console {
@@ -43,33 +50,81 @@ impl Console {
             || environment("TERM").is_some_and(|value| value == "dumb");
         let columns = environment("COLUMNS").and_then(|value| value.to_str()?.parse().ok());
         let columns = columns.filter(|columns| *columns > 0);
+        let look = Look {
+            color: terminals.stdout && !plain,
+            columns: terminals.stdout.then(|| columns.or(terminals.columns).unwrap_or(USUAL_COLUMNS)),
+            ..Look::default()
+        };
         Self {
             stdout: Mutex::new(stdout),
             stderr: Mutex::new(stderr),
             quiet: false,
             verbose: false,
             picture: Mutex::default(),
-            columns: terminals.stdout.then(|| columns.or(terminals.columns).unwrap_or(USUAL_COLUMNS)),
-            colored_data: terminals.stdout && !plain,
+            look,
+            pager: Mutex::new(pager(terminals, environment)),
+            json: false,
             colored_words: terminals.stderr && !plain,
+            context: None,
         }
     }
 
     /// Takes over what the caller chose.
-    pub fn configure(&mut self, settings: &Settings) {
+    pub fn configure(&mut self, settings: &Settings, times: Times) {
         self.quiet = settings.quiet;
         self.verbose = settings.verbose;
+        self.json = settings.format.is_json();
+        (self.look.wide, self.look.untitled, self.look.times) = (settings.wide, settings.no_headers, times);
+        // Words beside the data would stand in the middle of the pager's screen.
+        if settings.no_pager || settings.verbose || settings.watch.is_some() {
+            self.pager = Mutex::new(None);
+        }
         match settings.color {
             Color::Auto => {}
-            Color::Always => (self.colored_data, self.colored_words) = (true, true),
-            Color::Never => (self.colored_data, self.colored_words) = (false, false),
+            Color::Always => (self.look.color, self.colored_words) = (true, true),
+            Color::Never => (self.look.color, self.colored_words) = (false, false),
         }
+        self.context = settings.context.as_ref().map(|context| (context.name.clone(), context.color));
+    }
+
+    /// From now on errors are told in JSON.
+    pub fn tell_in_json(&mut self) {
+        self.json = true;
     }
 
     /// How data is to look where it goes.
     #[must_use]
-    pub fn look(&self) -> Look {
-        Look { color: self.colored_data, columns: self.columns }
+    pub fn look(&self) -> &Look {
+        &self.look
+    }
+
+    /// How moments are told.
+    #[must_use]
+    pub fn times(&self) -> &Times {
+        &self.look.times
+    }
+
+    /// Writes a part of data that may be longer than the screen; false when the reader wants no more. What is written in
+    /// other ways may come before it, until [`Console::end_pages`].
+    ///
+    /// # Errors
+    /// [`Failure::Output`] when the stream is broken in another way than by a reader that has gone.
+    pub fn page(&self, text: &str) -> Result<bool, Failure> {
+        let mut pager = self.pager.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(pager) = &mut *pager else { return self.flows(text) };
+        let mut stdout = self.stdout.lock().unwrap_or_else(PoisonError::into_inner);
+        flowed(pager.show(text, &mut **stdout))
+    }
+
+    /// Shows what a screen held so far, and waits for a reader who turns pages.
+    ///
+    /// # Errors
+    /// As [`Console::page`].
+    pub fn end_pages(&self) -> Result<(), Failure> {
+        let mut pager = self.pager.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(mut pager) = pager.take() else { return Ok(()) };
+        let mut stdout = self.stdout.lock().unwrap_or_else(PoisonError::into_inner);
+        flowed(pager.finish(&mut **stdout).map(|()| true)).map(drop)
     }
 
     /// Writes data. A reader that has gone (`chatctl list | head`) has what it wanted: no failure.
@@ -88,11 +143,7 @@ impl Console {
         if self.is_drawn(text) {
             return Ok(true);
         }
-        match write(&self.stdout, text) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
-            Err(error) => Err(Failure::Output(error)),
-        }
+        flowed(write(&self.stdout, text).map(|()| true))
     }
 
     /// Writes what a view draws.
@@ -130,9 +181,23 @@ impl Console {
         }
     }
 
-    /// A question to a person, even with `-q`.
+    /// A question to a person, even with `-q`, behind the name of the context.
     pub fn ask(&self, question: &str) {
-        self.words(&escape(question));
+        let place = match &self.context {
+            Some((name, color)) if self.colored_words => {
+                format!("\u{1b}[1;{color}m[{}]\u{1b}[0m ", escape(name))
+            }
+            Some((name, _)) => format!("[{}] ", escape(name)),
+            None => String::new(),
+        };
+        self.words(&format!("{place}{}", escape(question)));
+    }
+
+    /// How far it is, over what was there before; `None` wipes it away. Only for a person.
+    pub fn progress(&self, text: Option<&str>) {
+        if self.colored_words && !self.quiet && !self.json {
+            let _ = write(&self.stderr, &format!("\r\u{1b}[K{}", escape(text.unwrap_or_default())));
+        }
     }
 
     /// How it is done; only with `-v`.
@@ -150,6 +215,12 @@ impl Console {
 
     /// The cause and the next step.
     pub fn failure(&self, failure: &Failure) -> Exit {
+        // What was shown before it went wrong is shown.
+        let _ = self.end_pages();
+        if self.json {
+            self.words(&compact(&failure.in_json()));
+            return failure.exit();
+        }
         self.error(&failure.to_string());
         if let Some(step) = failure.next_step() {
             self.step(&step);
@@ -167,7 +238,7 @@ impl Console {
     /// What the parser of the command line says: help and version are data, all else is words.
     pub fn usage(&self, refused: &clap::Error) -> Exit {
         let is_help = refused.exit_code() == 0;
-        let colored = if is_help { self.colored_data } else { self.colored_words };
+        let colored = if is_help { self.look.color } else { self.colored_words };
         let text = refused.render();
         let text = if colored { text.ansi().to_string() } else { text.to_string() };
         if is_help {
@@ -175,6 +246,11 @@ impl Console {
         }
         // It repeats what was written, and a password may stand where no one expects it.
         let (plain, hidden) = (refused.render().to_string(), secret::hide(&refused.render().to_string()));
+        if self.json {
+            let cause = hidden.lines().next().unwrap_or_default().trim_start_matches("error: ");
+            let next = "`chatctl COMMAND --help` says what it takes";
+            return self.failure(&Failure::usage(cause, next));
+        }
         // Nowhere is left to report a failure of this to.
         let _ = write(&self.stderr, if hidden == plain { &text } else { &hidden });
         Exit::Usage
@@ -206,6 +282,25 @@ impl Console {
         }
         // A closed stderr is no reason to leave the work undone.
         let _ = write(&self.stderr, &format!("{line}\n"));
+    }
+}
+
+/// The program that a reader at a terminal turns pages with, unless they want none.
+fn pager(terminals: &Terminals, environment: &Environment) -> Option<Pager> {
+    let rows = terminals.rows.filter(|_| terminals.stdout && terminals.stderr && terminals.stdin)?;
+    let is_dumb = environment("TERM").is_none_or(|value| value == "dumb");
+    let named = environment("CHATCTL_PAGER").or_else(|| environment("PAGER"));
+    let command = named.map_or(Some("less".to_owned()), |name| name.into_string().ok())?;
+    let less = environment("LESS").is_none().then_some("FRX");
+    let wanted = !is_dumb && !command.trim().is_empty() && command.trim() != "cat";
+    wanted.then(|| Pager::new(command, less, rows))
+}
+
+/// Whether the reader is still there.
+fn flowed(written: io::Result<bool>) -> Result<bool, Failure> {
+    match written {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        written => written.map_err(Failure::Output),
     }
 }
 

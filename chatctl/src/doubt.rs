@@ -14,6 +14,8 @@ pub struct Doubt(Mutex<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     is_open: bool,
+    /// Many requests go out at a time: only the end of the run says what became of them.
+    is_held: bool,
     repeat_with: Option<String>,
 }
 
@@ -21,6 +23,11 @@ impl Doubt {
     /// What to add to the line so that a repeat of it is recognised: `--msg-id X`.
     pub fn repeatable_with(&self, words: String) {
         self.inner(|inner| inner.repeat_with = Some(words));
+    }
+
+    /// As [`Doubt::repeatable_with`], for many requests at a time: until the run ends something may always have been done.
+    pub fn hold(&self, words: String) {
+        self.inner(|inner| (inner.is_held, inner.repeat_with) = (true, Some(words)));
     }
 
     /// The words of [`Doubt::repeatable_with`].
@@ -37,7 +44,7 @@ impl Doubt {
     /// Whether something may have been done.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.inner(|inner| inner.is_open)
+        self.inner(|inner| inner.is_open || inner.is_held)
     }
 
     /// The next step of a person who does not know whether it was done.

@@ -7,6 +7,7 @@ use std::io;
 
 use chat_client::Error;
 use chat_protocol::Code;
+use serde_json::{Value, json};
 
 use crate::doubt::{Doubt, has_no_ledger};
 use crate::exit::Exit;
@@ -36,6 +37,12 @@ pub enum Failure {
     /// The server answered, and the answer means that it was not done.
     #[error("{0}")]
     Undone(String),
+    /// The server answered, and a rule of this program forbids to go on.
+    #[error("{0}")]
+    Rule(String),
+    /// The server answered, and what was named is not there.
+    #[error("{0}")]
+    Missing(String),
     /// Data could not be written.
     #[error("cannot write to standard output: {}", plain(&.0.to_string()))]
     Output(io::Error),
@@ -65,7 +72,32 @@ impl Failure {
             }
             Self::Call { error, .. } => Exit::of_error(error),
             Self::Undone(_) | Self::Output(_) => Exit::Refused,
+            Self::Rule(_) => Exit::RuleBroken,
+            Self::Missing(_) => Exit::NotFound,
         }
+    }
+
+    /// All that is told of it, for a program: `error` with `message` and `exit`, and, where there are, the `code` of the
+    /// server, the `next` step, and what to repeat it with.
+    #[must_use]
+    pub fn in_json(&self) -> Value {
+        let mut error = json!({"message": self.to_string(), "exit": self.exit().code()});
+        if let Self::Call { error: call, in_doubt, repeat_with } = self {
+            if let Error::Refused { code, retry_after_ms, .. } = call {
+                error["code"] = (*code).into();
+                if let Some(ms) = retry_after_ms {
+                    error["retryAfterMs"] = (*ms).into();
+                }
+            }
+            error["mayBeDone"] = (*in_doubt).into();
+            if let Some(words) = repeat_with.as_ref().filter(|_| *in_doubt) {
+                error["repeatWith"] = words.as_str().into();
+            }
+        }
+        if let Some(step) = self.next_step() {
+            error["next"] = step.into();
+        }
+        json!({"error": error})
     }
 
     /// What the person who asked can do next.
@@ -75,7 +107,8 @@ impl Failure {
             Self::Usage { next, .. } => return next.clone(),
             Self::Call { error, in_doubt, repeat_with } => (error, *in_doubt, repeat_with.as_deref()),
             Self::Output(_) => return Some("let standard output go where there is room for it".to_owned()),
-            Self::Undone(_) => return None,
+            Self::Missing(_) => return after_refusal(Code::NotFound),
+            Self::Undone(_) | Self::Rule(_) => return None,
         };
         if in_doubt {
             return Some(Doubt::next_step(repeat_with));
@@ -150,6 +183,18 @@ mod tests {
         assert!(write.next_step().unwrap().contains("--msg-id m-1"));
         assert!(!read.to_string().contains("carried out"), "{read}");
         assert!(read.next_step().unwrap().contains("--timeout"));
+    }
+
+    #[test]
+    fn a_program_is_told_as_much_as_a_person() {
+        let told = call(Error::Timeout { server: "http://x".to_owned(), timeout_ms: 5 }, true).in_json();
+        assert_eq!((&told["error"]["exit"], &told["error"]["mayBeDone"]), (&json!(8), &json!(true)));
+        assert_eq!(told["error"]["repeatWith"], "--msg-id m-1");
+        let told =
+            call(Error::Refused { code: 1011, reason: "r".to_owned(), retry_after_ms: Some(7) }, false);
+        let told = told.in_json();
+        assert_eq!((&told["error"]["code"], &told["error"]["retryAfterMs"]), (&json!(1011), &json!(7)));
+        assert!(told["error"]["next"].is_string() && told["error"].get("repeatWith").is_none(), "{told}");
     }
 
     #[test]

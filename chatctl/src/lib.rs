@@ -20,6 +20,7 @@
 //! | [`text`] | where a message's text comes from |
 //! | [`report`] | the answer of a command, before it has a format |
 //! | [`output`] | the formats, one file each |
+//! | [`pager`] | what is longer than the screen |
 //! | [`console`] | the two output streams, colour, quiet and verbose |
 //! | [`completion`] | what may stand at the end of a half-written line, for shells |
 //! | [`chat`] | a room in the terminal, as a view |
@@ -36,11 +37,14 @@ use std::time::Duration;
 use clap::Parser;
 
 use crate::arguments::Cli;
+use crate::calendar::Times;
 use crate::console::Console;
 use crate::exit::Exit;
+use crate::failure::Failure;
 use crate::operator::Operator;
+use crate::output::Format;
 use crate::settings::Settings;
-use crate::surroundings::Surroundings;
+use crate::surroundings::{Environment, Surroundings};
 
 pub mod arguments;
 pub mod browser;
@@ -57,6 +61,7 @@ pub mod message;
 pub mod money;
 pub mod operator;
 pub mod output;
+pub mod pager;
 pub mod pages;
 pub mod report;
 pub mod roster;
@@ -73,16 +78,25 @@ const LONGEST_FAREWELL: Duration = Duration::from_secs(2);
 
 /// Runs one command line, the program's name first, and gives the exit code.
 pub async fn run(args: impl IntoIterator<Item = OsString>, surroundings: Surroundings) -> u8 {
-    let Surroundings { stdin, stdout, stderr, terminals, environment, clock, interrupt, reader_gone } =
+    let Surroundings { stdin, stdout, stderr, terminals, environment, clock, zone, interrupt, reader_gone } =
         surroundings;
     let line: Vec<OsString> = args.into_iter().collect();
     let mut console = Console::new(stdout, stderr, &terminals, &*environment);
+    if asks_for_json(&line, &*environment) {
+        console.tell_in_json();
+    }
     let exit = match Cli::try_parse_from(&line) {
         Err(refused) => console.usage(&refused),
-        Ok(cli) => match Settings::resolve(&cli.flags, &*environment) {
+        Ok(cli) => match settings(&cli, &*environment) {
             Err(failure) => console.failure(&failure),
             Ok(settings) => {
-                console.configure(&settings);
+                let times = match (settings.ages, settings.utc) {
+                    (true, _) => Times::Ages(clock()),
+                    (false, true) => Times::Utc,
+                    (false, false) if settings.format == Format::Table => Times::In(zone()),
+                    (false, false) => Times::Utc,
+                };
+                console.configure(&settings, times);
                 let watch = settings.watch;
                 let operator = Operator::new(settings, console, clock, stdin, terminals, environment);
                 let is_endless = watch.is_some() || cli.command.is_endless();
@@ -97,6 +111,28 @@ pub async fn run(args: impl IntoIterator<Item = OsString>, surroundings: Surroun
         },
     };
     exit.code()
+}
+
+fn settings(cli: &Cli, environment: &Environment) -> Result<Settings, Failure> {
+    match cli.command.asks_a_server() {
+        true => Settings::resolve(&cli.flags, environment),
+        false => Settings::without_server(&cli.flags, environment),
+    }
+}
+
+/// Whether errors are to be told in JSON, as far as that is known of a line that may be wrong.
+fn asks_for_json(args: &[OsString], environment: &Environment) -> bool {
+    let is_json = |word: &str| ["json", "jsonl"].contains(&word);
+    let words: Vec<_> = args.iter().map(|word| word.to_string_lossy()).collect();
+    let on_line = words.iter().enumerate().any(|(at, word)| match word.as_ref() {
+        "--json" => true,
+        "-o" | "--output" => words.get(at + 1).is_some_and(|next| is_json(next)),
+        word => word.strip_prefix("--output=").or(word.strip_prefix("-o")).is_some_and(is_json),
+    });
+    on_line
+        || environment("CHATCTL_OUTPUT")
+            .and_then(|value| value.into_string().ok())
+            .is_some_and(|v| is_json(&v))
 }
 
 /// A command that goes on until it is told to stop ends in order when it is, and when nobody reads any more what comes;

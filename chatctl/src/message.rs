@@ -8,7 +8,7 @@ use chat_protocol::message::{RECALL_KIND, RECALLED_KIND};
 use chat_protocol::session::Push;
 use serde_json::Value;
 
-use crate::calendar::moment;
+use crate::calendar::Times;
 use crate::report::{Cell, Report};
 use chat_client::escape::escape;
 
@@ -21,7 +21,7 @@ pub fn report(messages: &[Push]) -> Report {
     let row = |message: &Push| {
         vec![
             message.offset.into(),
-            Cell::from(message.time).shown_as(moment(message.time)),
+            Cell::moment(message.time),
             message.from.as_str().into(),
             message.content.kind.as_str().into(),
             text(&message.content).into(),
@@ -34,9 +34,9 @@ pub fn report(messages: &[Push]) -> Report {
 
 /// One line for people; it names the conversation when asked to.
 #[must_use]
-pub fn line(message: &Push, conversation: Option<&Target>) -> String {
+pub fn line(message: &Push, conversation: Option<&Target>, times: &Times) -> String {
     let place = conversation.map(|target| format!("{}  ", name(target))).unwrap_or_default();
-    let (time, from, said) = (moment(message.time), &message.from, text(&message.content));
+    let (time, from, said) = (times.moment(message.time), &message.from, text(&message.content));
     escape(&format!("{time}  {place}{from}: {said}")).into_owned() + "\n"
 }
 
@@ -102,9 +102,9 @@ mod tests {
             "epoch": "e", "time": 0
         }))
         .unwrap();
-        assert_eq!(line(&push, None), "1970-01-01 00:00:00Z  黄帝: a\\n\\u{1b}[2Jb\n");
+        assert_eq!(line(&push, None, &Times::Utc), "1970-01-01 00:00:00Z  黄帝: a\\n\\u{1b}[2Jb\n");
         assert_eq!(
-            line(&push, Some(&Target::World)),
+            line(&push, Some(&Target::World), &Times::Utc),
             "1970-01-01 00:00:00Z  (world)  黄帝: a\\n\\u{1b}[2Jb\n"
         );
     }

@@ -2,30 +2,38 @@
 //!
 //! Invariant: a request is only sent again when the server has not carried it out (it was unreachable, or said to
 //! come back), and a message carries an id besides; a lost answer is reported, not repeated.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `consent` | questions to a person, and standard input |
+//! | `rehearsal` | what would be sent, for `--dry-run` and `--curl` |
 
-use std::ffi::OsString;
 use std::io::Read;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use chat_client::http::Exchange;
 use chat_client::{Error, Http};
 use chat_protocol::backoff::Backoff;
 use chat_protocol::operation::Effect;
 use chat_protocol::{Code, Operation};
-use serde::Serialize;
-use serde_json::Value;
 use tokio::sync::Notify;
 
 use crate::console::Console;
 use crate::doubt::{Doubt, has_no_ledger, may_be_done};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::json::compact;
+use crate::output::flow::Flow;
+use crate::output::table::Columns;
 use crate::output::{Format, render};
 use crate::report::Report;
 use crate::settings::Settings;
 use crate::surroundings::{Clock, Environment, Terminals};
-use crate::text::Source;
+pub use rehearsal::Rehearsed;
+
+mod consent;
+mod rehearsal;
 
 /// First pause before trying again, and the longest that no server asked for.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -38,29 +46,20 @@ pub struct Operator {
     /// What was asked for.
     pub settings: Settings,
     /// Where to write.
-    pub console: Console,
+    pub console: Arc<Console>,
     /// What time it is.
     pub clock: Clock,
     /// What may have been done without being told.
     pub doubt: Doubt,
+    /// Variables of the environment.
+    pub environment: Box<Environment>,
     /// Told when a command that goes on and on is to end.
     pub stop: Notify,
     stdin: Mutex<Option<Box<dyn Read + Send>>>,
     /// Which streams are terminals.
     pub terminals: Terminals,
-    /// Variables.
-    pub environment: Box<Environment>,
-}
-
-/// A request that `--dry-run` shows.
-#[derive(Debug)]
-pub struct Rehearsed {
-    /// GET or POST.
-    pub method: &'static str,
-    /// Where to.
-    pub url: String,
-    /// The parameters in the body, if it has one.
-    pub body: Value,
+    /// Somebody said yes.
+    is_approved: AtomicBool,
 }
 
 impl Operator {
@@ -74,7 +73,17 @@ impl Operator {
         environment: Box<Environment>,
     ) -> Self {
         let (stop, stdin) = (Notify::new(), Mutex::new(Some(stdin)));
-        Self { settings, console, clock, doubt: Doubt::default(), stop, stdin, terminals, environment }
+        Self {
+            settings,
+            console: Arc::new(console),
+            clock,
+            doubt: Doubt::default(),
+            environment,
+            stop,
+            stdin,
+            terminals,
+            is_approved: AtomicBool::new(false),
+        }
     }
 
     /// A client for the server asked for.
@@ -82,7 +91,12 @@ impl Operator {
     /// # Errors
     /// When the system's HTTP settings are unusable.
     pub fn http(&self) -> Result<Http, Failure> {
-        Ok(Http::new(self.settings.server.clone(), self.settings.timeout.get())?)
+        let http = Http::new(self.settings.server.clone(), self.settings.timeout.get())?;
+        if !self.settings.verbose {
+            return Ok(http);
+        }
+        let console = self.console.clone();
+        Ok(http.observed(move |exchange| console.detail(&told(&exchange))))
     }
 
     /// Calls one operation.
@@ -133,6 +147,7 @@ impl Operator {
         let changes = effect.changes();
         if changes {
             self.check_once()?;
+            self.approve(what).await?;
         }
         let mut in_doubt = false;
         let url = self.settings.server.url(what);
@@ -169,60 +184,57 @@ impl Operator {
         }
     }
 
-    /// Reads the text of a message from where the argument says, without holding up Ctrl-C.
-    ///
-    /// # Errors
-    /// [`Failure::Usage`] naming the source and what is wrong with it.
-    pub async fn read_text(&self, argument: &OsString) -> Result<String, Failure> {
-        let source = Source::of(argument);
-        if source == Source::Stdin && self.terminals.stdin {
-            self.console.note("reading the text from the terminal; end it with Ctrl-D");
-        }
-        let stdin = self.stdin.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let mut stdin = stdin.unwrap_or_else(|| Box::new(std::io::empty()));
-        let read = tokio::task::spawn_blocking(move || source.read(&mut *stdin)).await;
-        read.unwrap_or_else(|error| Err(Failure::Undone(format!("cannot read the text: {error}"))))
-    }
-
-    /// Asks whether to do what cannot be undone, unless `-y` said so already.
-    ///
-    /// # Errors
-    /// [`Failure::Usage`] where nobody can be asked, [`Failure::Undone`] when the answer is not yes.
-    pub async fn confirm(&self, question: &str) -> Result<(), Failure> {
-        self.check_once()?;
-        if self.settings.yes {
-            return Ok(());
-        }
-        if !self.terminals.stdin {
-            return Err(Failure::usage(question, "nobody is there to answer: say yes with -y"));
-        }
-        self.console.ask(&format!("{question} [y/N]"));
-        let stdin = self.stdin.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let mut stdin = stdin.unwrap_or_else(|| Box::new(std::io::empty()));
-        let read = tokio::task::spawn_blocking(move || first_line(&mut *stdin)).await;
-        match read.unwrap_or_default().trim() {
-            "y" | "Y" | "yes" => Ok(()),
-            _ => Err(Failure::Undone("not done".to_owned())),
-        }
-    }
-
-    /// What changes something is done once, by whoever asked for it.
-    fn check_once(&self) -> Result<(), Failure> {
-        match self.settings.watch {
-            Some(_) => Err(Failure::usage(
-                "this changes something, and --watch would do it again and again",
-                "leave --watch away",
-            )),
-            None => Ok(()),
-        }
-    }
-
     /// Prints data in the format asked for.
     ///
     /// # Errors
-    /// [`Failure::Output`].
+    /// [`Failure::Output`], or [`Failure::Usage`] when a column is asked for that there is not.
     pub fn print(&self, report: &Report) -> Result<(), Failure> {
-        self.console.data(&render(report, self.settings.format, self.console.look()))
+        self.console.page(&self.rendered(report)?)?;
+        self.console.end_pages()
+    }
+
+    /// Data in the format asked for; says so when some of it was cut.
+    fn rendered(&self, report: &Report) -> Result<String, Failure> {
+        let Settings { format, view, .. } = &self.settings;
+        let report = view.of(report.clone())?;
+        if *format != Format::Table || report.is_record || report.words.is_some() || report.rows.is_empty() {
+            return render(&report, format, self.console.look());
+        }
+        let mut columns = Columns::default();
+        let text = columns.rows(&report, self.console.look());
+        self.tell_of_cuts(columns.is_cut());
+        Ok(text)
+    }
+
+    /// Data that comes in pages, in the format asked for.
+    pub fn flow(&self) -> Flow {
+        let Settings { format, view, .. } = &self.settings;
+        Flow::new(format.clone(), self.console.look().clone(), view.clone())
+    }
+
+    /// The next page of such data; false when the reader wants no more.
+    ///
+    /// # Errors
+    /// As [`Operator::print`].
+    pub fn flows(&self, flow: &mut Flow, page: Report) -> Result<bool, Failure> {
+        self.console.page(&flow.page(page)?)
+    }
+
+    /// The end of such data; `empty` is a page without rows.
+    ///
+    /// # Errors
+    /// As [`Operator::print`].
+    pub fn end(&self, mut flow: Flow, empty: &Report) -> Result<(), Failure> {
+        self.console.page(&flow.end(empty)?)?;
+        self.console.end_pages()?;
+        self.tell_of_cuts(flow.is_cut());
+        Ok(())
+    }
+
+    fn tell_of_cuts(&self, is_cut: bool) {
+        if is_cut {
+            self.console.note("… stands for what did not fit: --wide shows it, --columns leaves others out");
+        }
     }
 
     /// A line that belongs to a table, and to no other format.
@@ -231,41 +243,14 @@ impl Operator {
             self.console.note(text);
         }
     }
-
-    /// What a call would send.
-    pub fn rehearsed<O: Operation>(&self, request: &O::Request) -> Rehearsed {
-        self.rehearsed_raw(O::PATH, request)
-    }
-
-    /// What a call of the operation at `path` would send.
-    pub fn rehearsed_raw(&self, path: &str, request: &impl Serialize) -> Rehearsed {
-        let body = serde_json::to_value(request).unwrap_or_default();
-        Rehearsed { method: "POST", url: self.settings.server.url(path).into(), body }
-    }
-
-    /// Shows requests instead of sending them.
-    ///
-    /// # Errors
-    /// [`Failure::Output`].
-    pub fn rehearse(&self, requests: &[Rehearsed]) -> Result<Exit, Failure> {
-        let lines = requests.iter().flat_map(|request| {
-            let body = (!request.body.is_null()).then(|| compact(&request.body));
-            std::iter::once(format!("{} {}", request.method, request.url)).chain(body)
-        });
-        let row = |r: &Rehearsed| vec![r.method.into(), r.url.clone().into(), r.body.clone().into()];
-        let columns = [("method", "METHOD"), ("url", "URL"), ("body", "BODY")];
-        let report = Report::list(&columns, requests.iter().map(row).collect());
-        self.print(&report.in_words(lines.collect()))?;
-        self.console.detail("--dry-run: nothing was sent");
-        Ok(Exit::Done)
-    }
 }
 
-/// What a person typed: a terminal gives one line at a time. Unreadable input is no answer.
-fn first_line(stdin: &mut dyn Read) -> String {
-    let mut line = [0; 64];
-    let length = stdin.read(&mut line).unwrap_or(0);
-    String::from_utf8_lossy(&line[..length]).into_owned()
+/// `POST /user/list: status 200 in 1.2 ms, 13 bytes sent, 345 received`.
+fn told(exchange: &Exchange) -> String {
+    let Exchange { method, path, status, took, sent, received } = exchange;
+    let status = status.map_or("no answer".to_owned(), |status| format!("status {status}"));
+    let ms = took.as_secs_f64() * 1000.0;
+    format!("{method} {path}: {status} in {ms:.1} ms, {sent} bytes sent, {received} received")
 }
 
 /// How long to wait before the same request may go out again, `own` unless the server says; `None` when it must not, or

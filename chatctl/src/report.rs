@@ -2,8 +2,11 @@
 //!
 //! Invariant: every row has one cell for each column; a record is a list of one that is not wrapped in one.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
+use crate::output::json::compact;
 use crate::output::node::Node;
 
 /// One kind of fact.
@@ -15,26 +18,62 @@ pub struct Column {
     pub title: String,
 }
 
+/// What people read of a fact.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shown {
+    /// The value.
+    Itself,
+    /// Words that read better.
+    Words(String),
+    /// The moment that it is, in Unix milliseconds, told as the reader likes it.
+    Moment,
+}
+
 /// One fact.
 #[derive(Debug, Clone)]
 pub struct Cell {
     /// For programs.
     pub value: Value,
-    /// For people, where that reads better than the value.
-    pub shown: Option<String>,
+    /// For people.
+    pub shown: Shown,
 }
 
 impl<T: Into<Value>> From<T> for Cell {
     fn from(value: T) -> Self {
-        Self { value: value.into(), shown: None }
+        Self { value: value.into(), shown: Shown::Itself }
     }
 }
 
 impl Cell {
+    /// A time in Unix milliseconds.
+    #[must_use]
+    pub fn moment(ms: u64) -> Self {
+        Self { value: ms.into(), shown: Shown::Moment }
+    }
+
+    /// The fact in words, if it has some.
+    #[must_use]
+    pub fn words(&self) -> Option<&str> {
+        match &self.shown {
+            Shown::Words(words) => Some(words),
+            Shown::Itself | Shown::Moment => None,
+        }
+    }
+
+    /// The value as a text of a program: nothing for null, JSON for what has members.
+    #[must_use]
+    pub fn plain(&self) -> Cow<'_, str> {
+        match &self.value {
+            Value::Null => Cow::Borrowed(""),
+            Value::String(text) => Cow::Borrowed(text),
+            other => Cow::Owned(compact(other)),
+        }
+    }
+
     /// The same fact with words for people.
     #[must_use]
     pub fn shown_as(mut self, words: impl Into<String>) -> Self {
-        self.shown = Some(words.into());
+        self.shown = Shown::Words(words.into());
         self
     }
 }
@@ -110,6 +149,49 @@ impl Report {
         };
         let rows = objects.iter().map(|object| columns.iter().map(|c| cell(object, c)).collect()).collect();
         Self { columns, rows, is_record, words: None, exact: Some(value) }
+    }
+
+    /// A fact of a row by its key or title, or by a path with dots into what was found beside the columns.
+    #[must_use]
+    pub fn fact(&self, row: usize, name: &str) -> Option<Cell> {
+        let is_it = |column: &Column| column.key == name || column.title.eq_ignore_ascii_case(name);
+        let at = self.columns.iter().position(|column| column.key == name);
+        if let Some(at) = at.or_else(|| self.columns.iter().position(is_it)) {
+            return self.rows.get(row)?.get(at).cloned();
+        }
+        let item = match &self.exact {
+            Some(Value::Array(items)) if items.len() == self.rows.len() => items.get(row)?,
+            Some(whole @ Value::Object(_)) if self.is_record => whole,
+            _ => return None,
+        };
+        let found = name.split('.').try_fold(item, |value, name| value.get(name));
+        found.cloned().map(Cell::from)
+    }
+
+    /// The rows with these numbers, in this order.
+    #[must_use]
+    pub fn taking(mut self, order: &[usize]) -> Self {
+        if let Some(Value::Array(items)) = self.exact.take().filter(|_| !self.is_record)
+            && items.len() == self.rows.len()
+        {
+            self.exact = Some(order.iter().map(|at| items[*at].clone()).collect());
+        }
+        self.rows = order.iter().map(|at| self.rows[*at].clone()).collect();
+        self
+    }
+
+    /// The same rows with these columns alone.
+    #[must_use]
+    pub fn of_columns(&self, columns: Vec<Column>, rows: Vec<Vec<Cell>>) -> Self {
+        Self { columns, rows, is_record: self.is_record, words: None, exact: None }
+    }
+
+    /// The rows of another report below those of this one.
+    pub fn append(&mut self, other: Self) {
+        if let (Some(Value::Array(items)), Some(Value::Array(more))) = (&mut self.exact, other.exact) {
+            items.extend(more);
+        }
+        self.rows.extend(other.rows);
     }
 
     /// The whole of it as a tree, for formats that have one.

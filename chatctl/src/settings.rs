@@ -1,19 +1,29 @@
-//! What a command works with: flags, then environment, then defaults.
+//! What a command works with: flags, then environment, then the context in use, then defaults.
 //!
 //! Invariant: a flag wins over its variable, and a value that does not fit is refused by the name it came under.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `chosen` | which context is used |
+//! | `server` | the server, whom it is believed by, and what it is shown |
 
 use std::fmt::Display;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use chat_client::{Server, Trust};
+use chat_client::Server;
 use chat_protocol::{AppId, Span, Target, UserId, secret};
 use clap::ValueEnum;
 
 use crate::failure::Failure;
 use crate::flags::Flags;
 use crate::output::Format;
+use crate::output::view::View;
 use crate::surroundings::Environment;
+use chosen::Chosen;
+
+mod chosen;
+mod server;
 
 /// Where chatd listens unless told otherwise.
 pub const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";
@@ -40,7 +50,18 @@ impl FromStr for Color {
     }
 }
 
-/// Flags and environment, merged.
+/// The context in use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InUse {
+    /// Its name.
+    pub name: String,
+    /// Number of its colour in a terminal.
+    pub color: u8,
+    /// Every change is asked for first.
+    pub protected: bool,
+}
+
+/// Flags, environment and context, merged.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The chatd to ask.
@@ -49,6 +70,18 @@ pub struct Settings {
     pub acting: Option<UserId>,
     /// How to write data.
     pub format: Format,
+    /// Which of it.
+    pub view: View,
+    /// Nothing is cut to fit.
+    pub wide: bool,
+    /// No titles.
+    pub no_headers: bool,
+    /// No pager.
+    pub no_pager: bool,
+    /// Times in UTC.
+    pub utc: bool,
+    /// Times as ages.
+    pub ages: bool,
     /// No notes.
     pub quiet: bool,
     /// Details.
@@ -63,56 +96,119 @@ pub struct Settings {
     pub watch: Option<Span>,
     /// Print requests, send none.
     pub dry_run: bool,
+    /// As lines of curl.
+    pub curl: bool,
     /// Ask no questions.
     pub yes: bool,
+    /// Where server, app and user come from, unless they were named.
+    pub context: Option<InUse>,
+    /// What stands on the line itself about a server, for `context add`.
+    pub on_line: OnLine,
     app: Option<AppId>,
 }
 
+/// What a line says of a server, without variables and defaults.
+#[derive(Debug, Clone)]
+pub struct OnLine {
+    /// The chatd.
+    pub server: Option<Server>,
+    /// The app.
+    pub app: Option<AppId>,
+    /// The acting user.
+    pub acting: Option<UserId>,
+    /// Certificates to believe.
+    pub ca: Option<PathBuf>,
+    /// Believe anyone.
+    pub insecure: bool,
+    /// File with the key.
+    pub token_file: Option<PathBuf>,
+    /// The key itself was given.
+    pub has_token: bool,
+    /// The name of a context was given.
+    pub has_context: bool,
+}
+
+impl OnLine {
+    fn of(flags: &Flags) -> Self {
+        Self {
+            server: flags.server.clone(),
+            app: flags.app,
+            acting: flags.acting.clone(),
+            ca: flags.ca.clone(),
+            insecure: flags.insecure,
+            token_file: flags.token_file.clone(),
+            has_token: flags.token.is_some(),
+            has_context: flags.context.is_some(),
+        }
+    }
+}
+
 impl Settings {
-    /// Merges flags and environment.
+    /// Merges flags, environment and context.
     ///
     /// # Errors
     /// [`Failure::Usage`] naming the variable or flag that does not fit.
     pub fn resolve(flags: &Flags, environment: &Environment) -> Result<Self, Failure> {
-        let format = match (flags.json, flags.output) {
-            (true, Some(other)) if other != Format::Json => {
-                return Err(Failure::usage("--json and -o name different formats", "give one of them"));
-            }
-            (true, _) => Some(Format::Json),
-            (false, chosen) => chosen,
+        let chosen = Chosen::find(flags, environment)?;
+        let server = server::of(flags, environment, chosen.as_ref())?;
+        Self::with(flags, environment, chosen, server)
+    }
+
+    /// As [`Settings::resolve`], for a command that asks no server: no context and no secret is looked for.
+    ///
+    /// # Errors
+    /// As [`Settings::resolve`].
+    pub fn without_server(flags: &Flags, environment: &Environment) -> Result<Self, Failure> {
+        Self::with(flags, environment, None, server::default()?)
+    }
+
+    fn with(
+        flags: &Flags,
+        environment: &Environment,
+        chosen: Option<Chosen>,
+        server: Server,
+    ) -> Result<Self, Failure> {
+        let format = format(flags)?;
+        let format = or_variable(format, environment, "CHATCTL_OUTPUT")?.unwrap_or(Format::Table);
+        let view = View {
+            columns: flags.columns.clone(),
+            sort_by: flags.sort_by.clone(),
+            filters: flags.filter.clone(),
         };
-        let server = or_variable(flags.server.clone(), environment, "CHATCTL_SERVER")?;
-        let server = match server {
-            Some(server) => server,
-            None => DEFAULT_SERVER.parse().map_err(Failure::from)?,
-        };
-        let authority = match flags.insecure {
-            true => None,
-            false => or_variable(flags.ca.clone(), environment, "CHATCTL_CA")?,
-        };
-        let server = server.trusting(Trust::asked(authority, flags.insecure))?;
-        let server = match token(flags, environment)? {
-            Some(token) => server.showing(&token)?,
-            None => server,
-        };
+        if matches!(format, Format::Template(_)) && !view.columns.is_empty() {
+            return Err(Failure::usage(
+                "--columns and a template both say what is shown",
+                "give one of them",
+            ));
+        }
         let timeout = or_variable(flags.timeout, environment, "CHATCTL_TIMEOUT")?.unwrap_or(DEFAULT_TIMEOUT);
         if timeout.millis() == 0 {
             let none = format!("no server answers within a timeout of {timeout}");
             return Err(Failure::usage(none, "give for example --timeout 5s"));
         }
+        let (app, acting) = of_whom(flags, environment, chosen.as_ref())?;
         Ok(Self {
             server,
-            app: or_variable(flags.app, environment, "CHATCTL_APP")?,
-            acting: or_variable(flags.acting.clone(), environment, "CHATCTL_AS")?,
-            format: or_variable(format, environment, "CHATCTL_OUTPUT")?.unwrap_or(Format::Table),
+            app,
+            acting,
+            format,
+            view,
+            wide: flags.wide,
+            no_headers: flags.no_headers,
+            no_pager: flags.no_pager,
+            utc: flags.utc,
+            ages: flags.ages,
             quiet: flags.quiet,
             verbose: flags.verbose,
             color: or_variable(flags.color, environment, "CHATCTL_COLOR")?.unwrap_or(Color::Auto),
             timeout,
             retries: or_variable(flags.retries, environment, "CHATCTL_RETRIES")?.unwrap_or(DEFAULT_RETRIES),
             watch: flags.watch,
-            dry_run: flags.dry_run,
+            dry_run: flags.dry_run || flags.curl,
+            curl: flags.curl,
             yes: flags.yes,
+            context: chosen.map(Chosen::in_use),
+            on_line: OnLine::of(flags),
         })
     }
 
@@ -153,28 +249,44 @@ impl Settings {
     }
 }
 
-/// The key or token to show, from the nearest place: flags before variables. No refusal repeats it.
-fn token(flags: &Flags, environment: &Environment) -> Result<Option<String>, Failure> {
-    let of_line = (flags.token.clone(), flags.token_file.clone());
-    let (token, file) = match of_line {
-        (None, None) => (
-            variable(environment, "CHATCTL_TOKEN")?,
-            variable(environment, "CHATCTL_TOKEN_FILE")?.map(PathBuf::from),
-        ),
-        of_line => of_line,
-    };
-    match (token, file) {
-        (Some(token), _) => Ok(Some(token)),
-        (None, None) => Ok(None),
-        (None, Some(file)) => match std::fs::read_to_string(&file) {
-            Ok(text) => Ok(Some(text.trim().to_owned())),
-            Err(error) => {
-                let name = file.to_string_lossy();
-                let cause = format!("cannot read the token in {}: {error}", secret::file(&name));
-                Err(Failure::usage(cause, "check --token-file, or CHATCTL_TOKEN_FILE"))
-            }
-        },
+fn format(flags: &Flags) -> Result<Option<Format>, Failure> {
+    match (flags.json, flags.output.clone()) {
+        (true, Some(other)) if other != Format::Json => {
+            Err(Failure::usage("--json and -o name different formats", "give one of them"))
+        }
+        (true, _) => Ok(Some(Format::Json)),
+        (false, chosen) => Ok(chosen),
     }
+}
+
+/// The app and the acting user, from the nearest place.
+fn of_whom(
+    flags: &Flags,
+    environment: &Environment,
+    chosen: Option<&Chosen>,
+) -> Result<(Option<AppId>, Option<UserId>), Failure> {
+    let (app, acting) =
+        chosen.map_or((None, None), |chosen| (chosen.context.app, chosen.context.acting.clone()));
+    let app = nearest(flags.app, app, chosen, environment, "CHATCTL_APP")?;
+    Ok((app, nearest(flags.acting.clone(), acting, chosen, environment, "CHATCTL_AS")?))
+}
+
+/// A flag, or a variable, or what the context says; one that was named on the line speaks before variables.
+fn nearest<T>(
+    flag: Option<T>,
+    of_context: Option<T>,
+    chosen: Option<&Chosen>,
+    environment: &Environment,
+    name: &str,
+) -> Result<Option<T>, Failure>
+where
+    T: FromStr,
+    T::Err: Display,
+{
+    if flag.is_none() && of_context.is_some() && chosen.is_some_and(|chosen| chosen.is_on_line) {
+        return Ok(of_context);
+    }
+    Ok(or_variable(flag, environment, name)?.or(of_context))
 }
 
 /// A variable; an empty one is how a shell script unsets it for a single command.

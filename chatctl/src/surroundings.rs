@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use jiff::tz::TimeZone;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::signal::unix::{SignalKind, signal};
@@ -22,6 +23,9 @@ pub type Environment = dyn Fn(&str) -> Option<OsString> + Send + Sync;
 
 /// Tells the time of day in Unix milliseconds.
 pub type Clock = fn() -> u64;
+
+/// Tells the zone in which this host's people live.
+pub type Zone = fn() -> TimeZone;
 
 /// Which streams are terminals.
 #[derive(Debug, Clone, Copy, Default)]
@@ -34,6 +38,8 @@ pub struct Terminals {
     pub stderr: bool,
     /// Characters in a line of the terminal that shows the data, where it says so.
     pub columns: Option<usize>,
+    /// Its lines.
+    pub rows: Option<usize>,
     /// The terminal can do nothing but print (`TERM=dumb`).
     pub is_dumb: bool,
 }
@@ -52,6 +58,8 @@ pub struct Surroundings {
     pub environment: Box<Environment>,
     /// The time of day.
     pub clock: Clock,
+    /// Whose clock is shown.
+    pub zone: Zone,
     /// Ends when whoever read standard output has gone, also while nothing is written.
     pub reader_gone: Pin<Box<dyn Future<Output = ()> + Send>>,
     /// Ends when the run shall stop: Ctrl-C, SIGTERM, SIGHUP.
@@ -68,6 +76,7 @@ impl Surroundings {
             stdout: io::stdout().is_terminal(),
             stderr: io::stderr().is_terminal(),
             columns: size.map(|(columns, _)| columns),
+            rows: size.map(|(_, lines)| lines),
             is_dumb: std::env::var_os("TERM").is_none_or(|value| value == "dumb" || value.is_empty()),
         };
         Self {
@@ -77,12 +86,13 @@ impl Surroundings {
             terminals,
             environment: Box::new(|name| std::env::var_os(name)),
             clock: system_ms,
+            zone: TimeZone::system,
             reader_gone: Box::pin(reader_gone()),
             interrupt: Box::pin(interrupted()),
         }
     }
 
-    /// Streams in memory, the given variables and the system's clock; never interrupted.
+    /// Streams in memory, the given variables, the system's clock and UTC; never interrupted.
     #[must_use]
     pub fn in_memory(stdin: &[u8], variables: &[(&str, &str)]) -> (Self, Written) {
         let written = Written::default();
@@ -97,6 +107,7 @@ impl Surroundings {
                 variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
             }),
             clock: system_ms,
+            zone: || TimeZone::UTC,
             reader_gone: Box::pin(std::future::pending()),
             interrupt: Box::pin(std::future::pending()),
         };

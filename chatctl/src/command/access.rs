@@ -7,7 +7,6 @@ use chat_protocol::access::{
 use chat_protocol::{AppId, Span, UserId};
 use serde_json::Value;
 
-use crate::calendar::moment;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::operator::Operator;
@@ -168,7 +167,7 @@ fn unbanned(answer: UnbanResponse) -> Report {
 }
 
 fn listed(bans: &[Banned]) -> Report {
-    let time = |ms: u64| Cell::from(ms).shown_as(moment(ms));
+    let time = |ms: u64| Cell::moment(ms);
     let rows = bans.iter().map(|ban| {
         let reason = ban.reason.as_deref().map_or(Cell::from(Value::Null), Cell::from);
         vec![ban.user_id.as_str().into(), time(ban.until), time(ban.since), reason]

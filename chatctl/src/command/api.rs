@@ -1,10 +1,11 @@
-//! `chatctl api`: any operation by its path, with parameters as `key=value`.
+//! `chatctl api`: any operation by its path, with parameters as `key=value`; with a method, any path at all.
 //!
-//! Invariant: parameters are checked against the operation's own table before anything is sent; an operation that
+//! Invariant: parameters of an operation are checked against the operation's own table before anything is sent; an operation that
 //! takes a message id gets one.
 
+use chat_client::escape::escape_lines;
 use chat_protocol::Refusal;
-use chat_protocol::operation::{APP, Description};
+use chat_protocol::operation::{APP, Description, Effect};
 use chat_protocol::params::{Kind, Params, canonical_name};
 use chat_protocol::table::ALL;
 use serde_json::Value;
@@ -12,31 +13,40 @@ use serde_json::Value;
 use crate::command::message_id;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::operator::Operator;
+use crate::operator::{Operator, Rehearsed};
 use crate::report::Report;
 use crate::settings::Settings;
 
 const EXAMPLES: &str = "\
 Without a path the operations are listed. --app gives appId and --as the acting
 user, unless they are among the parameters. JSON parameters are read as JSON.
+An operation is asked for by POST unless a METHOD stands before its path; with one,
+paths that are no operation are asked for as well, and what they answer is printed.
 
 Examples:
   chatctl api
   chatctl api /system/state
   chatctl --app 101 api /user/online userId=黄帝
-  chatctl api /user/sendMessage appId=101 userId=黄帝 message='hello' from=马超";
+  chatctl api /user/sendMessage appId=101 userId=黄帝 message='hello' from=马超
+  chatctl --app 101 api GET /user/list limit=5
+  chatctl api GET /readyz
+  chatctl api GET /metrics | grep chatd_connections
+  chatctl --app 101 --curl api /user/list          # the same for curl";
 
 /// Arguments of `api`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Path of the operation, such as /user/list; none to list them
-    #[arg(value_name = "PATH")]
+    /// Path of the operation, such as /user/list, with a method before it if you like; none to list them
+    #[arg(value_name = "[METHOD] PATH")]
     path: Option<String>,
     /// Parameters
     #[arg(value_name = "key=value")]
     parameters: Vec<String>,
 }
+
+/// Methods that may stand before a path.
+const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"];
 
 /// Runs the command.
 pub async fn run(args: Args, operator: &Operator) -> Result<Exit, Failure> {
@@ -44,6 +54,16 @@ pub async fn run(args: Args, operator: &Operator) -> Result<Exit, Failure> {
         operator.print(&table_of_operations())?;
         return Ok(Exit::Done);
     };
+    if let Some(method) = METHODS.into_iter().find(|method| method.eq_ignore_ascii_case(&path)) {
+        let mut rest = args.parameters.into_iter();
+        let path = rest.next().ok_or_else(|| {
+            Failure::usage(
+                format!("{method} wants a path"),
+                format!("for example: chatctl api {method} /livez"),
+            )
+        })?;
+        return by_method(method, &path, &rest.collect::<Vec<_>>(), operator).await;
+    }
     let operation = find(&path)?;
     let request = request(operation, &args.parameters, &operator.settings)?;
     if operator.settings.dry_run {
@@ -51,7 +71,6 @@ pub async fn run(args: Args, operator: &Operator) -> Result<Exit, Failure> {
     }
     let key = operation.key.and_then(|key| Some(format!("{key}={}", request.get(key)?.as_str()?)));
     if let Some(key) = key {
-        operator.console.detail(&key);
         operator.doubt.repeatable_with(key);
     }
     let http = operator.http()?;
@@ -59,6 +78,67 @@ pub async fn run(args: Args, operator: &Operator) -> Result<Exit, Failure> {
     let answer = operator.insist(operation.path, operation.effect, ask).await?;
     operator.print(&Report::of_value(answer))?;
     Ok(Exit::Done)
+}
+
+/// Asks for a path by a method of HTTP and shows what comes back.
+async fn by_method(
+    method: &'static str,
+    path: &str,
+    pairs: &[String],
+    operator: &Operator,
+) -> Result<Exit, Failure> {
+    let known = find(path).ok();
+    let (path, request) = match known {
+        Some(operation) => (operation.path.to_owned(), request(operation, pairs, &operator.settings)?),
+        None => (format!("/{}", path.trim_start_matches('/')), as_texts(pairs)?),
+    };
+    let has_body = method == "POST" || method == "PUT";
+    if operator.settings.dry_run {
+        let mut url = operator.settings.server.url(&path);
+        for (name, value) in request.as_object().into_iter().flatten().filter(|_| !has_body) {
+            let text = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
+            url.query_pairs_mut().append_pair(name, &text);
+        }
+        let body = if has_body { request } else { Value::Null };
+        return operator.rehearse(&[Rehearsed { method, url: url.into(), body }]);
+    }
+    // What is not known to read may change something.
+    let effect = match (known, method) {
+        (Some(operation), _) => operation.effect,
+        (None, "GET" | "HEAD" | "OPTIONS") => Effect::Reads,
+        (None, _) => Effect::Changes,
+    };
+    let http = operator.http()?;
+    let (status, body) = operator.insist(&path, effect, || http.ask(method, &path, &request)).await?;
+    match serde_json::from_slice::<Value>(&body) {
+        Ok(answer) if answer.get("code").is_some() && answer.get("msg").is_some() => {
+            operator.print(&Report::of_value(http.understood(status, &body)?))?;
+        }
+        Ok(answer) if status < 400 => operator.print(&Report::of_value(answer))?,
+        _ => {
+            let text = String::from_utf8_lossy(&body);
+            let is_seen = operator.console.look().columns.is_some();
+            operator.console.data(&if is_seen { escape_lines(&text) } else { text.into_owned() })?;
+        }
+    }
+    match status {
+        ..400 => Ok(Exit::Done),
+        404 => Err(Failure::Missing(format!("HTTP status 404 at {path}"))),
+        _ => Err(Failure::Undone(format!("HTTP status {status} at {path}"))),
+    }
+}
+
+/// Parameters of a path of which nothing is known.
+fn as_texts(pairs: &[String]) -> Result<Value, Failure> {
+    let pair = |pair: &String| {
+        let (name, text) = pair.split_once('=').ok_or_else(|| no_parameter(pair))?;
+        Ok((name.to_owned(), Value::from(text)))
+    };
+    pairs.iter().map(pair).collect::<Result<_, _>>().map(Value::Object)
+}
+
+fn no_parameter(pair: &str) -> Failure {
+    Failure::usage(format!("{pair:?} is no parameter"), "write key=value")
 }
 
 fn find(path: &str) -> Result<&'static Description, Failure> {
@@ -84,9 +164,7 @@ fn table_of_operations() -> Report {
 fn request(operation: &Description, pairs: &[String], settings: &Settings) -> Result<Value, Failure> {
     let mut given: Vec<(&str, Value)> = Vec::new();
     for pair in pairs {
-        let (name, text) = pair
-            .split_once('=')
-            .ok_or_else(|| Failure::usage(format!("{pair:?} is no parameter"), "write key=value"))?;
+        let (name, text) = pair.split_once('=').ok_or_else(|| no_parameter(pair))?;
         given.push((canonical_name(name), value(operation, canonical_name(name), text)?));
     }
     let is_open = |name: &str| {

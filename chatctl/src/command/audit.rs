@@ -7,7 +7,6 @@ use chat_protocol::Span;
 use chat_protocol::audit::{Audit, AuditRequest, By, DEFAULT_RECORDS_PAGE, MAX_RECORDS_PAGE, Record};
 use serde_json::Value;
 
-use crate::calendar::moment;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::operator::Operator;
@@ -89,7 +88,7 @@ fn listed(records: &[Record]) -> Report {
             By::Anonymous | By::Unknown => format!("{}?", record.who),
         };
         vec![
-            Cell::from(record.time).shown_as(moment(record.time)),
+            Cell::moment(record.time),
             Cell::from(record.who.as_str()).shown_as(who),
             record.operation.as_str().into(),
             record.app_id.map_or(Cell::from(Value::Null), Cell::from),

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use chat_protocol::user::{SendMessageAll, SendMessageAllRequest, SendMessageAllResponse};
 use chat_protocol::{MsgId, UserId};
 
-use crate::command::message_id;
+use crate::command::{list, message_id};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::operator::Operator;
@@ -16,7 +16,10 @@ use crate::report::Report;
 const EXAMPLES: &str = "\
 @FILE and - lose one newline at the end. A text that begins with @ is written
 with two (@@all); before one that begins with - stands --.
-The sender gets no copy. --as USER names the sender too.
+The sender gets no copy. --as USER names the sender too. At a terminal it asks
+first and says how many are online; -y answers yes.
+The output tells the id of the message: a repeat with --msg-id delivers nothing
+again.
 
 Examples:
   chatctl --app 101 broadcast --from 系统 'back in five minutes'
@@ -53,9 +56,12 @@ pub async fn run(args: Args, operator: &Operator) -> Result<Exit, Failure> {
     if operator.settings.dry_run {
         return operator.rehearse(&[operator.rehearsed::<SendMessageAll>(&request)]);
     }
-    operator.console.detail(&format!("msgId {msg_id}"));
-    operator.doubt.repeatable_with(format!("--msg-id {msg_id}"));
     let http = operator.http()?;
+    if operator.asks_a_person() {
+        let online = list::count_online(app_id, operator, &http).await?;
+        operator.confirm(&format!("send it to everyone in app {app_id} ({online} online now)?")).await?;
+    }
+    operator.doubt.repeatable_with(format!("--msg-id {msg_id}"));
     let sent = operator.call::<SendMessageAll>(&http, &request).await?;
     operator.print(&report(&request, &sent))?;
     if sent.send_results {
@@ -67,9 +73,12 @@ pub async fn run(args: Args, operator: &Operator) -> Result<Exit, Failure> {
 
 fn report(request: &SendMessageAllRequest, sent: &SendMessageAllResponse) -> Report {
     let (app_id, from) = (request.app_id, &request.user_id);
+    let id = &sent.msg_id;
     let words = match (sent.send_results, sent.duplicate) {
-        (true, false) => format!("sent to everyone in app {app_id} except {from}"),
-        (true, true) => format!("already sent to everyone in app {app_id} except {from}; not sent again"),
+        (true, false) => format!("sent to everyone in app {app_id} except {from} (message {id})"),
+        (true, true) => {
+            format!("already sent to everyone in app {app_id} except {from} (message {id}); not sent again")
+        }
         (false, _) => format!("not sent to app {app_id}"),
     };
     Report::record([

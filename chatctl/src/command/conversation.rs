@@ -11,7 +11,6 @@ use chat_protocol::conversation::{
 use chat_protocol::{AppId, Target, UserId};
 use clap::Subcommand;
 
-use crate::calendar::moment;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::message::name;
@@ -41,7 +40,7 @@ Examples:
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Conversations with unread counts, the latest first
-    #[command(after_help = LIST)]
+    #[command(visible_alias = "ls", after_help = LIST)]
     List {
         /// Show at most so many conversations
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -146,6 +145,8 @@ fn said(found: &Conversation) -> Cell {
 }
 
 fn at(found: &Conversation) -> Cell {
-    let shown = if found.last_time == 0 { "-".to_owned() } else { moment(found.last_time) };
-    Cell::from(found.last_time).shown_as(shown)
+    match found.last_time {
+        0 => Cell::from(0).shown_as("-"),
+        time => Cell::moment(time),
+    }
 }

@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use chat_client::Error;
-use chat_protocol::system::{Drain, DrainRequest, DrainResponse, MAX_DRAIN_S};
+use chat_client::{Error, Http};
+use chat_protocol::system::{Drain, DrainRequest, DrainResponse, MAX_DRAIN_S, State, StateRequest};
 use chat_protocol::{Code, Span};
 use tokio::time::{Instant, sleep};
 
@@ -57,11 +57,22 @@ pub async fn run(args: Args, operator: &Operator) -> Result<Exit, Failure> {
     if operator.settings.dry_run {
         return operator.rehearse(&[operator.rehearsed::<Drain>(&request)]);
     }
-    operator.confirm(&format!("stop the node at {}?", operator.settings.server)).await?;
-    let begun = operator.call::<Drain>(&operator.http()?, &request).await?;
+    let http = operator.http()?;
+    if operator.asks() {
+        let open = match operator.asks_a_person() {
+            true => format!(", from which {} connections leave", connections(operator, &http).await?),
+            false => String::new(),
+        };
+        operator.confirm(&format!("stop the node at {}{open}?", operator.settings.server)).await?;
+    }
+    let begun = operator.call::<Drain>(&http, &request).await?;
     let (is_over, last) = if args.no_wait { (false, begun) } else { watch(begun, operator).await? };
     operator.print(&report(last, is_over))?;
     Ok(Exit::Done)
+}
+
+async fn connections(operator: &Operator, http: &Http) -> Result<u64, Failure> {
+    Ok(operator.call::<State>(http, &StateRequest {}).await?.connections)
 }
 
 /// Watches the node until it has stopped; gives whether it has, and what it said last.

@@ -11,7 +11,6 @@ use chat_protocol::friend::{
 use chat_protocol::{AppId, UserId};
 use clap::Subcommand;
 
-use crate::calendar::moment;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::operator::Operator;
@@ -62,10 +61,16 @@ pub enum Verb {
     #[command(after_help = "Examples:\n  chatctl --app 101 --as 黄帝 friend reject 马超")]
     Reject(Other),
     /// End a friendship, or take an own request back
-    #[command(after_help = "Examples:\n  chatctl --app 101 --as 黄帝 friend remove 马超")]
+    #[command(
+        visible_alias = "rm",
+        after_help = "Examples:\n  chatctl --app 101 --as 黄帝 friend remove 马超"
+    )]
     Remove(Other),
     /// Friends, own requests and blocked users
-    #[command(after_help = "Examples:\n  chatctl --app 101 --as 黄帝 friend list -o csv")]
+    #[command(
+        visible_alias = "ls",
+        after_help = "Examples:\n  chatctl --app 101 --as 黄帝 friend list -o csv"
+    )]
     List {
         /// Show at most so many users
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -191,7 +196,7 @@ impl Roster for Circle {
 fn asked(found: &[Asked]) -> Report {
     let rows = found.iter().map(|asked| {
         let greeting = asked.greeting.as_deref().map_or(Cell::from(serde_json::Value::Null), Cell::from);
-        vec![asked.from.as_str().into(), Cell::from(asked.time).shown_as(moment(asked.time)), greeting]
+        vec![asked.from.as_str().into(), Cell::moment(asked.time), greeting]
     });
     Report::list(&[("from", "FROM"), ("time", "TIME"), ("greeting", "GREETING")], rows.collect())
 }

@@ -47,7 +47,7 @@ Examples:
   date | chatctl --app 101 --as 马超 group send tea -";
 
 /// A group.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct Which {
     /// The group
     #[arg(value_name = "GROUP")]
@@ -101,7 +101,7 @@ pub enum Verb {
         limit: Option<u32>,
     },
     /// Groups you are a member of
-    #[command(after_help = "Examples:\n  chatctl --app 101 --as 马超 group list")]
+    #[command(visible_alias = "ls", after_help = "Examples:\n  chatctl --app 101 --as 马超 group list")]
     List {
         /// Show at most so many groups
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -121,6 +121,7 @@ pub enum Verb {
     },
     /// End a group for everyone; owner only; its history is gone
     #[command(
+        visible_alias = "rm",
         after_help = "Examples:\n  chatctl --app 101 --as 黄帝 group dismiss tea\n  chatctl --app 101 --as 黄帝 group dismiss tea -y"
     )]
     Dismiss(Which),
@@ -159,9 +160,13 @@ pub async fn run(verb: Verb, operator: &Operator) -> Result<Exit, Failure> {
             operator.carry_out::<Kick>(&request, |c| change("removed", &c)).await
         }
         Verb::Dismiss(which) => {
-            if !operator.settings.dry_run {
-                let question = format!("end group {} and its history for everyone?", which.group);
-                operator.confirm(&question).await?;
+            if operator.asks() {
+                let members = match operator.asks_a_person() {
+                    true => concerned(&on(which.clone()), operator).await?,
+                    false => "its members".to_owned(),
+                };
+                let group = &which.group;
+                operator.confirm(&format!("end group {group} and its history for {members}?")).await?;
             }
             operator.carry_out::<Dismiss>(&on(which), |c| change("dismissed", &c)).await
         }
@@ -175,19 +180,26 @@ async fn send(args: SendArgs, user_id: UserId, operator: &Operator) -> Result<Ex
     let (group_id, group) = (args.group.clone(), args.group);
     let request =
         SendMessageRequest { app_id, user_id, group_id, message, msg_id: Some(msg_id.clone()), kind: None };
-    operator.console.detail(&format!("msgId {msg_id}"));
     operator.doubt.repeatable_with(format!("--msg-id {msg_id}"));
     let report = |sent: chat_protocol::user::SendMessageAllResponse| {
-        let words = if sent.duplicate { "already sent; not sent again" } else { "sent" };
+        let words = if sent.duplicate { "already sent, not sent again," } else { "sent" };
         Report::record([
             ("msgId", "message", sent.msg_id.as_str().into()),
             ("sendResults", "sent", sent.send_results.into()),
             ("offset", "offset", sent.offset.into()),
             ("duplicate", "duplicate", sent.duplicate.into()),
         ])
-        .in_words(vec![format!("{words} to group {group}")])
+        .in_words(vec![format!("{words} to group {group} (message {})", sent.msg_id)])
     };
     operator.carry_out::<SendMessage>(&request, report).await
+}
+
+/// How many members a group has, in words.
+async fn concerned(on: &GroupRequest, operator: &Operator) -> Result<String, Failure> {
+    let GroupRequest { app_id, group_id, .. } = on.clone();
+    let request = MembersRequest { app_id, user_id: None, group_id, limit: Some(1), cursor: None };
+    let count = operator.call::<Members>(&operator.http()?, &request).await?.group.member_count;
+    Ok(if count == 1 { "its only member".to_owned() } else { format!("its {count} members") })
 }
 
 async fn members(

@@ -118,19 +118,17 @@ struct Shown<'a> {
 
 impl<'a> Shown<'a> {
     fn new(operator: &'a Operator) -> Self {
-        let console = &operator.console;
-        let flow = Flow::new(operator.settings.format, console.look());
-        Self { operator, flow, count: 0 }
+        Self { operator, flow: operator.flow(), count: 0 }
     }
 
     /// False when the reader wants no more.
     fn take(&mut self, messages: &[Push]) -> Result<bool, Failure> {
         self.count += messages.len() as u64;
-        self.operator.console.flows(&self.flow.page(&message::report(messages)))
+        self.operator.flows(&mut self.flow, message::report(messages))
     }
 
     fn end(self, older: Option<u64>) -> Result<(), Failure> {
-        self.operator.console.data(&self.flow.end(&message::report(&[])))?;
+        self.operator.end(self.flow, &message::report(&[]))?;
         match (self.count, older) {
             (0, _) => self.operator.footer("no messages"),
             (_, Some(offset)) => self.operator.footer(&format!("older ones: --before {offset}")),

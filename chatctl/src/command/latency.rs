@@ -190,6 +190,6 @@ mod tests {
         let of = |percent| times.percentile(percent).unwrap().as_micros();
         assert_eq!([of(0), of(50), of(99), of(100)], [1, 100, 198, 200]);
         assert_eq!(Times::of(Vec::new()).percentile(50), None);
-        assert_eq!(cell(Some(Duration::from_micros(12_345))).shown.as_deref(), Some("12.34 ms"));
+        assert_eq!(cell(Some(Duration::from_micros(12_345))).words(), Some("12.34 ms"));
     }
 }

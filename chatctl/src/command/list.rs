@@ -1,10 +1,11 @@
 //! `chatctl list`: the users of an app who are online, however many pages that takes.
 //!
-//! Invariant: the cursor moves forward with every page, so that the command ends whatever the server answers.
+//! Invariant: the cursor moves forward with every page, so that the command ends whatever the server answers; one page is
+//! held at a time.
 
-use chat_client::Error;
-use chat_protocol::UserId;
+use chat_client::{Error, Http};
 use chat_protocol::user::{List, ListRequest};
+use chat_protocol::{AppId, UserId};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -19,7 +20,8 @@ Examples:
   chatctl --app 101 list
   chatctl --app 101 list --limit 20
   chatctl --app 101 list -o name | grep 李
-  chatctl --app 101 list -o csv > online.csv";
+  chatctl --app 101 list -o csv > online.csv
+  chatctl --app 101 list -o name | chatctl --app 101 send --to - 'hello'";
 
 /// Arguments of `list`.
 #[derive(Debug, clap::Args)]
@@ -38,12 +40,15 @@ pub async fn run(args: Args, operator: &Operator) -> Result<Exit, Failure> {
     if operator.settings.dry_run {
         return operator.rehearse(&[operator.rehearsed::<List>(&request)]);
     }
-    let http = operator.http()?;
-    let mut users: Vec<UserId> = Vec::new();
+    let (http, mut flow) = (operator.http()?, operator.flow());
+    let mut left = wanted;
     let total = loop {
-        let page = operator.call::<List>(&http, &request).await?;
-        users.extend(page.user_list);
-        let left = wanted.saturating_sub(u32::try_from(users.len()).unwrap_or(u32::MAX));
+        let mut page = operator.call::<List>(&http, &request).await?;
+        page.user_list.truncate(left as usize);
+        if !operator.flows(&mut flow, listed(&page.user_list))? {
+            return Ok(Exit::Done);
+        }
+        left = left.saturating_sub(u32::try_from(page.user_list.len()).unwrap_or(u32::MAX));
         let Some(cursor) = page.cursor.filter(|_| left > 0) else { break page.user_count };
         if request.cursor.as_ref().is_some_and(|before| cursor <= *before) {
             let (server, cause) =
@@ -53,15 +58,24 @@ pub async fn run(args: Args, operator: &Operator) -> Result<Exit, Failure> {
         request.limit = Some(left.min(PAGE));
         request.cursor = Some(cursor);
     };
-    users.truncate(wanted as usize);
-    let rows = users.iter().map(|user| vec![user.as_str().into()]).collect();
-    operator.print(&Report::list(&[("userId", "USER")], rows))?;
-    operator.footer(&count(users.len(), total, app_id));
+    operator.end(flow, &listed(&[]))?;
+    operator.footer(&count((wanted - left).into(), total, app_id));
     Ok(Exit::Done)
 }
 
-fn count(shown: usize, total: u64, app_id: u32) -> String {
-    match (shown as u64, total) {
+/// How many users of an app are online.
+pub async fn count_online(app_id: AppId, operator: &Operator, http: &Http) -> Result<u64, Failure> {
+    let request = ListRequest { app_id, limit: Some(1), cursor: None };
+    Ok(operator.call::<List>(http, &request).await?.user_count)
+}
+
+fn listed(users: &[UserId]) -> Report {
+    let rows = users.iter().map(|user| vec![user.as_str().into()]).collect();
+    Report::list(&[("userId", "USER")], rows)
+}
+
+fn count(shown: u64, total: u64, app_id: u32) -> String {
+    match (shown, total) {
         (0, 0) => format!("nobody is online in app {app_id}"),
         (1, 0..=1) => format!("1 user online in app {app_id}"),
         // The total is as old as the last page: users who left meanwhile may still be among those shown.

@@ -13,8 +13,10 @@ mod access;
 mod api;
 mod audit;
 mod broadcast;
+mod bulk;
 mod chat;
 mod completion;
+mod context;
 mod conversation;
 mod doctor;
 mod drain;
@@ -45,6 +47,7 @@ mod wallet;
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Users of an app who are online
+    #[command(visible_alias = "ls")]
     List(list::Args),
     /// Whether users are online
     Online(online::Args),
@@ -128,6 +131,9 @@ pub enum Command {
     Complete(completion::Args),
     /// The manual
     Man(man::Args),
+    /// Named servers, with app, user and where the key is
+    #[command(subcommand, after_help = context::EXAMPLES)]
+    Context(context::Verb),
 }
 
 impl Command {
@@ -135,6 +141,12 @@ impl Command {
     #[must_use]
     pub fn is_endless(&self) -> bool {
         matches!(self, Command::Tail(_) | Command::Top(_) | Command::Chat(_))
+    }
+
+    /// Whether the command speaks to a server: only then a key is looked for.
+    #[must_use]
+    pub fn asks_a_server(&self) -> bool {
+        !matches!(self, Command::Context(_) | Command::Completion(_) | Command::Man(_))
     }
 }
 
@@ -177,6 +189,7 @@ pub async fn run(command: Command, operator: &Operator) -> Exit {
         Command::Completion(verb) => completion::run(&verb, operator),
         Command::Complete(args) => completion::complete(args, operator).await,
         Command::Man(args) => man::run(&args, operator),
+        Command::Context(verb) => context::run(verb, operator),
     };
     outcome.unwrap_or_else(|failure| operator.console.failure(&failure))
 }

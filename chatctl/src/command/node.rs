@@ -24,12 +24,12 @@ Examples:
 const NODES: &str = "\
 Each node tells what it is and does every three seconds: SILENT is how long ago it
 last did. ADDRESS is where it listens, as it was told on its command line, OPEN how
-many connections it has, LEAVES whether it drains. On a terminal what is too wide
-goes on below; -o json has every moment.
+many connections it has, LEAVES whether it drains. -o json has every moment.
 
 Examples:
   chatctl nodes
   chatctl nodes -o name
+  chatctl nodes --sort-by -connections --columns nodeId,address,connections
   chatctl nodes -o json | jq '.[] | select(.draining)'";
 
 const CONNECTIONS: &str = "\
@@ -46,6 +46,7 @@ Examples:
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// The live nodes
+    #[command(visible_alias = "ls")]
     List(NodesArgs),
     /// Let a node stop once its connections have left
     Drain(drain::Args),
@@ -200,14 +201,17 @@ mod tests {
     }
 
     #[test]
-    fn the_nodes_fit_into_eighty_columns_and_nothing_of_them_is_lost() {
+    fn the_nodes_fit_into_eighty_columns_and_their_names_give_way_last() {
         let hosts = ["chat-7", "chat-eu-central-1b.internal.example"];
         let nodes = hosts.map(|host| node("0123456789abcdef", host, "203.0.113.201:65535"));
-        let text = table::render(&listed(&nodes, 100 * DAY_MS), Look { color: false, columns: Some(80) });
+        let text =
+            table::render(&listed(&nodes, 100 * DAY_MS), &Look { columns: Some(80), ..Look::default() });
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        assert_eq!(text.matches("0123456789").count(), 2, "{text}");
+        assert!(text.contains("chat-eu") && text.contains('…'), "{text}");
         assert!(text.contains("LEAVES") && text.contains("100d 0h") && text.contains("2s"), "{text}");
         let small = [node("0123456789abcdef", "chat-7", "127.0.0.1:80")];
-        let text = table::render(&listed(&small, DAY_MS), Look { color: false, columns: Some(100) });
+        let text = table::render(&listed(&small, DAY_MS), &Look { columns: Some(100), ..Look::default() });
         assert_eq!(text.lines().count(), 2, "{text}");
     }
 }

@@ -1,7 +1,7 @@
 //! `chatctl wallet`: what users own, and how it came and went.
 //!
 //! Invariants: a deposit and a withdrawal always carry the operator's own id, so that repeating the command never pays
-//! twice; one page of transfers is held at a time.
+//! twice; one page of transfers is held at a time. `reverse` is in a file of its own.
 
 use chat_client::{Error, Http};
 use chat_protocol::wallet::{
@@ -12,13 +12,13 @@ use chat_protocol::{TransferId, UserId};
 use clap::Subcommand;
 use futures_util::{StreamExt, stream};
 
-use crate::calendar::moment;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::money::{self, Amount, units};
 use crate::operator::Operator;
-use crate::output::flow::Flow;
 use crate::report::{Cell, Report};
+
+mod reverse;
 
 /// Questions on their way at a time.
 const AT_ONCE: usize = 16;
@@ -29,6 +29,7 @@ Examples:
   chatctl --app 101 wallet balance 黄帝 马超
   chatctl --app 101 wallet deposit 黄帝 100.00 --transfer-id pay-1
   chatctl --app 101 wallet withdraw 马超 10.00 --transfer-id out-1
+  chatctl --app 101 wallet reverse 黄帝 pay-1
   chatctl --app 101 wallet transfers 马超";
 
 const BALANCE: &str = "\
@@ -51,7 +52,7 @@ Examples:
 const WITHDRAW: &str = "\
 An AMOUNT without a dot is whole cents, with one it has exactly two digits behind
 it: 1000 and 10.00 are the same. Repeating a transfer id takes nothing again; the
-same id with another user or amount is refused.
+same id with another user or amount is refused. At a terminal it asks first.
 Exit code: 6 when the wallet holds less.
 
 Examples:
@@ -114,6 +115,8 @@ pub enum Verb {
     /// Take money out of a wallet
     #[command(after_help = WITHDRAW)]
     Withdraw(CashArgs),
+    /// Take a deposit back, or give a withdrawal back
+    Reverse(reverse::Args),
     /// What went into a wallet and out of it
     Transfers(TransfersArgs),
 }
@@ -124,6 +127,7 @@ pub async fn run(verb: Verb, operator: &Operator) -> Result<Exit, Failure> {
         Verb::Balance { users } => balances(users, operator).await,
         Verb::Deposit(args) => deposit(args, operator).await,
         Verb::Withdraw(args) => withdraw(args, operator).await,
+        Verb::Reverse(args) => reverse::run(args, operator).await,
         Verb::Transfers(args) => transfers(args, operator).await,
     }
 }
@@ -187,6 +191,9 @@ async fn withdraw(args: CashArgs, operator: &Operator) -> Result<Exit, Failure> 
         };
         moved(&done.user_id, done.balance, done.duplicate, &words)
     };
+    if operator.asks_a_person() {
+        operator.confirm(&format!("take {amount} from {}?", request.user_id)).await?;
+    }
     operator.carry_out::<Withdraw>(&request, report).await
 }
 
@@ -222,13 +229,12 @@ async fn transfers(args: TransfersArgs, operator: &Operator) -> Result<Exit, Fai
     if operator.settings.dry_run {
         return operator.rehearse(&[operator.rehearsed::<Transfers>(&request)]);
     }
-    let (http, console) = (operator.http()?, &operator.console);
-    let mut flow = Flow::new(operator.settings.format, console.look());
+    let (http, mut flow) = (operator.http()?, operator.flow());
     let mut left = wanted;
     let older = loop {
         let mut page = operator.call::<Transfers>(&http, &request).await?;
         page.transfers.truncate(left as usize);
-        if !console.flows(&flow.page(&listed(&page.transfers)))? {
+        if !operator.flows(&mut flow, listed(&page.transfers))? {
             return Ok(Exit::Done);
         }
         left = left.saturating_sub(u32::try_from(page.transfers.len()).unwrap_or(u32::MAX));
@@ -236,7 +242,7 @@ async fn transfers(args: TransfersArgs, operator: &Operator) -> Result<Exit, Fai
         request.before = Some(backwards(request.before, next, &http)?);
         request.limit = Some(if args.all { MAX_TRANSFERS_PAGE } else { left.min(MAX_TRANSFERS_PAGE) });
     };
-    console.data(&flow.end(&listed(&[])))?;
+    operator.end(flow, &listed(&[]))?;
     match older {
         Some(number) => operator.footer(&format!("older ones: --before {number}")),
         None if left == wanted => operator.footer("no transfers"),
@@ -269,7 +275,7 @@ fn listed(transfers: &[Transfer]) -> Report {
         let packet = transfer.packet_id.as_ref().map(|id| Cell::from(id.as_str()));
         vec![
             transfer.number.into(),
-            Cell::from(transfer.time).shown_as(moment(transfer.time)),
+            Cell::moment(transfer.time),
             transfer.kind.as_str().into(),
             money::signed_cell(transfer.amount),
             packet.unwrap_or(serde_json::Value::Null.into()),

@@ -1,7 +1,7 @@
 //! CSV, TSV and bare names: one line a row, for spreadsheets and pipes.
 //!
 //! Invariant: a reader that follows the format's rules gets every value back, in CSV with the apostrophe before what
-//! a spreadsheet would run; CSV and TSV begin with the keys.
+//! a spreadsheet would run; CSV and TSV begin with the keys, unless that is not wanted.
 
 use serde_json::Value;
 
@@ -11,14 +11,14 @@ use crate::report::Report;
 /// Comma-separated values (RFC 4180) with lines that end in LF. A text that a spreadsheet would run as a formula has
 /// an apostrophe before it.
 #[must_use]
-pub fn csv(report: &Report) -> String {
-    delimited(report, ",", guarded, quote)
+pub fn csv(report: &Report, titled: bool) -> String {
+    delimited(report, titled, ",", guarded, quote)
 }
 
 /// Tab-separated values; backslash escapes.
 #[must_use]
-pub fn tsv(report: &Report) -> String {
-    delimited(report, "\t", plain, |value, _| backslash(value))
+pub fn tsv(report: &Report, titled: bool) -> String {
+    delimited(report, titled, "\t", plain, |value, _| backslash(value))
 }
 
 /// The first value of each row.
@@ -34,6 +34,7 @@ pub fn names(report: &Report) -> String {
 
 fn delimited(
     report: &Report,
+    titled: bool,
     separator: &str,
     text_of: impl Fn(&Value) -> String,
     write: impl Fn(&str, bool) -> String,
@@ -41,7 +42,9 @@ fn delimited(
     let keys = report.columns.iter().map(|column| text_of(&column.key.as_str().into())).collect();
     let rows = report.rows.iter().map(|row| row.iter().map(|cell| text_of(&cell.value)).collect());
     let is_alone = report.columns.len() == 1;
-    std::iter::once(keys)
+    titled
+        .then_some(keys)
+        .into_iter()
         .chain(rows)
         .filter(|row: &Vec<String>| !row.is_empty())
         .map(|row| row.iter().map(|value| write(value, is_alone)).collect::<Vec<_>>().join(separator) + "\n")
@@ -73,7 +76,9 @@ fn quote(value: &str, is_alone: bool) -> String {
     if needs_quotes { format!("\"{}\"", value.replace('"', "\"\"")) } else { value.to_owned() }
 }
 
-fn backslash(value: &str) -> String {
+/// The value in one line without tabs, exactly: `\n`, `\t`, `\r`, `\\`.
+#[must_use]
+pub fn backslash(value: &str) -> String {
     value.replace('\\', "\\\\").replace('\t', "\\t").replace('\n', "\\n").replace('\r', "\\r")
 }
 
@@ -94,7 +99,7 @@ mod tests {
             ],
         );
         assert_eq!(
-            csv(&report),
+            csv(&report, true),
             "userId,x\n黄帝,5\n\"a,b\",\"say \"\"hi\"\"\"\n\" x\",\"two\nlines\"\n,\"{\"\"t\"\":\"\"a,b\"\",\"\"w\"\":1}\"\n"
         );
     }
@@ -102,8 +107,8 @@ mod tests {
     #[test]
     fn an_empty_value_alone_is_still_a_row() {
         let report = Report::list(&[("a", "A")], vec![vec!["".into()]]);
-        assert_eq!(csv(&report), "a\n\"\"\n");
-        assert_eq!(csv(&Report::of_value(Value::Null)), "");
+        assert_eq!(csv(&report, true), "a\n\"\"\n");
+        assert_eq!(csv(&Report::of_value(Value::Null), true), "");
     }
 
     #[test]
@@ -111,13 +116,13 @@ mod tests {
         let rows =
             [json!("=1+1"), json!("+1"), json!("-a"), json!("@x"), json!("\t=1"), json!(-5), json!("a=b")];
         let report = Report::list(&[("a", "A")], rows.map(|value| vec![value.into()]).into());
-        assert_eq!(csv(&report), "a\n'=1+1\n'+1\n'-a\n'@x\n'\t=1\n-5\na=b\n");
+        assert_eq!(csv(&report, true), "a\n'=1+1\n'+1\n'-a\n'@x\n'\t=1\n-5\na=b\n");
     }
 
     #[test]
     fn tsv_and_names_keep_one_line_a_row() {
         let report = Report::list(&[("a", "A"), ("b", "B")], vec![vec!["x\ty\\".into(), "1\r\n2".into()]]);
-        assert_eq!(tsv(&report), "a\tb\nx\\ty\\\\\t1\\r\\n2\n");
+        assert_eq!(tsv(&report, true), "a\tb\nx\\ty\\\\\t1\\r\\n2\n");
         assert_eq!(names(&report), "x\\ty\\\\\n");
     }
 }

@@ -1,10 +1,12 @@
-//! Rows that come in pages, written as if they were one report, without keeping any.
+//! Rows that come in pages, written as if they were one report. None is kept, unless all must be known to order them.
 //!
 //! Invariant: all pages together are one document of the format: one head, one list.
 
+use crate::failure::Failure;
 use crate::output::json::compact;
 use crate::output::node::Node;
 use crate::output::table::Columns;
+use crate::output::view::View;
 use crate::output::{Format, Look, render};
 use crate::report::Report;
 
@@ -13,47 +15,79 @@ use crate::report::Report;
 pub struct Flow {
     format: Format,
     look: Look,
+    view: View,
     columns: Columns,
     is_begun: bool,
+    kept: Option<Report>,
 }
 
 impl Flow {
     /// Nothing written yet.
     #[must_use]
-    pub fn new(format: Format, look: Look) -> Self {
-        Self { format, look, columns: Columns::default(), is_begun: false }
+    pub fn new(format: Format, look: Look, view: View) -> Self {
+        Self { format, look, view, columns: Columns::default(), is_begun: false, kept: None }
     }
 
     /// The next rows.
-    #[must_use]
-    pub fn page(&mut self, report: &Report) -> String {
-        if report.rows.is_empty() {
-            return String::new();
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] when a column is asked for that there is not.
+    pub fn page(&mut self, report: Report) -> Result<String, Failure> {
+        let report = self.view.filtered(report)?;
+        if self.view.sort_by.is_none() {
+            return self.written(report);
         }
-        let is_first = !std::mem::replace(&mut self.is_begun, true);
-        match self.format {
-            Format::Json => items(report).iter().enumerate().fold(String::new(), |text, (i, item)| {
-                let before = if is_first && i == 0 { "[\n" } else { ",\n" };
-                text + before + item
-            }),
-            Format::Table => self.columns.rows(report, self.look),
-            Format::Csv | Format::Tsv if !is_first => {
-                let text = render(report, self.format, self.look);
-                // The head is one line: a newline in a title would have been escaped or is not there.
-                text.split_once('\n').map(|(_, rows)| rows.to_owned()).unwrap_or_default()
-            }
-            _ => render(report, self.format, self.look),
+        match &mut self.kept {
+            Some(kept) => kept.append(report),
+            None => self.kept = Some(report),
         }
+        Ok(String::new())
     }
 
     /// What comes after the last page; `empty` is the report without any row.
+    ///
+    /// # Errors
+    /// As [`Flow::page`].
+    pub fn end(&mut self, empty: &Report) -> Result<String, Failure> {
+        let last = match self.kept.take() {
+            Some(kept) => self.written(self.view.sorted(kept)?)?,
+            None => String::new(),
+        };
+        Ok(last
+            + &match (self.is_begun, &self.format) {
+                (false, format) => render(&self.view.picked(empty.clone())?, format, &self.look)?,
+                (true, Format::Json) => "\n]\n".to_owned(),
+                (true, _) => String::new(),
+            })
+    }
+
+    /// Whether a cell was cut to make it fit.
     #[must_use]
-    pub fn end(self, empty: &Report) -> String {
-        match (self.is_begun, self.format) {
-            (false, _) => render(empty, self.format, self.look),
-            (true, Format::Json) => "\n]\n".to_owned(),
-            (true, _) => String::new(),
+    pub fn is_cut(&self) -> bool {
+        self.columns.is_cut()
+    }
+
+    fn written(&mut self, report: Report) -> Result<String, Failure> {
+        if report.rows.is_empty() {
+            return Ok(String::new());
         }
+        let report = match self.format {
+            // A form may name what no column has.
+            Format::Template(_) => report,
+            _ => self.view.picked(report)?,
+        };
+        let is_first = !std::mem::replace(&mut self.is_begun, true);
+        Ok(match self.format {
+            Format::Json => items(&report).iter().enumerate().fold(String::new(), |text, (i, item)| {
+                let before = if is_first && i == 0 { "[\n" } else { ",\n" };
+                text + before + item
+            }),
+            Format::Table => self.columns.rows(&report, &self.look),
+            Format::Csv | Format::Tsv if !is_first => {
+                render(&report, &self.format, &Look { untitled: true, ..self.look.clone() })?
+            }
+            _ => render(&report, &self.format, &self.look)?,
+        })
     }
 }
 
@@ -74,9 +108,13 @@ mod tests {
     }
 
     fn written(format: Format, pages: &[&[u64]]) -> String {
-        let mut flow = Flow::new(format, Look::default());
-        let text: String = pages.iter().map(|page| flow.page(&report(page))).collect();
-        text + &flow.end(&report(&[]))
+        viewed(format, pages, View::default())
+    }
+
+    fn viewed(format: Format, pages: &[&[u64]], view: View) -> String {
+        let mut flow = Flow::new(format, Look::default(), view);
+        let text: String = pages.iter().map(|page| flow.page(report(page)).unwrap()).collect();
+        text + &flow.end(&report(&[])).unwrap()
     }
 
     #[test]
@@ -91,9 +129,22 @@ mod tests {
     }
 
     #[test]
+    fn what_must_be_ordered_is_ordered_over_all_pages() {
+        let view = View {
+            sort_by: Some("-n".parse().unwrap()),
+            filters: vec!["n!=2".parse().unwrap()],
+            ..View::default()
+        };
+        assert_eq!(viewed(Format::Csv, &[&[1, 2], &[3]], view.clone()), "n\n3\n1\n");
+        let none = View { filters: vec!["n>9".parse().unwrap()], ..View::default() };
+        assert_eq!(viewed(Format::Json, &[&[1, 2]], none), "[]\n");
+    }
+
+    #[test]
     fn nothing_is_an_empty_document() {
         for format in [Format::Json, Format::Csv, Format::Table, Format::Yaml, Format::Jsonl] {
-            assert_eq!(written(format, &[&[]]), render(&report(&[]), format, Look::default()), "{format:?}");
+            let alone = render(&report(&[]), &format, &Look::default()).unwrap();
+            assert_eq!(written(format.clone(), &[&[]]), alone, "{format:?}");
         }
     }
 }

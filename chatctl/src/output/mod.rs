@@ -4,9 +4,11 @@
 //! and holds the values as the server gave them.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
-use clap::ValueEnum;
-
+use crate::calendar::Times;
+use crate::failure::Failure;
+use crate::output::template::Template;
 use crate::report::Report;
 
 pub mod delimited;
@@ -14,11 +16,13 @@ pub mod flow;
 pub mod json;
 pub mod node;
 pub mod table;
+pub mod template;
+pub mod view;
 pub mod wrap;
 pub mod yaml;
 
 /// How to write data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Format {
     /// Aligned columns, for people.
     Table,
@@ -34,50 +38,80 @@ pub enum Format {
     Tsv,
     /// Only the name of each row.
     Name,
+    /// Lines of the reader's own form.
+    Template(Arc<Template>),
 }
 
 impl FromStr for Format {
     type Err = String;
+
     fn from_str(text: &str) -> Result<Self, String> {
-        <Self as ValueEnum>::from_str(text, false)
-            .map_err(|_| "must be table, json, jsonl, yaml, csv, tsv or name".to_owned())
+        if let Some(form) = text.strip_prefix("template=") {
+            return form.parse().map(|template| Self::Template(Arc::new(template)));
+        }
+        let formats = [Self::Table, Self::Json, Self::Jsonl, Self::Yaml, Self::Csv, Self::Tsv, Self::Name];
+        let found = Self::NAMES.into_iter().zip(formats).find(|(name, _)| *name == text);
+        let found = found.map(|(_, format)| format);
+        found.ok_or_else(|| {
+            "must be table, json, jsonl, yaml, csv, tsv, name or template='{KEY} …'".to_owned()
+        })
     }
 }
 
-/// Where data goes to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+impl Format {
+    /// How each is written, but for templates.
+    pub const NAMES: [&str; 7] = ["table", "json", "jsonl", "yaml", "csv", "tsv", "name"];
+
+    /// Whether errors are told in it too.
+    #[must_use]
+    pub fn is_json(&self) -> bool {
+        matches!(self, Self::Json | Self::Jsonl)
+    }
+}
+
+/// Where data goes to, and how it is liked there.
+#[derive(Debug, Clone, Default)]
 pub struct Look {
     /// Titles stand out.
     pub color: bool,
     /// Characters in a line of the terminal; none without a terminal, where nothing is made to fit.
     pub columns: Option<usize>,
+    /// Nothing is made to fit on a terminal either.
+    pub wide: bool,
+    /// Values without titles.
+    pub untitled: bool,
+    /// How moments are told.
+    pub times: Times,
 }
 
 /// The report in this format, with its last newline; empty when there is nothing to show.
-#[must_use]
-pub fn render(report: &Report, format: Format, look: Look) -> String {
-    for_reader(of_format(report, format, look), format, look)
+///
+/// # Errors
+/// [`Failure::Usage`] when a template names what is not there.
+pub fn render(report: &Report, format: &Format, look: &Look) -> Result<String, Failure> {
+    Ok(for_reader(of_format(report, format, look)?, format, look))
 }
 
 /// Makes text harmless for a terminal in every format. Formats whose rules know no escapes lose their exactness by
 /// this, which only a program would notice.
-fn for_reader(text: String, format: Format, look: Look) -> String {
+fn for_reader(text: String, format: &Format, look: &Look) -> String {
     match format {
-        Format::Csv | Format::Tsv | Format::Name if look.columns.is_some() => {
+        Format::Csv | Format::Tsv | Format::Name | Format::Template(_) if look.columns.is_some() => {
             chat_client::escape::escape_lines(&text)
         }
         _ => text,
     }
 }
 
-fn of_format(report: &Report, format: Format, look: Look) -> String {
-    match format {
+fn of_format(report: &Report, format: &Format, look: &Look) -> Result<String, Failure> {
+    Ok(match format {
         Format::Table => table::render(report, look),
         Format::Json => json::document(&report.tree()),
         Format::Jsonl => json::lines(&report.tree()),
         Format::Yaml => yaml::document(&report.tree()),
-        Format::Csv => delimited::csv(report),
-        Format::Tsv => delimited::tsv(report),
+        Format::Csv => delimited::csv(report, !look.untitled),
+        Format::Tsv => delimited::tsv(report, !look.untitled),
         Format::Name => delimited::names(report),
-    }
+        Format::Template(template) => template.lines(report)?,
+    })
 }

@@ -1,20 +1,40 @@
-//! Fitting columns into a line: how wide each may be, and how a text goes on below.
+//! Fitting columns into a line: how wide each may be, how a text is cut, and how it goes on below.
 //!
-//! Invariant: the pieces of a text hold all of it but spaces at which it was broken; none is wider than asked unless a
+//! Invariant: what was cut ends in the mark of that; the pieces of a text hold all of it but spaces at which it was broken; none is wider than asked unless a
 //! single character is.
+
+use std::borrow::Cow;
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// No column is made narrower: what stands in it could not be read.
 const NARROWEST: usize = 8;
 
-/// Takes from the widest columns until all have room; those that must stay whole keep their width.
+/// Stands for the rest of a text.
+const MARK: char = '…';
+
+/// Takes from the widest columns until all have room; those that must stay whole keep their width, and the first one,
+/// which names the row, gives way last.
 pub fn fit(widths: &mut [usize], whole: &[bool], room: usize) {
     while widths.iter().sum::<usize>() > room {
-        let widest = widths.iter_mut().zip(whole).filter(|(width, whole)| !**whole && **width > NARROWEST);
-        let Some((width, _)) = widest.max_by_key(|(width, _)| **width) else { return };
-        *width -= 1;
+        let can = |at: &usize| !whole[*at] && widths[*at] > NARROWEST;
+        let widest = (1..widths.len()).filter(can).max_by_key(|at| widths[*at]);
+        let Some(at) = widest.or_else(|| Some(0).filter(can)) else { return };
+        widths[at] -= 1;
     }
+}
+
+/// The text, or as much of it as fits before the mark.
+#[must_use]
+pub fn cut(text: &str, width: usize) -> Cow<'_, str> {
+    if text.width() <= width {
+        return Cow::Borrowed(text);
+    }
+    let end = if width > 1 { end_of_piece(text, width - 1) } else { 0 };
+    let kept = &text[..end];
+    // A wide character may take the place of the mark.
+    let kept = if kept.width() < width { kept } else { "" };
+    Cow::Owned(format!("{}{MARK}", kept.trim_end()))
 }
 
 /// The text in pieces, broken at spaces where that leaves no line half empty.
@@ -59,12 +79,23 @@ mod tests {
 
     #[test]
     fn the_widest_columns_give_way_first() {
-        let mut widths = [4, 64, 20, 30];
-        fit(&mut widths, &[false, false, true, false], 74);
-        assert_eq!(widths, [4, 25, 20, 25]);
+        let mut widths = [36, 64, 20, 30];
+        fit(&mut widths, &[false, false, true, false], 106);
+        assert_eq!(widths, [36, 25, 20, 25]);
+        fit(&mut widths, &[false, false, true, false], 60);
+        assert_eq!(widths, [24, NARROWEST, 20, NARROWEST], "what names the row gives way last");
         let mut widths = [64, 64];
         fit(&mut widths, &[false, true], 10);
         assert_eq!(widths, [NARROWEST, 64], "what cannot be made to fit stays readable");
+    }
+
+    #[test]
+    fn what_is_cut_is_marked() {
+        assert_eq!(cut("short", 8), "short");
+        assert_eq!(cut("two words", 5), "two…");
+        assert_eq!(cut("黄帝黄帝", 6), "黄帝…");
+        assert_eq!(cut("黄帝黄帝", 5), "黄帝…");
+        assert_eq!((cut("黄帝", 2), cut("黄帝", 1)), ("…".into(), "…".into()));
     }
 
     #[test]

@@ -45,7 +45,7 @@ async fn a_list_without_end_is_an_error() {
     let endless = json!({"userCount": 9, "userList": ["a"], "cursor": "a"});
     let server = Server::start(move |_, _, _| Reply::Success(endless.clone())).await;
     let (exit, out, err) = server.run(&["--app", "1", "list"]).await;
-    assert_eq!((exit, out.as_str()), (1, ""), "{err}");
+    assert_eq!((exit, out.as_str()), (1, "USER\na\na\n"), "{err}");
     assert!(err.contains("does not come to an end"), "{err}");
 }
 
@@ -72,13 +72,14 @@ async fn a_message_keeps_its_id_when_it_is_tried_again() {
     })
     .await;
     let (exit, out, err) = server.run(&["send", "黄帝", "-", "--app", "1", "--as", "马超", "-v"]).await;
-    assert_eq!((exit, out.as_str()), (0, "delivered to 黄帝\n"), "{err}");
     let requests = server.requests();
     assert_eq!(requests.len(), 3);
     assert!(requests.iter().all(|request| *request == requests[0]));
     let body = &requests[0].1;
     assert_eq!((&body["message"], &body["from"]), (&json!("from stdin"), &json!("马超")));
-    assert!(err.contains(&format!("msgId {}\n", body["msgId"].as_str().unwrap())), "{err}");
+    let told = format!("delivered to 黄帝 (message {})\n", body["msgId"].as_str().unwrap());
+    assert_eq!((exit, out), (0, told), "{err}");
+    assert!(err.contains("POST /user/sendMessage: status 429 in "), "{err}");
     assert!(!err.contains('\u{1b}'), "{err:?}");
 }
 
@@ -224,7 +225,8 @@ async fn a_run_can_be_spawned() {
         (tokio::spawn(chatctl::run(words, surroundings)), written, user)
     });
     for (run, written, user) in runs.collect::<Vec<_>>() {
-        assert_eq!((run.await.unwrap(), written.stdout()), (0, format!("delivered to {user}\n")));
+        let (exit, out) = (run.await.unwrap(), written.stdout());
+        assert!(exit == 0 && out.starts_with(&format!("delivered to {user} (message ")), "{out}");
     }
     let ids: std::collections::HashSet<_> =
         server.requests().iter().map(|(_, body)| body["msgId"].to_string()).collect();

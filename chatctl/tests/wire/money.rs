@@ -25,9 +25,11 @@ async fn an_amount_is_cents_however_it_is_written() {
         let words =
             ["redpacket", "create", "group:tea", "--total", amount, "--count", "3", "--mode", "equal"];
         let (exit, out, err) = run(&server, &[&words[..], &["--greeting", "恭喜"]].concat()).await;
-        assert_eq!((exit, out.as_str()), (0, "redPacket p1: 10.00 in 3 shares to group:tea\n"), "{err}");
         let (path, body) = server.requests().pop().expect("a request");
         let id = body["msgId"].clone();
+        let told =
+            format!("redPacket p1: 10.00 in 3 shares to group:tea (message {})\n", id.as_str().unwrap());
+        assert_eq!((exit, out), (0, told), "{err}");
         assert_eq!(path, "/redPacket/create");
         assert_eq!(id.as_str().map(str::len), Some(36));
         assert_eq!(
@@ -40,7 +42,10 @@ async fn an_amount_is_cents_however_it_is_written() {
     let (exit, out, _) = run(&server, &words).await;
     assert_eq!(
         (exit, out.as_str()),
-        (0, "offered before; nothing was paid again: redPacket p1: 0.01 in 1 share to (world)\n")
+        (
+            0,
+            "offered before; nothing was paid again: redPacket p1: 0.01 in 1 share to (world) (message again)\n"
+        )
     );
     assert_eq!(run(&server, &[&words[..], &["-o", "name"]].concat()).await.1, "p1\n");
 }

@@ -3,7 +3,9 @@
 //! Invariants: no redirect is followed, so that a request goes to the named server, once; what is read of an answer is
 //! bounded.
 
-use std::time::Duration;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use chat_protocol::Operation;
 use chat_protocol::certificate::not_after;
@@ -12,7 +14,7 @@ use chat_protocol::file::{Upload, UploadRequest, Uploaded};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION};
 use reqwest::redirect::Policy;
 use reqwest::tls::TlsInfo;
-use reqwest::{RequestBuilder, Response, StatusCode};
+use reqwest::{Request, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 
 use crate::error::{Error, redirected};
@@ -42,12 +44,40 @@ impl Manners {
     }
 }
 
+/// What one request and its answer cost.
+#[derive(Debug, Clone)]
+pub struct Exchange {
+    /// GET, POST and so on.
+    pub method: String,
+    /// Path at the server.
+    pub path: String,
+    /// HTTP status; none when no answer came.
+    pub status: Option<u16>,
+    /// From the first byte asked for to the last one answered.
+    pub took: Duration,
+    /// Bytes in the body of the request.
+    pub sent: usize,
+    /// Bytes in the body of the answer, as far as it was read.
+    pub received: usize,
+}
+
+/// Is told of each exchange when it is over.
+#[derive(Clone)]
+struct Observer(Arc<dyn Fn(Exchange) + Send + Sync>);
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Observer")
+    }
+}
+
 /// Calls operations of one chatd over HTTP. Cheap to clone; connections are kept and shared.
 #[derive(Debug, Clone)]
 pub struct Http {
     server: Server,
     timeout: Duration,
     client: reqwest::Client,
+    observer: Option<Observer>,
 }
 
 impl Http {
@@ -80,7 +110,14 @@ impl Http {
             .tls_info(true)
             .build()
             .map_err(|error| bad(innermost(&error)))?;
-        Ok(Self { server, timeout, client })
+        Ok(Self { server, timeout, client, observer: None })
+    }
+
+    /// The same client, which tells of each exchange.
+    #[must_use]
+    pub fn observed(mut self, tell: impl Fn(Exchange) + Send + Sync + 'static) -> Self {
+        self.observer = Some(Observer(Arc::new(tell)));
+        self
     }
 
     /// The server asked.
@@ -104,7 +141,22 @@ impl Http {
     /// # Errors
     /// As [`Http::call`].
     pub async fn call_raw(&self, path: &str, request: &Value) -> Result<Value, Error> {
-        self.answered(path, self.client.post(self.server.url(path)).json(request)).await
+        let posted = self.client.post(self.server.url(path)).json(request);
+        let (status, body) = self.fetch(path, posted, MAX_ANSWER_BYTES).await?;
+        self.understood(status, &body)
+    }
+
+    /// Sends JSON, or a query where the method has no body, and gives status and body of whatever comes back.
+    ///
+    /// # Errors
+    /// As [`Http::call`], without [`Error::Refused`].
+    pub async fn ask(&self, method: &str, path: &str, request: &Value) -> Result<(u16, Vec<u8>), Error> {
+        let bad = |_| Error::BadServer(format!("{method} is no method of HTTP"));
+        let name = reqwest::Method::from_bytes(method.as_bytes()).map_err(bad)?;
+        let has_body = ["POST", "PUT", "PATCH"].contains(&method);
+        let asked = self.client.request(name, self.server.url(path));
+        let asked = if has_body { asked.json(request) } else { asked.query(&in_query(request)) };
+        self.fetch(path, asked, MAX_ANSWER_BYTES).await
     }
 
     /// Uploads a file, which may take so long.
@@ -118,7 +170,8 @@ impl Http {
         within: Duration,
     ) -> Result<Uploaded, Error> {
         let put = self.client.put(self.server.url(Upload::PATH)).query(request).timeout(within).body(file);
-        let data = self.answered(Upload::PATH, put).await?;
+        let (status, body) = self.fetch(Upload::PATH, put, MAX_ANSWER_BYTES).await?;
+        let data = self.understood(status, &body)?;
         serde_json::from_value(data).map_err(|e| self.not_chatd(e))
     }
 
@@ -139,7 +192,8 @@ impl Http {
         let asked = self.client.get(url).timeout(within);
         let mut response = asked.send().await.map_err(|error| self.transport_error(&error))?;
         if response.status() != StatusCode::OK {
-            self.answer(path, response).await?;
+            let (status, body) = self.body(path, response, MAX_ANSWER_BYTES, &mut 0).await?;
+            self.understood(status, &body)?;
             return Err(self.not_chatd("an answer that is no file"));
         }
         while let Some(piece) = response.chunk().await.map_err(|error| self.transport_error(&error))? {
@@ -150,15 +204,12 @@ impl Http {
         Ok(Ok(()))
     }
 
-    async fn answered(&self, path: &str, request: RequestBuilder) -> Result<Value, Error> {
-        let response = request.send().await.map_err(|error| self.transport_error(&error))?;
-        self.answer(path, response).await
-    }
-
     /// The `data` of an answer.
-    async fn answer(&self, path: &str, response: Response) -> Result<Value, Error> {
-        let (status, body) = self.body(path, response, MAX_ANSWER_BYTES).await?;
-        let answer: HttpAnswer<Value> = serde_json::from_slice(&body).map_err(|error| {
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when the server said no, [`Error::NotChatd`] when it is no answer.
+    pub fn understood(&self, status: u16, body: &[u8]) -> Result<Value, Error> {
+        let answer: HttpAnswer<Value> = serde_json::from_slice(body).map_err(|error| {
             self.not_chatd(format!("HTTP status {status}, body is not an answer: {error}"))
         })?;
         if answer.code == 200 {
@@ -209,11 +260,41 @@ impl Http {
 
     /// Sends a request for `path` and reads at most `most` bytes of the answer.
     async fn fetch(&self, path: &str, request: RequestBuilder, most: usize) -> Result<(u16, Vec<u8>), Error> {
-        let response = request.send().await.map_err(|error| self.transport_error(&error))?;
-        self.body(path, response, most).await
+        let request = request.build().map_err(|error| self.transport_error(&error))?;
+        let Some(Observer(tell)) = &self.observer else {
+            return self.exchange(path, request, most, &mut (None, 0)).await;
+        };
+        let (method, begun) = (request.method().to_string(), Instant::now());
+        let sent = request.body().and_then(reqwest::Body::as_bytes).map_or(0, <[u8]>::len);
+        let mut seen = (None, 0);
+        let outcome = self.exchange(path, request, most, &mut seen).await;
+        let (status, received) = seen;
+        tell(Exchange { method, path: path.to_owned(), status, took: begun.elapsed(), sent, received });
+        outcome
     }
 
-    async fn body(&self, path: &str, mut response: Response, most: usize) -> Result<(u16, Vec<u8>), Error> {
+    /// As [`Http::fetch`]; `seen` gets the status and how many bytes came, also when it fails.
+    async fn exchange(
+        &self,
+        path: &str,
+        request: Request,
+        most: usize,
+        seen: &mut (Option<u16>, usize),
+    ) -> Result<(u16, Vec<u8>), Error> {
+        let sent = self.client.execute(request).await;
+        let response = sent.map_err(|error| self.transport_error(&error))?;
+        seen.0 = Some(response.status().as_u16());
+        self.body(path, response, most, &mut seen.1).await
+    }
+
+    /// Reads at most `most` bytes of an answer; `received` counts them, also when it fails.
+    async fn body(
+        &self,
+        path: &str,
+        mut response: Response,
+        most: usize,
+        received: &mut usize,
+    ) -> Result<(u16, Vec<u8>), Error> {
         let status = response.status().as_u16();
         if let Some(location) = location(&response) {
             return Err(redirected(&self.server, path, status, location));
@@ -224,6 +305,7 @@ impl Http {
                 return Err(self.not_chatd(format!("HTTP status {status}, more than {most} bytes")));
             }
             body.extend_from_slice(&piece);
+            *received = body.len();
         }
         Ok((status, body))
     }
@@ -251,6 +333,13 @@ impl Http {
         }
         Error::Interrupted { server, cause: innermost(error) }
     }
+}
+
+/// The members of an object as a query; texts as they are.
+fn in_query(request: &Value) -> Vec<(&str, String)> {
+    let members = request.as_object().into_iter().flatten();
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
+    members.map(|(name, value)| (name.as_str(), text(value))).collect()
 }
 
 fn location(response: &Response) -> Option<&str> {

@@ -5,6 +5,8 @@
 #[cfg(feature = "clap")]
 pub mod argument;
 pub mod connection;
+#[cfg(feature = "contexts")]
+pub mod context;
 pub mod error;
 pub mod escape;
 pub mod http;

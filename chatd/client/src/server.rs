@@ -90,6 +90,12 @@ impl Server {
         Ok(server)
     }
 
+    /// By which rules it is believed.
+    #[must_use]
+    pub fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
     /// The same server, asked with a key or a token.
     ///
     /// # Errors

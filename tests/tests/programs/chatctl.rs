@@ -85,7 +85,7 @@ async fn send_reaches_the_user_and_tells_whether_they_are_there() {
     let node = Node::ephemeral(&[]).await;
     let mut user = node.login(APP, "黄帝").await;
     let sent = chatctl(&node, &["send", "黄帝", "hello", "--as", "马超", "--msg-id", "m1"]).await;
-    assert_eq!(sent, (0, "delivered to 黄帝\n".to_owned(), String::new()));
+    assert_eq!(sent, (0, "delivered to 黄帝 (message m1)\n".to_owned(), String::new()));
     let message = next_message(&mut user).await;
     assert_eq!((message.from.as_str(), message.msg_id.as_str()), ("马超", "m1"));
     assert_eq!(message.content.msg.as_deref(), Some("hello"));
@@ -94,8 +94,12 @@ async fn send_reaches_the_user_and_tells_whether_they_are_there() {
     let piped = chatctl_at(&node.server().to_string(), &["send", "黄帝", "-"], "two\nlines\n").await;
     assert_eq!(piped.0, 0, "{}", piped.2);
     assert_eq!(next_text(&mut user).await, "two\nlines", "the repeat was not delivered");
-    let stored = chatctl(&node, &["send", "nobody", "later"]).await;
-    assert_eq!((stored.0, stored.1.as_str()), (0, "stored for nobody, who is offline\n"));
+    let stored = chatctl(&node, &["send", "nobody", "later", "--msg-id", "m2"]).await;
+    assert_eq!((stored.0, stored.1.as_str()), (0, "stored for nobody, who is offline (message m2)\n"));
+    let (_, out, _) = chatctl(&node, &["send", "nobody", "later"]).await;
+    let id = out.rsplit(' ').next().expect("a word").trim_end().trim_end_matches(')').to_owned();
+    let again = json_of(&node, &["send", "nobody", "later", "--msg-id", &id]).await;
+    assert_eq!(again["duplicate"], true, "the id that was told makes a repeat: {out}");
     let answer = json_of(&node, &["send", "nobody", "later"]).await;
     assert_eq!((&answer["sendResults"], &answer["stored"]), (&json!(false), &json!(true)));
 }
@@ -105,8 +109,8 @@ async fn broadcast_reaches_everyone_but_its_sender() {
     let node = Node::ephemeral(&[]).await;
     let mut users = [node.login(APP, "黄帝").await, node.login(APP, "马超").await];
     let mut sender = node.login(APP, "系统").await;
-    let sent = chatctl(&node, &["broadcast", "--from", "系统", "hello"]).await;
-    assert_eq!(sent, (0, "sent to everyone in app 401 except 系统\n".to_owned(), String::new()));
+    let sent = chatctl(&node, &["broadcast", "--from", "系统", "hello", "--msg-id", "b"]).await;
+    assert_eq!(sent, (0, "sent to everyone in app 401 except 系统 (message b)\n".to_owned(), String::new()));
     let sent = json_of(&node, &["broadcast", "--from", "other", "end", "--msg-id", "e"]).await;
     let expected = json!({"msgId": "e", "sendResults": true, "offset": 2, "duplicate": false});
     assert_eq!(sent, expected);

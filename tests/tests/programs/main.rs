@@ -2,6 +2,10 @@
 
 mod bench_ci;
 mod chatctl;
+mod chatctl_bulk;
+mod chatctl_contexts;
+mod chatctl_exits;
+mod chatctl_output;
 mod credentials;
 mod deploy;
 mod draining;

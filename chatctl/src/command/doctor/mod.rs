@@ -179,7 +179,7 @@ mod tests {
             Finding::fine("reach", "it answers"),
             Finding::of("clock", Health::Warning, "5 s ahead", "one\ntwo"),
         ];
-        let text = table::render(&report(&found), Look::default());
+        let text = table::render(&report(&found), &Look::default());
         let wanted = "ok       reach        it answers\n\
             warning  clock        5 s ahead\n\
             \u{20}                     one\n\

@@ -15,7 +15,6 @@ use chat_protocol::{AppId, MsgId, PacketId, Target, UserId};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use crate::calendar::moment;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::operator::Operator;
@@ -124,7 +123,8 @@ pub async fn run(verb: Verb, operator: &Operator) -> Result<Exit, Failure> {
         operator.footer(&format!("next: {command}"));
     }
     if let Some(since) = told.since {
-        operator.footer(&format!("what nodes saw before {} is forgotten", moment(since)));
+        let since = operator.console.times().moment(since);
+        operator.footer(&format!("what nodes saw before {since} is forgotten"));
     }
     Ok(if silent > 0 { Exit::Partly } else { Exit::Done })
 }
@@ -214,7 +214,7 @@ pub fn listed(events: &[Event]) -> Report {
     let rows = events.iter().map(|event| {
         let node = event.node.get(..6).unwrap_or(&event.node);
         vec![
-            Cell::from(event.time).shown_as(moment(event.time)),
+            Cell::moment(event.time),
             Cell::from(event.node.as_str()).shown_as(node),
             event.what.as_str().into(),
             event.text.as_str().into(),

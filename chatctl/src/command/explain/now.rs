@@ -143,7 +143,7 @@ mod tests {
 
     fn shown(now: Value) -> String {
         let Value::Object(now) = now else { panic!("an object") };
-        table::render(&page(&now, 10_000), Look::default())
+        table::render(&page(&now, 10_000), &Look::default())
     }
 
     #[test]

@@ -2,11 +2,11 @@
 //!
 //! Invariant: nothing is queued again, or forgotten, before somebody said yes.
 
-use chat_protocol::PacketId;
 use chat_protocol::red_packet::{
     DeadLetter, DeadLetters, DeadLettersRequest, DeadLettersResponse, Discard, DiscardRequest,
     DiscardResponse, MAX_DEAD_LETTERS, Replay, ReplayRequest, ReplayResponse,
 };
+use chat_protocol::{AppId, PacketId};
 use serde_json::Value;
 
 use crate::exit::Exit;
@@ -102,7 +102,7 @@ pub async fn run(args: Args, operator: &Operator) -> Result<Exit, Failure> {
 
 async fn discard(args: DiscardArgs, operator: &Operator) -> Result<Exit, Failure> {
     let (app_id, DiscardArgs { id, reason }) = (operator.settings.app()?, args);
-    if !operator.settings.dry_run {
+    if operator.asks() {
         operator.confirm(&format!("give up dead letter {id} for good?")).await?;
     }
     let report = |answer: DiscardResponse| {
@@ -121,10 +121,14 @@ async fn list(args: ListArgs, operator: &Operator) -> Result<Exit, Failure> {
 /// Runs `redpacket replay`.
 pub async fn replay(args: ReplayArgs, operator: &Operator) -> Result<Exit, Failure> {
     let app_id = operator.settings.app()?;
-    if !operator.settings.dry_run {
+    if operator.asks() {
         let question = match (&args.id, &args.packet) {
             (_, Some(packet)) => format!("pay what red packet {packet} owes?"),
             (Some(id), None) => format!("queue dead letter {id} again?"),
+            (None, None) if operator.asks_a_person() => {
+                let waiting = waiting(app_id, operator).await?;
+                format!("queue {waiting} dead letters of app {app_id} again?")
+            }
             (None, None) => format!("queue all dead letters of app {app_id} again?"),
         };
         operator.confirm(&question).await?;
@@ -135,6 +139,14 @@ pub async fn replay(args: ReplayArgs, operator: &Operator) -> Result<Exit, Failu
         Report::record([("replayed", done, answer.replayed.into())]).in_words(vec![words])
     };
     operator.carry_out::<Replay>(&ReplayRequest { app_id, id: args.id, packet_id: args.packet }, report).await
+}
+
+/// How many there are, as far as one answer tells.
+async fn waiting(app_id: AppId, operator: &Operator) -> Result<String, Failure> {
+    let request = DeadLettersRequest { app_id, limit: Some(MAX_DEAD_LETTERS) };
+    let found = operator.call::<DeadLetters>(&operator.http()?, &request).await?.dead_letters.len();
+    let is_all = u32::try_from(found).is_ok_and(|found| found < MAX_DEAD_LETTERS);
+    Ok(if is_all { format!("all {found}") } else { format!("{found} or more") })
 }
 
 const COLUMNS: [(&str, &str); 6] = [

@@ -10,13 +10,11 @@ use chat_protocol::red_packet::{
 use serde_json::Value;
 
 use super::word;
-use crate::calendar::moment;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::message::name;
 use crate::money;
 use crate::operator::Operator;
-use crate::output::flow::Flow;
 use crate::report::{Cell, Report};
 
 const EXAMPLES: &str = "\
@@ -49,13 +47,12 @@ pub async fn run(args: Args, operator: &Operator) -> Result<Exit, Failure> {
     if operator.settings.dry_run {
         return operator.rehearse(&[operator.rehearsed::<List>(&request)]);
     }
-    let (http, console) = (operator.http()?, &operator.console);
-    let mut flow = Flow::new(operator.settings.format, console.look());
+    let (http, mut flow) = (operator.http()?, operator.flow());
     let mut left = wanted;
     loop {
         let ListResponse { mut packets, cursor } = operator.call::<List>(&http, &request).await?;
         packets.truncate(left as usize);
-        if !console.flows(&flow.page(&listed(&packets)))? {
+        if !operator.flows(&mut flow, listed(&packets))? {
             return Ok(Exit::Done);
         }
         left = left.saturating_sub(u32::try_from(packets.len()).unwrap_or(u32::MAX));
@@ -67,7 +64,7 @@ pub async fn run(args: Args, operator: &Operator) -> Result<Exit, Failure> {
         request.cursor = Some(cursor);
         request.limit = Some(left.min(MAX_PACKETS_PAGE));
     }
-    console.data(&flow.end(&listed(&[])))?;
+    operator.end(flow, &listed(&[]))?;
     if left == wanted {
         operator.footer("no packets");
     }
@@ -86,7 +83,7 @@ const COLUMNS: [(&str, &str); 8] = [
 ];
 
 fn listed(packets: &[Listed]) -> Report {
-    let at = |time: u64| Cell::from(time).shown_as(moment(time));
+    let at = |time: u64| Cell::moment(time);
     let row = |packet: &Listed| {
         vec![
             packet.packet_id.as_str().into(),

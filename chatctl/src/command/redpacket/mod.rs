@@ -10,7 +10,6 @@ use chat_protocol::red_packet::{
 use chat_protocol::{MsgId, PacketId, Target};
 use clap::Subcommand;
 
-use crate::calendar::moment;
 use crate::command::message_id;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -96,6 +95,7 @@ pub enum Verb {
     /// What became of a packet, and who took how much
     Show(show::Args),
     /// The packets of the app, the newest first
+    #[command(visible_alias = "ls")]
     List(list::Args),
     /// Prove that no cent is lost
     Audit(audit::Args),
@@ -132,7 +132,6 @@ async fn create(args: CreateArgs, operator: &Operator) -> Result<Exit, Failure> 
         return Err(Failure::usage(cause, "every share needs a cent"));
     }
     let msg_id = message_id::given_or_new(args.msg_id)?;
-    operator.console.detail(&format!("msgId {msg_id}"));
     operator.doubt.repeatable_with(format!("--msg-id {msg_id}"));
     let words = format!("{total} in {} to {}", shares(count), name(&args.target));
     let request = CreateRequest {
@@ -150,14 +149,14 @@ async fn create(args: CreateArgs, operator: &Operator) -> Result<Exit, Failure> 
 
 fn offered(created: &CreateResponse, words: &str) -> Report {
     let before = if created.duplicate { "offered before; nothing was paid again: " } else { "" };
-    let words = format!("{before}{PACKET_KIND} {}: {words}", created.packet_id);
+    let words = format!("{before}{PACKET_KIND} {}: {words} (message {})", created.packet_id, created.msg_id);
     Report::record([
         ("packetId", "packet", created.packet_id.as_str().into()),
-        ("expires", "expires", Cell::from(created.expires).shown_as(moment(created.expires))),
+        ("expires", "expires", Cell::moment(created.expires)),
         ("msgId", "message", created.msg_id.as_str().into()),
         ("offset", "offset", created.offset.into()),
         ("epoch", "history", created.epoch.as_str().into()),
-        ("time", "time", Cell::from(created.time).shown_as(moment(created.time))),
+        ("time", "time", Cell::moment(created.time)),
         ("duplicate", "duplicate", created.duplicate.into()),
     ])
     .in_words(vec![words])

@@ -7,7 +7,6 @@ use chat_protocol::PacketId;
 use chat_protocol::red_packet::{Detail, DetailRequest, DetailResponse, MAX_WINNERS_PAGE, Winner};
 use serde_json::Value;
 
-use crate::calendar::moment;
 use crate::command::redpacket::word;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -78,7 +77,7 @@ fn packet(found: &DetailResponse) -> Report {
     let of = |amount: u64, count: u32| {
         Cell::from(amount).shown_as(format!("{} in {}", money::units(amount), super::shares(count)))
     };
-    let at = |time: u64| Cell::from(time).shown_as(moment(time));
+    let at = |time: u64| Cell::moment(time);
     Report::record([
         ("packetId", "packet", found.packet_id.as_str().into()),
         ("from", "from", found.from.as_str().into()),
@@ -110,7 +109,7 @@ fn winners(found: &DetailResponse) -> Report {
             winner.user_id.as_str().into(),
             winner.number.into(),
             money::cell(winner.amount),
-            Cell::from(winner.time).shown_as(moment(winner.time)),
+            Cell::moment(winner.time),
             Cell::from(is_luckiest).shown_as(if is_luckiest { "luckiest" } else { "" }),
         ]
     };

@@ -276,7 +276,8 @@ impl Tail<'_> {
             Format::Jsonl => compact(message) + "\n",
             _ => {
                 let target = self.place(message);
-                message::line(message, (self.targets.len() > 1).then_some(&target))
+                let place = (self.targets.len() > 1).then_some(&target);
+                message::line(message, place, self.operator.console.times())
             }
         };
         self.operator.console.flows(&text)

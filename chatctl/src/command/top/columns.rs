@@ -221,7 +221,7 @@ fn cell(column: Column, row: &Row, now_ms: u64) -> Cell {
         Column::Cpu => row.cpu.into(),
         Column::Memory => whole(row.memory),
     };
-    Cell { value, shown: Some(column.text(row, now_ms)) }
+    Cell::from(value).shown_as(column.text(row, now_ms))
 }
 
 /// A count, which has no fraction.

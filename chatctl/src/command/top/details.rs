@@ -39,7 +39,7 @@ pub fn title(state: &State) -> String {
 /// be chosen.
 #[must_use]
 pub fn lines(detail: Option<&Detail>, columns: usize, now_ms: u64) -> (Vec<String>, usize, bool) {
-    let look = Look { color: false, columns: Some(columns) };
+    let look = Look { columns: Some(columns), ..Look::default() };
     let of = |text: String| text.lines().map(ToOwned::to_owned).collect::<Vec<_>>();
     match detail {
         None => (vec!["asking …".to_owned()], 0, false),
@@ -52,19 +52,19 @@ pub fn lines(detail: Option<&Detail>, columns: usize, now_ms: u64) -> (Vec<Strin
         Some(Detail::Connections(found)) => {
             let connections: Vec<_> = in_order(&found.connections).into_iter().cloned().collect();
             // One line each, so that a line is a connection.
-            let text = table::render(&node::shown(&connections, now_ms), Look { columns: None, ..look });
+            let text = table::render(&node::shown(&connections, now_ms), &Look::default());
             (of(text), 1, true)
         }
         Some(Detail::User(told)) => {
-            let now = of(table::render(&explain::now::page(&told.now, now_ms), look));
-            let events = of(table::render(&explain::listed(&told.events), look));
+            let now = of(table::render(&explain::now::page(&told.now, now_ms), &look));
+            let events = of(table::render(&explain::listed(&told.events), &look));
             ([now, vec![String::new()], events].concat(), 0, false)
         }
         Some(Detail::Conversation(found)) if found.messages.is_empty() => {
             (vec!["nothing was said".to_owned()], 0, false)
         }
         Some(Detail::Conversation(found)) => {
-            (of(table::render(&message::report(&found.messages), look)), 1, false)
+            (of(table::render(&message::report(&found.messages), &look)), 1, false)
         }
     }
 }
