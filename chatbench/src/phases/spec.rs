@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use chat_client::context::Context;
 use chat_client::{Server, Trust};
 use chat_protocol::secret;
 use chatbench_result::threshold::Threshold;
@@ -31,6 +32,8 @@ pub struct Common {
     pub insecure: bool,
     /// Where the key is that the servers are shown.
     pub token_file: Option<PathBuf>,
+    /// The context that stands for the servers, and for what they are shown.
+    pub context: Option<Context>,
     /// The app; none for one that nobody else uses.
     #[serde(skip)]
     pub app: Option<u32>,
@@ -132,6 +135,10 @@ impl Common {
     pub fn believed(&self) -> Result<Vec<Server>, Failure> {
         if self.servers.is_empty() {
             return Err(Failure::Usage("--server: name at least one".to_owned()));
+        }
+        if let Some(context) = &self.context {
+            let bad = |error: chat_client::Error| Failure::Usage(format!("--context: {error}"));
+            return context.server(&|name| std::env::var_os(name)).map(|server| vec![server]).map_err(bad);
         }
         let trust = Trust::asked(self.ca.clone(), self.insecure);
         let servers = self.servers.iter().map(|server| server.clone().trusting(trust.clone()));

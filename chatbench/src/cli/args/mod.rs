@@ -6,6 +6,7 @@ mod churn;
 mod examples;
 pub mod gate;
 mod idle;
+mod named;
 mod plain;
 pub mod redpacket;
 pub mod report;
@@ -30,6 +31,7 @@ use chatbench_result::units;
 pub use churn::ChurnArgs;
 use gate::{AbArgs, CapacityArgs, CompareArgs, GateArgs};
 pub use idle::IdleArgs;
+pub use named::Named;
 use redpacket::RedPacketArgs;
 use report::ReportArgs;
 pub use traffic::TrafficArgs;
@@ -108,6 +110,10 @@ pub struct CommonArgs {
     /// File with an operator's key, which logs in as every client: it needs read and send, for red packets money
     #[arg(long, env = "CHATBENCH_TOKEN_FILE", value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+    /// A context of chatctl in place of --server, --ca, --insecure and --token-file, and of --app unless that is given
+    #[arg(long, value_name = "NAME", value_parser = Named::find,
+          conflicts_with_all = ["server", "ca", "insecure", "token_file"])]
+    pub context: Option<Named>,
     /// App to use; by default a random one, so that runs do not disturb each other
     #[arg(long)]
     pub app: Option<u32>,

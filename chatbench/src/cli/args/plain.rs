@@ -43,11 +43,15 @@ impl Scenario {
 impl CommonArgs {
     fn plain(&self) -> Common {
         Common {
-            servers: self.server.clone(),
+            servers: self
+                .context
+                .as_ref()
+                .map_or_else(|| self.server.clone(), |named| vec![named.server.clone()]),
             ca: self.ca.clone(),
             insecure: self.insecure,
             token_file: self.token_file.clone(),
-            app: self.app,
+            context: self.context.as_ref().map(|named| named.context.clone()),
+            app: self.app.or_else(|| self.context.as_ref()?.context.app),
             clients: self.clients(),
             workers: self.workers,
             sources: self.source_ips.clone(),

@@ -77,6 +77,8 @@ fn worst(round: &Round) -> Verdict {
 fn side(scenario: &Scenario, servers: &[chat_client::Server], pids: &[i32]) -> Scenario {
     let mut scenario = scenario.clone();
     let common = scenario.common_mut();
+    // The key of a context is not for other servers.
+    common.context = None;
     common.server = servers.to_vec();
     common.pid = pids.to_vec();
     scenario
