@@ -303,7 +303,7 @@ mod tests {
         assert_eq!(lines[6], "cccccc  127.0.0.1:8080        tells nothing: Connection refused");
         assert_eq!(
             lines[7],
-            "bbbbbb  127.0.0.1:8080             2      0    100      0      -      0     0%"
+            "bbbbbb  127.0.0.1:8080             2      0    200      0      -      0     0%"
         );
         assert!(lines[11].contains("q end"), "{lines:?}");
     }
