@@ -171,7 +171,7 @@ impl Console {
     /// Whether data goes to a terminal.
     #[must_use]
     pub fn is_terminal(&self) -> bool {
-        self.columns.is_some()
+        self.look.columns.is_some()
     }
 
     /// Something worth knowing beside the data; not with `-q`.
