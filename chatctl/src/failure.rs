@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 
 use crate::doubt::{Doubt, has_no_ledger};
 use crate::exit::Exit;
-use crate::operator::plain;
 
 /// Why a command did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -166,6 +165,29 @@ fn after_refusal(code: Code) -> Option<String> {
     Some(step.to_owned())
 }
 
+/// The system's words without its number for them, which says nothing to a person.
+#[must_use]
+pub fn plain(cause: &str) -> &str {
+    match cause.rfind(" (os error ") {
+        Some(at) if cause.ends_with(')') => &cause[..at],
+        _ => cause,
+    }
+}
+
+/// The same error without the system's numbers.
+#[must_use]
+pub fn plain_error(error: Error) -> Error {
+    match error {
+        Error::Unreachable { server, cause } => {
+            Error::Unreachable { server, cause: plain(&cause).to_owned() }
+        }
+        Error::Interrupted { server, cause } => {
+            Error::Interrupted { server, cause: plain(&cause).to_owned() }
+        }
+        other => other,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -237,5 +259,11 @@ mod tests {
         let failure = Failure::usage("no app", "give --app");
         assert_eq!((failure.exit(), failure.next_step().as_deref()), (Exit::Usage, Some("give --app")));
         assert_eq!(failure.to_string(), "no app");
+    }
+
+    #[test]
+    fn numbers_of_the_system_are_left_out() {
+        assert_eq!(plain("Connection refused (os error 111)"), "Connection refused");
+        assert_eq!(plain("no (os error) here"), "no (os error) here");
     }
 }

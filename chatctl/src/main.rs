@@ -4,7 +4,7 @@
 
 use std::process::ExitCode;
 
-use chatctl::operator::plain;
+use chatctl::failure::plain;
 use chatctl::surroundings::{Surroundings, room_for_files};
 use tokio::runtime::Builder;
 

@@ -23,7 +23,7 @@ use tokio::sync::Notify;
 use crate::console::Console;
 use crate::doubt::{Doubt, has_no_ledger, may_be_done};
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{Failure, plain_error};
 use crate::output::flow::Flow;
 use crate::output::table::Columns;
 use crate::output::{Format, render};
@@ -270,29 +270,6 @@ fn pause_before_retry(error: &Error, own: Duration) -> Option<Duration> {
     (pause <= LONGEST_PAUSE).then_some(pause)
 }
 
-/// The system's words without its number for them, which says nothing to a person.
-#[must_use]
-pub fn plain(cause: &str) -> &str {
-    match cause.rfind(" (os error ") {
-        Some(at) if cause.ends_with(')') => &cause[..at],
-        _ => cause,
-    }
-}
-
-/// The same error without the system's numbers.
-#[must_use]
-pub fn plain_error(error: Error) -> Error {
-    match error {
-        Error::Unreachable { server, cause } => {
-            Error::Unreachable { server, cause: plain(&cause).to_owned() }
-        }
-        Error::Interrupted { server, cause } => {
-            Error::Interrupted { server, cause: plain(&cause).to_owned() }
-        }
-        other => other,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -320,11 +297,5 @@ mod tests {
         );
         assert_eq!(pause_before_retry(&refused(1011, Some(600_000)), FIRST_PAUSE), None);
         assert_eq!(pause_before_retry(&refused(1013, None), MAX_PAUSE), Some(MAX_PAUSE));
-    }
-
-    #[test]
-    fn numbers_of_the_system_are_left_out() {
-        assert_eq!(plain("Connection refused (os error 111)"), "Connection refused");
-        assert_eq!(plain("no (os error) here"), "no (os error) here");
     }
 }

@@ -50,7 +50,7 @@ impl Source {
             }
         };
         let bytes = bytes.map_err(|error| {
-            let cause = format!("cannot read {name}: {}", crate::operator::plain(&error.to_string()));
+            let cause = format!("cannot read {name}: {}", crate::failure::plain(&error.to_string()));
             Failure::usage(cause, "write @@ for a text that begins with @")
         })?;
         check(bytes, &name)

@@ -21,10 +21,10 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::chat::state::{State, Wish};
 use crate::chat::view::draw;
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{Failure, plain_error};
 use crate::message;
 use crate::money::units;
-use crate::operator::{Operator, plain_error};
+use crate::operator::Operator;
 use crate::screen::{Input, Screen, inputs};
 
 /// Messages of a page of the history.

@@ -15,8 +15,8 @@ use crate::completion::live;
 use crate::completion::scripts::Shell;
 use crate::completion::words::place;
 use crate::exit::Exit;
-use crate::failure::Failure;
-use crate::operator::{Operator, plain};
+use crate::failure::{Failure, plain};
+use crate::operator::Operator;
 use crate::settings::Settings;
 
 /// Longest wait for the server: a person waits for the shell.

@@ -18,8 +18,8 @@ use sha2::{Digest, Sha256};
 
 use crate::calendar::moment;
 use crate::exit::Exit;
-use crate::failure::Failure;
-use crate::operator::{Operator, Rehearsed, plain};
+use crate::failure::{Failure, plain};
+use crate::operator::{Operator, Rehearsed};
 use crate::report::{Cell, Report};
 
 /// Bytes of a file that is uploaded at most, because it is in memory for a moment.

@@ -8,8 +8,8 @@ use clap_mangen::Man;
 
 use crate::arguments::Cli;
 use crate::exit::Exit;
-use crate::failure::Failure;
-use crate::operator::{Operator, plain};
+use crate::failure::{Failure, plain};
+use crate::operator::Operator;
 
 const EXAMPLES: &str = "\
 Examples:

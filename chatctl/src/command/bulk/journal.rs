@@ -38,7 +38,7 @@ impl Journal {
     /// [`Failure::Usage`] when the file cannot be used, or is about another batch.
     pub fn open(path: &Path, batch: Option<Uuid>) -> Result<Self, Failure> {
         let bad = |error: io::Error| {
-            let why = crate::operator::plain(&error.to_string()).to_owned();
+            let why = crate::failure::plain(&error.to_string()).to_owned();
             Failure::usage(format!("journal {}: {why}", path.display()), "name another file with --journal")
         };
         let mut options = OpenOptions::new();

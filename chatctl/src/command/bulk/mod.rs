@@ -162,7 +162,7 @@ fn source(
 ) -> Result<(Box<dyn Read + Send>, Option<u64>), Failure> {
     let Some(path) = path else { return Ok((operator.take_stdin(), None)) };
     let bad = |error: std::io::Error| {
-        let why = crate::operator::plain(&error.to_string()).to_owned();
+        let why = crate::failure::plain(&error.to_string()).to_owned();
         let name = path.to_string_lossy();
         Failure::usage(format!("cannot read {}: {why}", secret::file(&name)), "- reads standard input")
     };

@@ -92,7 +92,7 @@ impl Finding {
 
     /// A call failed.
     pub fn failed(what: &'static str, error: chat_client::Error) -> Self {
-        let failure = Failure::from(crate::operator::plain_error(error));
+        let failure = Failure::from(crate::failure::plain_error(error));
         let remedy = failure.next_step();
         Self { what, health: Health::Bad, words: failure.to_string(), remedy }
     }

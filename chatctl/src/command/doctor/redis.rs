@@ -20,7 +20,7 @@ pub async fn look(address: &str, password: Option<&str>, timeout: Duration) -> F
         Ok(Err(error)) => Finding::of(
             what,
             Health::Unknown,
-            format!("{address} does not tell: {}", crate::operator::plain(&error.to_string())),
+            format!("{address} does not tell: {}", crate::failure::plain(&error.to_string())),
             "check --redis, and CHATCTL_REDIS_PASSWORD where it asks for one",
         ),
         Err(_) => Finding::of(what, Health::Unknown, format!("{address} does not answer"), "check --redis"),

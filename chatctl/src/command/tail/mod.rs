@@ -18,9 +18,9 @@ use chat_protocol::{AppId, Code, Span, Target, UserId};
 
 use self::filter::Filter;
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{Failure, plain_error};
 use crate::message;
-use crate::operator::{Operator, plain_error};
+use crate::operator::Operator;
 use crate::output::Format;
 use crate::output::json::compact;
 use crate::pages::Pages;
