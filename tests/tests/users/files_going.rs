@@ -106,7 +106,7 @@ fn begun(node: &Node, bytes: usize, came: usize) -> Vec<u8> {
 
 #[tokio::test]
 async fn an_upload_that_is_given_up_leaves_nothing_and_holds_nobody_up() {
-    let site = FileSite::embedded(&["--uploads-per-user", "2", "--stall-timeout", "2s"]).await;
+    let site = FileSite::embedded(&["--uploads-per-user", "2", "--stall-timeout", "6s"]).await;
     let node = &site.one;
     // Two that send something and then nothing.
     let mut stalled = Vec::new();
@@ -116,6 +116,10 @@ async fn an_upload_that_is_given_up_leaves_nothing_and_holds_nobody_up() {
         stalled.push(stream);
     }
     let refused = async || {
+        // However long an answer takes, neither has been silent for too long by then.
+        for stream in &mut stalled {
+            stream.write_all(b"x").await.expect("sent");
+        }
         let answer = try_upload(node.server(), "a", "", &film(100)).await;
         answer.status == 429 && answer.reason().contains("limits.uploads_per_user = 2")
     };
@@ -128,7 +132,7 @@ async fn an_upload_that_is_given_up_leaves_nothing_and_holds_nobody_up() {
     stalled[0].read_to_end(&mut said).await.expect("an answer");
     let said = String::from_utf8_lossy(&said).into_owned();
     assert!(
-        said.starts_with("HTTP/1.1 400 ") && said.contains("no more of the file came within 2 s"),
+        said.starts_with("HTTP/1.1 400 ") && said.contains("no more of the file came within 6 s"),
         "{said}"
     );
     let free = async || try_upload(node.server(), "a", "", &film(100)).await.status == 200;
