@@ -4,18 +4,36 @@
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use chat_client::Server;
 use chat_protocol::{AppId, Span, UserId};
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
-use clap::{Arg, Args, Command};
+use clap::{Arg, Args, Command, ValueEnum};
 
 use crate::output::Format;
 use crate::output::view::{Filter, SortBy};
-use crate::settings::Color;
 
 /// Heading of the flags about what is shown of an answer.
 const SHAPE: &str = "What is shown";
+
+/// When to write colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Even into a pipe.
+    Always,
+    /// Not at all.
+    Never,
+}
+
+impl FromStr for Color {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        <Self as ValueEnum>::from_str(text, false).map_err(|_| "must be auto, always or never".to_owned())
+    }
+}
 
 /// Flags that every command takes, before or after its name.
 #[derive(Debug, Args)]

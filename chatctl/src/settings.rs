@@ -13,10 +13,9 @@ use std::str::FromStr;
 
 use chat_client::Server;
 use chat_protocol::{AppId, Span, Target, UserId, secret};
-use clap::ValueEnum;
 
 use crate::failure::Failure;
-use crate::flags::Flags;
+use crate::flags::{Color, Flags};
 use crate::output::Format;
 use crate::output::view::View;
 use crate::surroundings::Environment;
@@ -31,24 +30,6 @@ pub const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";
 pub const DEFAULT_TIMEOUT: Span = Span::seconds(5);
 /// How often to try again.
 pub const DEFAULT_RETRIES: u32 = 2;
-
-/// When to write colour.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Color {
-    /// On a terminal, unless NO_COLOR is set.
-    Auto,
-    /// Even into a pipe.
-    Always,
-    /// Not at all.
-    Never,
-}
-
-impl FromStr for Color {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        <Self as ValueEnum>::from_str(text, false).map_err(|_| "must be auto, always or never".to_owned())
-    }
-}
 
 /// The context in use.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -47,6 +47,13 @@ Examples:
   URL=$(chatctl --app 101 --as 马超 file upload user:黄帝 a.png -o json | jq -r .url)
   chatctl --app 101 api /user/sendMessage userId=黄帝 from=马超 type=img message=\"$URL\"";
 
+const ADDRESS: &str = "\
+The address opens the file for this user alone, and for a while.
+
+Examples:
+  chatctl --app 101 --as 黄帝 file url group:tea FILE_ID
+  chatctl --app 101 --as 黄帝 file url group:tea FILE_ID -o json";
+
 const GET: &str = "\
 Examples:
   chatctl --app 101 --as 黄帝 file get group:tea FILE_ID photo.jpg
@@ -90,6 +97,7 @@ pub enum Verb {
         within: Span,
     },
     /// A fresh address of a file
+    #[command(after_help = ADDRESS)]
     Url(Which),
     /// Write a file to FILE, or to standard output
     #[command(after_help = GET)]
