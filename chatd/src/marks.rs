@@ -184,8 +184,8 @@ mod tests {
         assert_eq!(
             said(&told),
             [
-                r#"Inbox(1, UserId("b")) typing {"target":"user:b","users":["a"]}"#,
-                r#"Inbox(1, UserId("a")) read {"target":"user:a","epoch":"e","readers":[{"userId":"b","offset":7}]}"#,
+                r#"Inbox(1, "b") typing {"target":"user:b","users":["a"]}"#,
+                r#"Inbox(1, "a") read {"target":"user:a","epoch":"e","readers":[{"userId":"b","offset":7}]}"#,
             ]
         );
         assert_eq!(told[0].1.skip, Skip::User(user("a")));

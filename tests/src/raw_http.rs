@@ -92,6 +92,7 @@ pub async fn exchange_over(
 ) -> Option<Answer> {
     // A server may answer and close before it has read everything; what it said counts all the same.
     let _ = stream.write_all(request).await;
+    let _ = stream.flush().await;
     let mut received = Vec::new();
     let read = timeout(SOON, stream.read_to_end(&mut received)).await;
     assert!(read.is_ok(), "the server does not close after {:?}", String::from_utf8_lossy(&received));
@@ -185,6 +186,7 @@ pub async fn try_status(server: &Server, target: &str, headers: &[(&str, &str)])
         head.push_str(&format!("{name}: {value}\r\n"));
     }
     stream.write_all((head + "\r\n").as_bytes()).await.ok()?;
+    stream.flush().await.ok()?;
     let mut start = [0; "HTTP/1.1 200".len()];
     timeout(SOON, stream.read_exact(&mut start)).await.expect("an answer").ok()?;
     let status = String::from_utf8_lossy(&start[start.len() - 3..]).parse();

@@ -121,6 +121,8 @@ impl RawSocket {
     pub async fn send(&mut self, bytes: &[u8]) {
         // A server that has closed already is what some tests are about.
         let _ = self.stream.write_all(bytes).await;
+        // TLS may have taken the bytes while the socket had not, and then waits to be asked again.
+        let _ = self.stream.flush().await;
     }
 
     /// Shuts this side: nothing more will be sent, everything can still be read.

@@ -201,7 +201,7 @@ fn foot(page: &mut Page<'_>, state: &State, theme: Theme) -> Option<Position> {
             return None;
         }
         (None, true) => format!(
-            "enter connections  ←→ sort: {}  r reverse  u user  c conversation  p hold  ? help  q end",
+            "enter open  ←→ sort: {}  r reverse  u user  c conversation  ? help  q end",
             state.sort.title()
         ),
         (None, false) => "enter user  esc back  u user  c conversation  p hold  ? help  q end".to_owned(),

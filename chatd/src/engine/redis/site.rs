@@ -176,11 +176,21 @@ impl fmt::Display for Site {
     }
 }
 
+/// As a URL writes it: an IPv6 address stands in brackets.
+fn told(address: &ConnectionAddr) -> String {
+    match address {
+        ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } if host.contains(':') => {
+            format!("[{host}]:{port}")
+        }
+        other => other.to_string(),
+    }
+}
+
 impl fmt::Display for Server {
     /// Host and port, without the password.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Server::Fixed(client) => client.get_connection_info().addr().fmt(out),
+            Server::Fixed(client) => out.write_str(&told(client.get_connection_info().addr())),
             Server::Master(sentinels) => sentinels.fmt(out),
         }
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use redis::{Client, ConnectionAddr, ConnectionInfo, RedisError};
 
-use super::{info, refuse};
+use super::{info, refuse, told};
 use crate::engine::redis::link::errors::LinkError;
 
 /// Some servers of a cluster.
@@ -53,6 +53,7 @@ pub(super) fn at_host(like: &ConnectionAddr, host: String, port: u16) -> Connect
 
 impl fmt::Display for Cluster {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "the cluster of {}", self.seeds().collect::<Vec<_>>().join(", "))
+        let seeds: Vec<_> = self.seeds.iter().map(|seed| told(seed.addr())).collect();
+        write!(out, "the cluster of {}", seeds.join(", "))
     }
 }

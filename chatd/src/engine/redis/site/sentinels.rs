@@ -11,7 +11,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, ProtocolVersion, RedisError};
 
 use super::cluster::at_host;
-use super::{info, refuse};
+use super::{info, refuse, told};
 use crate::engine::redis::link::errors::LinkError;
 
 /// Longest wait for a sentinel; the next one may know.
@@ -108,8 +108,7 @@ impl Sentinels {
 
 impl fmt::Display for Sentinels {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sentinels: Vec<String> =
-            self.sentinels.iter().map(|sentinel| sentinel.addr().to_string()).collect();
+        let sentinels: Vec<_> = self.sentinels.iter().map(|sentinel| told(sentinel.addr())).collect();
         write!(out, "{} of the sentinels {}", self.name, sentinels.join(", "))
     }
 }
