@@ -34,7 +34,7 @@ async fn top_shows_the_nodes_and_what_is_behind_them() {
     let lines = top.lines();
     assert!(lines[0].starts_with(" chatctl top  http://127.0.0.1:"), "{lines:?}");
     assert_eq!(lines[5], "NODE    ADDRESS                OPEN▼  USERS  MSG/S  OUT/S    P99   WAIT    CPU");
-    assert!(lines[11].starts_with("enter connections  ←→ sort: OPEN  r reverse"), "{lines:?}");
+    assert!(lines[11].starts_with("enter open  ←→ sort: OPEN  r reverse"), "{lines:?}");
     top.keys("\u{1b}[C");
     top.until("USERS▼").await;
     top.keys("\r");
