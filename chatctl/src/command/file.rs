@@ -1,6 +1,12 @@
 //! `chatctl file`: the files of a conversation: uploaded, opened, compared with what chatd says of them.
 //!
 //! Invariant: a file is written under the name that the line says, and never under one that a server says.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `landing` | how it comes to lie there |
+
+mod landing;
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -16,6 +22,7 @@ use chat_protocol::{Span, Target, UserId};
 use clap::Subcommand;
 use sha2::{Digest, Sha256};
 
+use self::landing::Landing;
 use crate::calendar::moment;
 use crate::exit::Exit;
 use crate::failure::{Failure, plain};
@@ -241,19 +248,16 @@ async fn get(
         };
     }
     let refused = |error: std::io::Error| unusable(to, &error);
-    // Nothing is made before there is something to write, and nothing half is left.
-    let mut file: Option<File> = None;
+    // Nothing is made before there is something to write.
+    let mut landing: Option<Landing> = None;
     let written = http.open(&url, within, |piece| {
-        if file.is_none() {
-            file = Some(File::create(to)?);
+        if landing.is_none() {
+            landing = Some(Landing::begin(to)?);
         }
-        file.as_mut().map_or(Ok(()), |file| file.write_all(piece))
+        landing.as_mut().map_or(Ok(()), |landing| landing.write_all(piece))
     });
-    let written = written.await;
-    if !matches!(written, Ok(Ok(()))) && file.is_some() {
-        let _ = std::fs::remove_file(to);
-    }
-    written?.map_err(refused)?;
+    written.await?.map_err(refused)?;
+    landing.map_or(Ok(()), Landing::end).map_err(refused)?;
     operator.console.note(&format!("{} written", to.display()));
     Ok(Exit::Done)
 }

@@ -128,8 +128,8 @@ async fn stopping_is_paced_and_loses_nothing_and_the_files_it_leaves_are_whole_w
             assert!(got.contains(&receipt.offset), "{signal}: answered and not pushed: {receipt:?}");
         }
 
-        let whole =
-            ["audit.jsonl", "chat.sqlite3", "ledger.sqlite3", "lock", "money.sqlite3"].map(str::to_owned);
+        let whole = ["audit.jsonl", "chat.sqlite3", "files", "ledger.sqlite3", "lock", "money.sqlite3"]
+            .map(str::to_owned);
         assert_eq!(names(&data), BTreeSet::from(whole), "{signal}: nothing beside them");
         let saved = place.path().join(format!("saved-{round}"));
         copy(&data, &saved);
