@@ -184,7 +184,7 @@ impl Node {
         for (name, _) in own {
             command.env_remove(name);
         }
-        // A hundred handshakes of TLS beside other tests may take longer than a client is given by default.
+        // On a loaded machine a client of the tests may take longer than one is given by default.
         command.env("CHATD_LOGIN_TIMEOUT", "2m");
         let mut child = command
             .args(["--listen", listen])
