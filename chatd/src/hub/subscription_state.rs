@@ -5,6 +5,7 @@
 //! Invariant: each time of membership that begins while the connection is open is accounted for once: by the live
 //! stream while the connection is in the group's room, and by reading the log from the joining on otherwise.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use chat_protocol::GroupId;
@@ -167,18 +168,20 @@ impl SubscriptionState {
 
     /// The groups whose rooms the connection is not in and whose logs must be read for it; nothing before the log-in
     /// is done. `listed`: the groups the store lists, perhaps some time ago;
-    /// only for when joinings may not have been heard of, because the list may be ahead of what was told.
+    /// only for when joinings may not have been heard of, because the list may be ahead of what was told. A joining that is
+    /// heard of meanwhile, or a room that is left, is for the next time.
     #[must_use]
     pub fn due(&self, listed: &[Joined], in_room: impl Fn(&GroupId) -> bool) -> Vec<Due> {
+        let Some(joins) = self.joins() else { return Vec::new() };
+        // Asked without the lock of this state: who takes a connection out of a room holds the room's, and asks for this.
+        let groups = listed.iter().map(|joined| &joined.group).chain(&joins);
+        let outside: HashSet<_> = groups.filter(|group| !in_room(group)).collect();
         let state = self.0.lock();
-        if !state.open {
-            return Vec::new();
-        }
         let none = Moves::default();
         let moves = state.moves.as_deref().unwrap_or(&none);
         let mut due = Vec::new();
         for joined in listed {
-            if !in_room(&joined.group) && !moves.is_listed_over(joined) {
+            if outside.contains(&joined.group) && !moves.is_listed_over(joined) {
                 let of_it = |join: &&PendingJoin| history(&join.last.epoch) == history(&joined.epoch);
                 let join = moves.join(&joined.group).filter(of_it);
                 let since = joined.since.saturating_sub(1);
@@ -187,11 +190,18 @@ impl SubscriptionState {
             }
         }
         for PendingJoin { group, after, last } in &moves.joins {
-            if !in_room(group) && due.iter().all(|due| due.group != *group) {
+            if outside.contains(group) && due.iter().all(|due| due.group != *group) {
                 due.push(Due { group: group.clone(), after: *after, only: Some(last.epoch.clone()) });
             }
         }
         due
+    }
+
+    /// The groups whose joinings are not yet accounted for; none before the log-in is done.
+    fn joins(&self) -> Option<Vec<GroupId>> {
+        let state = self.0.lock();
+        let joins = state.moves.iter().flat_map(|moves| &moves.joins);
+        state.open.then(|| joins.map(|join| join.group.clone()).collect())
     }
 
     /// The log of a group is going to be read: what comes live is kept back until [`SubscriptionState::entered`].
@@ -297,6 +307,18 @@ mod tests {
 
     fn read(epoch: &str, head: u64, member: bool) -> Option<Read> {
         Some(Read { position: Position { epoch: epoch.into(), offset: head }, member })
+    }
+
+    #[test]
+    fn rooms_are_asked_without_holding_what_those_who_hold_a_room_ask_for() {
+        let state = SubscriptionState::default();
+        state.open();
+        state.joined(&joined("e", 9));
+        let in_room = |_: &GroupId| {
+            assert!(state.0.try_lock().is_some(), "the state is held");
+            false
+        };
+        assert_eq!(state.due(&[joined("e", 5)], in_room).len(), 1);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use chat_tests::raw_http::post_json;
 use chat_tests::wait::{SOON, until};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
 
 async fn what_is_taken_back_is_gone(site: FileSite) {
     let (here, there) = (site.one.server(), site.elsewhere());
@@ -99,40 +100,43 @@ async fn what_nobody_sent_goes_by_itself_and_makes_room() {
 
 /// The head of an upload of so many bytes, and the first of them.
 fn begun(node: &Node, bytes: usize, came: usize) -> Vec<u8> {
+    [head(node, bytes, ""), film(came)].concat()
+}
+
+fn head(node: &Node, bytes: usize, more: &str) -> Vec<u8> {
     let (target, host) = (upload_to("a", "", "a"), node.server().authority());
-    let head = format!("PUT {target} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {bytes}\r\n\r\n");
-    [head.as_bytes(), &film(came)].concat()
+    format!("PUT {target} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {bytes}\r\n{more}\r\n").into_bytes()
+}
+
+/// An upload that sends something and then nothing; it counts by the time this returns.
+async fn stalled(node: &Node) -> Stream {
+    let mut stream = Stream::open(node.server(), None).await.expect("the server listens");
+    stream.write_all(&head(node, 1_000_000, "Expect: 100-continue\r\n")).await.expect("sent");
+    // The body is asked for only once the upload has its turn.
+    let mut answer = [0; b"HTTP/1.1 100 Continue\r\n\r\n".len()];
+    timeout(SOON, stream.read_exact(&mut answer)).await.expect("in time").expect("an answer");
+    assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 100 Continue\r\n\r\n");
+    stream.write_all(&film(300_000)).await.expect("sent");
+    stream
 }
 
 #[tokio::test]
 async fn an_upload_that_is_given_up_leaves_nothing_and_holds_nobody_up() {
-    let site = FileSite::embedded(&["--uploads-per-user", "2", "--stall-timeout", "6s"]).await;
+    let site = FileSite::embedded(&["--uploads-per-user", "2", "--stall-timeout", "10s"]).await;
     let node = &site.one;
-    // Two that send something and then nothing.
-    let mut stalled = Vec::new();
-    for _ in 0..2 {
-        let mut stream = Stream::open(node.server(), None).await.expect("the server listens");
-        stream.write_all(&begun(node, 1_000_000, 300_000)).await.expect("sent");
-        stalled.push(stream);
-    }
-    let refused = async || {
-        // However long an answer takes, neither has been silent for too long by then.
-        for stream in &mut stalled {
-            stream.write_all(b"x").await.expect("sent");
-        }
-        let answer = try_upload(node.server(), "a", "", &film(100)).await;
-        answer.status == 429 && answer.reason().contains("limits.uploads_per_user = 2")
-    };
-    until("both are under way", SOON, refused).await;
+    let (mut silent, left) = (stalled(node).await, stalled(node).await);
+    let refused = try_upload(node.server(), "a", "", &film(100)).await;
+    assert_eq!(refused.status, 429, "both are under way: {refused:?}");
+    assert!(refused.reason().contains("limits.uploads_per_user = 2"), "{refused:?}");
     let other = try_upload(node.server(), "b", "", &film(100)).await;
     assert_eq!(other.code(), 200, "another user has their own: {other:?}");
     // One hears why it was given up, the other goes by itself.
-    drop(stalled.pop());
+    drop(left);
     let mut said = Vec::new();
-    stalled[0].read_to_end(&mut said).await.expect("an answer");
+    timeout(SOON, silent.read_to_end(&mut said)).await.expect("in time").expect("an answer");
     let said = String::from_utf8_lossy(&said).into_owned();
     assert!(
-        said.starts_with("HTTP/1.1 400 ") && said.contains("no more of the file came within 6 s"),
+        said.starts_with("HTTP/1.1 400 ") && said.contains("no more of the file came within 10 s"),
         "{said}"
     );
     let free = async || try_upload(node.server(), "a", "", &film(100)).await.status == 200;
