@@ -110,7 +110,8 @@ impl Ear {
         if let Err(error) = connection.subscribe(&[Bytes::from(self.echo.clone())]).await {
             return error;
         }
-        self.changed.lock().extend(all.channels(self));
+        // Told as the others tell, who hold what that needs: its lock is taken last.
+        self.compare(all.channels(self));
         self.hears();
         loop {
             let changed: Vec<Bytes> = self.changed.lock().drain().collect();
