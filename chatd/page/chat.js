@@ -5,6 +5,7 @@ import * as composer from './composer.js';
 import { appId, chat, isOnline, me, stateWords } from './connection.js';
 import { conversationFor, currentTarget, heard, isBegunAnew, setCurrent } from './conversations.js';
 import { $ } from './elements.js';
+import * as files from './files.js';
 import * as friends from './friends.js';
 import * as friendships from './friendships.js';
 import * as groups from './groups.js';
@@ -22,6 +23,7 @@ import * as profile from './profile.js';
 import * as redPackets from './red-packets.js';
 import * as renewal from './renewal.js';
 import { appError, nameError, titleNode, titleOf } from './titles.js';
+import * as uploads from './uploads.js';
 import { translate } from './words.js';
 
 let isFirstLogin = true;
@@ -166,6 +168,8 @@ function start() {
   });
   log.start(loadHistory);
   composer.start(me);
+  files.start();
+  uploads.start();
   marks.start();
   presence.start(me, people.show);
   people.start(me, talkWith);

@@ -21,6 +21,10 @@ const PATIENCE_MS = 15_000;
 const RECOVER_MAX = 200;
 /** Who goes on writing says so once in so long. */
 const TYPING_MS = 3_000;
+/** How long an upload may show no sign of life: longer than chatd needs to look at a picture. */
+const UPLOAD_PATIENCE_MS = 120_000;
+/** Bytes of the name of a file at most. */
+const FILE_NAME_BYTES = 255;
 /** Messages that wait to be sent at most. */
 const OUTBOX_MAX = 1_000;
 /** chatd was too busy, or its store away: the same message may be sent again later. */
@@ -55,6 +59,19 @@ const TOKEN_ENDED = 4501;
  * @property {string} epoch
  * @property {number} offset
  * @property {number} time          Unix milliseconds
+ */
+
+/**
+ * What chatd knows of a file.
+ * @typedef {object} FileAbout
+ * @property {string} url      where it is opened until `expires`
+ * @property {number} expires  Unix milliseconds
+ * @property {'img' | 'audio' | 'video'} type  of the message that carries it
+ * @property {string} contentType
+ * @property {number} bytes
+ * @property {string} name
+ * @property {boolean} thumbnail  whether `&part=thumbnail` behind `url` leads to a smaller picture
+ * @property {{width: number, height: number}} [size]  of a picture, in pixels
  */
 
 /**
@@ -98,6 +115,35 @@ export const newId = () => {
 /** The first part of an epoch; another one is another history, whose offsets begin anew. */
 export const historyOf = (epoch) => epoch.split('.', 1)[0];
 
+/** Sends a file in a browser, where only this tells how far it is; gives status and text of the answer. */
+const putTold = (address, { file, headers, onProgress, signal }) => new Promise((resolve, reject) => {
+  const request = new XMLHttpRequest();
+  const giveUp = () => request.abort();
+  const ended = () => reject(signal?.aborted ? signal.reason : new ChatError(0, 'the connection ended'));
+  let late;
+  const wait = () => { clearTimeout(late); late = setTimeout(giveUp, UPLOAD_PATIENCE_MS); };
+  request.open('PUT', address);
+  for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
+  request.upload.onprogress = ({ loaded }) => { wait(); onProgress?.(loaded); };
+  request.onload = () => resolve([request.status, request.responseText]);
+  request.onerror = request.onabort = ended;
+  request.onloadend = () => { clearTimeout(late); signal?.removeEventListener('abort', giveUp); };
+  signal?.addEventListener('abort', giveUp);
+  wait();
+  request.send(file);
+});
+
+/** The same in Node. */
+const putUntold = async (address, { file, headers, signal }) => {
+  try {
+    const answer = await fetch(address, { method: 'PUT', body: file, headers, signal });
+    return [answer.status, await answer.text()];
+  } catch {
+    signal?.throwIfAborted();
+    throw new ChatError(0, 'the connection ended');
+  }
+};
+
 /** One user of one app. */
 export class ChatClient {
   #settings;
@@ -112,6 +158,7 @@ export class ChatClient {
   #drainMs = null;
   #watched; // the conversation that is looked at
   #typed = { target: undefined, at: 0 };
+  #held; // the token of the session
   #isAnswered = true;
   #isComing; // whether nothing was heard before, so that nothing can have been missed
   #timers = { heartbeat: undefined, retry: undefined, again: undefined };
@@ -182,7 +229,7 @@ export class ChatClient {
    */
   async renew(token) {
     if (this.#state === 'online') await this.request('session/refresh', { token });
-    this.#settings.token = token;
+    this.#settings.token = this.#held = token;
   }
 
   /**
@@ -227,6 +274,55 @@ export class ChatClient {
    */
   history(target, page = {}) {
     return this.request('message/history', { target, ...page });
+  }
+
+  /**
+   * Brings a file to chatd for a message of a conversation, which `type`, `url`, `secret` and `size` of the answer are for.
+   * @param {Blob} file
+   * @param {object} options
+   * @param {Target} options.target  the conversation
+   * @param {string} [options.name]  for those who save it
+   * @param {(bytes: number) => void} [options.onProgress]  so many of them are on their way; Node tells nothing
+   * @param {AbortSignal} [options.signal]  gives it up
+   * @returns {Promise<FileAbout & {fileId: string, secret: string}>} its `url` as a message carries it, a path
+   * @throws {ChatError} what it was refused with; code 0 when the connection ended. The reason of `signal`, after that
+   */
+  async upload(file, { target, name = file.name ?? '', onProgress, signal }) {
+    const { appId, userId } = this.#settings;
+    const line = name.replace(/\p{Cc}/gu, '');
+    const fits = line.slice(0, new TextEncoder().encodeInto(line, new Uint8Array(FILE_NAME_BYTES)).read);
+    const token = this.#held ?? await this.#token();
+    signal?.throwIfAborted();
+    const query = new URLSearchParams({ appId, userId, target, ...(fits && { name: fits }) });
+    const headers = token ? { Authorization: `Bearer ${token}` } : {};
+    const put = globalThis.XMLHttpRequest ? putTold : putUntold;
+    const [status, text] = await put(this.#address(`/file/upload?${query}`), { file, headers, onProgress, signal });
+    let answer;
+    try {
+      answer = JSON.parse(text);
+    } catch {
+      // Not chatd's words, but those of a proxy on the way.
+      throw new ChatError(status === 413 ? 1012 : 0, `HTTP status ${status}`);
+    }
+    if (answer.code !== 200) throw new ChatError(answer.code, answer.msg);
+    return answer.data;
+  }
+
+  /**
+   * Where this user opens a file of a message for a while.
+   * @param {Target} target  the conversation
+   * @param {string} fileId  what stands behind `/file/` in the message
+   * @returns {Promise<FileAbout>}
+   * @throws {ChatError} what it was refused with
+   */
+  async fileUrl(target, fileId) {
+    const answer = await this.request('file/url', { target, fileId });
+    return { ...answer, url: this.#address(answer.url) };
+  }
+
+  /** A path of chatd as an address, beside that of the WebSocket. */
+  #address(path) {
+    return new URL(`.${path}`, this.#settings.url.replace(/^ws/, 'http')).href;
   }
 
   /**
@@ -325,7 +421,7 @@ export class ChatClient {
   async #login(socket) {
     let answer;
     try {
-      const token = await this.#token();
+      const token = this.#held = await this.#token();
       if (socket !== this.#socket) return;
       const { userId, appId } = this.#settings;
       const recover = [...this.#positions].slice(-RECOVER_MAX).reverse()
@@ -545,7 +641,9 @@ export class ChatClient {
   async #refresh(push) {
     try {
       if (typeof this.#settings.token !== 'function') throw new ChatError(0, 'no other token is known');
-      await this.request('session/refresh', { token: await this.#token() });
+      const token = await this.#token();
+      await this.request('session/refresh', { token });
+      this.#held = token;
     } catch {
       // chatd closes the connection when the old one ends.
       this.#tell('expiring', push);

@@ -42,34 +42,53 @@ function submit() {
   if (isTooLong) return;
 
   const conversation = conversationFor(currentTarget());
-  const message = { msgId: newId(), conversation, text, time: Date.now() };
-  message.row = messageRow(conversation, { type: 'text', from: me, msg: text, time: message.time, own: true });
-  toEnd();
-  place(conversation, message.row);
   conversation.draft = '';
   $('text').value = '';
+  const content = { type: 'text', msg: text };
+  begin(conversation, content, { content });
+}
+
+// Shows an own message and sends it: its content, or what `load` brings, which has `node` to be shown until then.
+export function begin(conversation, shown, { content, load, leave }) {
+  const message = { msgId: newId(), conversation, content, load, leave, time: Date.now() };
+  message.row = messageRow(conversation, { ...shown, from: me, time: message.time, own: true });
+  if (conversation.target === currentTarget()) toEnd();
+  place(conversation, message.row);
+  // Of a conversation that is not looked at it is drawn all the same: what is on the way is shown in its line alone.
+  message.row.line ??= message.row.make();
   showHistory(conversation);
-  toEnd();
+  if (conversation.target === currentTarget()) toEnd();
   transmit(message);
 }
 
 // A repeated try carries the same msgId, so chatd delivers it once whatever became of the first.
 async function transmit(message) {
-  const { msgId, conversation, text, row, time } = message;
-  pending.add(message);
+  const { msgId, conversation, row, time } = message;
   settle(message);
   row.line.classList.add('pending');
-  if (!isOnline()) queued(message);
   try {
-    const receipt = await chat.send(conversation.target, text, { msgId });
+    message.content ??= await message.load(row.line);
+    if (!message.content) return given(message);
+    pending.add(message);
+    if (!isOnline()) queued(message);
+    const receipt = await chat.send(conversation.target, message.content, { msgId });
     pending.delete(message);
     settle(message);
     confirm(message, receipt);
-    heard(conversation, { type: 'text', from: me, msg: text, time, ...receipt });
+    heard(conversation, { ...message.content, from: me, time, ...receipt });
   } catch (error) {
     pending.delete(message);
-    fail(message, explained(error).words);
+    // What was refused was not stored: it is loaded anew, for that which was there may have gone.
+    if (message.load && error.code) message.content = undefined;
+    fail(message, error.words ?? explained(error).words);
   }
+  return undefined;
+}
+
+function given({ conversation, row, leave }) {
+  leave();
+  remove(conversation, row);
+  showHistory(conversation);
 }
 
 // Says of what is under way that it waits for the connection, or is on its way again.
@@ -85,12 +104,16 @@ function queued({ row: { line } }) {
   if (!line.querySelector('.queued')) line.append(element('p', 'queued', t.queued));
 }
 
-function confirm({ conversation, row }, entry) {
+function confirm({ conversation, row, content, load, leave }, entry) {
   // After a repeated try the history may have shown it already.
   const shown = conversation.lines.get(placeOf(entry));
-  if (shown && shown !== row) return remove(conversation, row);
   if (!conversation.shown) conversation.shown = entry.epoch;
-  return keepPlace(conversation, () => place(conversation, row, entry));
+  keepPlace(conversation, () => {
+    if (load || (shown && shown !== row)) remove(conversation, row);
+    if (shown && shown !== row) return;
+    place(conversation, load ? messageRow(conversation, { ...content, from: me, time: entry.time, own: true }) : row, entry);
+  });
+  leave?.();
 }
 
 function settle({ row: { line } }) {
@@ -102,7 +125,9 @@ function settle({ row: { line } }) {
 function fail(message, words) {
   settle(message);
   const retry = button('quiet', t.retry, () => { transmit(message); });
+  const no = message.load ? [button('quiet', t.cancel, () => given(message))] : [];
   const failure = element('p', 'failure', t.failed(words));
-  failure.append(retry);
+  failure.role = 'alert';
+  failure.append(retry, ...no);
   message.row.line.append(failure);
 }

@@ -1,6 +1,7 @@
 // What a message carries, as nodes: text, a picture, or a link to be opened on purpose.
 
-import { element } from './elements.js';
+import { element, link } from './elements.js';
+import * as files from './files.js';
 import { isolatedName, visible } from './names.js';
 import * as redPackets from './red-packets.js';
 import { t } from './words.js';
@@ -8,19 +9,22 @@ import { t } from './words.js';
 // Up to what ends a sentence, or a bracket around it.
 const ADDRESS = /https?:\/\/[^\s<>"'（）【】「」，。；！？、]*[^\s<>"'（）【】「」，。；！？、.,;:!?)\]]/gu;
 
-export function content({ type = 'text', msg, url, size, greeting, from, member, packetId }) {
+export function content({ type = 'text', msg, url, size, greeting, from, member, packetId, node }, target) {
+  if (node) return node;
   if (type === 'recalled') return element('span', 'gone', t.recalled);
   if (type === 'redPacket' && packetId) return redPackets.card({ packetId, greeting, from });
   if (type === 'text' && msg !== undefined) return linked(msg);
   // What the server itself tells of people names them.
   if (isEvent(type)) return document.createTextNode(t.events[type](isolatedName(member ?? '')));
   const kind = kindOf(type);
+  const file = kind && files.idIn(url);
+  if (file) return files.box({ id: file, type, size, from, target });
   const address = url === undefined ? null : webUrl(url);
   if (!kind || !address || !isHarmless(address)) {
     return document.createTextNode(visible(msg ?? t.kind(kind ?? type)));
   }
   if (type === 'img' && loadsByItself(address)) return picture(address, size, from);
-  return link(address, t.open(kind));
+  return link(address.href, t.open(kind));
 }
 
 export const isEvent = (type) => Object.hasOwn(t.events, type);
@@ -41,7 +45,7 @@ function linked(text) {
   for (const { 0: found, index } of text.matchAll(ADDRESS)) {
     const address = webUrl(found);
     if (!address || !isHarmless(address)) continue;
-    nodes.push(text.slice(done, index), link(address, found));
+    nodes.push(text.slice(done, index), link(address.href, found));
     done = index + found.length;
   }
   const whole = document.createDocumentFragment();
@@ -72,18 +76,12 @@ function isPublicName(hostname) {
   return host.includes('.') && !/\.(\d+|local|localhost|internal|lan|home\.arpa)$/.test(host);
 }
 
-function link(address, text) {
-  const node = element('a', '', text);
-  Object.assign(node, { href: address.href, target: '_blank', rel: 'noopener noreferrer', title: address.href });
-  return node;
-}
-
 function picture(address, size, from) {
   const image = element('img');
-  Object.assign(image, { alt: t.pictureOf(isolatedName(from)), referrerPolicy: 'no-referrer' });
+  Object.assign(image, { alt: t.fileFrom(t.kinds.img, isolatedName(from)), referrerPolicy: 'no-referrer' });
   // Known before it loads, so that the log does not jump.
   if (size?.width > 0 && size?.height > 0) Object.assign(image, { width: size.width, height: size.height });
-  image.addEventListener('error', () => image.replaceWith(link(address, t.pictureGone)), { once: true });
+  image.addEventListener('error', () => image.replaceWith(link(address.href, t.cannotShow(t.kinds.img))), { once: true });
   image.src = address.href;
   return image;
 }

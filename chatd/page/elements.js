@@ -32,4 +32,11 @@ export function field(label, attributes) {
   return [node, input];
 }
 
+// A way elsewhere, to be taken on purpose.
+export function link(address, text) {
+  const node = element('a', '', text);
+  Object.assign(node, { href: address, target: '_blank', rel: 'noopener noreferrer', title: address });
+  return node;
+}
+
 export const bytes = (text) => new TextEncoder().encode(text).length;

@@ -37,7 +37,7 @@ function messageLine(conversation, row) {
   meta.append(message.own ? element('span', 'from', t.me) : who(message.from), time);
   const body = element('div', 'body');
   body.dir = 'auto';
-  body.append(content(message));
+  body.append(content(message, conversation.target));
   line.append(meta, body);
   line.classList.toggle('event', isEvent(message.type));
   if (message.own) {
@@ -103,7 +103,7 @@ function recall(conversation, key) {
   const row = conversation.lines.get(key);
   if (!row) return;
   row.message = { ...row.message, type: 'recalled', msg: undefined };
-  row.line?.querySelector('.body').replaceChildren(content(row.message));
+  row.line?.querySelector('.body').replaceChildren(content(row.message, conversation.target));
   row.line?.querySelector('.recall')?.remove();
 }
 

@@ -42,8 +42,20 @@ export default {
   read: (count) => (count === undefined ? 'read' : `read by ${count}`),
   recall: 'Take back', recalled: 'A message was taken back',
   kinds: { img: 'picture', audio: 'audio', video: 'video', redPacket: 'red packet' }, kind: (kind) => `[${kind}]`,
-  open: (kind) => `Open the ${kind}`, pictureOf: (name) => `Picture from ${name}`,
-  pictureGone: 'The picture cannot be shown; open it here',
+  open: (kind) => `Open the ${kind}`, fileFrom: (kind, name) => `${kind} from ${name}`,
+  cannotShow: (kind) => `The ${kind} cannot be shown; open it here`,
+  fileGone: (kind) => `The ${kind} can no longer be opened`, fileFailed: (kind, words) => `The ${kind} was not loaded: ${words}`,
+  // sending files
+  attach: 'Send files', drop: 'Drop them here to send them', filesTitle: 'Send these files?',
+  filesMany: (count) => `Only the first ${count}: no more at once`, fileEmpty: 'empty', fileOdd: 'neither picture, audio nor video',
+  uploading: (name) => `Uploading ${name}`, waits: 'waiting', sizeUnits: ['B', 'KB', 'MB', 'GB'],
+  uploadCut: 'the upload was cut off', offline: 'there is no connection',
+  uploadReasons: {
+    file_bytes: (limit) => `the file is too large${limit ? `, at most ${limit}` : ''}`, picture_pixels: () => 'the picture has too many pixels',
+    file_types: () => 'files of this kind are not taken', file_bytes_per_user: () => 'your space for files is full',
+    file_bytes_per_app: () => 'the space for files is full here', nowhere: () => 'no files are taken here',
+    token: () => 'the session has ended; another token is needed',
+  },
   events: {
     create: () => 'created the group', join: () => 'joined the group', leave: () => 'left the group',
     dismiss: () => 'dismissed the group', kick: (member) => `removed ${member} from the group`,

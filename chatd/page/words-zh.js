@@ -38,7 +38,17 @@ export default {
   read: (count) => (count === undefined ? '已读' : `${count} 人已读`),
   recall: '撤回', recalled: '消息已撤回',
   kinds: { img: '图片', audio: '语音', video: '视频', redPacket: '红包' }, kind: (kind) => `【${kind}】`,
-  open: (kind) => `打开${kind}`, pictureOf: (name) => `${name} 发来的图片`, pictureGone: '图片无法显示，点此打开',
+  open: (kind) => `打开${kind}`, fileFrom: (kind, name) => `${name} 发来的${kind}`,
+  cannotShow: (kind) => `${kind}无法显示，点此打开`, fileGone: (kind) => `${kind}已无法打开`, fileFailed: (kind, words) => `${kind}未能载入：${words}`,
+  // sending files
+  attach: '发送文件', drop: '拖到这里发送', filesTitle: '发送这些文件？', filesMany: (count) => `一次最多 ${count} 个，只取前面的`,
+  fileEmpty: '空文件', fileOdd: '不是图片、语音或视频', uploading: (name) => `正在上传 ${name}`, waits: '排队中',
+  sizeUnits: ['B', 'KB', 'MB', 'GB'], uploadCut: '上传中断', offline: '没有连接',
+  uploadReasons: {
+    file_bytes: (limit) => `文件太大${limit ? `，最多 ${limit}` : ''}`, picture_pixels: () => '图片尺寸太大',
+    file_types: () => '不接受这种文件', file_bytes_per_user: () => '您的文件空间已满', file_bytes_per_app: () => '这里的文件空间已满',
+    nowhere: () => '这里不接受文件', token: () => '登录已失效，请更换令牌',
+  },
   events: {
     create: () => '创建了群', join: () => '加入了群', leave: () => '退出了群', dismiss: () => '解散了群',
     kick: (member) => `将 ${member} 移出了群`,

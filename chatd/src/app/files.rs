@@ -43,7 +43,7 @@ pub(super) async fn open(
         clock: base.clock.clone(),
         quotas: base.quotas.clone(),
         signer,
-        origins: config.media_origins().map_err(refused)?,
+        origins: config.media_origins().map_err(refused)?.into(),
         settings: config.files.clone(),
         max_age_ms: config.history.max_age.millis(),
         spool,

@@ -61,6 +61,7 @@ pub(super) fn again(reread: Reread, held: Held) -> Again {
         let (origins, hosts) =
             (config.allowed_origins().map_err(refused)?, config.allowed_hosts().map_err(refused)?);
         let secrets = config.file_secrets().map_err(refused)?;
+        let media = config.media_origins().map_err(refused)?;
         let candidate = candidate(keeper.as_ref(), &config).map_err(refused)?;
         if let Some(audit) = &audit {
             let why = |error| refused(format!("the audit log cannot be opened again: {error}"));
@@ -72,6 +73,7 @@ pub(super) fn again(reread: Reread, held: Held) -> Again {
         }
         door.relist(origins, hosts);
         files.signs_with(secrets);
+        files.relist(media);
         log::refilter(filter);
         let Changes { now, restart } = quotas.change(&config.limits);
         Ok(ReloadResponse { keys: known.names, token_keys: known.token_keys as u64, limits: now, restart })

@@ -41,6 +41,11 @@ impl Origin {
     pub fn is_at(&self, host: &Host) -> bool {
         self.host == host.name && self.port == host.port.or_else(|| default_port(&self.scheme))
     }
+
+    /// Whether a policy can name it: no policy names an address in brackets.
+    fn is_of_web(&self) -> bool {
+        ["http", "https"].contains(&self.scheme.as_str()) && !self.host.starts_with('[')
+    }
 }
 
 impl FromStr for Origin {
@@ -142,6 +147,22 @@ impl Origins {
     #[must_use]
     pub fn allow(&self, origin: &str) -> bool {
         self.all || origin.parse().is_ok_and(|origin| self.listed.contains(&origin))
+    }
+
+    /// Those of the web as a content security policy names them, each behind a space. For all of them it is https: what
+    /// comes in the clear, a page over TLS shows nobody.
+    #[must_use]
+    pub fn sources(&self) -> String {
+        if self.all {
+            return " https:".to_owned();
+        }
+        let named = self.listed.iter().filter(|origin| origin.is_of_web());
+        named
+            .map(|Origin { scheme, host, port }| match port {
+                Some(port) => format!(" {scheme}://{host}:{port}"),
+                None => format!(" {scheme}://{host}"),
+            })
+            .collect()
     }
 
     /// Whether any text will do.

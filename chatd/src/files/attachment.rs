@@ -62,12 +62,13 @@ impl Files {
     }
 
     fn is_listed(&self, url: &str) -> bool {
-        if self.parts.origins.allow_all() {
+        let origins = self.parts.origins.read();
+        if origins.allow_all() {
             return true;
         }
         let Some((scheme, rest)) = url.split_once("://") else { return false };
         let host = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
-        !host.contains('@') && self.parts.origins.allow(&format!("{scheme}://{host}"))
+        !host.contains('@') && origins.allow(&format!("{scheme}://{host}"))
     }
 
     /// Ends the file that a message of a conversation carries, whoever asks for the message to go.

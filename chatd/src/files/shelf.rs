@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use chat_protocol::{Code, Refusal, UserId};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, Semaphore};
 
 use super::address::Signer;
@@ -36,7 +36,7 @@ pub struct Parts {
     /// Who signs addresses.
     pub signer: Signer,
     /// Addresses of others that messages may carry.
-    pub origins: Origins,
+    pub origins: RwLock<Origins>,
     /// How long.
     pub settings: config::Files,
     /// Age at which a message is gone, and its file with it; 0 for never.
@@ -67,6 +67,17 @@ impl Files {
     /// Addresses are signed with other secrets from now on.
     pub fn signs_with(&self, secrets: Vec<Vec<u8>>) {
         self.parts.signer.replace(secrets);
+    }
+
+    /// Messages may carry addresses of these origins from now on, and of no others.
+    pub fn relist(&self, origins: Origins) {
+        *self.parts.origins.write() = origins;
+    }
+
+    /// Where pictures of messages may come from, besides this server, as a content security policy says it.
+    #[must_use]
+    pub fn picture_sources(&self) -> String {
+        self.parts.origins.read().sources()
     }
 
     /// The store, where there is one.

@@ -1,12 +1,12 @@
 //! The chat page and what it loads, built into the program.
 //!
-//! Invariant: the page runs nothing and asks for nothing but what this server gave it, pictures excepted. Its addresses
-//! are relative, so that it works below any path of a proxy.
+//! Invariant: the page runs nothing and asks for nothing but what this server gave it, pictures of the listed origins
+//! excepted. Its addresses are relative, so that it works below any path of a proxy.
 
 use std::io::Write;
 use std::sync::LazyLock;
 
-use axum::extract::Path;
+use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use bytes::Bytes;
 use flate2::Compression;
@@ -17,6 +17,8 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use sha2::{Digest, Sha256};
+
+use super::Edge;
 
 const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
@@ -45,6 +47,7 @@ const SOURCES: &[(&str, &str, &str)] = page! {
     "conversations.js": SCRIPT,
     "dialogs.js": SCRIPT,
     "elements.js": SCRIPT,
+    "files.js": SCRIPT,
     "friends.js": SCRIPT,
     "friendships.js": SCRIPT,
     "groups.js": SCRIPT,
@@ -63,16 +66,25 @@ const SOURCES: &[(&str, &str, &str)] = page! {
     "renewal.js": SCRIPT,
     "rows.js": SCRIPT,
     "titles.js": SCRIPT,
+    "uploads.js": SCRIPT,
     "windows.css": CSS,
     "words-en.js": SCRIPT,
     "words-zh.js": SCRIPT,
     "words.js": SCRIPT,
 };
 
-/// Scripts, styles and requests of this server only, and no frame around it. Pictures come over https, or from here:
-/// which of them load unasked the page decides, and operations refuse a request that is a picture's.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
-                      img-src 'self' https: data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+/// What neither loads nor runs anything.
+const POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+
+/// Scripts, styles, requests, sounds and films of this server only, and no frame around it. Pictures are this server's,
+/// what the reader is about to send, and those of other origins that a message may carry: which of them load unasked the
+/// page decides, and operations refuse a request that is a picture's.
+fn policy(pictures: &str) -> String {
+    format!(
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; media-src 'self'; \
+         img-src 'self' blob: data:{pictures}; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    )
+}
 
 /// Asked for anew each time.
 const FRESH: &str = "no-cache";
@@ -86,7 +98,10 @@ struct Page {
     /// Differs when any of it does.
     version: String,
     index: Asset,
-    assets: Vec<(&'static str, Asset)>,
+    /// As they were written, for who reads them.
+    written: Vec<(&'static str, Asset)>,
+    /// Without their comments, for the page.
+    bare: Vec<(&'static str, Asset)>,
 }
 
 struct Asset {
@@ -101,14 +116,23 @@ impl Page {
         SOURCES.iter().for_each(|(name, _, text)| hash.update(format!("{name} {} {text}", text.len())));
         let version: String = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         let index = Asset::new(HTML, INDEX.replace(VERSION, &version));
-        let asset =
-            |&(name, content_type, text): &(_, _, &str)| (name, Asset::new(content_type, text.to_owned()));
-        Self { version, index, assets: SOURCES.iter().map(asset).collect() }
+        let all = |form: fn(&str) -> String| {
+            SOURCES.iter().map(|(name, kind, text)| (*name, Asset::new(kind, form(text)))).collect()
+        };
+        Self { version, index, written: all(str::to_owned), bare: all(bare) }
     }
+}
 
-    fn find(&self, name: &str) -> Option<&Asset> {
-        self.assets.iter().find(|(known, _)| *known == name).map(|(_, asset)| asset)
-    }
+/// A script or a style without the lines that are comments alone.
+fn bare(text: &str) -> String {
+    let mut is_inside = false;
+    let is_code = |line: &&str| {
+        let line = line.trim_start();
+        let is_block = is_inside || line.starts_with("/*");
+        is_inside = is_block && !line.contains("*/");
+        !(is_block || line.starts_with("//") || line.is_empty())
+    };
+    text.split_inclusive('\n').filter(is_code).collect()
 }
 
 impl Asset {
@@ -128,13 +152,13 @@ impl Asset {
             answer.headers_mut().insert(name, HeaderValue::from_static(value));
         };
         say(CONTENT_TYPE, self.content_type);
-        say(CONTENT_SECURITY_POLICY, POLICY);
         say(REFERRER_POLICY, "no-referrer");
         say(CACHE_CONTROL, cache);
         say(VARY, "accept-encoding");
         if is_compressed {
             say(CONTENT_ENCODING, "gzip");
         }
+        answer.headers_mut().insert(CONTENT_SECURITY_POLICY, POLICY);
         answer
     }
 }
@@ -156,13 +180,18 @@ pub async fn lead(uri: Uri) -> Redirect {
 }
 
 /// `/home/index`.
-pub async fn index(asked: HeaderMap) -> Response {
-    PAGE.index.serve(&asked, FRESH)
+pub async fn index(State(edge): State<Edge>, asked: HeaderMap) -> Response {
+    let mut answer = PAGE.index.serve(&asked, FRESH);
+    // The text is ASCII, as origins are.
+    if let Ok(policy) = HeaderValue::try_from(policy(&edge.files.picture_sources())) {
+        answer.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
+    }
+    answer
 }
 
 /// What the page loads, under an address that stays: `client.js` is for the pages of others.
 pub async fn asset(method: Method, Path(name): Path<String>, asked: HeaderMap) -> Response {
-    let mut answer = find(&method, &name, &asked, FRESH).await;
+    let mut answer = find(&PAGE.written, &method, &name, &asked, FRESH).await;
     answer.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     answer
 }
@@ -174,11 +203,19 @@ pub async fn versioned(
     asked: HeaderMap,
 ) -> Response {
     let cache = if version == PAGE.version { FOR_EVER } else { FRESH };
-    find(&method, &name, &asked, cache).await
+    find(&PAGE.bare, &method, &name, &asked, cache).await
 }
 
-async fn find(method: &Method, name: &str, asked: &HeaderMap, cache: &'static str) -> Response {
-    let Some(asset) = PAGE.find(name) else { return super::unknown().await };
+async fn find(
+    assets: &[(&str, Asset)],
+    method: &Method,
+    name: &str,
+    asked: &HeaderMap,
+    cache: &'static str,
+) -> Response {
+    let Some((_, asset)) = assets.iter().find(|(known, _)| *known == name) else {
+        return super::unknown().await;
+    };
     match *method {
         Method::GET | Method::HEAD => asset.serve(asked, cache),
         _ => super::not_asked_so(method, super::READ_METHODS),
@@ -206,10 +243,22 @@ mod tests {
         assert!(!takes_gzip(&HeaderMap::new()));
     }
 
+    #[test]
+    fn a_script_without_its_comments_does_the_same() {
+        let text =
+            "/* a\n b */\nlet a = 1; // here\n\n  // alone\n/** b */\n  /**\n   * c\n   */\n  * 2\nb()";
+        assert_eq!(bare(text), "let a = 1; // here\n  * 2\nb()");
+        for (name, _, text) in SOURCES {
+            // Within a text that goes over several lines nothing is a comment.
+            let quotes = text.lines().filter(|line| line.matches('`').count() % 2 == 1).count();
+            assert_eq!(quotes, 0, "{name} has a text of several lines");
+        }
+    }
+
     /// What the page loads before anything is on the screen.
     #[test]
     fn the_page_weighs_at_most_60_kb() {
-        let all = PAGE.assets.iter().map(|(_, asset)| asset).chain([&PAGE.index]);
+        let all = PAGE.bare.iter().map(|(_, asset)| asset).chain([&PAGE.index]);
         let weight: usize = all.map(|asset| asset.compressed.len()).sum();
         assert!((1..60_000).contains(&weight), "{weight}");
     }

@@ -34,6 +34,12 @@ async fn lets_in(node: &Node) -> bool {
     allowed
 }
 
+/// Where the page may load from.
+async fn page_policy(node: &Node) -> String {
+    let page = request(node.server(), "GET", "/home/index", &[], &[]).await;
+    page.header("content-security-policy").to_owned()
+}
+
 /// Whether requests are logged, which they are at the level debug.
 async fn tells_of_requests(node: &Node, mark: &str) -> bool {
     for path in [format!("/{mark}"), "/livez".to_owned()] {
@@ -47,7 +53,10 @@ fn write(file: &Path, text: &str) {
 }
 
 fn open() -> String {
-    format!("log = 'debug'\nallowed_origins = ['{ORIGIN}']\nallowed_hosts = ['{HOST}']\n")
+    format!(
+        "log = 'debug'\nallowed_origins = ['{ORIGIN}']\nallowed_hosts = ['{HOST}']\n\
+         [files]\nmedia_origins = ['https://cdn.example']\n"
+    )
 }
 
 #[tokio::test]
@@ -58,6 +67,7 @@ async fn hosts_origins_and_the_level_of_the_log_are_read_again() {
     let node = Node::ephemeral(&["--config", file.to_str().expect("a path")]).await;
     let reload = async || node.http().call_raw("/system/reload", &json!({})).await;
     assert!(!lets_in(&node).await && !tells_of_requests(&node, "first").await);
+    assert!(page_policy(&node).await.contains("img-src 'self' blob: data:;"));
     write(&file, &open());
     assert!(!lets_in(&node).await, "nothing was read yet");
     assert_eq!(
@@ -65,6 +75,7 @@ async fn hosts_origins_and_the_level_of_the_log_are_read_again() {
         json!({"keys": [], "tokenKeys": 0, "limits": [], "restart": []})
     );
     assert!(lets_in(&node).await);
+    assert!(page_policy(&node).await.contains(" https://cdn.example:443;"));
     until("requests are told of", SOON, async || tells_of_requests(&node, "second").await).await;
     for (broken, why) in [
         ("allowed_hosts = ['a:1']\nallowed_origins = ['https://other.example']".to_owned(), "allowed_hosts"),

@@ -109,3 +109,35 @@ async fn a_refusal_a_lost_answer_and_an_end_are_told_apart() {
     assert_eq!(window.run("return [last.code, last.reason]").await, json!([4500, "enough"]));
     assert_eq!(window.run(&code("alone.send('', 'too late')")).await, json!(0));
 }
+
+/// A file goes by it and is opened by it; who gives it up, or is refused, is told so.
+#[tokio::test]
+async fn a_file_is_uploaded_opened_and_given_up() {
+    let (node, browser) = tokio::join!(Node::ephemeral(&[]), Browser::start());
+    let window = browser.window(&format!("{}/home/index", node.server())).await;
+    let script = "const [app] = arguments; return import('/home/client.js').then(async ({ ChatClient }) => {
+      const url = location.origin.replace('http', 'ws') + '/acc';
+      const chat = new ChatClient({ url, appId: app, userId: 'a' });
+      const online = new Promise((done) => chat.on('state', ({ state }) => { if (state === 'online') done(); }));
+      chat.start();
+      await online;
+      const film = new Blob(['\\0\\0\\0\\x18ftypmp42\\0\\0\\0\\0mp42isom', new Uint8Array(300_000)]);
+      const parts = [];
+      const name = 'é\\n'.repeat(300);
+      const { type, url: path, secret, fileId } = await chat.upload(film, { target: 'user:b', name, onProgress: (bytes) => parts.push(bytes) });
+      await chat.send('user:b', { type, url: path, secret });
+      const about = await chat.fileUrl('user:b', fileId);
+      const bytes = (await (await fetch(about.url)).arrayBuffer()).byteLength;
+      const why = (asked) => asked.then(() => 'taken', (error) => (error.name === 'ChatError' ? error.code : error.name));
+      const stop = new AbortController();
+      const stopped = why(chat.upload(film, { target: '', signal: stop.signal }));
+      stop.abort();
+      return [film.size === bytes, film.size === parts.at(-1), new TextEncoder().encode(about.name).length, await stopped,
+        await why(chat.upload(film, { target: '', signal: AbortSignal.abort() })),
+        await why(chat.upload(new Blob(['text']), { target: '' })), await why(chat.upload(film, { target: 'group:none' })),
+        await why(chat.fileUrl('user:b', 'none'))];
+    })";
+    let told = window.run_with(script, vec![json!(APP)]).await;
+    // Two bytes each, of 255.
+    assert_eq!(told, json!([true, true, 254, "AbortError", "AbortError", 1009, 1005, 1005]));
+}
