@@ -47,6 +47,9 @@ async fn shown(written: Written, text: &str) {
 async fn rounds(logs: Vec<(&'static str, Vec<Value>)>) -> Server {
     let round = Arc::new(AtomicUsize::new(0));
     Server::start(move |_, path, body| {
+        if path == "/acc" {
+            return Reply::Refusal(1010, 404, Value::Null);
+        }
         assert_eq!(path, "/message/history", "nobody logs in");
         assert!(body.get("userId").is_none_or(Value::is_null), "{body}");
         // The newest one is asked for at the start, and where something is odd.
@@ -115,9 +118,13 @@ async fn a_history_that_lost_its_end_or_is_another_one_is_told() {
 #[tokio::test]
 async fn an_operators_tail_outlives_a_server_that_is_away_and_no_refusal() {
     let asked = Arc::new(AtomicUsize::new(0));
-    let server = Server::start(move |_, _, body| match asked.fetch_add(1, Ordering::Relaxed) {
-        1 => Reply::HangUp,
-        2 => Reply::Refusal(1013, 503, Value::Null),
+    let server = Server::start(move |_, path, body| match asked.fetch_add(1, Ordering::Relaxed) {
+        1 => {
+            assert_eq!(path, "/acc");
+            Reply::Refusal(1010, 404, Value::Null)
+        }
+        2 => Reply::HangUp,
+        3 => Reply::Refusal(1013, 503, Value::Null),
         0 => history(&[said(1, "e", "one")], "e", body),
         _ => history(&[said(1, "e", "one"), said(2, "e", "two")], "e", body),
     })

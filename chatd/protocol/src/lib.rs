@@ -16,6 +16,7 @@
 //! | [`asked`] | requests over WebSocket as a server reads them |
 //! | [`content`] | what a message carries |
 //! | [`session`] | commands that exist on a WebSocket only |
+//! | [`observe`] | the one of them that is for operators: reading along |
 //! | [`secret`] | what is not repeated of a text in which a secret may stand |
 //! | [`span`] | stretches of time on command lines and in settings |
 //! | [`certificate`] | when a certificate ends |
@@ -40,6 +41,7 @@ pub mod group;
 pub mod id;
 pub mod message;
 pub mod node;
+pub mod observe;
 pub mod operation;
 pub mod params;
 pub mod pattern;

@@ -178,7 +178,7 @@ pub struct Also {
 }
 
 /// What recovery can give back of one conversation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Recovered {
     /// The conversation, as the user named it.
     pub target: Target,

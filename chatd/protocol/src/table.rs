@@ -1,11 +1,12 @@
 //! The table of all operations.
 //!
 //! Invariant: routes, WebSocket commands, chatctl and openapi.json are read from [`ALL`]; nothing lists operations twice.
+//! What is about its own connection has no route: it stands in [`OF_CONNECTION`].
 
 use crate::operation::{Description, Operation};
 use crate::{
-    access, audit, conversation, explain, file, friend, group, message, node, red_packet, system, user,
-    wallet,
+    access, audit, conversation, explain, file, friend, group, message, node, observe, red_packet, system,
+    user, wallet,
 };
 
 /// Every operation, in the order of the documentation.
@@ -60,6 +61,9 @@ pub const ALL: &[Description] = &[
     explain::Explain::DESCRIPTION,
 ];
 
+/// What is asked over a WebSocket only, because it changes what that connection is, and yet is not for everybody.
+pub const OF_CONNECTION: &[Description] = &[observe::Observe::DESCRIPTION];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,7 +109,8 @@ mod tests {
     /// Read word by word whenever it changes: what is not named here a user may do, too.
     #[test]
     fn only_these_are_for_operators() {
-        let found = ALL.iter().filter(|operation| !operation.rights.are_for_users());
+        let all = ALL.iter().chain(OF_CONNECTION);
+        let found = all.filter(|operation| !operation.rights.are_for_users());
         assert_eq!(
             found.map(|operation| operation.path).collect::<Vec<_>>(),
             [
@@ -127,6 +132,7 @@ mod tests {
                 "/system/bans",
                 "/system/audit",
                 "/system/explain",
+                "/session/observe",
             ]
         );
     }
@@ -134,7 +140,7 @@ mod tests {
     /// Read word by word whenever it changes: a key that may look at people, or talk, touches neither money nor the node.
     #[test]
     fn a_key_that_only_reads_changes_nothing_and_money_needs_its_own_scope() {
-        for operation in ALL {
+        for operation in ALL.iter().chain(OF_CONNECTION) {
             let is_money =
                 operation.path.starts_with("/wallet/") || operation.path.starts_with("/redPacket/");
             let expected = match operation.path {
@@ -170,9 +176,10 @@ mod tests {
 
     #[test]
     fn paths_are_unique_and_whatever_is_named_is_a_parameter() {
-        for (i, a) in ALL.iter().enumerate() {
+        let all = [ALL, OF_CONNECTION].concat();
+        for (i, a) in all.iter().enumerate() {
             assert!(a.path.starts_with('/'), "{}", a.path);
-            assert!(ALL[i + 1..].iter().all(|b| b.path != a.path), "{} twice", a.path);
+            assert!(all[i + 1..].iter().all(|b| b.path != a.path), "{} twice", a.path);
             let ruled = a.rules.iter().flat_map(|rule| match *rule {
                 Rule::Apart(name, others) => [&[name], others].concat(),
                 Rule::TwoSides(user, target) => vec![user, target],

@@ -112,10 +112,21 @@ impl Audit {
         }
         let mut kept = params.kept(operation.fields);
         let app = kept.remove(APP).as_ref().and_then(Value::as_u64).and_then(|app| AppId::try_from(app).ok());
+        Some(self.act_by(grant, operation, peer, (app, kept)))
+    }
+
+    /// What an operator is about to do in this app with these parameters, whatever it does to the world.
+    pub fn act_by(
+        self: &Arc<Self>,
+        grant: Grant,
+        operation: &Description,
+        peer: SocketAddr,
+        (app, kept): (Option<AppId>, Map<String, Value>),
+    ) -> Act {
         let mut record = self.record((Some(grant), None), operation.path, peer);
         record.scope = Some(operation.rights.scope().to_string());
         (record.app_id, record.params) = (app, kept);
-        Some(self.begin(record))
+        self.begin(record)
     }
 
     /// What an operator is about to do on a WebSocket, by a key, in the name of a user.

@@ -100,10 +100,22 @@ impl Auth {
     /// # Errors
     /// [`Code::NotLoggedIn`] without a credential, [`Code::NotAuthorised`] with one that is none.
     pub fn caller(&self, authorization: Option<&str>) -> Result<Caller, Refusal> {
+        self.who(|| bearer(authorization))
+    }
+
+    /// Who asks over a WebSocket with this token, before any log-in.
+    ///
+    /// # Errors
+    /// As [`Auth::caller`].
+    pub fn observer(&self, token: Option<&str>) -> Result<Caller, Refusal> {
+        self.who(|| given(token))
+    }
+
+    fn who<'a>(&self, credential: impl FnOnce() -> Result<&'a str, Denied>) -> Result<Caller, Refusal> {
         let Some(closed) = &self.closed else {
             return Ok(Caller::Operator(Grant { scopes: Scopes::ALL, key: 0 }));
         };
-        let holder = bearer(authorization).and_then(|credential| closed.keys().holder(credential));
+        let holder = credential().and_then(|credential| closed.keys().holder(credential));
         Ok(match holder.map_err(|denied| self.failures.note(denied))? {
             Holder::Operator(scopes, key) => Caller::Operator(Grant { scopes, key }),
             Holder::User { identity, .. } => Caller::Bearer(identity),
@@ -171,10 +183,7 @@ impl Closed {
     }
 
     fn pass(&self, token: Option<&str>, identity: &Identity) -> Result<Pass, Denied> {
-        let token = token.filter(|token| !token.is_empty()).ok_or_else(|| {
-            let reason = "this server asks for a token: give it as token in the log-in";
-            Fault::Missing.with(Refusal::new(Code::NotLoggedIn, reason))
-        })?;
+        let token = given(token)?;
         check_name(&identity.user).map_err(|refusal| Fault::Name.with(refusal))?;
         match self.keys().holder(token)? {
             Holder::Operator(scopes, number) => {
@@ -228,6 +237,14 @@ pub fn check_name(user: &UserId) -> Result<(), Refusal> {
         true => Err(Refusal::new(Code::BadUserId, format!("userId: {SYSTEM} is no user's name"))),
         false => Ok(()),
     }
+}
+
+/// The token in the data of a command.
+fn given(token: Option<&str>) -> Result<&str, Denied> {
+    token.filter(|token| !token.is_empty()).ok_or_else(|| {
+        let reason = "this server asks for a token: give it as token in the log-in";
+        Fault::Missing.with(Refusal::new(Code::NotLoggedIn, reason))
+    })
 }
 
 /// What follows `Bearer` (RFC 6750 §2.1).

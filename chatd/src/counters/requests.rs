@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use chat_protocol::observe::OBSERVE;
 use chat_protocol::session::{HEARTBEAT, LOGIN, MSG, PING, REFRESH, TYPING, WATCH};
 use chat_protocol::table::ALL;
 
@@ -19,7 +20,7 @@ pub const OTHER: &str = "other";
 /// What is asked over HTTP beside operations: the handshake of a WebSocket, the chat page with what it loads, health.
 const PATHS: [&str; 8] = ["acc", "file", "file/upload", "home", "livez", "metrics", "openapi.json", "readyz"];
 /// What is asked over WebSocket beside operations.
-const COMMANDS: [&str; 7] = [HEARTBEAT, LOGIN, MSG, PING, REFRESH, TYPING, WATCH];
+const COMMANDS: [&str; 8] = [HEARTBEAT, LOGIN, MSG, OBSERVE, PING, REFRESH, TYPING, WATCH];
 
 /// Codes of answers; HTTP statuses where an answer has no code, which are below 1000. 0 stands for all others.
 pub const CODES: [u16; 27] = [

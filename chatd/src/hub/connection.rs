@@ -36,6 +36,8 @@ pub struct Connection {
     pub(super) is_warned: AtomicBool,
     /// Whether it only says its last words, and is in no room for that.
     pub(super) is_parting: AtomicBool,
+    /// One more than the number of the key by which it observes; 0 for one that does not.
+    pub(super) observes: AtomicU32,
     /// None before its log-in and after its end.
     pub(super) following: Mutex<Option<Following>>,
 }
@@ -134,6 +136,18 @@ impl Connection {
     /// It is out of its rooms, and says its last words.
     pub(crate) fn parts(&self) {
         self.is_parting.store(true, Ordering::Relaxed);
+    }
+
+    /// It observes from now on, by the key with this number, 0 where nobody needs one; or does no more.
+    pub(crate) fn observes(&self, key: Option<u16>) {
+        self.observes.store(key.map_or(0, |key| u32::from(key) + 1), Ordering::Relaxed);
+    }
+
+    /// By which key it observes; none for one that does not.
+    #[must_use]
+    pub fn observer_key(&self) -> Option<u16> {
+        let observes = self.observes.load(Ordering::Relaxed);
+        observes.checked_sub(1).and_then(|key| u16::try_from(key).ok())
     }
 
     /// The address it is from.

@@ -18,6 +18,7 @@ impl Hub {
         self.counters.delivery_lag.record(Duration::from_millis(lag_ms));
         let delivery = Delivery { frame: self.frame(entry), message: Some((conversation, entry)) };
         self.fan_out(topic, &delivery, &entry.skip);
+        self.tell_observers(topic, conversation, &delivery);
     }
 
     /// Pushes a notice to the readers of a topic; a mark to those who look. One about who comes or goes in a crowd may
@@ -34,6 +35,7 @@ impl Hub {
         self.for_each_shard_of(topic, |shard| {
             shard.lock().members(topic).iter().for_each(|connection| self.missed(connection));
         });
+        self.lost_to_observers(topic);
     }
 
     pub(super) fn fan_out(&self, topic: &Topic, delivery: &Delivery<'_>, skip: &Skip) {

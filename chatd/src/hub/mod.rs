@@ -11,6 +11,7 @@ mod fan_out;
 mod farewell;
 pub mod frame;
 mod listing;
+mod observers;
 pub mod outbox;
 mod rooms;
 pub mod subscription_state;
@@ -59,6 +60,7 @@ pub struct Hub {
     hasher: RandomState,
     crowds: crowd::Crowds,
     watching: watching::Watching,
+    observers: observers::Observers,
     drain: Drain,
     journal: Option<Arc<Journal>>,
 }
@@ -79,6 +81,7 @@ impl Hub {
             hasher: RandomState::new(),
             crowds: crowd::Crowds::default(),
             watching: watching::Watching::default(),
+            observers: observers::Observers::default(),
             drain: Drain::default(),
             journal: None,
         }
@@ -129,6 +132,7 @@ impl Hub {
             is_in_doubt: AtomicBool::new(false),
             is_warned: AtomicBool::new(false),
             is_parting: AtomicBool::new(false),
+            observes: AtomicU32::new(0),
             following: Mutex::new(None),
         });
         self.open_shard(number).lock().insert(number, connection.clone());

@@ -82,6 +82,7 @@ impl Hub {
         } else if since(connection.opened_s) > deadlines.login_s
             && !connection.is_parting.load(Ordering::Relaxed)
             && connection.following.lock().is_none()
+            && connection.observer_key().is_none()
         {
             if !connection.outbox.is_closing() {
                 self.counters.refused.by(Limit::LoginTimeout).add(1);

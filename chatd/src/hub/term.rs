@@ -49,6 +49,7 @@ impl Hub {
 
 fn look_at(connection: &Connection, now_s: u32, warning_s: u32, is_live: &impl Fn(u16) -> bool) {
     let term = connection.following.lock().as_ref().map(|following| (following.until_s, following.key));
+    let term = term.or_else(|| connection.observer_key().map(|key| (FOR_EVER, key)));
     let Some((until_s, key)) = term.filter(|(_, key)| *key != 0) else { return };
     if !is_live(key) {
         connection.outbox.close(Close::new(close::TOKEN_INVALID, "the key of this session is gone"));

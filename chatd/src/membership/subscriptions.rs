@@ -4,6 +4,8 @@
 //! Invariant: a topic with a connection in its room is subscribed, or whoever put it there is still waiting for
 //! that. A connection that has ended follows nothing and cannot be made to.
 
+mod observation;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -12,6 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 use tokio::task::yield_now;
 
+pub use self::observation::Observation;
 use super::resync_queue::ResyncQueue;
 use crate::broker::{BrokerError, Bus};
 use crate::hub::{Connection, Hub};

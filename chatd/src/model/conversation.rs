@@ -47,6 +47,25 @@ impl Conversation {
         }
     }
 
+    /// A topic that carries all its messages, and that whoever is none of its users follows for them.
+    #[must_use]
+    pub fn carrier(&self) -> Topic {
+        match self {
+            Conversation::World(app) => Topic::World(*app),
+            Conversation::Group(app, group) => Topic::Group(*app, group.clone()),
+            Conversation::Pair(app, a, _) => Topic::Inbox(*app, a.clone()),
+        }
+    }
+
+    /// Whether this topic is the [`Conversation::carrier`] of its messages, which it is known to carry.
+    #[must_use]
+    pub fn is_carried_by(&self, topic: &Topic) -> bool {
+        match (self, topic) {
+            (Conversation::Pair(_, a, _), Topic::Inbox(_, user)) => a == user,
+            _ => true,
+        }
+    }
+
     /// The topics that carry its messages: one, or the inboxes of a pair.
     #[must_use]
     pub fn topics(&self) -> Vec<Topic> {

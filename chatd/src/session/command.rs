@@ -6,6 +6,7 @@ use std::time::Instant;
 use chat_protocol::asked::Asked;
 use chat_protocol::code::close;
 use chat_protocol::envelope::Request;
+use chat_protocol::observe::OBSERVE;
 use chat_protocol::session::{HEARTBEAT, LOGIN, MSG, Msg, PING, REFRESH, Receipt, Refresh, TYPING, WATCH};
 use chat_protocol::{Code, MsgId, Refusal, Target};
 use futures_util::FutureExt;
@@ -13,7 +14,7 @@ use tracing::{Instrument, Span};
 
 use super::login::Failed;
 use super::request::Framed;
-use super::{Done, Pending, Session, Sessions, login, marking, request, told};
+use super::{Done, Pending, Session, Sessions, login, marking, observing, request, told};
 use crate::audit::Act;
 use crate::auth::{Caller, Grant};
 use crate::broker::{Outgoing, new_msg_id};
@@ -47,7 +48,7 @@ pub struct Message {
 }
 
 /// A request that is waited for: where it is counted once it is answered.
-struct Counted {
+pub(super) struct Counted {
     counters: Arc<Counters>,
     /// Among those over WebSocket.
     place: usize,
@@ -55,13 +56,13 @@ struct Counted {
 }
 
 impl Counted {
-    fn new(session: &Session, cmd: &str, began: Instant) -> Self {
+    pub(super) fn new(session: &Session, cmd: &str, began: Instant) -> Self {
         let counters = session.shared.counters.clone();
         Self { place: counters.requests.websocket.place(cmd), counters, began }
     }
 
     /// It is answered so.
-    fn answered(self, answer: Framed) -> Framed {
+    pub(super) fn answered(self, answer: Framed) -> Framed {
         let took = self.began.elapsed();
         self.counters.requests.websocket.at(self.place).count(answer.code.number(), took);
         answer
@@ -158,8 +159,12 @@ fn receipt(Sent { msg_id, receipt }: Sent) -> Receipt {
 fn watched(pending: Pending, began: Instant, span: Span) -> Pending {
     let watched = async move {
         let done = pending.await;
-        if let Done::Answer(answer) | Done::Login(answer, _) | Done::Denied(answer, _) = &done {
-            answered(answer.code, began);
+        match &done {
+            Done::Answer(answer)
+            | Done::Login(answer, _)
+            | Done::Denied(answer, _)
+            | Done::Observes(answer, _) => answered(answer.code, began),
+            Done::Messages(_) => {}
         }
         done
     };
@@ -174,12 +179,17 @@ fn begin(session: &Session, request: &Request<'_>, msg: Option<Msg>, began: Inst
     let identity = session.membership.as_ref().map(Membership::identity);
     let outcome = match (&*request.cmd, identity) {
         (PING, _) => return Started::Answered(request::success(&request.seq, PING, Some("pong"))),
+        (OBSERVE, _) => observing::start(session, request, began).map(Started::Waiting),
+        (LOGIN, None) if session.observation.is_some() => Err(Refusal::new(
+            Code::RefusedByRule,
+            "this connection reads along as an operator; open another one to log in",
+        )),
         (LOGIN, None) => login(session, request, began).map(Started::Waiting),
         (LOGIN, Some(_)) => Err(Refusal::new(
             Code::RefusedByRule,
             "already logged in; open another connection for another user",
         )),
-        (HEARTBEAT, Some(_)) => {
+        (HEARTBEAT, who) if who.is_some() || session.observation.is_some() => {
             return Started::Answered(request::success(&request.seq, HEARTBEAT, None::<()>));
         }
         (MSG, Some(identity)) => message(session, identity, request, msg, began),
@@ -217,7 +227,7 @@ fn not_logged_in(session: &Session, cmd: &str) -> Refusal {
 }
 
 /// What the operator may do who logged in as the user; none for the users themselves.
-fn grant(session: &Session) -> Option<Grant> {
+pub(super) fn grant(session: &Session) -> Option<Grant> {
     session.scopes.map(|scopes| Grant { scopes, key: session.connection.key() })
 }
 

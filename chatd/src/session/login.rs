@@ -61,7 +61,7 @@ pub fn recoveries(outbox_bytes: usize, queued_bytes: usize) -> usize {
 ///
 /// # Errors
 /// When it does not come in time, because so many others do.
-async fn turn(shared: &Sessions) -> Result<OwnedSemaphorePermit, Refusal> {
+pub(super) async fn turn(shared: &Sessions) -> Result<OwnedSemaphorePermit, Refusal> {
     let turn = timeout(TURN, shared.recoveries.clone().acquire_owned()).await.ok().and_then(Result::ok);
     let turn = turn.ok_or_else(|| {
         Refusal::new(

@@ -6,9 +6,11 @@
 //! another connection. A request that was taken is answered before the close, whichever side closes.
 
 mod command;
+mod done;
 mod hearing;
 mod login;
 mod marking;
+mod observing;
 mod pace;
 mod parting;
 mod request;
@@ -21,14 +23,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use futures_util::future::BoxFuture;
 use hearing::{Heard, heard};
-use login::Entered;
 use pace::Pace;
 use request::Framed;
 use tokio::sync::Semaphore;
 use told::Told;
 
+pub use self::done::{Done, Pending};
 pub use self::login::recoveries;
 pub use self::parting::Stage;
 use crate::auth::Auth;
@@ -40,10 +41,9 @@ use crate::conversations::Conversations;
 use crate::counters::Counters;
 use crate::groups::Groups;
 use crate::hub::bell::Rope;
-use crate::hub::outbox::Close;
 use crate::hub::{Connection, Hub};
 use crate::marks::Marks;
-use crate::membership::subscriptions::{Membership, Subscriptions};
+use crate::membership::subscriptions::{Membership, Observation, Subscriptions};
 use crate::ops::Table;
 use crate::presence::registry::Registry;
 use crate::quota::Quotas;
@@ -96,6 +96,8 @@ pub struct Session {
     shared: Arc<Sessions>,
     connection: Arc<Connection>,
     membership: Option<Membership>,
+    /// Instead of that, its stay as one that reads along.
+    observation: Option<Box<Observation>>,
     /// What the operator who logged in as the user may do; none for the users themselves.
     scopes: Option<Scopes>,
     /// How fast it asks; nothing before its first request under a limit.
@@ -138,21 +140,6 @@ enum Next {
     End,
 }
 
-/// What a finished request leaves behind.
-pub enum Done {
-    /// Its answer.
-    Answer(Framed),
-    /// Those of a run of messages.
-    Messages(Vec<Framed>),
-    /// The same of a log-in: pushes were held until its answer is queued.
-    Login(Framed, Option<Entered>),
-    /// The same of a log-in that was refused for good: it ends the connection so.
-    Denied(Framed, Close),
-}
-
-/// A request that waits for a store.
-pub type Pending = BoxFuture<'static, Done>;
-
 impl Session {
     /// A connection whose handshake is done, with the bytes that came together with it.
     #[must_use]
@@ -163,6 +150,7 @@ impl Session {
             shared,
             connection,
             membership: None,
+            observation: None,
             scopes: None,
             pace: None,
             reader: Reader::default(),
@@ -335,42 +323,6 @@ impl Session {
         if let Poll::Ready(done) = running.as_mut().poll(&mut Context::from_waker(&waker)) {
             self.running = None;
             self.done(done);
-        }
-    }
-
-    /// A request is finished. The owner looks at the session after that.
-    pub fn done(&mut self, done: Done) {
-        if !std::mem::take(&mut self.is_busy) {
-            // It took so long that the connection did not wait.
-            return;
-        }
-        let outbox = &self.connection.outbox;
-        match done {
-            Done::Answer(answer) => _ = outbox.answer(answer.frame),
-            Done::Messages(answers) => answers.into_iter().for_each(|answer| _ = outbox.answer(answer.frame)),
-            Done::Login(answer, None) => {
-                outbox.abandon();
-                outbox.answer(answer.frame);
-            }
-            Done::Denied(answer, close) => {
-                outbox.abandon();
-                outbox.answer(answer.frame);
-                outbox.close(close);
-            }
-            Done::Login(answer, Some(entered)) => {
-                outbox.answer(answer.frame);
-                entered.frames.into_iter().for_each(|frame| _ = outbox.answer(frame));
-                outbox.release(entered.sent);
-                entered.membership.open();
-                let recovered = entered.answer.as_ref().map_or(&[][..], |answer| &answer.recovered);
-                let journal = self.shared.hub.journal();
-                self.told.logged_in(entered.membership.identity(), recovered, journal);
-                self.scopes = entered.scopes;
-                if let Some(device) = entered.device {
-                    self.counts(device);
-                }
-                self.membership = Some(entered.membership);
-            }
         }
     }
 

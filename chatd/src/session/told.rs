@@ -99,6 +99,12 @@ impl Told {
         tracing::info!(target: CONNECTION, connection = number, %peer, app, user, "logged in");
     }
 
+    /// It reads along in so many conversations from now on.
+    pub fn observes(&self, conversations: usize) {
+        let (number, peer) = self.address();
+        tracing::info!(target: CONNECTION, connection = number, %peer, conversations, "observes");
+    }
+
     /// It asked to speak for somebody and was refused.
     pub fn refused(&self, identity: Option<&Identity>, refusal: &Refusal, journal: Option<&Journal>) {
         refused(self.address(), identity, refusal, journal);

@@ -268,6 +268,35 @@ async fn tail_tells_of_recalls_in_the_conversations_it_shows() {
     assert_eq!(lines, ["  x: oops", "  x: (recalled message 1)", "  x: the end"]);
 }
 
+/// It looks once an hour only where the server brings nothing by itself.
+#[tokio::test]
+async fn a_tail_without_a_user_is_live_and_nobody_sees_it() {
+    let node = Node::ephemeral(&[]).await;
+    let server = node.server().to_string();
+    let variables = [("CHATCTL_SERVER", server.as_str()), ("CHATCTL_APP", "401")];
+    let (mut surroundings, written) = Surroundings::in_memory(b"", &variables);
+    let shown = written.clone();
+    surroundings.interrupt = Box::pin(async move {
+        while !shown.stdout().contains("the end") {
+            pace(Duration::from_millis(5)).await;
+        }
+    });
+    let line = ["chatctl", "-v", "--as", "a", "tail", "--unseen", "--every", "1h", "", "user:b"];
+    let tail = tokio::spawn(chatctl::run(line.map(Into::into), surroundings));
+    until("it is connected", SOON, async || written.stderr().contains("connected to")).await;
+    let (mut a, mut b) = (node.login(APP, "a").await, node.login(APP, "b").await);
+    a.send("user:b".parse().expect("a target"), "one").await.expect("sent");
+    b.send("user:a".parse().expect("a target"), "two").await.expect("sent");
+    assert_eq!(next_text(&mut a).await, "two");
+    a.close().await;
+    until("a has gone", SOON, async || chatctl(&node, &["online", "a", "-q"]).await.0 == 5).await;
+    b.send(chat_protocol::Target::World, "the end").await.expect("sent");
+    assert_eq!(tail.await.expect("no panic"), 130, "{}", written.stderr());
+    let lines: Vec<_> =
+        written.stdout().lines().map(|line| line[line.find("  ").unwrap_or(0)..].to_owned()).collect();
+    assert_eq!(lines, ["  user:b  a: one", "  user:b  b: two", "  (world)  b: the end"]);
+}
+
 /// Runs a line of the shell in which `$0` is chatctl.
 async fn in_shell(node: &Node, script: &'static str) -> Ended {
     let server = node.server().to_string();

@@ -28,6 +28,7 @@ mod limits_of_devices;
 mod marks;
 mod metrics;
 mod metrics_of_requests;
+mod observers;
 mod openapi;
 mod page_access;
 mod page_crowds;

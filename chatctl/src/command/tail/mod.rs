@@ -9,7 +9,7 @@ mod unseen;
 use std::time::Duration;
 
 use chat_client::live::positions::{Admission, Positions};
-use chat_client::live::{Gap, Identity, Item, Options, conversation_of};
+use chat_client::live::{Gap, Identity, Item, Observer, Options, conversation_of};
 use chat_client::{Error, Http, Live};
 use chat_protocol::code::close;
 use chat_protocol::message::{History, HistoryRequest, MAX_HISTORY_PAGE};
@@ -30,9 +30,10 @@ const SHORTEST: Duration = Duration::from_millis(100);
 
 const EXAMPLES: &str = "\
 With --as the user is logged in as long as it runs, and others see them online. Without
-it an operator reads along and nobody sees that; a conversation between two users then
-needs --as for one of them, and --unseen. A broken connection is replaced, and what was
-missed meanwhile is fetched. Ctrl-C ends it with code 130.
+it an operator reads along, with a key that may read, and no user sees that; the messages
+between two users then need --as for one of them, and --unseen. It stands in the audit
+log of the server. A broken connection is replaced, and what was missed meanwhile is
+fetched. Ctrl-C ends it with code 130.
 
 Examples:
   chatctl --app 101 tail
@@ -55,7 +56,7 @@ pub struct Args {
     /// Read along as an operator, without logging in; also when --as names a side of a conversation
     #[arg(long)]
     unseen: bool,
-    /// Pause between two looks of an operator
+    /// Pause between two looks of an operator where the server brings nothing by itself
     #[arg(long, value_name = "DURATION", default_value = "1s")]
     every: Span,
     /// What to show
@@ -99,7 +100,7 @@ pub async fn run(args: Args, operator: &Operator) -> Result<Exit, Failure> {
     };
     let Some(positions) = begun else { return Ok(Exit::Done) };
     match tail.user_id.clone().filter(|_| !is_unseen) {
-        None => unseen::follow(&tail, positions, args.every.get().max(SHORTEST)).await?,
+        None => tail.observe(positions, args.every.get().max(SHORTEST)).await?,
         Some(user_id) => tail.log_in(user_id, positions).await?,
     }
     Ok(Exit::Done)
@@ -150,18 +151,35 @@ impl Tail<'_> {
 
     /// Follows as the user, who is online meanwhile.
     async fn log_in(&mut self, user_id: UserId, positions: Vec<Position>) -> Result<(), Failure> {
-        let options = Options {
-            timeout: self.operator.settings.timeout.get(),
-            positions,
-            // Other conversations are not asked for.
-            discover: false,
-            ..Options::default()
-        };
         let identity = Identity { app_id: self.app_id, user_id, token: None };
+        let options = self.options(positions);
         let mut live = Live::start(vec![self.operator.settings.server.clone()], identity, options);
         let outcome = self.follow(&mut live).await;
         live.close().await;
         outcome
+    }
+
+    /// Follows as an operator, whom nobody sees. Of a server that cannot do that the histories are looked at.
+    async fn observe(&mut self, positions: Vec<Position>, every: Duration) -> Result<(), Failure> {
+        let observer = Observer { app_id: self.app_id, side: self.user_id.clone() };
+        let options = self.options(positions);
+        let mut live = Live::observe(vec![self.operator.settings.server.clone()], observer, options);
+        let outcome = self.follow(&mut live).await;
+        live.close().await;
+        match outcome {
+            Err(Failure::Call { error, .. }) if unseen::is_the_way_after(&error) => {
+                self.operator.console.detail(&format!("looking at the histories instead: {error}"));
+                unseen::follow(self, self.shown.to_recover(), every).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// A connection that goes on from these places.
+    fn options(&self, positions: Vec<Position>) -> Options {
+        let timeout = self.operator.settings.timeout.get();
+        // Other conversations are not asked for.
+        Options { timeout, positions, discover: false, ..Options::default() }
     }
 
     /// The conversation of a message, as the reader names it.

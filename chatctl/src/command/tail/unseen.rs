@@ -1,4 +1,5 @@
-//! Following conversations as an operator: their histories are read again and again, and nobody comes online.
+//! Following conversations of a server that lets nobody observe: their histories are read again and again, and nobody
+//! comes online.
 //!
 //! Invariant: each page begins with the last message that was shown, so that a history that lost its end, or is another
 //! one, is noticed and told; what was not reached in a round is asked for in the next one.
@@ -64,6 +65,17 @@ pub async fn follow(tail: &Tail<'_>, from: Vec<Position>, every: Duration) -> Re
             () = tokio::time::sleep(pause) => {}
             () = tail.operator.stop.notified() => return Ok(()),
         }
+    }
+}
+
+/// Whether this is left when an operator's connection is refused so: the server does not know that there is one, lets no
+/// WebSocket through, or takes whoever asks for a user, whose histories could be read.
+pub fn is_the_way_after(error: &Error) -> bool {
+    match error {
+        Error::Refused { .. } => {
+            matches!(error.code(), None | Some(Code::UnknownOperation | Code::NotAuthorised))
+        }
+        _ => false,
     }
 }
 

@@ -18,7 +18,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use super::link::{Link, Waiting};
 use super::missed::Missed;
 use super::positions::{Admission, Gap, Positions, unanswered};
-use super::{Ask, Identity, Item, Options, conversation_of};
+use super::{Ask, Item, Options, Who};
 use crate::connection::ABNORMAL;
 use crate::error::Error;
 use crate::incoming::{Frame, read};
@@ -36,7 +36,7 @@ const SETTLED: Duration = Duration::from_secs(5);
 /// State of the task: the servers, the positions, what is asked and not answered.
 pub(super) struct Driver {
     pub(super) servers: Vec<Server>,
-    pub(super) identity: Identity,
+    pub(super) who: Who,
     pub(super) options: Options,
     pub(super) positions: Positions,
     pub(super) items: mpsc::Sender<Item>,
@@ -76,9 +76,9 @@ impl Driver {
         for turn in 0.. {
             let Some(server) = self.servers.get(turn % self.servers.len().max(1)).cloned() else { return };
             let seq = self.seq();
-            let (identity, options) = (self.identity.clone(), self.options.clone());
+            let (who, options) = (self.who.clone(), self.options.clone());
             let asked = self.positions.to_recover();
-            let opening = Link::open(&server, &identity, &options, asked.clone(), &seq);
+            let opening = Link::open(&server, &who, &options, asked.clone(), &seq);
             let pause = match self.meanwhile(opening).await {
                 None => return,
                 Some(Err(error)) if is_final(&error, was_in) => {
@@ -220,7 +220,7 @@ impl Driver {
             self.backlog.push_back(Item::Push(pushed));
             return;
         };
-        let target = conversation_of(&message, &self.identity.user_id);
+        let target = self.who.conversation_of(&message);
         if !self.missed.holds(&target, message.offset) {
             self.message(message);
         }
@@ -228,7 +228,7 @@ impl Driver {
 
     /// Hands a message over, once.
     pub(super) fn message(&mut self, message: Push) {
-        let target = conversation_of(&message, &self.identity.user_id);
+        let target = self.who.conversation_of(&message);
         match self.positions.admit(&target, &message.epoch, message.offset) {
             Admission::Repeat => return,
             Admission::NewEpoch => {

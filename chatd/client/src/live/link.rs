@@ -6,12 +6,13 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use chat_protocol::Target;
+use chat_protocol::observe::{OBSERVE, ObserveRequest, Observed};
 use chat_protocol::session::{LOGIN, LoggedIn, Login, Position};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{Identity, Options};
+use super::{Options, Who};
 use crate::connection::{ABNORMAL, Connection};
 use crate::error::Error;
 use crate::incoming::{Frame, read};
@@ -47,21 +48,32 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Connects and logs in.
+    /// Connects and logs in, or observes.
     pub(super) async fn open(
         server: &Server,
-        identity: &Identity,
+        who: &Who,
         options: &Options,
         positions: Vec<Position>,
         seq: &str,
     ) -> Result<(Self, LoggedIn), Error> {
         let mut connection = Connection::open(server, &options.connection).await?;
-        let login = Login {
-            token: identity.token.clone().or_else(|| server.token().map(str::to_owned)),
-            recover: (options.discover || !positions.is_empty()).then_some(positions),
-            ..Login::new(identity.user_id.clone(), identity.app_id)
-        };
-        let request = json!({"seq": seq, "cmd": LOGIN, "data": login}).to_string();
+        let token = server.token().map(str::to_owned);
+        let request = match who {
+            Who::User(identity) => {
+                let login = Login {
+                    token: identity.token.clone().or(token),
+                    recover: (options.discover || !positions.is_empty()).then_some(positions),
+                    ..Login::new(identity.user_id.clone(), identity.app_id)
+                };
+                json!({"seq": seq, "cmd": LOGIN, "data": login})
+            }
+            Who::Observer(observer) => {
+                let (app_id, user_id) = (observer.app_id, observer.side.clone());
+                let observe = ObserveRequest { app_id, user_id, token, recover: positions };
+                json!({"seq": seq, "cmd": OBSERVE, "data": observe})
+            }
+        }
+        .to_string();
         let exchange = async {
             connection.send(request).await?;
             loop {
@@ -77,8 +89,17 @@ impl Link {
             let timeout_ms = u64::try_from(options.timeout.as_millis()).unwrap_or(u64::MAX);
             return Err(Error::Timeout { server: server.to_string(), timeout_ms });
         };
-        let answer: Option<LoggedIn> = serde_json::from_value(outcome?)
-            .map_err(|error| Error::NotChatd { server: server.to_string(), cause: error.to_string() })?;
+        let not_chatd = |error: serde_json::Error| Error::NotChatd {
+            server: server.to_string(),
+            cause: error.to_string(),
+        };
+        let answer: Option<LoggedIn> = match who {
+            Who::User(_) => serde_json::from_value(outcome?).map_err(not_chatd)?,
+            Who::Observer(_) => {
+                let Observed { recovered } = serde_json::from_value(outcome?).map_err(not_chatd)?;
+                Some(LoggedIn { recovered, ..LoggedIn::default() })
+            }
+        };
         let now = Instant::now();
         let link = Self {
             connection,

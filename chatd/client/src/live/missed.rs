@@ -163,9 +163,9 @@ impl Driver {
 
     /// Looks for the user's joining among older and older messages.
     fn find_joining(&mut self, reading: Reading, page: &HistoryResponse, pages: u32) -> Reading {
-        let me = &self.identity.user_id;
+        let me = self.who.names();
         let is_joining = |message: &&Push| {
-            message.from == *me && matches!(message.content.kind.as_str(), "join" | "create")
+            me == Some(&message.from) && matches!(message.content.kind.as_str(), "join" | "create")
         };
         let offset = match (page.messages.iter().rev().find(is_joining), page.next) {
             (Some(joining), _) => joining.offset,

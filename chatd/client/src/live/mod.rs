@@ -42,6 +42,37 @@ pub struct Identity {
     pub token: Option<String>,
 }
 
+/// Who reads along instead, as an operator and not as a user.
+#[derive(Debug, Clone)]
+pub struct Observer {
+    /// Which world.
+    pub app_id: AppId,
+    /// Whose one-to-one conversations are read, where any are.
+    pub side: Option<UserId>,
+}
+
+/// As whom a connection is there.
+#[derive(Debug, Clone)]
+enum Who {
+    User(Identity),
+    Observer(Observer),
+}
+
+impl Who {
+    /// By whose names conversations go.
+    fn names(&self) -> Option<&UserId> {
+        match self {
+            Who::User(identity) => Some(&identity.user_id),
+            Who::Observer(observer) => observer.side.as_ref(),
+        }
+    }
+
+    /// The conversation of a message.
+    fn conversation_of(&self, message: &Push) -> Target {
+        self.names().map_or_else(|| message.target.clone(), |me| conversation_of(message, me))
+    }
+}
+
 /// How a [`Live`] behaves.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -147,6 +178,17 @@ impl Live {
     /// Begins to connect to one server after the other until one takes the user. Needs a Tokio runtime.
     #[must_use]
     pub fn start(servers: Vec<Server>, identity: Identity, options: Options) -> Self {
+        Self::begin(servers, Who::User(identity), options)
+    }
+
+    /// The same for an operator who reads along in the conversations of `options.positions`, and in no others. Of what
+    /// a user may ask nothing but heartbeats is answered.
+    #[must_use]
+    pub fn observe(servers: Vec<Server>, observer: Observer, options: Options) -> Self {
+        Self::begin(servers, Who::Observer(observer), Options { discover: false, ..options })
+    }
+
+    fn begin(servers: Vec<Server>, who: Who, options: Options) -> Self {
         let (to_items, items) = mpsc::channel(ITEMS);
         let (asks, from_asks) = mpsc::channel(ASKS);
         let (stop, stopped) = oneshot::channel();
@@ -156,7 +198,7 @@ impl Live {
         options.positions.iter().cloned().for_each(|position| positions.set(position));
         let driver = driver::Driver {
             servers,
-            identity,
+            who,
             options,
             positions,
             items: to_items,

@@ -1,6 +1,7 @@
 //! A session that stays, against a scripted WebSocket server.
 
 mod elsewhere;
+mod observing;
 mod script;
 
 use std::sync::Arc;
