@@ -59,10 +59,8 @@ pub async fn run(args: Args, operator: &Operator) -> Result<Exit, Failure> {
     }
     let http = operator.http()?;
     if operator.asks() {
-        let open = match operator.asks_a_person() {
-            true => format!(", from which {} connections leave", connections(operator, &http).await?),
-            false => String::new(),
-        };
+        let open = operator.concerned(connections(operator, &http)).await?;
+        let open = open.map(|open| format!(", from which {open} connections leave")).unwrap_or_default();
         operator.confirm(&format!("stop the node at {}{open}?", operator.settings.server)).await?;
     }
     let begun = operator.call::<Drain>(&http, &request).await?;

@@ -161,10 +161,9 @@ pub async fn run(verb: Verb, operator: &Operator) -> Result<Exit, Failure> {
         }
         Verb::Dismiss(which) => {
             if operator.asks() {
-                let members = match operator.asks_a_person() {
-                    true => concerned(&on(which.clone()), operator).await?,
-                    false => "its members".to_owned(),
-                };
+                let request = on(which.clone());
+                let members = operator.concerned(concerned(&request, operator)).await?;
+                let members = members.unwrap_or_else(|| "its members".to_owned());
                 let group = &which.group;
                 operator.confirm(&format!("end group {group} and its history for {members}?")).await?;
             }

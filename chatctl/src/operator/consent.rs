@@ -36,6 +36,22 @@ impl Operator {
         }
     }
 
+    /// Whom a question concerns, counted for whoever is asked, and for whoever is refused because nobody is there to be
+    /// asked; to these nothing is said of it when it cannot be counted.
+    ///
+    /// # Errors
+    /// As the counting, where a person waits for it.
+    pub async fn concerned<T>(
+        &self,
+        count: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<Option<T>, Failure> {
+        match count.await {
+            Ok(counted) => Ok(Some(counted)),
+            Err(failure) if self.terminals.stdin => Err(failure),
+            Err(_) => Ok(None),
+        }
+    }
+
     /// What changes something is done once, by whoever asked for it.
     pub(super) fn check_once(&self) -> Result<(), Failure> {
         match self.settings.watch {

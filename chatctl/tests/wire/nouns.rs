@@ -190,11 +190,23 @@ async fn members_follow_the_cursor() {
 
 #[tokio::test]
 async fn the_end_of_a_group_needs_a_yes() {
-    let server = Server::start(|_, _, _| Reply::HangUp).await;
-    let (exit, _, err) = server.run(&["--app", "1", "--as", "me", "group", "dismiss", "tea"]).await;
+    let dismiss = ["--app", "1", "--as", "me", "group", "dismiss", "tea"];
+    let members = |_: usize, path: &str, _: &Value| match path {
+        "/group/members" => Reply::Success(json!({
+            "groupId": "tea", "name": "茶", "owner": "me", "memberCount": 1500, "members": ["me"]
+        })),
+        _ => Reply::HangUp,
+    };
+    let server = Server::start(members).await;
+    let (exit, out, err) = server.run(&dismiss).await;
+    assert_eq!((exit, out.as_str()), (2, ""));
+    assert!(err.contains("for its 1500 members?") && err.contains("say yes with -y"), "{err}");
+    assert!(server.requests().iter().all(|(path, _)| path == "/group/members"));
+    // Who cannot be told how many they are is refused all the same.
+    let server = Server::start(|_, _, _| Reply::Refusal(1003, 403, Value::Null)).await;
+    let (exit, _, err) = server.run(&dismiss).await;
     assert_eq!(exit, 2);
-    assert!(err.contains("say yes with -y"), "{err}");
-    assert!(server.requests().is_empty());
+    assert!(err.contains("for its members?") && err.contains("say yes with -y"), "{err}");
 }
 
 #[tokio::test]

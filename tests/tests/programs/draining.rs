@@ -109,6 +109,9 @@ async fn chatctl_watches_a_drain_to_its_end() {
     let mut node = Node::ephemeral(&[]).await;
     let mut user = node.login(APP, "user").await;
     let server = node.server().to_string();
+    let ended = run("chatctl", &["--server", &server, "drain"], &[]).await;
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "nobody said yes: {ended:?}");
+    assert!(ended.stderr.contains("from which 1 connections leave?"), "{ended:?}");
     let arguments = ["--server", &server, "drain", "--over", "1s", "-y", "-o", "json"];
     let (ended, ms) = tokio::join!(run("chatctl", &arguments, &[]), told(&mut user));
     assert_eq!(ended.code, Some(0), "{ended:?}");

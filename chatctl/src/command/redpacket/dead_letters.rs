@@ -125,11 +125,11 @@ pub async fn replay(args: ReplayArgs, operator: &Operator) -> Result<Exit, Failu
         let question = match (&args.id, &args.packet) {
             (_, Some(packet)) => format!("pay what red packet {packet} owes?"),
             (Some(id), None) => format!("queue dead letter {id} again?"),
-            (None, None) if operator.asks_a_person() => {
-                let waiting = waiting(app_id, operator).await?;
+            (None, None) => {
+                let waiting = operator.concerned(waiting(app_id, operator)).await?;
+                let waiting = waiting.unwrap_or_else(|| "all".to_owned());
                 format!("queue {waiting} dead letters of app {app_id} again?")
             }
-            (None, None) => format!("queue all dead letters of app {app_id} again?"),
         };
         operator.confirm(&question).await?;
     }
