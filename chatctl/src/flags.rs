@@ -61,7 +61,7 @@ pub struct Flags {
     #[arg(long = "as", global = true, value_name = "USER")]
     pub acting: Option<UserId>,
     /// The context to use, see `chatctl context`
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "CONTEXT")]
     pub context: Option<String>,
     /// How to write data: table, json, jsonl, yaml, csv, tsv, name, template='{KEY} …' [default: table]
     #[arg(short, long, global = true, value_name = "FORMAT", value_parser = AFormat, hide_possible_values = true)]

@@ -11,9 +11,10 @@ use chat_client::Http;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::arguments::Cli;
-use crate::completion::live;
+use crate::completion::Candidate;
 use crate::completion::scripts::Shell;
 use crate::completion::words::place;
+use crate::completion::{contexts, live};
 use crate::exit::Exit;
 use crate::failure::{Failure, plain};
 use crate::operator::Operator;
@@ -24,8 +25,9 @@ const LONGEST_WAIT: Duration = Duration::from_millis(1500);
 
 /// Examples of all verbs.
 pub const EXAMPLES: &str = "\
-Commands and flags are completed, and who is online, conversations (with --as), groups,
-nodes and red packets, as the server named on the line or by CHATCTL_SERVER has them.
+Commands, flags and contexts are completed, and who is online, conversations (with --as),
+groups, nodes and red packets, as the server named on the line, by CHATCTL_SERVER or by
+the context has them.
 
 Examples:
   chatctl completion install
@@ -120,13 +122,16 @@ pub async fn complete(args: Args, operator: &Operator) -> Result<Exit, Failure> 
     root.build();
     let place = place(&root, &args.words);
     let mut found = place.known;
-    if let Some(value) = &place.value
+    let begun = |candidate: &Candidate| candidate.word.starts_with(&place.begun);
+    if place.value.as_deref() == Some(contexts::VALUE) {
+        found.extend(contexts::candidates(&*operator.environment).into_iter().filter(begun));
+    } else if let Some(value) = &place.value
         && let Some((settings, http)) = asked(&place.globals, operator)
     {
         let live = tokio::time::timeout(LONGEST_WAIT, live::candidates(value, &settings, &http)).await;
-        found.extend(live.unwrap_or_default().into_iter().filter(|live| live.word.starts_with(&place.begun)));
+        found.extend(live.unwrap_or_default().into_iter().filter(begun));
     }
-    let line = |found: &crate::completion::Candidate| {
+    let line = |found: &Candidate| {
         let about = chat_client::escape::escape(&found.about);
         format!("{}{}\t{about}\n", place.before, found.word)
     };

@@ -70,7 +70,7 @@ pub struct AddArgs {
 #[derive(Debug, clap::Args)]
 pub struct Which {
     /// Its name
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "CONTEXT")]
     name: String,
 }
 
@@ -83,7 +83,7 @@ pub enum Verb {
     #[command(after_help = "Examples:\n  chatctl context use prod\n  chatctl context use --none")]
     Use {
         /// Its name
-        #[arg(value_name = "NAME", required_unless_present = "none")]
+        #[arg(value_name = "CONTEXT", required_unless_present = "none")]
         name: Option<String>,
         /// Use none
         #[arg(long, conflicts_with = "name")]
@@ -104,7 +104,7 @@ pub enum Verb {
     )]
     Show {
         /// Its name
-        #[arg(value_name = "NAME")]
+        #[arg(value_name = "CONTEXT")]
         name: Option<String>,
     },
 }

@@ -1,9 +1,11 @@
-//! What may stand at the end of a half-written line: commands, flags, and what lives at the server.
+//! What may stand at the end of a half-written line: commands, flags, contexts, and what lives at the server.
 //!
-//! [`words`] understands the line; [`live`] asks the server; [`scripts`] are what a shell needs to call both.
+//! [`words`] understands the line; [`contexts`] knows the servers under a name; [`live`] asks the server; [`scripts`] are
+//! what a shell needs to call them all.
 //!
 //! Invariant: a shell that asks gets an answer soon, and nothing but candidates: whatever fails gives none.
 
+pub mod contexts;
 pub mod live;
 pub mod scripts;
 pub mod words;

@@ -187,6 +187,35 @@ async fn a_shell_is_told_who_is_there() {
 }
 
 #[tokio::test]
+async fn a_shell_is_told_which_contexts_there_are_without_asking_a_server() {
+    let folder = tempfile::tempdir().expect("a directory");
+    std::fs::create_dir(folder.path().join("chatd")).expect("a folder");
+    let write =
+        |text: &str| std::fs::write(folder.path().join("chatd/contexts.toml"), text).expect("written");
+    let ask = async |words: &[&str]| {
+        let home = folder.path().to_str().expect("a path");
+        let (surroundings, written) = Surroundings::in_memory(b"", &[("XDG_CONFIG_HOME", home)]);
+        let exit = chatctl::run(line(&[&["complete", "--"], words].concat()), surroundings).await;
+        assert_eq!((exit, written.stderr().as_str()), (0, ""), "{words:?}");
+        written.stdout()
+    };
+    write(
+        "[prod]\nserver = \"https://u:pw@chat.example\"\n[\"生产\"]\nserver = \"http://127.0.0.1:1\"\n\
+         [\"two words\"]\nserver = \"http://x\"\n[\"bad\\u202E\"]\nserver = \"http://x\"\n",
+    );
+    let both = "prod\thttps://u:***@chat.example\n生产\thttp://127.0.0.1:1\n";
+    for words in [&["--context", ""][..], &["list", "--context", ""], &["context", "use", ""]] {
+        assert_eq!(ask(words).await, both, "{words:?}");
+    }
+    assert_eq!(ask(&["context", "remove", "生"]).await, "生产\thttp://127.0.0.1:1\n");
+    assert_eq!(ask(&["context", "show", "p"]).await, "prod\thttps://u:***@chat.example\n");
+    assert_eq!(ask(&["--context=p"]).await, "--context=prod\thttps://u:***@chat.example\n");
+    assert_eq!(ask(&["context", "add", ""]).await, "", "a new one has no name yet");
+    write("nonsense");
+    assert_eq!(ask(&["--context", ""]).await, "");
+}
+
+#[tokio::test]
 async fn completion_is_installed_where_the_shell_looks_and_over_nothing_else() {
     let home = tempfile::tempdir().expect("a directory");
     let path = home.path().to_str().expect("a path");
