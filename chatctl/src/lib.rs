@@ -32,6 +32,7 @@
 
 use std::ffi::OsString;
 use std::pin::pin;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use clap::Parser;
@@ -100,12 +101,13 @@ pub async fn run(args: impl IntoIterator<Item = OsString>, surroundings: Surroun
                 let watch = settings.watch;
                 let operator = Operator::new(settings, console, clock, stdin, terminals, environment);
                 let is_endless = watch.is_some() || cli.command.is_endless();
-                let work = async {
+                // On the heap: it has room for whichever command needs most.
+                let work = Box::pin(async {
                     match watch {
                         None => command::run(cli.command, &operator).await,
                         Some(every) => watching::run(cli.command, &line, every, &operator).await,
                     }
-                };
+                });
                 until_interrupted(work, is_endless, &operator, interrupt, reader_gone).await
             }
         },
@@ -136,7 +138,7 @@ fn asks_for_json(args: &[OsString], environment: &Environment) -> bool {
 }
 
 /// A command that goes on until it is told to stop ends in order when it is, and when nobody reads any more what comes;
-/// any other one is cut off.
+/// so does one that sends to many. Any other one is cut off.
 async fn until_interrupted(
     work: impl Future<Output = Exit>,
     is_endless: bool,
@@ -153,11 +155,13 @@ async fn until_interrupted(
             Exit::Done
         }
         () = interrupt => {
-            if is_endless {
+            let mut is_over = false;
+            if is_endless || operator.ends_in_order.load(Ordering::Relaxed) {
                 operator.stop.notify_one();
                 // What came so far is shown to its end.
-                let _ = tokio::time::timeout(LONGEST_FAREWELL, work).await;
-            } else {
+                is_over = tokio::time::timeout(LONGEST_FAREWELL, work).await.is_ok();
+            }
+            if !is_over && !is_endless {
                 operator.interrupted();
             }
             Exit::Interrupted

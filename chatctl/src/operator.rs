@@ -53,8 +53,10 @@ pub struct Operator {
     pub doubt: Doubt,
     /// Variables of the environment.
     pub environment: Box<Environment>,
-    /// Told when a command that goes on and on is to end.
+    /// Told when a command that goes on and on, or ends in order, is to end.
     pub stop: Notify,
+    /// Whether a command that is broken off does the rest of what it has begun.
+    pub ends_in_order: AtomicBool,
     stdin: Mutex<Option<Box<dyn Read + Send>>>,
     /// Which streams are terminals.
     pub terminals: Terminals,
@@ -80,6 +82,7 @@ impl Operator {
             doubt: Doubt::default(),
             environment,
             stop,
+            ends_in_order: AtomicBool::new(false),
             stdin,
             terminals,
             is_approved: AtomicBool::new(false),

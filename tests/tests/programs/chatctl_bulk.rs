@@ -3,8 +3,10 @@
 //! Invariant: what was delivered is counted at the receiver, not in what chatctl says.
 
 use chat_tests::node::Node;
+use chat_tests::program::run_until;
 use chat_tests::talk::next_text;
 use chatctl::surroundings::Surroundings;
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 /// How a run ended: exit code, data, messages.
@@ -124,6 +126,38 @@ async fn a_journal_goes_on_where_a_broken_run_ended() {
     assert_eq!((exit, count("skipped"), count("repeated")), (0, 19, 31), "{err}");
     let expected: Vec<_> = (0..50).map(|n| format!("{n:02}")).collect();
     assert_eq!(received(&node, "a").await, expected, "in the order of the lines, each once");
+}
+
+/// A real SIGINT in the middle: what was on its way is waited for, and the rest goes with the same line.
+#[tokio::test]
+async fn a_run_that_is_broken_off_ends_in_order_and_goes_on_with_the_rest() {
+    let node = Node::ephemeral(&[]).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let (file, journal) = (folder.path().join("lines.jsonl"), folder.path().join("journal"));
+    let expected: Vec<_> = (0..200).map(|n| format!("{n:03}")).collect();
+    let lines: String =
+        expected.iter().map(|n| format!("{{\"userId\":\"a\",\"message\":\"{n}\"}}\n")).collect();
+    std::fs::write(&file, lines).expect("written");
+    let (file, name) = (file.to_str().expect("a path"), journal.to_str().expect("a path"));
+    let words = ["send", "--from-file", file, "--journal", name, "-o", "template={outcome}"];
+    let server = node.server().to_string();
+    let variables = [("CHATCTL_SERVER", server.as_str()), ("CHATCTL_APP", "401")];
+    // It takes twenty seconds if nobody breaks it off.
+    let slowly = [&words[..], &["--rate", "10", "-v"]].concat();
+    let ended =
+        run_until("chatctl", &slowly, &variables, "/user/sendMessage: status 200", Signal::SIGINT).await;
+    assert_eq!(ended.code, Some(130), "{ended:?}");
+    assert!(ended.stderr.contains("interrupted") && ended.stderr.contains(" messages in "), "{ended:?}");
+    assert!(ended.stderr.contains("--batch "), "{ended:?}");
+    let kept = std::fs::read_to_string(&journal).expect("the journal");
+    let sent = kept.lines().count() - 1;
+    assert!((1..200).contains(&sent) && kept.ends_with('\n'), "{sent}");
+    assert_eq!(received(&node, "a").await, expected[..sent], "what the journal knows, and no more");
+    assert_eq!(ended.stdout.lines().filter(|line| *line == "stored").count(), sent, "{ended:?}");
+    let (exit, out, err) = chatctl(&node, &words, "").await;
+    let count = |word: &str| out.lines().filter(|line| *line == word).count();
+    assert_eq!((exit, count("skipped"), count("stored")), (0, sent, 200 - sent), "{err}");
+    assert_eq!(received(&node, "a").await, expected, "each once");
 }
 
 #[tokio::test]

@@ -2,27 +2,27 @@
 //!
 //! Invariants: every message has an id that follows from the batch and the line, so that a repeat of the batch delivers
 //! nothing twice; lines are told in their order, and reach each user in it; one that fails keeps none of the others from
-//! going on.
+//! going on. Ctrl-C begins no more of them, and waits for those on their way.
 //!
 //! | module | holds |
 //! |---|---|
 //! | `count` | what became of the messages so far |
 //! | `journal` | which were sent, in a file |
 //! | `lines` | the messages, read one by one |
+//! | `source` | where they are read from |
 //! | `told` | what is shown of a line |
 
 use std::ffi::OsStr;
-use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use chat_client::Http;
 use chat_protocol::user::{SendMessage, SendMessageRequest};
-use chat_protocol::{AppId, MsgId, UserId, secret};
+use chat_protocol::{AppId, MsgId, UserId};
 use futures_util::{Stream, StreamExt, stream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
@@ -34,17 +34,17 @@ use crate::operator::Operator;
 use count::{Count, Outcome};
 use journal::Journal;
 use lines::{BadLine, Kind, Line};
+use source::{reading, source};
 use told::{Told, report};
 
 mod count;
 mod journal;
 mod lines;
+mod source;
 mod told;
 
 /// Messages on their way at a time, unless it is said.
 const AT_ONCE: u16 = 16;
-/// Lines read ahead.
-const AHEAD: usize = 256;
 /// Pause between two looks at how far it is.
 const LOOK: Duration = Duration::from_millis(200);
 /// Places in which messages wait for those before them; many more than are on their way, so that few meet by chance.
@@ -92,6 +92,8 @@ struct Batch<'a> {
     turns: Vec<Turn>,
     /// Why nothing more is begun.
     stopped: Mutex<Option<Failure>>,
+    /// Nothing more is begun because somebody broke it off.
+    is_broken_off: AtomicBool,
 }
 
 impl Args {
@@ -147,45 +149,14 @@ pub async fn run(args: Args, text: Option<String>, operator: &Operator) -> Resul
         by_number,
         turns: std::iter::repeat_with(Turn::default).take(TURNS).collect(),
         stopped: Mutex::default(),
+        is_broken_off: AtomicBool::new(false),
     };
+    operator.ends_in_order.store(true, Relaxed);
     let begun = Instant::now();
     let at_once = usize::from(args.concurrency.unwrap_or(AT_ONCE));
     let told = batch.begun(lines, args.rate).map(|line| batch.one(line)).buffered(at_once);
     let count = batch.tell(told, of, begun).await?;
     batch.end(&count, begun.elapsed())
-}
-
-/// The source, and how many lines it has where that can be known.
-fn source(
-    path: Option<&PathBuf>,
-    operator: &Operator,
-) -> Result<(Box<dyn Read + Send>, Option<u64>), Failure> {
-    let Some(path) = path else { return Ok((operator.take_stdin(), None)) };
-    let bad = |error: std::io::Error| {
-        let why = crate::failure::plain(&error.to_string()).to_owned();
-        let name = path.to_string_lossy();
-        Failure::usage(format!("cannot read {}: {why}", secret::file(&name)), "- reads standard input")
-    };
-    let is_file = std::fs::metadata(path).map_err(bad)?.is_file();
-    let of = if is_file { Some(count_lines(File::open(path).map_err(bad)?).map_err(bad)?) } else { None };
-    Ok((Box::new(File::open(path).map_err(bad)?), of))
-}
-
-fn count_lines(mut file: File) -> std::io::Result<u64> {
-    let (mut piece, mut lines) = (vec![0; 1 << 16], 0);
-    loop {
-        match file.read(&mut piece)? {
-            0 => return Ok(lines),
-            length => lines += piece[..length].iter().filter(|byte| **byte == b'\n').count() as u64,
-        }
-    }
-}
-
-/// Reads on a thread of its own, a little ahead.
-fn reading(source: Box<dyn Read + Send>, kind: Kind) -> mpsc::Receiver<Result<Line, BadLine>> {
-    let (tell, told) = mpsc::channel(AHEAD);
-    tokio::task::spawn_blocking(move || lines::read(source, &kind, |line| tell.blocking_send(line).is_ok()));
-    told
 }
 
 async fn rehearse(
@@ -245,9 +216,21 @@ impl Batch<'_> {
             if self.stopped.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
                 return None;
             }
-            let line = lines.recv().await?;
+            let next = async {
+                let line = lines.recv().await;
+                if line.is_some() && pause.is_some() {
+                    sleep_until(due).await;
+                }
+                line
+            };
+            let line = tokio::select! {
+                line = next => line?,
+                () = self.operator.stop.notified() => {
+                    self.is_broken_off.store(true, Relaxed);
+                    return None;
+                }
+            };
             let Some(pause) = pause else { return Some((line, (lines, due))) };
-            sleep_until(due).await;
             // A reader that waited for its source does not make up for it.
             let next = (due + pause).max(Instant::now() - pause);
             Some((line, (lines, next)))
@@ -371,7 +354,11 @@ impl Batch<'_> {
         let console = &self.operator.console;
         console.note(&count.summary(took));
         let stopped = self.stopped.into_inner().unwrap_or_else(PoisonError::into_inner);
-        if count.missing() > 0 || stopped.is_some() {
+        let is_broken_off = self.is_broken_off.into_inner();
+        if is_broken_off {
+            console.error("interrupted; all that was on its way has been answered");
+        }
+        if count.missing() > 0 || stopped.is_some() || is_broken_off {
             let batch = self.journal.batch;
             console.note(&format!(
                 "batch {batch}: what is missing is sent by the same line with --batch {batch}"
