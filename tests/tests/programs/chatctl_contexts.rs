@@ -2,8 +2,12 @@
 //!
 //! Invariant: no file and no output holds a key.
 
+use chat_client::Http;
+use chat_tests::closed::Closed;
 use chat_tests::jwt::{Signer, claims};
 use chat_tests::node::Node;
+use chat_tests::program::{self, run};
+use chat_tests::wait::SOON;
 use chatctl::surroundings::Surroundings;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -154,6 +158,60 @@ async fn a_protected_context_asks_before_every_change() {
     assert_eq!(desk.chatctl(&["-y", "send", "a", "ho"]).await.0, 0);
     let sent = desk.done(&["--as", "a", "history", "user:system", "-o", "template={msg}"]).await;
     assert_eq!(sent, "hi\nho\n", "the refused one was not sent");
+}
+
+/// The program itself, because it reads the folder and the variables of its process.
+#[tokio::test]
+async fn chatbench_loads_the_server_of_a_context_with_its_app_and_key() {
+    let desk = Desk::new();
+    let log = desk.folder.path().join("audit.jsonl");
+    let closed = Closed::start("", &["--audit-log", log.to_str().expect("a path")]).await;
+    let folder = desk.folder.path();
+    let [file, out] =
+        ["key", "result.json"].map(|name| folder.join(name).to_str().expect("a path").to_owned());
+    std::fs::write(&file, closed.key("talks")).expect("written");
+    let at = closed.node.server().to_string();
+    desk.done(&["context", "add", "prod", "--server", &at, "--app", "7", "--token-file", &file]).await;
+    desk.done(&["context", "add", "生产", "--server", &at, "--token-env", "CHAT_KEY"]).await;
+    desk.done(&["context", "add", "keyless", "--server", &at, "--app", "7"]).await;
+    desk.done(&["context", "add", "odd", "--server", &at, "--token-env", "NOT_SET"]).await;
+    let home = folder.to_str().expect("a path");
+    let variables = [("XDG_CONFIG_HOME", home), ("CHAT_KEY", closed.key("talks"))];
+    let bench = async |context: &str, more: &[&str]| {
+        let words =
+            ["unicast", "--clients", "4", "--rate", "20/s", "--warmup", "100ms", "--duration", "500ms"];
+        let words = [&words[..], &["--out", out.as_str(), "--context", context], more].concat();
+        let ended = run("chatbench", &words, &variables).await;
+        let said = ended.stdout.clone() + &ended.stderr + &std::fs::read_to_string(&out).unwrap_or_default();
+        assert!(!said.contains(closed.key("talks")), "{said}");
+        ended
+    };
+    let spoke_in = async |app: u32| {
+        let http = Http::new(closed.server(closed.key("all")), SOON).expect("a client");
+        let audited = json!({"operation": "login", "limit": 200});
+        let records = http.call_raw("/system/audit", &audited).await.expect("an audit log");
+        let all = records["records"].as_array().expect("a list").clone();
+        all.iter().filter(|record| record["appId"] == app && record["who"] == "talks").count()
+    };
+    // 96 judges the machine the test runs on.
+    let is_done = |ended: &program::Ended| matches!(ended.code, Some(0 | 96));
+    let ended = bench("prod", &[]).await;
+    assert!(is_done(&ended), "{ended:?}");
+    let in_seven = spoke_in(7).await;
+    assert!(in_seven >= 4, "{in_seven}");
+    let ended = bench("生产", &["--app", "8"]).await;
+    assert!(is_done(&ended), "{ended:?}");
+    assert!(spoke_in(8).await >= 4 && spoke_in(7).await == in_seven, "the flag wins");
+    for (context, more, code, says) in [
+        ("keyless", &[][..], 1, "token"),
+        ("odd", &[], 2, "NOT_SET"),
+        ("nothing", &[], 2, "nothing"),
+        ("prod", &["--server", "http://127.0.0.1:1"], 2, "--server"),
+    ] {
+        let ended = bench(context, more).await;
+        assert_eq!(ended.code, Some(code), "{context}: {ended:?}");
+        assert!(ended.stderr.contains(says), "{context}: {ended:?}");
+    }
 }
 
 #[tokio::test]

@@ -67,6 +67,46 @@ async fn a_packet_goes_from_the_deposit_to_the_audit(site: MoneySite) {
     assert_eq!(chatctl(&site, "redpacket grab nothing --as b").await.0, 5);
 }
 
+async fn a_mistaken_movement_is_reversed_once_and_never_below_nothing(site: MoneySite) {
+    done(&site, "wallet deposit 黄帝 100.00 --transfer-id pay-1").await;
+    done(&site, "wallet deposit 黄帝 50.00 --transfer-id pay-2").await;
+    done(&site, "wallet withdraw 黄帝 30.00 --transfer-id out-1").await;
+    let reverse = |id: &str| format!("wallet reverse 黄帝 {id} -y");
+    assert_eq!(chatctl(&site, "wallet reverse 黄帝 pay-2").await.0, 2, "nobody said yes");
+    let mistaken = reverse("pay-2");
+    let (one, two) = tokio::join!(chatctl(&site, &mistaken), chatctl(&site, &mistaken));
+    assert_eq!((one.0, two.0), (0, 0), "{one:?} {two:?}");
+    let told = [&one.1, &two.1].map(|said| said.contains("50.00 of pay-2 taken back"));
+    assert_eq!(
+        told.iter().filter(|is_told| **is_told).count(),
+        1,
+        "one of two at once did it: {one:?} {two:?}"
+    );
+    assert!(done(&site, &reverse("pay-2")).await.starts_with("pay-2 was reversed before"));
+    assert!(done(&site, &reverse("out-1")).await.starts_with("30.00 of out-1 given back"));
+    assert_eq!(done(&site, "wallet balance 黄帝 -o csv").await, "userId,balance\n黄帝,10000\n");
+    done(&site, "redpacket create _ --as 黄帝 --total 0.01 --count 1 --msg-id p-1").await;
+    settled(&site.first().http(), APP).await;
+    let short = chatctl(&site, &reverse("pay-1")).await;
+    assert_eq!((short.0, short.1.as_str()), (6, ""), "the wallet holds less: {short:?}");
+    assert_eq!(chatctl(&site, &reverse("nothing")).await.0, 5);
+    let transfers = done(&site, "wallet transfers 黄帝 --json").await;
+    let transfers: Value = serde_json::from_str(&transfers).expect("JSON");
+    let of = |kind: &str| {
+        let all = transfers.as_array().expect("a list").iter().filter(move |one| one["kind"] == kind);
+        all.map(|one| (one["transferId"].as_str().unwrap_or_default(), one["amount"].clone()))
+            .collect::<Vec<_>>()
+    };
+    let kinds: Vec<_> = transfers.as_array().expect("a list").iter().map(|one| one["kind"].clone()).collect();
+    assert_eq!(kinds.len(), 6, "{transfers}");
+    assert!(of("withdrawal").contains(&("reverse:pay-2", (-5000).into())), "{transfers}");
+    assert!(of("deposit").contains(&("reverse:out-1", 3000.into())), "{transfers}");
+    let packet = of("packet");
+    assert_eq!(chatctl(&site, &reverse(packet[0].0)).await.0, 6, "a packet is nobody's to take back");
+    let audit = done(&site, "redpacket audit").await;
+    assert!(audit.starts_with("holds           yes\n"), "{audit}");
+}
+
 /// Nobody won what comes into the outbox.
 #[tokio::test]
 async fn a_dead_letter_is_given_up_for_good() {
@@ -127,6 +167,7 @@ async fn what_nobody_took_comes_back(site: MoneySite) {
 
 with_money!(
     a_packet_goes_from_the_deposit_to_the_audit,
+    a_mistaken_movement_is_reversed_once_and_never_below_nothing,
     a_crowd_that_grabs_at_once_agrees_with_every_book,
     a_crowd_that_is_cut_off_agrees_with_every_book,
     what_nobody_took_comes_back,
