@@ -33,6 +33,7 @@ pub mod raw_socket;
 pub mod redis_cluster;
 pub mod redis_failover;
 pub mod redis_server;
+pub mod routes;
 pub mod schema;
 pub mod shown_once;
 pub mod site;

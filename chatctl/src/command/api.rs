@@ -7,7 +7,8 @@ use chat_client::escape::escape_lines;
 use chat_protocol::Refusal;
 use chat_protocol::operation::{APP, Description, Effect};
 use chat_protocol::params::{Kind, Params, canonical_name};
-use chat_protocol::table::ALL;
+use chat_protocol::route::Admission;
+use chat_protocol::table::{ALL, route};
 use serde_json::Value;
 
 use crate::command::message_id;
@@ -144,6 +145,15 @@ fn no_parameter(pair: &str) -> Failure {
 fn find(path: &str) -> Result<&'static Description, Failure> {
     let wanted = path.trim_start_matches('/');
     ALL.iter().find(|operation| operation.path.trim_start_matches('/') == wanted).ok_or_else(|| {
+        if let Some(route) = route(&format!("/{wanted}")) {
+            let next = match (route.body, route.admission) {
+                (None, Admission::Open | Admission::Rights(_)) => {
+                    format!("give its method: chatctl api GET /{wanted}")
+                }
+                _ => format!("its bytes are for chatctl {}", super::asking(route.place)),
+            };
+            return Failure::usage(format!("{path} is no operation"), next);
+        }
         let known: Vec<_> = ALL.iter().map(|operation| format!("  {}", operation.path)).collect();
         Failure::usage(format!("no operation {path}"), format!("there are:\n{}", known.join("\n")))
     })
@@ -249,6 +259,8 @@ mod tests {
     fn what_the_operation_does_not_take_is_refused() {
         for (path, pairs, cause) in [
             ("/user/lsit", &[][..], "no operation /user/lsit"),
+            ("readyz", &[], "readyz is no operation"),
+            ("/file/upload", &[], "/file/upload is no operation"),
             ("/user/list", &[], "appId: missing"),
             ("/user/list", &["appId=1", "x=2"], "/user/list has no parameter x"),
             ("/user/list", &["appId=1", "appID=2"], "appId: given more than once"),

@@ -1,8 +1,10 @@
 //! The commands, one file each.
 //!
-//! Invariant: every operation of the protocol's table has a command of its own; [`coverage`] says which.
+//! Invariant: every operation of the protocol's table has a command of its own, and every route one that asks for it;
+//! [`coverage`] says which.
 
-use chat_protocol::table::ALL;
+use chat_protocol::route::Place;
+use chat_protocol::table::{ALL, ROUTES};
 use chat_protocol::{Operation, group as groups, message, red_packet, user};
 use clap::Subcommand;
 
@@ -194,10 +196,25 @@ pub async fn run(command: Command, operator: &Operator) -> Exit {
     outcome.unwrap_or_else(|failure| operator.console.failure(&failure))
 }
 
-/// Which command stands for which operation of the table: path, words after `chatctl`.
+/// Which command stands for which operation or route of the tables: path, words after `chatctl`.
 #[must_use]
 pub fn coverage() -> Vec<(&'static str, String)> {
-    ALL.iter().map(|operation| (operation.path, words(operation.path))).collect()
+    let operations = ALL.iter().map(|operation| (operation.path, words(operation.path)));
+    operations.chain(ROUTES.iter().map(|route| (route.path, asking(route.place).to_owned()))).collect()
+}
+
+/// The command that asks for what is no operation, or leads there.
+fn asking(place: Place) -> &'static str {
+    match place {
+        Place::WebSocket => "chat",
+        Place::Root | Place::Page | Place::Asset | Place::VersionedAsset => "page",
+        Place::Upload => "file upload",
+        Place::File => "file get",
+        Place::Livez => "latency",
+        Place::Readyz => "ready",
+        Place::Metrics => "top",
+        Place::Document => "api",
+    }
 }
 
 /// The words of the path, but for the commands that people give most: those have fewer.
@@ -240,7 +257,7 @@ mod tests {
     use clap::CommandFactory;
 
     #[test]
-    fn every_operation_has_a_command() {
+    fn every_operation_and_route_has_a_command() {
         for (path, words) in coverage() {
             let mut command = &Cli::command();
             for word in words.split(' ') {

@@ -12,6 +12,7 @@
 //! | [`pattern`] | patterns of texts that surely are what a parameter asks for |
 //! | [`operation`] | what an operation is: the [`operation::Operation`] trait |
 //! | [`rights`] | who may do an operation |
+//! | [`route`] | what is asked over HTTP beside operations: the page, health, files as they are |
 //! | [`envelope`] | HTTP answers, WebSocket requests, answers and pushes |
 //! | [`asked`] | requests over WebSocket as a server reads them |
 //! | [`content`] | what a message carries |
@@ -22,7 +23,7 @@
 //! | [`certificate`] | when a certificate ends |
 //! | [`backoff`] | how long to wait before trying again |
 //! | [`user`], [`group`], [`message`], [`conversation`], [`friend`], [`red_packet`], [`wallet`], [`system`], [`node`], [`access`], [`audit`], [`explain`], [`file`] | the operations, one module a noun |
-//! | [`table`] | all of them |
+//! | [`table`] | all of them, and all routes |
 
 pub mod access;
 pub mod asked;
@@ -47,6 +48,7 @@ pub mod params;
 pub mod pattern;
 pub mod red_packet;
 pub mod rights;
+pub mod route;
 pub mod secret;
 pub mod session;
 pub mod span;

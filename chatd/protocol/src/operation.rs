@@ -93,7 +93,8 @@ pub struct Description {
     pub answer: fn() -> Value,
 }
 
-fn schema_of<T: JsonSchema>() -> Value {
+/// The JSON Schema (2020-12) of what a type is written as.
+pub(crate) fn schema_of<T: JsonSchema>() -> Value {
     let mut settings = SchemaSettings::draft2020_12().for_serialize();
     (settings.inline_subschemas, settings.meta_schema) = (true, None);
     settings.into_generator().into_root_schema_for::<T>().into()

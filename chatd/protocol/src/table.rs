@@ -1,13 +1,38 @@
-//! The table of all operations.
+//! The tables of all operations, and of all that is asked over HTTP beside them.
 //!
-//! Invariant: routes, WebSocket commands, chatctl and openapi.json are read from [`ALL`]; nothing lists operations twice.
+//! Invariant: routes, WebSocket commands, chatctl, metrics and openapi.json are read from [`ALL`] and [`ROUTES`]; nothing
+//! lists either twice.
 //! What is about its own connection has no route: it stands in [`OF_CONNECTION`].
 
 use crate::operation::{Description, Operation};
+use crate::route::{self, Route};
 use crate::{
     access, audit, conversation, explain, file, friend, group, message, node, observe, red_packet, system,
     user, wallet,
 };
+
+/// Every path that is no operation's, in the order of the documentation.
+pub const ROUTES: &[Route] = &[
+    route::FILE_UPLOAD,
+    route::FILE,
+    route::WEBSOCKET,
+    route::ROOT,
+    route::PAGE,
+    route::PAGE_ASSET,
+    route::PAGE_ASSET_OF_VERSION,
+    route::LIVEZ,
+    route::READYZ,
+    route::METRICS,
+    route::DOCUMENT,
+];
+
+/// The route of a path; none for the path of an operation, and for one that nobody knows.
+#[must_use]
+pub fn route(path: &str) -> Option<&'static Route> {
+    let found = ROUTES.iter().find(|route| route.path == path);
+    let is_operations = || ALL.iter().any(|operation| operation.path == path);
+    found.or_else(|| ROUTES.iter().find(|route| route.is_at(path) && !is_operations()))
+}
 
 /// Every operation, in the order of the documentation.
 pub const ALL: &[Description] = &[
@@ -69,6 +94,79 @@ mod tests {
     use super::*;
     use crate::operation::{Effect, Scope};
     use crate::params::{Kind, Rule};
+    use crate::route::{Admission, Content, Place};
+
+    /// Read word by word whenever it changes: here nobody is asked who they are, or only for a signature.
+    #[test]
+    fn only_these_paths_are_open() {
+        let with = |admission| {
+            let found = ROUTES.iter().filter(move |route| route.admission == admission);
+            found.map(|route| route.path).collect::<Vec<_>>()
+        };
+        assert_eq!(with(Admission::Signed), ["/file/{id}"]);
+        assert_eq!(
+            with(Admission::Open),
+            [
+                "/acc",
+                "/",
+                "/home/index",
+                "/home/{asset}",
+                "/home/{version}/{asset}",
+                "/livez",
+                "/readyz",
+                "/openapi.json",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_route_is_whole_and_no_operation() {
+        for (i, route) in ROUTES.iter().enumerate() {
+            let path = route.path;
+            assert!(ALL.iter().all(|operation| operation.path != path), "{path} is an operation, too");
+            let others = &ROUTES[i + 1..];
+            assert!(
+                others.iter().all(|other| other.path != path && other.place != route.place),
+                "{path} twice"
+            );
+            let segments = path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'));
+            let fields = route.segments.iter().map(|field| field.name);
+            assert_eq!(segments.collect::<Vec<_>>(), fields.collect::<Vec<_>>(), "{path}");
+            assert!(!(route.methods.is_empty() || route.about.is_empty() || route.name.is_empty()), "{path}");
+            assert!(!route.outcomes.is_empty(), "{path} answers nothing");
+            if let Admission::Rights(rights) = route.admission {
+                let actor = rights.actor();
+                assert!(
+                    actor.is_none_or(|actor| route.query.iter().any(|field| field.name == actor)),
+                    "{path}"
+                );
+            }
+            let answers = route.outcomes.iter().any(|outcome| matches!(outcome.content, Content::Answer(_)));
+            assert_eq!(answers, route.body.is_some(), "{path}: what takes a body answers as operations do");
+        }
+    }
+
+    #[test]
+    fn a_path_is_of_one_route_or_operation() {
+        for (path, place) in [
+            ("/", Some(Place::Root)),
+            ("/home/index", Some(Place::Page)),
+            ("/home/chat.js", Some(Place::Asset)),
+            ("/home/ab12/chat.js", Some(Place::VersionedAsset)),
+            ("/file/upload", Some(Place::Upload)),
+            ("/file/url", None),
+            ("/file/ab12", Some(Place::File)),
+            ("/file/", None),
+            ("/file/a/b", None),
+            ("/home", None),
+            ("/user/list", None),
+            ("/livez/", None),
+            ("*", None),
+            ("", None),
+        ] {
+            assert_eq!(route(path).map(|route| route.place), place, "{path}");
+        }
+    }
 
     /// Read word by word whenever it changes: what is not named here takes POST only.
     #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use chat_protocol::observe::OBSERVE;
 use chat_protocol::session::{HEARTBEAT, LOGIN, MSG, PING, REFRESH, TYPING, WATCH};
-use chat_protocol::table::ALL;
+use chat_protocol::table::{ALL, ROUTES, route};
 
 use super::histogram::{Histogram, Snapshot};
 use super::sharded::Sharded;
@@ -17,8 +17,6 @@ use super::sharded::Sharded;
 /// An operation nobody knows, or a request that cannot be read.
 pub const OTHER: &str = "other";
 
-/// What is asked over HTTP beside operations: the handshake of a WebSocket, the chat page with what it loads, health.
-const PATHS: [&str; 8] = ["acc", "file", "file/upload", "home", "livez", "metrics", "openapi.json", "readyz"];
 /// What is asked over WebSocket beside operations.
 const COMMANDS: [&str; 8] = [HEARTBEAT, LOGIN, MSG, OBSERVE, PING, REFRESH, TYPING, WATCH];
 
@@ -57,19 +55,17 @@ struct Kept {
 
 impl Default for Requests {
     fn default() -> Self {
-        Self { http: Tallies::new(&PATHS), websocket: Tallies::new(&COMMANDS) }
+        let routes: Vec<_> = ROUTES.iter().map(|route| route.name).collect();
+        Self { http: Tallies::new(&routes), websocket: Tallies::new(&COMMANDS) }
     }
 }
 
-/// What a request for this path asks for.
+/// What a request for this path asks for: the name of its route, or the path of an operation without its leading slash.
 #[must_use]
 pub fn operation(path: &str) -> &str {
-    let name = path.strip_prefix('/').unwrap_or(OTHER);
-    match name.split_once('/') {
-        None if name.is_empty() => "home",
-        Some(("home", _)) => "home",
-        Some(("file", rest)) if !["upload", "url"].contains(&rest) => "file",
-        _ => name,
+    match route(path) {
+        Some(route) => route.name,
+        None => path.strip_prefix('/').unwrap_or(OTHER),
     }
 }
 
@@ -78,6 +74,8 @@ impl Tallies {
         let operations = ALL.iter().map(|operation| operation.path.trim_start_matches('/'));
         let mut names: Vec<_> = operations.chain(further.iter().copied()).chain([OTHER]).collect();
         names.sort_unstable();
+        // Several routes share one.
+        names.dedup();
         Self(names.into_iter().map(|name| Tally { name, kept: OnceLock::new() }).collect())
     }
 
@@ -165,12 +163,19 @@ mod tests {
     }
 
     #[test]
-    fn paths_of_the_page_are_one() {
+    fn paths_of_the_page_are_one_and_every_route_has_its_name() {
         let requests = Requests::default();
+        for route in ROUTES {
+            assert_eq!(requests.http.of(operation(route.path)).name, route.name, "{}", route.path);
+        }
         for (path, name) in [
             ("/", "home"),
             ("/home/index", "home"),
             ("/home/chat.js", "home"),
+            ("/home/ab12/chat.js", "home"),
+            ("/file/ab12", "file"),
+            ("/file/upload", "file/upload"),
+            ("/file/url", "file/url"),
             ("/acc", "acc"),
             ("/user/list", "user/list"),
             ("/user/list/", OTHER),

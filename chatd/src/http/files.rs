@@ -14,16 +14,14 @@ use http::header::{
     CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE, RANGE, REFERRER_POLICY,
 };
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::range::{Wanted, wanted};
-use super::{Edge, NOWHERE, app_of, caller, check_ban, coded, decode, not_asked_so, paced, refuse};
+use super::{Edge, NOWHERE, app_of, caller, check_ban, coded, decode, paced, refuse};
 use crate::files::{Opened, Part};
 use crate::listener::Peer;
 
-/// Methods that bring a file.
-const UPLOAD_METHODS: &str = "PUT, POST, OPTIONS";
 /// A file that is opened as a page may do nothing.
 const POLICY: HeaderValue =
     HeaderValue::from_static("sandbox; default-src 'none'; style-src 'unsafe-inline'");
@@ -33,9 +31,6 @@ const CACHE: HeaderValue = HeaderValue::from_static("private, no-cache");
 /// Takes a file.
 pub async fn upload(State(edge): State<Edge>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    if ![Method::PUT, Method::POST].contains(&parts.method) {
-        return not_asked_so(&parts.method, UPLOAD_METHODS);
-    }
     match take(&edge, &parts, body).await {
         Ok(uploaded) => coded(Code::Success, &HttpAnswer::success(uploaded)),
         Err(refusal) => refuse(&refusal),
@@ -45,16 +40,16 @@ pub async fn upload(State(edge): State<Edge>, request: Request) -> Response {
 async fn take(edge: &Edge, parts: &Parts, body: Body) -> Result<Uploaded, Refusal> {
     edge.door.check_change(&parts.headers)?;
     let peer = parts.extensions.get().map_or(NOWHERE, |Peer(peer)| *peer);
-    let caller = paced(edge, parts, caller(edge, parts))?;
+    let guard = edge.operations.guard(Upload::DESCRIPTION);
+    let caller = guard.check(paced(edge, parts, caller(edge, parts)), peer)?;
     let mut params = decode::query(parts)?;
-    caller.admit(Upload::RIGHTS, &mut params)?;
+    guard.admit(&caller, peer, &mut params)?;
     check_form(&parts.headers)?;
     check_ban(edge, &caller).await?;
     if let Some(app) = app_of(&caller, &params) {
         edge.gate.enter(app).await?;
     }
-    let audit = edge.operations.audit();
-    let act = audit.and_then(|audit| audit.act(&Upload::DESCRIPTION, &caller, peer, &params));
+    let act = guard.act(&caller, peer, &params);
     let request: UploadRequest = params.conform(Upload::RULES)?;
     let said = body.size_hint().exact();
     let taking = edge.files.upload(request, said, body.into_data_stream());

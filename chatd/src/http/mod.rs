@@ -8,6 +8,7 @@ mod files;
 mod openapi;
 mod page;
 mod range;
+mod routes;
 mod unread;
 mod upgrade;
 
@@ -15,18 +16,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::handler::Handler;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, any, get};
 use chat_protocol::envelope::HttpAnswer;
 use chat_protocol::operation::APP;
 use chat_protocol::{AppId, Code, Operation, Params, Refusal, system};
-use http::header::{
-    ACCEPT, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
-};
+use http::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde::Serialize;
@@ -34,6 +30,7 @@ use serde_json::Value;
 use tokio_util::task::TaskTracker;
 
 use self::door::Door;
+use self::routes::not_asked_so;
 use crate::auth::{Auth, Caller};
 use crate::bans::Bans;
 use crate::config::Proxies;
@@ -89,8 +86,6 @@ pub struct Edge {
     pub max_body_bytes: usize,
 }
 
-/// Methods of what is only read and takes no parameters in a body.
-const READ_METHODS: &str = "GET, HEAD, OPTIONS";
 /// Methods of an operation that changes something.
 const CHANGE_METHODS: &str = "POST, OPTIONS";
 /// Methods of any other operation.
@@ -99,49 +94,7 @@ const ALL_METHODS: &str = "GET, HEAD, POST, OPTIONS";
 /// Where connections go: the short way where they can, and the routes.
 #[must_use]
 pub fn entrance(edge: Edge) -> Entrance {
-    Entrance { shortcut: Arc::new(edge.clone()), router: router(edge) }
-}
-
-fn router(edge: Edge) -> Router {
-    let router = if edge.max_connections == 0 {
-        Router::new()
-    } else {
-        Router::new()
-            .route("/acc", reads(upgrade::accept))
-            .route("/", reads(page::lead))
-            .route("/home/index", reads(page::index))
-            .route("/home/{asset}", any(page::asset))
-            .route("/home/{version}/{asset}", any(page::versioned))
-            .route("/file/upload", any(files::upload))
-            .route("/file/url", any(operate))
-            .route("/file/{id}", reads(files::download))
-    };
-    router
-        .route("/livez", reads(async || "ok\n"))
-        .route("/readyz", reads(ready))
-        .route("/metrics", reads(scrape))
-        .route("/openapi.json", reads(openapi::document))
-        .fallback(operate)
-        .layer(axum::middleware::from_fn_with_state(edge.clone(), door::watch))
-        .with_state(edge)
-}
-
-/// A path that is read by GET and HEAD.
-fn reads<H: Handler<T, Edge>, T: 'static>(handler: H) -> MethodRouter<Edge> {
-    get(handler).fallback(async |method: Method| not_asked_so(&method, READ_METHODS))
-}
-
-/// The answer to a method that a path does not take; OPTIONS asks for the ones it does.
-fn not_asked_so(method: &Method, allowed: &'static str) -> Response {
-    let mut answer = match *method {
-        Method::OPTIONS => StatusCode::NO_CONTENT.into_response(),
-        _ => refuse(&Refusal::new(
-            Code::MethodNotAllowed,
-            format!("{method} is not taken here; use {allowed}"),
-        )),
-    };
-    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
-    answer
+    Entrance { shortcut: Arc::new(edge.clone()), router: routes::router(edge) }
 }
 
 async fn unknown() -> Response {
@@ -206,7 +159,7 @@ async fn operate(State(edge): State<Edge>, request: Request) -> Response {
             edge.door.check_change(&parts.headers)?;
         }
         let peer = parts.extensions.get().map_or(NOWHERE, |Peer(peer)| *peer);
-        let caller = operation.check(paced(&edge, &parts, caller(&edge, &parts)), peer)?;
+        let caller = operation.guard().check(paced(&edge, &parts, caller(&edge, &parts)), peer)?;
         let params = decode::params(&parts, body, edge.max_body_bytes);
         let (params, ()) = tokio::try_join!(params, check_ban(&edge, &caller))?;
         if effect.changes()

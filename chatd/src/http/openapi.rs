@@ -1,7 +1,9 @@
-//! `/openapi.json`: the table of operations as an OpenAPI 3.1 document.
+//! `/openapi.json`: the tables of operations and routes as an OpenAPI 3.1 document.
 //!
-//! Invariant: it is made from `chat_protocol::table::ALL` alone, so it cannot fall behind, and it promises nothing
-//! that is refused: where the server counts bytes of UTF-8, a text is described by what surely fits.
+//! Invariant: it is made from `chat_protocol::table` alone, so it cannot fall behind, and it promises nothing that is
+//! refused: where the server counts bytes of UTF-8, a text is described by what surely fits.
+
+mod routes;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -13,7 +15,8 @@ use chat_protocol::id::{MAX_MSG_ID_BYTES, MAX_NAME_BYTES};
 use chat_protocol::operation::Description;
 use chat_protocol::params::{Field, Kind, MAX_U64, Rule};
 use chat_protocol::pattern;
-use chat_protocol::table::ALL;
+use chat_protocol::rights::Rights;
+use chat_protocol::table::{ALL, ROUTES};
 use serde_json::{Map, Value, json};
 
 /// The document.
@@ -23,7 +26,9 @@ pub async fn document() -> Json<&'static Value> {
 }
 
 fn describe() -> Value {
-    let paths: Map<_, _> = ALL.iter().map(|operation| (operation.path.to_owned(), path(operation))).collect();
+    let operations = ALL.iter().map(|operation| (operation.path.to_owned(), path(operation)));
+    let routes = ROUTES.iter().map(|route| (route.path.to_owned(), routes::path(route)));
+    let paths: Map<_, _> = operations.chain(routes).collect();
     let refusals: Map<_, _> =
         refusals().into_iter().map(|(status, codes)| (status.to_string(), refusal(&codes))).collect();
     json!({
@@ -31,8 +36,8 @@ fn describe() -> Value {
         "info": {
             "title": "chatd",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "Operations over HTTP. The same operations are WebSocket commands at /acc, \
-                            named like the path without its leading slash. Texts are counted in bytes of UTF-8. \
+            "description": "Operations over HTTP, and what else is asked so. What takes JSON is a WebSocket command at /acc, \
+                            too, named like the path without its leading slash. Texts are counted in bytes of UTF-8. \
                             Numbers may be written as texts of digits.",
         },
         "paths": paths,
@@ -76,9 +81,13 @@ fn answer(description: &str, code: &Value, data: &Value) -> Value {
     json!({"description": description, "content": {"application/json": {"schema": schema}}})
 }
 
+/// A good answer with this `data`.
+fn success(data: &Value) -> Value {
+    answer("Success", &json!({"type": "integer", "const": 200}), data)
+}
+
 fn path(operation: &Description) -> Value {
-    let success = answer("Success", &json!({"type": "integer", "const": 200}), &(operation.answer)());
-    let mut responses = Map::from_iter([("200".to_owned(), success)]);
+    let mut responses = Map::from_iter([("200".to_owned(), success(&(operation.answer)()))]);
     let is_money = operation.path.starts_with("/redPacket/") || operation.path.starts_with("/wallet/");
     for (status, codes) in refusals() {
         if is_money || codes != [Code::InsufficientBalance] {
@@ -90,7 +99,7 @@ fn path(operation: &Description) -> Value {
     let method = |method: &str| {
         let mut described = json!({
             "operationId": format!("{method}_{name}"), "summary": operation.about,
-            "security": security(operation), "responses": responses,
+            "security": rights(operation.rights), "responses": responses,
         });
         if !operation.rules.is_empty() {
             // A query has no schema over more than one parameter.
@@ -121,9 +130,9 @@ fn path(operation: &Description) -> Value {
 }
 
 /// Who may ask, as a choice of credentials.
-fn security(operation: &Description) -> Value {
-    let mut choices = vec![json!({"apiKey": [operation.rights.scope().as_str()]})];
-    if operation.rights.are_for_users() {
+fn rights(rights: Rights) -> Value {
+    let mut choices = vec![json!({"apiKey": [rights.scope().as_str()]})];
+    if rights.are_for_users() {
         choices.push(json!({"userToken": []}));
     }
     choices.into()
@@ -210,8 +219,28 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn every_operation_and_field_is_described() {
+    async fn every_operation_route_and_field_is_described() {
         let Json(document) = document().await;
+        let paths = document["paths"].as_object().expect("paths");
+        assert_eq!(paths.len(), ALL.len() + ROUTES.len());
+        for route in ROUTES {
+            let methods = paths[route.path].as_object().expect("methods");
+            assert_eq!(methods.len(), route.methods.len(), "{}", route.path);
+            for method in methods.values() {
+                assert_eq!(method["requestBody"].is_object(), route.body.is_some(), "{}", route.path);
+                let names: Vec<_> =
+                    method["parameters"].as_array().expect("a list").iter().map(|one| &one["name"]).collect();
+                let fields = route.segments.iter().chain(route.query).map(|field| field.name);
+                let expected: Vec<_> = fields.chain(route.headers.iter().map(|(name, _)| *name)).collect();
+                assert_eq!(names, expected, "{}", route.path);
+            }
+        }
+        let ids = paths.values().flat_map(|path| path.as_object().expect("methods").values());
+        let mut ids: Vec<_> = ids.map(|method| method["operationId"].to_string()).collect();
+        let all = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), all, "an operationId stands twice");
         for operation in ALL {
             let methods = &document["paths"][operation.path];
             assert_eq!(methods["get"].is_object(), operation.effect.takes_get(), "{}", operation.path);

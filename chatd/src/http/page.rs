@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use bytes::Bytes;
+use chat_protocol::route::PAGE_ASSET;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{
@@ -218,7 +219,7 @@ async fn find(
     };
     match *method {
         Method::GET | Method::HEAD => asset.serve(asked, cache),
-        _ => super::not_asked_so(method, super::READ_METHODS),
+        _ => super::not_asked_so(method, &PAGE_ASSET.allow()),
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Instant;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
+use chat_protocol::route::WEBSOCKET;
 use chat_protocol::{Code, Refusal};
 use http::header::{
     CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
@@ -101,7 +102,7 @@ impl Shortcut for Edge {
         if (head.method, head.version) != (Some("GET"), Some(1)) {
             return None;
         }
-        let path = head.path.filter(|path| path.split('?').next() == Some("/acc"))?;
+        let path = head.path.filter(|path| path.split('?').next() == Some(WEBSOCKET.path))?;
         let mut request = Request::builder().uri(path);
         for line in head.headers.iter() {
             request = request.header(line.name, line.value);
@@ -132,7 +133,7 @@ impl Shortcut for Edge {
         }
         answer.push_str("\r\n");
         let status = StatusCode::SWITCHING_PROTOCOLS.as_u16();
-        self.counters.requests.http.of("acc").count(status, began.elapsed());
+        self.counters.requests.http.of(WEBSOCKET.name).count(status, began.elapsed());
         Some(Grant { answer: answer.into_bytes(), length, token, peer })
     }
 

@@ -29,7 +29,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::value::RawValue;
 
-use crate::audit::Audit;
+use crate::audit::{Act, Audit};
 use crate::auth::Caller;
 use crate::files::Files;
 
@@ -72,11 +72,16 @@ pub struct Services {
     pub explain: Arc<explain::ExplainOps>,
 }
 
+/// What stands before an operation: who may do it, and the record of who did.
+pub struct Guard {
+    description: Description,
+    audit: Option<Arc<Audit>>,
+}
+
 /// An operation that can be called by path.
 pub struct Bound {
-    description: Description,
+    guard: Guard,
     handler: Handler,
-    audit: Option<Arc<Audit>>,
 }
 
 /// Operations by path.
@@ -126,8 +131,14 @@ impl Table {
             let (service, request) = (service.clone(), params.conform::<O::Request>(O::RULES));
             async move { encode(&run(&service, caller, request?).await?) }.boxed()
         };
-        let (description, audit) = (O::DESCRIPTION, self.audit.clone());
-        self.by_path.insert(O::PATH, Bound { description, handler: Box::new(handler), audit });
+        let guard = self.guard(O::DESCRIPTION);
+        self.by_path.insert(O::PATH, Bound { guard, handler: Box::new(handler) });
+    }
+
+    /// What stands before an operation, also before one that is none of the table's.
+    #[must_use]
+    pub fn guard(&self, description: Description) -> Guard {
+        Guard { description, audit: self.audit.clone() }
     }
 
     /// The operation at an HTTP path.
@@ -149,19 +160,7 @@ impl Table {
     }
 }
 
-impl Bound {
-    /// Which parameter makes a repeat harmless.
-    #[must_use]
-    pub fn key(&self) -> Option<&'static str> {
-        self.description.key
-    }
-
-    /// What the operation does to the world.
-    #[must_use]
-    pub fn effect(&self) -> Effect {
-        self.description.effect
-    }
-
+impl Guard {
     /// Whether whoever asks from there may run it at all, before anything is read of what they ask.
     ///
     /// # Errors
@@ -172,21 +171,54 @@ impl Bound {
         checked.inspect_err(|refusal| self.refused(Some(&caller), peer, refusal)).map(|()| caller)
     }
 
+    /// Whether the caller, who asks from there, may run it so; see [`Caller::admit`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn admit(&self, caller: &Caller, peer: SocketAddr, params: &mut Params) -> Result<(), Refusal> {
+        let admitted = caller.admit(self.description.rights, params);
+        admitted.inspect_err(|refusal| self.refused(Some(caller), peer, refusal))
+    }
+
+    /// What an admitted caller is about to do, if it is to be recorded.
+    #[must_use]
+    pub fn act(&self, caller: &Caller, peer: SocketAddr, params: &Params) -> Option<Act> {
+        self.audit.as_ref()?.act(&self.description, caller, peer, params)
+    }
+
     /// Notes that whoever asked from there may not, where that matters.
     pub fn refused(&self, caller: Option<&Caller>, peer: SocketAddr, refusal: &Refusal) {
         if let Some(audit) = &self.audit {
             audit.refused(&self.description, caller, peer, refusal);
         }
     }
+}
+
+impl Bound {
+    /// Which parameter makes a repeat harmless.
+    #[must_use]
+    pub fn key(&self) -> Option<&'static str> {
+        self.guard.description.key
+    }
+
+    /// What the operation does to the world.
+    #[must_use]
+    pub fn effect(&self) -> Effect {
+        self.guard.description.effect
+    }
+
+    /// What stands before it.
+    #[must_use]
+    pub fn guard(&self) -> &Guard {
+        &self.guard
+    }
 
     /// Runs the operation, if the caller, who asks from there, may.
     pub fn call(&self, caller: Caller, peer: SocketAddr, mut params: Params) -> Answer {
-        if let Err(refusal) = caller.admit(self.description.rights, &mut params) {
-            self.refused(Some(&caller), peer, &refusal);
+        if let Err(refusal) = self.guard.admit(&caller, peer, &mut params) {
             return std::future::ready(Err(refusal)).boxed();
         }
-        let audit = self.audit.as_ref();
-        let act = audit.and_then(|audit| audit.act(&self.description, &caller, peer, &params));
+        let act = self.guard.act(&caller, peer, &params);
         let doing = (self.handler)(caller, params);
         match act {
             Some(act) => act.around(doing, |refusal: &Refusal| refusal.code).boxed(),

@@ -222,7 +222,7 @@ fn not_logged_in(session: &Session, cmd: &str) -> Refusal {
         return Code::UnknownOperation.into();
     };
     let refusal = Code::NotLoggedIn.into();
-    operation.refused(None, session.told.address().1, &refusal);
+    operation.guard().refused(None, session.told.address().1, &refusal);
     refusal
 }
 

@@ -1,8 +1,9 @@
-//! Every operation of the table is served and has a command that asks for it.
+//! Every operation and route of the tables is served and has a command that asks for it.
 //!
-//! Invariant: what is tried comes from the table itself, so that a new operation cannot be forgotten.
+//! Invariant: what is tried comes from the tables themselves, so that nothing new can be forgotten.
 
-use chat_protocol::table::ALL;
+use chat_protocol::params::Field;
+use chat_protocol::table::{ALL, ROUTES};
 use chat_tests::node::Node;
 use chat_tests::raw_http::{get, post_json};
 use chat_tests::talk::refused;
@@ -16,6 +17,7 @@ fn arguments(path: &str) -> &'static [&'static str] {
         "/message/recall" => &["group:b", "1"],
         "/conversation/read" => &["", "1"],
         "/file/url" => &["", "b"],
+        "/file/upload" => &["", "Cargo.toml"],
         "/redPacket/create" => &["", "--total", "1", "--count", "1"],
         "/redPacket/discard" => &["b", "--reason", "c"],
         "/system/ban" => &["b", "--for", "1h"],
@@ -31,27 +33,37 @@ fn arguments(path: &str) -> &'static [&'static str] {
 }
 
 #[tokio::test]
-async fn every_operation_has_a_command_of_chatctl_that_asks_for_it() {
+async fn every_operation_and_route_has_a_command_of_chatctl_that_asks_for_it() {
     let coverage = chatctl::coverage();
-    assert_eq!(coverage.len(), ALL.len());
-    for (operation, (path, words)) in ALL.iter().zip(coverage) {
-        assert_eq!(operation.path, path);
-        let (surroundings, written) = Surroundings::in_memory(b"", &[]);
-        let line = ["chatctl", "--app", "1", "--as", "a", "--dry-run", "-y", "-o", "json"].into_iter();
-        let line = line.chain(words.split(' ')).chain(arguments(path).iter().copied()).map(Into::into);
-        let exit = chatctl::run(line, surroundings).await;
-        assert_eq!(exit, 0, "{words}: {}", written.stderr());
-        let asked: Value = serde_json::from_str(&written.stdout()).expect("JSON");
-        let asked = asked.as_array().and_then(|all| all.first()).expect("a request");
-        assert!(asked["url"].as_str().is_some_and(|url| url.ends_with(path)), "{words}: {asked}");
-        let body = asked["body"].as_object().expect("parameters");
-        for name in body.keys() {
-            assert!(operation.fields.iter().any(|field| field.name == name), "{words}: {name}: {asked}");
+    assert_eq!(coverage.len(), ALL.len() + ROUTES.len());
+    let operations = ALL.iter().map(|operation| (operation.path, Some(operation.fields)));
+    // What takes a body has a request that can be looked at; of the others only the command is known.
+    let routes = ROUTES.iter().map(|route| (route.path, route.body.map(|_| route.query)));
+    for ((path, fields), (covered, words)) in operations.chain(routes).zip(coverage) {
+        assert_eq!(path, covered);
+        let Some(fields) = fields else { continue };
+        let (url, names) = rehearsed(path, &words).await;
+        assert!(url.ends_with(path), "{words}: {url}");
+        for name in &names {
+            assert!(fields.iter().any(|field| field.name == name), "{words}: {name}");
         }
-        for field in operation.fields.iter().filter(|field| field.required) {
-            assert!(body.contains_key(field.name), "{words}: no {}: {asked}", field.name);
-        }
+        let is_named = |field: &&Field| names.iter().any(|name| name == field.name);
+        let forgotten = fields.iter().filter(|field| field.required).find(|field| !is_named(field));
+        assert!(forgotten.is_none(), "{words}: no {forgotten:?}");
     }
+}
+
+/// The address and the names of the parameters of what the command would ask for.
+async fn rehearsed(path: &str, words: &str) -> (String, Vec<String>) {
+    let (surroundings, written) = Surroundings::in_memory(b"", &[]);
+    let line = ["chatctl", "--app", "1", "--as", "a", "--dry-run", "-y", "-o", "json"].into_iter();
+    let line = line.chain(words.split(' ')).chain(arguments(path).iter().copied()).map(Into::into);
+    let exit = chatctl::run(line, surroundings).await;
+    assert_eq!(exit, 0, "{words}: {}", written.stderr());
+    let asked: Value = serde_json::from_str(&written.stdout()).expect("JSON");
+    let asked = asked.as_array().and_then(|all| all.first()).expect("a request");
+    let names = asked["body"].as_object().expect("parameters").keys().cloned().collect();
+    (asked["url"].as_str().expect("an address").to_owned(), names)
 }
 
 #[tokio::test]

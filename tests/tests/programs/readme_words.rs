@@ -8,7 +8,8 @@ use std::time::Duration;
 use chat_client::{Http, Session};
 use chat_protocol::Code;
 use chat_protocol::params::Kind;
-use chat_protocol::table::ALL;
+use chat_protocol::route::Place;
+use chat_protocol::table::{ALL, ROUTES};
 use chat_tests::closed::{Closed, SECRET};
 use chat_tests::jwt::{Signer, in_seconds};
 use chat_tests::manual::{blocks, text_of};
@@ -167,7 +168,7 @@ fn paths(document: &str) -> BTreeMap<String, String> {
 }
 
 #[tokio::test]
-async fn the_table_of_paths_has_every_operation_with_its_parameters_and_no_other() {
+async fn the_table_of_paths_has_every_operation_and_route_with_its_parameters_and_no_other() {
     let node = Node::ephemeral(&[]).await;
     let quoted = Regex::new(r"`(\w+\??)`(?: ?\((\d+)\))?").expect("a pattern");
     for document in DOCUMENTS {
@@ -194,6 +195,21 @@ async fn the_table_of_paths_has_every_operation_with_its_parameters_and_no_other
                     name.as_str()
                 );
             }
+        }
+        for route in ROUTES {
+            // What the page loads by itself, and where a WebSocket begins, have sections of their own.
+            let is_of_programs =
+                matches!(route.place, Place::WebSocket | Place::Root | Place::Asset | Place::VersionedAsset);
+            let Some(cell) = paths.remove(route.path) else {
+                assert!(is_of_programs, "{document}: no {}", route.path);
+                continue;
+            };
+            let named: BTreeSet<_> = quoted.captures_iter(&cell).map(|found| found[1].to_owned()).collect();
+            let taken = route.query.iter();
+            let taken: BTreeSet<_> = taken
+                .map(|field| format!("{}{}", field.name, if field.required { "" } else { "?" }))
+                .collect();
+            assert_eq!(named, taken, "{document}: {}: the document's and the program's", route.path);
         }
         for other in paths.keys() {
             let answer = get(node.server(), &format!("{other}?appId=1")).await;

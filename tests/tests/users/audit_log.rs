@@ -148,7 +148,12 @@ async fn attempts_at_what_is_for_operators_are_recorded_and_a_flood_of_them_is_c
     assert_eq!(code(&client(&closed, closed.key("read")).call_raw("/system/ban", &ban).await), 1003);
     let kick = json!({"appId": APP, "userId": "x", "groupId": "g", "memberId": "y"});
     assert_eq!(code(&client(&closed, closed.key("read")).call_raw("/group/kick", &kick).await), 1003);
-    let expected = for_operators.len() + 3;
+    // A file is no other change, though it comes in another way.
+    let bearer = format!("Bearer {}", closed.key("read"));
+    let upload = format!("/file/upload?appId={APP}&userId=x&target=");
+    let answer = request(closed.node.server(), "PUT", &upload, &[("Authorization", &bearer)], b"x").await;
+    assert_eq!(answer.code(), 1003);
+    let expected = for_operators.len() + 4;
     until("they are written", SOON, async || records(&file).len() == expected).await;
     let found = records(&file);
     for (record, path) in found.iter().zip(&for_operators) {
@@ -156,7 +161,9 @@ async fn attempts_at_what_is_for_operators_are_recorded_and_a_flood_of_them_is_c
     }
     let told: Vec<_> =
         found[for_operators.len()..].iter().map(|record| (record.by, record.who.as_str())).collect();
-    assert_eq!(told, [(By::User, "a\u{202e}b\u{2028}帝"), (By::Key, "read"), (By::Key, "read")]);
+    let by_key = (By::Key, "read");
+    assert_eq!(told, [(By::User, "a\u{202e}b\u{2028}帝"), by_key, by_key, by_key]);
+    assert_eq!(found.last().expect("a record").operation, "/file/upload");
     let text = std::fs::read_to_string(&file).expect("the log");
     assert!(!text.contains(['\u{202e}', '\u{2028}']) && !text.contains(SAID), "{text}");
     for _ in 0..500 {

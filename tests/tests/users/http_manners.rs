@@ -1,8 +1,10 @@
 //! HTTP as proxies, checkers and libraries expect it: methods, hosts, handshakes, spellings of a body.
 
+use chat_protocol::table::ROUTES;
 use chat_tests::node::Node;
 use chat_tests::raw_http::{Answer, exchange, get, post, request};
 use chat_tests::raw_socket::{RawSocket, handshake};
+use chat_tests::routes;
 
 const READ_ONLY: [&str; 7] =
     ["/", "/home/index", "/home/chat.css", "/livez", "/readyz", "/metrics", "/openapi.json"];
@@ -28,11 +30,16 @@ async fn head_answers_like_get_without_the_body() {
 #[tokio::test]
 async fn another_method_is_answered_1015_with_what_is_allowed() {
     let node = Node::ephemeral(&[]).await;
-    for path in READ_ONLY.iter().chain(&["/acc"]) {
-        for method in ["POST", "PUT", "DELETE", "PATCH", "TRACE", "BREW"] {
-            let answer = request(node.server(), method, path, &[], &[]).await;
-            assert_eq!((answer.code(), answer.status), (1015, 405), "{method} {path}");
-            assert_eq!(answer.header("allow"), "GET, HEAD, OPTIONS", "{method} {path}");
+    for route in ROUTES {
+        let (path, allowed) = (routes::path(route), route.allow());
+        for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "TRACE", "BREW"] {
+            if allowed.split(", ").any(|taken| taken == method) {
+                continue;
+            }
+            let answer = request(node.server(), method, &path, &[], &[]).await;
+            assert_eq!(answer.status, 405, "{method} {path}");
+            assert_eq!(answer.header("allow"), allowed, "{method} {path}");
+            assert!(method == "HEAD" || answer.code() == 1015, "{method} {path}: {answer:?}");
         }
     }
 }
@@ -40,8 +47,9 @@ async fn another_method_is_answered_1015_with_what_is_allowed() {
 #[tokio::test]
 async fn options_is_answered_as_balancers_ask_it() {
     let node = Node::ephemeral(&[]).await;
-    for path in READ_ONLY.iter().chain(&["/acc", "/user/list", "/wallet/deposit"]) {
-        let answer = request(node.server(), "OPTIONS", path, &[], &[]).await;
+    let paths = ROUTES.iter().map(routes::path);
+    for path in paths.chain(["/user/list".to_owned(), "/wallet/deposit".to_owned()]) {
+        let answer = request(node.server(), "OPTIONS", &path, &[], &[]).await;
         assert_eq!((answer.status, answer.body.as_str()), (204, ""), "{path}");
         assert!(answer.header("allow").ends_with("OPTIONS"), "{path}: {answer:?}");
     }

@@ -30,6 +30,7 @@ mod metrics;
 mod metrics_of_requests;
 mod observers;
 mod openapi;
+mod openapi_routes;
 mod page_access;
 mod page_crowds;
 mod page_faults;

@@ -93,6 +93,28 @@ fn driver_crates_stay_in_their_rooms() {
     }
 }
 
+/// The tables of the protocol say what there is, to the description, the tests of rights, the metrics and chatctl.
+#[test]
+fn paths_come_from_the_tables() {
+    let adding = pattern(r"\.(route|nest|merge|fallback)(_service)?\(");
+    let in_edge =
+        |source: &Source| ["http", "listener", "listener.rs"].iter().any(|room| source.is_in_room(room));
+    let sources = files(".rs");
+    let added =
+        lines_with(&sources, &adding, |source| source.path.starts_with("chatd/src/") && in_edge(source));
+    let expected = |line: &&String| {
+        let tables = [".route(route.path, leads(route))", ".route(operation.path, any(operate))"];
+        let mut ways = tables.into_iter().chain([".fallback(operate)", ".fallback(other)"]);
+        line.starts_with("chatd/src/http/routes.rs:") && ways.any(|way| line.contains(way))
+    };
+    let (known, other): (Vec<_>, Vec<_>) = added.iter().partition(expected);
+    none(
+        &other.into_iter().cloned().collect::<Vec<_>>(),
+        "a path that neither table of chat_protocol::table knows",
+    );
+    assert!(known.len() >= 3, "where paths are added is not understood any more");
+}
+
 #[test]
 fn a_result_neither_runs_nor_waits_nor_opens_anything() {
     let acting = pattern(
