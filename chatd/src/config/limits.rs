@@ -35,7 +35,7 @@ settings! {
         /// Requests over one WebSocket at once, before rate_per_connection counts
         #[arg(long, env = "CHATD_BURST_PER_CONNECTION", value_name = "N")]
         burst_per_connection: u32 = 50,
-        /// Requests of one user on this node, over all their WebSockets and HTTP, such as 20/s, but with an operator's key; 0 for any number
+        /// Requests of one user on this node, log-ins included, over all their WebSockets and HTTP, such as 20/s, but with an operator's key; 0 for any number
         #[arg(long, env = "CHATD_RATE_PER_USER", value_name = "RATE")]
         rate_per_user: Rate = Rate::NONE,
         /// Requests of one user at once, before rate_per_user counts

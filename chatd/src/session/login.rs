@@ -4,7 +4,7 @@
 //! are queued, so a message is neither lost nor sent twice between the log and the live stream.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chat_protocol::session::{Also, LoggedIn, Login, MAX_ALSO, MAX_RECOVER, Position, Recovered};
@@ -101,14 +101,31 @@ pub fn parse(request: &chat_protocol::envelope::Request<'_>) -> Result<Login, Re
     Ok(login)
 }
 
+/// Whether the pass is of an operator's key, whom no limit of the user holds.
+fn is_by_key(shared: &Sessions, pass: &Pass) -> bool {
+    pass.scopes.is_some() && !shared.auth.is_open()
+}
+
+/// Counts a log-in among the requests of its user, before it costs anything but the look at the token: who comes and goes
+/// all the time asks every store each time.
+///
+/// # Errors
+/// When there were too many.
+fn check_pace(shared: &Sessions, identity: &Identity, pass: &Pass) -> Result<(), Refusal> {
+    if is_by_key(shared, pass) || !shared.quotas.paces_users() {
+        return Ok(());
+    }
+    let now = Instant::now();
+    shared.quotas.user_asks(&shared.quotas.user(identity, now), now)
+}
+
 /// Counts a connection among those of its user; none where they are not counted. Who has a few asks no store, and
 /// who has too many takes the place of one that is gone without an end.
 ///
 /// # Errors
 /// When there are too many, or a store is unreachable.
 async fn count(shared: &Sessions, identity: &Identity, pass: &Pass) -> Result<Option<Device>, Refusal> {
-    let is_key = pass.scopes.is_some() && !shared.auth.is_open();
-    if is_key || !shared.quotas.counts_connections() {
+    if is_by_key(shared, pass) || !shared.quotas.counts_connections() {
         return Ok(None);
     }
     // No store is asked about whoever has room for a connection on each of the nodes.
@@ -156,6 +173,7 @@ pub async fn enter(
     pass: Pass,
     recover: Option<Vec<Position>>,
 ) -> Result<Entered, Failed> {
+    check_pace(shared, identity, &pass)?;
     shared.gate.enter(identity.app).await?;
     let device = count(shared, identity, &pass).await?;
     let membership = shared.subscriptions.join(connection, identity);

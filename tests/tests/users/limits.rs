@@ -114,11 +114,11 @@ async fn whoever_waits_as_long_as_told_is_let_through() {
 
 #[tokio::test]
 async fn a_user_has_one_rate_over_all_connections_and_http() {
-    let closed = Closed::start("", &["--rate-per-user", "72/h", "--burst-per-user", "4"]).await;
+    let closed = Closed::start("", &["--rate-per-user", "72/h", "--burst-per-user", "6"]).await;
     let [a, b] = ["a", "b"].map(|user| closed.token(APP, user));
     let [(mut one, first), (mut other, second)] =
         [closed.enter(APP, "a", &a).await, closed.enter(APP, "a", &a).await];
-    first.and(second).expect("a log-in is not counted");
+    first.and(second).expect("within the burst");
     say(&mut one, "1").await.expect("within the burst");
     say(&mut other, "2").await.expect("within the burst");
     let bearer = format!("Bearer {a}");
@@ -131,7 +131,7 @@ async fn a_user_has_one_rate_over_all_connections_and_http() {
         let (wait_ms, reason) = too_fast(say(session, "3").await);
         assert!((40_000..=50_000).contains(&wait_ms), "{wait_ms}");
         assert!(
-            reason.starts_with("too many requests of this user (limits.rate_per_user = 72/h, 4 at once);"),
+            reason.starts_with("too many requests of this user (limits.rate_per_user = 72/h, 6 at once);"),
             "{reason}"
         );
         session.request("heartbeat", &json!({})).await.expect("a sign of life is free");
@@ -156,9 +156,41 @@ async fn a_user_has_one_rate_over_all_connections_and_http() {
         say(&mut agent, &format!("agent {number}")).await.expect("no limit");
         assert_eq!(list(&operator).await.code(), 200);
     }
+    let (_, entered) = closed.enter(APP, "a", &a).await;
+    too_fast(entered);
     let metrics =
         request(closed.node.server(), "GET", "/metrics", &[("Authorization", &operator)], b"").await;
-    assert_eq!(refused(&metrics.body, "rate_per_user"), 3);
+    assert_eq!(refused(&metrics.body, "rate_per_user"), 4);
+}
+
+#[tokio::test]
+async fn a_storm_of_log_ins_of_one_user_is_refused_and_disturbs_no_other() {
+    let node =
+        Node::ephemeral(&["--rate-per-user", "72/h", "--burst-per-user", "5", "--max-apps", "1"]).await;
+    let mut watcher = node.login(APP, "watcher").await;
+    let mut came = Vec::new();
+    for _ in 0..30 {
+        let mut session = node.connect().await;
+        let entered = session.request("login", &json!({"userId": "a", "appId": APP})).await;
+        if entered.is_err() {
+            let (wait_ms, reason) = too_fast(entered);
+            assert!((40_000..=50_000).contains(&wait_ms), "{wait_ms}");
+            assert!(reason.contains("limits.rate_per_user = 72/h, 5 at once"), "{reason}");
+            // It is refused, not sent away: another user may come over it.
+            let other = json!({"userId": format!("b{}", came.len()), "appId": APP});
+            session.request("login", &other).await.expect("another user");
+        }
+        came.push(session);
+    }
+    assert_eq!(state(&node, "rate_per_user").await.refused, 25);
+    say(&mut watcher, "still here").await.expect("another user has their own");
+    // Before anything is asked of a store: whether there may be one more app, here.
+    for code in [1009, 1009, 1009, 1009, 1009, 1011, 1011] {
+        let mut session = node.connect().await;
+        let entered = session.request("login", &json!({"userId": "a", "appId": APP + 1})).await;
+        let told = entered.expect_err("one app too many").code().map(|code| code.number());
+        assert_eq!(told, Some(code));
+    }
 }
 
 #[tokio::test]
