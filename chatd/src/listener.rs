@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
+use futures_util::future::Either;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -40,7 +41,7 @@ use self::answer::Answer;
 use self::course::Course;
 pub use self::course::Patience;
 pub use self::greeting::Greeter;
-use self::places::{Place, Places};
+use self::places::{Place, Places, Tongue};
 pub use self::shortcut::{Grant, Shortcut, Taken};
 pub use self::stream::Stream;
 use crate::config::Proxies;
@@ -53,6 +54,8 @@ pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 const FAREWELL: Duration = Duration::from_secs(5);
 /// Bytes of a request's head at most.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
+/// Bytes of a head over HTTP/2 that are read, so that there are words for one that is too large; a larger one gets none.
+const MOST_HEAD_BYTES: u32 = 64 * 1024;
 /// Requests that one connection of HTTP/2 may have under way.
 const MAX_STREAMS: u32 = 16;
 /// Bytes the HTTP library may hold of each of their answers.
@@ -145,6 +148,7 @@ pub struct House {
 pub async fn serve(listener: TcpListener, house: House, stop: CancellationToken) {
     let House { entrance, greeter, proxies, places, quotas, patience, tasks } = house;
     let Entrance { router, shortcut } = entrance;
+    let tongue = if greeter.is_some() { Tongue::Tls } else { Tongue::Http };
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -158,8 +162,7 @@ pub async fn serve(listener: TcpListener, house: House, stop: CancellationToken)
                 let visit = match entered {
                     Ok(visit) => visit,
                     Err(refusal) => {
-                        // Who speaks TLS would have to be greeted first, which is the very work that is spared.
-                        places.refuse(greeter.is_none().then_some(tcp), peer, &refusal);
+                        places.refuse(tcp, tongue, peer, &refusal);
                         continue;
                     }
                 };
@@ -180,8 +183,7 @@ pub async fn serve(listener: TcpListener, house: House, stop: CancellationToken)
                             let met = match &introducer {
                                 None => Some((tcp, guest)),
                                 Some(quotas) => {
-                                    let is_plain = greeter.is_none();
-                                    Box::pin(introduction::meet(tcp, guest, quotas, is_plain, &stop)).await
+                                    Box::pin(introduction::meet(tcp, guest, quotas, tongue, &stop)).await
                                 }
                             };
                             let Some((tcp, guest)) = met else { return };
@@ -196,7 +198,7 @@ pub async fn serve(listener: TcpListener, house: House, stop: CancellationToken)
                             }
                         }));
                     }
-                    None => places.refuse_full(greeter.is_none().then_some(tcp), peer),
+                    None => places.refuse_full(tcp, tongue, peer),
                 }
             }
             Err(error) => {
@@ -296,6 +298,7 @@ async fn speak(stream: Stream, router: Router, speaker: Speaker<'_>, stop: &Canc
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MOST_HEAD_BYTES)
         .max_send_buf_size(STREAM_BUFFER);
     let (watched, place, router) = (course.clone(), place.clone(), TowerToHyperService::new(router));
     let service = service_fn(move |request: hyper::Request<Incoming>| {
@@ -304,7 +307,11 @@ async fn speak(stream: Stream, router: Router, speaker: Speaker<'_>, stop: &Canc
         let mut request = request.map(|body| Watched::new(body, watched.clone()));
         request.extensions_mut().insert(place.clone());
         request.extensions_mut().insert(peer);
-        let (answer, course) = (router.call(request), watched.clone());
+        let answer = match refused::large_head(&request) {
+            Some(refused) => Either::Left(std::future::ready(Ok(refused))),
+            None => Either::Right(router.call(request)),
+        };
+        let course = watched.clone();
         async move {
             let turn = course.turn().await;
             let answer = answer.await?.map(|body| Answer::new(body, course.clone(), running, multiplexed));

@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::Guest;
+use super::places::Tongue;
 use crate::counters::Counters;
 use crate::counters::handshakes::Failure;
 use crate::tls::{Keeper, Line, Tls, failure};
@@ -66,7 +67,8 @@ impl Greeter {
         let (reason, peer) = (failure.name(), guest.peer);
         match failure {
             Failure::PlainHttp => {
-                guest.places.refuse(Some(tcp), peer, &Refusal::new(Code::BadParameter, SPEAK_TLS));
+                let refusal = Refusal::new(Code::BadParameter, SPEAK_TLS);
+                guest.places.refuse(tcp, Tongue::Http, peer, &refusal);
             }
             // As many as health checks.
             Failure::Left | Failure::Late => tracing::debug!(reason, why, %peer, "no handshake of TLS"),

@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use super::Guest;
+use super::places::Tongue;
 use crate::quota::Quotas;
 
 /// What version 2 begins with.
@@ -25,7 +26,7 @@ pub(super) async fn meet(
     mut tcp: TcpStream,
     mut guest: Guest,
     quotas: &Quotas,
-    is_plain: bool,
+    tongue: Tongue,
     stop: &CancellationToken,
 ) -> Option<(TcpStream, Guest)> {
     let introduced = tokio::select! {
@@ -50,7 +51,7 @@ pub(super) async fn meet(
             Some((tcp, guest))
         }
         Err(refusal) => {
-            guest.places.refuse(is_plain.then_some(tcp), guest.peer, &refusal);
+            guest.places.refuse(tcp, tongue, guest.peer, &refusal);
             None
         }
     }

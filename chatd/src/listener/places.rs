@@ -22,7 +22,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout;
 
 use super::course::Course;
-use super::stream;
+use super::{refused, stream};
 use crate::counters::Counters;
 use crate::quota::Visit;
 
@@ -46,6 +46,15 @@ pub struct Places {
     guests: Mutex<Guests>,
     left: Notify,
     refusals: Arc<Semaphore>,
+}
+
+/// What a connection is told in that is not let in: what its first word would be answered in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tongue {
+    /// HTTP/1.1.
+    Http,
+    /// TLS, before its handshake, which is the very work that is spared: an alert.
+    Tls,
 }
 
 /// Why there is no place.
@@ -115,37 +124,29 @@ impl Places {
     }
 
     /// Tells a connection that there is no place for it, as [`Places::refuse`] does.
-    pub(super) fn refuse_full(&self, tcp: Option<TcpStream>, peer: SocketAddr) {
+    pub(super) fn refuse_full(&self, tcp: TcpStream, tongue: Tongue, peer: SocketAddr) {
         self.counters.crowded_out.add(1);
         tracing::debug!(taken = self.taken(), room = self.room, %peer, "no place");
-        self.refuse(tcp, peer, &Refusal::new(Code::StoreUnreachable, FULL));
+        self.refuse(tcp, tongue, peer, &Refusal::new(Code::StoreUnreachable, FULL));
     }
 
-    /// Tells a connection why it is not let in, and ends it. None: it ended without a word.
-    pub(super) fn refuse(&self, tcp: Option<TcpStream>, peer: SocketAddr, refusal: &Refusal) {
+    /// Tells a connection why it is not let in, and ends it.
+    pub(super) fn refuse(&self, mut tcp: TcpStream, tongue: Tongue, peer: SocketAddr, refusal: &Refusal) {
         let code = refusal.code;
         tracing::info!(code = code.number(), reason = refusal.reason, %peer, "refused a connection");
-        let Some(mut tcp) = tcp else { return };
-        // Cannot fail: the members have text keys and no failing serializer.
-        let body = serde_json::to_string(&HttpAnswer::refusal(refusal)).unwrap_or_default();
-        let status = StatusCode::from_u16(code.http_status()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
-        let wait_s = refusal.retry_after_ms.map_or(1, |ms| ms.div_ceil(1000));
-        let wait = match status {
-            StatusCode::BAD_REQUEST => String::new(),
-            _ => format!("Retry-After: {wait_s}\r\n"),
+        let answer = match tongue {
+            Tongue::Http => in_http(refusal),
+            Tongue::Tls => refused::in_tls(code).to_vec(),
         };
-        let head = "Content-Type: application/json; charset=utf-8\r\nConnection: close";
-        let length = body.len();
-        let answer = format!("HTTP/1.1 {status}\r\n{head}\r\n{wait}Content-Length: {length}\r\n\r\n{body}");
         let Ok(turn) = self.refusals.clone().try_acquire_owned() else {
             // A new socket has room for it; whoever sends more than is read here may not get to see it.
             if let Ok(mut tcp) = tcp.into_std() {
-                let _ = tcp.write(answer.as_bytes());
+                let _ = tcp.write(&answer);
             }
             return;
         };
         tokio::spawn(async move {
-            if tcp.write_all(answer.as_bytes()).await.is_ok() {
+            if tcp.write_all(&answer).await.is_ok() {
                 stream::part(tcp).await;
             }
             drop(turn);
@@ -186,6 +187,20 @@ impl Places {
             freed += held;
         }
     }
+}
+
+fn in_http(refusal: &Refusal) -> Vec<u8> {
+    // Cannot fail: the members have text keys and no failing serializer.
+    let body = serde_json::to_string(&HttpAnswer::refusal(refusal)).unwrap_or_default();
+    let status = StatusCode::from_u16(refusal.code.http_status()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+    let wait_s = refusal.retry_after_ms.map_or(1, |ms| ms.div_ceil(1000));
+    let wait = match status {
+        StatusCode::BAD_REQUEST => String::new(),
+        _ => format!("Retry-After: {wait_s}\r\n"),
+    };
+    let head = "Content-Type: application/json; charset=utf-8\r\nConnection: close";
+    let length = body.len();
+    format!("HTTP/1.1 {status}\r\n{head}\r\n{wait}Content-Length: {length}\r\n\r\n{body}").into_bytes()
 }
 
 impl Guests {

@@ -157,6 +157,70 @@ fn http2_frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
+/// A literal field that is added to no table, its texts without Huffman coding (RFC 7541 §6.2.2).
+fn field(name: &str, value: &str) -> Vec<u8> {
+    let mut field = vec![0];
+    for text in [name, value] {
+        let mut length = text.len();
+        if length < 127 {
+            field.push(u8::try_from(length).expect("a short one"));
+        } else {
+            field.push(127);
+            length -= 127;
+            while length >= 128 {
+                field.push(u8::try_from(length % 128 + 128).expect("seven bits and a mark"));
+                length /= 128;
+            }
+            field.push(u8::try_from(length).expect("seven bits"));
+        }
+        field.extend(text.as_bytes());
+    }
+    field
+}
+
+/// The library would answer it without a word.
+#[tokio::test]
+async fn a_head_of_http2_that_is_too_large_is_refused_with_words() {
+    let node = Node::ephemeral(&[]).await;
+    // :status 200 is in the static table; 431 is a literal of it, in Huffman's code.
+    let (good, too_large) = (&[0x88][..], &[0x83, 0x69, 0x90, 0xff][..]);
+    for (filler, status, words) in
+        [(10_000, good, "ok"), (20_000, too_large, "16 KiB; send parameters with POST")]
+    {
+        let mut block = [&[0x82, 0x86, 0x04, 6][..], b"/livez", &[0x01, 9][..], b"localhost"].concat();
+        block.extend(field("x-filler", &"x".repeat(filler)));
+        let mut hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+        hello.extend(http2_frame(4, 0, 0, &[]));
+        let (first, rest) = block.split_at(block.len().min(9000));
+        hello.extend(http2_frame(1, 1, 1, first));
+        let (second, third) = rest.split_at(rest.len().min(9000));
+        hello.extend(http2_frame(9, 0, 1, second));
+        hello.extend(http2_frame(9, 4, 1, third));
+        let mut tcp = connect(&node).await;
+        tcp.write_all(&hello).await.expect("an open connection");
+        let (mut head, mut body) = (Vec::new(), Vec::new());
+        loop {
+            let mut front = [0; 9];
+            timeout(SOON, tcp.read_exact(&mut front)).await.expect("an answer").expect("a frame");
+            let length = u32::from_be_bytes([0, front[0], front[1], front[2]]);
+            let mut payload = vec![0; usize::try_from(length).expect("a short one")];
+            timeout(SOON, tcp.read_exact(&mut payload)).await.expect("an answer").expect("its payload");
+            match front[3] {
+                0 => body.extend(&payload),
+                1 => head.extend(&payload),
+                _ => {}
+            }
+            if front[3] <= 1 && front[4] & 1 == 1 {
+                break;
+            }
+        }
+        let body = String::from_utf8(body).expect("UTF-8");
+        assert!(head.windows(status.len()).any(|part: &[u8]| part == status), "{head:x?}: {body}");
+        assert!(body.contains(words), "{body:?}");
+        assert_eq!(body.contains("\"code\":1012"), filler > 16_384, "{body:?}");
+    }
+}
+
 /// The windows of its streams stay shut, and before the time of one answer is over it asks for another and gives the one
 /// before up.
 #[tokio::test]

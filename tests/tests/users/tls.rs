@@ -3,6 +3,7 @@
 //! Invariant: whoever speaks no TLS, or does not come to the end of a handshake, is not waited for for ever and disturbs
 //! nobody.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use chat_client::connection::Options;
@@ -12,7 +13,7 @@ use chat_tests::authority::Authority;
 use chat_tests::exposition::scrape;
 use chat_tests::node::Node;
 use chat_tests::program::run;
-use chat_tests::raw_http::{get, request};
+use chat_tests::raw_http::{connect_from, get, request};
 use chat_tests::raw_socket::{RawSocket, handshake};
 use chat_tests::talk::{Bystanders, close_code, next_text};
 use chat_tests::wait::{SOON, until};
@@ -42,6 +43,15 @@ async fn connect(
     versions: &[&'static SupportedProtocolVersion],
     protocols: &[&str],
 ) -> std::io::Result<TlsStream<TcpStream>> {
+    connect_over(tcp(node).await, authority, versions, protocols).await
+}
+
+async fn connect_over(
+    tcp: TcpStream,
+    authority: &Authority,
+    versions: &[&'static SupportedProtocolVersion],
+    protocols: &[&str],
+) -> std::io::Result<TlsStream<TcpStream>> {
     let mut known = RootCertStore::empty();
     known.add(CertificateDer::from_pem_file(authority.file()).expect("PEM")).expect("a certificate");
     let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -51,7 +61,7 @@ async fn connect(
         .with_no_client_auth();
     config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
     let name = ServerName::try_from("localhost").expect("a name");
-    TlsConnector::from(Arc::new(config)).connect(name, tcp(node).await).await
+    TlsConnector::from(Arc::new(config)).connect(name, tcp).await
 }
 
 /// What comes until the node ends the connection.
@@ -168,6 +178,30 @@ async fn who_speaks_no_tls_is_told_so() {
     let told = run("chatbench", &bench, &[]).await;
     assert!(told.code == Some(1) && told.stderr.contains("https://"), "{told:?}");
     assert!(failures(&node, "plain_http").await >= 5.0);
+}
+
+/// A handshake would be the very work that is spared, and there are no words before it: an alert says that it is no fault
+/// of the network.
+#[tokio::test]
+async fn who_is_refused_before_the_handshake_gets_an_alert() {
+    const CROWD: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+    let authority = Authority::new();
+    let node = Node::secure(&authority, &["--connections-per-address", "1"]).await;
+    let from = async || connect_from(CROWD, node.server()).await;
+    let _held = connect_over(from().await, &authority, &[&TLS13], &[]).await.expect("the first");
+    for version in [&TLS12, &TLS13] {
+        let refused =
+            connect_over(from().await, &authority, &[version], &[]).await.expect_err("one too many");
+        assert!(refused.to_string().contains("AccessDenied"), "{refused}");
+    }
+    assert_eq!(
+        rest(&mut from().await).await,
+        [21, 3, 3, 0, 2, 2, 49],
+        "it comes before the client says anything"
+    );
+    let told = scrape(&node).await;
+    assert_eq!(told.of("chatd_limit_refusals_total{limit=\"connections_per_address\"}"), 3.0);
+    assert_eq!(failures(&node, "refused").await, 0.0);
 }
 
 #[tokio::test]
