@@ -145,10 +145,12 @@ impl Command {
         matches!(self, Command::Tail(_) | Command::Top(_) | Command::Chat(_))
     }
 
-    /// Whether the command speaks to a server: only then a key is looked for.
+    /// Whether the command speaks to the server of its line: only then a key is looked for.
     #[must_use]
     pub fn asks_a_server(&self) -> bool {
-        !matches!(self, Command::Context(_) | Command::Completion(_) | Command::Man(_))
+        // A half-written line names its server in the words that are to be completed.
+        let is_apart = matches!(self, Command::Complete(_) | Command::Completion(_));
+        !is_apart && !matches!(self, Command::Context(_) | Command::Man(_))
     }
 }
 
