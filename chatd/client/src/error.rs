@@ -118,6 +118,13 @@ impl Error {
                 "its certificate is one of an authority: have it made with CA:FALSE, or believe any with --insecure"
                     .to_owned(),
             ),
+            Error::Untrusted { cause, .. } if cause.contains("AccessDenied") => Some(
+                "this address has as many connections there as it may (limits.connections_per_address): close some, or come from another"
+                    .to_owned(),
+            ),
+            Error::Untrusted { cause, .. } if cause.contains("InternalError") => {
+                Some("the node is full: try again later, or another node".to_owned())
+            }
             Error::Untrusted { .. } => Some(
                 "give the certificate to believe with --ca FILE, or believe any with --insecure".to_owned(),
             ),

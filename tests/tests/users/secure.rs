@@ -81,6 +81,21 @@ async fn chatctl_speaks_https_and_wss() {
 }
 
 #[tokio::test]
+async fn who_is_refused_by_an_alert_is_told_the_limit() {
+    let authority = Authority::new();
+    let node = Node::secure(&authority, &["--connections-per-address", "1"]).await;
+    let server: Server = address(&node).parse().expect("an address");
+    let server = server.trusting(Trust::Authority(authority.file())).expect("a certificate");
+    // This one has the place, or one that asked whether the node is ready.
+    let _held = Connection::open(&server, &Options::default()).await;
+    let (url, authority) = (address(&node), authority.file());
+    let secure = [("CHATCTL_SERVER", url.as_str()), ("CHATCTL_CA", text(&authority))];
+    let refused = run("chatctl", &["state"], &secure).await;
+    assert_eq!(refused.code, Some(7), "{refused:?}");
+    assert!(refused.stderr.contains("(limits.connections_per_address)"), "{refused:?}");
+}
+
+#[tokio::test]
 async fn chatbench_measures_over_tls() {
     let authority = Authority::new();
     let node = Node::secure(&authority, &[]).await;
