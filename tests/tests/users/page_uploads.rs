@@ -169,7 +169,9 @@ async fn an_upload_is_given_up_or_cut_off_and_tried_again_after_a_restart() {
     send_file(&window, &two).await;
     window.until("document.querySelector('.uploading')").await;
     node.kill();
+    proxy.cut();
     window.until("document.querySelector('.failure[role=alert]')").await;
+    window.until("document.getElementById('state').dataset.state !== 'online'").await;
     keep_picture(&window, "cut").await;
     // While nobody is there it fails again, and says so.
     window.click(".failure button").await;
