@@ -23,8 +23,9 @@
 //! | [`workers`] | the threads that own the connections |
 //! | [`session`] | one connection, without a socket: log-in, requests, pushes, end |
 //! | [`membership`] | which rooms a connection belongs in, joins and leaves in flight, catching up from the log |
-//! | [`ops`] | operations, the same for HTTP and WebSocket |
+//! | [`ops`] | operations, the same for HTTP, WebSocket and gRPC |
 //! | [`http`] | the HTTP edge |
+//! | [`grpc`] | the gRPC edge |
 //! | [`chat`] | sending |
 //! | [`marks`] | who is typing, how far others have read |
 //! | [`bans`] | who may not come in: the port |
@@ -63,6 +64,7 @@ pub mod explain;
 pub mod files;
 pub mod friends;
 pub mod groups;
+pub mod grpc;
 pub mod http;
 pub mod hub;
 pub mod journal;

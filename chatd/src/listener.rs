@@ -12,6 +12,8 @@ mod introduction;
 pub mod places;
 mod refused;
 mod shortcut;
+mod speech;
+mod state;
 mod stream;
 
 use std::convert::Infallible;
@@ -28,8 +30,7 @@ use axum::body::Bytes;
 use futures_util::future::Either;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::service::{Service, service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
+use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use parking_lot::Mutex;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
@@ -43,6 +44,7 @@ pub use self::course::Patience;
 pub use self::greeting::Greeter;
 use self::places::{Place, Places, Tongue};
 pub use self::shortcut::{Grant, Shortcut, Taken};
+pub use self::speech::Speech;
 pub use self::stream::Stream;
 use crate::config::Proxies;
 use crate::quota::Quotas;
@@ -54,12 +56,6 @@ pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 const FAREWELL: Duration = Duration::from_secs(5);
 /// Bytes of a request's head at most.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
-/// Bytes of a head over HTTP/2 that are read, so that there are words for one that is too large; a larger one gets none.
-const MOST_HEAD_BYTES: u32 = 64 * 1024;
-/// Requests that one connection of HTTP/2 may have under way.
-const MAX_STREAMS: u32 = 16;
-/// Bytes the HTTP library may hold of each of their answers.
-const STREAM_BUFFER: usize = 64 * 1024;
 /// Connections the kernel keeps ready for us.
 const BACKLOG: i32 = 4096;
 /// Pause when the process has no file left for another connection.
@@ -130,6 +126,8 @@ pub struct Entrance {
 pub struct House {
     /// Where they go.
     pub entrance: Entrance,
+    /// What they speak.
+    pub speech: Speech,
     /// Who shakes hands with them; none where they come without TLS.
     pub greeter: Option<Arc<Greeter>>,
     /// Who speaks for others.
@@ -146,7 +144,7 @@ pub struct House {
 
 /// Accepts until `stop` as many connections as there are places.
 pub async fn serve(listener: TcpListener, house: House, stop: CancellationToken) {
-    let House { entrance, greeter, proxies, places, quotas, patience, tasks } = house;
+    let House { entrance, speech, greeter, proxies, places, quotas, patience, tasks } = house;
     let Entrance { router, shortcut } = entrance;
     let tongue = if greeter.is_some() { Tongue::Tls } else { Tongue::Http };
     loop {
@@ -166,7 +164,7 @@ pub async fn serve(listener: TcpListener, house: House, stop: CancellationToken)
                         continue;
                     }
                 };
-                let course = Arc::new(Course::new(patience));
+                let course = Arc::new(Course::new(patience, speech.turns()));
                 let place = tokio::select! {
                     place = places.enter(&course) => place,
                     () = stop.cancelled() => return,
@@ -194,7 +192,7 @@ pub async fn serve(listener: TcpListener, house: House, stop: CancellationToken)
                             let Some((line, guest)) = greeted else { return };
                             if let Some((line, guest)) = shortcut::offer(line, guest, &*shortcut, &stop).await
                             {
-                                Box::pin(serve_one(line, router, guest, stop)).await;
+                                Box::pin(serve_one(line, (router, speech), guest, stop)).await;
                             }
                         }));
                     }
@@ -230,11 +228,11 @@ impl Handed {
     }
 }
 
-async fn serve_one(line: Line<TcpStream>, router: Router, guest: Guest, stop: CancellationToken) {
+async fn serve_one(line: Line<TcpStream>, to: (Router, Speech), guest: Guest, stop: CancellationToken) {
     let Guest { peer, course, place, places } = guest;
     let place = Handed(Arc::new(Mutex::new(Some(place))));
     let speaker = Speaker { peer, course: &course, place: &place, places: &places };
-    speak(Stream::new(line, course.clone()), router, speaker, &stop).await.tell(peer);
+    speak(Stream::new(line, course.clone()), to, speaker, &stop).await.tell(peer);
     if let Some(tcp) = course.left() {
         tokio::select! {
             () = stream::part(tcp) => {}
@@ -288,18 +286,15 @@ struct Speaker<'a> {
 }
 
 /// Speaks HTTP until either side has had enough.
-async fn speak(stream: Stream, router: Router, speaker: Speaker<'_>, stop: &CancellationToken) -> End {
+async fn speak(
+    stream: Stream,
+    (router, speech): (Router, Speech),
+    speaker: Speaker<'_>,
+    stop: &CancellationToken,
+) -> End {
     let Speaker { peer, course, place, places } = speaker;
     let peer = Peer(peer);
-    let mut builder = Builder::new(TokioExecutor::new());
-    // The library's own time-out for a head would run while nothing is asked, too.
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(MAX_HEAD_BYTES);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(MAX_STREAMS)
-        .max_header_list_size(MOST_HEAD_BYTES)
-        .max_send_buf_size(STREAM_BUFFER);
+    let builder = speech.builder();
     let (watched, place, router) = (course.clone(), place.clone(), TowerToHyperService::new(router));
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let multiplexed = request.version() == hyper::Version::HTTP_2;

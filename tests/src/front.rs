@@ -41,6 +41,31 @@ pub async fn nginx_for(listen: SocketAddr, nodes: &[&Server]) -> String {
     written.stdout()
 }
 
+/// The same, that passes gRPC on as well: what comes at that address to those nodes.
+///
+/// # Panics
+/// When it prints nothing.
+pub async fn nginx_with_grpc(
+    listen: SocketAddr,
+    nodes: &[&Server],
+    grpc_listen: SocketAddr,
+    grpc_nodes: &[SocketAddr],
+) -> String {
+    let [listen, grpc_listen] = [listen, grpc_listen].map(|address| address.to_string());
+    let mut line: Vec<String> = ["chatctl", "nginx", "print", "--listen", &listen].map(Into::into).into();
+    line.extend(["--grpc-listen".into(), grpc_listen]);
+    for node in nodes {
+        line.extend(["--node".into(), node.authority()]);
+    }
+    for node in grpc_nodes {
+        line.extend(["--grpc-node".into(), node.to_string()]);
+    }
+    let (surroundings, written) = Surroundings::in_memory(b"", &[]);
+    let line = line.into_iter().map(Into::into).collect::<Vec<_>>();
+    assert_eq!(chatctl::run(line, surroundings).await, 0, "{}", written.stderr());
+    written.stdout()
+}
+
 /// A file of `scripts/deploy` for a proxy that listens at this address before these two nodes.
 ///
 /// # Panics

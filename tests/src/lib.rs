@@ -15,6 +15,7 @@ pub mod fault_proxy;
 pub mod fault_site;
 pub mod files;
 pub mod front;
+pub mod grpc;
 pub mod island;
 pub mod jwt;
 pub mod ledger;

@@ -20,14 +20,25 @@ pub struct Site {
 impl Site {
     /// A node alone, in memory.
     pub async fn embedded() -> Self {
-        Self { nodes: vec![Node::ephemeral(&ANY_MEDIA).await], _redis: None }
+        Self::embedded_with(&[]).await
+    }
+
+    /// The same with further arguments.
+    pub async fn embedded_with(arguments: &[&str]) -> Self {
+        let arguments = [&ANY_MEDIA[..], arguments].concat();
+        Self { nodes: vec![Node::ephemeral(&arguments).await], _redis: None }
     }
 
     /// Two nodes on a Redis of their own.
     pub async fn redis() -> Self {
+        Self::redis_with(&[]).await
+    }
+
+    /// The same with further arguments.
+    pub async fn redis_with(arguments: &[&str]) -> Self {
         let redis = RedisServer::start().await;
         let url = redis.url();
-        let arguments = [&["--redis", url.as_str()], &ANY_MEDIA[..]].concat();
+        let arguments = [&["--redis", url.as_str()], &ANY_MEDIA[..], arguments].concat();
         let (first, last) = tokio::join!(Node::start(&arguments), Node::start(&arguments));
         Self { nodes: vec![first, last], _redis: Some(redis) }
     }

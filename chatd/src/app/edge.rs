@@ -16,8 +16,10 @@ use crate::chat::Chat;
 use crate::config::{Config, Role};
 use crate::explain::{self, Explainer};
 use crate::files::Files;
+use crate::grpc;
 use crate::http::Edge;
 use crate::http::door::Door;
+use crate::hub::Hub;
 use crate::marks::Marks;
 use crate::membership::resync::Resync;
 use crate::membership::subscriptions::Subscriptions;
@@ -25,6 +27,7 @@ use crate::metrics::{self, Metrics};
 use crate::ops::access::Access;
 use crate::ops::audit::AuditOps;
 use crate::ops::conversation::ConversationOps;
+use crate::ops::desk::Desk;
 use crate::ops::explain::ExplainOps;
 use crate::ops::friend::FriendOps;
 use crate::ops::group::GroupOps;
@@ -106,8 +109,15 @@ pub(super) fn edge(config: &Config, parts: Parts<'_>) -> anyhow::Result<Edge> {
         Role::All => base.max_connections,
         Role::Settler => 0,
     };
-    Ok(Edge {
+    let desk = Desk {
         operations,
+        auth: base.auth.clone(),
+        quotas: base.quotas.clone(),
+        bans: engine.bans.clone(),
+        gate,
+    };
+    Ok(Edge {
+        desk: Arc::new(desk),
         system: services.system,
         metrics: Arc::new(Metrics::new(metrics::Sources {
             engine: engine.name,
@@ -127,13 +137,23 @@ pub(super) fn edge(config: &Config, parts: Parts<'_>) -> anyhow::Result<Edge> {
         counters: base.counters.clone(),
         door,
         proxies: Arc::new(config.proxies().map_err(|error| anyhow!(error))?),
-        auth: base.auth.clone(),
-        bans: engine.bans.clone(),
         files,
-        gate,
         quotas: base.quotas.clone(),
         max_body_bytes: MAX_BODY_BYTES,
     })
+}
+
+/// What the gRPC edge leads to: what the HTTP edge does.
+pub(super) fn grpc_edge(edge: &Edge, hub: &Arc<Hub>, subscriptions: &Arc<Subscriptions>) -> grpc::Edge {
+    grpc::Edge {
+        desk: edge.desk.clone(),
+        system: edge.system.clone(),
+        hub: hub.clone(),
+        subscriptions: subscriptions.clone(),
+        proxies: edge.proxies.clone(),
+        counters: edge.counters.clone(),
+        max_body_bytes: edge.max_body_bytes,
+    }
 }
 
 /// What knows what happened.

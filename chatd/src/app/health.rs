@@ -22,7 +22,7 @@ impl App {
     /// # Errors
     /// Which part has ended.
     pub(super) async fn turns(&self) -> Result<(), &'static str> {
-        if self.accepting.is_finished() {
+        if !self.doors.are_open() {
             return Err("nobody accepts connections");
         }
         let hub = self.hub.clone();

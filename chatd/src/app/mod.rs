@@ -8,6 +8,7 @@ mod files;
 mod health;
 mod money;
 pub mod places;
+mod ports;
 pub mod program;
 mod reload;
 mod room;
@@ -20,14 +21,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::base::Base;
-use self::edge::{Parts, door, edge};
+use self::edge::{Parts, door, edge, grpc_edge};
 use self::money::Treasury;
+use self::ports::{Doors, Ports};
 use self::reload::Reread;
 use self::room::room_for_connections;
 use self::rounds::{deadlines, end_terms, look_at, patience, relieve, sweep};
@@ -38,7 +39,7 @@ use crate::engine::sqlite::Close;
 use crate::http::{self, Edge};
 use crate::hub::Hub;
 use crate::listener::places::Places;
-use crate::listener::{self, Greeter, House};
+use crate::listener::{Greeter, House, Speech};
 use crate::marks::Marks;
 use crate::membership::resync::Resync;
 use crate::membership::subscriptions::Subscriptions;
@@ -80,7 +81,7 @@ pub struct App {
     /// Those that became WebSockets.
     connections: TaskTracker,
     workers: Arc<Workers>,
-    accepting: tokio::task::JoinHandle<()>,
+    doors: Doors,
     all_gone: CancellationToken,
     registry: tokio::task::JoinHandle<()>,
     treasury: Treasury,
@@ -120,7 +121,8 @@ fn house(
     let (counters, proxies) = (&base.counters, edge.proxies.clone());
     House {
         entrance: http::entrance(edge),
-        greeter: keeper.map(|keeper| Greeter::new(keeper, counters.clone())),
+        speech: Speech::Web,
+        greeter: keeper.map(|keeper| Greeter::new(keeper, Speech::Web, counters.clone())),
         proxies,
         places: Places::new(room, counters.clone()),
         quotas: base.quotas.clone(),
@@ -145,10 +147,8 @@ impl App {
 
     async fn open(config: &Config, known: Known, files: Files) -> anyhow::Result<Self> {
         let Known { auth, keeper, reread } = known;
-        let addresses = config.listen_addresses().map_err(|error| anyhow!(error))?;
-        let taken = || format!("cannot listen on {}; is another chatd running there?", config.serve.listen);
-        let bound = listener::bind(&addresses).with_context(taken)?;
-        let (address, room) = (bound.address()?, room_for_connections());
+        let ports = Ports::bind(config)?;
+        let (address, room) = (ports.address, room_for_connections());
         let base = Base::new(config, room, Arc::new(auth), files);
         let (hub, engine) = (base.hub.clone(), engine::open(config, &base).await?);
         let (kept, chat) = files::open(config, &base, &engine).await?;
@@ -179,10 +179,10 @@ impl App {
         let (marks, edge) = (parts.marks.clone(), edge(config, parts)?);
         let (stop, all_gone, requests) = <(CancellationToken, CancellationToken, TaskTracker)>::default();
         let Edge { connections, workers, system, .. } = edge.clone();
+        let grpc_edge = grpc_edge(&edge, &hub, &subscriptions);
         let house = house(config, &base, edge, keeper.clone(), room, requests.clone());
         let (places, quotas) = (house.places.clone(), house.quotas.clone());
-        let accepting =
-            tokio::spawn(listener::serve(bound.listen().with_context(taken)?, house, stop.clone()));
+        let doors = ports.open(config, house, grpc_edge, keeper.as_ref(), &stop).await?;
         let mut background = vec![
             tokio::spawn(resync.run()),
             tokio::spawn(sweep(hub.clone(), subscriptions, quotas, deadlines(config))),
@@ -203,7 +203,7 @@ impl App {
             requests,
             connections,
             workers,
-            accepting,
+            doors,
             registry: tokio::spawn(registry.run(all_gone.clone())),
             all_gone,
             treasury,
@@ -232,7 +232,7 @@ impl App {
     /// Ends what is left, after [`App::leave`], and waits for it, but not for ever.
     pub async fn stop(mut self) {
         self.stop.cancel();
-        let _ = self.accepting.await;
+        self.doors.closed().await;
         self.requests.close();
         if tokio::time::timeout(STOP_TIMEOUT, self.requests.wait()).await.is_err() {
             tracing::warn!(connections = self.requests.len(), "connections of HTTP did not end in time");

@@ -161,6 +161,9 @@ async fn serve_until_told(config: &Config, known: Known) -> anyhow::Result<()> {
             return Ok(());
         }
     };
+    if let Some(address) = app.doors.grpc_address {
+        log::say(Level::INFO, &format!("gRPC on {scheme}://{address}"));
+    }
     let listening = format!("listening on {scheme}://{}", app.address);
     log::say(Level::INFO, &listening);
     serve_and_leave(app, config.serve.drain.get(), &mut signals, &manager, &listening).await;

@@ -36,17 +36,9 @@ impl Config {
     /// # Errors
     /// A text that names the setting and what it may be.
     pub fn check(&self) -> Result<(), String> {
-        if self.listen_addresses()?.iter().any(|address| !address.ip().is_loopback())
-            && !self.serve.allow_open
-            && self.auth.is_open()
-        {
-            return Err(format!(
-                "listen = {:?} is not a loopback address, and without authentication every caller is an operator; \
-                 listen on 127.0.0.1, give keys (see `chatd api-key --help`), or say --allow-open if only trusted \
-                 callers can reach it",
-                self.serve.listen
-            ));
-        }
+        self.listen_addresses()?;
+        self.grpc_addresses()?;
+        self.check_openness()?;
         self.auth.check()?;
         self.check_tls()?;
         self.allowed_origins()?;
@@ -111,10 +103,13 @@ impl Config {
     }
 
     fn check_money(&self) -> Result<(), String> {
-        let Serve { redis, amqp, role, .. } = &self.serve;
+        let Serve { redis, amqp, role, grpc_listen, .. } = &self.serve;
         if self.ledger()? == LedgerPlace::None && (!amqp.is_empty() || *role == Role::Settler) {
             let needs = if amqp.is_empty() { "role = \"settler\"" } else { "amqp" };
             return Err(format!("{needs} needs a ledger; give --ledger postgres://…"));
+        }
+        if *role == Role::Settler && !grpc_listen.is_empty() {
+            return Err("role = \"settler\" takes no clients; leave grpc_listen out".to_owned());
         }
         if *role == Role::Settler && redis.is_empty() {
             return Err("role = \"settler\" needs the packets of other nodes; give --redis URL".to_owned());
@@ -180,17 +175,49 @@ impl Config {
     /// # Errors
     /// A text for the operator when `listen` is no address.
     pub fn listen_addresses(&self) -> Result<Vec<SocketAddr>, String> {
-        let bad = |error: &dyn std::fmt::Display| {
-            format!(
-                "listen = {:?} is no address: {error}; write for example 127.0.0.1:8080",
-                self.serve.listen
-            )
-        };
-        let found =
-            std::net::ToSocketAddrs::to_socket_addrs(self.serve.listen.as_str()).map_err(|e| bad(&e))?;
-        let addresses: Vec<_> = found.collect();
-        if addresses.is_empty() { Err(bad(&"the name has no address")) } else { Ok(addresses) }
+        addresses("listen", &self.serve.listen)
     }
+
+    /// The addresses to listen on for gRPC; none where it is not spoken.
+    ///
+    /// # Errors
+    /// A text for the operator when `grpc_listen` is no address.
+    pub fn grpc_addresses(&self) -> Result<Vec<SocketAddr>, String> {
+        match self.serve.grpc_listen.as_str() {
+            "" => Ok(Vec::new()),
+            listen => addresses("grpc_listen", listen),
+        }
+    }
+
+    /// Whether only programs of this machine can come.
+    fn check_openness(&self) -> Result<(), String> {
+        if self.serve.allow_open || !self.auth.is_open() {
+            return Ok(());
+        }
+        let Serve { listen, grpc_listen, .. } = &self.serve;
+        for (setting, text, addresses) in [
+            ("listen", listen, self.listen_addresses()?),
+            ("grpc_listen", grpc_listen, self.grpc_addresses()?),
+        ] {
+            if addresses.iter().any(|address| !address.ip().is_loopback()) {
+                return Err(format!(
+                    "{setting} = {text:?} is not a loopback address, and without authentication every caller is an \
+                     operator; listen on 127.0.0.1, give keys (see `chatd api-key --help`), or say --allow-open if \
+                     only trusted callers can reach it"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn addresses(setting: &str, text: &str) -> Result<Vec<SocketAddr>, String> {
+    let bad = |error: &dyn std::fmt::Display| {
+        format!("{setting} = {text:?} is no address: {error}; write for example 127.0.0.1:8080")
+    };
+    let found = std::net::ToSocketAddrs::to_socket_addrs(text).map_err(|e| bad(&e))?;
+    let addresses: Vec<_> = found.collect();
+    if addresses.is_empty() { Err(bad(&"the name has no address")) } else { Ok(addresses) }
 }
 
 #[cfg(test)]

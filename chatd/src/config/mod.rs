@@ -102,6 +102,9 @@ settings! {
         /// Address to listen on; port 0 takes a free one
         #[arg(long, env = "CHATD_LISTEN", value_name = "ADDR")]
         listen: String = "127.0.0.1:8080".to_owned(),
+        /// Address to listen on for gRPC (chat.v1.Chat), in place of none; over TLS where the node has a certificate
+        #[arg(long, env = "CHATD_GRPC_LISTEN", value_name = "ADDR")]
+        grpc_listen: String = String::new(),
         /// Certificate that the node shows, to serve https and wss in place of http and ws: a PEM file, the node's own certificate first; read again when it changes
         #[arg(long, env = "CHATD_TLS_CERT", value_name = "FILE")]
         tls_cert: PathBuf = PathBuf::new(),

@@ -20,19 +20,24 @@ pub const OTHER: &str = "other";
 /// What is asked over WebSocket beside operations.
 const COMMANDS: [&str; 8] = [HEARTBEAT, LOGIN, MSG, OBSERVE, PING, REFRESH, TYPING, WATCH];
 
+/// What is asked over gRPC beside operations.
+const SERVICES: [&str; 2] = ["health", "reflection"];
+
 /// Codes of answers; HTTP statuses where an answer has no code, which are below 1000. 0 stands for all others.
 pub const CODES: [u16; 27] = [
     0, 101, 200, 204, 206, 304, 307, 400, 404, 405, 413, 416, 500, 503, 1000, 1001, 1002, 1003, 1004, 1005,
     1009, 1010, 1011, 1012, 1013, 1014, 1015,
 ];
 
-/// Over both ways.
+/// Over all ways.
 #[derive(Debug)]
 pub struct Requests {
     /// By path, see [`operation`].
     pub http: Tallies,
     /// By command.
     pub websocket: Tallies,
+    /// By the operation that does it.
+    pub grpc: Tallies,
 }
 
 /// Requests over one way.
@@ -56,7 +61,11 @@ struct Kept {
 impl Default for Requests {
     fn default() -> Self {
         let routes: Vec<_> = ROUTES.iter().map(|route| route.name).collect();
-        Self { http: Tallies::new(&routes), websocket: Tallies::new(&COMMANDS) }
+        Self {
+            http: Tallies::new(&routes),
+            websocket: Tallies::new(&COMMANDS),
+            grpc: Tallies::new(&SERVICES),
+        }
     }
 }
 
@@ -143,7 +152,7 @@ mod tests {
     fn every_operation_and_code_is_told_apart_and_what_clients_make_up_is_not() {
         assert!(CODES.is_sorted());
         let requests = Requests::default();
-        for tallies in [&requests.http, &requests.websocket] {
+        for tallies in [&requests.http, &requests.websocket, &requests.grpc] {
             for operation in ALL {
                 let name = operation.path.strip_prefix('/').expect("a path");
                 tallies.of(name).count(200, Duration::ZERO);

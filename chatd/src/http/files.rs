@@ -18,9 +18,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::range::{Wanted, wanted};
-use super::{Edge, NOWHERE, app_of, caller, check_ban, coded, decode, paced, refuse};
+use super::{Edge, NOWHERE, coded, decode, paced, peer_of, refuse};
 use crate::files::{Opened, Part};
-use crate::listener::Peer;
+use crate::ops::desk::app_of;
 
 /// A file that is opened as a page may do nothing.
 const POLICY: HeaderValue =
@@ -39,15 +39,15 @@ pub async fn upload(State(edge): State<Edge>, request: Request) -> Response {
 
 async fn take(edge: &Edge, parts: &Parts, body: Body) -> Result<Uploaded, Refusal> {
     edge.door.check_change(&parts.headers)?;
-    let peer = parts.extensions.get().map_or(NOWHERE, |Peer(peer)| *peer);
-    let guard = edge.operations.guard(Upload::DESCRIPTION);
-    let caller = guard.check(paced(edge, parts, caller(edge, parts)), peer)?;
+    let peer = peer_of(parts).unwrap_or(NOWHERE);
+    let guard = edge.desk.operations.guard(Upload::DESCRIPTION);
+    let caller = guard.check(paced(edge, parts), peer)?;
     let mut params = decode::query(parts)?;
     guard.admit(&caller, peer, &mut params)?;
     check_form(&parts.headers)?;
-    check_ban(edge, &caller).await?;
+    edge.desk.check_ban(&caller).await?;
     if let Some(app) = app_of(&caller, &params) {
-        edge.gate.enter(app).await?;
+        edge.desk.gate.enter(app).await?;
     }
     let act = guard.act(&caller, peer, &params);
     let request: UploadRequest = params.conform(Upload::RULES)?;

@@ -14,36 +14,31 @@ mod upgrade;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use chat_protocol::envelope::HttpAnswer;
-use chat_protocol::operation::APP;
-use chat_protocol::{AppId, Code, Operation, Params, Refusal, system};
+use chat_protocol::{Code, Operation, Refusal, system};
 use http::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde::Serialize;
-use serde_json::Value;
 use tokio_util::task::TaskTracker;
 
 use self::door::Door;
 use self::routes::not_asked_so;
-use crate::auth::{Auth, Caller};
-use crate::bans::Bans;
+use crate::auth::Caller;
 use crate::config::Proxies;
 use crate::counters::Counters;
 use crate::files::Files;
 use crate::listener::{Entrance, Peer};
 use crate::metrics::{Form, Metrics};
-use crate::ops::Table;
+use crate::ops::desk::Desk;
 use crate::ops::system::System;
 use crate::quota::Quotas;
 use crate::transport::queued;
 use crate::workers::Workers;
-use crate::worlds::Gate;
 
 /// The address of a request that came over no connection.
 const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
@@ -54,8 +49,8 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// What the edge leads to.
 #[derive(Clone)]
 pub struct Edge {
-    /// Operations by path.
-    pub operations: Arc<Table>,
+    /// Receives who asks.
+    pub desk: Arc<Desk>,
     /// For `/readyz`.
     pub system: Arc<System>,
     /// For `/metrics`.
@@ -70,18 +65,12 @@ pub struct Edge {
     pub door: Arc<Door>,
     /// Who speaks for others.
     pub proxies: Arc<Proxies>,
-    /// Who asks.
-    pub auth: Arc<Auth>,
     /// What is counted.
     pub counters: Arc<Counters>,
     /// How much anybody may ask.
     pub quotas: Arc<Quotas>,
-    /// Who may not ask.
-    pub bans: Arc<dyn Bans>,
     /// Files that messages carry.
     pub files: Arc<Files>,
-    /// Which apps there may be.
-    pub gate: Arc<Gate>,
     /// Bytes of a request body at most.
     pub max_body_bytes: usize,
 }
@@ -141,7 +130,7 @@ async fn scrape(State(edge): State<Edge>, request: Request) -> Response {
 async fn operate(State(edge): State<Edge>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path();
-    let Some(operation) = edge.operations.path(path) else {
+    let Some(operation) = edge.desk.operations.path(path) else {
         return match (&parts.method, path) {
             (method @ &Method::OPTIONS, "*") => not_asked_so(method, ALL_METHODS),
             _ => unknown().await,
@@ -158,15 +147,11 @@ async fn operate(State(edge): State<Edge>, request: Request) -> Response {
         if effect.changes() {
             edge.door.check_change(&parts.headers)?;
         }
-        let peer = parts.extensions.get().map_or(NOWHERE, |Peer(peer)| *peer);
-        let caller = operation.guard().check(paced(&edge, &parts, caller(&edge, &parts)), peer)?;
+        let peer = peer_of(&parts).unwrap_or(NOWHERE);
+        let caller = operation.guard().check(paced(&edge, &parts), peer)?;
         let params = decode::params(&parts, body, edge.max_body_bytes);
-        let (params, ()) = tokio::try_join!(params, check_ban(&edge, &caller))?;
-        if effect.changes()
-            && let Some(app) = app_of(&caller, &params)
-        {
-            edge.gate.enter(app).await?;
-        }
+        let (params, ()) = tokio::try_join!(params, edge.desk.check_ban(&caller))?;
+        edge.desk.check_app(operation, &caller, &params).await?;
         operation.call(caller, peer, params).await
     };
     match done.await {
@@ -175,54 +160,19 @@ async fn operate(State(edge): State<Edge>, request: Request) -> Response {
     }
 }
 
-/// The app that is asked about; none where it is not named as it must be.
-fn app_of(caller: &Caller, params: &Params) -> Option<AppId> {
-    match caller.user() {
-        Some(identity) => Some(identity.app),
-        None => match params.given(APP)? {
-            Value::String(text) => text.parse().ok(),
-            number => number.as_u64()?.try_into().ok(),
-        },
-    }
-}
-
-/// Whether the user who asks is banned. Operators are not, for whomever they act.
-async fn check_ban(edge: &Edge, caller: &Caller) -> Result<(), Refusal> {
-    let Caller::Bearer(identity) = caller else { return Ok(()) };
-    match edge.bans.find(identity.app, &identity.user).await? {
-        Some(ban) => Err(ban.refusal()),
-        None => Ok(()),
-    }
-}
-
 /// Who asks.
 fn caller(edge: &Edge, parts: &Parts) -> Result<Caller, Refusal> {
-    let mut given = parts.headers.get_all(AUTHORIZATION).into_iter();
-    let first = given.next().and_then(|value| value.to_str().ok());
-    if given.next().is_some() && !edge.auth.is_open() {
-        return Err(Refusal::new(Code::BadParameter, "Authorization is given more than once"));
-    }
-    edge.auth.caller(first).inspect_err(|refusal| {
-        let peer = parts.extensions.get::<Peer>().map(|peer| tracing::field::display(peer.0));
-        tracing::info!(code = refusal.code.number(), reason = refusal.reason, peer, "refused a caller");
-    })
+    let given = parts.headers.get_all(AUTHORIZATION).into_iter().map(|value| value.to_str().ok());
+    edge.desk.caller(given, peer_of(parts))
 }
 
-/// Whether they do not ask too fast. Operators with a key may ask as fast as they like; nobody else, known or not.
-fn paced(edge: &Edge, parts: &Parts, caller: Result<Caller, Refusal>) -> Result<Caller, Refusal> {
-    if matches!(caller, Ok(Caller::Operator(_))) && !edge.auth.is_open() {
-        return caller;
-    }
-    if let Some(Peer(peer)) = parts.extensions.get() {
-        edge.quotas.address_asks(peer.ip())?;
-    }
-    if let Ok(Caller::Bearer(identity)) = &caller
-        && edge.quotas.paces_users()
-    {
-        let now = Instant::now();
-        edge.quotas.user_asks(&edge.quotas.user(identity, now), now)?;
-    }
-    caller
+/// Who asks, unless they ask too fast.
+fn paced(edge: &Edge, parts: &Parts) -> Result<Caller, Refusal> {
+    edge.desk.paced(caller(edge, parts), peer_of(parts))
+}
+
+fn peer_of(parts: &Parts) -> Option<SocketAddr> {
+    parts.extensions.get().map(|Peer(peer)| *peer)
 }
 
 /// Whether a header lists the token, in any case.

@@ -19,6 +19,7 @@ impl Hub {
         let delivery = Delivery { frame: self.frame(entry), message: Some((conversation, entry)) };
         self.fan_out(topic, &delivery, &entry.skip);
         self.tell_observers(topic, conversation, &delivery);
+        self.wake(conversation, entry.offset);
     }
 
     /// Pushes a notice to the readers of a topic; a mark to those who look. One about who comes or goes in a crowd may

@@ -16,6 +16,7 @@ pub mod outbox;
 mod rooms;
 pub mod subscription_state;
 mod sweep;
+mod tailing;
 mod term;
 mod watching;
 
@@ -42,6 +43,7 @@ pub use connection::Connection;
 pub use farewell::Drain;
 pub use listing::{Listed, Wanted};
 pub use sweep::{Deadlines, Silent};
+pub use tailing::Tail;
 
 /// Log-ins and fan-outs lock one of these at a time.
 const SHARDS: usize = 16;
@@ -61,6 +63,7 @@ pub struct Hub {
     crowds: crowd::Crowds,
     watching: watching::Watching,
     observers: observers::Observers,
+    tails: tailing::Tails,
     drain: Drain,
     journal: Option<Arc<Journal>>,
 }
@@ -82,6 +85,7 @@ impl Hub {
             crowds: crowd::Crowds::default(),
             watching: watching::Watching::default(),
             observers: observers::Observers::default(),
+            tails: tailing::Tails::default(),
             drain: Drain::default(),
             journal: None,
         }

@@ -24,6 +24,8 @@ pub struct Answer {
     multiplexed: bool,
     /// Whether a piece was given that may wait for the client.
     given: bool,
+    /// Whether the library waits for more of it, which there is not yet.
+    parked: bool,
     /// Whether the library has asked for more than there is, so that all of it was taken.
     ended: bool,
     course: Arc<Course>,
@@ -36,7 +38,26 @@ impl Answer {
         let size = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
         course.sends(size);
         let ended = body.is_end_stream();
-        Self { body, rest: Bytes::new(), size, multiplexed, given: false, ended, course, _running: running }
+        Self {
+            body,
+            rest: Bytes::new(),
+            size,
+            multiplexed,
+            given: false,
+            parked: false,
+            ended,
+            course,
+            _running: running,
+        }
+    }
+}
+
+impl Answer {
+    fn park(&mut self, is_parked: bool) {
+        if self.parked != is_parked {
+            self.parked = is_parked;
+            self.course.parks(is_parked);
+        }
     }
 }
 
@@ -53,7 +74,11 @@ impl Body for Answer {
             self.course.took();
         }
         while self.rest.is_empty() {
-            match ready!(Pin::new(&mut self.body).poll_frame(cx)).map(|frame| frame.map(Frame::into_data)) {
+            let polled = Pin::new(&mut self.body).poll_frame(cx);
+            // Over HTTP/2 the library asks for more only when the client has room for it.
+            let is_parked = self.multiplexed && polled.is_pending();
+            self.park(is_parked);
+            match ready!(polled).map(|frame| frame.map(Frame::into_data)) {
                 Some(Ok(Ok(data))) => self.rest = data,
                 Some(Ok(Err(other))) => return Poll::Ready(Some(Ok(other))),
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
@@ -85,6 +110,7 @@ impl Body for Answer {
 
 impl Drop for Answer {
     fn drop(&mut self) {
+        self.park(false);
         self.course.sent(self.size, self.ended || !self.multiplexed);
     }
 }
@@ -97,10 +123,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_comes_whole_and_counts_until_it_is_gone() {
-        let course = Arc::new(Course::new(Patience {
-            idle: Duration::from_secs(75),
-            stalled: Duration::from_secs(20),
-        }));
+        let patience = Patience { idle: Duration::from_secs(75), stalled: Duration::from_secs(20) };
+        let course = Arc::new(Course::new(patience, 4));
         let sent: Vec<u8> = (0..100_000_u32).map(|number| number.to_le_bytes()[0]).collect();
         let mut answer = Answer::new(AxumBody::from(sent.clone()), course.clone(), course.run(false), false);
         let mut received = Vec::new();

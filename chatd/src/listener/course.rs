@@ -12,17 +12,13 @@ use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use super::HEADER_TIMEOUT;
+use super::state::State;
 
 /// A client that keeps to the time it was told does not meet the end of it.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// Time in which a new connection keeps its place, so that its first request can come.
 pub const FIRST_WORD: Duration = Duration::from_millis(100);
-/// Requests of one connection that are worked on at a time.
-const TURNS: usize = 4;
-/// A client that is waited for longer than this, to take of an answer or to send of a body, counts as idle where its place
-/// is needed.
-const HELD_UP: Duration = Duration::from_secs(2);
 /// Bytes of answers that a client may leave waiting before nothing more is done for it.
 const MARK: usize = 1024 * 1024;
 
@@ -44,146 +40,16 @@ pub struct Course {
     state: Mutex<State>,
 }
 
-#[derive(Debug)]
-struct State {
-    running: usize,
-    /// Whether there has been a request.
-    asked: bool,
-    quiet_since: Instant,
-    /// When the first byte of a request came that has not begun to run.
-    begun: Option<Instant>,
-    /// HTTP/2, where bytes need not belong to a request.
-    multiplexed: bool,
-    /// Whether the next read first looks at what the kernel has.
-    look: bool,
-    /// Whether the last request had more to say than was read.
-    unread: bool,
-    /// Answers on their way.
-    sending: usize,
-    /// Their bytes.
-    held: usize,
-    /// When some of an answer was last taken, or the first of those on their way began to go.
-    taken: Instant,
-    /// Answers given up by the client since it last took some of one.
-    abandoned: u32,
-    /// Since when more of a body is waited for.
-    awaited: Option<Instant>,
-    /// Since when the socket takes nothing of what is written, be it the end of an answer that the library has taken whole.
-    blocked: Option<Instant>,
-    /// Whether the next write is tried although the socket does not say that it takes more.
-    doubt: bool,
-    /// Whether there was a request since somebody asked.
-    used: bool,
-    /// Whether the connection ends at once.
-    is_dismissed: bool,
-    /// Whether it ends when nothing runs, because its place is needed.
-    gives_way: bool,
-    /// The socket, when the HTTP library is done with it.
-    left: Option<TcpStream>,
-}
-
-impl State {
-    fn new(now: Instant) -> Self {
-        Self {
-            running: 0,
-            asked: false,
-            quiet_since: now,
-            begun: None,
-            multiplexed: false,
-            look: false,
-            unread: false,
-            sending: 0,
-            held: 0,
-            taken: now,
-            abandoned: 0,
-            awaited: None,
-            blocked: None,
-            doubt: false,
-            used: false,
-            is_dismissed: false,
-            gives_way: false,
-            left: None,
-        }
-    }
-
-    fn run(&mut self, multiplexed: bool) {
-        self.running += 1;
-        (self.asked, self.begun, self.unread, self.used) = (true, None, false, true);
-        self.multiplexed |= multiplexed;
-    }
-
-    /// Whoever gives up one answer after the other without taking any of them has the less time for the next one.
-    fn haste(&self) -> u32 {
-        1 << self.abandoned.min(8)
-    }
-
-    fn sends(&mut self, bytes: usize, now: Instant) {
-        // Another answer gives no more time for those that wait.
-        if self.sending == 0 {
-            self.taken = now;
-        }
-        self.sending += 1;
-        self.held += bytes;
-    }
-
-    fn took(&mut self, now: Instant) {
-        (self.taken, self.abandoned) = (now, 0);
-    }
-
-    fn sent(&mut self, bytes: usize, whole: bool) {
-        self.sending -= 1;
-        self.held -= bytes;
-        self.abandoned = if whole { 0 } else { self.abandoned.saturating_add(1) };
-    }
-
-    /// Whether the client is waited for, and has been for a while, although something runs.
-    fn is_held_up(&self) -> bool {
-        let is_long = |since: Instant| since.elapsed() > HELD_UP;
-        let waits = self.awaited.is_some_and(is_long) || self.blocked.is_some_and(is_long);
-        (self.sending > 0 && is_long(self.taken)) || waits
-    }
-
-    fn is_new(&self) -> bool {
-        !self.asked && self.quiet_since.elapsed() < FIRST_WORD
-    }
-
-    fn ran(&mut self, now: Instant) {
-        self.running -= 1;
-        self.quiet_since = now;
-    }
-
-    fn heard(&mut self, now: Instant) {
-        if self.running == 0 && !self.multiplexed {
-            self.begun.get_or_insert(now);
-        }
-    }
-
-    /// When the wait for a request ends; `None` while one runs.
-    fn end(&self, patience: Patience) -> Option<Instant> {
-        match self.begun {
-            _ if self.is_dismissed => Some(self.quiet_since),
-            _ if self.sending > 0 => Some(self.taken + patience.stalled / self.haste()),
-            // What runs meanwhile is the next request, which the library answers once this one is gone.
-            _ if self.blocked.is_some() => self.blocked.map(|since| since + patience.stalled),
-            _ if self.running > 0 => None,
-            _ if self.gives_way => Some(self.quiet_since),
-            Some(begun) if !self.multiplexed => Some(begun + HEADER_TIMEOUT),
-            _ if self.asked => Some(self.quiet_since + patience.idle),
-            _ => Some(self.quiet_since + HEADER_TIMEOUT),
-        }
-    }
-}
-
 /// A request on its way through the router.
 pub struct Running(Arc<Course>);
 
 impl Course {
-    /// The course of a new connection.
-    pub fn new(patience: Patience) -> Self {
+    /// The course of a new connection, of which so many requests are worked on at a time.
+    pub fn new(patience: Patience, turns: usize) -> Self {
         let state = Mutex::new(State::new(Instant::now()));
         let patience = Patience { idle: patience.idle + GRACE, ..patience };
         let (dismissed, freed) = (Notify::new(), Notify::new());
-        Self { patience, dismissed, turns: Semaphore::new(TURNS), freed, state }
+        Self { patience, dismissed, turns: Semaphore::new(turns), freed, state }
     }
 
     /// A request begins to run.
@@ -276,6 +142,11 @@ impl Course {
         self.state.lock().sends(bytes, Instant::now());
     }
 
+    /// The reader of an answer has everything there is so far, or there is more for them again.
+    pub fn parks(&self, is_parked: bool) {
+        self.state.lock().parks(is_parked, Instant::now());
+    }
+
     /// Some of an answer was taken.
     pub fn took(&self) {
         self.state.lock().took(Instant::now());
@@ -320,7 +191,7 @@ impl Course {
     /// Whether an answer, or the end of one, is on its way.
     pub fn is_sending(&self) -> bool {
         let state = self.state.lock();
-        state.sending > 0 || state.blocked.is_some()
+        state.has_waiting() || state.blocked.is_some()
     }
 
     /// Whether the connection is idle and was since the last call; what waits for the client counts as idle after a while.

@@ -13,8 +13,8 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::Guest;
 use super::places::Tongue;
+use super::{Guest, Speech};
 use crate::counters::Counters;
 use crate::counters::handshakes::Failure;
 use crate::tls::{Keeper, Line, Tls, failure};
@@ -27,6 +27,7 @@ const SPEAK_TLS: &str = "this port speaks TLS: ask with https:// or wss:// in pl
 /// Greets those who come over TLS.
 pub struct Greeter {
     keeper: Arc<Keeper>,
+    speech: Speech,
     counters: Arc<Counters>,
     turns: Semaphore,
 }
@@ -37,10 +38,10 @@ fn at_once() -> usize {
 }
 
 impl Greeter {
-    /// Shows the certificate that is in force when somebody comes.
+    /// Shows the certificate that is in force when somebody comes, to speak this.
     #[must_use]
-    pub fn new(keeper: Arc<Keeper>, counters: Arc<Counters>) -> Arc<Self> {
-        Arc::new(Self { keeper, counters, turns: Semaphore::new(at_once()) })
+    pub fn new(keeper: Arc<Keeper>, speech: Speech, counters: Arc<Counters>) -> Arc<Self> {
+        Arc::new(Self { keeper, speech, counters, turns: Semaphore::new(at_once()) })
     }
 
     /// Shakes hands; none when that failed.
@@ -88,7 +89,11 @@ impl Greeter {
             Ok(_) => return Err((Failure::Left, String::new())),
             Err(error) => return Err((Failure::Left, error.to_string())),
         }
-        let mut tls = Tls::new(self.keeper.config()).map_err(|error| (Failure::Other, error.to_string()))?;
+        let config = match self.speech {
+            Speech::Web => self.keeper.config(),
+            Speech::Grpc => self.keeper.grpc_config(),
+        };
+        let mut tls = Tls::new(config).map_err(|error| (Failure::Other, error.to_string()))?;
         loop {
             let turn = self.turns.acquire().await;
             let step = tls.shake(&mut Now(tcp));

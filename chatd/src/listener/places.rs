@@ -254,7 +254,7 @@ mod tests {
     use crate::listener::course::FIRST_WORD;
 
     fn new_course() -> Arc<Course> {
-        Arc::new(Course::new(Patience { idle: Duration::from_secs(75), stalled: Duration::from_secs(20) }))
+        Arc::new(Course::new(Patience { idle: Duration::from_secs(75), stalled: Duration::from_secs(20) }, 4))
     }
 
     fn course() -> Arc<Course> {

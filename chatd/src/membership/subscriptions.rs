@@ -35,6 +35,12 @@ pub struct Subscriptions {
     topics: Mutex<Topics>,
 }
 
+/// A topic that is followed for a reader without a connection, until dropped.
+pub struct Followed {
+    subscriptions: Arc<Subscriptions>,
+    topic: Topic,
+}
+
 /// Is told for whom a connection was, when it has ended.
 pub type Left = Box<dyn Fn(&Identity) + Send + Sync>;
 
@@ -115,6 +121,17 @@ impl Subscriptions {
                 entered = self.enter(&connection, slice);
             }
         }
+    }
+
+    /// Follows a topic for a reader without a connection: when it returns, the node hears of every later message.
+    ///
+    /// # Errors
+    /// What the broker says when it cannot subscribe.
+    pub async fn follow_alone(self: &Arc<Self>, topic: Topic) -> Result<Followed, BrokerError> {
+        let awaited = self.topics.lock().read(&topic, true);
+        let followed = Followed { subscriptions: self.clone(), topic };
+        self.confirm(&[Entered { topic: &followed.topic, awaited, is_new: true }]).await?;
+        Ok(followed)
     }
 
     /// Waits until the broker has confirmed the topics of which it has not yet.
@@ -245,6 +262,12 @@ impl Drop for Membership {
             slice.iter().for_each(|topic| topics.forget(topic));
         }
         (subscriptions.left)(&self.identity);
+    }
+}
+
+impl Drop for Followed {
+    fn drop(&mut self) {
+        self.subscriptions.topics.lock().forget(&self.topic);
     }
 }
 

@@ -12,7 +12,7 @@ use crate::counters::Counters;
 use crate::counters::requests::{CODES, Tallies};
 
 impl Page<'_> {
-    /// Requests over HTTP and WebSocket.
+    /// Requests over HTTP, WebSocket and gRPC.
     pub(super) fn requests(&mut self, counters: &Counters) -> fmt::Result {
         let requests = &counters.requests;
         self.answers(
@@ -35,8 +35,19 @@ impl Page<'_> {
             "From the frame of a WebSocket request to the queueing of its answer.",
             &requests.websocket,
         )?;
+        self.answers(
+            "chatd_grpc_requests_total",
+            "gRPC requests answered, by the operation that does it and code.",
+            &requests.grpc,
+        )?;
+        self.times(
+            "chatd_grpc_request_duration_seconds",
+            "From the head of a gRPC request to the head of its answer.",
+            &requests.grpc,
+        )?;
         let refusals = Code::ALL.into_iter().filter(|code| *code != Code::Success).flat_map(|code| {
-            let ways = [("http", &requests.http), ("websocket", &requests.websocket)];
+            let ways =
+                [("http", &requests.http), ("websocket", &requests.websocket), ("grpc", &requests.grpc)];
             ways.map(|(way, tallies)| {
                 let labels = [("via", way.to_owned()), ("code", code.number().to_string())];
                 (labels, tallies.answered(code.number()))

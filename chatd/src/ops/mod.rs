@@ -1,4 +1,4 @@
-//! Operations: the same function serves HTTP and WebSocket.
+//! Operations: the same function serves HTTP, WebSocket and gRPC.
 //!
 //! Invariant: the table holds exactly the operations of `chat_protocol::table::ALL`; each checks its
 //! parameters against the operation's fields before it runs, and none runs for a caller who may not. What an operator
@@ -7,6 +7,7 @@
 pub mod access;
 pub mod audit;
 pub mod conversation;
+pub mod desk;
 pub mod explain;
 pub mod file;
 pub mod friend;

@@ -23,6 +23,8 @@ use super::keeper::Paths;
 const MAX_FILE: u64 = 256 * 1024;
 /// What a client and this node may agree to speak inside of TLS: the one protocol over which a WebSocket begins.
 const ALPN: &[u8] = b"http/1.1";
+/// The same on a port for gRPC.
+const ALPN_GRPC: &[u8] = b"h2";
 
 /// What stands in the two files.
 pub struct Texts {
@@ -37,6 +39,8 @@ pub type Fingerprint = [u8; 32];
 pub struct Pair {
     /// How they are served.
     pub config: Arc<ServerConfig>,
+    /// How they are served where they speak gRPC.
+    pub grpc: Arc<ServerConfig>,
     /// When the certificate ends, in seconds of Unix time.
     pub ends_s: Option<i64>,
     /// What tells the certificate from others: the beginning of what `openssl x509 -fingerprint -sha256` says.
@@ -89,7 +93,15 @@ impl Texts {
             }
             other => of_key(&format!("{other}; give a key of the kind RSA, ECDSA (P-256, P-384) or Ed25519")),
         })?;
-        Ok(Pair { config: Arc::new(config), ends_s, sha256, fingerprint: self.fingerprint() })
+        let mut grpc = config.clone();
+        grpc.alpn_protocols = vec![ALPN_GRPC.to_vec()];
+        Ok(Pair {
+            config: Arc::new(config),
+            grpc: Arc::new(grpc),
+            ends_s,
+            sha256,
+            fingerprint: self.fingerprint(),
+        })
     }
 }
 

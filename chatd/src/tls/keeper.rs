@@ -62,6 +62,12 @@ impl Keeper {
         self.state.lock().pair.config.clone()
     }
 
+    /// What a new connection is served with that speaks gRPC.
+    #[must_use]
+    pub fn grpc_config(&self) -> Arc<ServerConfig> {
+        self.state.lock().pair.grpc.clone()
+    }
+
     /// When the certificate in force ends, in seconds of Unix time, where that can be read.
     #[must_use]
     pub fn ends_s(&self) -> Option<i64> {

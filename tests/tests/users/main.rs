@@ -19,6 +19,8 @@ mod files;
 mod files_going;
 mod group_size;
 mod groups;
+mod grpc;
+mod grpc_streams;
 mod http_connections;
 mod http_manners;
 mod identities;

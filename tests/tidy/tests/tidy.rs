@@ -80,6 +80,7 @@ fn driver_crates_stay_in_their_rooms() {
         ("object_store", &["objects"]),
         ("image|infer", &["files"]),
         ("axum|hyper|hyper_util|http_body_util|multer|tower", &["http", "listener", "listener.rs"]),
+        ("tonic|tonic_health|tonic_reflection|chat_proto", &["grpc"]),
         ("tokio_tungstenite|tungstenite", &["transport", "http"]),
         ("rustls", &["tls"]),
         ("toml", &["config"]),

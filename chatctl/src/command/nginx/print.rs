@@ -17,6 +17,10 @@ const TEMPLATE: &str = include_str!("../../../../scripts/deploy/nginx.conf");
 const LISTEN: &str = "    listen 80;\n";
 const NAME: &str = "    server_name _;\n";
 const NODES: &str = "    server node1:8080 max_fails=1 fail_timeout=10s;\n    server node2:8080 max_fails=1 fail_timeout=10s;\n";
+/// The same for gRPC.
+const GRPC_TEMPLATE: &str = include_str!("../../../../scripts/deploy/nginx-grpc.conf");
+const GRPC_LISTEN: &str = "    listen 50051 http2;\n";
+const GRPC_NODES: &str = "    server node1:50051 max_fails=1 fail_timeout=10s;\n    server node2:50051 max_fails=1 fail_timeout=10s;\n";
 
 const EXAMPLES: &str = "\
 It belongs into /etc/nginx/conf.d; afterwards `nginx -t` and `nginx -s reload`. Start
@@ -25,7 +29,8 @@ the nodes with --trusted-proxies and the address that nginx has for them.
 Examples:
   chatctl nginx print --node 10.0.0.7:8080 --node 10.0.0.8:8080 > chatd.conf
   chatctl nginx print --listen 443 --name chat.example --node 10.0.0.7:8080 \\
-      --tls-cert /etc/ssl/chat.pem --tls-key /etc/ssl/chat.key";
+      --tls-cert /etc/ssl/chat.pem --tls-key /etc/ssl/chat.key
+  chatctl nginx print --node 10.0.0.7:8080 --grpc-node 10.0.0.7:50051";
 
 /// Arguments of `nginx print`.
 #[derive(Debug, clap::Args)]
@@ -46,6 +51,12 @@ pub struct Args {
     /// Key of that certificate
     #[arg(long, value_name = "FILE", requires = "tls_cert", value_parser = word)]
     tls_key: Option<String>,
+    /// A node, as nginx reaches it for gRPC (repeatable); without any, gRPC is left out
+    #[arg(long = "grpc-node", value_name = "HOST:PORT", value_parser = node)]
+    grpc_nodes: Vec<String>,
+    /// Port, or address and port, where nginx listens for gRPC
+    #[arg(long, value_name = "ADDR", default_value = "50051", value_parser = word)]
+    grpc_listen: String,
 }
 
 /// Something that is one word to nginx.
@@ -77,21 +88,35 @@ pub fn run(args: &Args, operator: &Operator) -> Result<Exit, Failure> {
 }
 
 fn filled(args: &Args) -> String {
-    let Args { nodes, listen, names, tls_cert, tls_key } = args;
+    let Args { nodes, listen, names, tls_cert, tls_key, grpc_nodes, grpc_listen } = args;
+    let secured = tls_cert.as_ref().zip(tls_key.as_ref());
+    let listening = |listen: &str, more: &str| match secured {
+        Some((certificate, key)) => format!(
+            "    listen {listen} ssl{more};\n    ssl_certificate {certificate};\n    ssl_certificate_key {key};\n"
+        ),
+        None => format!("    listen {listen}{more};\n"),
+    };
+    let named = format!("    server_name {};\n", names.join(" "));
+    let mut text = TEMPLATE
+        .replace(NODES, &servers(nodes))
+        .replace(LISTEN, &listening(listen, ""))
+        .replace(NAME, &named);
+    if !grpc_nodes.is_empty() {
+        text.push('\n');
+        text += &GRPC_TEMPLATE
+            .replace(GRPC_NODES, &servers(grpc_nodes))
+            .replace(GRPC_LISTEN, &listening(grpc_listen, " http2"))
+            .replace(NAME, &named);
+    }
+    text
+}
+
+fn servers(nodes: &[String]) -> String {
     let mut lines = String::new();
     for node in nodes {
         let _ = writeln!(lines, "    server {node} max_fails=1 fail_timeout=10s;");
     }
-    let listening = match (tls_cert, tls_key) {
-        (Some(certificate), Some(key)) => {
-            format!(
-                "    listen {listen} ssl;\n    ssl_certificate {certificate};\n    ssl_certificate_key {key};\n"
-            )
-        }
-        _ => format!("    listen {listen};\n"),
-    };
-    let named = format!("    server_name {};\n", names.join(" "));
-    TEMPLATE.replace(NODES, &lines).replace(LISTEN, &listening).replace(NAME, &named)
+    lines
 }
 
 #[cfg(test)]
@@ -105,6 +130,8 @@ mod tests {
             names: vec!["a.example".to_owned(), "b.example".to_owned()],
             tls_cert: None,
             tls_key: None,
+            grpc_nodes: Vec::new(),
+            grpc_listen: "50051".to_owned(),
         }
     }
 
@@ -125,6 +152,22 @@ mod tests {
             text.contains(" ssl;\n    ssl_certificate /c.pem;\n    ssl_certificate_key /k.pem;\n"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn grpc_is_there_where_nodes_speak_it() {
+        for changed in [GRPC_LISTEN, NAME, GRPC_NODES] {
+            assert_eq!(GRPC_TEMPLATE.matches(changed).count(), 1, "{changed}");
+        }
+        assert!(!filled(&args(&["a:1"])).contains("grpc"));
+        let with =
+            Args { grpc_nodes: vec!["a:2".to_owned()], grpc_listen: "[::1]:3".to_owned(), ..args(&["a:1"]) };
+        let text = filled(&with);
+        assert!(text.contains("    server a:2 max_fails=1 fail_timeout=10s;\n    keepalive"), "{text}");
+        assert!(text.contains("    listen [::1]:3 http2;") && !text.contains("node1"), "{text}");
+        let (certificate, key) = (Some("/c.pem".to_owned()), Some("/k.pem".to_owned()));
+        let text = filled(&Args { tls_cert: certificate, tls_key: key, ..with });
+        assert!(text.contains("    listen [::1]:3 ssl http2;\n    ssl_certificate /c.pem;\n"), "{text}");
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use futures_util::FutureExt;
 
 use super::*;
+use crate::listener::state::HELD_UP;
 
+const TURNS: usize = 4;
 const PATIENCE: Patience = Patience { idle: Duration::from_secs(75), stalled: Duration::from_secs(20) };
 
 fn seconds_to_end(state: &State, start: Instant) -> Option<u64> {
@@ -51,7 +53,7 @@ fn an_answer_has_twenty_seconds_from_the_last_of_it_that_was_taken() {
 
 #[tokio::test]
 async fn nothing_more_is_done_for_who_leaves_its_answers_waiting() {
-    let course = Course::new(PATIENCE);
+    let course = Course::new(PATIENCE, TURNS);
     let mut turns = Vec::new();
     for _ in 0..TURNS {
         turns.push(course.turn().now_or_never().expect("a turn"));
@@ -68,7 +70,7 @@ async fn nothing_more_is_done_for_who_leaves_its_answers_waiting() {
 
 #[test]
 fn a_connection_may_go_once_it_was_idle_for_a_while() {
-    let course = Arc::new(Course::new(PATIENCE));
+    let course = Arc::new(Course::new(PATIENCE, TURNS));
     assert!(!course.may_go(), "its first request may be on its way");
     course.age(FIRST_WORD);
     assert!(course.may_go());
@@ -83,7 +85,7 @@ fn a_connection_may_go_once_it_was_idle_for_a_while() {
 
 #[test]
 fn who_gives_way_first_answers_what_it_was_asked() {
-    let course = Arc::new(Course::new(PATIENCE));
+    let course = Arc::new(Course::new(PATIENCE, TURNS));
     course.give_way();
     assert!(course.has_ceased());
     let running = course.run(false);
@@ -132,7 +134,7 @@ fn another_answer_gives_no_more_time_for_those_that_nobody_takes() {
 #[test]
 fn where_places_are_needed_who_is_waited_for_goes_at_once() {
     for wait in [|course: &Course| course.sends(1), |course: &Course| course.awaits(true)] {
-        let course = Arc::new(Course::new(PATIENCE));
+        let course = Arc::new(Course::new(PATIENCE, TURNS));
         let _running = course.run(true);
         wait(&course);
         assert!(!course.may_go() && !course.may_go(), "it has a moment");
@@ -141,7 +143,7 @@ fn where_places_are_needed_who_is_waited_for_goes_at_once() {
         course.give_way();
         assert!(course.is_dismissed() && course.has_ceased() && course.is_cut_off());
     }
-    let course = Arc::new(Course::new(PATIENCE));
+    let course = Arc::new(Course::new(PATIENCE, TURNS));
     let _running = course.run(true);
     course.awaits(true);
     course.awaits(false);
@@ -152,7 +154,7 @@ fn where_places_are_needed_who_is_waited_for_goes_at_once() {
 /// The library has taken the answer whole, and goes on with the next request, whose answer it asks for once this is gone.
 #[test]
 fn the_end_of_an_answer_that_nobody_takes_is_not_waited_for_longer() {
-    let course = Arc::new(Course::new(PATIENCE));
+    let course = Arc::new(Course::new(PATIENCE, TURNS));
     let _running = course.run(false);
     course.blocked(true);
     assert!(course.is_sending() && !course.may_go());

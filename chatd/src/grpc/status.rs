@@ -1,0 +1,91 @@
+//! What was not done, as gRPC says it: the one mapping of chatd's codes.
+//!
+//! Invariant: chatd's code and words go with every status that this program gives for a refusal, so that a client need not
+//! guess from the few codes of gRPC; nothing internal does.
+
+use chat_proto::{CODE, RETRY_AFTER_MS};
+use chat_protocol::{Code, Refusal};
+use tonic::metadata::MetadataMap;
+use tonic::{Code as Grpc, Status};
+
+/// The status of a request that was not done.
+pub(super) fn status(refusal: &Refusal) -> Status {
+    let mut metadata = MetadataMap::new();
+    metadata.insert(CODE, refusal.code.number().into());
+    if let Some(wait_ms) = refusal.retry_after_ms {
+        metadata.insert(RETRY_AFTER_MS, wait_ms.into());
+    }
+    Status::with_metadata(code(refusal.code), refusal.reason.clone(), metadata)
+}
+
+fn code(code: Code) -> Grpc {
+    match code {
+        Code::Success => Grpc::Ok,
+        Code::NotLoggedIn => Grpc::Unauthenticated,
+        Code::BadParameter | Code::BadUserId | Code::TooLarge => Grpc::InvalidArgument,
+        Code::NotAuthorised => Grpc::PermissionDenied,
+        Code::ServerError => Grpc::Internal,
+        Code::NotFound => Grpc::NotFound,
+        Code::RefusedByRule | Code::InsufficientBalance => Grpc::FailedPrecondition,
+        Code::UnknownOperation | Code::MethodNotAllowed => Grpc::Unimplemented,
+        Code::TooManyRequests => Grpc::ResourceExhausted,
+        Code::StoreUnreachable => Grpc::Unavailable,
+    }
+}
+
+/// The refusal that a status of the library stands for, which it gives before anything here is asked; none for other
+/// ones. `max_bytes`: of a request.
+pub(super) fn foreign(status: &Status, max_bytes: usize) -> Option<Refusal> {
+    if status.metadata().contains_key(CODE) {
+        return None;
+    }
+    let bad = |why: String| Some(Refusal::new(Code::BadParameter, why));
+    match status.code() {
+        Grpc::OutOfRange => {
+            let why = format!("the request may hold at most {max_bytes} bytes");
+            Some(Refusal::new(Code::TooLarge, why))
+        }
+        Grpc::Internal => bad(format!("the request cannot be read: {}", status.message())),
+        Grpc::Unimplemented => Some(Refusal::new(Code::UnknownOperation, "there is no such method")),
+        _ => None,
+    }
+}
+
+/// chatd's code in a status; none where it has none.
+pub(super) fn code_of(status: &Status) -> Option<u16> {
+    status.metadata().get(CODE)?.to_str().ok()?.parse().ok()
+}
+
+/// The deadline passed first.
+pub(super) fn late() -> Status {
+    Status::deadline_exceeded(
+        "the deadline passed; whether it was done is not known: repeat it with the same msg_id",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_goes_with_its_status_and_its_words() {
+        for known in Code::ALL.into_iter().filter(|code| *code != Code::Success) {
+            let mut refusal = Refusal::new(known, "why: 黄帝\n100%");
+            refusal.retry_after_ms = Some(1500);
+            let status = status(&refusal);
+            assert_ne!(status.code(), Grpc::Ok, "{known:?}");
+            assert_eq!((code_of(&status), status.message()), (Some(known.number()), "why: 黄帝\n100%"));
+            assert_eq!(status.metadata().get(RETRY_AFTER_MS).unwrap(), "1500");
+            assert_eq!(foreign(&status, 1), None, "it is our own");
+        }
+    }
+
+    #[test]
+    fn what_the_library_refuses_is_told_as_a_refusal_too() {
+        let code = |status| foreign(&status, 7).map(|refusal| refusal.code);
+        assert_eq!(code(Status::out_of_range("x")), Some(Code::TooLarge));
+        assert_eq!(code(Status::internal("x")), Some(Code::BadParameter));
+        assert_eq!(code(Status::unimplemented("x")), Some(Code::UnknownOperation));
+        assert_eq!(code(late()), None);
+    }
+}
