@@ -7,9 +7,10 @@ use std::time::Duration;
 use chat_proto::chat_client::ChatClient;
 use chat_protocol::Code;
 use serde_json::{Map, Value};
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Request, Status};
 
+use crate::authority::Authority;
 use crate::node::Node;
 use crate::wait::SOON;
 
@@ -42,6 +43,17 @@ pub async fn channel(node: &Node) -> Channel {
 pub async fn connect(address: &str) -> Channel {
     let endpoint = Endpoint::from_shared(address.to_owned()).expect("an address").connect_timeout(SOON);
     endpoint.connect().await.unwrap_or_else(|error| panic!("{address}: {error:?}"))
+}
+
+/// A connection over TLS to a node that has a certificate of this authority.
+///
+/// # Panics
+/// When there is none.
+pub async fn secure(node: &Node, authority: &Authority) -> Channel {
+    let pem = std::fs::read(authority.file()).expect("a certificate");
+    let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)).domain_name("localhost");
+    let endpoint = Endpoint::from_shared(address(node)).expect("an address").connect_timeout(SOON);
+    endpoint.tls_config(tls).expect("TLS").connect().await.expect("a connection")
 }
 
 /// A client of a node.

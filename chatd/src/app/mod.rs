@@ -231,6 +231,7 @@ impl App {
 
     /// Ends what is left, after [`App::leave`], and waits for it, but not for ever.
     pub async fn stop(mut self) {
+        self.doors.told().await;
         self.stop.cancel();
         self.doors.closed().await;
         self.requests.close();

@@ -5,10 +5,12 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use futures_util::future::join_all;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::rounds::patience;
@@ -16,6 +18,9 @@ use crate::config::Config;
 use crate::grpc;
 use crate::listener::{self, Bound, Greeter, House, Speech};
 use crate::tls::Keeper;
+
+/// How long the end of the node waits until its health is told, which it does by itself once it drains.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// Ports that are ours, where nobody is let in yet.
 pub(super) struct Ports {
@@ -93,12 +98,18 @@ impl Doors {
         !self.accepting.iter().any(JoinHandle::is_finished)
     }
 
+    /// Waits, but not for long, until the health that is told is that of a node that drains.
+    pub(super) async fn told(&mut self) {
+        if let Some(telling) = &mut self.telling
+            && timeout(LAST_WORD, &mut *telling).await.is_err()
+        {
+            telling.abort();
+        }
+    }
+
     /// Waits until nobody accepts any more.
     pub(super) async fn closed(&mut self) {
         join_all(std::mem::take(&mut self.accepting)).await;
-        if let Some(telling) = &self.telling {
-            telling.abort();
-        }
     }
 }
 

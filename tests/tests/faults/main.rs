@@ -8,6 +8,7 @@ mod damaged;
 mod failovers;
 mod group_faults;
 mod group_money;
+mod grpc_nodes;
 mod ledger_faults;
 mod many_pairs;
 mod money_fault_links;

@@ -5,9 +5,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, Stdio};
 
+use chat_proto::ListUsersRequest;
+use chat_proto::chat_client::ChatClient;
 use chat_protocol::Target;
 use chat_tests::authority::Authority;
 use chat_tests::exposition::{Exposition, scrape};
+use chat_tests::grpc;
 use chat_tests::manual::text_of;
 use chat_tests::money_site::{audit_pages, deposit};
 use chat_tests::node::Node;
@@ -25,18 +28,22 @@ fn pattern(text: &str) -> Regex {
     Regex::new(text).expect("a pattern")
 }
 
-/// A node that tells of everything: Redis, a ledger, an audit, a message.
+/// A node that tells of everything: Redis, a ledger, an audit, a message, a call.
 async fn everything() -> (RedisServer, tempfile::TempDir, Node) {
     let (redis, directory) = (RedisServer::start().await, tempfile::tempdir().expect("a directory"));
     let ledger = format!("sqlite:{}", directory.path().join("ledger.sqlite3").display());
     let authority = Authority::new();
     let tls = authority.arguments();
     let tls: Vec<_> = tls.iter().map(String::as_str).collect();
-    let node = Node::start(&[&["--redis", &redis.url(), "--ledger", &ledger], &tls[..]].concat()).await;
+    let stores = ["--redis", &redis.url(), "--ledger", &ledger];
+    let node = Node::start(&[&stores[..], &grpc::ON, &tls].concat()).await;
     let node = node.believed(&authority);
     deposit(&node.http(), APP, "a", 5).await;
     audit_pages(&node.http(), APP, None).await.expect("an audit");
     node.login(APP, "a").await.send(Target::World, "hello").await.expect("accepted");
+    let asked = ListUsersRequest { app_id: Some(APP), ..Default::default() };
+    let mut calls = ChatClient::new(grpc::secure(&node, &authority).await);
+    calls.list_users(grpc::plain(asked)).await.expect("a list");
     (redis, directory, node)
 }
 

@@ -5,6 +5,7 @@
 use chat_proto::chat_client::ChatClient;
 use chat_proto::{ListUsersRequest, QueryUserOnlineRequest, SendMessageAllRequest, SendMessageRequest};
 use chat_protocol::Code;
+use chat_tests::authority::Authority;
 use chat_tests::closed::Closed;
 use chat_tests::exposition::scrape;
 use chat_tests::grpc::{self, client, code, plain, shown, told};
@@ -284,4 +285,17 @@ async fn a_node_describes_itself() {
     for name in ["chat.v1.Chat", "grpc.health.v1.Health"] {
         assert!(names.iter().any(|known| known == name), "{names:?}");
     }
+}
+
+#[tokio::test]
+async fn a_node_with_a_certificate_speaks_it_here_too() {
+    let authority = Authority::new();
+    let node = Node::secure(&authority, &grpc::ON).await;
+    let mut calls = ChatClient::new(grpc::secure(&node, &authority).await);
+    let asked = || plain(ListUsersRequest { app_id: Some(APP), ..Default::default() });
+    assert_eq!(calls.list_users(asked()).await.unwrap().into_inner().user_count, 0);
+    let without = grpc::address(&node).replace("https:", "http:");
+    let endpoint = tonic::transport::Endpoint::from_shared(without).unwrap();
+    let refused = ChatClient::new(endpoint.connect_lazy()).list_users(asked()).await;
+    assert!(refused.is_err(), "it is not spoken without TLS: {refused:?}");
 }
