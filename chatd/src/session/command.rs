@@ -180,7 +180,7 @@ fn begin(session: &Session, request: &Request<'_>, msg: Option<Msg>, began: Inst
     let outcome = match (&*request.cmd, identity) {
         (PING, _) => return Started::Answered(request::success(&request.seq, PING, Some("pong"))),
         (OBSERVE, _) => observing::start(session, request, began).map(Started::Waiting),
-        (LOGIN, None) if session.observation.is_some() => Err(Refusal::new(
+        (LOGIN, None) if session.observes() => Err(Refusal::new(
             Code::RefusedByRule,
             "this connection reads along as an operator; open another one to log in",
         )),
@@ -189,7 +189,7 @@ fn begin(session: &Session, request: &Request<'_>, msg: Option<Msg>, began: Inst
             Code::RefusedByRule,
             "already logged in; open another connection for another user",
         )),
-        (HEARTBEAT, who) if who.is_some() || session.observation.is_some() => {
+        (HEARTBEAT, who) if who.is_some() || session.observes() => {
             return Started::Answered(request::success(&request.seq, HEARTBEAT, None::<()>));
         }
         (MSG, Some(identity)) => message(session, identity, request, msg, began),

@@ -52,7 +52,7 @@ impl Session {
                 observer.frames.into_iter().for_each(|frame| _ = outbox.answer(frame));
                 outbox.release(observer.sent);
                 self.told.observes(observer.observation.count());
-                self.observation = Some(Box::new(observer.observation));
+                self.seldom.get_or_insert_default().observation = Some(observer.observation);
             }
             Done::Login(answer, Some(entered)) => {
                 outbox.answer(answer.frame);

@@ -96,12 +96,9 @@ pub struct Session {
     shared: Arc<Sessions>,
     connection: Arc<Connection>,
     membership: Option<Membership>,
-    /// Instead of that, its stay as one that reads along.
-    observation: Option<Box<Observation>>,
     /// What the operator who logged in as the user may do; none for the users themselves.
     scopes: Option<Scopes>,
-    /// How fast it asks; nothing before its first request under a limit.
-    pace: Option<Box<Pace>>,
+    seldom: Option<Box<Seldom>>,
     told: Told,
     reader: Reader,
     writer: Writer,
@@ -122,6 +119,15 @@ pub struct Session {
     was_blocked: bool,
     stage: Stage,
     end: Option<Box<End>>,
+}
+
+/// What few sessions have.
+#[derive(Default)]
+struct Seldom {
+    /// How fast it asks, since its first request under a limit.
+    pace: Pace,
+    /// Instead of a user's, its stay as one that reads along.
+    observation: Option<Observation>,
 }
 
 /// What came and was not taken yet, from `at` on.
@@ -150,9 +156,8 @@ impl Session {
             shared,
             connection,
             membership: None,
-            observation: None,
             scopes: None,
-            pace: None,
+            seldom: None,
             reader: Reader::default(),
             writer: Writer::default(),
             kept: keep(read_ahead),

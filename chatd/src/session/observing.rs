@@ -39,13 +39,27 @@ pub struct Observer {
     _turn: OwnedSemaphorePermit,
 }
 
+impl Session {
+    /// Whether it reads along.
+    pub(super) fn observes(&self) -> bool {
+        self.seldom.as_ref().is_some_and(|seldom| seldom.observation.is_some())
+    }
+
+    /// It reads along no more.
+    pub(super) fn observes_no_more(&mut self) {
+        if let Some(seldom) = &mut self.seldom {
+            seldom.observation = None;
+        }
+    }
+}
+
 /// Starts on the command that makes a connection an observer.
 pub(super) fn start(session: &Session, request: &Request<'_>, began: Instant) -> Result<Pending, Refusal> {
     if let Some(identity) = session.membership.as_ref().map(Membership::identity) {
         let caller = Caller::Session(identity.clone(), grant(session));
         admit(&session.shared, &caller, session.told.address().1)?;
     }
-    if session.membership.is_some() || session.observation.is_some() {
+    if session.membership.is_some() || session.observes() {
         let why = "this connection has a user, or observes already; open another one";
         return Err(Refusal::new(Code::RefusedByRule, why));
     }

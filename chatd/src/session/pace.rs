@@ -41,7 +41,7 @@ impl Session {
     fn note_pace(&mut self, refusal: &Refusal, now: Instant) {
         let identity = self.membership.as_ref().map(Membership::identity);
         let (Some(journal), Some(identity)) = (self.shared.hub.journal(), identity) else { return };
-        let noted = &mut self.pace.get_or_insert_default().noted;
+        let noted = &mut self.seldom.get_or_insert_default().pace.noted;
         if noted.is_none_or(|noted| now.saturating_duration_since(noted) >= NOTED_EVERY) {
             *noted = Some(now);
             let (app, user) = (identity.app, identity.user.as_str());
@@ -52,18 +52,18 @@ impl Session {
 
     /// It counts as a connection of its user from now on.
     pub(super) fn counts(&mut self, device: Device) {
-        self.pace.get_or_insert_default().device = Some(device);
+        self.seldom.get_or_insert_default().pace.device = Some(device);
     }
 
     /// It is no connection of its user any more.
     pub(super) fn counts_no_more(&mut self) {
-        if let Some(pace) = &mut self.pace {
-            pace.device = None;
+        if let Some(seldom) = &mut self.seldom {
+            seldom.pace.device = None;
         }
     }
 
     fn take(&mut self, cmd: Option<&str>, now: Instant) -> Result<(), Refusal> {
-        let (quotas, pace) = (&*self.shared.quotas, self.pace.get_or_insert_default());
+        let (quotas, pace) = (&*self.shared.quotas, &mut self.seldom.get_or_insert_default().pace);
         quotas.connection_asks(&pace.requests, now)?;
         let is_of_user = cmd.is_some_and(|cmd| ![HEARTBEAT, PING].contains(&cmd));
         let is_limited = self.scopes.is_none() || self.shared.auth.is_open();

@@ -102,7 +102,7 @@ impl Session {
         if let Some(membership) = self.membership.take() {
             self.told.speaks_for(membership.identity());
         }
-        self.observation = None;
+        self.observes_no_more();
         self.counts_no_more();
         self.connection.parts();
         (self.is_busy, self.running, self.is_at_end) = (false, None, true);
