@@ -68,6 +68,18 @@ impl Stream {
         poured
     }
 
+    /// Brings what TLS has sealed to the socket; what waits there makes the client as late as what was not taken at all.
+    fn push(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut push: impl FnMut(&mut Tls, &mut Now<'_>) -> io::Result<()>,
+    ) -> Poll<io::Result<()>> {
+        let Line { tcp, tls: Some(tls) } = self.line()? else { return Poll::Ready(Ok(())) };
+        let pushed = poll_write(tcp, cx, |socket| push(tls, socket));
+        self.course.blocked(pushed.is_pending());
+        pushed
+    }
+
     /// Whether bytes wait, in the kernel or already opened.
     fn has_bytes(&self) -> bool {
         let Some(Line { tcp, tls }) = &self.line else { return false };
@@ -131,19 +143,12 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Line { tcp, tls } = self.line()?;
-        match tls {
-            None => Pin::new(tcp).poll_flush(cx),
-            Some(tls) => poll_write(tcp, cx, |socket| tls.push(socket)),
-        }
+        self.push(cx, |tls, socket| tls.push(socket))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Line { tcp, tls } = self.line()?;
-        if let Some(tls) = tls {
-            ready!(poll_write(tcp, cx, |socket| tls.end(socket)))?;
-        }
-        Pin::new(tcp).poll_shutdown(cx)
+        ready!(self.push(cx, |tls, socket| tls.end(socket)))?;
+        Pin::new(&mut self.line()?.tcp).poll_shutdown(cx)
     }
 }
 
