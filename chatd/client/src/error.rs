@@ -119,7 +119,7 @@ impl Error {
                     .to_owned(),
             ),
             Error::Untrusted { cause, .. } if cause.contains("AccessDenied") => Some(
-                "this address has as many connections there as it may (limits.connections_per_address): close some, or come from another"
+                "it takes no more connections of this address now (limits.connections_per_address and limits.connect_rate_per_address): close some, or wait"
                     .to_owned(),
             ),
             Error::Untrusted { cause, .. } if cause.contains("InternalError") => {

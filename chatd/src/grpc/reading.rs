@@ -24,7 +24,7 @@ use super::status::{late, status};
 use crate::auth::Caller;
 use crate::hub::Tail;
 use crate::membership::subscriptions::Followed;
-use crate::model::{Conversation, Topic};
+use crate::model::Conversation;
 use crate::ops::desk::app_of;
 
 /// Pause after which a reader of a quiet conversation is asked again whether they may.
@@ -100,8 +100,8 @@ async fn begin(
     let epoch = message.epoch.unwrap_or_default();
     let mut wanted = Wanted { edge, asking, params, after, epoch };
     let page = wanted.page(caller.clone()).await?;
-    let (conversation, topic) = wanted.conversation(&caller)?;
-    let followed = wanted.edge.subscriptions.follow_alone(topic).await?;
+    let conversation = wanted.conversation(&caller)?;
+    let followed = wanted.edge.subscriptions.follow_alone(conversation.carrier()).await?;
     let tail = wanted.edge.hub.tail(conversation);
     Ok(Reading { wanted, page, is_behind: true, is_live: false, tail, _followed: followed })
 }
@@ -123,8 +123,8 @@ impl Wanted {
         Ok(messages)
     }
 
-    /// Which conversation it is, and where it is told that there is more.
-    fn conversation(&self, caller: &Caller) -> Result<(Conversation, Topic), Refusal> {
+    /// Which conversation it is.
+    fn conversation(&self, caller: &Caller) -> Result<Conversation, Refusal> {
         let unknown = || Refusal::from(Code::ServerError);
         let text = |name| self.params.given(name).and_then(Value::as_str);
         let app = app_of(caller, &self.params).ok_or_else(unknown)?;
@@ -134,9 +134,9 @@ impl Wanted {
             None => text("userId").and_then(|user| UserId::new(user).ok()),
         };
         Ok(match (target, reader) {
-            (Target::World, _) => (Conversation::World(app), Topic::World(app)),
-            (Target::Group(group), _) => (Conversation::Group(app, group.clone()), Topic::Group(app, group)),
-            (target, Some(user)) => (Conversation::of(app, &user, &target), Topic::Inbox(app, user)),
+            (Target::World, _) => Conversation::World(app),
+            (Target::Group(group), _) => Conversation::Group(app, group),
+            (target, Some(user)) => Conversation::of(app, &user, &target),
             (_, None) => return Err(unknown()),
         })
     }

@@ -253,6 +253,8 @@ mod tests {
             // Within a text that goes over several lines nothing is a comment.
             let quotes = text.lines().filter(|line| line.matches('`').count() % 2 == 1).count();
             assert_eq!(quotes, 0, "{name} has a text of several lines");
+            let behind = |line: &str| line.split_once("*/").is_some_and(|(_, rest)| !rest.is_empty());
+            assert!(!text.lines().any(behind), "{name} has something behind a comment");
         }
     }
 

@@ -9,7 +9,7 @@ use chat_tests::node::Node;
 use chat_tests::program::{run, run_until};
 use chat_tests::talk::{next_message, next_text};
 use chat_tests::wait::{SOON, pace, until};
-use chatctl::surroundings::Surroundings;
+use chatctl::surroundings::{Surroundings, Written};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
@@ -237,9 +237,8 @@ async fn what_cannot_be_done_ends_with_its_code_and_prints_no_data() {
     }
 }
 
-#[tokio::test]
-async fn tail_tells_of_recalls_in_the_conversations_it_shows() {
-    let node = Node::ephemeral(&[]).await;
+/// Surroundings of a tail that is interrupted once "the end" is shown.
+fn until_the_end(node: &Node) -> (Surroundings, Written) {
     let server = node.server().to_string();
     let variables = [("CHATCTL_SERVER", server.as_str()), ("CHATCTL_APP", "401")];
     let (mut surroundings, written) = Surroundings::in_memory(b"", &variables);
@@ -249,6 +248,17 @@ async fn tail_tells_of_recalls_in_the_conversations_it_shows() {
             pace(Duration::from_millis(5)).await;
         }
     });
+    (surroundings, written)
+}
+
+fn without_times(shown: &str) -> Vec<&str> {
+    shown.lines().map(|line| &line[line.find("  ").unwrap_or(0)..]).collect()
+}
+
+#[tokio::test]
+async fn tail_tells_of_recalls_in_the_conversations_it_shows() {
+    let node = Node::ephemeral(&[]).await;
+    let (surroundings, written) = until_the_end(&node);
     let line = ["chatctl", "--as", "me", "tail", "user:x"].map(Into::into);
     let tail = tokio::spawn(chatctl::run(line, surroundings));
     let online = ["online", "me", "-q"];
@@ -263,24 +273,14 @@ async fn tail_tells_of_recalls_in_the_conversations_it_shows() {
     }
     assert_eq!(tail.await.expect("no panic"), 130, "{}", written.stderr());
     assert_eq!(written.stderr(), "");
-    let lines: Vec<_> =
-        written.stdout().lines().map(|line| line[line.find("  ").unwrap_or(0)..].to_owned()).collect();
-    assert_eq!(lines, ["  x: oops", "  x: (recalled message 1)", "  x: the end"]);
+    assert_eq!(without_times(&written.stdout()), ["  x: oops", "  x: (recalled message 1)", "  x: the end"]);
 }
 
 /// It looks once an hour only where the server brings nothing by itself.
 #[tokio::test]
 async fn a_tail_without_a_user_is_live_and_nobody_sees_it() {
     let node = Node::ephemeral(&[]).await;
-    let server = node.server().to_string();
-    let variables = [("CHATCTL_SERVER", server.as_str()), ("CHATCTL_APP", "401")];
-    let (mut surroundings, written) = Surroundings::in_memory(b"", &variables);
-    let shown = written.clone();
-    surroundings.interrupt = Box::pin(async move {
-        while !shown.stdout().contains("the end") {
-            pace(Duration::from_millis(5)).await;
-        }
-    });
+    let (surroundings, written) = until_the_end(&node);
     let line = ["chatctl", "-v", "--as", "a", "tail", "--unseen", "--every", "1h", "", "user:b"];
     let tail = tokio::spawn(chatctl::run(line.map(Into::into), surroundings));
     until("it is connected", SOON, async || written.stderr().contains("connected to")).await;
@@ -292,9 +292,10 @@ async fn a_tail_without_a_user_is_live_and_nobody_sees_it() {
     until("a has gone", SOON, async || chatctl(&node, &["online", "a", "-q"]).await.0 == 5).await;
     b.send(chat_protocol::Target::World, "the end").await.expect("sent");
     assert_eq!(tail.await.expect("no panic"), 130, "{}", written.stderr());
-    let lines: Vec<_> =
-        written.stdout().lines().map(|line| line[line.find("  ").unwrap_or(0)..].to_owned()).collect();
-    assert_eq!(lines, ["  user:b  a: one", "  user:b  b: two", "  (world)  b: the end"]);
+    assert_eq!(
+        without_times(&written.stdout()),
+        ["  user:b  a: one", "  user:b  b: two", "  (world)  b: the end"]
+    );
 }
 
 /// Runs a line of the shell in which `$0` is chatctl.
