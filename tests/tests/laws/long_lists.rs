@@ -3,6 +3,7 @@
 use chat_protocol::UserId;
 use chat_tests::presence::{APP, Node, embedded, nodes};
 use chat_tests::redis_server::RedisServer;
+use chat_tests::wait::{SOON, until};
 use chatd::presence::{Change, LEASE_MS};
 use tokio::task::yield_now;
 
@@ -13,8 +14,8 @@ fn user(number: usize) -> UserId {
     UserId::new(&format!("u{number:05}")).expect("a valid name")
 }
 
-async fn enter(node: &Node, numbers: impl Iterator<Item = usize>) {
-    let changes: Vec<_> = numbers.map(|number| Change { app: APP, user: user(number), here: true }).collect();
+async fn enter(node: &Node, numbers: impl IntoIterator<Item = usize>) {
+    let changes: Vec<_> = numbers.into_iter().map(|number| Change { app: APP, user: user(number), here: true }).collect();
     node.apply(&changes).await.expect("applied");
 }
 
@@ -61,6 +62,7 @@ async fn no_command_asks_redis_for_the_whole_list() {
     let reads: usize =
         reads.and_then(|rest| rest.split(',').next()).expect("a count").parse().expect("a number");
     assert!(reads > 2 * USERS / 1_000, "{reads} commands for the names of two nodes");
+    assert!(!stats.contains("zunion"), "and the whole of it was merged to count it");
 
     let mut paged: Vec<UserId> = Vec::new();
     loop {
@@ -72,4 +74,18 @@ async fn no_command_asks_redis_for_the_whole_list() {
         }
     }
     assert_eq!(paged, everyone());
+}
+
+#[tokio::test]
+async fn a_crowd_over_several_nodes_is_counted_to_the_last_name() {
+    let server = RedisServer::start().await;
+    let nodes: [_; 3] = nodes(&server, LEASE_MS).await;
+    // Full pages and others, users on one, two and three nodes, one behind all others.
+    enter(&nodes[0], 0..4_000).await;
+    enter(&nodes[1], 3_000..5_000).await;
+    enter(&nodes[2], (0..1_500).chain([USERS])).await;
+    let count = async || nodes[1].list(APP, None, 1).await.expect("listed").count;
+    assert_eq!(count().await, 5_001);
+    enter(&nodes[2], [USERS + 1]).await;
+    until("counted anew", SOON, async || count().await == 5_002).await;
 }

@@ -3,19 +3,12 @@
 //! Invariant: names come in byte order, each once, however many sets hold it.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
 
 use chat_protocol::{AppId, UserId};
 use redis::Value;
 
-use super::{RedisPresence, malformed};
+use super::{NAMES, RedisPresence, malformed};
 use crate::presence::{PresenceError, Roster};
-
-/// Names read from each set at a time.
-const NAMES: usize = 1_000;
-/// Above so many users over several nodes their count is computed once per [`COUNT_FOR`] and app.
-const COUNT_EXACTLY: u64 = 1_000;
-const COUNT_FOR: Duration = Duration::from_secs(1);
 
 impl RedisPresence {
     /// Users in the sets after `after`, at most `limit`.
@@ -54,11 +47,10 @@ impl RedisPresence {
         after: Option<&str>,
         wanted: usize,
     ) -> Result<(u64, BTreeSet<String>), PresenceError> {
-        let from = after.map_or_else(|| "-".to_owned(), |name| format!("({name}"));
         let mut pipeline = redis::pipe();
         for set in sets {
             pipeline.cmd("ZCARD").arg(set);
-            pipeline.cmd("ZRANGE").arg(set).arg(&from).arg("+").arg("BYLEX").arg("LIMIT").arg(0).arg(wanted);
+            names_after(&mut pipeline, set, after, wanted);
         }
         let mut answer = self.link.run_all::<Vec<Value>>(&pipeline).await?.into_iter();
         let (mut sum, mut names) = (0, BTreeSet::new());
@@ -68,23 +60,12 @@ impl RedisPresence {
         }
         Ok((sum, names))
     }
+}
 
-    /// Distinct users in the sets. One node: O(1). Several: Redis merges the sets, O(users), so above
-    /// [`COUNT_EXACTLY`] the number may be [`COUNT_FOR`] old.
-    async fn count(&self, app: AppId, sets: &[String], sum: u64) -> Result<u64, PresenceError> {
-        if sets.len() < 2 || sum == 0 {
-            return Ok(sum);
-        }
-        let known = self.counts.lock().get(&app).copied();
-        if let Some((_, count)) = known.filter(|(when, _)| sum > COUNT_EXACTLY && when.elapsed() < COUNT_FOR)
-        {
-            return Ok(count);
-        }
-        let call = self.scripts.count.call(sets);
-        let count = self.link.call(&self.scripts.count, &call).await?;
-        self.counts.lock().insert(app, (Instant::now(), count));
-        Ok(count)
-    }
+/// Asks for the first `wanted` names of a set behind `after`.
+pub(super) fn names_after(pipeline: &mut redis::Pipeline, set: &str, after: Option<&str>, wanted: usize) {
+    let from = after.map_or_else(|| "-".to_owned(), |name| format!("({name}"));
+    pipeline.cmd("ZRANGE").arg(set).arg(from).arg("+").arg("BYLEX").arg("LIMIT").arg(0).arg(wanted);
 }
 
 fn next<T: redis::FromRedisValue>(values: &mut impl Iterator<Item = Value>) -> Result<T, PresenceError> {

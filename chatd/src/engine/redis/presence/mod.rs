@@ -5,13 +5,13 @@
 //! away is never taken again: its holder gets a new one, whose sets nobody is clearing. While leases cannot be renewed,
 //! that somebody is in none of the live ones says nothing, and is not told as if they were away.
 
+mod counting;
 mod leases;
 mod listing;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Instant;
 
 use async_trait::async_trait;
 use chat_protocol::node::Node;
@@ -19,6 +19,7 @@ use chat_protocol::{AppId, UserId};
 use parking_lot::Mutex;
 use redis::Value;
 
+use self::counting::Counts;
 use self::leases::{Held, Live, Renewal};
 use super::bundle::Bundle;
 use super::codec;
@@ -30,6 +31,8 @@ use crate::presence::{Announcer, Change, LEASE_MS, Outcome, Presence, PresenceEr
 
 /// Changes, or users of a dead node, in one script call: what Redis does in well under 10 ms.
 const CHUNK: usize = 500;
+/// Names read from each set at a time.
+const NAMES: usize = 1_000;
 
 /// The port over Redis. Its connection ends when it is dropped.
 pub struct RedisPresence {
@@ -39,7 +42,7 @@ pub struct RedisPresence {
     lease_ms: u64,
     leases_taken: AtomicU64,
     held: Mutex<Held>,
-    counts: Mutex<HashMap<AppId, (Instant, u64)>>,
+    counts: Mutex<HashMap<AppId, Counts>>,
     announcer: Announcer,
     scripts: Scripts,
 }
