@@ -25,6 +25,8 @@ const TYPING_MS = 3_000;
 const UPLOAD_PATIENCE_MS = 120_000;
 /** Bytes of the name of a file at most. */
 const FILE_NAME_BYTES = 255;
+/** Of so many others it is told how far they have read; where they are more, of none. */
+const READERS_MAX = 50;
 /** Messages that wait to be sent at most. */
 const OUTBOX_MAX = 1_000;
 /** chatd was too busy, or its store away: the same message may be sent again later. */
@@ -87,7 +89,7 @@ const TOKEN_ENDED = 4501;
  * @property {(mark: {conversation: Target, users: string[]}) => void} typing  others write there, who say so again while
  *   they do; of the conversation that `watch` names
  * @property {(mark: {conversation: Target, epoch: string, readers: {userId: string, offset: number}[]}) => void} read  so
- *   far others have read it now; of the same conversation
+ *   far others have read it now; of the same conversation, and first of all when it is looked at
  * @property {(push: {cmd: string, data: object}) => void} push  everything else that chatd pushes
  */
 
@@ -341,7 +343,7 @@ export class ChatClient {
   watch(target) {
     if (this.#watched === target) return;
     this.#watched = target;
-    if (this.#state === 'online') this.#mark('watch', target === undefined ? {} : { target });
+    if (this.#state === 'online') this.#look();
   }
 
   /**
@@ -457,7 +459,7 @@ export class ChatClient {
     }
     this.#isComing = false;
     for (const msgId of this.#outbox.keys()) this.#transmit(msgId);
-    if (this.#watched !== undefined) this.#mark('watch', { target: this.#watched });
+    if (this.#watched !== undefined) this.#look();
     this.#tell('login', { recovered, also, more });
   }
 
@@ -540,7 +542,13 @@ export class ChatClient {
 
   /** Marks may be lost; what they are refused with is nobody's concern. */
   #mark(cmd, data) {
-    this.#ask(newId(), cmd, data, PATIENCE_MS).catch(() => {});
+    return this.#ask(newId(), cmd, data, PATIENCE_MS).catch(() => null);
+  }
+
+  async #look() {
+    const target = this.#watched;
+    const known = await this.#mark('watch', target === undefined ? {} : { target, readers: READERS_MAX });
+    if (known) this.#marked('read', known);
   }
 
   async #transmit(msgId) {

@@ -1,4 +1,4 @@
-// Who writes in the open conversation, and how far others have read it: told while somebody looks, and kept nowhere.
+// Who writes in the open conversation, and how far others have read it: told to who looks.
 
 import { historyOf } from './client.js';
 import { chat, me } from './connection.js';

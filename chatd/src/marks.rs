@@ -1,8 +1,10 @@
 //! Marks: who is typing where, and how far others have read. They matter to who looks at the conversation, and to nobody
 //! else: [`crate::hub`] knows who that is.
 //!
-//! Invariant: they touch no log and no store. What is marked is gathered, and told once a second for each conversation,
-//! however often it is marked; what is too much to gather is not told.
+//! Invariant: they touch no log and no store, but for what [`standing`] reads. What is marked is gathered, and told once a
+//! second for each conversation, however often it is marked; what is too much to gather is not told.
+
+pub mod standing;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;

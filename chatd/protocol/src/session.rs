@@ -40,7 +40,7 @@ pub const PRESENCE: &str = "presence";
 pub const MAX_WATCHING: usize = 50;
 /// Names in a [`TYPING`] push at most.
 pub const MAX_TYPISTS: usize = 5;
-/// Names in a [`READ`] push at most.
+/// Names in a [`READ`] push, and in the answer of [`WATCH`], at most.
 pub const MAX_READERS: usize = 50;
 /// [`ENTER`] and [`EXIT`] pushes of one room in one second at most.
 pub const MAX_SINGLE: usize = 20;
@@ -76,6 +76,9 @@ parameters! {
     pub struct Watch {
         /// The conversation, as the user names it; none is looked at when absent.
         pub target: Option<Target>,
+        /// Answer with [`Readers`] of at most so many others, or of none where there are more of them. Without, and where
+        /// nothing is looked at, the answer is null.
+        pub readers: Option<u32> as Kind::Between(1, MAX_READERS as u64),
     }
 }
 
@@ -96,14 +99,14 @@ pub struct Typists {
     pub users: Vec<UserId>,
 }
 
-/// Data of the [`READ`] push.
+/// Data of the [`READ`] push, and of the answer to a [`WATCH`] that asks for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Readers {
-    /// What they have read; one-to-one it names who wrote that.
+    /// What they have read; one-to-one a push names who wrote that, and an answer says what was asked.
     pub target: Target,
     /// The history the offsets belong to.
     pub epoch: String,
-    /// Who has read on, at most [`MAX_READERS`].
+    /// Who has read on, or has read anything, at most [`MAX_READERS`].
     pub readers: Vec<Reader>,
 }
 

@@ -21,6 +21,7 @@ use crate::http::Edge;
 use crate::http::door::Door;
 use crate::hub::Hub;
 use crate::marks::Marks;
+use crate::marks::standing::Standing;
 use crate::membership::resync::Resync;
 use crate::membership::subscriptions::Subscriptions;
 use crate::metrics::{self, Metrics};
@@ -90,6 +91,7 @@ pub(super) fn edge(config: &Config, parts: Parts<'_>) -> anyhow::Result<Edge> {
         registry,
         chat,
         marks,
+        standing: Arc::new(standing(base, engine)),
         auth: base.auth.clone(),
         gate: gate.clone(),
         quotas: base.quotas.clone(),
@@ -141,6 +143,12 @@ pub(super) fn edge(config: &Config, parts: Parts<'_>) -> anyhow::Result<Edge> {
         quotas: base.quotas.clone(),
         max_body_bytes: MAX_BODY_BYTES,
     })
+}
+
+/// What knows how far others have read.
+fn standing(base: &Base, engine: &Engine) -> Standing {
+    let Engine { conversations, groups, presence, .. } = engine;
+    Standing::new(base.hub.clone(), conversations.clone(), groups.clone(), presence.clone())
 }
 
 /// What the gRPC edge leads to: what the HTTP edge does.

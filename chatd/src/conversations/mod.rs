@@ -11,6 +11,7 @@
 //! - Unread are the messages of others behind the read offset that the history still has and nobody took back: comings
 //!   and goings, recalls and one's own count nothing. Counted are [`MAX_UNREAD`] at most, among the first [`MAX_LOOK`]
 //!   entries behind the read offset; what lies further is told as `more`. All of a state is of one moment.
+//! - How far several users have read is told as each of them is told, and of one moment with the epoch.
 //! - The newest entry of a group is given to its members only, and that of any conversation while its history has it.
 
 use std::sync::Arc;
@@ -99,6 +100,14 @@ pub trait Conversations: Send + Sync {
         conversation: &Conversation,
         offset: u64,
     ) -> Result<State, BrokerError>;
+
+    /// How far these users have read, in their order, 0 for who has read nothing; and the epoch that belongs to, empty
+    /// when nothing was said. Each costs a look, so they should be few.
+    async fn read_by(
+        &self,
+        conversation: &Conversation,
+        users: &[UserId],
+    ) -> Result<(Arc<str>, Vec<u64>), BrokerError>;
 }
 
 impl Head {

@@ -197,10 +197,7 @@ fn begin(session: &Session, request: &Request<'_>, msg: Option<Msg>, began: Inst
             Ok(()) => return Started::Answered(request::success(&request.seq, REFRESH, None::<()>)),
             Err(refusal) => Err(refusal),
         },
-        (cmd @ (WATCH | TYPING), Some(identity)) => match marking::run(session, identity, request) {
-            Ok(()) => return Started::Answered(request::success(&request.seq, cmd, None::<()>)),
-            Err(refusal) => Err(refusal),
-        },
+        (WATCH | TYPING, Some(identity)) => marking::start(session, identity, request, began),
         (_, Some(identity)) => operation(session, identity, request, began).map(Started::Waiting),
         (HEARTBEAT | MSG | REFRESH | WATCH | TYPING, None) => Err(Code::NotLoggedIn.into()),
         (cmd, None) => Err(not_logged_in(session, cmd)),

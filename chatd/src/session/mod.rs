@@ -43,6 +43,7 @@ use crate::groups::Groups;
 use crate::hub::bell::Rope;
 use crate::hub::{Connection, Hub};
 use crate::marks::Marks;
+use crate::marks::standing::Standing;
 use crate::membership::subscriptions::{Membership, Observation, Subscriptions};
 use crate::ops::Table;
 use crate::presence::registry::Registry;
@@ -67,6 +68,8 @@ pub struct Sessions {
     pub chat: Arc<Chat>,
     /// For `typing`.
     pub marks: Arc<Marks>,
+    /// For `watch`.
+    pub standing: Arc<Standing>,
     /// For who logs in.
     pub auth: Arc<Auth>,
     /// For every other command.

@@ -10,11 +10,8 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::auth::Auth;
 use crate::broker::Retention;
 use crate::clock::SystemClock;
-use crate::config::Config;
-use crate::counters::Counters;
 use crate::engine::sqlite::bans::EmbeddedBans;
 use crate::engine::sqlite::broker::{Embedded, Place, Sync};
 use crate::engine::sqlite::conversations::EmbeddedConversations;
@@ -37,13 +34,15 @@ fn sessions() -> Arc<Sessions> {
     let router = Arc::new(Router::new(hub.clone(), resyncs.clone()));
     let broker = Embedded::open(&Place::Memory, Sync::Normal, retention, clock.clone(), router).unwrap();
     let presence = Arc::new(EmbeddedPresence::new(broker.clone(), Announcer { limit: 10, clock }));
-    let registry = Arc::new(Registry::new(hub.clone(), presence));
+    let registry = Arc::new(Registry::new(hub.clone(), presence.clone()));
     tokio::spawn(registry.clone().run(CancellationToken::new()));
     let mut operations = Table::default();
     operations.bind::<Online, _>(&Arc::new(()), |(), _, OnlineRequest { user_id, .. }| {
         async { Ok(OnlineResponse { online: true, user_id }) }.boxed()
     });
-    let quotas = Quotas::new(&Config::default().limits, Arc::default());
+    let quotas = Quotas::new(&crate::config::Config::default().limits, Arc::default());
+    let groups = Arc::new(EmbeddedGroups::new(broker.clone(), 10));
+    let conversations = Arc::new(EmbeddedConversations::new(broker.clone()));
     Arc::new(Sessions {
         subscriptions: Arc::new(Subscriptions::new(hub.clone(), broker.clone(), resyncs, registry.noting())),
         registry,
@@ -51,10 +50,11 @@ fn sessions() -> Arc<Sessions> {
         counters,
         marks: Arc::new(Marks::new(hub.clone(), broker.clone())),
         operations: Arc::new(operations),
-        groups: Arc::new(EmbeddedGroups::new(broker.clone(), 10)),
+        standing: Arc::new(Standing::new(hub.clone(), conversations.clone(), groups.clone(), presence)),
+        groups,
         bans: Arc::new(EmbeddedBans::new(broker.clone(), Arc::new(SystemClock))),
         gate: Arc::new(Gate::new(Arc::new(EmbeddedWorlds::new(broker.clone())), quotas.clone())),
-        conversations: Arc::new(EmbeddedConversations::new(broker.clone())),
+        conversations,
         broker,
         recoveries: Arc::new(Semaphore::new(1)),
         max_frame_bytes: 1000,

@@ -25,6 +25,7 @@ mod recall_laws;
 mod redis_ends;
 mod settlement_laws;
 mod settlement_waits;
+mod standing_laws;
 mod sweeper_laws;
 mod two_databases;
 mod whole_steps;

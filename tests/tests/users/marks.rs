@@ -101,6 +101,42 @@ async fn a_group_is_looked_at_by_members_only(site: Site) {
     assert_eq!(refused(member.request("typing", &json!({"target": "group:g"})).await), 1009);
 }
 
+async fn who_begins_to_look_is_told_how_far_others_had_read(site: Site) {
+    let mut one = site.first().login(APP, "one").await;
+    let mut other = site.last().login(APP, "other").await;
+    let look = async |session: &mut Session, target: &str, readers: u64| {
+        let asked = json!({"target": target, "readers": readers});
+        session.request("watch", &asked).await.expect("it may look")["readers"].clone()
+    };
+    assert_eq!(look(&mut one, "user:other", 50).await, json!([]), "nothing was said");
+    let group = json!({"groupId": "read", "name": "n"});
+    one.request("group/create", &group).await.expect("created");
+    other.request("group/join", &group).await.expect("joined");
+    for (target, back) in [("user:other", "user:one"), ("", ""), ("group:read", "group:read")] {
+        let sent = one.request("msg", &json!({"target": target, "msg": "hello"})).await.expect("sent");
+        let read = json!({"target": back, "offset": sent["offset"]});
+        other.request("conversation/read", &read).await.expect("read");
+        // Whoever comes later, too, and over and over.
+        let mut later = site.last().login(APP, "one").await;
+        let readers = json!([{"userId": "other", "offset": sent["offset"]}]);
+        let told =
+            later.request("watch", &json!({"target": target, "readers": 1})).await.expect("it may look");
+        assert_eq!(told, json!({"target": target, "epoch": sent["epoch"], "readers": readers}));
+    }
+    // Where others are more than fit it is told of nobody.
+    let _third = site.first().login(APP, "third").await;
+    assert_eq!(look(&mut one, "", 1).await, json!([]));
+    assert_ne!(look(&mut one, "", 2).await, json!([]));
+    for asked in [json!({"target": ""}), json!({"readers": 5}), json!({})] {
+        assert_eq!(one.request("watch", &asked).await.expect("it may look"), Value::Null, "{asked}");
+    }
+    for readers in [0, 51] {
+        let asked = json!({"target": "", "readers": readers});
+        assert_eq!(refused(one.request("watch", &asked).await), 1001, "{readers}");
+    }
+    assert_eq!(refused(one.request("watch", &json!({"target": "group:none", "readers": 1})).await), 1009);
+}
+
 /// However often it is marked, it is told once a second; and where many look it is not told at all.
 async fn marks_are_bounded(site: Site) {
     let mut one = site.first().login(APP, "one").await;
@@ -156,5 +192,6 @@ async fn marks_are_bounded(site: Site) {
 on_every_engine!(
     who_looks_is_told_who_writes_and_who_has_read,
     a_group_is_looked_at_by_members_only,
+    who_begins_to_look_is_told_how_far_others_had_read,
     marks_are_bounded,
 );

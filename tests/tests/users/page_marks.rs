@@ -39,6 +39,13 @@ async fn who_talks_sees_the_other_write_and_read(site: Site) {
     let offset = &all["messages"][0]["offset"];
     third.request("conversation/read", &json!({"target": "", "offset": offset})).await.expect("read");
     one.until_last(".message.own .read", "2 人已读").await;
+
+    // A page that was not there when they read knows it, too; of all that, nobody says anything once more.
+    one.enter_again().await;
+    one.until_last(".message.own .read", "2 人已读").await;
+    one.click("#people button[data-target='user:马超']").await;
+    one.until_last(".message.own .read", "已读").await;
+    keep_picture(&one, "read-again").await;
     assert!(one.complaints().await.is_empty() && other.complaints().await.is_empty());
 }
 

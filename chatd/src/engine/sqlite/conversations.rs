@@ -247,4 +247,20 @@ impl Conversations for EmbeddedConversations {
         let work = move |step: &mut Step<'_>| mark(step, &user, conversation, offset);
         self.engine.change(work).await
     }
+
+    async fn read_by(
+        &self,
+        conversation: &Conversation,
+        users: &[UserId],
+    ) -> Result<(Arc<str>, Vec<u64>), BrokerError> {
+        let (conversation, users) = (conversation.clone(), users.to_vec());
+        let look = move |tables: &Connection| {
+            let Some(head) = log::head(tables, &conversation)? else {
+                return Ok(("".into(), vec![0; users.len()]));
+            };
+            let offsets = users.iter().map(|user| read_offset(tables, head.id, user));
+            Ok((head.epoch, offsets.collect::<rusqlite::Result<_>>()?))
+        };
+        self.engine.look(look).await
+    }
 }

@@ -4,6 +4,7 @@
 //! costs what stands on it and one look at each of the user's groups, whose messages leave no trace with the members.
 
 use std::cmp::Reverse;
+use std::iter;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -35,6 +36,7 @@ pub struct RedisConversations {
     clock: Arc<dyn Clock>,
     state: Script,
     read: Script,
+    read_by: Script,
 }
 
 /// In the place of whether there is more: the first part of the answer says what is wrong.
@@ -60,6 +62,11 @@ impl RedisConversations {
                 include_str!("../log.lua"),
                 include_str!("unread.lua"),
                 include_str!("read.lua")
+            )),
+            read_by: Script::new(concat!(
+                include_str!("../log.lua"),
+                include_str!("unread.lua"),
+                include_str!("read_by.lua")
             )),
         })
     }
@@ -218,6 +225,22 @@ impl Conversations for RedisConversations {
             return Err(refusal(&answer.0));
         }
         state(conversation.clone(), answer)
+    }
+
+    async fn read_by(
+        &self,
+        conversation: &Conversation,
+        users: &[UserId],
+    ) -> Result<(Arc<str>, Vec<u64>), BrokerError> {
+        let keys = &self.logs.keys;
+        let reads = users.iter().map(|user| keys.reads(conversation.app(), user));
+        let names: Vec<_> = iter::once(keys.log(conversation)).chain(reads).collect();
+        let mut call = self.read_by.call(&names);
+        for user in users {
+            call.arg(conversation.named_by(user).to_string());
+        }
+        let (epoch, offsets): (String, Vec<u64>) = self.logs.others.call(&self.read_by, &call).await?;
+        Ok((epoch.into(), offsets))
     }
 }
 
