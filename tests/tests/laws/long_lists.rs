@@ -15,7 +15,8 @@ fn user(number: usize) -> UserId {
 }
 
 async fn enter(node: &Node, numbers: impl IntoIterator<Item = usize>) {
-    let changes: Vec<_> = numbers.into_iter().map(|number| Change { app: APP, user: user(number), here: true }).collect();
+    let changes: Vec<_> =
+        numbers.into_iter().map(|number| Change { app: APP, user: user(number), here: true }).collect();
     node.apply(&changes).await.expect("applied");
 }
 

@@ -80,7 +80,8 @@ impl RedisPresence {
         let mut users = 0;
         while !sources.is_empty() {
             self.read_on(&mut sources).await?;
-            let ends = sources.iter().filter(|source| !source.is_read).filter_map(|source| source.last.clone());
+            let ends =
+                sources.iter().filter(|source| !source.is_read).filter_map(|source| source.last.clone());
             let bound = ends.min();
             let mut names: Vec<String> = Vec::new();
             for source in &mut sources {
