@@ -27,7 +27,7 @@
 //! | `chaos` | the one task that cuts connections and lets clients stop reading |
 //! | `watch` | `sampler`, `pulse`, the time series; `servers`, `process`, `limits`; `probe`, whether the generator keeps up |
 //! | `ledger` | `plan`, who sends what to whom and when; `flow`, what is so far; `sender`, `receiver`, the books of one client; `expected`, `times`, those of all |
-//! | `net` | `socket`, `frames`, `door`: one lean client for all scenarios |
+//! | `net` | `socket`, `frames`, `door`: one lean client for all scenarios; `calls`, the same messages over gRPC |
 //! | `clock`, `failure` | below all floors: the clocks of this host; why a run did not take place |
 
 mod chaos;

@@ -1,20 +1,19 @@
-//! The senders that post over HTTP; none when senders have connections.
+//! The senders that post their messages; none when senders have connections.
 
 use std::sync::Arc;
 
-use chat_client::Http;
 use tokio::task::JoinHandle;
 
 use crate::failure::Failure;
 use crate::ledger::flow::Flow;
 use crate::ledger::sender::Sender;
 use crate::net::control::Control;
-use crate::phases::client::http_sender::HttpSender;
+use crate::phases::client::poster::{Poster, Way};
 use crate::phases::crowd::Crowd;
 use crate::phases::spec::{Traffic, Via};
 use crate::phases::stage::Stage;
 
-/// Senders over HTTP, and the clients they post with.
+/// Senders over HTTP or gRPC.
 #[derive(Debug)]
 pub struct Posting {
     controls: Vec<Arc<Control>>,
@@ -28,14 +27,12 @@ impl Posting {
     /// As [`crate::ledger::plan::Plan::user`].
     pub fn start(stage: &Stage, traffic: &Traffic) -> Result<Self, Failure> {
         let (mut controls, mut tasks) = (Vec::new(), Vec::new());
-        if traffic.via == Via::Http {
-            for number in stage.flow.share.senders.clone() {
-                let control = Arc::new(Control::default());
-                let http: Http = stage.http(number).clone();
-                let sender = HttpSender::new(Arc::clone(&stage.flow), Arc::clone(&control), http, number)?;
-                controls.push(control);
-                tasks.push(tokio::spawn(sender.run()));
-            }
+        for number in stage.flow.share.senders.clone() {
+            let Some(way) = way(stage, traffic.via, number) else { break };
+            let control = Arc::new(Control::default());
+            let poster = Poster::new(Arc::clone(&stage.flow), Arc::clone(&control), way, number)?;
+            controls.push(control);
+            tasks.push(tokio::spawn(poster.run()));
         }
         Ok(Self { controls, tasks })
     }
@@ -57,5 +54,14 @@ impl Posting {
             senders.extend(task.await.ok());
         }
         senders
+    }
+}
+
+/// What sender number `number` posts with; none when it has a connection.
+fn way(stage: &Stage, via: Via, number: u32) -> Option<Way> {
+    match via {
+        Via::Ws => None,
+        Via::Http => Some(Way::Http(stage.http(number).clone())),
+        Via::Grpc => stage.caller(number).cloned().map(Way::Grpc),
     }
 }

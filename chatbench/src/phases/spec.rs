@@ -20,6 +20,9 @@ use crate::phases::text;
 use crate::watch::Address;
 use crate::watch::servers::Resources;
 
+/// The port of a server for gRPC, where none is named.
+pub const GRPC_PORT: u16 = 50_051;
+
 /// What every run is asked for. What is for the conductor alone is not written for the workers.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Common {
@@ -74,6 +77,17 @@ pub enum Via {
     Ws,
     /// HTTP POST; the senders are not connected.
     Http,
+    /// Calls of gRPC over a few connections that all senders share.
+    Grpc,
+}
+
+/// Where calls of gRPC go.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Calls {
+    /// As `host:port`, in the order of the servers; none for [`GRPC_PORT`] of each.
+    pub addresses: Vec<String>,
+    /// Connections of this process to each.
+    pub connections: u32,
 }
 
 /// When senders send.
@@ -109,6 +123,8 @@ pub struct Traffic {
     pub payload: usize,
     /// How the messages are sent.
     pub via: Via,
+    /// Where to, when they are calls.
+    pub calls: Calls,
     /// Time at the start whose messages are counted apart and not timed.
     pub warmup: Duration,
     /// Longest wait for deliveries and answers after the last message was sent.
@@ -120,6 +136,37 @@ pub struct Traffic {
     /// Trouble for the receiving clients.
     #[serde(with = "text")]
     pub chaos: Vec<Chaos>,
+}
+
+impl Via {
+    /// As `--via` names it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Via::Ws => "ws",
+            Via::Http => "http",
+            Via::Grpc => "grpc",
+        }
+    }
+}
+
+impl Calls {
+    /// The ports for gRPC of these servers, believed and shown what the servers are.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] when an address is none.
+    pub fn of(&self, servers: &[Server]) -> Result<Vec<Server>, Failure> {
+        let usual = |server: &Server| {
+            let authority = server.authority();
+            let host = authority.rsplit_once(':').map_or(authority.as_str(), |(host, _)| host);
+            server.elsewhere(&format!("{host}:{GRPC_PORT}"))
+        };
+        let named = self.addresses.iter().zip(servers.iter().cycle());
+        let found: Result<Vec<_>, _> = match self.addresses.is_empty() {
+            true => servers.iter().map(usual).collect(),
+            false => named.map(|(address, server)| server.elsewhere(address)).collect(),
+        };
+        found.map_err(|error| Failure::Usage(format!("--grpc-server: {error}")))
+    }
 }
 
 impl Common {
@@ -238,5 +285,27 @@ mod servers {
 
     pub fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<Server>, D::Error> {
         text::deserialize(input)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_go_to_the_usual_port_of_each_server_or_where_they_are_told_to() {
+        let servers = ["http://a:8080", "https://[::1]:8081/im"].map(|text| text.parse::<Server>().unwrap());
+        let servers = servers.map(|server| server.showing("key").unwrap());
+        let of = |addresses: &[&str]| {
+            let addresses = addresses.iter().map(|address| (*address).to_owned()).collect();
+            Calls { addresses, connections: 1 }.of(&servers)
+        };
+        let told = |addresses: &[&str]| -> Vec<String> {
+            of(addresses).unwrap().iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(told(&[]), ["http://a:50051", "https://[::1]:50051"]);
+        assert_eq!(told(&["b:1", "c:2", "d:3"]), ["http://b:1", "https://c:2", "http://d:3"]);
+        assert!(of(&["b:1"]).unwrap().iter().all(|server| server.token() == Some("key")));
+        assert!(of(&["b:99999"]).is_err());
     }
 }

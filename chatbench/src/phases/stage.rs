@@ -5,18 +5,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chat_client::{Error, Http};
+use chat_client::{Error, Http, Server};
 use chat_protocol::system::{State, StateRequest, StateResponse};
 
 use crate::clock;
 use crate::failure::Failure;
 use crate::ledger::flow::Flow;
+use crate::net::calls::Caller;
 use crate::net::door::Door;
 use crate::phases::crowd::{Crowd, Farewell};
 use crate::phases::opening::Opening;
 use crate::phases::operator::{Interrupt, Operator};
 use crate::phases::progress::Progress;
-use crate::phases::spec::Common;
+use crate::phases::spec::{Calls, Common};
 use crate::watch::limits;
 use crate::watch::process::{self, Sample};
 use crate::watch::sampler::{Phase, Sampler, Source};
@@ -24,7 +25,7 @@ use crate::watch::servers::{Looked, Servers};
 use crate::watch::{Redis, Watch};
 use chatbench_result::model::Series;
 
-/// Longest wait for an HTTP answer.
+/// Longest wait for an answer over HTTP or gRPC.
 const HTTP_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest wait for what the server says of itself when the operator wants to stop.
 const LAST_LOOK: Duration = Duration::from_millis(500);
@@ -36,6 +37,8 @@ pub struct Cast<'a> {
     pub scenario: &'static str,
     /// What it is asked for.
     pub common: &'a Common,
+    /// Where its messages go, when they are calls.
+    pub calls: Option<&'a Calls>,
     /// Seed of the texts.
     pub seed: u64,
     /// Connections of the whole run, with all its kinds of messages.
@@ -55,6 +58,8 @@ pub struct Stage {
     pub flow: Arc<Flow>,
     /// Operations over HTTP, by server.
     pub https: Vec<Http>,
+    /// Connections for gRPC, one of each server after the other; none when messages go another way.
+    callers: Vec<Caller>,
     /// For the terminal.
     pub progress: Arc<dyn Progress>,
     /// The operator's wish to stop.
@@ -122,7 +127,9 @@ impl Stage {
             // Without its counters the server can be measured all the same.
             Err(_) => None,
         };
-        Ok(())
+        let app = self.flow.plan.app;
+        let greetings = self.callers.iter().map(|caller| caller.greet(app));
+        futures_util::future::try_join_all(greetings).await.map(drop)
     }
 
     /// Checks what a worker needs: room for its connections. The rest is for the conductor.
@@ -130,7 +137,7 @@ impl Stage {
     /// # Errors
     /// [`Failure`] with the next step.
     pub async fn of_worker(cast: Cast<'_>, flow: Flow, operator: &Operator) -> Result<Self, Failure> {
-        let Cast { scenario, common, seed, connections } = cast;
+        let Cast { scenario, common, calls, seed, connections } = cast;
         let open_files = limits::open_files_for(u64::from(flow.share.count(&flow.plan)))?;
         let mut common = common.clone();
         common.servers = common.believed()?;
@@ -145,6 +152,7 @@ impl Stage {
             seed,
             flow: Arc::new(flow),
             https,
+            callers: callers(calls, &common.servers)?,
             progress: Arc::clone(&operator.progress),
             interrupt: operator.interrupt.clone(),
             open_files,
@@ -214,4 +222,16 @@ impl Stage {
     pub fn http(&self, number: u32) -> &Http {
         &self.https[number as usize % self.https.len()]
     }
+
+    /// The connection for gRPC of sender number `number`; none when messages go another way.
+    pub fn caller(&self, number: u32) -> Option<&Caller> {
+        self.callers.get(number as usize % self.callers.len().max(1))
+    }
+}
+
+fn callers(calls: Option<&Calls>, servers: &[Server]) -> Result<Vec<Caller>, Failure> {
+    let Some(calls) = calls else { return Ok(Vec::new()) };
+    let servers = calls.of(servers)?;
+    let rounds = (0..calls.connections).flat_map(|_| &servers);
+    rounds.map(|server| Caller::to(server, HTTP_TIMEOUT)).collect()
 }

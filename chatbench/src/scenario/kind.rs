@@ -21,7 +21,7 @@ use crate::phases::course::Work;
 use crate::phases::harvest::Harvest;
 use crate::phases::identity::Identity;
 use crate::phases::operator::Operator;
-use crate::phases::spec::{Common, Pace, Traffic, Via};
+use crate::phases::spec::{Calls, Common, Pace, Traffic, Via};
 use crate::phases::stage::Stage;
 use crate::scenario::conclude;
 use crate::scenario::report::result::Report;
@@ -113,6 +113,16 @@ pub enum Asked<'a> {
     Sends(&'a Traffic),
 }
 
+impl<'a> Asked<'a> {
+    /// Where its messages go when they are calls of gRPC.
+    pub fn calls(self) -> Option<&'a Calls> {
+        match self {
+            Asked::Sends(traffic) if traffic.via == Via::Grpc => Some(&traffic.calls),
+            _ => None,
+        }
+    }
+}
+
 /// What can be written for another process.
 pub trait Written {
     /// As JSON.
@@ -198,7 +208,7 @@ pub fn traffic_flow(
     };
     let timetable = traffic.timetable(identity.seed)?;
     let window = match traffic.via {
-        Via::Ws => traffic.window,
+        Via::Ws | Via::Grpc => traffic.window,
         Via::Http => traffic.window.min(HTTP_WINDOW),
     };
     let total = timetable.total().unwrap_or(0);
@@ -216,9 +226,9 @@ pub fn traffic_flow(
 /// # Errors
 /// [`Failure::Usage`] when a relay cannot do it.
 pub fn bare(traffic: &Traffic, relay: &Server) -> Result<Traffic, Failure> {
-    if traffic.via == Via::Http || !traffic.chaos.is_empty() || matches!(traffic.pace, Pace::Stages(_)) {
-        let words = "--floor: a relay knows no HTTP messages, no recovery, and is measured at one rate: leave out \
-                     --via http, --chaos and --stages";
+    if traffic.via != Via::Ws || !traffic.chaos.is_empty() || matches!(traffic.pace, Pace::Stages(_)) {
+        let words = "--floor: a relay knows WebSockets alone, no recovery, and is measured at one rate: leave out \
+                     --via, --chaos and --stages";
         return Err(Failure::Usage(words.to_owned()));
     }
     let mut bare = traffic.clone();

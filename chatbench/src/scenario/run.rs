@@ -44,8 +44,13 @@ pub async fn run(scenario: &dyn Scenario, operator: Operator) -> Result<Report, 
         if workers > 1 {
             flow.share = Share::none();
         }
-        let cast =
-            Cast { scenario: scenario.name(), common: kind.common(), seed: identity.seed, connections };
+        let cast = Cast {
+            scenario: scenario.name(),
+            common: kind.common(),
+            calls: kind.asked().calls(),
+            seed: identity.seed,
+            connections,
+        };
         stages.push(Stage::prepare(cast, flow, &operator).await?);
     }
     let works: Vec<_> = kinds.iter().map(|(kind, _)| kind.work()).collect();
@@ -69,8 +74,13 @@ pub async fn alone(scenario: &dyn Scenario, operator: &Operator) -> Result<Stage
     let identity = Identity::new(scenario.common());
     let flow = scenario.flow(&identity)?;
     let connections = u64::from(flow.plan.connections());
-    let cast =
-        Cast { scenario: scenario.name(), common: scenario.common(), seed: identity.seed, connections };
+    let cast = Cast {
+        scenario: scenario.name(),
+        common: scenario.common(),
+        calls: scenario.asked().calls(),
+        seed: identity.seed,
+        connections,
+    };
     let mut stage = Stage::prepare(cast, flow, operator).await?;
     stage.watch(vec![Own::of(&stage.flow)]);
     Ok(stage)

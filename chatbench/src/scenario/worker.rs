@@ -65,8 +65,13 @@ async fn work(job: &Job, desk: &Arc<Desk>) -> Result<(), Failure> {
     for ((kind, identity), mut flow) in kinds.iter().zip(flows) {
         flow.share = Share::of(&flow.plan, job.part, job.parts);
         own += u64::from(flow.share.count(&flow.plan));
-        let cast =
-            Cast { scenario: scenario.name(), common: kind.common(), seed: identity.seed, connections };
+        let cast = Cast {
+            scenario: scenario.name(),
+            common: kind.common(),
+            calls: kind.asked().calls(),
+            seed: identity.seed,
+            connections,
+        };
         stages.push(Stage::of_worker(cast, flow, &operator).await?);
     }
     limits::open_files_for(own)?;

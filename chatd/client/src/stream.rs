@@ -5,6 +5,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -37,12 +38,24 @@ impl Stream {
     /// # Errors
     /// [`Error::Unreachable`], or as [`Stream::over`].
     pub async fn open(server: &Server, source: Option<IpAddr>) -> Result<Self, Error> {
+        Self::over(Self::connect(server, source).await?, server).await
+    }
+
+    /// As [`Stream::open`] without a source, to speak HTTP/2 alone, as gRPC does.
+    ///
+    /// # Errors
+    /// As [`Stream::open`].
+    pub async fn open_http2(server: &Server) -> Result<Self, Error> {
+        Self::speaking(Self::connect(server, None).await?, server, &[b"h2"]).await
+    }
+
+    async fn connect(server: &Server, source: Option<IpAddr>) -> Result<TcpStream, Error> {
         let unreachable =
             |error: io::Error| Error::Unreachable { server: server.to_string(), cause: error.to_string() };
         let addresses = lookup_host(server.authority()).await.map_err(unreachable)?.collect();
         let tcp = first_of(addresses, source).await.map_err(unreachable)?;
         tcp.set_nodelay(true).map_err(unreachable)?;
-        Self::over(tcp, server).await
+        Ok(tcp)
     }
 
     /// What the server's scheme asks for over a connection to it: nothing for `http`, TLS for `https`.
@@ -51,7 +64,15 @@ impl Stream {
     /// [`Error::BadServer`] when the certificates to trust cannot be read, [`Error::Untrusted`] when the server does
     /// not prove who it is, [`Error::Unreachable`] when the connection breaks.
     pub async fn over(tcp: TcpStream, server: &Server) -> Result<Self, Error> {
-        let Some(config) = server.tls()? else { return Ok(Self::Plain(tcp)) };
+        Self::speaking(tcp, server, &[]).await
+    }
+
+    /// With TLS it says that it speaks these protocols (ALPN): a proxy goes by that.
+    async fn speaking(tcp: TcpStream, server: &Server, protocols: &[&[u8]]) -> Result<Self, Error> {
+        let Some(mut config) = server.tls()? else { return Ok(Self::Plain(tcp)) };
+        if !protocols.is_empty() {
+            Arc::make_mut(&mut config).alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+        }
         let host = server.host().to_owned();
         let name = ServerName::try_from(host)
             .map_err(|error| Error::BadServer(format!("{server} cannot have a certificate: {error}")))?;

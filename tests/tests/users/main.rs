@@ -7,6 +7,7 @@ mod bad_http;
 mod bad_input;
 mod bad_messages;
 mod bans;
+mod bench_ways;
 mod browsers;
 mod client_addresses;
 mod client_module;

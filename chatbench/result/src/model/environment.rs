@@ -45,8 +45,11 @@ pub struct Options {
 /// Options of the scenarios that send.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Traffic {
-    /// `ws` or `http`.
+    /// `ws`, `http` or `grpc`.
     pub via: String,
+    /// Connections of each process to each server that the calls share; none when the messages are no calls.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grpc_connections: Option<u32>,
     /// Senders.
     pub senders: u32,
     /// Groups; null when the messages go elsewhere.

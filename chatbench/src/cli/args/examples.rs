@@ -9,6 +9,7 @@ Examples:
   chatbench broadcast --clients 1000 --rate 50/s --duration 10s --threshold 'e2e_time:p(99)<50ms'
   chatbench broadcast --clients 1000 --via http --closed --out result.json --out report.html
   chatbench unicast --clients 2000 --rate 5000/s
+  chatbench unicast --clients 200 --via grpc --grpc-server 127.0.0.1:50051 --grpc-connections 2
   chatbench group --groups 20 --members 50 --rate 200/s
   chatbench broadcast --server http://a:8080,http://b:8080 --chaos jitter --threshold 'recovery_time:p(99)<1s'
   chatbench group --chaos avalanche:5,2 --threshold gaps==0

@@ -290,6 +290,7 @@ impl Scenario {
             return usage("--pid: with --resources metrics no process is looked at; leave one of them out");
         }
         check_names(&self.common().out)?;
+        self.check_via()?;
         if self.is_single() && self.common().workers > Some(1) {
             return usage(&format!(
                 "--workers: {} runs in one process; leave the option out",
@@ -349,6 +350,8 @@ mod tests {
     fn impossible_combinations_are_refused() {
         for line in [
             "chatbench unicast --clients 10 --senders 3",
+            "chatbench group --via grpc",
+            "chatbench unicast --grpc-connections 2",
             "chatbench idle --heartbeat 1ms",
             "chatbench idle --pid 1 --resources metrics",
             "chatbench broadcast --out result.xlsx",

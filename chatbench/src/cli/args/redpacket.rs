@@ -7,6 +7,7 @@ use chat_protocol::red_packet::MAX_COUNT;
 use clap::Args as ClapArgs;
 
 use crate::cli::args::CommonArgs;
+use crate::cli::args::words::via_of_grabs;
 use crate::phases::spec::Via;
 use crate::scenario::redpacket::wanted::Shares;
 use chatbench_result::units;
@@ -39,7 +40,7 @@ pub struct RedPacketArgs {
     #[arg(long, conflicts_with = "rate")]
     pub hot: bool,
     /// How grabs are sent
-    #[arg(long, value_enum, default_value_t = Via::Ws)]
+    #[arg(long, value_parser = via_of_grabs(), default_value = "ws")]
     pub via: Via,
     /// Cut each client once between a grab and its answer; it repeats the grab at the next server
     #[arg(long, conflicts_with = "rate")]

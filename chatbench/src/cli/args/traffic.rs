@@ -7,12 +7,16 @@ use std::time::Duration;
 use chat_protocol::Span;
 use clap::Args as ClapArgs;
 
-use crate::cli::args::CommonArgs;
+use crate::cli::args::{ChurnArgs, CommonArgs, GroupArgs, MixedArgs, Scenario};
+use crate::failure::Failure;
 use crate::ledger::plan::timetable::{Arrival, Stages};
 use crate::ledger::plan::trouble::Chaos;
 use crate::net::payload;
-use crate::phases::spec::Via;
+use crate::phases::spec::{Calls, GRPC_PORT, Via};
 use chatbench_result::units;
+
+/// Connections to each server, unless another number is given.
+const GRPC_CONNECTIONS: u32 = 4;
 
 /// What `--help` says of `--chaos`. No documentation comment, which would take the brackets for links.
 const CHAOS: &str = "Trouble for the receiving clients (repeatable): jitter[:MEAN_S,OFFLINE_S] cuts each at \
@@ -55,6 +59,13 @@ pub struct TrafficArgs {
     /// How the messages are sent
     #[arg(long, value_enum, default_value_t = Via::Ws)]
     pub via: Via,
+    /// Where chatd takes gRPC (its --grpc-listen), one for each --server; over TLS where that is https [default: port
+    /// 50051 of each --server]
+    #[arg(long, value_name = "HOST:PORT[,…]", value_delimiter = ',', value_parser = host_and_port)]
+    pub grpc_server: Vec<String>,
+    /// Connections of each process to each --grpc-server; a node takes 100 calls at a time on each [default: 4]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub grpc_connections: Option<u32>,
     /// Time at the start whose messages are counted apart and not timed
     #[arg(long, default_value = "2s", value_parser = Span::duration)]
     pub warmup: Duration,
@@ -73,6 +84,49 @@ pub struct TrafficArgs {
     /// Trouble for the receiving clients.
     #[arg(long, value_name = "KIND", help = CHAOS)]
     pub chaos: Vec<Chaos>,
+}
+
+impl TrafficArgs {
+    /// Where calls of gRPC go.
+    pub fn calls(&self) -> Calls {
+        let connections = self.grpc_connections.unwrap_or(GRPC_CONNECTIONS);
+        Calls { addresses: self.grpc_server.clone(), connections }
+    }
+}
+
+impl Scenario {
+    /// Checks that messages can go the way that is asked for.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] with the option's name.
+    pub(super) fn check_via(&self) -> Result<(), Failure> {
+        let (args, has_groups) = match self {
+            Scenario::Broadcast(args) | Scenario::Unicast(args) | Scenario::Soak(args) => (args, false),
+            Scenario::Churn(ChurnArgs { traffic, .. }) => (traffic, false),
+            Scenario::Group(GroupArgs { traffic, .. }) | Scenario::Mixed(MixedArgs { traffic, .. }) => {
+                (traffic, true)
+            }
+            _ => return Ok(()),
+        };
+        let is_grpc = args.via == Via::Grpc;
+        let why = match (is_grpc, has_groups) {
+            (true, true) => "--via grpc: no call of gRPC sends to a group; use ws or http",
+            (false, _) if !args.grpc_server.is_empty() || args.grpc_connections.is_some() => {
+                "--grpc-server, --grpc-connections: for --via grpc; leave them out"
+            }
+            _ => return Ok(()),
+        };
+        Err(Failure::Usage(why.to_owned()))
+    }
+}
+
+/// Reads an address without a scheme, which is that of the server.
+fn host_and_port(text: &str) -> Result<String, String> {
+    let is_one = |(host, port): (&str, &str)| !host.is_empty() && port.parse::<u16>().is_ok();
+    match text.rsplit_once(':').is_some_and(is_one) && !text.contains('/') {
+        true => Ok(text.to_owned()),
+        false => Err(format!("{text:?} is no address; write for example 127.0.0.1:{GRPC_PORT}")),
+    }
 }
 
 /// Reads the size of a text.

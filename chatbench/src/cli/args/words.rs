@@ -29,7 +29,8 @@ macro_rules! words {
 
 words!(Via:
     Ws "ws" "WebSocket, on the sender's own connection",
-    Http "http" "HTTP POST; the senders are not connected");
+    Http "http" "HTTP POST; the senders are not connected",
+    Grpc "grpc" "gRPC, over connections that the senders share; to one user or to everybody");
 
 words!(Arrival:
     Constant "constant" "Equally far apart",
@@ -44,6 +45,12 @@ words!(Resources:
     Auto "auto" "As `pid` where a process is found, else as `metrics`",
     Pid "pid" "From the kernel, by process id",
     Metrics "metrics" "From what each --server says at /metrics");
+
+/// Reads how grabs are sent: gRPC has no call for that.
+pub fn via_of_grabs() -> impl TypedValueParser<Value = Via> {
+    let words = [Via::Ws, Via::Http].into_iter().filter_map(|via| via.to_possible_value());
+    PossibleValuesParser::new(words).map(|word| if word == "ws" { Via::Ws } else { Via::Http })
+}
 
 /// Reads what a search varies, whose type is of a crate that knows no command line.
 pub fn vary() -> impl TypedValueParser<Value = Vary> {

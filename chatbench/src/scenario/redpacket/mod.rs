@@ -246,7 +246,7 @@ fn summary(wanted: &Grabbing, packets: &[Packet]) -> RedPackets {
         shares_each: wanted.count,
         total_cents: packets.iter().map(|packet| packet.total).sum(),
         senders: wanted.senders,
-        via: if wanted.via == Via::Ws { "ws" } else { "http" }.to_owned(),
+        via: wanted.via.word().to_owned(),
         hot: wanted.hot || wanted.packets == 1,
         rate_per_s: wanted.rate,
         ..RedPackets::default()

@@ -47,7 +47,8 @@ pub fn traffic(traffic: &Traffic, plan: &Plan, window: u32) -> model::Traffic {
         Arrival::Poisson => "poisson",
     };
     model::Traffic {
-        via: if traffic.via == Via::Ws { "ws" } else { "http" }.to_owned(),
+        via: traffic.via.word().to_owned(),
+        grpc_connections: (traffic.via == Via::Grpc).then_some(traffic.calls.connections),
         senders: plan.senders,
         groups: (plan.shape == Shape::Groups).then_some(plan.groups),
         chaos: plan.trouble.words(),

@@ -27,7 +27,7 @@ fn whole() -> RunResult {
         schema: SCHEMA.to_owned(),
         options: Some(Options {
             chaos: vec!["jitter".to_owned()],
-            traffic: Some(Traffic::default()),
+            traffic: Some(Traffic { grpc_connections: Some(4), ..Traffic::default() }),
             ..Options::default()
         }),
         environment: Some(Environment::default()),
