@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use crate::node::Node;
 use crate::raw_http::{Answer, post_json, request};
 use crate::redis_server::RedisServer;
+use crate::s3_server::S3Server;
 use crate::wait::{SOON, until};
 
 /// The app of the tests.
@@ -21,13 +22,15 @@ pub const APP: u32 = 4301;
 /// Where [`jpeg`] was taken.
 pub const SECRET_PLACE: &[u8] = b"SECRET PLACE";
 
-/// A node, or two on one Redis that share a directory, and that directory.
+/// A node, or two on one Redis that share a directory or a bucket, and that place.
 pub struct FileSite {
     /// One.
     pub one: Node,
     /// The other, where there is one.
     pub other: Option<Node>,
     directory: TempDir,
+    /// Of a bucket, what all names in it begin with.
+    prefix: Option<String>,
     _redis: Option<RedisServer>,
 }
 
@@ -41,7 +44,7 @@ impl FileSite {
         let data = directory.path().join("data");
         let own = ["--data-dir", data.to_str().expect("a path")];
         let one = Node::start(&[&own, arguments].concat()).await;
-        Self { one, other: None, directory, _redis: None }
+        Self { one, other: None, directory, prefix: None, _redis: None }
     }
 
     /// Two nodes on a Redis of their own.
@@ -49,12 +52,30 @@ impl FileSite {
     /// # Panics
     /// When they do not get ready.
     pub async fn redis(arguments: &[&str]) -> Self {
-        let (directory, redis) = (tempfile::tempdir().expect("a directory"), RedisServer::start().await);
-        let (url, shared) = (redis.url(), directory.path().join("data/files"));
-        let own = ["--redis", &url, "--files", shared.to_str().expect("a path")];
-        let arguments = [&own, arguments].concat();
+        let directory = tempfile::tempdir().expect("a directory");
+        let shared = directory.path().join("data/files");
+        let own = ["--files", shared.to_str().expect("a path")];
+        Self::two(directory, None, &[&own, arguments].concat()).await
+    }
+
+    /// The same in the bucket of a server that all tests of the process share.
+    ///
+    /// # Panics
+    /// When they do not get ready.
+    pub async fn bucket(arguments: &[&str]) -> Self {
+        let server = S3Server::shared().await;
+        let prefix = server.prefix();
+        let own = server.arguments(&prefix, server.address());
+        let own: Vec<_> = own.iter().map(String::as_str).chain(arguments.iter().copied()).collect();
+        Self::two(tempfile::tempdir().expect("a directory"), Some(prefix), &own).await
+    }
+
+    async fn two(directory: TempDir, prefix: Option<String>, arguments: &[&str]) -> Self {
+        let redis = RedisServer::start().await;
+        let url = redis.url();
+        let arguments = [&["--redis", &url], arguments].concat();
         let (one, other) = tokio::join!(Node::start(&arguments), Node::start(&arguments));
-        Self { one, other: Some(other), directory, _redis: Some(redis) }
+        Self { one, other: Some(other), directory, prefix, _redis: Some(redis) }
     }
 
     /// Another node than the first, where there is one.
@@ -64,8 +85,10 @@ impl FileSite {
     }
 
     /// Names of all files that lie there, whatever they are.
-    #[must_use]
-    pub fn kept(&self) -> Vec<String> {
+    pub async fn kept(&self) -> Vec<String> {
+        if let Some(prefix) = &self.prefix {
+            return S3Server::shared().await.kept(prefix).await;
+        }
         let mut kept = Vec::new();
         walk(&self.directory.path().join("data/files"), &mut kept);
         kept
@@ -73,7 +96,7 @@ impl FileSite {
 
     /// Waits until so many files lie there.
     pub async fn until_kept(&self, count: usize) {
-        until(&format!("{count} files"), SOON, async || self.kept().len() == count).await;
+        until(&format!("{count} files"), SOON, async || self.kept().await.len() == count).await;
     }
 }
 

@@ -35,6 +35,7 @@ pub mod redis_cluster;
 pub mod redis_failover;
 pub mod redis_server;
 pub mod routes;
+pub mod s3_server;
 pub mod schema;
 pub mod shown_once;
 pub mod site;

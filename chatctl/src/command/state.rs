@@ -40,6 +40,9 @@ fn report(state: StateResponse) -> Report {
     let ready = match state.unready.as_slice() {
         _ if state.draining => Cell::from(state.ready).shown_as("no: it is going to stop".to_owned()),
         [] => Cell::from(state.ready),
+        stores if state.ready => {
+            Cell::from(true).shown_as(format!("yes, but nothing is stored in: {}", stores.join(", ")))
+        }
         stores => Cell::from(state.ready).shown_as(format!("no: {}", stores.join(", "))),
     };
     let up_for = Cell::from(state.uptime_ms).shown_as(rough(state.uptime_ms));

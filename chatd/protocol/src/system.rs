@@ -28,7 +28,8 @@ pub struct StateResponse {
     pub engine: String,
     /// Whether what is sent now can be stored, as the last writes met it: what `/readyz` says.
     pub ready: bool,
-    /// The stores that take nothing at the moment, by what they hold: `messages`, `ledger`. Absent when all do.
+    /// The stores that take nothing at the moment, by what they hold: `messages`, `ledger`, `files`. Absent when all do. A
+    /// node without `files` is ready: only files are refused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unready: Vec<String>,
     /// Whether its connections are leaving because it is going to stop. Absent when not.

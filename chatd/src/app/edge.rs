@@ -202,6 +202,7 @@ fn services(config: &Config, parts: &Parts<'_>) -> Services {
             broker: broker.clone(),
             presence: engine.presence.clone(),
             ledger: treasury.ledger.clone().map(|ledger| ledger as _),
+            files: files.clone(),
         },
         base.counters.clone(),
         again,

@@ -6,8 +6,9 @@ use anyhow::{Context, anyhow};
 
 use super::Base;
 use super::engine::Engine;
+use super::waiting::Waiting;
 use crate::chat::Chat;
-use crate::config::{Config, FilePlace};
+use crate::config::{Bucket, Config, FilePlace};
 use crate::engine::objects::Objects;
 use crate::engine::sqlite::private;
 use crate::files::address::Signer;
@@ -23,7 +24,7 @@ pub(super) async fn open(
     engine: &Engine,
 ) -> anyhow::Result<(Arc<Files>, Arc<Chat>)> {
     let refused = |error: String| anyhow!(error);
-    let (store, spool): (Option<Arc<dyn Store>>, _) = match config.file_place() {
+    let (store, spool): (Option<Arc<dyn Store>>, _) = match config.file_place().map_err(refused)? {
         FilePlace::None => (None, std::env::temp_dir()),
         FilePlace::Memory => (Some(Arc::new(Objects::in_memory())), std::env::temp_dir()),
         FilePlace::Directory(directory) => {
@@ -31,6 +32,9 @@ pub(super) async fn open(
             let spool = directory.join("uploads");
             private::directory(&spool).with_context(|| format!("cannot create {}", spool.display()))?;
             (Some(Arc::new(store)), spool)
+        }
+        FilePlace::Bucket(bucket) => {
+            (Some(Arc::new(in_bucket(&bucket, base.waiting).await?)), std::env::temp_dir())
         }
     };
     let own = engine.files.secret().await.context("the secret that addresses of files are signed with")?;
@@ -51,4 +55,19 @@ pub(super) async fn open(
     let files = Arc::new(Files::new(parts));
     let chat = base.chat(engine.broker.clone(), files.clone());
     Ok((files, chat))
+}
+
+/// A bucket that files can be put into, as was tried.
+async fn in_bucket(bucket: &Bucket, waiting: Waiting) -> anyhow::Result<Objects> {
+    let place = format!("the bucket {bucket}");
+    let unusable = || format!("cannot use {place}");
+    let store = Objects::in_bucket(bucket).map_err(|error| anyhow!(error)).with_context(unusable)?;
+    let check = async || store.check().await;
+    waiting.open(&place, check, |unusable| unusable.passes).await.with_context(unusable)?;
+    let spool = std::env::temp_dir();
+    let why =
+        || format!("uploads wait in {} until they are whole; TMPDIR names another place", spool.display());
+    tempfile::tempfile_in(&spool).with_context(why)?;
+    tracing::info!("files lie in {place}");
+    Ok(store)
 }

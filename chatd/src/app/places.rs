@@ -2,7 +2,8 @@
 //!
 //! Invariant: a refusal names the setting and never a password. Nothing is connected to.
 
-use crate::config::{Config, LedgerPlace};
+use crate::config::{Config, FilePlace, LedgerPlace};
+use crate::engine::objects::Objects;
 use crate::engine::redis::keys::Keys;
 use crate::engine::redis::site;
 use crate::engine::{postgres, rabbitmq};
@@ -25,6 +26,9 @@ pub fn check_places(config: &Config) -> Result<(), String> {
     }
     if !serve.amqp.is_empty() {
         rabbitmq::check_url(serve.amqp.expose()).map_err(|error| wrong("amqp", &serve.amqp, &error))?;
+    }
+    if let FilePlace::Bucket(bucket) = config.file_place()? {
+        Objects::in_bucket(&bucket).map_err(|error| wrong("files.place", &bucket.to_string(), &error))?;
     }
     Ok(())
 }

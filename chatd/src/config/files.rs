@@ -1,20 +1,21 @@
 //! Settings of files: where they lie, who signs their addresses, for how long.
 //!
-//! Invariant: a place that nodes cannot share is refused where they share an engine.
+//! Invariant: a place that nodes cannot share is refused where they share an engine, and no secret is shown.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use chat_protocol::{Span, secret as secrets};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use super::{Config, MAX_FILE, Origins, text_file};
+use super::bucket::Bucket;
+use super::{Config, MAX_FILE, Origins, Secret, StoreUrl, text_file};
 
 settings! {
     /// Files that messages carry.
     FilesGiven => Files {
-        /// Where files lie: a directory, which all nodes over one Redis share; auto: files in the data directory, nowhere over Redis; "" for nowhere
-        #[arg(long = "files", env = "CHATD_FILES", value_name = "PLACE")]
+        /// Where files lie: a directory or s3://BUCKET/PREFIX, which all nodes over one Redis share; auto: files in the data directory, nowhere over Redis; "" for nowhere
+        #[arg(long = "files", env = "CHATD_FILES", hide_env_values = true, value_name = "PLACE")]
         place: String = "auto".to_owned(),
         /// How long an address of a file can be opened, by who may open it
         #[arg(long = "file-url-life", env = "CHATD_FILE_URL_LIFE", value_name = "DURATION")]
@@ -31,6 +32,27 @@ settings! {
         /// Origins whose addresses a message may carry besides files of this chatd, such as https://cdn.example; * for any text
         #[arg(long = "media-origins", env = "CHATD_MEDIA_ORIGINS", value_name = "ORIGINS", value_delimiter = ',')]
         media_origins: Vec<String> = Vec::new(),
+        /// Server of the bucket, such as https://s3.example:9000; without it, Amazon's of the region
+        #[arg(long, env = "CHATD_S3_ENDPOINT", hide_env_values = true, value_name = "URL")]
+        s3_endpoint: StoreUrl = StoreUrl::default(),
+        /// Region of the bucket; many servers take any
+        #[arg(long, env = "CHATD_S3_REGION", value_name = "NAME")]
+        s3_region: String = "us-east-1".to_owned(),
+        /// Whether the bucket stands in the path of requests; false puts it before the name of the host
+        #[arg(long, env = "CHATD_S3_PATH_STYLE", num_args = 1, value_name = "BOOL")]
+        s3_path_style: bool = true,
+        /// Reach a server of the bucket on another machine without TLS
+        #[arg(long, env = "CHATD_S3_ALLOW_HTTP", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+        s3_allow_http: bool = false,
+        /// Access key for the bucket; without it, what AWS's own programs find: AWS_ACCESS_KEY_ID, or the role of the container or machine
+        #[arg(long, env = "CHATD_S3_ACCESS_KEY", hide_env_values = true, value_name = "ID")]
+        s3_access_key: Secret = Secret::default(),
+        /// Secret of the access key; better in the environment or a file
+        #[arg(long, env = "CHATD_S3_SECRET_KEY", hide_env_values = true, value_name = "SECRET")]
+        s3_secret_key: Secret = Secret::default(),
+        /// File with the secret of the access key
+        #[arg(long, env = "CHATD_S3_SECRET_KEY_FILE", value_name = "FILE")]
+        s3_secret_key_file: PathBuf = PathBuf::new(),
     }
 }
 
@@ -39,6 +61,8 @@ settings! {
 pub enum FilePlace {
     /// In this directory.
     Directory(PathBuf),
+    /// In this bucket.
+    Bucket(Bucket),
     /// In memory, as everything else.
     Memory,
     /// Nowhere: no file is taken.
@@ -52,15 +76,25 @@ const MAX_URL_LIFE: Span = Span::seconds(24 * 60 * 60);
 
 impl Config {
     /// Where files lie.
-    #[must_use]
-    pub fn file_place(&self) -> FilePlace {
-        match self.files.place.as_str() {
+    ///
+    /// # Errors
+    /// A text for the operator when it is no place, or what is said about a bucket does not fit.
+    pub fn file_place(&self) -> Result<FilePlace, String> {
+        let place = self.files.place.as_str();
+        if let Some(bucket) = Bucket::of(&self.files)? {
+            return Ok(FilePlace::Bucket(bucket));
+        }
+        if place.contains("://") {
+            let place = secrets::url(place);
+            return Err(format!("files.place = {place:?}: must be a directory or s3://BUCKET/PREFIX"));
+        }
+        Ok(match place {
             "" => FilePlace::None,
             "auto" if !self.serve.redis.is_empty() => FilePlace::None,
             "auto" if self.serve.ephemeral => FilePlace::Memory,
             "auto" => FilePlace::Directory(self.serve.data_dir.join("files")),
             directory => FilePlace::Directory(PathBuf::from(directory)),
-        }
+        })
     }
 
     /// The origins whose addresses a message may carry.
@@ -76,28 +110,23 @@ impl Config {
     /// # Errors
     /// A text for the operator that names the file.
     pub fn file_secrets(&self) -> Result<Vec<Vec<u8>>, String> {
-        let read = |file: &PathBuf| {
-            let text = text_file::read(file, MAX_FILE)?;
-            let secret = text.trim_end_matches(['\r', '\n']).as_bytes().to_vec();
-            match secret.len() < SHORTEST_SECRET {
-                true => Err(format!(
+        let read = |file: &PathBuf| match secret_in("key_files", file)? {
+            short if short.len() < SHORTEST_SECRET => Err(told(
+                "key_files",
+                file,
+                &format!(
                     "a secret has at least {SHORTEST_SECRET} bytes; `head -c 32 /dev/urandom | base64` makes one"
-                )),
-                false => Ok(secret),
-            }
+                ),
+            )),
+            secret => Ok(secret.into_bytes()),
         };
-        let told = |file: &PathBuf, why| {
-            format!("files.key_files: {}: {why}", secrets::file(&file.to_string_lossy()))
-        };
-        self.files.key_files.iter().map(|file| read(file).map_err(|why| told(file, why))).collect()
+        self.files.key_files.iter().map(read).collect()
     }
 
     pub(super) fn check_files(&self) -> Result<(), String> {
         self.media_origins()?;
         self.file_secrets()?;
-        if self.files.place.contains("://") {
-            return Err(format!("files.place = {:?}: must be a directory", self.files.place));
-        }
+        self.file_place()?;
         let second = Span::seconds(1);
         let spans = [
             ("url_life", self.files.url_life),
@@ -116,4 +145,14 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// The secret that a file holds, which a setting of files names.
+pub(super) fn secret_in(setting: &str, file: &Path) -> Result<String, String> {
+    let text = text_file::read(file, MAX_FILE).map_err(|why| told(setting, file, &why))?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+fn told(setting: &str, file: &Path, why: &str) -> String {
+    format!("files.{setting}: {}: {why}", secrets::file(&file.to_string_lossy()))
 }

@@ -3,6 +3,7 @@
 //! Invariant: a [`Config`] that [`Config::check`] let pass can be started with; every key exists in all three forms.
 
 mod api_key;
+mod bucket;
 mod check;
 mod choices;
 mod origin;
@@ -24,6 +25,7 @@ use crate::money::split::Method;
 
 pub use self::api_key::{ApiKey, Scopes, check_name};
 pub use self::auth::Auth;
+pub use self::bucket::{AccessKey, Bucket};
 pub use self::check::LedgerPlace;
 use self::choices::{parse_role, parse_split, parse_sync};
 pub use self::files::{FilePlace, Files};

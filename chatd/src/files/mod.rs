@@ -209,8 +209,11 @@ pub trait Store: Send + Sync {
     /// Reads a part of what lies under a name.
     async fn read(&self, name: &str, range: Range<u64>) -> Result<Pieces, FileError>;
 
-    /// Removes what lies under a name, if anything does.
+    /// Removes what lies under a name, whole or not, if anything does.
     async fn remove(&self, name: &str) -> Result<(), FileError>;
+
+    /// Whether it answers right now.
+    async fn ready(&self) -> Result<(), FileError>;
 }
 
 #[cfg(test)]

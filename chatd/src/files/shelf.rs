@@ -11,7 +11,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, Semaphore};
 
 use super::address::Signer;
-use super::{Records, Store};
+use super::{FileError, Records, Store};
 use crate::bans::Bans;
 use crate::clock::Clock;
 use crate::config::{self, Origins};
@@ -78,6 +78,17 @@ impl Files {
     #[must_use]
     pub fn picture_sources(&self) -> String {
         self.parts.origins.read().sources()
+    }
+
+    /// Whether the store answers right now; there is nothing to ask where there is none.
+    ///
+    /// # Errors
+    /// [`FileError::Unreachable`] when it does not.
+    pub async fn ready(&self) -> Result<(), FileError> {
+        match &self.parts.store {
+            Some(store) => store.ready().await,
+            None => Ok(()),
+        }
     }
 
     /// The store, where there is one.

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use super::Table;
 use crate::broker::Broker;
 use crate::counters::Counters;
+use crate::files::Files;
 use crate::hub::Hub;
 use crate::money::ledger::Escrows;
 use crate::presence::Presence;
@@ -31,6 +32,8 @@ pub struct Stores {
     pub presence: Arc<dyn Presence>,
     /// The money; none without a ledger.
     pub ledger: Option<Arc<dyn Escrows>>,
+    /// The files.
+    pub files: Arc<Files>,
 }
 
 /// Reads again what may change while the node runs: all of it, or nothing.
@@ -95,7 +98,7 @@ impl System {
         }
     }
 
-    /// The stores that cannot be written right now.
+    /// The stores that cannot be written right now, of those without which the node is not ready.
     async fn unready(&self) -> Vec<String> {
         let messages = unready("messages", self.stores.broker.ready());
         let ledger = async { unready("ledger", self.stores.ledger.as_ref()?.ready()).await };
@@ -144,12 +147,16 @@ impl System {
     }
 
     async fn state(&self, _: StateRequest) -> Result<StateResponse, Refusal> {
-        let (counters, unready) = (&self.counters, self.unready().await);
+        let counters = &self.counters;
+        let (mut unready, files) = tokio::join!(self.unready(), unready("files", self.stores.files.ready()));
+        // Who sends no file misses nothing: the node stays where its users find it.
+        let is_ready = unready.is_empty() && self.stays().is_ok();
+        unready.extend(files);
         Ok(StateResponse {
             node_id: self.about.node_id.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             engine: self.about.engine.to_owned(),
-            ready: unready.is_empty() && self.stays().is_ok(),
+            ready: is_ready,
             unready,
             draining: self.stays().is_err(),
             pid: std::process::id(),

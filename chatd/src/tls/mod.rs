@@ -13,3 +13,9 @@ pub use self::failure::failure;
 pub use self::keeper::{Candidate, Keeper, Paths};
 pub use self::line::Line;
 pub use self::records::Tls;
+
+/// For drivers that speak TLS and bring no cryptography of their own, before the first of them connects; repeats do
+/// nothing.
+pub fn provide() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}

@@ -68,8 +68,11 @@ fn every_shape_of_every_store_comes_up_by_one_command_and_leaves_nothing() {
         ],
     );
     assert_eq!(pair, "sync\n");
+    // Whoever shows no key is refused by S3, which is an answer.
+    let bucket = format!("{}/chat", url(&told, "S3_URL"));
+    assert_eq!(run("curl", &["-s", "-o", "/dev/null", "-w", "%{http_code}", &bucket]), "403");
     let listed = said(&services(at, &["status"]));
-    assert_eq!(listed.lines().filter(|line| line.contains(" up ")).count(), 8, "{listed}");
+    assert_eq!(listed.lines().filter(|line| line.contains(" up ")).count(), 9, "{listed}");
     let node = listed.lines().find(|line| line.starts_with("rabbitmq-cluster")).expect("listed");
     assert_eq!(node.split("pid ").nth(1).expect("processes").split(',').count(), 3, "{node}");
     assert!(workers(at).len() > 20, "{:?}", workers(at));

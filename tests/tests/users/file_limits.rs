@@ -59,7 +59,11 @@ async fn a_file_has_so_many_bytes_whether_its_length_is_said_or_not() {
 async fn users_and_apps_have_so_many_bytes_however_many_files_come_at_once() {
     let limits =
         ["--file-bytes-per-user", "50000", "--file-bytes-per-app", "90000", "--uploads-per-user", "100"];
-    let site = FileSite::redis(&limits).await;
+    so_many_bytes(FileSite::redis(&limits).await).await;
+    so_many_bytes(FileSite::bucket(&limits).await).await;
+}
+
+async fn so_many_bytes(site: FileSite) {
     let uploads = (0..20).map(|number| {
         let server = if number % 2 == 0 { site.one.server() } else { site.elsewhere() };
         let user = if number < 10 { "a" } else { "b" };
@@ -182,7 +186,8 @@ async fn a_name_is_a_text_and_nothing_else() {
             .is_some_and(|name| name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit()))
     };
     site.until_kept(4).await;
-    assert!(site.kept().iter().all(is_plain), "{:?}", site.kept());
+    let kept = site.kept().await;
+    assert!(kept.iter().all(is_plain), "{kept:?}");
 }
 
 #[tokio::test]

@@ -102,6 +102,11 @@ async fn a_member_opens_what_another_sent_over_redis() {
     a_member_opens_what_another_sent(FileSite::redis(&[]).await).await;
 }
 
+#[tokio::test]
+async fn a_member_opens_what_another_sent_in_a_bucket() {
+    a_member_opens_what_another_sent(FileSite::bucket(&[]).await).await;
+}
+
 async fn others_open_nothing(site: FileSite) {
     let (here, there) = (site.one.server(), site.elsewhere());
     group(here).await;
@@ -162,6 +167,11 @@ async fn others_open_nothing_over_redis() {
 }
 
 #[tokio::test]
+async fn others_open_nothing_in_a_bucket() {
+    others_open_nothing(FileSite::bucket(&[]).await).await;
+}
+
+#[tokio::test]
 async fn an_address_ends_and_a_pair_has_files_of_its_own() {
     let site = FileSite::embedded(&["--file-url-life", "2s"]).await;
     let server = site.one.server();
@@ -182,9 +192,17 @@ async fn an_address_ends_and_a_pair_has_files_of_its_own() {
 
 #[tokio::test]
 async fn a_part_is_sent_where_a_part_is_asked_for() {
-    let site = FileSite::embedded(&[]).await;
-    let (server, whole) = (site.one.server(), film(300_000));
-    let file = upload(server, "a", "", &whole).await;
+    a_part_is_sent(FileSite::embedded(&[]).await).await;
+}
+
+#[tokio::test]
+async fn a_part_is_sent_where_a_part_is_asked_for_in_a_bucket() {
+    a_part_is_sent(FileSite::bucket(&[]).await).await;
+}
+
+async fn a_part_is_sent(site: FileSite) {
+    let (server, whole) = (site.elsewhere(), film(300_000));
+    let file = upload(site.one.server(), "a", "", &whole).await;
     let url = url_of(&file);
     let tag = format!("\"{}\"", file["sha256"].as_str().expect("a digest"));
     for (range, from, to) in [
@@ -205,6 +223,21 @@ async fn a_part_is_sent_where_a_part_is_asked_for() {
         let answer = request(server, "GET", &url, headers, b"").await;
         assert_eq!((answer.status, answer.bytes == whole), (200, true), "{headers:?}");
     }
+}
+
+#[tokio::test]
+async fn a_long_film_goes_in_parts_and_comes_whole_from_a_bucket() {
+    let site = FileSite::bucket(&[]).await;
+    let whole = film(20 * 1024 * 1024 + 7);
+    let file = upload(site.one.server(), "a", "", &whole).await;
+    assert_eq!(site.kept().await, [format!("{APP}/{}", file["fileId"].as_str().expect("an id"))]);
+    let url = url_of(&file);
+    assert!(open(site.elsewhere(), &url).await.bytes == whole);
+    // Over the end of a part.
+    let range = [("Range", "bytes=5242870-5242890")];
+    let part = request(site.elsewhere(), "GET", &url, &range, b"").await;
+    assert_eq!(part.status, 206, "{:?}", part.headers);
+    assert!(part.bytes == whole[5_242_870..5_242_891]);
 }
 
 #[tokio::test]

@@ -51,6 +51,11 @@ async fn what_is_taken_back_is_gone_over_redis() {
     what_is_taken_back_is_gone(FileSite::redis(&[]).await).await;
 }
 
+#[tokio::test]
+async fn what_is_taken_back_is_gone_from_a_bucket() {
+    what_is_taken_back_is_gone(FileSite::bucket(&[]).await).await;
+}
+
 async fn a_group_takes_its_files_along(site: FileSite) {
     let (here, there) = (site.one.server(), site.elsewhere());
     let about =
@@ -82,9 +87,25 @@ async fn a_group_takes_its_files_along_over_redis() {
 }
 
 #[tokio::test]
+async fn a_group_takes_its_files_along_from_a_bucket() {
+    a_group_takes_its_files_along(FileSite::bucket(&[]).await).await;
+}
+
+/// Files that no message carries are kept so long, and of all of them so many bytes.
+const BRIEF: [&str; 6] =
+    ["--file-upload-timeout", "2s", "--file-unsent-life", "2s", "--file-bytes-per-user", "9000"];
+
+#[tokio::test]
 async fn what_nobody_sent_goes_by_itself_and_makes_room() {
-    let lives = ["--file-upload-timeout", "2s", "--file-unsent-life", "2s", "--file-bytes-per-user", "9000"];
-    let site = FileSite::embedded(&lives).await;
+    what_nobody_sent_goes(FileSite::embedded(&BRIEF).await).await;
+}
+
+#[tokio::test]
+async fn what_nobody_sent_goes_by_itself_from_a_bucket() {
+    what_nobody_sent_goes(FileSite::bucket(&BRIEF).await).await;
+}
+
+async fn what_nobody_sent_goes(site: FileSite) {
     let server = site.one.server();
     let sent = upload(server, "a", "", &film(4000)).await;
     let mut sender = site.one.login(APP, "a").await;
@@ -141,7 +162,8 @@ async fn an_upload_that_is_given_up_leaves_nothing_and_holds_nobody_up() {
     );
     let free = async || try_upload(node.server(), "a", "", &film(100)).await.status == 200;
     until("neither counts any more", SOON, free).await;
-    assert_eq!(site.kept().len(), 2, "{:?}", site.kept());
+    let kept = site.kept().await;
+    assert_eq!(kept.len(), 2, "{kept:?}");
     let state = node.http().call::<State>(&StateRequest {}).await.expect("a state");
     let limit = state.limits.into_iter().find(|limit| limit.name == "uploads_per_user").expect("the limit");
     assert!(limit.refused >= 1 && limit.value == "2", "{limit:?}");

@@ -139,7 +139,7 @@ async fn an_address_that_has_ended_is_asked_for_anew_and_only_once() {
 
     // What is nowhere to be had is asked for no more than that.
     let lost = upload(node.server(), "黄帝", "user:马超", &png(410, 30)).await;
-    let kept = site.kept();
+    let kept = site.kept().await;
     let id = lost["fileId"].as_str().expect("an id");
     for path in kept.iter().filter(|path| path.contains(id)) {
         std::fs::remove_file(path).expect("removed");

@@ -1,7 +1,10 @@
-//! The content of files in an object store: a directory, or memory.
+//! The content of files in an object store: a directory, a bucket, or memory.
 //!
 //! Invariant: a name is made by chatd, and never of what a client calls a file; what lies under it is whole. A piece of a
 //! file is in memory, whatever its size.
+
+mod bucket;
+mod upload;
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -15,14 +18,20 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path as Name;
-use object_store::{GetOptions, GetResultPayload, ObjectStore, ObjectStoreExt, PutPayload};
+use object_store::{GetOptions, GetResultPayload, MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload};
 use tokio::sync::Semaphore;
 
+pub use self::bucket::Unusable;
+use self::bucket::Why;
+use self::upload::{Parts, Upload};
 use super::sqlite::private;
+use crate::config::Bucket;
 use crate::files::{FileError, Pieces, Store};
 
 /// Bytes of a file that are written at a time.
 const PART: usize = 1024 * 1024;
+/// The same in a bucket, where a part has at least so many unless it is the last.
+const PART_OF_BUCKET: usize = 5 * 1024 * 1024;
 /// Bytes that are read at a time.
 const PIECE: usize = 128 * 1024;
 /// Files that are written at the same time; others wait, without anything of them in memory.
@@ -31,6 +40,12 @@ const WRITERS: usize = 8;
 /// Files in an object store.
 pub struct Objects {
     store: Arc<dyn ObjectStore>,
+    /// The same, where what is left of an upload must be given up.
+    parts: Option<Arc<dyn Parts>>,
+    /// What all names begin with.
+    prefix: String,
+    /// Bytes that are written at a time.
+    part: usize,
     writers: Semaphore,
 }
 
@@ -38,7 +53,7 @@ impl Objects {
     /// In memory; gone when the process ends.
     #[must_use]
     pub fn in_memory() -> Self {
-        Self::over(Arc::new(InMemory::new()))
+        Self::in_parts(Arc::new(InMemory::new()), PART)
     }
 
     /// In this directory, which is made where it is missing, for its owner only.
@@ -49,11 +64,53 @@ impl Objects {
         let refused = |error: &dyn std::fmt::Display| format!("cannot use {}: {error}", directory.display());
         private::directory(directory).map_err(|error| refused(&error))?;
         let store = LocalFileSystem::new_with_prefix(directory).map_err(|error| refused(&error))?;
-        Ok(Self::over(Arc::new(store.with_fsync(true))))
+        Ok(Self::over(Arc::new(store.with_fsync(true)), PART))
     }
 
-    fn over(store: Arc<dyn ObjectStore>) -> Self {
-        Self { store, writers: Semaphore::new(WRITERS) }
+    /// In this bucket. Nothing is connected to.
+    ///
+    /// # Errors
+    /// A text for the operator when it cannot be asked at all.
+    pub fn in_bucket(bucket: &Bucket) -> Result<Self, String> {
+        let store = Self::in_parts(Arc::new(bucket::open(bucket)?), PART_OF_BUCKET);
+        Ok(Self { prefix: bucket.prefix.clone(), ..store })
+    }
+
+    fn over(store: Arc<dyn ObjectStore>, part: usize) -> Self {
+        Self { store, parts: None, prefix: String::new(), part, writers: Semaphore::new(WRITERS) }
+    }
+
+    fn in_parts(store: Arc<dyn Parts>, part: usize) -> Self {
+        Self { parts: Some(store.clone()), ..Self::over(store, part) }
+    }
+
+    fn name(&self, name: &str) -> Name {
+        Name::from(format!("{}{name}", self.prefix))
+    }
+
+    /// Whether files can be put here, removed, and told from those that are not here.
+    ///
+    /// # Errors
+    /// What cannot be done.
+    pub async fn check(&self) -> Result<(), Unusable> {
+        let name = self.name(&format!("check-{:016x}", rand::random::<u64>()));
+        let unusable = |step| move |error| Unusable::new(step, &error);
+        self.store.put(&name, PutPayload::from_static(b"chatd")).await.map_err(unusable("put a file"))?;
+        self.store.delete(&name).await.map_err(unusable("remove a file"))?;
+        match self.store.get(&name).await {
+            Ok(_) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(Unusable::new("tell what is not there (s3:ListBucket)", &error)),
+        }
+    }
+
+    async fn begin(&self, name: &Name) -> Result<Box<dyn MultipartUpload>, FileError> {
+        match &self.parts {
+            Some(parts) => {
+                let upload = Upload::begin(parts.clone(), name.clone()).await.map_err(told)?;
+                Ok(Box::new(upload))
+            }
+            None => self.store.put_multipart(name).await.map_err(told),
+        }
     }
 }
 
@@ -63,9 +120,19 @@ fn unreachable(error: impl std::fmt::Display) -> FileError {
 
 fn told(error: object_store::Error) -> FileError {
     match error {
-        object_store::Error::NotFound { .. } => FileError::Gone,
-        error => unreachable(error),
+        object_store::Error::NotFound { .. } if !bucket::is_missing(&error) => FileError::Gone,
+        error => unreachable(Why(&error)),
     }
+}
+
+/// Sends a piece that was read, and all that comes after it.
+async fn send(upload: &mut dyn MultipartUpload, first: (File, Bytes), part: usize) -> Result<(), FileError> {
+    let (mut content, mut piece) = first;
+    while !piece.is_empty() {
+        upload.put_part(PutPayload::from_bytes(piece)).await.map_err(told)?;
+        (content, piece) = read(content, part).await?;
+    }
+    upload.complete().await.map(drop).map_err(told)
 }
 
 /// Reads the next piece of a file, where nobody waits for the disk.
@@ -82,25 +149,22 @@ async fn read(mut file: File, most: usize) -> Result<(File, Bytes), FileError> {
 impl Store for Objects {
     async fn put(&self, name: &str, content: File) -> Result<(), FileError> {
         let _turn = self.writers.acquire().await.map_err(unreachable)?;
-        let mut upload = self.store.put_multipart(&Name::from(name)).await.map_err(told)?;
-        let mut content = content;
-        loop {
-            let (rest, piece) = read(content, PART).await?;
-            content = rest;
-            if piece.is_empty() {
-                break;
-            }
-            if let Err(error) = upload.put_part(PutPayload::from_bytes(piece)).await {
-                let _ = upload.abort().await;
-                return Err(told(error));
-            }
+        let (name, first) = (self.name(name), read(content, self.part).await?);
+        if first.1.len() < self.part {
+            let whole = PutPayload::from_bytes(first.1);
+            return self.store.put(&name, whole).await.map(drop).map_err(told);
         }
-        upload.complete().await.map(drop).map_err(told)
+        let mut upload = self.begin(&name).await?;
+        let sent = send(&mut *upload, first, self.part).await;
+        if sent.is_err() {
+            let _ = upload.abort().await;
+        }
+        sent
     }
 
     async fn read(&self, name: &str, range: Range<u64>) -> Result<Pieces, FileError> {
         let options = GetOptions { range: Some(range.clone().into()), ..GetOptions::default() };
-        let found = self.store.get_opts(&Name::from(name), options).await.map_err(told)?;
+        let found = self.store.get_opts(&self.name(name), options).await.map_err(told)?;
         let (mut file, left) = match found.payload {
             GetResultPayload::Stream(pieces) => return Ok(pieces.map_err(told).boxed()),
             GetResultPayload::File(file, _) => (file, range.end - range.start),
@@ -121,9 +185,20 @@ impl Store for Objects {
     }
 
     async fn remove(&self, name: &str) -> Result<(), FileError> {
-        match self.store.delete(&Name::from(name)).await.map_err(told) {
+        let name = self.name(name);
+        if let Some(parts) = &self.parts {
+            upload::give_up(&**parts, &name).await.map_err(told)?;
+        }
+        match self.store.delete(&name).await.map_err(told) {
             Err(FileError::Gone) => Ok(()),
             done => done,
+        }
+    }
+
+    async fn ready(&self) -> Result<(), FileError> {
+        match self.store.get(&self.name("ready")).await.map_err(told) {
+            Err(FileError::Gone) => Ok(()),
+            asked => asked.map(drop),
         }
     }
 }
@@ -139,23 +214,45 @@ mod tests {
         Ok(pieces.concat())
     }
 
+    fn file(content: &[u8]) -> File {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(content).unwrap();
+        file.seek(SeekFrom::Start(0)).unwrap();
+        file
+    }
+
     #[tokio::test]
     async fn what_was_put_is_read_in_part_and_whole_until_it_is_removed() {
         let directory = tempfile::tempdir().unwrap();
-        let content: Vec<u8> = (0..3 * PART as u32 + 7).map(|number| number.to_le_bytes()[1]).collect();
         for store in [Objects::in_memory(), Objects::in_directory(&directory.path().join("files")).unwrap()] {
-            let mut file = tempfile::tempfile().unwrap();
-            file.write_all(&content).unwrap();
-            file.seek(SeekFrom::Start(0)).unwrap();
-            store.put("1/a", file).await.unwrap();
-            let length = content.len() as u64;
-            assert!(all(&store, "1/a", 0..length).await.unwrap() == content);
-            assert!(all(&store, "1/a", 5..9).await.unwrap() == content[5..9]);
+            for length in [7, PART as u32, 3 * PART as u32 + 7] {
+                let content: Vec<u8> = (0..length).map(|number| number.to_le_bytes()[1]).collect();
+                store.put("1/a", file(&content)).await.unwrap();
+                let whole = 0..u64::from(length);
+                assert!(all(&store, "1/a", whole).await.unwrap() == content);
+                assert!(all(&store, "1/a", 5..7).await.unwrap() == content[5..7]);
+            }
             assert_eq!(all(&store, "1/b", 0..1).await, Err(FileError::Gone));
             for _ in 0..2 {
                 store.remove("1/a").await.unwrap();
             }
             assert_eq!(all(&store, "1/a", 0..1).await, Err(FileError::Gone));
+            store.check().await.unwrap();
+            store.ready().await.unwrap();
+            assert_eq!(store.store.list(None).count().await, 0, "nothing is left");
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_left_of_an_upload_goes_with_its_name() {
+        let store = Objects::in_memory();
+        let name = store.name("1/a");
+        let mut left = Upload::begin(store.parts.clone().unwrap(), name.clone()).await.unwrap();
+        left.put_part(PutPayload::from_static(b"a part")).await.unwrap();
+        assert_eq!(all(&store, "1/a", 0..1).await, Err(FileError::Gone), "it is not whole");
+        store.remove("1/a").await.unwrap();
+        assert!(left.put_part(PutPayload::from_static(b"another")).await.is_err(), "it was given up");
+        assert!(left.complete().await.is_err());
+        assert_eq!(store.store.list(None).count().await, 0, "nothing is left");
     }
 }
