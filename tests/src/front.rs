@@ -179,6 +179,19 @@ impl Front {
         .await;
     }
 
+    /// Ends nginx and its workers at once (SIGKILL).
+    ///
+    /// # Panics
+    /// When it has ended before.
+    pub fn kill(self) {
+        let workers = self.workers();
+        kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGKILL).expect("it runs");
+        for worker in workers.iter().filter_map(|worker| worker.parse().ok()) {
+            // It may have seen that its master is gone.
+            let _ = kill(Pid::from_raw(worker), Signal::SIGKILL);
+        }
+    }
+
     fn workers(&self) -> Vec<String> {
         let file = format!("/proc/{0}/task/{0}/children", self.child.id());
         let children = std::fs::read_to_string(file).unwrap_or_default();

@@ -37,6 +37,7 @@ pub mod redis_server;
 pub mod routes;
 pub mod s3_server;
 pub mod schema;
+pub mod services;
 pub mod shown_once;
 pub mod site;
 pub mod stream;

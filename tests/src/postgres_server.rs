@@ -4,7 +4,7 @@
 //! the test process ends, with that.
 
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use tokio::sync::OnceCell;
 use tokio_postgres::{Client, Config, NoTls};
 
+use crate::authority::Made;
 use crate::wait::{SOON, until};
 
 /// Password of the superuser, with what is special in a URL.
@@ -95,6 +96,26 @@ impl PostgresServer {
         let client = self.client("postgres").await.expect("a connection");
         client.batch_execute(&format!("CREATE DATABASE {name}")).await.expect("a database");
         name
+    }
+
+    /// Speaks TLS as well from soon on, with this certificate.
+    ///
+    /// # Panics
+    /// When the server refuses.
+    pub async fn speak_tls(&self, made: &Made) {
+        let client = self.client("postgres").await.expect("a connection");
+        for (setting, text) in [("ssl_cert_file", &made.certificate), ("ssl_key_file", &made.key)] {
+            let path = self.directory.join(setting);
+            std::fs::write(&path, text).expect("written");
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).expect("for its owner alone");
+            if let Some((user, group)) = unprivileged() {
+                std::os::unix::fs::chown(&path, Some(user), Some(group)).expect("given away");
+            }
+            let statement = format!("ALTER SYSTEM SET {setting} = '{}'", path.display());
+            client.batch_execute(&statement).await.expect("set");
+        }
+        client.batch_execute("ALTER SYSTEM SET ssl = on").await.expect("set");
+        client.batch_execute("SELECT pg_reload_conf()").await.expect("read again");
     }
 
     /// A connection to a database.

@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::authority::Made;
 use crate::wait::until;
 
 const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
@@ -35,6 +36,19 @@ impl RabbitServer {
     /// # Panics
     /// When RabbitMQ is not installed or does not start.
     pub async fn start() -> Self {
+        Self::start_as(None).await
+    }
+
+    /// The same, which speaks TLS as well; then the port for that.
+    ///
+    /// # Panics
+    /// As [`RabbitServer::start`].
+    pub async fn start_secure(made: &Made) -> (Self, u16) {
+        let [port, ..] = free_ports();
+        (Self::start_as(Some((made, port))).await, port)
+    }
+
+    async fn start_as(secure: Option<(&Made, u16)>) -> Self {
         assert!(Path::new(SERVER).exists(), "RabbitMQ is missing: run scripts/services install rabbitmq");
         let home = tempfile::Builder::new().prefix("rabbitmq-").tempdir().expect("a temporary directory");
         let mut server = Self {
@@ -43,8 +57,18 @@ impl RabbitServer {
             home: home.keep(),
             keeper: None,
         };
-        let account = format!("default_user = chat\ndefault_pass = {}\n", server.password);
-        std::fs::write(server.home.join("rabbitmq.conf"), account).expect("a configuration");
+        let write = |name: &str, text: &str| std::fs::write(server.home.join(name), text).expect("a file");
+        let mut settings = format!("default_user = chat\ndefault_pass = {}\n", server.password);
+        if let Some((made, port)) = secure {
+            write("cert.pem", &made.certificate);
+            write("key.pem", &made.key);
+            let home = server.home.display();
+            settings += &format!(
+                "listeners.ssl.1 = 127.0.0.1:{port}\nssl_options.certfile = {home}/cert.pem\n\
+                 ssl_options.keyfile = {home}/key.pem\nssl_options.verify = verify_none\n"
+            );
+        }
+        write("rabbitmq.conf", &settings);
         server.restart().await;
         server
     }
@@ -59,6 +83,12 @@ impl RabbitServer {
     #[must_use]
     pub fn url(&self) -> String {
         self.url_by(self.address())
+    }
+
+    /// `amqps://…` of the node, by a name that its certificate has.
+    #[must_use]
+    pub fn secure_url(&self, port: u16) -> String {
+        format!("amqps://chat:{}@localhost:{port}/%2f", self.password)
     }
 
     /// `amqp://…` of the node by way of a proxy.

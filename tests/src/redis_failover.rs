@@ -133,6 +133,11 @@ impl Watched {
         self.servers[named].kill();
     }
 
+    /// Ends all sentinels.
+    pub fn lose_sentinels(&mut self) {
+        self.sentinels.clear();
+    }
+
     /// Gives the place of the master to a replica, while the master lives.
     ///
     /// # Panics

@@ -62,6 +62,27 @@ async fn nodes_behind_nginx_are_added_killed_and_drained_and_it_is_reloaded() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nginx_is_killed_and_whoever_was_behind_it_goes_on_when_it_is_back() {
+    let redis = RedisServer::start().await;
+    let url = redis.url();
+    let arguments = ["--redis", url.as_str(), "--trusted-proxies", "127.0.0.1"];
+    let (one, two) = tokio::join!(Node::start(&arguments), Node::start(&arguments));
+    let listen = free_address();
+    let http = nginx_for(listen, &[one.server(), two.server()]).await;
+    let nginx = Front::nginx(&http, listen).await;
+    let (server, mut nginx) = (nginx.server().clone(), Some(nginx));
+    let met = all_is_shown_once(vec![server], async |answered: &Answered| {
+        answered.grows_by(20).await;
+        nginx.take().expect("it runs").kill();
+        nginx = Some(Front::nginx(&http, listen).await);
+        answered.grows_by(20).await;
+    })
+    .await;
+    let closes: Vec<_> = met.concat();
+    assert!(!closes.is_empty() && closes.iter().all(|code| *code == 1006), "{closes:?}");
+}
+
 /// Restarts both nodes in turn while everybody talks through this proxy.
 async fn restarted_in_turn(arguments: &[&str], nodes: [Node; 2], front: &Front) {
     let [mut one, mut two] = nodes;

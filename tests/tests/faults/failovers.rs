@@ -197,6 +197,25 @@ async fn nodes_follow_a_master_that_gives_its_place_away() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_sentinels_nodes_go_on_with_the_master_they_know() {
+    let mut redis = Watched::start_with(&[]).await;
+    let url = redis.url();
+    let arguments = ["--redis", url.as_str()];
+    let (one, two) = tokio::join!(Node::start(&arguments), Node::start(&arguments));
+    let (mut a, mut b) = (one.login(APP, "a").await, two.login(APP, "b").await);
+    redis.lose_sentinels();
+    for number in 0..20 {
+        a.send(Target::World, &format!("m{number}")).await.expect("sent");
+        assert_eq!(next_text(&mut b).await, format!("m{number}"));
+    }
+    assert_eq!(
+        two.login(APP, "a later one").await.request("user/list", &json!({})).await.expect("answered")["userCount"],
+        3
+    );
+    assert_eq!(one.http().call_raw("/system/state", &json!({})).await.expect("answered")["ready"], true);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_no_replica_has_is_not_called_done() {
     let master = RedisServer::start().await;
     let port = format!("127.0.0.1 {}", master.address().port());

@@ -12,6 +12,7 @@ mod group_money;
 mod grpc_nodes;
 mod ledger_faults;
 mod many_pairs;
+mod money_failovers;
 mod money_fault_links;
 mod money_fault_queues;
 mod money_fault_rabbit;

@@ -14,6 +14,7 @@ mod lifecycle;
 mod logging;
 mod logging_ends;
 mod money_programs;
+mod money_secure;
 mod operations;
 mod proxies;
 mod readme;

@@ -9,6 +9,7 @@ mod posting;
 mod reading;
 mod records;
 mod schema;
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;

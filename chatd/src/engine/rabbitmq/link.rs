@@ -8,12 +8,12 @@ use std::fmt::Display;
 use std::future::Future;
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use chat_protocol::backoff::Backoff;
 use lapin::options::{ExchangeDeclareOptions, QueueDeclareOptions};
-use lapin::tcp::{AMQPUriTcpExt, AsyncTcpStream, TLSConfig};
 use lapin::types::FieldTable;
 use lapin::uri::AMQPUri;
 use lapin::{Channel, Connection, ConnectionProperties, ExchangeKind};
@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::topology::Names;
+use super::wire;
 use crate::money::settlement::QueueError;
 
 /// Longest wait for what RabbitMQ answers at once when it is well.
@@ -43,17 +44,29 @@ const FRAME_BYTES: u32 = 16 * 1024;
 
 /// Where RabbitMQ is, and what it is to hold.
 pub(super) struct Server {
-    pub(super) uri: AMQPUri,
+    /// The nodes of a cluster, or the one there is.
+    uris: Vec<AMQPUri>,
+    /// Counts on when a node could not be used.
+    next: AtomicUsize,
     pub(super) names: Names,
     /// Held by whoever of this process looks at the dead letters.
     pub(super) turn: Mutex<()>,
 }
 
 impl Server {
-    fn address(&self) -> impl Display + use<> {
-        let authority = &self.uri.authority;
-        format!("{}:{}", authority.host, authority.port)
+    /// Begins with any of the nodes, so that they share their clients.
+    pub(super) fn new(uris: Vec<AMQPUri>, names: Names) -> Self {
+        Self { uris, next: AtomicUsize::new(rand::random_range(0..1 << 16)), names, turn: Mutex::default() }
     }
+
+    /// The node whose turn it is.
+    fn uri(&self) -> &AMQPUri {
+        &self.uris[self.next.load(Relaxed) % self.uris.len()]
+    }
+}
+
+fn address(uri: &AMQPUri) -> String {
+    format!("{}:{}", uri.authority.host, uri.authority.port)
 }
 
 /// What a link is for.
@@ -71,6 +84,8 @@ pub(super) struct Live<P> {
     control: Channel,
     over: CancellationToken,
     socket: Arc<Socket>,
+    /// Which node it is.
+    address: String,
 }
 
 impl<P> Live<P> {
@@ -127,7 +142,7 @@ pub(super) struct Link<P> {
 impl<P: Purpose> Link<P> {
     /// Connects for the first time; from then on the link keeps itself alive until it is dropped.
     pub(super) async fn open(server: Arc<Server>) -> Result<Self, QueueError> {
-        let first = Arc::new(dial::<P>(&server, 1).await.map_err(|error| unreachable(&error))?);
+        let first = Arc::new(dial_any::<P>(&server, 1).await.map_err(|error| unreachable(&error))?);
         let (sender, live) = watch::channel(Some(first.clone()));
         let keeper = tokio::spawn(keep(server, sender, first));
         Ok(Self { live, _keeper: AbortOnDropHandle::new(keeper) })
@@ -161,7 +176,7 @@ async fn keep<P: Purpose>(
     let mut live = first;
     loop {
         until_over(&live, &server.names.dead).await;
-        tracing::warn!(rabbitmq = %server.address(), "connection lost");
+        tracing::warn!(rabbitmq = live.address, "connection lost");
         let lane = live.lane + 1;
         sender.send_replace(None);
         drop(live);
@@ -173,7 +188,7 @@ async fn keep<P: Purpose>(
             }
             sleep(backoff.pause(rand::random())).await;
         };
-        tracing::info!(rabbitmq = %server.address(), "connected");
+        tracing::info!(rabbitmq = live.address, "connected");
         sender.send_replace(Some(live.clone()));
     }
 }
@@ -195,37 +210,55 @@ async fn until_over<P>(live: &Live<P>, known_exchange: &str) {
     live.socket.shut();
 }
 
-pub(super) async fn dial<P: Purpose>(server: &Server, lane: u64) -> Result<Live<P>, String> {
-    let socket = Arc::new(Socket::default());
+/// Connects to the first node that can be used.
+///
+/// # Errors
+/// What each says.
+pub(super) async fn dial_any<P: Purpose>(server: &Server, lane: u64) -> Result<Live<P>, String> {
+    let mut failed = Vec::new();
+    for _ in &server.uris {
+        match dial(server, lane).await {
+            Ok(live) => return Ok(live),
+            Err(error) => failed.push(error),
+        }
+    }
+    Err(failed.join("; "))
+}
+
+/// Connects to the node whose turn it is; when that fails, it is the turn of another.
+async fn dial<P: Purpose>(server: &Server, lane: u64) -> Result<Live<P>, String> {
+    let (uri, socket) = (server.uri(), Arc::new(Socket::default()));
     let opening = async {
-        let connection = connect(server.uri.clone(), socket.clone()).await?;
+        let connection = connect(uri.clone(), socket.clone()).await?;
         let mut control = connection.create_channel().await?;
         if !server.names.exists(&control).await? {
-            declared_anew(server, lane);
+            declared_anew(server, uri, lane);
             control = connection.create_channel().await?;
         }
         server.names.declare(&control).await?;
         let purpose = P::begin(&connection).await?;
         Ok::<_, lapin::Error>((connection, control, purpose))
     };
-    let failed = |detail: &str| format!("{}: {detail}", server.address());
-    match timeout(DIAL_TIMEOUT, opening).await {
+    let detail = match timeout(DIAL_TIMEOUT, opening).await {
         Ok(Ok((connection, control, purpose))) => {
-            Ok(Live { lane, purpose, connection, control, over: CancellationToken::new(), socket })
+            let (over, address) = (CancellationToken::new(), address(uri));
+            return Ok(Live { lane, purpose, connection, control, over, socket, address });
         }
-        Ok(Err(error)) => Err(failed(&server.names.explain(&error))),
-        Err(_) => Err(failed("it did not answer in time")),
-    }
+        Ok(Err(error)) => server.names.explain(&error),
+        Err(_) => "it did not answer in time".to_owned(),
+    };
+    server.next.fetch_add(1, Relaxed);
+    Err(format!("{}: {detail}", address(uri)))
 }
 
 /// The first time it is the beginning of a deployment, mostly.
-fn declared_anew(server: &Server, lane: u64) {
-    let (rabbitmq, queue) = (server.address(), &server.names.queue);
+fn declared_anew(server: &Server, uri: &AMQPUri, lane: u64) {
+    let (rabbitmq, queue) = (address(uri), &server.names.queue);
     if lane <= 1 {
-        tracing::info!(%rabbitmq, queue, "there is no such queue yet; it is declared");
+        tracing::info!(rabbitmq, queue, "there is no such queue yet; it is declared");
     } else {
         tracing::warn!(
-            %rabbitmq,
+            rabbitmq,
             queue,
             "the queue was gone and is declared anew; settlements it held are paid after their packets end, or at once \
              by redPacket/replay with packetId"
@@ -237,26 +270,21 @@ async fn connect(mut uri: AMQPUri, socket: Arc<Socket>) -> lapin::Result<Connect
     uri.query.heartbeat = Some(HEARTBEAT_SECS);
     uri.query.frame_max = Some(FRAME_BYTES);
     let properties = ConnectionProperties::default().with_connection_name("chatd".into());
-    let runtime = lapin::runtime::default_runtime()?;
-    let network = runtime.clone();
     let open = async move |uri: AMQPUri, _| {
-        let stream = uri.connect_with_config_async(TLSConfig::default(), &network);
-        let stream = timeout(CONNECT_TIMEOUT, stream).await.map_err(std::io::Error::from)??;
-        if let AsyncTcpStream::Plain(plain) = &stream {
-            socket.hold(plain.get_ref())?;
-        }
-        Ok(stream)
+        let stream = timeout(CONNECT_TIMEOUT, wire::connect(&uri, &socket)).await;
+        Ok(stream.map_err(std::io::Error::from)??)
     };
-    Connection::connector(uri, runtime, open, properties).await
+    Connection::connector(uri, wire::runtime(), open, properties).await
 }
 
 /// A second handle on the socket of a connection. The driver waits for ever, in a thread of its own, for a server that
 /// does not answer; once the socket is shut it ends.
 #[derive(Default)]
-struct Socket(OnceLock<TcpStream>);
+pub(super) struct Socket(OnceLock<TcpStream>);
 
 impl Socket {
-    fn hold(&self, stream: &tokio::net::TcpStream) -> std::io::Result<()> {
+    /// From now on this is the socket.
+    pub(super) fn hold(&self, stream: &tokio::net::TcpStream) -> std::io::Result<()> {
         stream.set_nodelay(true)?;
         let second = TcpStream::from(stream.as_fd().try_clone_to_owned()?);
         self.0.set(second).map_err(|_| std::io::Error::other("a connection has one socket"))

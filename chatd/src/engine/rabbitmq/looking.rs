@@ -16,7 +16,7 @@ use tokio::sync::MutexGuard;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::consuming::acknowledgements;
-use super::link::{ANSWER_TIMEOUT, Live, Purpose, Server, dial, unreachable};
+use super::link::{ANSWER_TIMEOUT, Live, Purpose, Server, dial_any, unreachable};
 use crate::money::settlement::QueueError;
 
 /// Longest wait for others who look.
@@ -56,7 +56,7 @@ impl<'a> Look<'a> {
     pub(super) async fn begin(server: &'a Server) -> Result<Self, QueueError> {
         let (mut wait, queue) = (Wait::begin(), server.names.dead.as_str());
         let turn = timeout_at(wait.end, server.turn.lock()).await.map_err(|_| taken())?;
-        let live = dial::<Looking>(server, 0).await.map_err(|error| unreachable(&error))?;
+        let live = dial_any::<Looking>(server, 0).await.map_err(|error| unreachable(&error))?;
         let channel = loop {
             let channel = live.answer(ANSWER_TIMEOUT, live.connection.create_channel()).await?;
             if live.answer(ANSWER_TIMEOUT, server.names.take_turn(&channel)).await? {

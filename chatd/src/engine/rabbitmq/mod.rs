@@ -12,13 +12,14 @@ mod looking;
 mod publishing;
 mod topology;
 mod url;
+mod wire;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use chat_protocol::AppId;
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::OnceCell;
 
 use self::consuming::Consuming;
 use self::link::{Link, Live, Server};
@@ -53,8 +54,8 @@ impl RabbitQueue {
     /// # Errors
     /// When the URL is wrong, RabbitMQ cannot be reached, or a queue exists with other arguments.
     pub async fn open(url: &str, keys: &Keys) -> Result<Self, QueueError> {
-        let uri = url::parse(url).map_err(QueueError::Unreachable)?;
-        let server = Arc::new(Server { uri, names: Names::new(keys), turn: Mutex::default() });
+        let uris = url::parse(url).map_err(QueueError::Unreachable)?;
+        let server = Arc::new(Server::new(uris, Names::new(keys)));
         let publishing = Link::open(server.clone()).await?;
         Ok(Self { server, publishing, consuming: OnceCell::new() })
     }

@@ -1,0 +1,40 @@
+//! TLS of the node as a client of its stores.
+//!
+//! Invariant: a server is believed only when an authority of this host, or of the file that `SSL_CERT_FILE` names, vouches
+//! for the name it was asked for by.
+
+use std::io;
+use std::sync::{Arc, OnceLock};
+
+use rustls::crypto::ring;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsConnector;
+
+/// A connection to a server that has proved who it is.
+pub type Sealed<S> = tokio_rustls::client::TlsStream<S>;
+
+/// Makes TLS of a connection to `host`, a name or an address.
+///
+/// # Errors
+/// When `host` cannot stand in a certificate, the server is not believed, or the connection ends.
+pub async fn seal<S: AsyncRead + AsyncWrite + Unpin>(stream: S, host: &str) -> io::Result<Sealed<S>> {
+    let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+    TlsConnector::from(config()?).connect(name, stream).await
+}
+
+/// Read once: a process that runs for months does not follow a change of the authorities.
+fn config() -> io::Result<Arc<ClientConfig>> {
+    static CONFIG: OnceLock<Arc<ClientConfig>> = OnceLock::new();
+    if let Some(config) = CONFIG.get() {
+        return Ok(config.clone());
+    }
+    let mut known = RootCertStore::empty();
+    known.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?;
+    let config = Arc::new(builder.with_root_certificates(known).with_no_client_auth());
+    Ok(CONFIG.get_or_init(|| config).clone())
+}
