@@ -6,12 +6,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use crate::clock::{micros_between, nanos, now_ns};
 use crate::ledger::flow::Flow;
 use crate::ledger::plan::timetable::Timetable;
 use crate::net::control::Control;
 use crate::net::payload::Stamp;
+
+/// Shortest pause of a sender without a schedule after a message that was given up: a dead server gets no more of them
+/// than that, however fast it refuses.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// What became of a sent message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,10 +145,14 @@ impl Sender {
         })
     }
 
-    /// Notes that a message will never get an answer; it stays unanswered and leaves the window.
-    pub fn give_up(&mut self, reason: &str) {
+    /// Notes that a message will never get an answer; it stays unanswered and leaves the window. Without a schedule the
+    /// next one follows after a pause.
+    pub fn give_up(&mut self, flow: &Flow, reason: &str) {
         self.in_flight -= 1;
         self.first_refusal.get_or_insert_with(|| reason.to_owned());
+        if let Timetable::Closed { think } = flow.timetable {
+            self.thinks_until_ns = now_ns() + nanos(think.max(PAUSE));
+        }
     }
 }
 
@@ -175,5 +184,31 @@ mod tests {
         assert_eq!(sender.messages[0].offset, 17);
         assert_eq!(sender.refused, BTreeMap::from([(1011, 1)]));
         assert_eq!((flow.sent.load(Relaxed), flow.answered.load(Relaxed)), (3, 2));
+    }
+
+    /// Gives the sender's first message up, and says when that was and what came after it.
+    fn given_up(timetable: Timetable) -> (u64, Sender, Option<Stamp>) {
+        let flow = Flow::new(plan(Shape::World, 1, 1), 1_000_000, 1, timetable);
+        flow.start_ns.store(5_000_000, Relaxed);
+        let control = Arc::new(Control::default());
+        control.release(1_000);
+        let mut sender = Sender::new(0);
+        sender.next_due(&flow, &control).expect("the first message");
+        let before = now_ns();
+        sender.give_up(&flow, "nobody is there");
+        let next = sender.next_due(&flow, &control);
+        (before, sender, next)
+    }
+
+    #[tokio::test]
+    async fn who_gives_up_pauses_unless_there_is_a_schedule() {
+        let (before, sender, _) = given_up(Timetable::Closed { think: Duration::ZERO });
+        assert!(sender.thinks_until_ns >= before + nanos(PAUSE));
+        let hour = Duration::from_secs(3_600);
+        let (before, sender, next) = given_up(Timetable::Closed { think: hour });
+        assert!(sender.thinks_until_ns >= before + nanos(hour) && next.is_none());
+        assert_eq!(sender.unanswered().count(), 1);
+        let (_, sender, next) = given_up(every_millisecond());
+        assert_eq!((sender.thinks_until_ns, next.map(|stamp| stamp.sequence)), (0, Some(1)));
     }
 }

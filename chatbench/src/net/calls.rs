@@ -13,7 +13,7 @@ use chat_protocol::AppId;
 use hyper_util::rt::TokioIo;
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::transport::{Channel, Endpoint, Uri};
-use tonic::{Code, Request, Status};
+use tonic::{Code, Request, Response, Status};
 use tower::service_fn;
 
 use crate::failure::Failure;
@@ -21,6 +21,10 @@ use crate::failure::Failure;
 /// What the operator can do when a server does not take calls.
 const NEXT: &str = "start chatd with --grpc-listen ADDR, and name that address with --grpc-server; it is spoken over TLS \
                     where --server is https, believed as --ca or --insecure say";
+
+/// How long a connection may be silent while a call is under way before it is asked for a sign of life, and how long it is
+/// waited for: one that is dead breaks, and the next call makes another.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
 
 /// One connection to a server's port for gRPC, made when it is first used and again after it broke.
 #[derive(Clone)]
@@ -38,7 +42,7 @@ impl fmt::Debug for Caller {
 }
 
 impl Caller {
-    /// To this server, which is waited for so long in each call.
+    /// To this server, which is waited for so long in each call, the connection to it included.
     ///
     /// # Errors
     /// [`Failure::Usage`] when the address or what is shown there cannot stand in a call.
@@ -56,6 +60,7 @@ impl Caller {
         // The connection brings its own TLS; the library must not look for one.
         let endpoint = Endpoint::from_shared(format!("http://{}", server.authority()));
         let endpoint = endpoint.map_err(|error| unusable(innermost(&error)))?.origin(named);
+        let endpoint = endpoint.http2_keep_alive_interval(SIGN_OF_LIFE).keep_alive_timeout(SIGN_OF_LIFE);
         let server = server.clone();
         let channel = endpoint.connect_with_connector_lazy(service_fn(move |_: Uri| {
             let server = server.clone();
@@ -71,8 +76,7 @@ impl Caller {
     pub async fn greet(&self, app_id: AppId) -> Result<(), Failure> {
         let user_id = "chatbench".to_owned();
         let asked = self.asked(QueryUserOnlineRequest { app_id: Some(app_id), user_id });
-        let greeted = self.chat.clone().query_user_online(asked).await;
-        match greeted.map_err(|status| self.error(&status)) {
+        match self.within(self.chat.clone().query_user_online(asked)).await {
             Ok(_) | Err(Error::Refused { .. }) => Ok(()),
             Err(error) => Err(Failure::could_not_run(format!("no gRPC: {error}"), NEXT)),
         }
@@ -83,8 +87,8 @@ impl Caller {
     /// # Errors
     /// Any [`Error`]; [`Error::Refused`] when the server said no.
     pub async fn send(&self, message: SendMessageRequest) -> Result<u64, Error> {
-        let sent = self.chat.clone().send_message(self.asked(message)).await;
-        sent.map(|answer| answer.get_ref().offset).map_err(|status| self.error(&status))
+        let sent = self.within(self.chat.clone().send_message(self.asked(message))).await;
+        sent.map(|answer| answer.offset)
     }
 
     /// Sends a message to everybody; gives its number in the world.
@@ -92,8 +96,21 @@ impl Caller {
     /// # Errors
     /// As [`Caller::send`].
     pub async fn send_all(&self, message: SendMessageAllRequest) -> Result<u64, Error> {
-        let sent = self.chat.clone().send_message_all(self.asked(message)).await;
-        sent.map(|answer| answer.get_ref().offset).map_err(|status| self.error(&status))
+        let sent = self.within(self.chat.clone().send_message_all(self.asked(message))).await;
+        sent.map(|answer| answer.offset)
+    }
+
+    /// The answer to a call. The call's own deadline begins when there is a connection, this one at once.
+    async fn within<T>(&self, call: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, Error> {
+        match tokio::time::timeout(self.timeout, call).await {
+            Ok(answered) => answered.map(Response::into_inner).map_err(|status| self.error(&status)),
+            Err(_) => Err(self.too_late()),
+        }
+    }
+
+    fn too_late(&self) -> Error {
+        let timeout_ms = u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX);
+        Error::Timeout { server: self.server.clone(), timeout_ms }
     }
 
     fn asked<T>(&self, message: T) -> Request<T> {
@@ -117,10 +134,7 @@ impl Caller {
                 Error::Unreachable { server, cause: cause.clone() }
             }
             (Some(error), _) => Error::Unreachable { server, cause: error.to_string() },
-            (None, Code::DeadlineExceeded | Code::Cancelled) => {
-                let timeout_ms = u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX);
-                Error::Timeout { server, timeout_ms }
-            }
+            (None, Code::DeadlineExceeded | Code::Cancelled) => self.too_late(),
             (None, Code::Unimplemented | Code::Unknown | Code::Internal) if status.source().is_none() => {
                 Error::NotChatd { server, cause: status.message().to_owned() }
             }

@@ -27,8 +27,9 @@ use crate::scenario::conclude;
 use crate::scenario::report::result::Report;
 use crate::watch::servers::Resources;
 
-/// Requests of one HTTP sender under way at once: each takes a connection, so files bound it.
-const HTTP_WINDOW: u32 = 64;
+/// Messages of one sender that posts, over HTTP or gRPC, under way at once: over HTTP each takes a connection, so files bound
+/// it, and the two are measured alike.
+const POST_WINDOW: u32 = 64;
 
 /// A scenario with what it is asked for.
 pub trait Scenario: Written + Debug + Send + Sync {
@@ -208,8 +209,8 @@ pub fn traffic_flow(
     };
     let timetable = traffic.timetable(identity.seed)?;
     let window = match traffic.via {
-        Via::Ws | Via::Grpc => traffic.window,
-        Via::Http => traffic.window.min(HTTP_WINDOW),
+        Via::Ws => traffic.window,
+        Via::Http | Via::Grpc => traffic.window.min(POST_WINDOW),
     };
     let total = timetable.total().unwrap_or(0);
     if total / u64::from(senders) >= u64::from(MAX_SEQUENCE) {

@@ -119,7 +119,7 @@ fn check_prefix(prefix: &str) -> Result<(), &'static str> {
 }
 
 fn endpoint(files: &Files) -> Result<Option<String>, String> {
-    let Files { s3_endpoint: given, s3_allow_http, .. } = files;
+    let Files { s3_endpoint: given, s3_allow_http, s3_path_style, .. } = files;
     if given.is_empty() {
         return Ok(None);
     }
@@ -131,6 +131,9 @@ fn endpoint(files: &Files) -> Result<Option<String>, String> {
         return Err(wrong("has no path; the bucket stands in files.place"));
     }
     let host: Host = rest.parse().map_err(wrong)?;
+    if !s3_path_style && is_address(host.name()) {
+        return Err(wrong("is an address, which has no bucket before it; leave files.s3_path_style true"));
+    }
     match scheme {
         "https" => {}
         "http" if *s3_allow_http || host.is_loopback() => {}
@@ -140,6 +143,14 @@ fn endpoint(files: &Files) -> Result<Option<String>, String> {
         _ => return Err(wrong("begins with https://")),
     }
     Ok(Some(format!("{scheme}://{rest}")))
+}
+
+/// Whether a host is no name but an address, also with another name before it: what ends with a number is read as one.
+fn is_address(host: &str) -> bool {
+    let last = host.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
+    let is_number = |digits: &str| digits.bytes().all(|b| b.is_ascii_digit());
+    let is_hex = |digits: &str| digits.bytes().all(|b| b.is_ascii_hexdigit());
+    host.starts_with('[') || is_number(last) || last.strip_prefix("0x").is_some_and(is_hex)
 }
 
 fn key(files: &Files) -> Result<Option<AccessKey>, String> {
@@ -207,7 +218,7 @@ mod tests {
     #[test]
     fn what_is_no_bucket_is_refused_by_name_and_without_its_secret() {
         type Change = fn(&mut Files);
-        let changes: [(&str, Change); 18] = [
+        let changes: [(&str, Change); 20] = [
             ("files.place", |files| files.place = "s3://key:hush@chat/files".to_owned()),
             ("files.place", |files| files.place = "s3://".to_owned()),
             ("files.place", |files| files.place = "s3://Chat".to_owned()),
@@ -221,6 +232,12 @@ mod tests {
             ("--s3-allow-http", |files| files.s3_endpoint = "http://s3.example".into()),
             ("files.s3_endpoint", |files| files.s3_endpoint = "https://u:hush@s3.example".into()),
             ("files.s3_endpoint", |files| files.s3_endpoint = "https://s3.example/chat".into()),
+            ("s3_path_style", |files| {
+                (files.s3_endpoint, files.s3_path_style) = ("http://127.0.0.1:9000".into(), false);
+            }),
+            ("s3_path_style", |files| {
+                (files.s3_endpoint, files.s3_path_style) = ("https://[2001:db8::1]".into(), false);
+            }),
             ("files.s3_access_key", |files| files.s3_access_key = "id".into()),
             ("files.s3_access_key", |files| files.s3_secret_key = "hush".into()),
             ("files.s3_secret_key_file", |files| files.s3_secret_key_file = "/none".into()),
@@ -239,6 +256,10 @@ mod tests {
             (files.s3_endpoint, files.s3_allow_http) = ("http://s3.example:9000".into(), true);
         };
         assert_eq!(bucket(explicit).unwrap().endpoint.as_deref(), Some("http://s3.example:9000"));
+        let named = |files: &mut Files| {
+            (files.s3_endpoint, files.s3_path_style) = ("https://s3.example:9000".into(), false);
+        };
+        assert!(!bucket(named).unwrap().path_style);
         let mut config = Config::default();
         config.files.s3_secret_key = "hush".into();
         assert!(!config.to_toml().contains("hush"));

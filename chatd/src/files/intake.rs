@@ -12,12 +12,14 @@ use futures_util::Stream;
 use super::address::{Whom, hex, place};
 use super::picture::{self, Picture};
 use super::spool::{self, Patience, Spooled, blocking};
-use super::{FileError, FileId, Files, Record, Usage, name_of, thumbnail_of};
+use super::{FileError, FileId, Files, Record, Store, Usage, name_of, sweeping, thumbnail_of};
 use crate::counters::Limit;
 use crate::model::Identity;
 
 /// What a file without a name is called.
 const NAMELESS: &str = "file";
+/// How long after an upload that failed something may still come of it.
+const LATE_MS: u64 = 10 * 60 * 1000;
 
 /// An upload under way.
 struct Turn<'a> {
@@ -202,17 +204,35 @@ impl Files {
         let added = self.parts.records.add(app, id, &record, ends_ms, self.most()).await;
         added.map_err(|error| self.noted(error))?;
         let store = self.store()?;
-        let stored = async {
+        let storing = async {
             if let Some(thumbnail) = thumbnail {
                 store.put(&thumbnail_of(app, id), thumbnail).await?;
             }
             store.put(&name_of(app, id), content).await
         };
-        if let Err(error) = stored.await {
-            self.end(app, id).await;
-            return Err(error.into());
+        let failed = match storing.await {
+            // It may have ended meanwhile, and have been swept before it was there.
+            Ok(()) => match self.parts.records.find(app, id).await {
+                Ok(Some(_)) => return Ok(()),
+                Ok(None) => FileError::Gone,
+                Err(error) => error,
+            },
+            Err(error) => error,
+        };
+        self.give_up(app, id, &**store).await;
+        Err(failed.into())
+    }
+
+    /// What came of an upload that failed goes. The file ends only later, as the store may still do what it did not
+    /// answer; of a file that has ended already it goes at once.
+    async fn give_up(&self, app: AppId, id: &FileId, store: &dyn Store) {
+        let ends_ms = self.parts.clock.now_ms() + LATE_MS;
+        if matches!(self.parts.records.keep(app, id, Some(ends_ms)).await, Ok(true)) {
+            return;
         }
-        Ok(())
+        if let Err(error) = sweeping::remove(store, app, id).await {
+            tracing::warn!(%error, "removing what came of an upload");
+        }
     }
 }
 

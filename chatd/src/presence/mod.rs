@@ -129,6 +129,11 @@ pub trait Presence: Send + Sync {
     /// Users online after `after` in byte order, at most `limit`.
     async fn list(&self, app: AppId, after: Option<&UserId>, limit: usize) -> Result<Roster, PresenceError>;
 
+    /// Some users online: the first in byte order, at most `most`. Nobody is counted for it.
+    async fn some(&self, app: AppId, most: usize) -> Result<Vec<UserId>, PresenceError> {
+        Ok(self.list(app, None, most).await?.users)
+    }
+
     /// How many nodes are live.
     async fn live_nodes(&self) -> Result<u64, PresenceError>;
 

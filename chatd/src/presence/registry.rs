@@ -242,6 +242,10 @@ mod tests {
             self.store.list(app, after, limit).await
         }
 
+        async fn some(&self, app: u32, most: usize) -> Result<Vec<UserId>, PresenceError> {
+            self.store.some(app, most).await
+        }
+
         async fn elsewhere(&self, app: u32, user: &UserId) -> Result<u64, PresenceError> {
             self.store.elsewhere(app, user).await
         }

@@ -24,14 +24,22 @@ pub async fn seal<S: AsyncRead + AsyncWrite + Unpin>(stream: S, host: &str) -> i
     TlsConnector::from(config()?).connect(name, stream).await
 }
 
-/// Read once: a process that runs for months does not follow a change of the authorities.
+/// Read until there are some, then kept: a process that runs for months does not follow a change of the authorities.
 fn config() -> io::Result<Arc<ClientConfig>> {
     static CONFIG: OnceLock<Arc<ClientConfig>> = OnceLock::new();
     if let Some(config) = CONFIG.get() {
         return Ok(config.clone());
     }
     let mut known = RootCertStore::empty();
-    known.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let found = rustls_native_certs::load_native_certs();
+    known.add_parsable_certificates(found.certs);
+    if known.is_empty() {
+        let why: Vec<_> = found.errors.iter().map(ToString::to_string).collect();
+        return Err(io::Error::other(format!(
+            "this host knows no certificate authority: {}",
+            why.join("; ")
+        )));
+    }
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(io::Error::other)?;

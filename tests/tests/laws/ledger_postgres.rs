@@ -1,5 +1,6 @@
 //! Databases the ledger in PostgreSQL is told to use, good and bad.
 
+use std::net::TcpListener;
 use std::sync::Arc;
 
 use chat_tests::broker::HandClock;
@@ -51,6 +52,18 @@ async fn a_schema_of_the_search_path_holds_the_tables() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_silent_keeps_nobody_from_the_next() {
+    let server = PostgresServer::shared().await;
+    let url = server.url(&server.database().await, None);
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let (real, silent) = (server.address().to_string(), silent.local_addr().expect("its address"));
+    let url = url.replace(&real, &format!("{silent},{real}"));
+    let ledger = connect(&url).await.expect("a ledger");
+    endow(&*ledger, "a", 5).await;
+    assert_eq!(balance(&*ledger, "a").await, 5);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_used_is_refused_with_a_reason() {
     let server = PostgresServer::shared().await;
     let database = server.database().await;
@@ -69,7 +82,9 @@ async fn what_cannot_be_used_is_refused_with_a_reason() {
         assert!(refused.contains(reason), "{refused}");
     }
     assert_eq!(check_url(&url), Ok(()));
-    assert!(check_url("postgres://u:wrong@h/db?sslmode=require").is_err_and(|text| !text.contains("wrong")));
+    assert!(
+        check_url("postgres://u:wrong@h/db?sslmode=verify-ca").is_err_and(|text| !text.contains("wrong"))
+    );
 
     let client = server.client(&database).await.expect("a connection");
     let ascii = "CREATE DATABASE ascii ENCODING 'SQL_ASCII' TEMPLATE template0";

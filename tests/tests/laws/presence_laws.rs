@@ -88,6 +88,11 @@ async fn the_list_is_in_byte_order_and_tiles(node: Heard) {
     assert_eq!(page.users, [user("a:1"), user("aa")]);
     let none = node.list(APP, None, 0).await.expect("listed");
     assert_eq!((none.count, none.users.len(), none.more), (11, 0, true));
+    for most in [0, 1, 11, 100] {
+        let some = node.some(APP, most).await.expect("listed");
+        assert_eq!(some, node.list(APP, None, most).await.expect("listed").users, "{most}");
+    }
+    assert!(node.some(8, 5).await.expect("listed").is_empty(), "nobody is there");
 }
 
 async fn many_changes_go_in_one_call(node: Heard) {
@@ -196,6 +201,7 @@ async fn a_user_is_online_while_any_node_holds_them() {
     apply(&one, &[enter("b"), enter("c")]).await;
     apply(&three, &[enter("c"), enter("d")]).await;
     assert_eq!(everyone(&three, 2).await, ["a", "b", "c", "d"]);
+    assert_eq!(two.some(APP, 3).await.expect("listed"), ["a", "b", "c"].map(user), "each once");
     assert_eq!(two.list(APP, None, 1).await.expect("listed").count, 4, "a user on two nodes is one user");
     assert_eq!(apply(&two, &[leave("a")]).await, [outcome(true, 4)]);
     assert!(!is_online(&one, "a").await);

@@ -352,6 +352,8 @@ mod tests {
             "chatbench unicast --clients 10 --senders 3",
             "chatbench group --via grpc",
             "chatbench unicast --grpc-connections 2",
+            "chatbench unicast --via grpc --server http://a:1,http://b:1 --grpc-server a:2",
+            "chatbench unicast --via grpc --server http://a:1 --grpc-server a:2,b:2",
             "chatbench idle --heartbeat 1ms",
             "chatbench idle --pid 1 --resources metrics",
             "chatbench broadcast --out result.xlsx",

@@ -180,7 +180,7 @@ mod tests {
             "churn --churn-rate 3.5/s --away 300ms --rate 7/s --chaos slow-reader=20%",
             "soak --clients 3 --duration 8h",
             "unicast --closed --think-time 250ms --duration 3s --via http --window 9",
-            "unicast --via grpc --grpc-server a:1,[::1]:2 --grpc-connections 7 --rate 9/s",
+            "unicast --via grpc --server http://a,http://b --grpc-server a:1,[::1]:2 --grpc-connections 7 --rate 9/s",
             "group --groups 3 --members 4 --senders 2 --rate 1000000/s --warmup 0s --drain 3s",
             "mixed --clients 77 --members 3 --rate 0.7/s --arrival poisson --chaos reconnect",
         ] {

@@ -49,8 +49,8 @@ pub struct TrafficArgs {
     /// Pause of a sender between an answer and its next message
     #[arg(long, default_value = "0s", value_parser = Span::duration, requires = "closed")]
     pub think_time: Duration,
-    /// Messages a sender may have unanswered before its schedule, or with --closed its next message, waits [default:
-    /// 1024, with --closed 1]
+    /// Messages a sender may have unanswered before its schedule, or with --closed its next message, waits; with
+    /// --via http and grpc at most 64 [default: 1024, with --closed 1]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub window: Option<u32>,
     /// Bytes of text in each message
@@ -63,7 +63,8 @@ pub struct TrafficArgs {
     /// 50051 of each --server]
     #[arg(long, value_name = "HOST:PORT[,…]", value_delimiter = ',', value_parser = host_and_port)]
     pub grpc_server: Vec<String>,
-    /// Connections of each process to each --grpc-server; a node takes 100 calls at a time on each [default: 4]
+    /// Connections of each process to each --grpc-server, tried before the first client logs in, those of worker processes
+    /// made with their first message; a node takes 100 calls at a time on each [default: 4]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub grpc_connections: Option<u32>,
     /// Time at the start whose messages are counted apart and not timed
@@ -109,14 +110,18 @@ impl Scenario {
             _ => return Ok(()),
         };
         let is_grpc = args.via == Via::Grpc;
+        let (named, servers) = (args.grpc_server.len(), args.plain().common.servers.len());
         let why = match (is_grpc, has_groups) {
-            (true, true) => "--via grpc: no call of gRPC sends to a group; use ws or http",
-            (false, _) if !args.grpc_server.is_empty() || args.grpc_connections.is_some() => {
-                "--grpc-server, --grpc-connections: for --via grpc; leave them out"
+            (true, true) => "--via grpc: no call of gRPC sends to a group; use ws or http".to_owned(),
+            (false, _) if named > 0 || args.grpc_connections.is_some() => {
+                "--grpc-server, --grpc-connections: for --via grpc; leave them out".to_owned()
             }
+            (true, false) if named > 0 && named != servers => format!(
+                "--grpc-server: {named} for {servers} of --server; name one for each, in the same order, or leave it out"
+            ),
             _ => return Ok(()),
         };
-        Err(Failure::Usage(why.to_owned()))
+        Err(Failure::Usage(why))
     }
 }
 

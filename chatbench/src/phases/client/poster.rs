@@ -105,7 +105,7 @@ impl Poster {
             }
             // Without an answer the message may or may not be in the log: it stays unanswered.
             Err(error) => {
-                self.sender.give_up(&error.to_string());
+                self.sender.give_up(&self.flow, &error.to_string());
             }
         }
     }

@@ -14,8 +14,10 @@ use crate::tls;
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(5);
-/// How long the server may be silent: with its answer to a request, or with the next bytes of it.
+/// How long the server may be silent when something is read: with its answer, or with the next bytes of it.
 const SILENCE: Duration = Duration::from_secs(20);
+/// How long a request that changes something may take, with all it carries: a part of a file, say.
+const CHANGE: Duration = Duration::from_secs(120);
 /// What fails by chance is tried again so often, and not after so long.
 const RETRIES: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -49,22 +51,38 @@ impl Unusable {
     }
 }
 
-/// What reaches the bucket. Nothing is connected to.
+/// What a bucket is reached for, which says how long that may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Reading,
+    Changing,
+}
+
+impl Purpose {
+    fn options(self) -> ClientOptions {
+        let options = ClientOptions::new().with_connect_timeout(CONNECT);
+        match self {
+            // A long file may take as long as its reader.
+            Self::Reading => options.with_read_timeout(SILENCE).with_timeout_disabled(),
+            // The server says nothing while it is sent to, however much gets through.
+            Self::Changing => options.with_timeout(CHANGE),
+        }
+    }
+}
+
+/// What reaches the bucket for this purpose. Nothing is connected to.
 ///
 /// # Errors
 /// A text for the operator.
-pub(super) fn open(bucket: &Bucket) -> Result<AmazonS3, String> {
+pub(super) fn open(bucket: &Bucket, purpose: Purpose) -> Result<AmazonS3, String> {
     tls::provide();
-    let options = ClientOptions::new()
-        .with_connect_timeout(CONNECT)
-        .with_read_timeout(SILENCE)
-        // A long file may take as long as its reader.
-        .with_timeout_disabled();
     let backoff = BackoffConfig { init_backoff: FIRST_PAUSE, max_backoff: MAX_PAUSE, base: 2.0 };
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(&bucket.name)
         .with_region(&bucket.region)
         .with_virtual_hosted_style_request(!bucket.path_style)
+        // Not every server knows how to remove several at once, and here it is one at a time.
+        .with_disable_bulk_delete(true)
         .with_retry(RetryConfig { backoff, max_retries: RETRIES, retry_timeout: PATIENCE });
     builder = match &bucket.key {
         Some(key) => builder.with_access_key_id(key.id.expose()).with_secret_access_key(key.secret.expose()),
@@ -73,8 +91,8 @@ pub(super) fn open(bucket: &Bucket) -> Result<AmazonS3, String> {
     let (endpoint, is_plain) = endpoint(bucket);
     // Without TLS there may be no certificates of authorities on this machine.
     let needs_none = is_plain && bucket.key.is_some();
-    builder = builder
-        .with_client_options(options.with_allow_http(is_plain).with_no_system_certificates(needs_none));
+    let options = purpose.options().with_allow_http(is_plain).with_no_system_certificates(needs_none);
+    builder = builder.with_client_options(options);
     if let Some(endpoint) = endpoint {
         builder = builder.with_endpoint(endpoint);
     }
@@ -109,13 +127,16 @@ pub(super) fn is_missing(error: &Error) -> bool {
     error.to_string().contains("<Code>NoSuchBucket</Code>")
 }
 
+/// Whether it may be another time, by itself. An address in the text has no space in it, so what is looked for stands
+/// behind it.
 fn passes(error: &Error) -> bool {
-    match error {
-        Error::Generic { .. } => {
-            let text = error.to_string();
-            !text.contains("status code: 4") && !text.contains("redirect")
+    let Error::Generic { .. } = error else { return false };
+    let text = error.to_string();
+    match text.split_once("status code: ") {
+        Some((_, status)) => {
+            status.starts_with("408") || status.starts_with("429") || !status.starts_with(['3', '4'])
         }
-        _ => false,
+        None => !text.contains(" redirect"),
     }
 }
 
@@ -171,8 +192,24 @@ mod tests {
         let unusable = Unusable::new("put a file", &refused(403, body));
         assert_eq!(unusable.to_string(), "cannot put a file: InvalidAccessKeyId: no such key");
         assert!(!unusable.passes);
-        for (status, passes) in [(403, false), (404, false), (400, false), (500, true), (503, true)] {
+        for (status, passes) in [
+            (301, false),
+            (400, false),
+            (403, false),
+            (404, false),
+            (408, true),
+            (429, true),
+            (500, true),
+            (503, true),
+        ] {
             assert_eq!(Unusable::new("put a file", &refused(status, "")).passes, passes, "{status}");
+        }
+        for (said, passes) in [
+            ("PUT http://redirect.example/404 in 1s - HTTP error: error sending request", true),
+            ("PUT http://s3.example/a in 1s - Received redirect without LOCATION, this normally", false),
+        ] {
+            let error = Error::Generic { store: "S3", source: said.into() };
+            assert_eq!(Unusable::new("put a file", &error).passes, passes, "{said}");
         }
         let refused_by_nobody = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
         let away = Error::Generic { store: "S3", source: Box::new(refused_by_nobody) };

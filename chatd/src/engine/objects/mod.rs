@@ -7,10 +7,11 @@ mod bucket;
 mod upload;
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -20,9 +21,10 @@ use object_store::memory::InMemory;
 use object_store::path::Path as Name;
 use object_store::{GetOptions, GetResultPayload, MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 pub use self::bucket::Unusable;
-use self::bucket::Why;
+use self::bucket::{Purpose, Why};
 use self::upload::{Parts, Upload};
 use super::sqlite::private;
 use crate::config::Bucket;
@@ -36,10 +38,23 @@ const PART_OF_BUCKET: usize = 5 * 1024 * 1024;
 const PIECE: usize = 128 * 1024;
 /// Files that are written at the same time; others wait, without anything of them in memory.
 const WRITERS: usize = 8;
+/// The same in a bucket, so that each has its share of the way there.
+const WRITERS_OF_BUCKET: usize = 4;
+/// How long a file waits for its turn, and how long it may take then.
+const TURN: Duration = Duration::from_secs(60);
+const WRITE: Duration = Duration::from_secs(10 * 60);
+/// What is put and removed to see whether it can be; one name, so that what is left of it is not more each time.
+const CHECK: &str = "check";
+/// What a file in a directory has behind its name until it is whole.
+const STAGED: &str = "#1";
 
 /// Files in an object store.
 pub struct Objects {
     store: Arc<dyn ObjectStore>,
+    /// The same, as it is read.
+    reads: Arc<dyn ObjectStore>,
+    /// The same, where it is a directory.
+    directory: Option<PathBuf>,
     /// The same, where what is left of an upload must be given up.
     parts: Option<Arc<dyn Parts>>,
     /// What all names begin with.
@@ -64,7 +79,8 @@ impl Objects {
         let refused = |error: &dyn std::fmt::Display| format!("cannot use {}: {error}", directory.display());
         private::directory(directory).map_err(|error| refused(&error))?;
         let store = LocalFileSystem::new_with_prefix(directory).map_err(|error| refused(&error))?;
-        Ok(Self::over(Arc::new(store.with_fsync(true)), PART))
+        let store = Self::over(Arc::new(store.with_fsync(true)), PART);
+        Ok(Self { directory: Some(directory.to_owned()), ..store })
     }
 
     /// In this bucket. Nothing is connected to.
@@ -72,12 +88,15 @@ impl Objects {
     /// # Errors
     /// A text for the operator when it cannot be asked at all.
     pub fn in_bucket(bucket: &Bucket) -> Result<Self, String> {
-        let store = Self::in_parts(Arc::new(bucket::open(bucket)?), PART_OF_BUCKET);
-        Ok(Self { prefix: bucket.prefix.clone(), ..store })
+        let store = Self::in_parts(Arc::new(bucket::open(bucket, Purpose::Changing)?), PART_OF_BUCKET);
+        let reads = Arc::new(bucket::open(bucket, Purpose::Reading)?);
+        let writers = Semaphore::new(WRITERS_OF_BUCKET);
+        Ok(Self { reads, writers, prefix: bucket.prefix.clone(), ..store })
     }
 
     fn over(store: Arc<dyn ObjectStore>, part: usize) -> Self {
-        Self { store, parts: None, prefix: String::new(), part, writers: Semaphore::new(WRITERS) }
+        let (reads, writers) = (store.clone(), Semaphore::new(WRITERS));
+        Self { store, reads, directory: None, parts: None, prefix: String::new(), part, writers }
     }
 
     fn in_parts(store: Arc<dyn Parts>, part: usize) -> Self {
@@ -93,11 +112,15 @@ impl Objects {
     /// # Errors
     /// What cannot be done.
     pub async fn check(&self) -> Result<(), Unusable> {
-        let name = self.name(&format!("check-{:016x}", rand::random::<u64>()));
-        let unusable = |step| move |error| Unusable::new(step, &error);
-        self.store.put(&name, PutPayload::from_static(b"chatd")).await.map_err(unusable("put a file"))?;
-        self.store.delete(&name).await.map_err(unusable("remove a file"))?;
-        match self.store.get(&name).await {
+        let name = self.name(CHECK);
+        let put = self.store.put(&name, PutPayload::from_static(b"chatd")).await;
+        put.map_err(|error| Unusable::new("put a file", &error))?;
+        match self.store.delete(&name).await {
+            // Another node, which starts at the same time, was faster.
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+            Err(error) => return Err(Unusable::new("remove a file", &error)),
+        }
+        match self.reads.get(&name).await {
             Ok(_) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(Unusable::new("tell what is not there (s3:ListBucket)", &error)),
         }
@@ -112,6 +135,21 @@ impl Objects {
             None => self.store.put_multipart(name).await.map_err(told),
         }
     }
+
+    /// Writes all that the file holds. Without an answer in time it may still come to be there.
+    async fn write(&self, name: &Name, content: File) -> Result<(), FileError> {
+        let first = read(content, self.part).await?;
+        if first.1.len() < self.part {
+            let whole = PutPayload::from_bytes(first.1);
+            return self.store.put(name, whole).await.map(drop).map_err(told);
+        }
+        let mut upload = self.begin(name).await?;
+        let sent = send(&mut *upload, first, self.part).await;
+        if sent.is_err() {
+            let _ = upload.abort().await;
+        }
+        sent
+    }
 }
 
 fn unreachable(error: impl std::fmt::Display) -> FileError {
@@ -122,6 +160,23 @@ fn told(error: object_store::Error) -> FileError {
     match error {
         object_store::Error::NotFound { .. } if !bucket::is_missing(&error) => FileError::Gone,
         error => unreachable(Why(&error)),
+    }
+}
+
+/// That there is nothing is fine, too.
+fn unless_gone(done: Result<(), FileError>) -> Result<(), FileError> {
+    match done {
+        Err(FileError::Gone) => Ok(()),
+        done => done,
+    }
+}
+
+/// Removes what a killed node was writing in a directory; the store itself leaves it alone.
+async fn remove_staged(path: PathBuf) -> Result<(), FileError> {
+    let removing = tokio::task::spawn_blocking(move || std::fs::remove_file(path));
+    match removing.await.map_err(unreachable)? {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(unreachable(error)),
+        _ => Ok(()),
     }
 }
 
@@ -148,23 +203,18 @@ async fn read(mut file: File, most: usize) -> Result<(File, Bytes), FileError> {
 #[async_trait]
 impl Store for Objects {
     async fn put(&self, name: &str, content: File) -> Result<(), FileError> {
-        let _turn = self.writers.acquire().await.map_err(unreachable)?;
-        let (name, first) = (self.name(name), read(content, self.part).await?);
-        if first.1.len() < self.part {
-            let whole = PutPayload::from_bytes(first.1);
-            return self.store.put(&name, whole).await.map(drop).map_err(told);
+        let late = |_| unreachable("it takes too long to write files");
+        let _turn = timeout(TURN, self.writers.acquire()).await.map_err(late)?.map_err(unreachable)?;
+        match timeout(WRITE, self.write(&self.name(name), content)).await.map_err(late)? {
+            // Somebody removed what there was of it.
+            Err(FileError::Gone) => Err(unreachable("the upload was ended")),
+            done => done,
         }
-        let mut upload = self.begin(&name).await?;
-        let sent = send(&mut *upload, first, self.part).await;
-        if sent.is_err() {
-            let _ = upload.abort().await;
-        }
-        sent
     }
 
     async fn read(&self, name: &str, range: Range<u64>) -> Result<Pieces, FileError> {
         let options = GetOptions { range: Some(range.clone().into()), ..GetOptions::default() };
-        let found = self.store.get_opts(&self.name(name), options).await.map_err(told)?;
+        let found = self.reads.get_opts(&self.name(name), options).await.map_err(told)?;
         let (mut file, left) = match found.payload {
             GetResultPayload::Stream(pieces) => return Ok(pieces.map_err(told).boxed()),
             GetResultPayload::File(file, _) => (file, range.end - range.start),
@@ -185,21 +235,18 @@ impl Store for Objects {
     }
 
     async fn remove(&self, name: &str) -> Result<(), FileError> {
+        if let Some(directory) = &self.directory {
+            remove_staged(directory.join(format!("{name}{STAGED}"))).await?;
+        }
         let name = self.name(name);
         if let Some(parts) = &self.parts {
-            upload::give_up(&**parts, &name).await.map_err(told)?;
+            unless_gone(upload::give_up(&**parts, &name).await.map_err(told))?;
         }
-        match self.store.delete(&name).await.map_err(told) {
-            Err(FileError::Gone) => Ok(()),
-            done => done,
-        }
+        unless_gone(self.store.delete(&name).await.map_err(told))
     }
 
     async fn ready(&self) -> Result<(), FileError> {
-        match self.store.get(&self.name("ready")).await.map_err(told) {
-            Err(FileError::Gone) => Ok(()),
-            asked => asked.map(drop),
-        }
+        unless_gone(self.reads.get(&self.name("ready")).await.map(drop).map_err(told))
     }
 }
 
@@ -240,6 +287,21 @@ mod tests {
             store.check().await.unwrap();
             store.ready().await.unwrap();
             assert_eq!(store.store.list(None).count().await, 0, "nothing is left");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_killed_node_was_writing_goes_with_its_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Objects::in_directory(directory.path()).unwrap();
+        let under_way = store.store.put_multipart(&store.name("1/a")).await.unwrap();
+        // A killed node drops nothing.
+        std::mem::forget(under_way);
+        let left = || std::fs::read_dir(directory.path().join("1")).unwrap().count();
+        assert_eq!(left(), 1);
+        for _ in 0..2 {
+            store.remove("1/a").await.unwrap();
+            assert_eq!(left(), 0);
         }
     }
 

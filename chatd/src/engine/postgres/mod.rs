@@ -9,6 +9,7 @@ mod posting;
 mod reading;
 mod records;
 mod schema;
+mod site;
 mod tls;
 
 use std::sync::Arc;
@@ -59,7 +60,7 @@ const WRITABLE: &str = "SELECT current_setting('transaction_read_only') = 'off' 
 /// # Errors
 /// A text for the operator, without the password.
 pub fn check_url(url: &str) -> Result<(), String> {
-    pool::config(url).map(|_| ())
+    site::read(url).map(drop)
 }
 
 /// A ledger in the tables of a PostgreSQL database.
@@ -76,9 +77,9 @@ impl PostgresLedger {
     /// # Errors
     /// When the server cannot be used.
     pub async fn connect(url: &str, clock: Arc<dyn Clock>) -> Result<Arc<Self>, Refused> {
-        let config = pool::config(url).map_err(|reason| Refused { reason, passes: false })?;
-        let place = pool::place(&config);
-        let ledger = Self { pool: Pool::new(config), clock, holders: Holders::default() };
+        let configs = site::read(url).map_err(|reason| Refused { reason, passes: false })?;
+        let place = site::shown(&configs);
+        let ledger = Self { pool: Pool::new(configs), clock, holders: Holders::default() };
         ledger.pool.greet().await?;
         let prepared =
             timeout(START_PATIENCE, async { schema::prepare(&mut *ledger.pool.lease().await?).await });

@@ -12,14 +12,15 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use chat_protocol::backoff::Backoff;
+use futures_util::future::select_ok;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Config, Error, Row, Statement};
 
+use super::site;
 use super::tls::Tls;
 
 /// Connections at most.
@@ -29,10 +30,6 @@ pub const PATIENCE: Duration = Duration::from_secs(3);
 /// Longest pause after the first failed dial, and after any.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const MAX_PAUSE: Duration = Duration::from_secs(1);
-/// How long data may stay unacknowledged before the connection counts as lost.
-const USER_TIMEOUT: Duration = Duration::from_secs(10);
-/// A silent connection is asked whether it lives after this long.
-const KEEPALIVE: Duration = Duration::from_secs(10);
 
 /// What every connection begins with: a commit waits for the disk whatever the server's default, unless that is even
 /// stricter; a statement is planned for the tables as they are, for a plan kept from when they were empty reads all of
@@ -49,56 +46,6 @@ const SETTINGS: &str = "
     SET tcp_keepalives_count = 3;
     SET tcp_user_timeout = '10s';
     SET client_min_messages = warning";
-
-/// The settings in a URL, with what the URL leaves open.
-///
-/// # Errors
-/// A text for the operator, without the password.
-pub fn config(url: &str) -> Result<Config, String> {
-    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
-        return Err("the URL must begin with postgres:// or postgresql://".to_owned());
-    }
-    let (place, parameters) = url.split_once('?').unwrap_or((url, ""));
-    if parameters.contains("sslmode=verify-ca") {
-        return Err("sslmode=verify-ca is not supported; verify-full checks the name as well".to_owned());
-    }
-    // The driver has no word for it; what is required is verified here.
-    let url = format!("{place}?{}", parameters.replace("sslmode=verify-full", "sslmode=require"));
-    let mut config: Config = url.parse().map_err(|error: Error| described(&error))?;
-    if config.get_ssl_mode() != SslMode::Require {
-        // A server that may be anybody's is no better for being encrypted.
-        config.ssl_mode(SslMode::Disable);
-    }
-    if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
-        return Err("the URL names no host".to_owned());
-    }
-    if config.get_application_name().is_none() {
-        config.application_name("chatd");
-    }
-    if config.get_connect_timeout().is_none() {
-        config.connect_timeout(PATIENCE);
-    }
-    if config.get_tcp_user_timeout().is_none() {
-        config.tcp_user_timeout(USER_TIMEOUT);
-    }
-    if !url.contains("keepalives") {
-        config.keepalives_idle(KEEPALIVE).keepalives_interval(KEEPALIVE / 2).keepalives_retries(3);
-    }
-    // Of several hosts, the one that is no standby.
-    config.target_session_attrs(TargetSessionAttrs::ReadWrite);
-    Ok(config)
-}
-
-/// `host:port` of each server, for messages.
-pub fn place(config: &Config) -> String {
-    let ports = config.get_ports();
-    let port = |index: usize| ports.get(index).or(ports.first()).copied().unwrap_or(5432);
-    let shown = config.get_hosts().iter().enumerate().map(|(index, host)| match host {
-        Host::Tcp(name) => format!("{name}:{}", port(index)),
-        Host::Unix(directory) => directory.display().to_string(),
-    });
-    shown.collect::<Vec<_>>().join(", ")
-}
 
 /// What the server or the driver says, with its reasons.
 pub fn described(error: &Error) -> String {
@@ -140,7 +87,13 @@ impl Drop for Connection {
 }
 
 impl Connection {
-    async fn dial(config: &Config) -> Result<Self, Error> {
+    /// Of several servers the first that takes what is written.
+    async fn dial(configs: &[Config]) -> Result<Self, Error> {
+        let dials = configs.iter().map(|config| Box::pin(Self::dial_one(config)));
+        select_ok(dials).await.map(|(connection, _)| connection)
+    }
+
+    async fn dial_one(config: &Config) -> Result<Self, Error> {
         let (client, connection) = config.connect(Tls).await?;
         let driver = tokio::spawn(async move {
             if let Err(error) = connection.await {
@@ -231,7 +184,7 @@ pub struct Refused {
 
 /// Hands out at most [`CONNECTIONS`] connections, one caller each.
 pub struct Pool {
-    config: Config,
+    configs: Vec<Config>,
     permits: Semaphore,
     idle: Mutex<Vec<Connection>>,
 }
@@ -245,8 +198,8 @@ pub struct Lease<'a> {
 
 impl Pool {
     /// Dials nothing yet.
-    pub fn new(config: Config) -> Self {
-        Self { config, permits: Semaphore::new(CONNECTIONS), idle: Mutex::default() }
+    pub fn new(configs: Vec<Config>) -> Self {
+        Self { configs, permits: Semaphore::new(CONNECTIONS), idle: Mutex::default() }
     }
 
     /// Whether the server takes a connection.
@@ -255,10 +208,10 @@ impl Pool {
     /// Why not, and whether that passes.
     pub async fn greet(&self) -> Result<(), Refused> {
         let refused = |reason: &str, passes| {
-            let place = place(&self.config);
+            let place = site::shown(&self.configs);
             Refused { reason: format!("cannot use PostgreSQL at {place} as a ledger: {reason}"), passes }
         };
-        match timeout(PATIENCE, Connection::dial(&self.config)).await {
+        match timeout(PATIENCE, Connection::dial(&self.configs)).await {
             Ok(Ok(connection)) => {
                 self.idle.lock().push(connection);
                 Ok(())
@@ -296,7 +249,7 @@ impl Pool {
     async fn dial(&self, deadline: Instant) -> Result<Connection, String> {
         let mut backoff = Backoff::half(FIRST_PAUSE, MAX_PAUSE);
         loop {
-            let refused = match timeout_at(deadline, Connection::dial(&self.config)).await {
+            let refused = match timeout_at(deadline, Connection::dial(&self.configs)).await {
                 Ok(Ok(connection)) => return Ok(connection),
                 Ok(Err(error)) if is_final(&error) => return Err(described(&error)),
                 Ok(Err(error)) => described(&error),
@@ -304,7 +257,7 @@ impl Pool {
             };
             let pause = backoff.pause(rand::random());
             if Instant::now() + pause >= deadline {
-                return Err(format!("{}: {refused}", place(&self.config)));
+                return Err(format!("{}: {refused}", site::shown(&self.configs)));
             }
             sleep(pause).await;
         }
@@ -330,41 +283,5 @@ impl Drop for Lease<'_> {
         if let Some(connection) = self.connection.take().filter(Connection::is_usable) {
             self.idle.lock().push(connection);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_url_is_understood_or_refused_without_its_password() {
-        for good in [
-            "postgres://u:secret@h/db",
-            "postgresql://u@h:6000,g:6001/db?application_name=x&options=-csearch_path%3Dmoney",
-            "postgres://u:secret@h/db?sslmode=disable",
-            "postgres://u:sslmode=verify-ca@h/db?sslmode=require",
-            "postgres://u:secret@h/db?application_name=x&sslmode=verify-full",
-        ] {
-            assert!(config(good).is_ok(), "{good}");
-        }
-        for (bad, reason) in [
-            ("", "postgres://"),
-            ("mysql://u:secret@h/db", "postgres://"),
-            ("host=h password=secret", "postgres://"),
-            ("postgres://", "no host"),
-            ("postgres://u:secret@h/db?sslmode=verify-ca", "verify-full"),
-            ("postgres://u:secret@h/db?sslmode=allow", "sslmode"),
-            ("postgres://u:secret@h:port/db", "port"),
-            ("postgres://u:secret@h/db?secret_option=secret_value", "option"),
-        ] {
-            let refused = config(bad).expect_err(bad);
-            assert!(refused.contains(reason), "{bad}: {refused}");
-            assert!(!refused.contains("secret@") && !refused.contains("secret_value"), "{refused}");
-        }
-        let mode = |parameters| config(&format!("postgres://h/db{parameters}")).unwrap().get_ssl_mode();
-        assert_eq!([mode(""), mode("?sslmode=prefer")], [SslMode::Disable; 2]);
-        assert_eq!([mode("?sslmode=require"), mode("?sslmode=verify-full")], [SslMode::Require; 2]);
-        assert_eq!(place(&config("postgres://u:secret@h:6000,g/db").unwrap()), "h:6000, g:5432");
     }
 }

@@ -46,7 +46,7 @@ const FRAME_BYTES: u32 = 16 * 1024;
 pub(super) struct Server {
     /// The nodes of a cluster, or the one there is.
     uris: Vec<AMQPUri>,
-    /// Counts on when a node could not be used.
+    /// Whose turn it is.
     next: AtomicUsize,
     pub(super) names: Names,
     /// Held by whoever of this process looks at the dead letters.
@@ -59,9 +59,15 @@ impl Server {
         Self { uris, next: AtomicUsize::new(rand::random_range(0..1 << 16)), names, turn: Mutex::default() }
     }
 
-    /// The node whose turn it is.
-    fn uri(&self) -> &AMQPUri {
-        &self.uris[self.next.load(Relaxed) % self.uris.len()]
+    /// The node whose turn it is, by its number.
+    fn turn(&self) -> usize {
+        self.next.load(Relaxed) % self.uris.len()
+    }
+
+    /// After `at` it is the turn of another, however many have found that out.
+    fn pass(&self, at: usize) {
+        let next = (at + 1) % self.uris.len();
+        let _ = self.next.fetch_update(Relaxed, Relaxed, |now| (now % self.uris.len() == at).then_some(next));
     }
 }
 
@@ -182,7 +188,7 @@ async fn keep<P: Purpose>(
         drop(live);
         let mut backoff = Backoff::half(FIRST_PAUSE, MAX_PAUSE);
         live = loop {
-            match dial(&server, lane).await {
+            match dial_at(&server, server.turn(), lane).await {
                 Ok(live) => break Arc::new(live),
                 Err(error) => tracing::debug!(%error, "cannot connect to rabbitmq"),
             }
@@ -215,9 +221,9 @@ async fn until_over<P>(live: &Live<P>, known_exchange: &str) {
 /// # Errors
 /// What each says.
 pub(super) async fn dial_any<P: Purpose>(server: &Server, lane: u64) -> Result<Live<P>, String> {
-    let mut failed = Vec::new();
-    for _ in &server.uris {
-        match dial(server, lane).await {
+    let (first, mut failed) = (server.turn(), Vec::new());
+    for turn in 0..server.uris.len() {
+        match dial_at(server, (first + turn) % server.uris.len(), lane).await {
             Ok(live) => return Ok(live),
             Err(error) => failed.push(error),
         }
@@ -225,9 +231,9 @@ pub(super) async fn dial_any<P: Purpose>(server: &Server, lane: u64) -> Result<L
     Err(failed.join("; "))
 }
 
-/// Connects to the node whose turn it is; when that fails, it is the turn of another.
-async fn dial<P: Purpose>(server: &Server, lane: u64) -> Result<Live<P>, String> {
-    let (uri, socket) = (server.uri(), Arc::new(Socket::default()));
+/// Connects to the node of this number; when that fails, it is the turn of another.
+async fn dial_at<P: Purpose>(server: &Server, at: usize, lane: u64) -> Result<Live<P>, String> {
+    let (uri, socket) = (&server.uris[at], Arc::new(Socket::default()));
     let opening = async {
         let connection = connect(uri.clone(), socket.clone()).await?;
         let mut control = connection.create_channel().await?;
@@ -247,7 +253,7 @@ async fn dial<P: Purpose>(server: &Server, lane: u64) -> Result<Live<P>, String>
         Ok(Err(error)) => server.names.explain(&error),
         Err(_) => "it did not answer in time".to_owned(),
     };
-    server.next.fetch_add(1, Relaxed);
+    server.pass(at);
     Err(format!("{}: {detail}", address(uri)))
 }
 

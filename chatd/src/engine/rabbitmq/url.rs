@@ -31,6 +31,9 @@ pub(super) fn parse(url: &str) -> Result<Vec<AMQPUri>, String> {
 }
 
 fn one(url: &str, host: &str) -> Result<AMQPUri, String> {
+    if host.is_empty() {
+        return Err("empty host".to_owned());
+    }
     let mut uri: AMQPUri = url.parse()?;
     // The driver takes every IPv6 address for localhost, and a bare slash for a virtual host without a name.
     if let Some((address, _)) = host.strip_prefix('[').and_then(|host| host.split_once(']')) {
@@ -93,6 +96,7 @@ mod tests {
             ("user:s3cret@mq", "must begin with amqp://"),
             ("amqp://user:s3cret@mq,", "empty host"),
             ("amqp://user:s3cret@a,,b", "empty host"),
+            ("amqp://a,/s3cret", "empty host"),
             ("amqp://user:s3cret@mq?heartbeat=s3cret", "parameters are not supported"),
             ("amqp://user:s3#cret@mq", "parameters are not supported"),
             ("amqp://user:s3cret@mq:port", "invalid port number"),

@@ -97,10 +97,8 @@ impl Reactor for Network {
         self.0.interval(duration)
     }
 
-    fn tcp_connect_addr(
-        &self,
-        address: SocketAddr,
-    ) -> impl Future<Output = io::Result<Wire>> + Send + 'static {
-        async move { Ok(wire(TcpStream::connect(address).await?)) }
+    /// Connections are made by [`connect`]; a second one would have no handle outside.
+    fn tcp_connect_addr(&self, _: SocketAddr) -> impl Future<Output = io::Result<Wire>> + Send + 'static {
+        std::future::ready(Err(io::ErrorKind::Unsupported.into()))
     }
 }

@@ -24,6 +24,7 @@
 //! | `packet`, `shares`, `winners` | some time after the packet is finished |
 //! | `outbox`, `dead` | none: one of each per app; their entries when they are settled or replayed |
 //! | `leases`, `graves`, `apps`, `here` | with the node, or when another clears it away |
+//! | `counted` | a minute at most after it was counted
 //! | `card` | three times the life of a lease after it was written |
 //! | `admitted` | none: a number per app, while `limits.max_apps` bounds them |
 //! | `probe` | a minute after it was written |
@@ -35,6 +36,7 @@
 //!
 //! Redis keeps keys apart by database, but neither its channels nor RabbitMQ know of databases: their names carry it.
 
+mod amqp;
 mod files;
 
 use std::sync::Arc;
@@ -321,29 +323,10 @@ impl Keys {
         self.of_app(app, &format!("here:{lease}"))
     }
 
-    /// Queue of settlements in RabbitMQ. Its version changes with the arguments it is declared with, because RabbitMQ
-    /// never changes those of a queue.
+    /// How many users of an app are online, for a moment.
     #[must_use]
-    pub fn amqp_settlements(&self) -> String {
-        format!("{}{}.settlements.v1", self.prefix, self.database)
-    }
-
-    /// Queue, and the exchange in front of it, of the dead letters of [`Keys::amqp_settlements`].
-    #[must_use]
-    pub fn amqp_dead_settlements(&self) -> String {
-        format!("{}.dead", self.amqp_settlements())
-    }
-
-    /// Queue of the settlements that wait before they come again in [`Keys::amqp_settlements`].
-    #[must_use]
-    pub fn amqp_later_settlements(&self) -> String {
-        format!("{}.later", self.amqp_settlements())
-    }
-
-    /// Queue that exists while somebody looks at the dead letters, and belongs to them.
-    #[must_use]
-    pub fn amqp_dead_turn(&self) -> String {
-        format!("{}.turn", self.amqp_dead_settlements())
+    pub fn counted(&self, app: AppId) -> String {
+        self.of_app(app, "counted")
     }
 
     /// Pattern of SCAN for every key of an app.

@@ -1,39 +1,49 @@
 //! How many users are online: distinct names over the sets of the live nodes, counted in parts that keep nobody waiting.
 //!
-//! Invariant: no call makes Redis do more than [`NAMES`] names, or [`COUNT_AT_ONCE`] of all sets together; who asks while
-//! an app is counted waits for that count.
+//! Invariant: no call makes Redis do more than [`NAMES`] names, or [`COUNT_AT_ONCE`] of all sets together; of all nodes one
+//! counts an app at a time, and who asks meanwhile waits for that count.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chat_protocol::AppId;
 use tokio::sync::Mutex;
+use tokio::time::sleep;
 
 use super::{NAMES, RedisPresence};
 use crate::presence::PresenceError;
 
 /// Up to so many users are counted in one step, anew for everybody who asks.
 const COUNT_AT_ONCE: u64 = 1_000;
-/// How long a count of more is told again, at least.
+/// How long a count of more is told again, at least, and how long a failure: whoever waited for it does not try it once more.
 const COUNT_FOR: Duration = Duration::from_secs(1);
-/// And at least so many times as long as it took: counting takes no more than a part of the time, however many there are.
+/// And at least so many times as long as it took: all nodes together spend no more than one part in so many of the time
+/// on an app, however many its users are.
 const COUNT_SHARE: u32 = 20;
+/// But no longer than this, whatever part of the time it takes then.
+const COUNT_FOR_AT_MOST: Duration = Duration::from_secs(60);
+/// How long one node counts for all at most; then another may.
+const TURN: Duration = Duration::from_secs(30);
+/// Pause before it is looked again whether the node whose turn it is has counted, and how often that is done.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+const LOOKS: u32 = 50;
+/// What stands in the place of the number while a node counts.
+const COUNTING: &str = "-";
 
 /// What was counted of an app last; locked while it is counted.
 pub(super) type Counts = Arc<Mutex<Option<Counted>>>;
 
-/// A count.
+/// A count, as this node tells it again for [`COUNT_FOR`].
 #[derive(Clone, Copy)]
 pub(super) struct Counted {
-    users: u64,
+    /// None when it failed.
+    users: Option<u64>,
     at: Instant,
-    took: Duration,
 }
 
-impl Counted {
-    fn is_fresh(&self) -> bool {
-        self.at.elapsed() < COUNT_FOR.max(self.took * COUNT_SHARE)
-    }
+/// How long all nodes tell a count again that took so long.
+fn stays(took: Duration) -> Duration {
+    took.saturating_mul(COUNT_SHARE).clamp(COUNT_FOR, COUNT_FOR_AT_MOST)
 }
 
 /// A set on its way through a count.
@@ -48,11 +58,11 @@ struct Source<'a> {
 
 impl RedisPresence {
     /// Distinct users in the sets, of which `sum` is the size of all. One node: O(1). Several: up to
-    /// [`COUNT_AT_ONCE`] exact; above, every name is read, and the number may be older than the call by [`COUNT_FOR`] or
-    /// [`COUNT_SHARE`] times what counting took (in all some 20 s for a million users).
+    /// [`COUNT_AT_ONCE`] exact; above, one node reads every name and tells the others, and the number may be older than the
+    /// call by [`COUNT_FOR`], or by [`COUNT_SHARE`] times what counting took, up to [`COUNT_FOR_AT_MOST`].
     ///
     /// # Errors
-    /// When Redis does not answer.
+    /// When Redis does not answer, or did not within the last [`COUNT_FOR`].
     pub(super) async fn count(&self, app: AppId, sets: &[String], sum: u64) -> Result<u64, PresenceError> {
         if sets.len() < 2 || sum == 0 {
             return Ok(sum);
@@ -63,12 +73,37 @@ impl RedisPresence {
         }
         let counts = self.counts.lock().entry(app).or_default().clone();
         let mut known = counts.lock().await;
-        if let Some(counted) = known.filter(Counted::is_fresh) {
-            return Ok(counted.users);
+        if let Some(counted) = known.filter(|counted| counted.at.elapsed() < COUNT_FOR) {
+            let failed = || PresenceError::Unreachable("a count of who is online failed just now".to_owned());
+            return counted.users.ok_or_else(failed);
+        }
+        let users = self.count_for_all(app, sets).await;
+        *known = Some(Counted { users: users.as_ref().ok().copied(), at: Instant::now() });
+        users
+    }
+
+    /// What another node counted a moment ago, or counts now; else this one counts, for the others as well.
+    async fn count_for_all(&self, app: AppId, sets: &[String]) -> Result<u64, PresenceError> {
+        let key = self.keys.counted(app);
+        for _ in 0..LOOKS {
+            let mut turn = redis::cmd("SET");
+            turn.arg(&key).arg(COUNTING).arg("NX").arg("PX").arg(millis(TURN));
+            if self.link.run::<Option<String>>(&turn).await?.is_some() {
+                break;
+            }
+            let mut look = redis::cmd("GET");
+            look.arg(&key);
+            let found: Option<String> = self.link.run(&look).await?;
+            match found.and_then(|found| found.parse().ok()) {
+                Some(users) => return Ok(users),
+                None => sleep(LOOK_AGAIN).await,
+            }
         }
         let began = Instant::now();
         let users = self.distinct(sets).await?;
-        *known = Some(Counted { users, at: Instant::now(), took: began.elapsed() });
+        let mut tell = redis::cmd("SET");
+        tell.arg(&key).arg(users).arg("PX").arg(millis(stays(began.elapsed())));
+        self.link.run::<()>(&tell).await?;
         Ok(users)
     }
 
@@ -115,5 +150,21 @@ impl RedisPresence {
             source.names = page;
         }
         Ok(())
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_is_told_for_a_share_of_what_it_took() {
+        assert_eq!(stays(Duration::from_millis(1)), COUNT_FOR);
+        assert_eq!(stays(Duration::from_millis(100)), Duration::from_secs(2));
+        assert_eq!(stays(Duration::from_secs(10)), COUNT_FOR_AT_MOST);
     }
 }

@@ -23,21 +23,38 @@ impl RedisPresence {
             return Ok(Roster::default());
         }
         // One more than asked for tells whether there is more.
-        let most = limit.saturating_add(1);
+        let (sum, names) = self.names_in(sets, after, limit.saturating_add(1)).await?;
+        let more = names.len() > limit;
+        Ok(Roster { count: self.count(app, sets, sum).await?, users: users(&names, limit), more })
+    }
+
+    /// The first users in the sets, at most `most`; none of the others is looked at.
+    pub(super) async fn some_in(&self, sets: &[String], most: usize) -> Result<Vec<UserId>, PresenceError> {
+        if sets.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (_, names) = self.names_in(sets, None, most).await?;
+        Ok(users(&names, most))
+    }
+
+    /// How many names the sets hold, one in several of them counted for each, and the first `most` after `after`.
+    async fn names_in(
+        &self,
+        sets: &[String],
+        after: Option<&UserId>,
+        most: usize,
+    ) -> Result<(u64, Vec<String>), PresenceError> {
         let mut names: Vec<String> = Vec::new();
-        let sum = loop {
+        loop {
             let wanted = (most - names.len()).min(NAMES);
             let from = names.last().map(String::as_str).or(after.map(UserId::as_str));
             let (sum, some) = self.names(sets, from, wanted).await?;
             let is_last = some.len() < wanted;
             names.extend(some.into_iter().take(wanted));
             if is_last || names.len() == most {
-                break sum;
+                return Ok((sum, names));
             }
-        };
-        let more = names.len() > limit;
-        let users = names.iter().take(limit).filter_map(|name| UserId::new(name).ok()).collect();
-        Ok(Roster { count: self.count(app, sets, sum).await?, users, more })
+        }
     }
 
     /// How many names the sets hold, and those after `after`: at least the first `wanted` of them.
@@ -60,6 +77,11 @@ impl RedisPresence {
         }
         Ok((sum, names))
     }
+}
+
+/// At most `limit` of them.
+fn users(names: &[String], limit: usize) -> Vec<UserId> {
+    names.iter().take(limit).filter_map(|name| UserId::new(name).ok()).collect()
 }
 
 /// Asks for the first `wanted` names of a set behind `after`.

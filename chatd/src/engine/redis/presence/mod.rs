@@ -318,6 +318,12 @@ impl Presence for RedisPresence {
         self.list_in(app, &self.sets(app, &live.leases), after, limit).await
     }
 
+    async fn some(&self, app: AppId, most: usize) -> Result<Vec<UserId>, PresenceError> {
+        let live = self.live().await?;
+        live.known(())?;
+        self.some_in(&self.sets(app, &live.leases), most).await
+    }
+
     async fn live_nodes(&self) -> Result<u64, PresenceError> {
         Ok(self.live().await?.leases.len() as u64)
     }
