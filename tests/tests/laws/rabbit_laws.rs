@@ -374,7 +374,7 @@ async fn an_unreachable_server_or_a_wrong_password_is_told_without_the_password(
         (format!("amqp://chat:s3cret@{address}"), "ACCESS_REFUSED"),
         (server.url().replace("%2f", "s3cretless"), "s3cretless"),
         (server.url_by(silent.address()), "did not answer"),
-        ("amqps://chat:s3cret@h".to_owned(), "TLS"),
+        (format!("amqps://chat:s3cret@{nobody}"), "refused"),
     ] {
         let opened = timeout(SOON, RabbitQueue::open(&url, &own_keys())).await.expect("an answer");
         let Err(QueueError::Unreachable(error)) = opened else { panic!("{url} cannot be reached") };

@@ -27,7 +27,10 @@ async fn connections_are_listed_with_who_they_are_and_where_from_in_pages() {
         sessions.push(node.login(app, user).await);
     }
     let _silent = node.connect().await;
-    let all = connections(&node, ConnectionsRequest::default()).await;
+    // A client knows that it is connected a moment before its worker does.
+    let everybody = async || connections(&node, ConnectionsRequest::default()).await;
+    until("all are there", SOON, async || everybody().await.connections.len() == 5).await;
+    let all = everybody().await;
     let who: Vec<_> = all
         .connections
         .iter()
