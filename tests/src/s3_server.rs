@@ -50,8 +50,21 @@ impl S3Server {
     /// When it is not installed or does not start.
     pub async fn start() -> Self {
         assert!(program().exists(), "SeaweedFS is missing: run scripts/services install s3");
+        let mut why = String::new();
+        // Another process may take a port between its choice and the start of the server.
+        for _ in 0..3 {
+            let mut server = Self::new();
+            match server.boots(BOOT / 3).await {
+                Ok(()) => return server,
+                Err(error) => why = error,
+            }
+        }
+        panic!("SeaweedFS does not start: {why}");
+    }
+
+    fn new() -> Self {
         let home = TempDir::with_prefix("s3-").expect("a temporary directory").keep();
-        let mut server = Self {
+        let server = Self {
             ports: std::array::from_fn(|_| free_port()),
             home,
             keeper: None,
@@ -63,7 +76,6 @@ impl S3Server {
         let known = serde_json::json!({"identities": identities}).to_string();
         std::fs::write(server.home.join("s3.json"), known).expect("written");
         std::fs::write(server.home.join("secret"), KEY.1).expect("written");
-        server.restart().await;
         server
     }
 
@@ -114,14 +126,21 @@ impl S3Server {
     /// # Panics
     /// When it does not start.
     pub async fn restart(&mut self) {
+        self.boots(BOOT).await.unwrap_or_else(|why| panic!("SeaweedFS does not come back: {why}"));
+    }
+
+    async fn boots(&mut self, patience: Duration) -> Result<(), String> {
         self.kill();
         self.spawn();
-        let deadline = Instant::now() + BOOT;
+        let deadline = Instant::now() + patience;
         while let Err(why) = self.takes().await {
-            let log = || std::fs::read_to_string(self.home.join("log")).unwrap_or_default();
-            assert!(Instant::now() < deadline, "SeaweedFS does not start: {why}\n{}", log());
+            if Instant::now() > deadline {
+                let log = std::fs::read_to_string(self.home.join("log")).unwrap_or_default();
+                return Err(format!("{why}\n{log}"));
+            }
             sleep(Duration::from_millis(100)).await;
         }
+        Ok(())
     }
 
     /// Names of all that lies under a prefix, without it.

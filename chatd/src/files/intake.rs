@@ -200,8 +200,7 @@ impl Files {
     /// Notes that there is a file, and then keeps it: one that was not kept ends by itself.
     async fn put(&self, app: AppId, id: &FileId, whole: Whole) -> Result<(), Refusal> {
         let Whole { content, thumbnail, record } = whole;
-        let ends_ms = self.parts.clock.now_ms() + self.parts.settings.unsent_life.millis();
-        let added = self.parts.records.add(app, id, &record, ends_ms, self.most()).await;
+        let added = self.parts.records.add(app, id, &record, self.unsent_ends_ms(), self.most()).await;
         added.map_err(|error| self.noted(error))?;
         let store = self.store()?;
         let storing = async {
@@ -211,16 +210,26 @@ impl Files {
             store.put(&name_of(app, id), content).await
         };
         let failed = match storing.await {
-            // It may have ended meanwhile, and have been swept before it was there.
-            Ok(()) => match self.parts.records.find(app, id).await {
-                Ok(Some(_)) => return Ok(()),
-                Ok(None) => FileError::Gone,
+            // It may have ended meanwhile, and have been swept before it was there. Else its time begins now.
+            Ok(()) => match self.parts.records.keep(app, id, Some(self.unsent_ends_ms())).await {
+                Ok(true) => return Ok(()),
+                Ok(false) => FileError::Gone,
                 Err(error) => error,
             },
             Err(error) => error,
         };
+        if matches!(failed, FileError::Busy(_)) && sweeping::remove(&**store, app, id).await.is_ok() {
+            // Nothing of it was written that could come late.
+            self.parts.records.forget(app, id).await?;
+            return Err(failed.into());
+        }
         self.give_up(app, id, &**store).await;
         Err(failed.into())
+    }
+
+    /// When a file ends that comes now and is not sent.
+    fn unsent_ends_ms(&self) -> u64 {
+        self.parts.clock.now_ms() + self.parts.settings.unsent_life.millis()
     }
 
     /// What came of an upload that failed goes. The file ends only later, as the store may still do what it did not

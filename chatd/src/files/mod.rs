@@ -102,6 +102,9 @@ pub enum FileError {
     /// The store did not answer.
     #[error("the store is unreachable: {0}")]
     Unreachable(String),
+    /// Too many others write at this moment; nothing was written.
+    #[error("the store is busy: {0}")]
+    Busy(String),
     /// The store holds something that cannot be.
     #[error("the store is corrupt: {0}")]
     Corrupt(String),
@@ -138,7 +141,7 @@ impl FileError {
 impl From<FileError> for Refusal {
     fn from(error: FileError) -> Self {
         match error {
-            FileError::Unreachable(_) => {
+            FileError::Unreachable(_) | FileError::Busy(_) => {
                 tracing::warn!(%error, "files");
                 Refusal::unreachable("files")
             }

@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_secs(10);
 const AWAY: usize = 3;
 /// How long a file waits that could not be removed; twice as long each time, up to the longest.
 const FIRST_WAIT: Duration = Duration::from_secs(15);
-const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60);
+const LONGEST_WAIT: Duration = Duration::from_secs(10 * 60);
 
 /// A file, and the app it is of.
 type Name = (AppId, FileId);

@@ -204,7 +204,8 @@ async fn read(mut file: File, most: usize) -> Result<(File, Bytes), FileError> {
 impl Store for Objects {
     async fn put(&self, name: &str, content: File) -> Result<(), FileError> {
         let late = |_| unreachable("it takes too long to write files");
-        let _turn = timeout(TURN, self.writers.acquire()).await.map_err(late)?.map_err(unreachable)?;
+        let busy = |_| FileError::Busy("others write files, and take long".to_owned());
+        let _turn = timeout(TURN, self.writers.acquire()).await.map_err(busy)?.map_err(unreachable)?;
         match timeout(WRITE, self.write(&self.name(name), content)).await.map_err(late)? {
             // Somebody removed what there was of it.
             Err(FileError::Gone) => Err(unreachable("the upload was ended")),

@@ -30,6 +30,8 @@ pub const PATIENCE: Duration = Duration::from_secs(3);
 /// Longest pause after the first failed dial, and after any.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const MAX_PAUSE: Duration = Duration::from_secs(1);
+/// How much earlier than the next one a server of several is dialled.
+const HEAD_START: Duration = Duration::from_millis(250);
 
 /// What every connection begins with: a commit waits for the disk whatever the server's default, unless that is even
 /// stricter; a statement is planned for the tables as they are, for a plan kept from when they were empty reads all of
@@ -87,9 +89,14 @@ impl Drop for Connection {
 }
 
 impl Connection {
-    /// Of several servers the first that takes what is written.
+    /// Of several servers the first in their order that takes what is written; one that is silent gives the next a start.
     async fn dial(configs: &[Config]) -> Result<Self, Error> {
-        let dials = configs.iter().map(|config| Box::pin(Self::dial_one(config)));
+        let dials = configs.iter().zip(0..).map(|(config, at)| {
+            Box::pin(async move {
+                sleep(HEAD_START * at).await;
+                Self::dial_one(config).await
+            })
+        });
         select_ok(dials).await.map(|(connection, _)| connection)
     }
 

@@ -14,8 +14,8 @@ const USER_TIMEOUT: Duration = Duration::from_secs(10);
 /// A silent connection is asked whether it lives after this long.
 const KEEPALIVE: Duration = Duration::from_secs(10);
 
-/// The settings of each server in a URL, with what the URL leaves open. They are dialled at the same time: one that is
-/// silent keeps nobody from the others.
+/// The settings of each server in a URL, with what the URL leaves open. They are dialled one shortly after the other: one
+/// that is silent keeps nobody from the next.
 ///
 /// # Errors
 /// A text for the operator, without the password.
@@ -44,6 +44,10 @@ fn one(url: &str) -> Result<Config, String> {
     }
     if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
         return Err("the URL names no host".to_owned());
+    }
+    let (hosts, addresses) = (config.get_hosts().len(), config.get_hostaddrs().len());
+    if hosts > 0 && addresses > 0 && hosts != addresses {
+        return Err("hostaddr goes with one host; write the addresses of several as hosts".to_owned());
     }
     if config.get_application_name().is_none() {
         config.application_name("chatd");
@@ -98,6 +102,7 @@ mod tests {
             ("postgres://", "no host"),
             ("postgres://u:secret@h/db?sslmode=verify-ca", "verify-full"),
             ("postgres://u:secret@h/db?sslmode=allow", "sslmode"),
+            ("postgres://u:secret@h,g/db?hostaddr=10.0.0.1,10.0.0.2", "hostaddr"),
             ("postgres://u:secret@h:port/db", "port"),
             ("postgres://u:secret@h/db?secret_option=secret_value", "option"),
         ] {

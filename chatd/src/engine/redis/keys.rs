@@ -24,7 +24,7 @@
 //! | `packet`, `shares`, `winners` | some time after the packet is finished |
 //! | `outbox`, `dead` | none: one of each per app; their entries when they are settled or replayed |
 //! | `leases`, `graves`, `apps`, `here` | with the node, or when another clears it away |
-//! | `counted` | a minute at most after it was counted
+//! | `counted` | a minute at most after it was counted |
 //! | `card` | three times the life of a lease after it was written |
 //! | `admitted` | none: a number per app, while `limits.max_apps` bounds them |
 //! | `probe` | a minute after it was written |

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chat_protocol::AppId;
+use redis::Value;
 use tokio::sync::Mutex;
 use tokio::time::sleep;
 
@@ -88,7 +89,8 @@ impl RedisPresence {
         for _ in 0..LOOKS {
             let mut turn = redis::cmd("SET");
             turn.arg(&key).arg(COUNTING).arg("NX").arg("PX").arg(millis(TURN));
-            if self.link.run::<Option<String>>(&turn).await?.is_some() {
+            // A Redis that is full takes no note of a turn, and is read all the same.
+            if !matches!(self.link.run::<Option<String>>(&turn).await, Ok(None)) {
                 break;
             }
             let mut look = redis::cmd("GET");
@@ -100,11 +102,16 @@ impl RedisPresence {
             }
         }
         let began = Instant::now();
-        let users = self.distinct(sets).await?;
-        let mut tell = redis::cmd("SET");
-        tell.arg(&key).arg(users).arg("PX").arg(millis(stays(began.elapsed())));
-        self.link.run::<()>(&tell).await?;
-        Ok(users)
+        let users = self.distinct(sets).await;
+        let mut tell = redis::cmd(if users.is_ok() { "SET" } else { "DEL" });
+        tell.arg(&key);
+        if let Ok(users) = &users {
+            tell.arg(*users).arg("PX").arg(millis(stays(began.elapsed())));
+        }
+        if let Err(error) = self.link.run::<Value>(&tell).await {
+            tracing::debug!(%error, app, "a count of who is online is not told to the other nodes");
+        }
+        users
     }
 
     /// Reads all names, a page of each set at a time, and counts those up to the first end of a page: no set has more of
