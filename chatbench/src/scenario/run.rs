@@ -44,13 +44,7 @@ pub async fn run(scenario: &dyn Scenario, operator: Operator) -> Result<Report, 
         if workers > 1 {
             flow.share = Share::none();
         }
-        let cast = Cast {
-            scenario: scenario.name(),
-            common: kind.common(),
-            calls: kind.asked().calls(),
-            seed: identity.seed,
-            connections,
-        };
+        let cast = cast(scenario, *kind, identity, connections);
         stages.push(Stage::prepare(cast, flow, &operator).await?);
     }
     let works: Vec<_> = kinds.iter().map(|(kind, _)| kind.work()).collect();
@@ -74,16 +68,26 @@ pub async fn alone(scenario: &dyn Scenario, operator: &Operator) -> Result<Stage
     let identity = Identity::new(scenario.common());
     let flow = scenario.flow(&identity)?;
     let connections = u64::from(flow.plan.connections());
-    let cast = Cast {
-        scenario: scenario.name(),
-        common: scenario.common(),
-        calls: scenario.asked().calls(),
-        seed: identity.seed,
-        connections,
-    };
+    let cast = cast(scenario, scenario, &identity, connections);
     let mut stage = Stage::prepare(cast, flow, operator).await?;
     stage.watch(vec![Own::of(&stage.flow)]);
     Ok(stage)
+}
+
+/// Who plays a kind of messages of a scenario, in a run of so many connections.
+pub fn cast<'a>(
+    scenario: &dyn Scenario,
+    kind: &'a dyn Scenario,
+    identity: &Identity,
+    connections: u64,
+) -> Cast<'a> {
+    Cast {
+        scenario: scenario.name(),
+        common: kind.common(),
+        calls: kind.asked().calls(),
+        seed: identity.seed,
+        connections,
+    }
 }
 
 /// Connections of all kinds together.

@@ -11,10 +11,10 @@ use crate::phases::crew::link::{Desk, say};
 use crate::phases::crew::words::{Job, Report};
 use crate::phases::lockstep::Lockstep;
 use crate::phases::operator::{Interrupt, Operator};
-use crate::phases::stage::{Cast, Stage};
+use crate::phases::stage::Stage;
 use crate::scenario;
 use crate::scenario::kind::kinds;
-use crate::scenario::run::connections;
+use crate::scenario::run::{cast, connections};
 use crate::watch::limits;
 
 /// Does what the conductor says; gives the exit code.
@@ -65,13 +65,7 @@ async fn work(job: &Job, desk: &Arc<Desk>) -> Result<(), Failure> {
     for ((kind, identity), mut flow) in kinds.iter().zip(flows) {
         flow.share = Share::of(&flow.plan, job.part, job.parts);
         own += u64::from(flow.share.count(&flow.plan));
-        let cast = Cast {
-            scenario: scenario.name(),
-            common: kind.common(),
-            calls: kind.asked().calls(),
-            seed: identity.seed,
-            connections,
-        };
+        let cast = cast(&*scenario, *kind, identity, connections);
         stages.push(Stage::of_worker(cast, flow, &operator).await?);
     }
     limits::open_files_for(own)?;
