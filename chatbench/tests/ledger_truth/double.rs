@@ -101,9 +101,12 @@ async fn listen(world: &Shared) -> SocketAddr {
                 connections.spawn(serve(tcp, Arc::clone(&world)));
             }
         };
+        // What was waited for is let go of here: who still held it while taking the world would wait for somebody who
+        // holds the world and says once more that it is gone.
+        let gone = async { drop(gone.wait_for(|gone| *gone).await) };
         tokio::select! {
             () = accepting => {}
-            _ = gone.wait_for(|gone| *gone) => world.lock().unwrap().rooms.clear(),
+            () = gone => world.lock().unwrap().rooms.clear(),
         }
     });
     address
