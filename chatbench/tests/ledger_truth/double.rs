@@ -101,12 +101,10 @@ async fn listen(world: &Shared) -> SocketAddr {
                 connections.spawn(serve(tcp, Arc::clone(&world)));
             }
         };
-        // What was waited for is let go of here: who still held it while taking the world would wait for somebody who
-        // holds the world and says once more that it is gone.
-        let gone = async { drop(gone.wait_for(|gone| *gone).await) };
         tokio::select! {
             () = accepting => {}
-            () = gone => world.lock().unwrap().rooms.clear(),
+            // Let go of before the world is taken, whose holder may say it twice.
+            () = async { drop(gone.wait_for(|gone| *gone).await) } => world.lock().unwrap().rooms.clear(),
         }
     });
     address
