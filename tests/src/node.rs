@@ -3,7 +3,7 @@
 //! Invariant: the process ends with its test, however the test ends.
 
 use std::io::{BufRead, BufReader, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::{Arc, Once};
 use std::time::Duration;
@@ -32,8 +32,9 @@ pub struct Node {
 pub fn program(name: &str) -> PathBuf {
     static BUILT: Once = Once::new();
     let tests = std::env::current_exe().expect("the test's own path");
-    let target = tests.ancestors().find(|path| path.ends_with("deps")).and_then(|deps| deps.parent());
-    let target = target.expect("tests run from target/<profile>/deps").to_owned();
+    let is_of_cargo = |path: &&Path| path.ends_with("deps") || path.ends_with("examples");
+    let target = tests.ancestors().find(is_of_cargo).and_then(Path::parent);
+    let target = target.expect("tests run from target/<profile>/deps, and examples from beside it").to_owned();
     BUILT.call_once(|| {
         let mut build = Command::new(env!("CARGO"));
         build.args([
