@@ -4,6 +4,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -23,10 +24,18 @@ enum Weather {
     Cut,
 }
 
+/// Bytes that were passed on since the start, of all connections.
+#[derive(Default)]
+struct Passed {
+    there: AtomicU64,
+    back: AtomicU64,
+}
+
 /// A proxy that cuts and stalls on demand.
 pub struct FaultProxy {
     address: SocketAddr,
     weather: Arc<watch::Sender<Weather>>,
+    passed: Arc<Passed>,
     acceptor: JoinHandle<()>,
 }
 
@@ -39,14 +48,27 @@ impl FaultProxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("its address");
         let weather = Arc::new(watch::channel(Weather::Passing(Duration::ZERO)).0);
-        let acceptor = tokio::spawn(accept(listener, target, weather.clone()));
-        Self { address, weather, acceptor }
+        let passed = Arc::new(Passed::default());
+        let acceptor = tokio::spawn(accept(listener, target, weather.clone(), passed.clone()));
+        Self { address, weather, passed, acceptor }
     }
 
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Bytes that went to the target since the start.
+    #[must_use]
+    pub fn passed_there(&self) -> u64 {
+        self.passed.there.load(Relaxed)
+    }
+
+    /// Bytes that came back from it since the start.
+    #[must_use]
+    pub fn passed_back(&self) -> u64 {
+        self.passed.back.load(Relaxed)
     }
 
     /// Resets all connections, and new ones at once, until [`FaultProxy::heal`].
@@ -77,30 +99,45 @@ impl Drop for FaultProxy {
     }
 }
 
-async fn accept(listener: TcpListener, target: SocketAddr, weather: Arc<watch::Sender<Weather>>) {
+async fn accept(
+    listener: TcpListener,
+    target: SocketAddr,
+    weather: Arc<watch::Sender<Weather>>,
+    passed: Arc<Passed>,
+) {
     while let Ok((client, _)) = listener.accept().await {
         if *weather.borrow() == Weather::Cut {
             reset(&client);
             continue;
         }
-        tokio::spawn(forward(client, target, weather.subscribe()));
+        tokio::spawn(forward(client, target, weather.subscribe(), passed.clone()));
     }
 }
 
-async fn forward(client: TcpStream, target: SocketAddr, mut weather: watch::Receiver<Weather>) {
+async fn forward(
+    client: TcpStream,
+    target: SocketAddr,
+    mut weather: watch::Receiver<Weather>,
+    passed: Arc<Passed>,
+) {
     let Ok(server) = TcpStream::connect(target).await else { return reset(&client) };
     // Small pieces must not wait for each other; the proxy adds no delay of its own.
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     reset(&client);
     let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
     tokio::select! {
-        () = pump(from_client, to_server, weather.clone()) => {}
-        () = pump(from_server, to_client, weather.clone()) => {}
+        () = pump(from_client, to_server, weather.clone(), &passed.there) => {}
+        () = pump(from_server, to_client, weather.clone(), &passed.back) => {}
         _ = weather.wait_for(|now| *now == Weather::Cut) => {}
     }
 }
 
-async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut weather: watch::Receiver<Weather>) {
+async fn pump(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut weather: watch::Receiver<Weather>,
+    passed: &AtomicU64,
+) {
     let mut piece = vec![0; 64 * 1024];
     while let Ok(length @ 1..) = from.read(&mut piece).await {
         let passing = weather.wait_for(|now| *now != Weather::Stalled).await.map(|now| *now);
@@ -109,6 +146,7 @@ async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut weather: watc
         if to.write_all(&piece[..length]).await.is_err() {
             return;
         }
+        passed.fetch_add(length as u64, Relaxed);
     }
 }
 

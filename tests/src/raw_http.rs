@@ -3,6 +3,7 @@
 //! Invariant: nothing is added, corrected or retried between the test and the server.
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use chat_client::{Server, Stream};
 use serde_json::Value;
@@ -86,15 +87,24 @@ pub async fn exchange(server: &Server, request: &[u8]) -> Option<Answer> {
 ///
 /// # Panics
 /// When the server neither answers nor closes soon.
-pub async fn exchange_over(
+pub async fn exchange_over(stream: impl AsyncRead + AsyncWrite + Unpin, request: &[u8]) -> Option<Answer> {
+    exchange_within(stream, request, SOON).await
+}
+
+/// The same of a server that is given so long to answer.
+///
+/// # Panics
+/// When it has neither answered nor closed by then.
+pub async fn exchange_within(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
     request: &[u8],
+    patience: Duration,
 ) -> Option<Answer> {
     // A server may answer and close before it has read everything; what it said counts all the same.
     let _ = stream.write_all(request).await;
     let _ = stream.flush().await;
     let mut received = Vec::new();
-    let read = timeout(SOON, stream.read_to_end(&mut received)).await;
+    let read = timeout(patience, stream.read_to_end(&mut received)).await;
     assert!(read.is_ok(), "the server does not close after {:?}", String::from_utf8_lossy(&received));
     (!received.is_empty()).then(|| parse(&received))
 }

@@ -143,7 +143,8 @@ impl From<FileError> for Refusal {
         match error {
             FileError::Unreachable(_) | FileError::Busy(_) => {
                 tracing::warn!(%error, "files");
-                Refusal::unreachable("files")
+                // An upload has no msgId.
+                Refusal::new(Code::StoreUnreachable, "a store (files) is unreachable; safe to retry")
             }
             FileError::Corrupt(_) => {
                 tracing::error!(%error, "files");

@@ -3,6 +3,7 @@
 mod bad_connections;
 mod behind_nginx;
 mod broker_faults;
+mod bucket_cuts;
 mod bucket_faults;
 mod conversation_faults;
 mod damaged;

@@ -21,6 +21,7 @@ use serde_json::Value;
 const APP: u32 = 310;
 const DASHBOARD: &str = "scripts/deploy/grafana/chatd.json";
 const ALERTS: &str = "scripts/deploy/alerts.yaml";
+const NODES: &str = "scripts/deploy/k8s/chatd.yaml";
 /// Labels that Prometheus and its histograms add.
 const ADDED: [&str; 3] = ["instance", "job", "le"];
 
@@ -195,6 +196,17 @@ fn every_alert_says_what_it_is_and_what_to_do() {
             assert_eq!(rule.lines().filter(|line| line.starts_with(part)).count(), 1, "{part}: {rule}");
         }
     }
+}
+
+/// Where files lie in a bucket, uploads wait in `/tmp` until they are whole.
+#[test]
+fn a_node_in_kubernetes_has_room_for_uploads_on_a_disk() {
+    let manifest = text_of(NODES);
+    let room = pattern(r"- name: tmp\n +emptyDir: \{sizeLimit: (\d+)Gi\}");
+    let room = room.captures(&manifest).expect("a volume that is not in memory");
+    let bytes = room[1].parse::<u64>().expect("a number") << 30;
+    let largest = chatd::config::Config::default().limits.file_bytes;
+    assert!(bytes >= 50 * largest, "{bytes} bytes for files of {largest}");
 }
 
 /// With `promtool` (Debian: prometheus), where it is there: its own word on the rules and on the text of a node.

@@ -25,7 +25,7 @@ use tokio::time::timeout;
 
 pub use self::bucket::Unusable;
 use self::bucket::{Purpose, Why};
-use self::upload::{Parts, Upload};
+use self::upload::{Parts, Upload, tidy};
 use super::sqlite::private;
 use crate::config::Bucket;
 use crate::files::{FileError, Pieces, Store};
@@ -146,7 +146,7 @@ impl Objects {
         let mut upload = self.begin(name).await?;
         let sent = send(&mut *upload, first, self.part).await;
         if sent.is_err() {
-            let _ = upload.abort().await;
+            tidy(upload.abort()).await;
         }
         sent
     }
@@ -161,6 +161,13 @@ fn told(error: object_store::Error) -> FileError {
         object_store::Error::NotFound { .. } if !bucket::is_missing(&error) => FileError::Gone,
         error => unreachable(Why(&error)),
     }
+}
+
+/// Of a file that was being sent, whose reader sees only that less of it comes than was said.
+fn cut(error: object_store::Error) -> FileError {
+    let error = told(error);
+    tracing::warn!(%error, "a file that was being sent is cut");
+    error
 }
 
 /// That there is nothing is fine, too.
@@ -217,7 +224,7 @@ impl Store for Objects {
         let options = GetOptions { range: Some(range.clone().into()), ..GetOptions::default() };
         let found = self.reads.get_opts(&self.name(name), options).await.map_err(told)?;
         let (mut file, left) = match found.payload {
-            GetResultPayload::Stream(pieces) => return Ok(pieces.map_err(told).boxed()),
+            GetResultPayload::Stream(pieces) => return Ok(pieces.map_err(cut).boxed()),
             GetResultPayload::File(file, _) => (file, range.end - range.start),
         };
         file.seek(SeekFrom::Start(range.start)).map_err(unreachable)?;
