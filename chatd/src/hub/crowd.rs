@@ -1,32 +1,36 @@
-//! SubscriptionState and goings in a world room, thinned for the connections of this node: a few singly, the others together once
-//! a second.
+//! Comings and goings in a world room, thinned for the connections of this node: a few singly, the others together once
+//! a second at most, and in a large room more seldom.
 //!
 //! Invariant: of a user who waits to be told of, nothing is told singly, so nobody hears of them out of order; whoever
-//! was told to be gone and is back is named, however many others are. A room in which nobody moves for a while has no
-//! state. It is done here and not before the bus because only here it is bounded for all that a reader hears, whatever
-//! number of nodes its users are on.
+//! was told to be gone and is back is named, however many others are. After the last one who came or went among many,
+//! a count is told that knows of them. A room in which nobody moves for a while has no state. It is done here and not
+//! before the bus because only here it is bounded for all that a reader hears, whatever number of nodes its users are
+//! on.
+
+mod pace;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use chat_protocol::session::{ENTER, EXIT, MAX_NAMED, MAX_SINGLE, PRESENCE, Presence};
+use chat_protocol::session::{ENTER, EXIT, MAX_NAMED, PRESENCE, Presence};
 use chat_protocol::{AppId, Target, UserId};
 use parking_lot::Mutex;
 
+use self::pace::Audience;
 use super::outbox::Delivery;
 use super::{Hub, frame};
 use crate::model::{Notice, Skip, Topic};
 
-/// Time in which at most [`MAX_SINGLE`] go singly.
+/// Time in which at most [`Audience::singles`] go singly.
 const WINDOW: Duration = Duration::from_secs(1);
 /// Users of one room who wait to be told of at most; of others only the count tells.
 const MAX_WAITING: usize = 4_096;
 /// Users of one room at most of whom it is known that they were told to be gone: more than a room has that is told of
 /// anybody, so that nobody is forgotten who may come back soon.
 const MAX_GONE: usize = 4_096;
-/// Ticks without a movement after which a room has no state any more.
+/// Ticks without a movement after which a room has no state any more, if all was told.
 const QUIET_TICKS: u32 = 60;
 
 /// The rooms in which somebody moved a while ago.
@@ -41,9 +45,14 @@ struct Crowd {
     /// Who was told to be gone and not since to be back, and as the how manyth.
     gone: HashMap<UserId, u64>,
     told_gone: u64,
-    movements: u64,
-    /// Movements that the last count knew of; none while all are told singly.
-    counted: Option<u64>,
+    /// When somebody moved last.
+    moved: Option<Instant>,
+    /// Since when the last count that was told is known to be so: it knows of all before. None while all are told
+    /// singly.
+    counted: Option<Instant>,
+    audience: Audience,
+    /// Seconds since many were told together.
+    waited: u64,
     quiet: u32,
 }
 
@@ -66,15 +75,20 @@ fn movement<'a>(topic: &Topic, notice: &'a Notice) -> Option<(AppId, &'a UserId,
 }
 
 impl Crowd {
+    /// Of a room in which nobody moved yet and that so many of this node's connections are in.
+    fn before(here: u64) -> Self {
+        Self { audience: Audience { here, users: 0 }, ..Self::default() }
+    }
+
     /// Takes a movement in. True: it is told singly, now.
     fn moved(&mut self, user: &UserId, came: bool, now: Instant) -> bool {
-        self.movements += 1;
+        self.moved = Some(now);
         self.quiet = 0;
         if self.waiting.is_empty() {
             while self.singles.front().is_some_and(|then| now.saturating_duration_since(*then) >= WINDOW) {
                 self.singles.pop_front();
             }
-            if self.singles.len() < MAX_SINGLE {
+            if self.singles.len() < self.audience.singles() {
                 self.singles.push_back(now);
                 self.tell(user, came);
                 return true;
@@ -88,19 +102,34 @@ impl Crowd {
         false
     }
 
-    /// A second has passed. The movements so far, if they are to be counted and told of.
-    fn tick(&mut self) -> Option<u64> {
-        self.quiet += 1;
-        if self.waiting.is_empty() && self.counted.is_none_or(|counted| counted == self.movements) {
-            self.counted = None;
-            return None;
-        }
-        Some(self.movements)
+    /// Whether something is still to be told together, be it only a count.
+    fn owes(&self) -> bool {
+        !self.waiting.is_empty()
+            || self.counted.is_some_and(|since| self.moved.is_some_and(|moved| moved > since))
     }
 
-    /// What is told together: `count` are online, as was found after so many `movements`.
-    fn together(&mut self, count: u64, movements: u64) -> Presence {
-        self.counted = Some(movements);
+    /// A second has passed, and so many of this node's connections are in the room. Whether users are to be counted,
+    /// and it is to be told now.
+    fn tick(&mut self, here: u64) -> bool {
+        self.quiet = self.quiet.saturating_add(1);
+        self.waited = self.waited.saturating_add(1);
+        self.audience.here = here;
+        if !self.owes() {
+            self.counted = None;
+            return false;
+        }
+        self.waited >= self.audience.seconds()
+    }
+
+    /// What is told together: `count` are online, and whoever moved before `since` is counted as they ended. Nothing
+    /// when that is no news.
+    fn together(&mut self, count: u64, since: Instant) -> Option<Presence> {
+        if self.waiting.is_empty() && self.counted.is_none_or(|told| since <= told) {
+            return None;
+        }
+        self.counted = Some(since);
+        self.audience.users = count;
+        self.waited = 0;
         // Who is again as they were before is no news.
         let moved =
             std::mem::take(&mut self.waiting).into_iter().filter(|(_, moves)| moves.first == moves.last);
@@ -113,7 +142,7 @@ impl Crowd {
         let exited: Vec<_> = names(exited).take(MAX_NAMED).collect();
         entered.iter().for_each(|user| self.tell(user, true));
         exited.iter().for_each(|user| self.tell(user, false));
-        Presence { target: Target::World, count, entered, exited }
+        Some(Presence { target: Target::World, count, entered, exited })
     }
 
     /// Notes what is told of a user.
@@ -135,7 +164,7 @@ impl Hub {
     /// Delivers a notice about somebody who comes or goes, or lets it wait. False: it is about something else.
     pub(super) fn thin(&self, topic: &Topic, notice: &Notice) -> bool {
         let Some((app, user, came)) = movement(topic, notice) else { return false };
-        let crowd = self.crowds.0.lock().entry(app).or_default().clone();
+        let crowd = self.crowd(app);
         // Held until all have it, so that nothing older comes behind it.
         let mut crowd = crowd.lock();
         if crowd.moved(user, came, Instant::now()) {
@@ -144,30 +173,59 @@ impl Hub {
         true
     }
 
-    /// Rooms in which more came and went than is told singly, each with how many did so far. Called once a second.
+    /// Rooms in which more came and went than is told singly, of which that is to be told now. Called once a second.
     #[must_use]
-    pub fn crowded(&self) -> Vec<(AppId, u64)> {
+    pub fn crowded(&self) -> Vec<AppId> {
         let mut crowds = self.crowds.0.lock();
-        crowds.retain(|_, crowd| Arc::strong_count(crowd) > 1 || crowd.lock().quiet < QUIET_TICKS);
-        let crowds: Vec<_> = crowds.iter().map(|(app, crowd)| (*app, crowd.clone())).collect();
-        crowds.into_iter().filter_map(|(app, crowd)| Some((app, crowd.lock().tick()?))).collect()
+        crowds.retain(|_, crowd| {
+            Arc::strong_count(crowd) > 1 || {
+                let crowd = crowd.lock();
+                crowd.quiet < QUIET_TICKS || crowd.owes()
+            }
+        });
+        let found: Vec<_> = crowds.iter().map(|(app, crowd)| (*app, crowd.clone())).collect();
+        drop(crowds);
+        let is_due = |(app, crowd): &(AppId, Arc<Mutex<Crowd>>)| {
+            let here = self.in_world(*app);
+            crowd.lock().tick(here)
+        };
+        found.into_iter().filter(is_due).map(|(app, _)| app).collect()
     }
 
-    /// Tells a room what it was not told singly; `count` users were online when so many `movements` had been.
-    pub fn tell_crowd(&self, app: AppId, count: u64, movements: u64) {
+    /// Tells a room what it was not told singly: `count` users are online, and whoever moved before `since` is counted
+    /// as they ended.
+    pub fn tell_crowd(&self, app: AppId, count: u64, since: Instant) {
         let Some(crowd) = self.crowds.0.lock().get(&app).cloned() else { return };
         let mut crowd = crowd.lock();
+        let Some(together) = crowd.together(count, since) else { return };
         // Cannot fail: the members have text keys and no failing serializer.
-        let data = serde_json::to_vec(&crowd.together(count, movements)).unwrap_or_default();
+        let data = serde_json::to_vec(&together).unwrap_or_default();
         let notice = Notice { cmd: PRESENCE.into(), data: Bytes::from(data), skip: Skip::Nobody };
         let delivery = Delivery { frame: frame::notice(&notice), message: None };
         self.fan_out(&Topic::World(app), &delivery, &Skip::Nobody);
+    }
+
+    fn crowd(&self, app: AppId) -> Arc<Mutex<Crowd>> {
+        let known = self.crowds.0.lock().get(&app).cloned();
+        known.unwrap_or_else(|| {
+            let new = Arc::new(Mutex::new(Crowd::before(self.in_world(app))));
+            self.crowds.0.lock().entry(app).or_insert(new).clone()
+        })
+    }
+
+    /// Connections of this node in the world of an app.
+    fn in_world(&self, app: AppId) -> u64 {
+        let (topic, mut connections) = (Topic::World(app), 0);
+        self.for_each_shard_of(&topic, |shard| connections += shard.lock().members(&topic).len() as u64);
+        connections
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+
+    use chat_protocol::session::MAX_SINGLE;
 
     use super::*;
 
@@ -179,34 +237,79 @@ mod tests {
         users.iter().map(UserId::as_str).collect()
     }
 
+    /// What is told when all who moved until `now` are counted.
+    fn told(crowd: &mut Crowd, count: u64, now: Instant) -> Presence {
+        crowd.together(count, now).expect("news")
+    }
+
     #[test]
     fn twenty_go_singly_in_any_second_and_the_others_together() {
         let (mut crowd, start) = (Crowd::default(), Instant::now());
         let at = |ms: usize| start + Duration::from_millis(ms as u64);
         // Ten a second are below the bound for ever.
         assert!((0..50).all(|number| crowd.moved(&user(number), true, at(100 * number))));
-        assert_eq!(crowd.tick(), None);
+        assert!(!crowd.tick(9));
         let singly: Vec<_> =
             (0..1000).filter(|n| crowd.moved(&user(100 + n), true, at(60_000 + n))).collect();
         assert_eq!(singly, (0..20).collect::<Vec<_>>());
-        assert_eq!(crowd.tick(), Some(1_050));
-        let told = crowd.together(1_050, 1_050);
+        assert!(crowd.tick(9));
+        let told = told(&mut crowd, 1_050, at(61_000));
         assert_eq!((told.count, told.entered.len(), told.exited.len()), (1_050, 20, 0));
-        assert_eq!(crowd.tick(), None, "nobody moved since the count");
+        assert!(!crowd.tick(9), "nobody moved since the count");
         assert!(crowd.moved(&user(7), false, at(61_020)));
-        assert_eq!(crowd.tick(), None, "told singly again, and that was all");
+        assert!(!crowd.tick(9), "told singly again, and that was all");
+    }
+
+    #[test]
+    fn a_large_room_is_told_the_less_often_the_larger_it_is() {
+        let (mut crowd, start) = (Crowd::before(35_000), Instant::now());
+        let mut tellings = Vec::new();
+        for second in 0..20_u32 {
+            let now = start + Duration::from_secs(second.into());
+            // One comes each second, nobody is told singly, and the room grows beyond this node.
+            assert!(!crowd.moved(&user(second as usize), true, now));
+            if crowd.tick(35_000) {
+                let users = if second < 10 { 35_000 } else { 300_000 };
+                assert!(!told(&mut crowd, users, now).entered.is_empty());
+                tellings.push(second);
+            }
+        }
+        assert_eq!(tellings, [3, 7, 11, 17], "every 4 s, then every 6 s");
+        assert_eq!(Crowd::before(5_000).audience.singles(), 4);
+        assert_eq!(Crowd::before(1_000).audience.singles(), MAX_SINGLE);
     }
 
     #[test]
     fn who_moves_while_others_are_counted_is_counted_once_more() {
-        let (mut crowd, now) = (Crowd::default(), Instant::now());
-        (0..21).for_each(|number| _ = crowd.moved(&user(number), true, now));
-        assert_eq!(crowd.tick(), Some(21));
-        assert!(!crowd.moved(&user(21), true, now));
-        assert_eq!(names(&crowd.together(21, 21).entered), ["u0020", "u0021"]);
-        assert_eq!(crowd.tick(), Some(22), "the count did not know of the last one");
-        assert!(crowd.together(22, 22).entered.is_empty());
-        assert_eq!(crowd.tick(), None);
+        let (mut crowd, start) = (Crowd::default(), Instant::now());
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        (0..21).for_each(|number| _ = crowd.moved(&user(number), true, start));
+        assert!(crowd.tick(9));
+        assert!(!crowd.moved(&user(21), true, at(10)));
+        assert_eq!(names(&told(&mut crowd, 21, at(5)).entered), ["u0020", "u0021"]);
+        assert!(crowd.tick(9), "the count did not know of the last one");
+        assert!(told(&mut crowd, 22, at(20)).entered.is_empty());
+        assert!(!crowd.tick(9));
+    }
+
+    #[test]
+    fn the_last_count_of_a_burst_knows_of_the_last_who_moved() {
+        let (mut crowd, start) = (Crowd::default(), Instant::now());
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        (0..40).for_each(|number| _ = crowd.moved(&user(number), true, at(number as u64 * 10)));
+        assert!(crowd.tick(9));
+        // What another node counted a moment ago: better than none for the names, and not the last word.
+        assert_eq!(told(&mut crowd, 12, at(100)).count, 12);
+        for _ in 0..2 {
+            assert!(crowd.tick(9));
+            assert_eq!(crowd.together(12, at(100)), None, "the same count is no news");
+        }
+        assert!(crowd.tick(9), "and it is asked for another one all the same");
+        assert_eq!(told(&mut crowd, 31, at(300)).count, 31);
+        assert!(crowd.tick(9));
+        assert_eq!(told(&mut crowd, 40, at(390)).count, 40);
+        assert!(!crowd.tick(9), "nobody moved after the fortieth");
+        assert_eq!(crowd.together(99, at(500)), None);
     }
 
     #[test]
@@ -218,7 +321,7 @@ mod tests {
         {
             assert!(!crowd.moved(&user(number), came, now));
         }
-        let told = crowd.together(20, 28);
+        let told = told(&mut crowd, 20, now);
         assert_eq!((names(&told.entered), names(&told.exited)), (vec!["u0030"], vec!["u0001"]));
     }
 
@@ -228,15 +331,15 @@ mod tests {
         (0..20).for_each(|number| assert!(crowd.moved(&user(number), false, now)));
         (20..60).for_each(|number| assert!(!crowd.moved(&user(number), false, now)));
         let mut gone: Vec<_> = (0..20).map(user).collect();
-        gone.extend(crowd.together(0, 60).exited);
+        gone.extend(told(&mut crowd, 0, now).exited);
         assert_eq!(gone.len(), 40);
         // They come back among many others whose names stand before theirs.
         (1000..1100)
             .for_each(|number| _ = crowd.moved(&UserId::new(&format!("a{number}")).unwrap(), true, now));
         (0..60).for_each(|number| _ = crowd.moved(&user(number), true, now));
         let mut back = Vec::new();
-        while let Some(movements) = crowd.tick() {
-            let told = crowd.together(160, movements);
+        while crowd.tick(9) {
+            let told = told(&mut crowd, 160, now);
             assert!(told.entered.len() <= MAX_NAMED && told.exited.is_empty());
             back.extend(told.entered);
         }
@@ -257,14 +360,14 @@ mod tests {
                 back.insert(user(number));
             }
         }
-        while let Some(movements) = crowd.tick() {
-            back.extend(crowd.together(1000, movements).entered);
+        while crowd.tick(9) {
+            back.extend(told(&mut crowd, 1000, at(1000)).entered);
         }
         assert!((0..1000).all(|number| back.contains(&user(number))));
     }
 
     #[test]
-    fn what_a_room_keeps_is_bounded_and_goes() {
+    fn what_a_room_keeps_is_bounded_and_goes_when_all_is_told() {
         let hub = Hub::new(1, super::super::outbox::Limits { frames: 1, bytes: 1 }, Arc::default());
         let notice = |number: usize, cmd: &str| Notice {
             cmd: cmd.into(),
@@ -280,9 +383,9 @@ mod tests {
         let crowd = hub.crowds.0.lock()[&1].clone();
         assert!(crowd.lock().waiting.len() == MAX_WAITING && crowd.lock().gone.len() <= MAX_GONE);
         drop(crowd);
-        for (app, movements) in hub.crowded() {
-            hub.tell_crowd(app, 0, movements);
-        }
+        // However long the store does not say how many there are.
+        (0..2 * QUIET_TICKS).for_each(|_| assert_eq!(hub.crowded(), [1]));
+        hub.tell_crowd(1, 0, Instant::now());
         (0..=QUIET_TICKS).for_each(|_| assert!(hub.crowded().is_empty()));
         assert!(hub.crowds.0.lock().is_empty());
     }

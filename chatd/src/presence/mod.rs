@@ -8,12 +8,14 @@
 //! - Of several nodes on which a user arrives at the same moment, exactly one is told `decisive`.
 //! - What is decisive is announced to the world of the app by the step that decides it, so that everybody hears of one
 //!   user's comings and goings in the order in which they came to be: the last word is how it is.
+//! - A count may be old, and says how old; asked again and again, it comes to know of whoever came and went.
 
 pub mod card;
 pub mod crowds;
 pub mod registry;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -81,6 +83,15 @@ pub struct Roster {
     pub more: bool,
 }
 
+/// How many users are online in an app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count {
+    /// Users, each once.
+    pub users: u64,
+    /// Whoever came or went before this, as far as the store knew, is counted as they were then or later.
+    pub since: Instant,
+}
+
 /// Why presence could not be read or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum PresenceError {
@@ -132,6 +143,13 @@ pub trait Presence: Send + Sync {
     /// Some users online: the first in byte order, at most `most`. Nobody is counted for it.
     async fn some(&self, app: AppId, most: usize) -> Result<Vec<UserId>, PresenceError> {
         Ok(self.list(app, None, most).await?.users)
+    }
+
+    /// How many users are online, for those who ask all the time: it may be as old as 30 s and the time that counting
+    /// takes, where to count is much work.
+    async fn count(&self, app: AppId) -> Result<Count, PresenceError> {
+        let since = Instant::now();
+        Ok(Count { users: self.list(app, None, 0).await?.count, since })
     }
 
     /// How many nodes are live.

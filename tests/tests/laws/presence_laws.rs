@@ -1,6 +1,6 @@
 //! The law of presence, run against every adapter: `redis::…` and `embedded::…`; then what only several nodes show.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chat_protocol::{AppId, UserId};
 use chat_tests::presence::{APP, Heard, LIMIT, Listener, Node, embedded, node, nodes, redis};
@@ -102,6 +102,18 @@ async fn many_changes_go_in_one_call(node: Heard) {
     assert_eq!(node.list(APP, None, 1).await.expect("listed").count, 1_234);
 }
 
+async fn a_count_knows_of_all_that_was_before_it(node: Heard) {
+    for users in 1..4 {
+        apply(&node, &[enter(&format!("u{users}"))]).await;
+        let before = Instant::now();
+        let counted = node.count(APP).await.expect("counted");
+        assert_eq!(counted.users, users);
+        assert!(counted.since >= before, "a node alone has nothing to wait for");
+    }
+    apply(&node, &[leave("u1"), leave("u2"), leave("u3")]).await;
+    assert_eq!(node.count(APP).await.expect("counted").users, 0);
+}
+
 async fn a_node_that_resigns_takes_its_users_along(node: Heard) {
     assert_eq!(node.live_nodes().await.expect("counted"), 1);
     apply(&node, &[enter("a")]).await;
@@ -179,6 +191,7 @@ laws! {
     apps_are_apart,
     the_list_is_in_byte_order_and_tiles,
     many_changes_go_in_one_call,
+    a_count_knows_of_all_that_was_before_it,
     a_node_that_resigns_takes_its_users_along,
     what_is_decisive_is_announced_in_its_order_and_nothing_else,
     a_crowd_is_not_announced,

@@ -3,13 +3,16 @@
 //! Invariant: what is expected follows from who is online, not from how fast the machine is.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chat_client::Session;
+use chat_protocol::UserId;
 use chat_protocol::session::Presence;
 use chat_tests::node::Node;
+use chat_tests::presence;
 use chat_tests::redis_server::RedisServer;
 use chat_tests::wait::SOON;
+use chatd::presence::{Change, LEASE_MS, RENEW_EVERY_MS};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -60,10 +63,15 @@ impl Heard {
 
 /// So many users log in at once, spread over the nodes.
 async fn crowd(nodes: &[&Node], count: usize) -> Vec<Session> {
+    crowd_from(0, nodes, count).await
+}
+
+/// The same, named from this number on.
+async fn crowd_from(first: usize, nodes: &[&Node], count: usize) -> Vec<Session> {
     let mut coming = JoinSet::new();
-    for number in 0..count {
+    for number in first..first + count {
         let server = nodes[number % nodes.len()].server().clone();
-        let user = chat_protocol::UserId::new(&format!("u{number:03}")).expect("a valid name");
+        let user = UserId::new(&format!("u{number:03}")).expect("a valid name");
         coming.spawn(async move { Session::login(&server, APP, &user).await.expect("logged in") });
     }
     coming.join_all().await
@@ -129,7 +137,7 @@ async fn an_exit_is_never_the_last_word_about_somebody_online() {
     let mut coming = JoinSet::new();
     for number in 0..USERS {
         let servers = [one.server().clone(), two.server().clone()];
-        let user = chat_protocol::UserId::new(&format!("u{number:03}")).expect("a valid name");
+        let user = UserId::new(&format!("u{number:03}")).expect("a valid name");
         coming.spawn(async move {
             // From node to node and back, now and then on both at once, and online at the end.
             let mut here = Session::login(&servers[0], APP, &user).await.expect("logged in");
@@ -156,6 +164,46 @@ async fn an_exit_is_never_the_last_word_about_somebody_online() {
         };
         while heard.counted != Some(USERS as u64 + 2) || !gone(&heard).is_empty() {
             heard.next(witness).await;
+        }
+    }
+}
+
+/// So many users on a node that keeps its lease, and tells nobody of more than a thousand of them.
+async fn elsewhere(redis: &RedisServer, users: usize) -> JoinSet<()> {
+    let node = presence::node(redis, rand::random(), LEASE_MS).await;
+    let user = |number: usize| UserId::new(&format!("e{number:05}")).expect("a valid name");
+    let changes: Vec<_> =
+        (0..users).map(|number| Change { app: APP, user: user(number), here: true }).collect();
+    node.apply(&changes).await.expect("applied");
+    let mut renewing = JoinSet::new();
+    renewing.spawn(async move {
+        let mut renewal = tokio::time::interval(Duration::from_millis(RENEW_EVERY_MS));
+        while node.renew().await.is_ok() {
+            renewal.tick().await;
+        }
+    });
+    renewing
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_count_of_a_burst_is_how_many_there_are() {
+    const ELSEWHERE: usize = 1_200;
+    let redis = RedisServer::start().await;
+    let url = redis.url();
+    let arguments = ["--redis", &url, "--presence-announce-limit", "10000"];
+    let (one, two) = tokio::join!(Node::start(&arguments), Node::start(&arguments));
+    let (mut witness, mut heard) = (one.login(APP, "witness").await, Heard::new());
+    let _elsewhere = elsewhere(&redis, ELSEWHERE).await;
+    let mut online = ELSEWHERE + 1;
+    let mut others = Vec::new();
+    for more in [60, 40] {
+        // From here on for a second at least every node is told this number.
+        let list = two.http().call_raw("/user/list", &json!({"appId": APP, "limit": 1})).await;
+        assert!(list.expect("answered")["userCount"].as_u64().expect("a number") <= online as u64);
+        others.extend(crowd_from(others.len(), &[&one, &two], more).await);
+        online += more;
+        while heard.count != online as u64 {
+            heard.next(&mut witness).await;
         }
     }
 }

@@ -13,16 +13,8 @@ for i = 1, #KEYS do
   size = size + redis.call('ZCARD', KEYS[i])
 end
 
-local function elsewhere(user)
-  for other = 2, #KEYS do
-    if redis.call('ZSCORE', KEYS[other], user) then
-      return true
-    end
-  end
-  return false
-end
-
-local answer = {}
+-- Changed here, so far; and whom that is decisive for if they are on no other node.
+local answer, asked = {}, {}
 for i = 3, #ARGV, 3 do
   local action, user, changed = ARGV[i], ARGV[i + 1], 0
   if action == '1' then
@@ -31,16 +23,36 @@ for i = 3, #ARGV, 3 do
   elseif action == '0' then
     changed = redis.call('ZREM', KEYS[1], user)
     size = size - changed
-  elseif redis.call('ZSCORE', KEYS[1], user) or elsewhere(user) then
+  elseif redis.call('ZSCORE', KEYS[1], user) then
     changed = 1
   end
-  if changed == 1 and action ~= '?' and elsewhere(user) then
-    changed = 0
-  end
-  if changed == 1 and size <= limit then
-    redis.call(publish, ARGV[1], ARGV[i + 2])
+  if (changed == 1) ~= (action == '?') then
+    asked[#asked + 1] = user
   end
   answer[#answer + 1] = changed
   answer[#answer + 1] = size
+end
+
+-- Each other node is asked once about all: a command for each of them and each user took most of the time.
+local elsewhere = {}
+for other = 2, #asked > 0 and #KEYS or 1 do
+  local scores = redis.call('ZMSCORE', KEYS[other], unpack(asked))
+  for i = 1, #asked do
+    if scores[i] then
+      elsewhere[asked[i]] = true
+    end
+  end
+end
+
+for i = 3, #ARGV, 3 do
+  local at = (i - 3) / 3 * 2 + 1
+  if ARGV[i] == '?' then
+    answer[at] = (answer[at] == 1 or elsewhere[ARGV[i + 1]]) and 1 or 0
+  elseif elsewhere[ARGV[i + 1]] then
+    answer[at] = 0
+  end
+  if answer[at] == 1 and answer[at + 1] <= limit then
+    redis.call(publish, ARGV[1], ARGV[i + 2])
+  end
 end
 return answer

@@ -1,7 +1,9 @@
-//! How many users are online: distinct names over the sets of the live nodes, counted in parts that keep nobody waiting.
+//! How many users are online: distinct names over the sets of the live nodes, counted in parts that keep nobody
+//! waiting.
 //!
-//! Invariant: no call makes Redis do more than [`NAMES`] names, or [`COUNT_AT_ONCE`] of all sets together; of all nodes one
-//! counts an app at a time, and who asks meanwhile waits for that count.
+//! Invariant: no call makes Redis do more than [`NAMES`] names, or [`COUNT_AT_ONCE`] of all sets together; of all
+//! nodes one counts an app at a time, and who asks meanwhile waits for that count. A count knows of whoever came or
+//! went before it began, and it is told by all nodes when that was.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,34 +14,57 @@ use tokio::sync::Mutex;
 use tokio::time::sleep;
 
 use super::{NAMES, RedisPresence};
-use crate::presence::PresenceError;
+use crate::presence::{Count, PresenceError};
 
 /// Up to so many users are counted in one step, anew for everybody who asks.
 const COUNT_AT_ONCE: u64 = 1_000;
-/// How long a count of more is told again, at least, and how long a failure: whoever waited for it does not try it once more.
+/// How long a count of more is told again, at least, and how long a failure: whoever waited for it does not try it
+/// once more.
 const COUNT_FOR: Duration = Duration::from_secs(1);
 /// And at least so many times as long as it took: all nodes together spend no more than one part in so many of the time
 /// on an app, however many its users are.
 const COUNT_SHARE: u32 = 20;
 /// But no longer than this, whatever part of the time it takes then.
-const COUNT_FOR_AT_MOST: Duration = Duration::from_secs(60);
+const COUNT_FOR_AT_MOST: Duration = Duration::from_secs(30);
 /// How long one node counts for all at most; then another may.
 const TURN: Duration = Duration::from_secs(30);
 /// Pause before it is looked again whether the node whose turn it is has counted, and how often that is done.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 const LOOKS: u32 = 50;
-/// What stands in the place of the number while a node counts.
-const COUNTING: &str = "-";
 
 /// What was counted of an app last; locked while it is counted.
 pub(super) type Counts = Arc<Mutex<Option<Counted>>>;
 
-/// A count, as this node tells it again for [`COUNT_FOR`].
+/// A count, as this node tells it again.
 #[derive(Clone, Copy)]
 pub(super) struct Counted {
     /// None when it failed.
     users: Option<u64>,
-    at: Instant,
+    /// When counting began.
+    since: Instant,
+    /// Until when it is told.
+    until: Instant,
+}
+
+impl Counted {
+    fn holds(&self) -> bool {
+        Instant::now() < self.until
+    }
+
+    fn told(self) -> Result<Count, PresenceError> {
+        let failed = || PresenceError::Unreachable("a count of who is online failed just now".to_owned());
+        Ok(Count { users: self.users.ok_or_else(failed)?, since: self.since })
+    }
+}
+
+/// What Redis knows of a count for all nodes.
+enum Mark {
+    /// It stands there.
+    Counted(Counted),
+    /// A node counts now.
+    Counting,
+    /// Nothing. Whoever asked for the turn has it.
+    Nothing,
 }
 
 /// How long all nodes tell a count again that took so long.
@@ -58,64 +83,151 @@ struct Source<'a> {
 }
 
 impl RedisPresence {
-    /// Distinct users in the sets, of which `sum` is the size of all. One node: O(1). Several: up to
-    /// [`COUNT_AT_ONCE`] exact; above, one node reads every name and tells the others, and the number may be older than the
-    /// call by [`COUNT_FOR`], or by [`COUNT_SHARE`] times what counting took, up to [`COUNT_FOR_AT_MOST`].
+    /// Distinct users in the sets, of which `sum` is the size of all. One node: O(1). Several: up to [`COUNT_AT_ONCE`]
+    /// exact; above, one node reads every name and tells the others, and the number may be older than the call by
+    /// [`COUNT_FOR`], or by [`COUNT_SHARE`] times what counting took, up to [`COUNT_FOR_AT_MOST`].
     ///
     /// # Errors
     /// When Redis does not answer, or did not within the last [`COUNT_FOR`].
-    pub(super) async fn count(&self, app: AppId, sets: &[String], sum: u64) -> Result<u64, PresenceError> {
-        if sets.len() < 2 || sum == 0 {
-            return Ok(sum);
+    pub(super) async fn users_in(&self, app: AppId, sets: &[String], sum: u64) -> Result<u64, PresenceError> {
+        match self.few(sets, sum).await? {
+            Some(users) => Ok(users),
+            None => Ok(self.many(app).await?.users),
         }
-        if sum <= COUNT_AT_ONCE {
-            let call = self.scripts.count.call(sets);
-            return Ok(self.link.call(&self.scripts.count, &call).await?);
-        }
-        let counts = self.counts.lock().entry(app).or_default().clone();
+    }
+
+    /// Users of an app that are online, and since when that is known. Of many, what was counted a moment ago: while it
+    /// is told, this node asks Redis once.
+    ///
+    /// # Errors
+    /// As [`RedisPresence::users_in`].
+    pub(super) async fn online(&self, app: AppId) -> Result<Count, PresenceError> {
+        let counts = self.counts_of(app);
         let mut known = counts.lock().await;
-        if let Some(counted) = known.filter(|counted| counted.at.elapsed() < COUNT_FOR) {
-            let failed = || PresenceError::Unreachable("a count of who is online failed just now".to_owned());
-            return counted.users.ok_or_else(failed);
+        if let Some(counted) = known.filter(Counted::holds) {
+            return counted.told();
         }
-        let users = self.count_for_all(app, sets).await;
-        *known = Some(Counted { users: users.as_ref().ok().copied(), at: Instant::now() });
-        users
+        if let (Mark::Counted(counted), _) = self.look(app, Duration::ZERO).await? {
+            *known = Some(counted);
+            return counted.told();
+        }
+        drop(known);
+        let since = Instant::now();
+        let sets = self.known_sets(app).await?;
+        match self.few(&sets, self.size_of(&sets).await?).await? {
+            Some(users) => Ok(Count { users, since }),
+            None => self.many(app).await,
+        }
+    }
+
+    fn counts_of(&self, app: AppId) -> Counts {
+        self.counts.lock().entry(app).or_default().clone()
+    }
+
+    /// Sets of an app on live nodes, while it is known which live.
+    async fn known_sets(&self, app: AppId) -> Result<Vec<String>, PresenceError> {
+        let live = self.live().await?;
+        live.known(())?;
+        Ok(self.sets(app, &live.leases))
+    }
+
+    /// Names in all sets, one in several of them counted for each.
+    async fn size_of(&self, sets: &[String]) -> Result<u64, PresenceError> {
+        if sets.is_empty() {
+            return Ok(0);
+        }
+        let mut pipeline = redis::pipe();
+        for set in sets {
+            pipeline.cmd("ZCARD").arg(set);
+        }
+        let sizes: Vec<u64> = self.link.run_all(&pipeline).await?;
+        Ok(sizes.iter().sum())
+    }
+
+    /// Distinct users in the sets, counted now; none when there are too many for that.
+    async fn few(&self, sets: &[String], sum: u64) -> Result<Option<u64>, PresenceError> {
+        if sets.len() < 2 || sum == 0 {
+            return Ok(Some(sum));
+        }
+        if sum > COUNT_AT_ONCE {
+            return Ok(None);
+        }
+        let call = self.scripts.count.call(sets);
+        Ok(Some(self.link.call(&self.scripts.count, &call).await?))
+    }
+
+    /// The same of however many: what was counted a moment ago, or is counted now.
+    async fn many(&self, app: AppId) -> Result<Count, PresenceError> {
+        let counts = self.counts_of(app);
+        let mut known = counts.lock().await;
+        if let Some(counted) = known.filter(Counted::holds) {
+            return counted.told();
+        }
+        let counted = self.count_for_all(app).await;
+        let now = Instant::now();
+        let failed = Counted { users: None, since: now, until: now + COUNT_FOR };
+        *known = Some(counted.as_ref().copied().unwrap_or(failed));
+        counted?.told()
     }
 
     /// What another node counted a moment ago, or counts now; else this one counts, for the others as well.
-    async fn count_for_all(&self, app: AppId, sets: &[String]) -> Result<u64, PresenceError> {
-        let key = self.keys.counted(app);
+    async fn count_for_all(&self, app: AppId) -> Result<Counted, PresenceError> {
+        let mut began_ms = 0;
         for _ in 0..LOOKS {
-            let mut turn = redis::cmd("SET");
-            turn.arg(&key).arg(COUNTING).arg("NX").arg("PX").arg(millis(TURN));
-            // A Redis that is full takes no note of a turn, and is read all the same.
-            if !matches!(self.link.run::<Option<String>>(&turn).await, Ok(None)) {
-                break;
-            }
-            let mut look = redis::cmd("GET");
-            look.arg(&key);
-            let found: Option<String> = self.link.run(&look).await?;
-            match found.and_then(|found| found.parse().ok()) {
-                Some(users) => return Ok(users),
-                None => sleep(LOOK_AGAIN).await,
+            let (mark, now_ms) = self.look(app, TURN).await?;
+            began_ms = now_ms;
+            match mark {
+                Mark::Counted(counted) => return Ok(counted),
+                Mark::Counting => sleep(LOOK_AGAIN).await,
+                Mark::Nothing => break,
             }
         }
-        let began = Instant::now();
-        let users = self.distinct(sets).await;
+        let since = Instant::now();
+        let users = self.everybody(app).await;
+        let life = stays(since.elapsed());
         let mut tell = redis::cmd(if users.is_ok() { "SET" } else { "DEL" });
-        tell.arg(&key);
+        tell.arg(self.keys.counted(app));
         if let Ok(users) = &users {
-            tell.arg(*users).arg("PX").arg(millis(stays(began.elapsed())));
+            tell.arg(format!("{users} {began_ms}")).arg("PX").arg(millis(life));
         }
         if let Err(error) = self.link.run::<Value>(&tell).await {
             tracing::debug!(%error, app, "a count of who is online is not told to the other nodes");
         }
-        users
+        Ok(Counted { users: Some(users?), since, until: Instant::now() + life })
     }
 
-    /// Reads all names, a page of each set at a time, and counts those up to the first end of a page: no set has more of
-    /// them.
+    /// What is known of a count for all nodes, and the time of Redis in milliseconds. A turn that lasts so long is
+    /// taken when nobody has it and it is not zero.
+    async fn look(&self, app: AppId, turn: Duration) -> Result<(Mark, u64), PresenceError> {
+        let mut call = self.scripts.counted.call(&[self.keys.counted(app)]);
+        call.arg(millis(turn));
+        let sent = Instant::now();
+        let (users, age_ms, life_ms, now_ms): (i64, u64, u64, u64) =
+            self.link.call(&self.scripts.counted, &call).await?;
+        let mark = match u64::try_from(users) {
+            Ok(users) => {
+                // A millisecond more, for what both times of Redis were cut by.
+                let age = Duration::from_millis(age_ms.saturating_add(1));
+                let since = sent.checked_sub(age).unwrap_or(sent);
+                Mark::Counted(Counted {
+                    users: Some(users),
+                    since,
+                    until: sent + Duration::from_millis(life_ms),
+                })
+            }
+            Err(_) if users == -1 => Mark::Nothing,
+            Err(_) => Mark::Counting,
+        };
+        Ok((mark, now_ms))
+    }
+
+    /// Everybody who is online, counted name by name.
+    async fn everybody(&self, app: AppId) -> Result<u64, PresenceError> {
+        self.distinct(&self.known_sets(app).await?).await
+    }
+
+    /// Reads all names, a page of each set at a time, and counts those up to the first end of a page: no set has more
+    /// of them.
     async fn distinct(&self, sets: &[String]) -> Result<u64, PresenceError> {
         let new = |set| Source { set, names: Vec::new(), last: None, is_read: false };
         let mut sources: Vec<_> = sets.iter().map(|set| new(set.as_str())).collect();
@@ -172,6 +284,6 @@ mod tests {
     fn a_count_is_told_for_a_share_of_what_it_took() {
         assert_eq!(stays(Duration::from_millis(1)), COUNT_FOR);
         assert_eq!(stays(Duration::from_millis(100)), Duration::from_secs(2));
-        assert_eq!(stays(Duration::from_secs(10)), COUNT_FOR_AT_MOST);
+        assert_eq!(stays(Duration::from_secs(10)), Duration::from_secs(30), "bounded");
     }
 }

@@ -25,7 +25,7 @@ impl RedisPresence {
         // One more than asked for tells whether there is more.
         let (sum, names) = self.names_in(sets, after, limit.saturating_add(1)).await?;
         let more = names.len() > limit;
-        Ok(Roster { count: self.count(app, sets, sum).await?, users: users(&names, limit), more })
+        Ok(Roster { count: self.users_in(app, sets, sum).await?, users: users(&names, limit), more })
     }
 
     /// The first users in the sets, at most `most`; none of the others is looked at.

@@ -5,6 +5,7 @@
 //! away is never taken again: its holder gets a new one, whose sets nobody is clearing. While leases cannot be renewed,
 //! that somebody is in none of the live ones says nothing, and is not told as if they were away.
 
+mod clearing;
 mod counting;
 mod leases;
 mod listing;
@@ -27,7 +28,7 @@ use super::keys::Keys;
 use super::link::{LinkError, Script, deaf};
 use super::site::{self, Address};
 use crate::model::Topic;
-use crate::presence::{Announcer, Change, LEASE_MS, Outcome, Presence, PresenceError, Roster};
+use crate::presence::{Announcer, Change, Count, LEASE_MS, Outcome, Presence, PresenceError, Roster};
 
 /// Changes, or users of a dead node, in one script call: what Redis does in well under 10 ms.
 const CHUNK: usize = 500;
@@ -51,6 +52,7 @@ struct Scripts {
     apply: Script,
     renew: Script,
     count: Script,
+    counted: Script,
 }
 
 /// What `apply.lua` does about a user.
@@ -117,6 +119,7 @@ impl RedisPresence {
                 apply: Script::new(include_str!("apply.lua")),
                 renew: Script::new(include_str!("renew.lua")),
                 count: Script::new(include_str!("count.lua")),
+                counted: Script::new(include_str!("counted.lua")),
             },
         };
         // Graves are left to `renew`.
@@ -243,38 +246,6 @@ impl RedisPresence {
         }
         Ok(outcomes)
     }
-
-    /// Clears away an ended lease; whoever is on no other node leaves with it.
-    async fn bury(&self, lease: &str) -> Result<(), PresenceError> {
-        let mut apps = redis::cmd("SMEMBERS");
-        apps.arg(self.keys.lease_apps(lease));
-        let apps: Vec<AppId> = self.link.run(&apps).await?;
-        for app in apps {
-            let sets = [vec![self.keys.here(app, lease)], self.live_sets(app, None).await?].concat();
-            loop {
-                let mut some = redis::cmd("ZRANGE");
-                some.arg(&sets[0]).arg(0).arg(CHUNK - 1);
-                let some: Vec<String> = self.link.run(&some).await?;
-                if some.is_empty() {
-                    break;
-                }
-                // Only chatd writes names here, and only valid ones.
-                let users: Vec<_> = some.iter().filter_map(|name| UserId::new(name).ok()).collect();
-                if users.is_empty() {
-                    break;
-                }
-                let leave: Vec<_> = users.iter().map(|user| (Act::Leave, user)).collect();
-                self.decide(app, &sets, &leave).await?;
-            }
-            let mut rest = redis::cmd("UNLINK");
-            rest.arg(&sets[0]);
-            self.link.run::<Value>(&rest).await?;
-        }
-        let mut done = redis::pipe();
-        done.cmd("DEL").arg(self.keys.lease_apps(lease)).cmd("ZREM").arg(self.keys.graves()).arg(lease);
-        self.link.run_all::<Value>(&done).await?;
-        Ok(())
-    }
 }
 
 #[async_trait]
@@ -322,6 +293,10 @@ impl Presence for RedisPresence {
         let live = self.live().await?;
         live.known(())?;
         self.some_in(&self.sets(app, &live.leases), most).await
+    }
+
+    async fn count(&self, app: AppId) -> Result<Count, PresenceError> {
+        self.online(app).await
     }
 
     async fn live_nodes(&self) -> Result<u64, PresenceError> {
