@@ -17,9 +17,11 @@ use tempfile::TempDir;
 
 use crate::broker::{APP, HandClock, user};
 use crate::money::cents;
+use crate::pgbouncer::PgBouncer;
 use crate::postgres_server::PostgresServer;
 
-/// Runs each law against each adapter: `embedded::…` and `postgres::…`.
+/// Runs each law against each adapter: `embedded::…`, `postgres::…`, and `pooled::…`, which is the latter by way of a
+/// pgbouncer in transaction mode.
 #[macro_export]
 macro_rules! ledger_laws {
     ($($law:ident),+ $(,)?) => {
@@ -35,6 +37,12 @@ macro_rules! ledger_laws {
                 super::$law($crate::ledger::Vault::postgres().await).await;
             })+
         }
+        mod pooled {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $law() {
+                super::$law($crate::ledger::Vault::pooled().await).await;
+            })+
+        }
     };
 }
 
@@ -47,8 +55,8 @@ pub struct Vault {
 
 enum Store {
     Embedded(TempDir),
-    /// A database of the shared server.
-    Postgres(String),
+    /// A database of the shared server, and whether its ledgers come by way of pgbouncer.
+    Postgres(String, bool),
 }
 
 impl Vault {
@@ -65,7 +73,13 @@ impl Vault {
     /// A database of its own.
     pub async fn postgres() -> Self {
         let database = PostgresServer::shared().await.database().await;
-        Self { clock: Arc::default(), store: Store::Postgres(database) }
+        Self { clock: Arc::default(), store: Store::Postgres(database, false) }
+    }
+
+    /// A database of its own, of which the ledgers have two sessions together.
+    pub async fn pooled() -> Self {
+        let database = PostgresServer::shared().await.database().await;
+        Self { clock: Arc::default(), store: Store::Postgres(database, true) }
     }
 
     /// A ledger as one more chatd would open it.
@@ -77,8 +91,11 @@ impl Vault {
             Store::Embedded(directory) => {
                 EmbeddedLedger::open_file(&file(directory), self.clock.clone()).expect("a ledger")
             }
-            Store::Postgres(database) => {
-                let url = PostgresServer::shared().await.url(database, None);
+            Store::Postgres(database, is_pooled) => {
+                let url = match is_pooled {
+                    true => PgBouncer::shared().await.url(database).await,
+                    false => PostgresServer::shared().await.url(database, None),
+                };
                 PostgresLedger::connect(&url, self.clock.clone()).await.expect("a ledger")
             }
         }
@@ -89,7 +106,7 @@ impl Vault {
     /// # Panics
     /// When it is none, or does not take one.
     pub async fn client(&self) -> tokio_postgres::Client {
-        let Store::Postgres(database) = &self.store else { panic!("no PostgreSQL") };
+        let Store::Postgres(database, _) = &self.store else { panic!("no PostgreSQL") };
         PostgresServer::shared().await.client(database).await.expect("a connection")
     }
 
@@ -109,7 +126,7 @@ impl Vault {
                 let changed = connection.execute(&sql.replace('#', ""), []);
                 changed.map(|rows| rows as u64).map_err(|error| error.to_string())
             }
-            Store::Postgres(database) => {
+            Store::Postgres(database, _) => {
                 let client = PostgresServer::shared().await.client(database).await.expect("a connection");
                 let changed = client.execute(&sql.replace('#', "chat_"), &[]).await;
                 changed.map_err(|error| format!("{error:?}"))

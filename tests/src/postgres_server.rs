@@ -108,9 +108,7 @@ impl PostgresServer {
             let path = self.directory.join(setting);
             std::fs::write(&path, text).expect("written");
             std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).expect("for its owner alone");
-            if let Some((user, group)) = unprivileged() {
-                std::os::unix::fs::chown(&path, Some(user), Some(group)).expect("given away");
-            }
+            give_away(&path);
             let statement = format!("ALTER SYSTEM SET {setting} = '{}'", path.display());
             client.batch_execute(&statement).await.expect("set");
         }
@@ -211,11 +209,7 @@ fn prepare() -> (PathBuf, Child) {
     let directory = TempDir::with_prefix("postgres").expect("a temporary directory").keep();
     let password = directory.join("password");
     std::fs::write(&password, PASSWORD).expect("written");
-    if let Some((user, group)) = unprivileged() {
-        for path in [&directory, &password] {
-            std::os::unix::fs::chown(path, Some(user), Some(group)).expect("given away");
-        }
-    }
+    [&directory, &password].into_iter().for_each(|path| give_away(path));
     let mut guard = as_unprivileged(Path::new("sh"));
     guard.args(["-c", GUARD]).arg(&directory).stdin(Stdio::piped());
     // A signal for the test's process group is not for the guard.
@@ -239,13 +233,20 @@ fn programs() -> PathBuf {
 }
 
 /// A command of whoever may run PostgreSQL, which root may not.
-fn as_unprivileged(program: &Path) -> Command {
+pub(crate) fn as_unprivileged(program: &Path) -> Command {
     let mut command = Command::new(program);
     if let Some((user, group)) = unprivileged() {
         command.uid(user).gid(group);
     }
     command.current_dir("/");
     command
+}
+
+/// Gives a file or directory to whoever may run PostgreSQL.
+pub(crate) fn give_away(path: &Path) {
+    if let Some((user, group)) = unprivileged() {
+        std::os::unix::fs::chown(path, Some(user), Some(group)).expect("given away");
+    }
 }
 
 /// The user and group of PostgreSQL if this is root.
@@ -259,7 +260,7 @@ fn unprivileged() -> Option<(u32, u32)> {
     Some((numbers.next().expect("a user"), numbers.next().expect("a group")))
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("its address").port()
 }

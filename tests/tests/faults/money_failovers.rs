@@ -5,8 +5,12 @@
 use chat_tests::fault_site::FaultSite;
 use chat_tests::money_books::Books;
 use chat_tests::money_site::deposit;
+use chat_tests::pgbouncer::PgBouncer;
+use chat_tests::postgres_server::PostgresServer;
+use chat_tests::raw_http::get;
 use chat_tests::redis_server::RedisServer;
 use chat_tests::services::Services;
+use chat_tests::wait::{SOON, until};
 use tokio_postgres::NoTls;
 
 const APP: u32 = 872;
@@ -56,4 +60,26 @@ async fn the_primary_is_killed_and_its_standby_pays_the_rest() {
         client.batch_execute("SELECT pg_promote()").await.expect("promoted");
     };
     nobody_loses_a_cent(&site, promote).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pgbouncer_is_killed_again_and_again_and_every_winner_is_paid() {
+    let (redis, server, mut bouncer) =
+        tokio::join!(RedisServer::start_with_aof(), PostgresServer::shared(), PgBouncer::start());
+    let ledger = bouncer.url(&server.database().await).await;
+    let mut site = FaultSite::on(redis, ledger);
+    for _ in 0..2 {
+        site.join(&[]).await;
+    }
+    let kills = async || {
+        for _ in 0..5 {
+            bouncer.restart().await;
+            // Until it is in use again, so that the next one meets transactions.
+            until("the ledger is there", SOON, async || {
+                get(site.node(0).server(), "/readyz").await.status == 200
+            })
+            .await;
+        }
+    };
+    nobody_loses_a_cent(&site, kills).await;
 }

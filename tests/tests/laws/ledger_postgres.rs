@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use chat_tests::broker::HandClock;
 use chat_tests::ledger::{balance, endow, holds};
+use chat_tests::pgbouncer::PgBouncer;
 use chat_tests::postgres_server::PostgresServer;
 use chatd::engine::postgres::{PostgresLedger, check_url};
 use chatd::money::ledger::Escrows;
@@ -101,6 +102,46 @@ impl FreePort {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         Self(listener.local_addr().expect("its address"))
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pooler_that_lends_sessions_is_found_and_nothing_is_left_behind_in_them() {
+    let (server, bouncer) = (PostgresServer::shared().await, PgBouncer::shared().await);
+    let database = server.database().await;
+    // Both lie open at once, so that each of the two sessions is looked at.
+    let others = [bouncer.client(&database).await, bouncer.client(&database).await];
+    let [one, other] = others.map(|client| client.expect("a connection"));
+    let settings = "SELECT current_setting('synchronous_commit'), current_setting('statement_timeout'),
+        current_setting('lock_timeout'), count(*)::text FROM pg_prepared_statements";
+    let untouched = async || {
+        for client in [&one, &other] {
+            client.batch_execute("BEGIN").await.expect("a session");
+        }
+        for client in [&one, &other] {
+            let found = client.query_typed(settings, &[]).await.expect("rows");
+            let found: Vec<String> = (0..4).map(|column| found[0].get(column)).collect();
+            assert_eq!(found, ["off", "0", "0", "0"]);
+            client.batch_execute("COMMIT").await.expect("given back");
+        }
+    };
+    let refused = refusal(&bouncer.plain_url(&database).await).await;
+    assert!(refused.contains("pool_mode=transaction"), "{refused}");
+    untouched().await;
+    let url = bouncer.url(&database).await;
+    let ledgers = [connect(&url).await.expect("a ledger"), connect(&url).await.expect("a ledger")];
+    let mut working = JoinSet::new();
+    for number in 0..20_usize {
+        let ledger = ledgers[number % 2].clone();
+        working.spawn(async move {
+            endow(&*ledger, &format!("u{number}"), 5).await;
+            balance(&*ledger, &format!("u{number}")).await
+        });
+    }
+    assert_eq!(working.join_all().await, [5; 20]);
+    untouched().await;
+    holds(&*ledgers[0]).await;
+    let direct = connect(&server.url(&database, None)).await.expect("a ledger without it");
+    assert_eq!(balance(&*direct, "u19").await, 5);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -18,6 +18,7 @@ mod lost_end;
 mod money_audit_laws;
 mod money_redis;
 mod packet_laws;
+mod presence_counts;
 mod presence_laws;
 mod queue_laws;
 mod rabbit_laws;

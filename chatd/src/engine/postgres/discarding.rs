@@ -5,9 +5,11 @@
 use chat_protocol::AppId;
 use tokio_postgres::{Error, Row};
 
-use super::pool::Connection;
+use super::connection::Connection;
+use super::settings::Begin;
 use crate::money::ledger::records::DiscardRow;
 
+const BEGIN: Begin = Begin { how: "ISOLATION LEVEL READ COMMITTED READ WRITE", more: "" };
 const COUNT: &str = "INSERT INTO chat_discarded AS d(app, count, unsealed) VALUES ($1, 1, 0)
     ON CONFLICT (app) DO UPDATE SET count = d.count + 1
     RETURNING count, coalesce($2::bigint, (extract(epoch FROM clock_timestamp()) * 1000)::bigint)";
@@ -27,9 +29,8 @@ pub(super) async fn put(
     row: DiscardRow,
     now: Option<i64>,
 ) -> Result<(), Error> {
-    connection.beginning();
     let written = async {
-        connection.batch("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").await?;
+        connection.transaction(BEGIN).await?;
         let counted = connection.query(COUNT, &[&i64::from(app), &now]).await?;
         let (place, time) = match counted.first() {
             Some(counted) => (counted.try_get(0)?, counted.try_get(1)?),

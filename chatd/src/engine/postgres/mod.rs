@@ -3,12 +3,15 @@
 //! Invariant: every call ends within a bound; one that ended with [`LedgerError::Unreachable`] may have done what was
 //! asked, and a repeat finds out.
 
+mod connection;
 mod discarding;
+mod parameters;
 mod pool;
 mod posting;
 mod reading;
 mod records;
 mod schema;
+mod settings;
 mod site;
 mod tls;
 
@@ -22,8 +25,9 @@ use tokio::time::timeout;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
+use self::connection::Connection;
+use self::pool::Pool;
 pub use self::pool::Refused;
-use self::pool::{Connection, Pool};
 use self::posting::{Batch, Done, Holders};
 use crate::clock::Clock;
 use crate::money::ledger::book::{self, Account, Posting};
@@ -77,9 +81,9 @@ impl PostgresLedger {
     /// # Errors
     /// When the server cannot be used.
     pub async fn connect(url: &str, clock: Arc<dyn Clock>) -> Result<Arc<Self>, Refused> {
-        let configs = site::read(url).map_err(|reason| Refused { reason, passes: false })?;
-        let place = site::shown(&configs);
-        let ledger = Self { pool: Pool::new(configs), clock, holders: Holders::default() };
+        let site = site::read(url).map_err(|reason| Refused { reason, passes: false })?;
+        let place = site::shown(&site.servers);
+        let ledger = Self { pool: Pool::new(site), clock, holders: Holders::default() };
         ledger.pool.greet().await?;
         let prepared =
             timeout(START_PATIENCE, async { schema::prepare(&mut *ledger.pool.lease().await?).await });

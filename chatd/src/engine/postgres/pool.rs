@@ -1,27 +1,24 @@
 //! A few connections to a PostgreSQL server, dialled when they are needed.
 //!
 //! Invariant: a connection on which something was begun and not seen to its end is closed and never used again, and
-//! no wait is without a bound.
+//! no wait is without a bound. Where a pooler lends sessions for a transaction only, that is known before anything is
+//! said in one.
 //!
 //! deadpool-postgres in its place cost the same (4.4 against 4.6 µs of CPU a settled transfer in batches of 100, 14 against
 //! 15 µs a read) for three more crates and 45 lines less; the invariant and the dials until the deadline stay ours.
 
-use std::collections::HashMap;
-use std::error::Error as _;
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use chat_protocol::backoff::Backoff;
 use futures_util::future::select_ok;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Config, Error, Row, Statement};
+use tokio_postgres::Error;
 
-use super::site;
-use super::tls::Tls;
+use super::connection::{Connection, described};
+use super::settings;
+use super::site::{self, Site};
 
 /// Connections at most.
 const CONNECTIONS: usize = 4;
@@ -30,153 +27,21 @@ pub const PATIENCE: Duration = Duration::from_secs(3);
 /// Longest pause after the first failed dial, and after any.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const MAX_PAUSE: Duration = Duration::from_secs(1);
+/// How long a second connection is waited for that tells whether sessions are shared.
+const GREETING: Duration = Duration::from_secs(1);
 /// How much earlier than the next one a server of several is dialled.
 const HEAD_START: Duration = Duration::from_millis(250);
 
-/// What every connection begins with: a commit waits for the disk whatever the server's default, unless that is even
-/// stricter; a statement is planned for the tables as they are, for a plan kept from when they were empty reads all of
-/// them; and the server ends what it heard nothing of, so that nothing stays locked by a connection that is lost.
-const SETTINGS: &str = "
-    SELECT set_config('synchronous_commit', 'on', false)
-        WHERE current_setting('synchronous_commit') <> 'remote_apply';
-    SET plan_cache_mode = force_custom_plan;
-    SET statement_timeout = '5s';
-    SET lock_timeout = '2s';
-    SET idle_in_transaction_session_timeout = '5s';
-    SET tcp_keepalives_idle = 10;
-    SET tcp_keepalives_interval = 5;
-    SET tcp_keepalives_count = 3;
-    SET tcp_user_timeout = '10s';
-    SET client_min_messages = warning";
+/// What a pooler answers to whom it will not let in later either. It has one code for all it says (08P01).
+const FINAL: [&str; 4] =
+    ["authentication failed", "does not exist", "unsupported startup parameter", "no such user"];
 
-/// What the server or the driver says, with its reasons.
-pub fn described(error: &Error) -> String {
-    if let Some(said) = error.as_db_error() {
-        return format!("{} ({})", said.message(), said.code().code());
-    }
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(reason) = cause {
-        // Writing to a string does not fail.
-        let _ = write!(text, ": {reason}");
-        cause = reason.source();
-    }
-    text
-}
-
-/// Whether dialling again soon is of no use: the server answers, and is neither starting (class 57) nor full (53).
+/// Whether dialling again soon is of no use: the server answers, and is neither starting (class 57) nor full (53), nor
+/// a pooler that has lost its own (08).
 fn is_final(error: &Error) -> bool {
-    let passing = |class| error.code().is_some_and(|code| code.code().starts_with(class));
-    error.as_db_error().is_some() && !passing("57") && !passing("53")
-}
-
-/// A connection.
-pub struct Connection {
-    client: Client,
-    driver: JoinHandle<()>,
-    statements: HashMap<&'static str, Statement>,
-    /// Something was begun whose end was not seen.
-    busy: bool,
-    /// Between [`Connection::beginning`] and the end of the transaction.
-    in_transaction: bool,
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        // It would wait for answers that nobody wants any more.
-        self.driver.abort();
-    }
-}
-
-impl Connection {
-    /// Of several servers the first in their order that takes what is written; one that is silent gives the next a start.
-    async fn dial(configs: &[Config]) -> Result<Self, Error> {
-        let dials = configs.iter().zip(0..).map(|(config, at)| {
-            Box::pin(async move {
-                sleep(HEAD_START * at).await;
-                Self::dial_one(config).await
-            })
-        });
-        select_ok(dials).await.map(|(connection, _)| connection)
-    }
-
-    async fn dial_one(config: &Config) -> Result<Self, Error> {
-        let (client, connection) = config.connect(Tls).await?;
-        let driver = tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::warn!(error = %described(&error), "a connection to PostgreSQL ended");
-            }
-        });
-        let mut connection =
-            Self { client, driver, statements: HashMap::new(), busy: false, in_transaction: false };
-        connection.batch(SETTINGS).await?;
-        Ok(connection)
-    }
-
-    fn is_usable(&self) -> bool {
-        !self.busy && !self.in_transaction && !self.client.is_closed()
-    }
-
-    /// What ends with an answer of the server leaves the connection usable, be it a refusal.
-    fn ended<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
-        self.busy = result.as_ref().is_err_and(|error| error.as_db_error().is_none());
-        result
-    }
-
-    /// Statements without parameters.
-    pub async fn batch(&mut self, sql: &str) -> Result<(), Error> {
-        self.busy = true;
-        let result = self.client.batch_execute(sql).await;
-        self.ended(result)
-    }
-
-    /// The rows of a statement, which is prepared when it comes for the first time.
-    pub async fn query(
-        &mut self,
-        sql: &'static str,
-        values: &[&(dyn ToSql + Sync)],
-    ) -> Result<Vec<Row>, Error> {
-        let statement = self.prepared(sql).await?;
-        self.busy = true;
-        let result = self.client.query(&statement, values).await;
-        self.ended(result)
-    }
-
-    /// The statement, prepared.
-    pub async fn prepared(&mut self, sql: &'static str) -> Result<Statement, Error> {
-        if let Some(statement) = self.statements.get(sql) {
-            return Ok(statement.clone());
-        }
-        self.busy = true;
-        let result = self.client.prepare(sql).await;
-        let statement = self.ended(result)?;
-        self.statements.insert(sql, statement.clone());
-        Ok(statement)
-    }
-
-    /// For several statements at once.
-    pub fn client(&self) -> &Client {
-        &self.client
-    }
-
-    /// Says that from here on the connection is in a transaction, whoever begins it.
-    pub fn beginning(&mut self) {
-        self.in_transaction = true;
-    }
-
-    /// Makes what was done stay.
-    pub async fn commit(&mut self) -> Result<(), Error> {
-        self.batch("COMMIT").await?;
-        self.in_transaction = false;
-        Ok(())
-    }
-
-    /// Undoes what was done.
-    pub async fn rollback(&mut self) -> Result<(), Error> {
-        self.batch("ROLLBACK").await?;
-        self.in_transaction = false;
-        Ok(())
-    }
+    let Some(said) = error.as_db_error() else { return false };
+    let of = |class| said.code().code().starts_with(class);
+    !(of("57") || of("53") || (of("08") && !FINAL.iter().any(|text| said.message().contains(text))))
 }
 
 /// Why a server cannot be used.
@@ -191,7 +56,7 @@ pub struct Refused {
 
 /// Hands out at most [`CONNECTIONS`] connections, one caller each.
 pub struct Pool {
-    configs: Vec<Config>,
+    site: Site,
     permits: Semaphore,
     idle: Mutex<Vec<Connection>>,
 }
@@ -205,27 +70,56 @@ pub struct Lease<'a> {
 
 impl Pool {
     /// Dials nothing yet.
-    pub fn new(configs: Vec<Config>) -> Self {
-        Self { configs, permits: Semaphore::new(CONNECTIONS), idle: Mutex::default() }
+    pub fn new(site: Site) -> Self {
+        Self { site, permits: Semaphore::new(CONNECTIONS), idle: Mutex::default() }
     }
 
-    /// Whether the server takes a connection.
+    /// Whether the server takes connections, and gives each what the URL says: a session of its own, or not.
     ///
     /// # Errors
     /// Why not, and whether that passes.
     pub async fn greet(&self) -> Result<(), Refused> {
         let refused = |reason: &str, passes| {
-            let place = site::shown(&self.configs);
+            let place = site::shown(&self.site.servers);
             Refused { reason: format!("cannot use PostgreSQL at {place} as a ledger: {reason}"), passes }
         };
-        match timeout(PATIENCE, Connection::dial(&self.configs)).await {
-            Ok(Ok(connection)) => {
-                self.idle.lock().push(connection);
-                Ok(())
+        let greeting = async {
+            let mut connection = self.reach().await?;
+            if !self.site.is_pooled && self.is_shared(&mut connection).await? {
+                return Ok::<_, Error>(false);
             }
+            connection.set_up().await?;
+            self.idle.lock().push(connection);
+            Ok(true)
+        };
+        match timeout(PATIENCE, greeting).await {
+            Ok(Ok(true)) => Ok(()),
+            Ok(Ok(false)) => Err(refused(settings::POOLED, false)),
             Ok(Err(error)) => Err(refused(&described(&error), !is_final(&error))),
             Err(_) => Err(refused("it did not answer in time", true)),
         }
+    }
+
+    /// Whether another connection that is open at the same time has the same session. Nothing was said in it yet that
+    /// would stay behind.
+    async fn is_shared(&self, connection: &mut Connection) -> Result<bool, Error> {
+        let own = connection.session().await?;
+        let others = async { self.reach().await?.session().await };
+        // Where there is room for one only, it is one's own for all that can be known.
+        let others = timeout(GREETING, others).await.ok().and_then(Result::ok).flatten();
+        Ok(own.is_some() && own == others)
+    }
+
+    /// Of several servers the first in their order that takes what is written; one that is silent gives the next a
+    /// start.
+    async fn reach(&self) -> Result<Connection, Error> {
+        let dials = self.site.servers.iter().zip(0..).map(|(config, at)| {
+            Box::pin(async move {
+                sleep(HEAD_START * at).await;
+                Connection::dial(config, self.site.is_pooled).await
+            })
+        });
+        select_ok(dials).await.map(|(connection, _)| connection)
     }
 
     /// A connection, within [`PATIENCE`].
@@ -256,7 +150,12 @@ impl Pool {
     async fn dial(&self, deadline: Instant) -> Result<Connection, String> {
         let mut backoff = Backoff::half(FIRST_PAUSE, MAX_PAUSE);
         loop {
-            let refused = match timeout_at(deadline, Connection::dial(&self.configs)).await {
+            let dialled = async {
+                let mut connection = self.reach().await?;
+                connection.set_up().await?;
+                Ok::<_, Error>(connection)
+            };
+            let refused = match timeout_at(deadline, dialled).await {
                 Ok(Ok(connection)) => return Ok(connection),
                 Ok(Err(error)) if is_final(&error) => return Err(described(&error)),
                 Ok(Err(error)) => described(&error),
@@ -264,7 +163,7 @@ impl Pool {
             };
             let pause = backoff.pause(rand::random());
             if Instant::now() + pause >= deadline {
-                return Err(format!("{}: {refused}", site::shown(&self.configs)));
+                return Err(format!("{}: {refused}", site::shown(&self.site.servers)));
             }
             sleep(pause).await;
         }

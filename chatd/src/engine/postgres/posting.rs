@@ -14,7 +14,8 @@ use tokio_postgres::Row;
 use tokio_postgres::error::{Error, SqlState};
 use tokio_postgres::types::ToSql;
 
-use super::pool::{Connection, described};
+use super::connection::{Connection, described};
+use super::settings::Begin;
 use crate::money::ledger::book::{Account, BANK, Book, Posting};
 use crate::money::ledger::rows::{PostingRow, corrupt, signed};
 use crate::money::ledger::{FIRST_LOOK_MS, LedgerError, Posted};
@@ -26,10 +27,9 @@ const TRIES: u32 = 10;
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const MAX_PAUSE: Duration = Duration::from_millis(80);
 
-const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+const BEGIN: Begin = Begin { how: "ISOLATION LEVEL READ COMMITTED READ WRITE", more: "" };
 /// Somebody was found to hold an account; it is not worth a long wait to see whether they still do.
-const BEGIN_BRIEFLY: &str =
-    "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = '100ms'";
+const BEGIN_BRIEFLY: Begin = Begin { more: "SET LOCAL lock_timeout = '100ms'", ..BEGIN };
 const CREATE: &str = "INSERT INTO chat_account(app, name, balance)
     SELECT app, name, 0 FROM unnest($1::bigint[], $2::text[]) AS wanted(app, name)
     ON CONFLICT DO NOTHING";
@@ -215,7 +215,7 @@ fn columns(accounts: &BTreeSet<Account>) -> (Vec<i64>, Vec<&str>) {
 async fn open_book(
     connection: &mut Connection,
     postings: &[&Posting],
-    begin: &str,
+    begin: Begin,
     lock: &'static str,
 ) -> Result<Book, Failure> {
     // Packets' accounts are made only when they are funded; a wallet that gives nothing need not exist.
@@ -231,12 +231,11 @@ async fn open_book(
     let lock = connection.prepared(lock).await?;
     let posted = connection.prepared(POSTED).await?;
     connection.beginning();
-    let client = connection.client();
     let (begun, created, locked, found) = join4(
-        client.batch_execute(begin),
-        client.execute(&create, &[&new.0, &new.1]),
-        client.query(&lock, &[&touched.0, &touched.1]),
-        client.query(&posted, &[&ids.0, &ids.1]),
+        connection.begin(begin),
+        connection.rows(&create, &[&new.0, &new.1]),
+        connection.rows(&lock, &[&touched.0, &touched.1]),
+        connection.rows(&posted, &[&ids.0, &ids.1]),
     )
     .await;
     begun?;

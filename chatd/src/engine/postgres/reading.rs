@@ -7,7 +7,7 @@ use chat_protocol::{AppId, PacketId, UserId};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row};
 
-use super::pool::Connection;
+use super::connection::Connection;
 use super::posting::refusal;
 use crate::money::Cents;
 use crate::money::ledger::rows::{self, EscrowRow, PaidRow, TransferRow, signed};

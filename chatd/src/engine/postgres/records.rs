@@ -13,6 +13,7 @@ use tokio_postgres::{Error, Row};
 use super::PostgresLedger;
 use super::discarding;
 use super::posting::refusal;
+use super::settings::Begin;
 use crate::money::Cents;
 use crate::money::ledger::LedgerError;
 use crate::money::ledger::records::{
@@ -22,7 +23,8 @@ use crate::money::ledger::rows::{corrupt, signed};
 
 /// How long a page may take.
 const PATIENCE: Duration = Duration::from_secs(60);
-const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '60s'";
+const BEGIN: Begin =
+    Begin { how: "ISOLATION LEVEL REPEATABLE READ READ ONLY", more: "SET LOCAL statement_timeout = '60s'" };
 
 /// Columns of a [`PacketRow`].
 macro_rules! packet_sql {
@@ -119,9 +121,8 @@ impl PostgresLedger {
         values: &Values<'_>,
     ) -> Result<Vec<Vec<Row>>, LedgerError> {
         self.ask_within(PATIENCE, async |connection| {
-            connection.beginning();
             let found = async {
-                connection.batch(BEGIN).await?;
+                connection.transaction(BEGIN).await?;
                 let mut found = Vec::new();
                 for statement in statements {
                     found.push(connection.query(statement, values).await?);

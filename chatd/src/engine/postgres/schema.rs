@@ -15,7 +15,8 @@
 
 use tokio_postgres::Error;
 
-use super::pool::{Connection, described};
+use super::connection::{Connection, described};
+use super::settings::Begin;
 
 /// Each leads from the version that is its index to the next one.
 const STEPS: &[&str] = &[
@@ -71,6 +72,9 @@ const STEPS: &[&str] = &[
     CREATE INDEX chat_escrow_of ON chat_escrow(app, sender) WHERE look IS NOT NULL"#,
 ];
 
+/// A step may take long.
+const BEGIN: Begin = Begin { how: "ISOLATION LEVEL READ COMMITTED", more: "SET LOCAL statement_timeout = 0" };
+
 /// Lock of the database that is held while the tables are made.
 const LOCK: i64 = 0x6368_6174_6c65_6467;
 
@@ -116,8 +120,7 @@ async fn bring_up(connection: &mut Connection) -> Result<(), Failure> {
     if taken(connection).await? == STEPS.len() {
         return Ok(());
     }
-    connection.beginning();
-    connection.batch("BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = 0").await?;
+    connection.transaction(BEGIN).await?;
     connection.batch(&format!("SELECT pg_advisory_xact_lock({LOCK})")).await?;
     let version = taken(connection).await?;
     if version == 0 {

@@ -7,19 +7,28 @@ use std::time::Duration;
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use tokio_postgres::{Config, Error};
 
-use super::pool::{PATIENCE, described};
+use super::connection::described;
+use super::pool::PATIENCE;
 
 /// How long data may stay unacknowledged before the connection counts as lost.
 const USER_TIMEOUT: Duration = Duration::from_secs(10);
 /// A silent connection is asked whether it lives after this long.
 const KEEPALIVE: Duration = Duration::from_secs(10);
 
-/// The settings of each server in a URL, with what the URL leaves open. They are dialled one shortly after the other: one
-/// that is silent keeps nobody from the next.
+/// Where a URL leads.
+pub struct Site {
+    /// The settings of each server, with what the URL leaves open. They are dialled one shortly after the other: one
+    /// that is silent keeps nobody from the next.
+    pub servers: Vec<Config>,
+    /// Whether a pooler is there that gives each transaction another session.
+    pub is_pooled: bool,
+}
+
+/// Reads a URL.
 ///
 /// # Errors
 /// A text for the operator, without the password.
-pub fn read(url: &str) -> Result<Vec<Config>, String> {
+pub fn read(url: &str) -> Result<Site, String> {
     let rest = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://"));
     let Some(rest) = rest else {
         return Err("the URL must begin with postgres:// or postgresql://".to_owned());
@@ -28,12 +37,26 @@ pub fn read(url: &str) -> Result<Vec<Config>, String> {
     if parameters.contains("sslmode=verify-ca") {
         return Err("sslmode=verify-ca is not supported; verify-full checks the name as well".to_owned());
     }
+    let (parameters, is_pooled) = pooling(parameters)?;
     // The driver has no word for it; what is required is verified here.
     let parameters = parameters.replace("sslmode=verify-full", "sslmode=require");
     let (authority, database) = place.find('/').map_or((place, ""), |at| place.split_at(at));
     let (account, hosts) = authority.rfind('@').map_or(("", authority), |at| authority.split_at(at + 1));
     let one = |host: &str| one(&format!("postgres://{account}{host}{database}?{parameters}"));
-    hosts.split(',').map(one).collect()
+    Ok(Site { servers: hosts.split(',').map(one).collect::<Result<_, _>>()?, is_pooled })
+}
+
+/// The parameters without the one that the driver has no word for: how a pooler lends its sessions, as pgbouncer calls
+/// it.
+fn pooling(parameters: &str) -> Result<(String, bool), String> {
+    let (own, others): (Vec<&str>, Vec<&str>) =
+        parameters.split('&').partition(|parameter| parameter.starts_with("pool_mode="));
+    let is_pooled = match own.as_slice() {
+        [] | ["pool_mode=session"] => false,
+        ["pool_mode=transaction"] => true,
+        _ => return Err("pool_mode must be session or transaction, given once".to_owned()),
+    };
+    Ok((others.join("&"), is_pooled))
 }
 
 fn one(url: &str) -> Result<Config, String> {
@@ -92,6 +115,7 @@ mod tests {
             "postgres://u:secret@h/db?sslmode=disable",
             "postgres://u:sslmode=verify-ca@h/db?sslmode=require",
             "postgres://u:secret@h/db?application_name=x&sslmode=verify-full",
+            "postgres://u:pool_mode=x@h/db?pool_mode=session",
         ] {
             assert!(read(good).is_ok(), "{good}");
         }
@@ -104,16 +128,22 @@ mod tests {
             ("postgres://u:secret@h/db?sslmode=allow", "sslmode"),
             ("postgres://u:secret@h,g/db?hostaddr=10.0.0.1,10.0.0.2", "hostaddr"),
             ("postgres://u:secret@h:port/db", "port"),
+            ("postgres://u:secret@h/db?pool_mode=secret_value", "pool_mode"),
+            ("postgres://u:secret@h/db?pool_mode=statement", "session or transaction"),
+            ("postgres://u:secret@h/db?pool_mode=session&pool_mode=transaction", "once"),
             ("postgres://u:secret@h/db?secret_option=secret_value", "option"),
         ] {
-            let refused = read(bad).expect_err(bad);
+            let Err(refused) = read(bad) else { panic!("{bad}") };
             assert!(refused.contains(reason), "{bad}: {refused}");
             assert!(!refused.contains("secret@") && !refused.contains("secret_value"), "{refused}");
         }
-        let mode = |parameters| read(&format!("postgres://h/db{parameters}")).unwrap()[0].get_ssl_mode();
+        let mode =
+            |parameters| read(&format!("postgres://h/db{parameters}")).unwrap().servers[0].get_ssl_mode();
         assert_eq!([mode(""), mode("?sslmode=prefer")], [SslMode::Disable; 2]);
         assert_eq!([mode("?sslmode=require"), mode("?sslmode=verify-full")], [SslMode::Require; 2]);
-        let two = read("postgres://u:secret@h:6000,g/db?sslmode=require").unwrap();
+        let Site { servers: two, is_pooled } =
+            read("postgres://u:secret@h:6000,g/db?pool_mode=transaction&sslmode=require").unwrap();
+        assert!(is_pooled && !read("postgres://h/db?pool_mode=session").unwrap().is_pooled);
         assert_eq!((two.len(), shown(&two).as_str()), (2, "h:6000, g:5432"));
         for config in &two {
             assert_eq!((config.get_user(), config.get_dbname()), (Some("u"), Some("db")));
