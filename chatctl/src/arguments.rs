@@ -6,6 +6,7 @@ use clap::Parser;
 
 use crate::command::Command;
 use crate::flags::Flags;
+use crate::style;
 
 const AFTER: &str = "\
 Exit codes:
@@ -17,8 +18,9 @@ Exit codes:
 
 Variables, each weaker than its flag: CHATCTL_SERVER CHATCTL_CA CHATCTL_APP
 CHATCTL_AS CHATCTL_CONTEXT CHATCTL_OUTPUT CHATCTL_COLOR CHATCTL_TIMEOUT
-CHATCTL_RETRIES; and NO_COLOR, CHATCTL_PAGER or PAGER, XDG_CONFIG_HOME. A user and password in the URL of the server are sent to it and never
-shown; in CHATCTL_SERVER other users of this host cannot see them either.
+CHATCTL_RETRIES; and NO_COLOR, CHATCTL_PAGER or PAGER, XDG_CONFIG_HOME. A user
+and password in the URL of the server are sent to it and never shown; in
+CHATCTL_SERVER other users of this host cannot see them either.
 
 Examples:
   chatctl --app 101 list
@@ -32,7 +34,7 @@ Examples:
 
 /// Administration of chatd: who is online, messages to one or all, the state of a node.
 #[derive(Debug, Parser)]
-#[command(name = "chatctl", version, after_help = AFTER, max_term_width = 100)]
+#[command(name = "chatctl", version, after_help = AFTER, max_term_width = 100, styles = style::PARSER)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

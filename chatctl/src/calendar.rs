@@ -7,14 +7,18 @@ use jiff::civil::DateTime;
 use jiff::tz::{Offset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
 
+/// Tells the zone in which this host's people live.
+pub type Zone = fn() -> TimeZone;
+
 /// How a person wants moments told.
 #[derive(Debug, Clone, Default)]
 pub enum Times {
     /// As in Greenwich.
     #[default]
     Utc,
-    /// As the clock of this zone shows it.
-    In(TimeZone),
+    /// As the clock of this zone shows it. It is asked for with the first moment: to find it reads every folder of the
+    /// host's zones, which takes as long as all the rest of a short command.
+    In(Zone),
     /// As how long ago it was at this time, in Unix milliseconds.
     Ages(u64),
 }
@@ -25,7 +29,7 @@ impl Times {
     pub fn moment(&self, ms: u64) -> String {
         match self {
             Self::Utc => moment(ms),
-            Self::In(zone) => local(zone, ms).unwrap_or_else(|| moment(ms)),
+            Self::In(zone) => local(&zone(), ms).unwrap_or_else(|| moment(ms)),
             Self::Ages(now) if ms > *now => format!("in {}", rough(ms - now)),
             Self::Ages(now) => format!("{} ago", rough(now - ms)),
         }
@@ -73,14 +77,13 @@ mod tests {
 
     #[test]
     fn a_moment_is_told_as_the_reader_likes_it() {
-        let at = |hours, minutes| {
-            Times::In(TimeZone::fixed(Offset::from_seconds(hours * 3600 + minutes * 60).unwrap()))
-        };
         let ms = 1_709_251_199_000;
-        assert_eq!(at(8, 0).moment(ms), "2024-03-01 07:59:59+08");
-        assert_eq!(at(-3, -30).moment(ms), "2024-02-29 20:29:59-03:30");
-        assert_eq!(at(0, 0).moment(ms), moment(ms));
-        assert_eq!(at(8, 0).moment(u64::MAX), "9999-12-31 23:59:59Z");
+        let east: Zone = || TimeZone::fixed(Offset::constant(8));
+        let west: Zone = || TimeZone::fixed(Offset::from_seconds(-12_600).unwrap());
+        assert_eq!(Times::In(east).moment(ms), "2024-03-01 07:59:59+08");
+        assert_eq!(Times::In(west).moment(ms), "2024-02-29 20:29:59-03:30");
+        assert_eq!(Times::In(|| TimeZone::UTC).moment(ms), moment(ms));
+        assert_eq!(Times::In(east).moment(u64::MAX), "9999-12-31 23:59:59Z");
         let ages = Times::Ages(ms + 185_000);
         assert_eq!([ages.moment(ms), ages.moment(ms + 190_000)], ["3m 5s ago", "in 5s"]);
     }

@@ -13,6 +13,7 @@ use crate::output::Look;
 use crate::output::json::compact;
 use crate::pager::Pager;
 use crate::settings::Settings;
+use crate::style;
 use crate::surroundings::{Environment, Terminals};
 use chat_client::escape::escape;
 use chat_protocol::secret;
@@ -185,9 +186,7 @@ impl Console {
     /// A question to a person, even with `-q`, behind the name of the context.
     pub fn ask(&self, question: &str) {
         let place = match &self.context {
-            Some((name, color)) if self.colored_words => {
-                format!("\u{1b}[1;{color}m[{}]\u{1b}[0m ", escape(name))
-            }
+            Some((name, color)) if self.colored_words => style::badge(&escape(name), *color) + " ",
             Some((name, _)) => format!("[{}] ", escape(name)),
             None => String::new(),
         };
@@ -210,8 +209,7 @@ impl Console {
 
     /// Why it was not done.
     pub fn error(&self, text: &str) {
-        let label = if self.colored_words { "\u{1b}[1;31merror:\u{1b}[0m" } else { "error:" };
-        self.words(&format!("{label} {}", escape(text)));
+        self.words(&format!("{} {}", style::error(self.colored_words), escape(text)));
     }
 
     /// The cause and the next step.

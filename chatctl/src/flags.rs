@@ -81,7 +81,7 @@ pub struct Flags {
     /// No titles in tables, csv and tsv
     #[arg(long, global = true, help_heading = SHAPE)]
     pub no_headers: bool,
-    /// Cut nothing to the width of the terminal
+    /// Cut, break and leave out nothing for the width of the terminal
     #[arg(long, global = true, help_heading = SHAPE)]
     pub wide: bool,
     /// Times of tables in UTC instead of the zone of this host

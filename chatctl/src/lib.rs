@@ -21,6 +21,8 @@
 //! | [`report`] | the answer of a command, before it has a format |
 //! | [`output`] | the formats, one file each |
 //! | [`pager`] | what is longer than the screen |
+//! | [`style`] | how things stand out: all colours |
+//! | [`plural`] | numbers of things in words |
 //! | [`console`] | the two output streams, colour, quiet and verbose |
 //! | [`completion`] | what may stand at the end of a half-written line, for shells |
 //! | [`chat`] | a room in the terminal, as a view |
@@ -64,10 +66,12 @@ pub mod operator;
 pub mod output;
 pub mod pager;
 pub mod pages;
+pub mod plural;
 pub mod report;
 pub mod roster;
 pub mod screen;
 pub mod settings;
+pub mod style;
 pub mod surroundings;
 pub mod text;
 pub mod watching;
@@ -94,7 +98,7 @@ pub async fn run(args: impl IntoIterator<Item = OsString>, surroundings: Surroun
                 let times = match (settings.ages, settings.utc) {
                     (true, _) => Times::Ages(clock()),
                     (false, true) => Times::Utc,
-                    (false, false) if settings.format == Format::Table => Times::In(zone()),
+                    (false, false) if settings.format == Format::Table => Times::In(zone),
                     (false, false) => Times::Utc,
                 };
                 console.configure(&settings, times);

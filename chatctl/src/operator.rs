@@ -41,6 +41,9 @@ const MAX_PAUSE: Duration = Duration::from_millis(12_800);
 /// Longest pause a server can ask for; beyond it a person should decide.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
+/// Told where there were rows.
+const NONE_LEFT: &str = "no row is as --filter wants it";
+
 /// What every command works with.
 pub struct Operator {
     /// What was asked for.
@@ -192,21 +195,35 @@ impl Operator {
     /// # Errors
     /// [`Failure::Output`], or [`Failure::Usage`] when a column is asked for that there is not.
     pub fn print(&self, report: &Report) -> Result<(), Failure> {
-        self.console.page(&self.rendered(report)?)?;
-        self.console.end_pages()
+        let shown = self.settings.view.of(report.clone())?;
+        self.print_beside(&shown)?;
+        if shown.rows.is_empty() && !report.rows.is_empty() {
+            self.footer(NONE_LEFT);
+        }
+        Ok(())
     }
 
-    /// Data in the format asked for; says so when some of it was cut.
-    fn rendered(&self, report: &Report) -> Result<String, Failure> {
-        let Settings { format, view, .. } = &self.settings;
-        let report = view.of(report.clone())?;
+    /// Prints what stands beside the data, of which no row and no column is chosen.
+    ///
+    /// # Errors
+    /// As [`Operator::print`].
+    pub fn print_beside(&self, report: &Report) -> Result<(), Failure> {
+        let (text, notes) = self.rendered(report)?;
+        self.console.page(&text)?;
+        self.console.end_pages()?;
+        notes.iter().for_each(|note| self.console.note(note));
+        Ok(())
+    }
+
+    /// Data in the format asked for, and what a reader should know of what is not shown.
+    fn rendered(&self, report: &Report) -> Result<(String, Vec<String>), Failure> {
+        let (format, look) = (&self.settings.format, self.console.look());
         if *format != Format::Table || report.is_record || report.words.is_some() || report.rows.is_empty() {
-            return render(&report, format, self.console.look());
+            return Ok((render(report, format, look)?, Vec::new()));
         }
         let mut columns = Columns::default();
-        let text = columns.rows(&report, self.console.look());
-        self.tell_of_cuts(columns.is_cut());
-        Ok(text)
+        let text = columns.rows(report, look);
+        Ok((text, columns.notes()))
     }
 
     /// Data that comes in pages, in the format asked for.
@@ -230,14 +247,11 @@ impl Operator {
     pub fn end(&self, mut flow: Flow, empty: &Report) -> Result<(), Failure> {
         self.console.page(&flow.end(empty)?)?;
         self.console.end_pages()?;
-        self.tell_of_cuts(flow.is_cut());
-        Ok(())
-    }
-
-    fn tell_of_cuts(&self, is_cut: bool) {
-        if is_cut {
-            self.console.note("… stands for what did not fit: --wide shows it, --columns leaves others out");
+        flow.notes().iter().for_each(|note| self.console.note(note));
+        if flow.is_emptied() {
+            self.footer(NONE_LEFT);
         }
+        Ok(())
     }
 
     /// A line that belongs to a table, and to no other format.

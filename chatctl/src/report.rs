@@ -16,6 +16,8 @@ pub struct Column {
     pub key: String,
     /// Its name for people.
     pub title: String,
+    /// That it is left out where a terminal has no room for all; the lesser number before the greater.
+    pub spare: Option<usize>,
 }
 
 /// What people read of a fact.
@@ -168,9 +170,10 @@ impl Report {
         found.cloned().map(Cell::from)
     }
 
-    /// The rows with these numbers, in this order.
+    /// The rows with these numbers, in this order; words tell of all rows, and give way.
     #[must_use]
     pub fn taking(mut self, order: &[usize]) -> Self {
+        self.words = None;
         if let Some(Value::Array(items)) = self.exact.take().filter(|_| !self.is_record)
             && items.len() == self.rows.len()
         {
@@ -184,6 +187,24 @@ impl Report {
     #[must_use]
     pub fn of_columns(&self, columns: Vec<Column>, rows: Vec<Vec<Cell>>) -> Self {
         Self { columns, rows, is_record: self.is_record, words: None, exact: None }
+    }
+
+    /// The same, of which a terminal without room for all leaves these columns out, the first one first.
+    #[must_use]
+    pub fn sparing(mut self, keys: &[&str]) -> Self {
+        for column in &mut self.columns {
+            column.spare = keys.iter().position(|key| *key == column.key);
+        }
+        self
+    }
+
+    /// The same rows without these columns.
+    #[must_use]
+    pub fn without(&self, left_out: &[Column]) -> Self {
+        let stays = |at: &usize| left_out.iter().all(|column| column.key != self.columns[*at].key);
+        let kept: Vec<usize> = (0..self.columns.len()).filter(stays).collect();
+        let rows = self.rows.iter().map(|row| kept.iter().map(|at| row[*at].clone()).collect());
+        self.of_columns(kept.iter().map(|at| self.columns[*at].clone()).collect(), rows.collect())
     }
 
     /// The rows of another report below those of this one.
@@ -212,7 +233,7 @@ impl Report {
 }
 
 fn column(key: &str, title: &str) -> Column {
-    Column { key: key.to_owned(), title: title.to_owned() }
+    Column { key: key.to_owned(), title: title.to_owned(), spare: None }
 }
 
 fn members(value: &Value) -> Vec<(String, Value)> {

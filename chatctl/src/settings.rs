@@ -215,11 +215,14 @@ impl Settings {
     /// The acting user, for a command that needs one in a one-to-one conversation only.
     ///
     /// # Errors
-    /// As [`Settings::acting`].
+    /// [`Failure::Usage`] naming flag and variable.
     pub fn acting_in(&self, target: &Target) -> Result<Option<UserId>, Failure> {
-        match target {
-            Target::User(_) => self.acting().map(Some),
-            Target::World | Target::Group(_) => Ok(self.acting.clone()),
+        match (target, &self.acting) {
+            (Target::User(_), None) => Err(Failure::usage(
+                format!("{target} is what two users say to each other, and only one of them is named"),
+                "name the other one: give --as USER, or set CHATCTL_AS",
+            )),
+            (_, acting) => Ok(acting.clone()),
         }
     }
 
@@ -353,7 +356,10 @@ mod tests {
         let settings = resolve(&["list"], &[]).unwrap();
         let step = settings.acting().unwrap_err().next_step().unwrap();
         assert!(step.contains("--as") && step.contains("CHATCTL_AS"));
-        assert!(settings.acting_in(&"user:x".parse().unwrap()).is_err());
+        let refused = settings.acting_in(&"user:x".parse().unwrap()).unwrap_err();
+        assert!(refused.to_string().starts_with("user:x is what two users say"), "{refused}");
+        let step = refused.next_step().unwrap();
+        assert!(step.contains("--as") && step.contains("CHATCTL_AS"), "{step}");
         assert_eq!(settings.acting_in(&Target::World).unwrap(), None);
     }
 

@@ -18,14 +18,13 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
+use crate::calendar::Zone;
+
 /// Looks up a variable of the environment.
 pub type Environment = dyn Fn(&str) -> Option<OsString> + Send + Sync;
 
 /// Tells the time of day in Unix milliseconds.
 pub type Clock = fn() -> u64;
-
-/// Tells the zone in which this host's people live.
-pub type Zone = fn() -> TimeZone;
 
 /// Which streams are terminals.
 #[derive(Debug, Clone, Copy, Default)]

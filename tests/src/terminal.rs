@@ -91,6 +91,38 @@ impl Terminal {
         emulator.screen().rows(0, columns).map(|line| line.trim_end().to_owned()).collect()
     }
 
+    /// Whether some line was too wide, so that the terminal broke it.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        let emulator = self.emulator.lock();
+        let (lines, _) = emulator.screen().size();
+        (0..lines).any(|line| emulator.screen().row_wrapped(line))
+    }
+
+    /// Letters that vanish on a light or on a dark ground, with their colours.
+    #[must_use]
+    pub fn vanishing(&self) -> Vec<String> {
+        self.letters(|cell| !can_be_read(cell))
+    }
+
+    /// Letters that are coloured, with their colours.
+    #[must_use]
+    pub fn coloured(&self) -> Vec<String> {
+        self.letters(|cell| cell.fgcolor() != vt100::Color::Default)
+    }
+
+    fn letters(&self, is_wanted: impl Fn(&vt100::Cell) -> bool) -> Vec<String> {
+        let emulator = self.emulator.lock();
+        let screen = emulator.screen();
+        let (lines, columns) = screen.size();
+        let places = (0..lines).flat_map(|line| (0..columns).map(move |column| (line, column)));
+        let cells = places.filter_map(|(line, column)| screen.cell(line, column));
+        let wanted = cells.filter(|cell| cell.has_contents() && is_wanted(cell));
+        wanted
+            .map(|cell| format!("{} in {:?} on {:?}", cell.contents(), cell.fgcolor(), cell.bgcolor()))
+            .collect()
+    }
+
     /// Whether a view has the whole of it.
     #[must_use]
     pub fn is_taken(&self) -> bool {
@@ -153,6 +185,18 @@ impl Terminal {
         })
         .await;
         status.and_then(|status| status.code())
+    }
+}
+
+/// Whether letters can be read on whatever ground a terminal has: in its own colour, in red and magenta, and in green
+/// and cyan unless they are bold, which many show brighter; or both colours are chosen, for each other.
+fn can_be_read(cell: &vt100::Cell) -> bool {
+    use vt100::Color::{Default, Idx};
+    match (cell.fgcolor(), cell.bgcolor()) {
+        (Default | Idx(1 | 5), Default) => true,
+        (Idx(2 | 6), Default) => !cell.bold(),
+        (_, Default) | (Default, _) => false,
+        (letters, ground) => letters != ground,
     }
 }
 

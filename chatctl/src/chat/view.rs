@@ -7,32 +7,31 @@ use chat_client::escape::escape;
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
-use ratatui::style::{Color, Modifier, Style};
+use ratatui::style::Style;
 use unicode_width::UnicodeWidthStr;
 
 use super::rooms::Item;
 use super::state::{State, Wish};
 use crate::message;
-use crate::output::wrap::wrapped;
+use crate::output::wrap::{cut, wrapped};
+use crate::style::Theme;
 
 const PROMPT: &str = "> ";
-/// Colours that can be read on light and on dark.
-const COLORS: [Color; 5] = [Color::Cyan, Color::Green, Color::Magenta, Color::Blue, Color::Red];
 /// Columns in front of the lines that a message goes on in.
 const INDENT: usize = 6;
 
 /// Draws all of it; gives what is wanted because the top was reached.
-pub fn draw(frame: &mut Frame<'_>, state: &mut State, has_color: bool) -> Wish {
+pub fn draw(frame: &mut Frame<'_>, state: &mut State, theme: Theme) -> Wish {
     let area = frame.area();
     let (width, height) = (usize::from(area.width), area.height);
     let room = usize::from(height.saturating_sub(2));
-    let lines = lines(state, width, has_color);
+    let lines = lines(state, width, theme);
     let wish = state.bound(lines.len().saturating_sub(room));
     let buffer = frame.buffer_mut();
-    bar(buffer, area, &head(state));
+    bar(buffer, area, &head(state), theme.bar());
     let first = lines.len().saturating_sub(room + state.scroll);
     for (y, line) in (1..).zip(lines.iter().skip(first).take(room)) {
-        line.draw(buffer, y, width);
+        line.draw(buffer, y, width, theme.faint());
     }
     if height > 1 {
         let y = height - 1;
@@ -53,10 +52,10 @@ fn head(state: &State) -> String {
     format!(" {} in {}  {}{unread}  /help ", state.me, message::name(&state.current), state.connection)
 }
 
-fn bar(buffer: &mut Buffer, area: Rect, text: &str) {
-    let style = Style::new().add_modifier(Modifier::REVERSED);
+fn bar(buffer: &mut Buffer, area: Rect, text: &str, style: Style) {
+    let width = usize::from(area.width);
     buffer.set_style(Rect { height: area.height.min(1), ..area }, style);
-    buffer.set_stringn(0, 0, escape(text), area.width.into(), style);
+    buffer.set_stringn(0, 0, cut(&escape(text), width), width, style);
 }
 
 /// A line of a message: what stands in front of it, and the rest.
@@ -68,9 +67,8 @@ struct Line {
 }
 
 impl Line {
-    fn draw(&self, buffer: &mut Buffer, y: u16, width: usize) {
-        let dim = Style::new().add_modifier(Modifier::DIM);
-        let (mut x, _) = buffer.set_stringn(0, y, &self.lead, width, dim);
+    fn draw(&self, buffer: &mut Buffer, y: u16, width: usize, of_lead: Style) {
+        let (mut x, _) = buffer.set_stringn(0, y, &self.lead, width, of_lead);
         if let Some((name, style)) = &self.name {
             (x, _) = buffer.set_stringn(x, y, name, width.saturating_sub(x.into()), *style);
         }
@@ -78,24 +76,21 @@ impl Line {
     }
 }
 
-fn lines(state: &State, width: usize, has_color: bool) -> Vec<Line> {
+fn lines(state: &State, width: usize, theme: Theme) -> Vec<Line> {
     let items = state.rooms.find(&state.current).map(|room| room.items.as_slice()).unwrap_or_default();
-    items.iter().flat_map(|item| item_lines(item, state, width, has_color)).collect()
+    items.iter().flat_map(|item| item_lines(item, state, width, theme)).collect()
 }
 
-fn item_lines(item: &Item, state: &State, width: usize, has_color: bool) -> Vec<Line> {
+fn item_lines(item: &Item, state: &State, width: usize, theme: Theme) -> Vec<Line> {
     let minutes = item.time / 60_000 % (24 * 60);
     let time = format!("{:02}:{:02} ", minutes / 60, minutes % 60);
     let name = item.from.as_ref().map(|from| {
-        let bold = Style::new().add_modifier(Modifier::BOLD);
-        let is_own = *from == state.me;
-        let style = if has_color && !is_own { bold.fg(color(from.as_str())) } else { bold };
+        let style = if *from == state.me { theme.bold() } else { theme.name(from.as_str()) };
         (format!("{}: ", escape(from.as_str())), style)
     });
     let style = match (&item.from, &item.packet) {
-        (None, _) => Style::new().add_modifier(Modifier::DIM | Modifier::ITALIC),
-        (_, Some(_)) if has_color => Style::new().fg(Color::Red).add_modifier(Modifier::BOLD),
-        (_, Some(_)) => Style::new().add_modifier(Modifier::BOLD),
+        (None, _) => theme.note(),
+        (_, Some(_)) => theme.packet(),
         (Some(_), None) => Style::new(),
     };
     let mark = if item.packet.is_some() { "  /grab" } else { "" };
@@ -126,12 +121,6 @@ fn more(text: String, style: Style) -> Line {
     Line { lead: " ".repeat(INDENT), name: None, text, style }
 }
 
-/// The same for the same name, each time.
-fn color(name: &str) -> Color {
-    let sum = name.bytes().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
-    COLORS[sum % COLORS.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,7 +133,7 @@ mod tests {
 
     fn shown(state: &mut State, width: u16, height: u16) -> (Vec<String>, (u16, u16)) {
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-        terminal.draw(|frame| drop(draw(frame, state, true))).unwrap();
+        terminal.draw(|frame| drop(draw(frame, state, Theme { color: true }))).unwrap();
         let cursor = terminal.get_cursor_position().unwrap();
         let buffer = terminal.backend().buffer().clone();
         let line = |y: u16| {

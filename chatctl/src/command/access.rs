@@ -14,16 +14,18 @@ use crate::report::{Cell, Report};
 use crate::roster::{Roster, walk};
 
 const KICK: &str = "\
-Ends all connections of the user, on every node, with close code 4500: clients do
-not come back by themselves. The user may log in again; `chatctl ban` prevents it.
+Ends all connections of the user, on every node, with close code 4500: clients
+do not come back by themselves. The user may log in again; `chatctl ban`
+prevents it.
 
 Examples:
   chatctl --app 101 kick 马超
   chatctl --app 101 kick 马超 --reason 'the gate closes at six'";
 
 const BAN: &str = "\
-Until then the user cannot log in or use a token over HTTP, and is told the reason
-and the time. Given again it replaces the ban there is. It ends by itself.
+Until then the user cannot log in or use a token over HTTP, and is told the
+reason and the time. Given again it replaces the ban there is. It ends by
+itself.
 
 Examples:
   chatctl --app 101 ban 马超 --for 2h --reason spam

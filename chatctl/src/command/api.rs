@@ -20,9 +20,10 @@ use crate::settings::Settings;
 
 const EXAMPLES: &str = "\
 Without a path the operations are listed. --app gives appId and --as the acting
-user, unless they are among the parameters. JSON parameters are read as JSON.
-An operation is asked for by POST unless a METHOD stands before its path; with one,
-paths that are no operation are asked for as well, and what they answer is printed.
+user, unless they are among the parameters. JSON parameters are read as JSON. An
+operation is asked for by POST unless a METHOD stands before its path; with one,
+paths that are no operation are asked for as well, and what they answer is
+printed.
 
 Examples:
   chatctl api

@@ -11,12 +11,14 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::operator::Operator;
 use crate::output::json::compact;
+use crate::plural::counted;
 use crate::report::{Cell, Report};
 
 const EXAMPLES: &str = "\
-Who did what as an operator, to whom, from where, and how it was answered (200: it
-was done), the newest first; of the node that answers, each keeps its own log. The
-text of messages is in none. A name with ? is of a caller who proved nothing.
+Who did what as an operator, to whom, from where, and how it was answered (200:
+it was done), the newest first; of the node that answers, each keeps its own
+log. The text of messages is in none. A name with ? is of a caller who proved
+nothing.
 
 Examples:
   chatctl audit
@@ -71,10 +73,10 @@ pub async fn run(args: Args, operator: &Operator) -> Result<Exit, Failure> {
         (request.limit, request.cursor) = (Some(left.min(MAX_RECORDS_PAGE)), Some(cursor));
     }
     operator.print(&listed(&found))?;
-    operator.footer(&format!("{} records", found.len()));
+    operator.footer(&counted(found.len() as u64, "record"));
     let left_out: u64 = found.iter().filter_map(|record| record.left_out).sum();
     if left_out > 0 {
-        operator.footer(&format!("{left_out} refused attempts more have no record of their own"));
+        operator.footer(&format!("{} without a record of their own", counted(left_out, "refused attempt")));
     }
     Ok(Exit::Done)
 }

@@ -26,6 +26,7 @@ use crate::message;
 use crate::money::units;
 use crate::operator::Operator;
 use crate::screen::{Input, Screen, inputs};
+use crate::style::Theme;
 
 /// Messages of a page of the history.
 const PAGE: u32 = 50;
@@ -37,9 +38,10 @@ const MARK_EVERY: Duration = Duration::from_secs(1);
 const NAMES: u32 = 1000;
 
 const EXAMPLES: &str = "\
-The user named by --as is online as long as it runs. A line is said, one that begins
-with / is a command: /help tells which. Tab completes names, PgUp shows what was said
-before, Ctrl-C or /quit ends it. Times are in UTC.
+The user named by --as is online as long as it runs. A line is said, one that
+begins with / is a command: /help tells which. Tab completes names, PgUp shows
+what was said before, Ctrl-C or /quit ends it. Times are in UTC. Without being
+seen, `chatctl tail --unseen` reads along.
 
 Examples:
   chatctl --app 101 --as 马超 chat
@@ -53,6 +55,9 @@ pub struct Args {
     /// Where to begin: group:ID, user:NAME or "" for the world; the world when absent
     #[arg(value_name = "TARGET", default_value = "", hide_default_value = true)]
     target: Target,
+    /// For `tail` only, which is told
+    #[arg(long, hide = true)]
+    unseen: bool,
 }
 
 /// What became of a wish.
@@ -68,6 +73,12 @@ enum Answer {
 
 /// Runs the command.
 pub async fn run(args: Args, operator: &Operator) -> Result<Exit, Failure> {
+    if args.unseen {
+        return Err(Failure::usage(
+            "whoever is in a chat is seen online",
+            "`chatctl tail --unseen TARGET` reads along; of user:NAME, --as names the other side",
+        ));
+    }
     let (app_id, user_id) = (operator.settings.app()?, operator.settings.acting()?);
     if operator.settings.dry_run {
         return Err(Failure::usage("a chat has nothing to rehearse", "leave --dry-run away"));
@@ -113,8 +124,8 @@ impl<'a> Chat<'a> {
         marks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             self.state.at((self.operator.clock)());
-            let (mut wish, has_color) = (Wish::Nothing, self.operator.console.look().color);
-            screen.draw(|frame| wish = draw(frame, &mut self.state, has_color))?;
+            let (mut wish, theme) = (Wish::Nothing, Theme { color: self.operator.console.look().color });
+            screen.draw(|frame| wish = draw(frame, &mut self.state, theme))?;
             self.ask(wish);
             let wish = tokio::select! {
                 input = keys.recv() => match input {
@@ -280,7 +291,7 @@ impl<'a> Chat<'a> {
                 self.state.meet(&answer.user_list);
                 if !is_quiet {
                     let names: Vec<&str> = answer.user_list.iter().map(UserId::as_str).take(200).collect();
-                    self.state.note(format!("{} online: {}", answer.user_count, names.join(" ")));
+                    self.state.note(format!("{} online: {}", answer.user_count, names.join(", ")));
                 }
             }
             Some(Answer::Online(Err(_), true)) => {}

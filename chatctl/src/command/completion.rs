@@ -14,7 +14,7 @@ use crate::arguments::Cli;
 use crate::completion::Candidate;
 use crate::completion::scripts::Shell;
 use crate::completion::words::place;
-use crate::completion::{contexts, live};
+use crate::completion::{contexts, live, nushell};
 use crate::exit::Exit;
 use crate::failure::{Failure, plain};
 use crate::operator::Operator;
@@ -25,9 +25,9 @@ const LONGEST_WAIT: Duration = Duration::from_millis(1500);
 
 /// Examples of all verbs.
 pub const EXAMPLES: &str = "\
-Commands, flags and contexts are completed, and who is online, conversations (with --as),
-groups, nodes and red packets, as the server named on the line, by CHATCTL_SERVER or by
-the context has them.
+Commands, flags and contexts are completed, and who is online, conversations
+(with --as), groups, nodes and red packets, as the server named on the line, by
+CHATCTL_SERVER or by the context has them.
 
 Examples:
   chatctl completion install
@@ -68,6 +68,9 @@ pub enum Verb {
 #[derive(Debug, clap::Args)]
 #[command(after_help = COMPLETE)]
 pub struct Args {
+    /// Words come and go with the quotes of Nushell
+    #[arg(long)]
+    nushell: bool,
     /// The words behind the program's name, the last one half-written
     #[arg(value_name = "WORD", trailing_var_arg = true, allow_hyphen_values = true)]
     words: Vec<String>,
@@ -120,7 +123,11 @@ fn write(file: &Path, script: &str) -> io::Result<()> {
 pub async fn complete(args: Args, operator: &Operator) -> Result<Exit, Failure> {
     let mut root = Cli::command();
     root.build();
-    let place = place(&root, &args.words);
+    let words = match args.nushell {
+        true => args.words.iter().map(|word| nushell::unquoted(word)).collect(),
+        false => args.words,
+    };
+    let place = place(&root, &words);
     let mut found = place.known;
     let begun = |candidate: &Candidate| candidate.word.starts_with(&place.begun);
     if place.value.as_deref() == Some(contexts::VALUE) {
@@ -133,7 +140,9 @@ pub async fn complete(args: Args, operator: &Operator) -> Result<Exit, Failure> 
     }
     let line = |found: &Candidate| {
         let about = chat_client::escape::escape(&found.about);
-        format!("{}{}\t{about}\n", place.before, found.word)
+        let word = format!("{}{}", place.before, found.word);
+        let word = if args.nushell { nushell::quoted(&word).into_owned() } else { word };
+        format!("{word}\t{about}\n")
     };
     operator.console.data(&found.iter().map(line).collect::<String>())?;
     Ok(Exit::Done)

@@ -16,14 +16,15 @@ use crate::report::{Cell, Report};
 
 /// Shown below the help of the noun.
 pub const EXAMPLES: &str = "\
-A context names a server with all that is given on the line for it, so that one word
-stands for them: --context NAME, CHATCTL_CONTEXT, or `context use NAME` for good.
-Flags win over it; so do variables, unless it is named on the line. A context that is
-in use is left aside, its key too, where --server or CHATCTL_SERVER names a server.
-They stand in ~/.config/chatd/contexts.toml, or below XDG_CONFIG_HOME, for chatbench
---context as well. No key is kept there: only the file, the variable or the command
-that has it. A keyring is asked by a command: --token-command 'secret-tool lookup
-chatd prod', 'pass show chatd/prod', 'keyctl pipe %user:chatd'.
+A context names a server with all that is given on the line for it, so that one
+word stands for them: --context NAME, CHATCTL_CONTEXT, or `context use NAME` for
+good. Flags win over it; so do variables, unless it is named on the line. A
+context that is in use is left aside, its key too, where --server or
+CHATCTL_SERVER names a server. They stand in ~/.config/chatd/contexts.toml, or
+below XDG_CONFIG_HOME, for chatbench --context as well. No key is kept there:
+only the file, the variable or the command that has it. A keyring is asked by a
+command: --token-command 'secret-tool lookup chatd prod', 'pass show chatd/prod',
+'keyctl pipe %user:chatd'.
 
 Examples:
   chatctl context add prod --server https://chat.example --app 101 --token-file key --protected

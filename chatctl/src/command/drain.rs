@@ -13,13 +13,15 @@ use crate::calendar::rough;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::operator::Operator;
+use crate::plural::counted;
 use crate::report::{Cell, Report};
 
 const EXAMPLES: &str = "\
 The node is not ready any more and takes no new connections. Those it has leave
 evenly over the time, each told when to come back, and what they asked for is
 answered before. Then it ends with exit code 0; a supervisor may start it again.
-Given again it goes on as it was, or faster. Behind a load balancer name the node.
+Given again it goes on as it was, or faster. Behind a load balancer name the
+node.
 
 Examples:
   chatctl drain --server http://10.0.0.7:8080 --over 2m
@@ -60,7 +62,7 @@ pub async fn run(args: Args, operator: &Operator) -> Result<Exit, Failure> {
     let http = operator.http()?;
     if operator.asks() {
         let open = operator.concerned(connections(operator, &http)).await?;
-        let open = open.map(|open| format!(", from which {open} connections leave")).unwrap_or_default();
+        let open = open.map(|open| format!(" with its {}", counted(open, "connection"))).unwrap_or_default();
         operator.confirm(&format!("stop the node at {}{open}?", operator.settings.server)).await?;
     }
     let begun = operator.call::<Drain>(&http, &request).await?;
@@ -95,8 +97,8 @@ async fn watch(begun: DrainResponse, operator: &Operator) -> Result<(bool, Drain
             Err(error) => operator.console.detail(&error.to_string()),
         }
     }
-    let left = last.connections;
-    Err(Failure::Undone(format!("node {} has not stopped; {left} connections are left", last.node_id)))
+    let left = counted(last.connections, "connection");
+    Err(Failure::Undone(format!("node {} has not stopped; {left} left", last.node_id)))
 }
 
 /// Nobody answers there any more, or another node does.
@@ -109,7 +111,8 @@ fn is_gone(error: &Error) -> bool {
 }
 
 fn progress(now: &DrainResponse) -> String {
-    format!("{} connections left, asked to leave within {}", now.connections, rough(now.left_ms))
+    let left = counted(now.connections, "connection");
+    format!("{left} left, asked to leave within {}", rough(now.left_ms))
 }
 
 fn report(last: DrainResponse, is_over: bool) -> Report {

@@ -101,6 +101,9 @@ pub async fn run(verb: Verb, operator: &Operator) -> Result<Exit, Failure> {
             }
             walk(&mut waiting, limit, operator, &operator.http()?).await?;
             operator.print(&asked(&waiting.found))?;
+            if waiting.found.is_empty() {
+                operator.footer("no request waits for an answer");
+            }
             Ok(Exit::Done)
         }
         Verb::List { limit } => {
@@ -109,7 +112,11 @@ pub async fn run(verb: Verb, operator: &Operator) -> Result<Exit, Failure> {
                 return operator.rehearse(&[operator.rehearsed::<List>(&circle.first(limit))]);
             }
             walk(&mut circle, limit, operator, &operator.http()?).await?;
+            let is_empty = circle.found.is_empty();
             operator.print(&listed(circle.found))?;
+            if is_empty {
+                operator.footer("nobody: no friends, no requests, no blocks");
+            }
             Ok(Exit::Done)
         }
         Verb::Accept(other) => operator.carry_out::<Accept>(&with(other), |s| standing(&s)).await,

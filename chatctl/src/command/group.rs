@@ -18,6 +18,7 @@ use crate::command::message_id;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::operator::Operator;
+use crate::plural::counted;
 use crate::report::{Cell, Report};
 use crate::roster::{Roster, walk};
 
@@ -152,6 +153,9 @@ pub async fn run(verb: Verb, operator: &Operator) -> Result<Exit, Failure> {
             }
             walk(&mut mine, limit, operator, &operator.http()?).await?;
             operator.print(&Report::list(&COLUMNS, mine.found.iter().map(row).collect()))?;
+            if mine.found.is_empty() {
+                operator.footer(&format!("{} is in no group", mine.user_id));
+            }
             Ok(Exit::Done)
         }
         Verb::Send(args) => send(args, user_id, operator).await,
@@ -198,7 +202,7 @@ async fn concerned(on: &GroupRequest, operator: &Operator) -> Result<String, Fai
     let GroupRequest { app_id, group_id, .. } = on.clone();
     let request = MembersRequest { app_id, user_id: None, group_id, limit: Some(1), cursor: None };
     let count = operator.call::<Members>(&operator.http()?, &request).await?.group.member_count;
-    Ok(if count == 1 { "its only member".to_owned() } else { format!("its {count} members") })
+    Ok(if count == 1 { "its only member".to_owned() } else { format!("its {}", counted(count, "member")) })
 }
 
 async fn members(
@@ -287,5 +291,5 @@ fn change(done: &str, change: &MembershipResponse) -> Report {
         ("offset", "offset", change.offset.into()),
         ("epoch", "history", change.epoch.as_str().into()),
     ])
-    .in_words(vec![format!("{words}; {members} members")])
+    .in_words(vec![format!("{words}; {}", counted(members, "member"))])
 }

@@ -13,6 +13,7 @@ use crate::calendar::rough;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::operator::Operator;
+use crate::plural::counted;
 use crate::report::{Cell, Report};
 
 /// Examples of all verbs.
@@ -22,9 +23,10 @@ Examples:
   chatctl node drain --server http://10.0.0.7:8080 --over 2m";
 
 const NODES: &str = "\
-Each node tells what it is and does every three seconds: SILENT is how long ago it
-last did. ADDRESS is where it listens, as it was told on its command line, OPEN how
-many connections it has, LEAVES whether it drains. -o json has every moment.
+Each node tells what it is and does every three seconds: SILENT is how long ago
+it last did. ADDRESS is where it listens, as it was told on its command line,
+OPEN how many connections it has, LEAVES whether it drains. -o json has every
+moment.
 
 Examples:
   chatctl nodes
@@ -33,8 +35,9 @@ Examples:
   chatctl nodes -o json | jq '.[] | select(.draining)'";
 
 const CONNECTIONS: &str = "\
-Of the node that answers: behind a load balancer ask each by its own --server. With
---app only those of the app are shown, else all, also those that have not logged in.
+Of the node that answers: behind a load balancer ask each by its own --server.
+With --app only those of the app are shown, else all, also those that have not
+logged in.
 
 Examples:
   chatctl connections
@@ -119,7 +122,7 @@ pub async fn connections(args: ConnectionsArgs, operator: &Operator) -> Result<E
         (request.limit, request.cursor) = (Some(left.min(MAX_CONNECTIONS_PAGE)), Some(cursor));
     }
     operator.print(&shown(&found, (operator.clock)()))?;
-    operator.footer(&format!("{} connections", found.len()));
+    operator.footer(&counted(found.len() as u64, "connection"));
     Ok(Exit::Done)
 }
 

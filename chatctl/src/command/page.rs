@@ -16,8 +16,8 @@ use crate::report::Report;
 const PATH: &str = "/home/index";
 
 const EXAMPLES: &str = "\
-With --as USER the page enters with that name; without, it asks for one.
---open shows it in the browser: $BROWSER, or what xdg-open or open has for pages.
+With --as USER the page enters with that name; without, it asks for one. --open
+shows it in the browser: $BROWSER, or what xdg-open or open has for pages.
 Without one the address is printed all the same, and the exit code is 1.
 
 Examples:

@@ -19,9 +19,9 @@ const PATH: &str = "/readyz";
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 const EXAMPLES: &str = "\
-A node is ready while messages and money can be written and it does not drain. No
-key is needed. What is not ready ends with exit code 1 and says why, and what cannot
-be reached with 7.
+A node is ready while messages and money can be written and it does not drain.
+No key is needed. What is not ready ends with exit code 1 and says why, and what
+cannot be reached with 7.
 
 Examples:
   chatctl ready

@@ -30,12 +30,15 @@ pub async fn run(_: Args, operator: &Operator) -> Result<Exit, Failure> {
 
 fn report(known: ReloadResponse) -> Report {
     let exact = serde_json::to_value(&known).unwrap_or_default();
-    let names = Cell::from(known.keys.join(", "));
+    let listed = |names: &[String]| match names {
+        [] => Cell::from("").shown_as("none"),
+        names => Cell::from(names.join(", ")),
+    };
     Report::record([
-        ("keys", "keys of operators", names),
+        ("keys", "keys of operators", listed(&known.keys)),
         ("tokenKeys", "keys of tokens", known.token_keys.into()),
-        ("limits", "changed limits", Cell::from(known.limits.join(", "))),
-        ("restart", "limits that need a start", Cell::from(known.restart.join(", "))),
+        ("limits", "changed limits", listed(&known.limits)),
+        ("restart", "limits that need a start", listed(&known.restart)),
     ])
     .exactly(exact)
 }

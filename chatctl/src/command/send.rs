@@ -20,11 +20,11 @@ The message comes from \"system\", or from the user named with --as.
 Exit code 0: delivered, or stored for a user who is offline. The output tells
 which, and the id of the message; -o json has it as \"sendResults\".
 
-To many: each line is told with what became of it, then a summary on stderr. Exit
-code 3 when part of them was not sent; the same line with --batch ID, which is
-printed then, sends only that. With --journal FILE nothing needs to be given: the
-same line again goes on where it was. A server that cannot be reached, or that does
-not accept the key, stops the batch.
+To many: each line is told with what became of it, then a summary on stderr.
+Exit code 3 when part of them was not sent; the same line with --batch ID, which
+is printed then, sends only that. With --journal FILE nothing needs to be given:
+the same line again goes on where it was. A server that cannot be reached, or
+that does not accept the key, stops the batch.
 
 Examples:
   chatctl --app 101 send 黄帝 'hello'

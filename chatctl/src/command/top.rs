@@ -28,19 +28,21 @@ use crate::command::top::columns::{Column, report};
 use crate::command::top::gather::{Gatherer, Look, Subject, Told};
 use crate::command::top::rows::rows;
 use crate::command::top::state::{State, Wish};
-use crate::command::top::view::{Theme, draw};
+use crate::command::top::view::draw;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::operator::Operator;
 use crate::screen::{Input, Screen, inputs};
+use crate::style::Theme;
 
 /// Looks that wait to be shown.
 const WAITING: usize = 1;
 
 const EXAMPLES: &str = "\
-Each node is asked for its metrics, at the address that `chatctl nodes` shows, with
-the same key. Keys: arrows choose and sort, enter looks into a node and then a user,
-u and c ask for a user or a conversation (with --app), ? tells all of them, q ends.
+Each node is asked for its metrics, at the address that `chatctl nodes` shows,
+with the same key. Keys: arrows choose and sort, enter looks into a node and
+then a user, u and c ask for a user or a conversation (with --app), ? tells all
+of them, q ends.
 
 Examples:
   chatctl top

@@ -41,19 +41,19 @@ Examples:
   chatctl --app 101 wallet balance 黄帝 马超 -o jsonl";
 
 const DEPOSIT: &str = "\
-An AMOUNT without a dot is whole cents, with one it has exactly two digits behind
-it: 1000 and 10.00 are the same. Repeating a transfer id adds nothing again; the
-same id with another user or amount is refused.
+An AMOUNT without a dot is whole cents, with one it has exactly two digits
+behind it: 1000 and 10.00 are the same. Repeating a transfer id adds nothing
+again; the same id with another user or amount is refused.
 
 Examples:
   chatctl --app 101 wallet deposit 黄帝 100.00 --transfer-id pay-1
   chatctl --app 101 wallet deposit 黄帝 10000 --transfer-id pay-1";
 
 const WITHDRAW: &str = "\
-An AMOUNT without a dot is whole cents, with one it has exactly two digits behind
-it: 1000 and 10.00 are the same. Repeating a transfer id takes nothing again; the
-same id with another user or amount is refused. At a terminal it asks first.
-Exit code: 6 when the wallet holds less.
+An AMOUNT without a dot is whole cents, with one it has exactly two digits
+behind it: 1000 and 10.00 are the same. Repeating a transfer id takes nothing
+again; the same id with another user or amount is refused. At a terminal it asks
+first. Exit code: 6 when the wallet holds less.
 
 Examples:
   chatctl --app 101 wallet withdraw 马超 10.00 --transfer-id out-1

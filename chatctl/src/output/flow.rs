@@ -18,6 +18,7 @@ pub struct Flow {
     view: View,
     columns: Columns,
     is_begun: bool,
+    had_rows: bool,
     kept: Option<Report>,
 }
 
@@ -25,7 +26,8 @@ impl Flow {
     /// Nothing written yet.
     #[must_use]
     pub fn new(format: Format, look: Look, view: View) -> Self {
-        Self { format, look, view, columns: Columns::default(), is_begun: false, kept: None }
+        let columns = Columns::default();
+        Self { format, look, view, columns, is_begun: false, had_rows: false, kept: None }
     }
 
     /// The next rows.
@@ -33,6 +35,7 @@ impl Flow {
     /// # Errors
     /// [`Failure::Usage`] when a column is asked for that there is not.
     pub fn page(&mut self, report: Report) -> Result<String, Failure> {
+        self.had_rows |= !report.rows.is_empty();
         let report = self.view.filtered(report)?;
         if self.view.sort_by.is_none() {
             return self.written(report);
@@ -61,10 +64,16 @@ impl Flow {
             })
     }
 
-    /// Whether a cell was cut to make it fit.
+    /// What a reader should know of what was not shown so far.
     #[must_use]
-    pub fn is_cut(&self) -> bool {
-        self.columns.is_cut()
+    pub fn notes(&self) -> Vec<String> {
+        self.columns.notes()
+    }
+
+    /// Whether there were rows, and the conditions left none of them.
+    #[must_use]
+    pub fn is_emptied(&self) -> bool {
+        self.had_rows && !self.is_begun
     }
 
     fn written(&mut self, report: Report) -> Result<String, Failure> {
@@ -137,7 +146,12 @@ mod tests {
         };
         assert_eq!(viewed(Format::Csv, &[&[1, 2], &[3]], view.clone()), "n\n3\n1\n");
         let none = View { filters: vec!["n>9".parse().unwrap()], ..View::default() };
-        assert_eq!(viewed(Format::Json, &[&[1, 2]], none), "[]\n");
+        assert_eq!(viewed(Format::Json, &[&[1, 2]], none.clone()), "[]\n");
+        let mut flow = Flow::new(Format::Table, Look::default(), none);
+        for (page, is_emptied) in [(&[][..], false), (&[1, 2], true), (&[10], false)] {
+            flow.page(report(page)).unwrap();
+            assert_eq!(flow.is_emptied(), is_emptied, "{page:?}");
+        }
     }
 
     #[test]

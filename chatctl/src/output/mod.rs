@@ -15,6 +15,7 @@ pub mod delimited;
 pub mod flow;
 pub mod json;
 pub mod node;
+pub mod record;
 pub mod table;
 pub mod template;
 pub mod view;
@@ -82,6 +83,14 @@ pub struct Look {
     pub untitled: bool,
     /// How moments are told.
     pub times: Times,
+}
+
+impl Look {
+    /// Characters that a line may have; none where nothing is made to fit.
+    #[must_use]
+    pub fn room(&self) -> Option<usize> {
+        self.columns.filter(|_| !self.wide)
+    }
 }
 
 /// The report in this format, with its last newline; empty when there is nothing to show.

@@ -162,7 +162,13 @@ impl View {
         let column = |name: &String| {
             let is_it = |column: &&Column| column.key == *name || column.title.eq_ignore_ascii_case(name);
             let found = report.columns.iter().find(is_it).cloned();
-            found.unwrap_or_else(|| Column { key: name.clone(), title: name.to_uppercase() })
+            let found = found.unwrap_or_else(|| Column {
+                key: name.clone(),
+                title: name.to_uppercase(),
+                spare: None,
+            });
+            // Whoever asks for it does not spare it.
+            Column { spare: None, ..found }
         };
         let columns: Vec<Column> = self.columns.iter().map(column).collect();
         let mut rows = Vec::with_capacity(report.rows.len());
@@ -174,7 +180,7 @@ impl View {
         Ok(report.of_columns(columns, rows))
     }
 
-    /// All of it, of a report that comes at once. Words give way to columns that were asked for.
+    /// All of it, of a report that comes at once. Words give way to rows and columns that were asked for.
     ///
     /// # Errors
     /// As its parts.
@@ -269,6 +275,17 @@ mod tests {
         assert_eq!(names(&view(&[], Some("users"), &[])), "b黄a");
         assert_eq!(names(&view(&[], Some("-users"), &[])), "黄ba");
         assert_eq!(names(&view(&[], Some("node"), &[])), "ab黄");
+    }
+
+    #[test]
+    fn words_about_all_rows_give_way_to_some_of_them() {
+        let told = || nodes().in_words(vec!["two are well".to_owned()]);
+        assert!(view(&[], None, &[]).of(told()).unwrap().words.is_some());
+        for some in
+            [view(&["users>9"], None, &[]), view(&[], Some("users"), &[]), view(&[], None, &["users"])]
+        {
+            assert!(some.of(told()).unwrap().words.is_none(), "{some:?}");
+        }
     }
 
     #[test]

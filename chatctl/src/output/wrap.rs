@@ -1,14 +1,14 @@
 //! Fitting columns into a line: how wide each may be, how a text is cut, and how it goes on below.
 //!
-//! Invariant: what was cut ends in the mark of that; the pieces of a text hold all of it but spaces at which it was broken; none is wider than asked unless a
-//! single character is.
+//! Invariant: what was cut ends in the mark of that; the pieces of a text hold all of it but spaces at which it was
+//! broken; none is wider than asked unless a single character is.
 
 use std::borrow::Cow;
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// No column is made narrower: what stands in it could not be read.
-const NARROWEST: usize = 8;
+pub const NARROWEST: usize = 8;
 
 /// Stands for the rest of a text.
 const MARK: char = '…';
@@ -37,16 +37,18 @@ pub fn cut(text: &str, width: usize) -> Cow<'_, str> {
     Cow::Owned(format!("{}{MARK}", kept.trim_end()))
 }
 
-/// The text in pieces, broken at spaces where that leaves no line half empty.
+/// The text in pieces, broken at a space, which goes, or behind a comma or the like, where that leaves no line half
+/// empty.
 #[must_use]
 pub fn wrapped(text: &str, width: usize) -> Vec<&str> {
     let (mut pieces, mut rest) = (Vec::new(), text);
     while rest.width() > width {
         let end = end_of_piece(rest, width);
-        let space = rest[..end].rfind(' ').filter(|at| rest[..*at].width() * 2 >= width);
-        let (piece, after) = match space {
+        let seam = rest[..end].rfind([' ', ',', ';', '&']).filter(|at| rest[..*at].width() * 2 >= width);
+        let (piece, after) = match seam {
             _ if rest[end..].starts_with(' ') => (&rest[..end], &rest[end + 1..]),
-            Some(at) => (&rest[..at], &rest[at + 1..]),
+            Some(at) if rest[at..].starts_with(' ') => (&rest[..at], &rest[at + 1..]),
+            Some(at) => rest.split_at(at + 1),
             None => rest.split_at(end),
         };
         pieces.push(piece);
@@ -103,6 +105,8 @@ mod tests {
         assert_eq!(wrapped("short", 8), ["short"]);
         assert_eq!(wrapped("two words here", 9), ["two words", "here"]);
         assert_eq!(wrapped("a verylongwordindeed", 8), ["a verylo", "ngwordin", "deed"]);
+        assert_eq!(wrapped("image/png,image/gif, and more", 12), ["image/png,", "image/gif,", "and more"]);
+        assert_eq!(wrapped("a=1&b=2&c=3", 9), ["a=1&b=2&", "c=3"]);
         assert_eq!(wrapped("黄帝黄帝黄", 5), ["黄帝", "黄帝", "黄"]);
         assert_eq!(wrapped("👨\u{200d}👩\u{200d}👧x", 2), ["👨\u{200d}👩\u{200d}👧", "x"]);
         assert_eq!(wrapped("黄", 1), ["黄"]);

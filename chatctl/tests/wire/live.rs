@@ -187,6 +187,28 @@ async fn a_shell_is_told_who_is_there() {
 }
 
 #[tokio::test]
+async fn nushell_is_told_words_in_its_quotes() {
+    let server = Server::start(|_, path, body| match path {
+        "/user/list" => {
+            assert_eq!(body["appId"], 7);
+            Reply::Success(json!({"userCount": 3, "userList": ["李 白", "it's", "马超"]}))
+        }
+        _ => Reply::HangUp,
+    })
+    .await;
+    let ask = async |words: &[&str]| {
+        let before = ["complete", "--nushell", "--", "--app", "7"];
+        server.run(&[&before[..], words].concat()).await.1
+    };
+    assert_eq!(ask(&["send", ""]).await, "'李 白'\tonline\n\"it's\"\tonline\n马超\tonline\n");
+    for begun in ["'李 ", "\"李", "`李 白`", "李"] {
+        assert_eq!(ask(&["send", begun]).await, "'李 白'\tonline\n", "{begun}");
+    }
+    assert_eq!(ask(&["--as='李"]).await, "'--as=李 白'\tonline\n");
+    assert_eq!(ask(&["'lis"]).await, "list\tUsers of an app who are online\n");
+}
+
+#[tokio::test]
 async fn a_shell_is_told_which_contexts_there_are_without_asking_a_server() {
     let folder = tempfile::tempdir().expect("a directory");
     std::fs::create_dir(folder.path().join("chatd")).expect("a folder");

@@ -93,6 +93,32 @@ async fn every_verb_sends_its_operation() {
 }
 
 #[tokio::test]
+async fn an_empty_list_is_told_and_one_is_no_plural() {
+    let server = Server::start(|_, path, _| match path {
+        "/friend/requests" => reply(r#"{"requests":[]}"#),
+        "/friend/list" => reply(r#"{"friends":[],"requested":[],"blocked":[]}"#),
+        "/group/list" => reply(r#"{"groups":[]}"#),
+        "/group/leave" => reply(r#"{"changed":true,"memberCount":1,"offset":3,"epoch":"e"}"#),
+        "/system/connections" => reply(r#"{"nodeId":"n","connections":[]}"#),
+        _ => Reply::HangUp,
+    })
+    .await;
+    let run = async |words: &str| {
+        let words: Vec<_> = words.split(' ').chain(["--app", "1", "--as", "me"]).collect();
+        let (exit, out, err) = server.run(&words).await;
+        assert_eq!(exit, 0, "{words:?}: {err}");
+        (out, err)
+    };
+    let empty = |err: &str| (String::new(), format!("{err}\n"));
+    assert_eq!(run("group list").await, empty("me is in no group"));
+    assert_eq!(run("friend requests").await, empty("no request waits for an answer"));
+    assert_eq!(run("friend list").await, empty("nobody: no friends, no requests, no blocks"));
+    assert_eq!(run("connections").await, empty("0 connections"));
+    assert_eq!(run("friend list -o json").await, ("[]\n".to_owned(), String::new()));
+    assert_eq!(run("group leave tea").await.0, "left; 1 member\n");
+}
+
+#[tokio::test]
 async fn who_acts_must_be_named() {
     let server = Server::start(|_, _, _| Reply::HangUp).await;
     for words in [

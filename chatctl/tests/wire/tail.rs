@@ -74,6 +74,29 @@ async fn json_is_the_message_as_it_was_sent() {
 }
 
 #[tokio::test]
+async fn of_two_users_both_are_named_or_the_missing_one_is_asked_for() {
+    let server = server(|| Reply::HangUp).await;
+    for words in [
+        &["tail", "--unseen", "user:x"][..],
+        &["watch", "--unseen", "", "user:x"],
+        &["tail", "user:x"],
+        &["history", "user:x"],
+        &["explain", "message", "user:x", "1"],
+    ] {
+        let (exit, out, err) = server.run(&[&["--app", "1"], words].concat()).await;
+        assert_eq!((exit, out.as_str()), (2, ""), "{words:?}: {err}");
+        assert!(err.starts_with("error: user:x is what two users say to each other"), "{words:?}: {err}");
+        assert!(err.contains("--as USER") && err.contains("CHATCTL_AS"), "{words:?}: {err}");
+    }
+    let (exit, _, err) = server.run(&["--app", "1", "chat", "--unseen", "user:x"]).await;
+    assert!(exit == 2 && err.contains("`chatctl tail --unseen TARGET`") && err.contains("--as"), "{err}");
+    assert!(server.requests().is_empty());
+    let help = server.run(&["tail", "--help"]).await.1;
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(help.contains("of user:NAME, --as names the other side"), "{help}");
+}
+
+#[tokio::test]
 async fn what_cannot_go_on_is_no_good_end() {
     let refusing = server(|| Reply::Refusal(1003, 403, Value::Null)).await;
     let (surroundings, written) = Surroundings::in_memory(b"", &[("CHATCTL_SERVER", &refusing.address)]);

@@ -59,7 +59,8 @@ impl Explainer {
             world if world.is_empty() => "the world".to_owned(),
             other => other,
         };
-        let text = format!("{from} offered {} in {count} shares to {place}", cents(detail.total));
+        let shares = if *count == 1 { "share" } else { "shares" };
+        let text = format!("{from} offered {} in {count} {shares} to {place}", cents(detail.total));
         told.events.push(self.event(detail.created, "offered", text));
         for winner in &detail.winners {
             let text = format!("{} took {}, number {}", winner.user_id, cents(winner.amount), winner.number);

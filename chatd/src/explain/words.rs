@@ -40,12 +40,14 @@ pub(super) fn text(event: &Event) -> String {
     let Event { number, counts: [first, second, third], detail, .. } = event;
     match event.what {
         What::LoggedIn => {
+            let whole = match first {
+                1 => "1 conversation".to_owned(),
+                whole => format!("{whole} conversations"),
+            };
             let recovered = match (first, second) {
                 (0, 0) => String::new(),
-                (whole, 0) => format!(", {whole} conversations recovered whole"),
-                (whole, cut) => {
-                    format!(", {whole} conversations recovered whole, {cut} not: history has what there is")
-                }
+                (_, 0) => format!(", {whole} recovered whole"),
+                (_, cut) => format!(", {whole} recovered whole, {cut} not: history has what there is"),
             };
             format!("connection {number} logged in over WebSocket from {detail}{recovered}")
         }
@@ -61,8 +63,11 @@ pub(super) fn text(event: &Event) -> String {
         What::MessageRefused => format!("a message was refused with {first}: {detail}"),
         What::Duplicate => format!("{detail} came again and was answered with offset {number} as before"),
         What::Delivered => {
-            let whose =
-                if detail.is_empty() { "readers".to_owned() } else { format!("connections of {detail}") };
+            let plural = if *first == 1 { "" } else { "s" };
+            let whose = match detail.is_empty() {
+                true => format!("reader{plural}"),
+                false => format!("connection{plural} of {detail}"),
+            };
             let mut text = format!("put into the queues of {first} {whose} on this node");
             if *second > 0 {
                 text.push_str(&format!("; {second} were being closed and did not get it"));

@@ -103,8 +103,13 @@ async fn a_table_fits_the_terminal_and_says_what_it_left_out() {
         |line: &str| line.chars().map(|c| if c.is_ascii() || c == '…' { 1 } else { 2 }).sum::<usize>();
     assert!(out.lines().all(|line| width(line) <= 80), "{out}");
     assert_eq!(out.matches("why").count(), 20, "the last column goes on below: {out}");
-    let (_, out, err) = seen(&node, &["nodes"], Some(50)).await;
+    let (_, out, err) = seen(&node, &["nodes"], Some(80)).await;
     assert!(out.contains('…') && err.contains("--wide"), "{out}{err}");
+    let (_, out, _) = seen(&node, &["nodes"], Some(50)).await;
+    assert!(out.lines().all(|line| width(line) <= 50) && !out.contains('…'), "{out}");
+    assert!(out.starts_with("NODE     ") && out.contains("\nSILENT   "), "no room side by side: {out}");
+    let (_, out, err) = seen(&node, &["nodes", "--filter", "nodeId=x"], Some(80)).await;
+    assert!(out.is_empty() && err.contains("--filter"), "{out}{err}");
     let (_, out, err) = seen(&node, &["nodes", "--wide"], Some(50)).await;
     assert!(!out.contains('…') && out.lines().count() == 2 && !err.contains("--wide"), "{out}{err}");
     let piped = chatctl(&node, &["nodes"]).await;

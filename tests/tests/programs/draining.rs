@@ -111,7 +111,7 @@ async fn chatctl_watches_a_drain_to_its_end() {
     let server = node.server().to_string();
     let ended = run("chatctl", &["--server", &server, "drain"], &[]).await;
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "nobody said yes: {ended:?}");
-    assert!(ended.stderr.contains("from which 1 connections leave?"), "{ended:?}");
+    assert!(ended.stderr.contains("with its 1 connection?"), "{ended:?}");
     let arguments = ["--server", &server, "drain", "--over", "1s", "-y", "-o", "json"];
     let (ended, ms) = tokio::join!(run("chatctl", &arguments, &[]), told(&mut user));
     assert_eq!(ended.code, Some(0), "{ended:?}");

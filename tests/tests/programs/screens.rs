@@ -51,6 +51,104 @@ async fn top_shows_the_nodes_and_what_is_behind_them() {
 }
 
 #[tokio::test]
+async fn a_wide_top_has_all_columns_and_no_colour_that_vanishes() {
+    let node = Node::ephemeral(&[]).await;
+    let _user = node.login(APP, "马超").await;
+    let mut top = chatctl(&node, &["top", "--interval", "200ms"], &[], (200, 22)).await;
+    top.until("open 1 of").await;
+    top.until(&node.server().authority()).await;
+    let lines = top.lines();
+    assert!(lines[0].contains("  1 node  every 200ms  20"), "{lines:?}");
+    assert_eq!(
+        lines[5],
+        "NODE    HOST             ADDRESS                OPEN▼  USERS  MSG/S  OUT/S  REQ/S    P99   WAIT   SLOW  \
+         REDIS  LIM/S    CPU    MEM       UP"
+    );
+    for (keys, shown) in
+        [("?", "any key goes back"), ("x\r", "CONNECTION  APP"), ("\r", "user 马超"), ("u", "user:")]
+    {
+        assert_eq!(top.vanishing(), Vec::<String>::new(), "before {keys:?}");
+        top.keys(keys);
+        top.until(shown).await;
+    }
+    assert_eq!(top.vanishing(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn names_packets_and_errors_have_colours_that_are_seen_everywhere() {
+    let node = Node::ephemeral(&[]).await;
+    let call = async |path: &str, data: serde_json::Value| {
+        let mut data = data;
+        data["appId"] = json!(APP);
+        node.http().call_raw(path, &data).await.expect("done");
+    };
+    for (at, name) in ["a", "b", "c", "d", "e", "f", "黄帝", "李白"].into_iter().enumerate() {
+        let said = json!({"userId": name, "message": "hello", "msgId": at.to_string()});
+        call("/user/sendMessageAll", said).await;
+    }
+    call("/wallet/deposit", json!({"userId": "a", "amount": 100, "transferId": "t"})).await;
+    let packet =
+        json!({"userId": "a", "target": "", "total": 10, "count": 1, "greeting": "恭喜", "msgId": "p"});
+    call("/redPacket/create", packet).await;
+    let mut chat = chatctl(&node, &["--as", "马超", "chat"], &[], (80, 20)).await;
+    chat.until("/grab").await;
+    chat.keys("nobody reads this\r");
+    chat.until("马超: nobody reads this").await;
+    assert!(chat.coloured().len() > 12, "{:?}", chat.coloured());
+    assert_eq!(chat.vanishing(), Vec::<String>::new());
+
+    for line in [&["lsit"][..], &["list", "--limit", "x"], &["--app", "x", "state"]] {
+        let mut refused = chatctl(&node, line, &[], (80, 20)).await;
+        refused.until("error: ").await;
+        assert_eq!(refused.ended().await, Some(2), "{line:?}");
+        refused.until("--help").await;
+        assert!(!refused.coloured().is_empty(), "{line:?}");
+        assert_eq!(refused.vanishing(), Vec::<String>::new(), "{line:?}");
+    }
+}
+
+#[tokio::test]
+async fn tables_and_records_fit_windows_of_all_widths() {
+    let node = Node::ephemeral(&[]).await;
+    let name = "a house of tea whose name goes on and on, further than eighty columns have room for";
+    for (group, name) in [("changan", "长安"), ("tea", name)] {
+        let group = json!({"appId": APP, "userId": "马超", "groupId": group, "name": name});
+        node.http().call_raw("/group/create", &group).await.expect("made");
+    }
+    let shown = async |words: &[&str], columns: u16| {
+        let line = [&["--no-pager", "--as", "马超"][..], words].concat();
+        let mut terminal = chatctl(&node, &line, &[], (columns, 60)).await;
+        assert_eq!(terminal.ended().await, Some(0), "{words:?}");
+        // What was written before the end may be read behind it.
+        terminal.until("1").await;
+        assert!(!terminal.is_broken(), "{words:?} at {columns}: {:?}", terminal.lines());
+        assert_eq!(terminal.vanishing(), Vec::<String>::new(), "{words:?}");
+        terminal
+    };
+    let wide = shown(&["group", "list"], 200).await;
+    let last = "马超         1";
+    let wanted = [
+        format!("GROUP    NAME{}  OWNER  MEMBERS", " ".repeat(name.len() - 4)),
+        format!("changan  长安{}  {last}", " ".repeat(name.len() - 4)),
+        format!("tea      {name}  {last}"),
+    ];
+    until("all of it is there", SOON, async || wide.lines()[..3] == wanted).await;
+    assert!(!wide.is_broken(), "{:?}", wide.lines());
+    let narrow = shown(&["group", "list"], 80).await;
+    let is_cut = |lines: &[String]| lines[2].starts_with("tea      a house of tea") && lines[2].contains('…');
+    until("it is cut", SOON, async || is_cut(&narrow.lines()) && narrow.lines()[3].starts_with('…')).await;
+    for columns in [60, 80, 120, 200] {
+        let state = shown(&["state"], columns).await;
+        state.until("picture_pixels").await;
+        assert!(!state.is_broken(), "{columns}: {:?}", state.lines());
+        let lines = state.lines();
+        let at = lines.iter().position(|line| line.starts_with("file_types ")).expect("there");
+        let goes_on = lines[at + 1].starts_with(' ') && lines[at + 1].contains('/');
+        assert_eq!(goes_on, columns < 180, "{columns}: {lines:?}");
+    }
+}
+
+#[tokio::test]
 async fn however_a_view_ends_the_terminal_is_given_back() {
     let node = Node::ephemeral(&[]).await;
     let lines: [&[&str]; 2] = [&["top"], &["--as", "马超", "chat"]];
@@ -79,6 +177,8 @@ async fn a_node_that_goes_away_keeps_its_line_and_the_others_are_asked() {
         top.lines().iter().any(|line| line.contains("127.0.0.1:") && !line.contains("top")),
         "its line stays"
     );
+    assert!(!top.coloured().is_empty());
+    assert_eq!(top.vanishing(), Vec::<String>::new());
     top.keys("q");
     assert_eq!(top.ended().await, Some(0));
 }

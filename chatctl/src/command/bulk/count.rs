@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use crate::plural::counted;
+
 /// What became of one message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -91,7 +93,8 @@ impl Count {
         let parts: Vec<_> =
             parts.map(|outcome| format!("{} {}", self.0[*outcome as usize], outcome.word())).collect();
         let parts = if parts.is_empty() { "nothing to send".to_owned() } else { parts.join(", ") };
-        format!("{} messages in {:.1} s ({:.0}/s): {parts}", self.all(), took.as_secs_f64(), self.rate(took))
+        let all = counted(self.all(), "message");
+        format!("{all} in {:.1} s ({:.0}/s): {parts}", took.as_secs_f64(), self.rate(took))
     }
 
     fn rate(&self, took: Duration) -> f64 {

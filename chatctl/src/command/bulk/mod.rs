@@ -31,6 +31,7 @@ use uuid::Uuid;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::operator::Operator;
+use crate::plural::counted;
 use count::{Count, Outcome};
 use journal::Journal;
 use lines::{BadLine, Kind, Line};
@@ -133,7 +134,7 @@ pub async fn run(args: Args, text: Option<String>, operator: &Operator) -> Resul
     // What cannot be shown is refused before anything is sent.
     operator.flow().page(report(vec![Told::nothing().row()]))?;
     if let Some(many) = of.filter(|_| operator.asks_a_person()) {
-        operator.confirm(&format!("send up to {many} messages in app {app_id}?")).await?;
+        operator.confirm(&format!("send up to {} in app {app_id}?", counted(many, "message"))).await?;
     }
     operator.approve("messages to many").await?;
     let journal = match &args.journal {

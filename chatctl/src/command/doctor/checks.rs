@@ -10,6 +10,7 @@ use super::{Finding, Health, Told};
 use crate::calendar::rough;
 use crate::command::top::samples::Samples;
 use crate::operator::Operator;
+use crate::plural::counted;
 
 /// A node says what it does every three seconds.
 const SILENT_MS: u64 = 10_000;
@@ -74,7 +75,7 @@ fn access(operator: &Operator) -> Finding {
 }
 
 fn room(state: &StateResponse) -> Finding {
-    let words = format!("{} of {} connections", state.connections, state.max_connections);
+    let words = format!("{} of {}", state.connections, counted(state.max_connections, "connection"));
     match state.connections.saturating_mul(100) >= state.max_connections.saturating_mul(FULL_PERCENT)
         && state.max_connections > 0
     {
@@ -111,7 +112,7 @@ fn readers(samples: &Samples) -> Finding {
         return Finding::of(
             "readers",
             Health::Bad,
-            format!("{waiting:.0} of {most:.0} bytes wait for readers"),
+            format!("of {most:.0} bytes that may wait for readers {waiting:.0} do"),
             "`chatctl connections` shows for whom; beyond it those for whom most waits are closed",
         );
     }
@@ -120,7 +121,7 @@ fn readers(samples: &Samples) -> Finding {
         true => Finding::of(
             "readers",
             Health::Warning,
-            format!("{closed:.0} were given up because they read too slowly"),
+            format!("given up because they read too slowly: {closed:.0}"),
             "they come back and recover; when it is many, raise limits.outbox_bytes or look at their network",
         ),
     }
@@ -139,13 +140,13 @@ fn stores(state: &StateResponse, samples: &Samples) -> Finding {
         (true, true, _) => Finding::of(
             "stores",
             Health::Bad,
-            format!("{down:.0} connections to Redis are being restored"),
+            format!("connections to Redis that are being restored: {down:.0}"),
             "look whether Redis runs, and whether its maxclients and the way there let the node in",
         ),
         (true, false, true) => Finding::of(
             "stores",
             Health::Warning,
-            format!("{failures:.0} commands to Redis failed since the node began"),
+            format!("commands to Redis that failed since the node began: {failures:.0}"),
             "chatd's log names them; `redis-cli info stats` and `slowlog get` tell Redis' side",
         ),
         (true, false, false) => {
@@ -162,7 +163,12 @@ fn money(samples: &Samples) -> Finding {
     if dead > 0.0 {
         let remedy =
             "`chatctl redpacket dead-letters` says why; `chatctl redpacket replay` queues them again";
-        return Finding::of("money", Health::Bad, format!("{dead:.0} settlements were given up"), remedy);
+        return Finding::of(
+            "money",
+            Health::Bad,
+            format!("settlements that were given up: {dead:.0}"),
+            remedy,
+        );
     }
     match oldest > OLDEST_S {
         true => Finding::of(

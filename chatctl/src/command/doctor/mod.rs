@@ -8,6 +8,7 @@ mod redis;
 mod way;
 
 use chat_client::Http;
+use chat_client::escape::escape;
 use chat_protocol::node::{Node, Nodes, NodesRequest};
 use chat_protocol::system::{State, StateRequest, StateResponse};
 
@@ -15,12 +16,17 @@ use crate::command::top::samples::Samples;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::operator::Operator;
+use crate::output::wrap::{NARROWEST, wrapped};
 use crate::report::{Cell, Report};
 
+/// Characters before what was found.
+const BESIDE: usize = 22;
+
 const EXAMPLES: &str = "\
-Looks at the way to the server (proxy headers and WebSockets as a browser opens them,
-certificate), versions, clocks, limits, stores and nodes; ends with 1 when something
-has to be done. Redis is asked for its policy only where --redis names it.
+Looks at the way to the server (proxy headers and WebSockets as a browser opens
+them, certificate), versions, clocks, limits, stores and nodes; ends with 1 when
+something has to be done. Redis is asked for its policy only where --redis names
+it.
 
 Examples:
   chatctl doctor
@@ -127,7 +133,7 @@ pub async fn run(args: Args, operator: &Operator) -> Result<Exit, Failure> {
             (operator.environment)("CHATCTL_REDIS_PASSWORD").and_then(|word| word.into_string().ok());
         found.push(redis::look(address, password.as_deref(), operator.settings.timeout.get()).await);
     }
-    operator.print(&report(&found))?;
+    operator.print(&report(&found, operator.console.look().room()))?;
     let bad = found.iter().filter(|finding| finding.health == Health::Bad).count();
     let warnings = found.iter().filter(|finding| finding.health == Health::Warning).count();
     operator.footer(&match (bad, warnings) {
@@ -148,7 +154,8 @@ async fn told(http: &Http) -> Result<Told, chat_client::Error> {
     Ok(Told { state, nodes, samples })
 }
 
-fn report(found: &[Finding]) -> Report {
+/// The findings, for people in lines that fit into this room.
+fn report(found: &[Finding], room: Option<usize>) -> Report {
     let row = |finding: &Finding| {
         let remedy = finding.remedy.as_deref();
         vec![
@@ -159,13 +166,23 @@ fn report(found: &[Finding]) -> Report {
         ]
     };
     let columns = [("check", "CHECK"), ("state", "STATE"), ("found", "FOUND"), ("remedy", "WHAT TO DO")];
-    let lines = found.iter().flat_map(|finding| {
-        let first = format!("{:<8} {:<12} {}", finding.health.word(), finding.what, finding.words);
-        let remedy =
-            finding.remedy.iter().flat_map(|text| text.lines()).map(|line| format!("{:22}{line}", ""));
-        std::iter::once(first).chain(remedy).collect::<Vec<_>>()
+    let lines = found.iter().flat_map(|finding| lines(finding, room)).collect();
+    Report::list(&columns, found.iter().map(row).collect()).in_words(lines)
+}
+
+/// What was found beside how it is, and below it what to do.
+fn lines(finding: &Finding, room: Option<usize>) -> Vec<String> {
+    let texts = finding.words.lines().chain(finding.remedy.iter().flat_map(|text| text.lines()));
+    let texts: Vec<_> = texts.map(escape).collect();
+    let pieces = texts.iter().flat_map(|text| match room {
+        Some(columns) => wrapped(text, columns.saturating_sub(BESIDE).max(NARROWEST)),
+        None => vec![&**text],
     });
-    Report::list(&columns, found.iter().map(row).collect()).in_words(lines.collect())
+    let beside = |(at, piece): (usize, &str)| match at {
+        0 => format!("{:<8} {:<12} {piece}", finding.health.word(), finding.what),
+        _ => format!("{:BESIDE$}{piece}", ""),
+    };
+    pieces.enumerate().map(beside).collect()
 }
 
 #[cfg(test)]
@@ -179,11 +196,18 @@ mod tests {
             Finding::fine("reach", "it answers"),
             Finding::of("clock", Health::Warning, "5 s ahead", "one\ntwo"),
         ];
-        let text = table::render(&report(&found), &Look::default());
+        let text = table::render(&report(&found, None), &Look::default());
         let wanted = "ok       reach        it answers\n\
             warning  clock        5 s ahead\n\
             \u{20}                     one\n\
             \u{20}                     two\n";
         assert_eq!(text, wanted);
+        let found = [Finding::of("clock", Health::Warning, "five seconds ahead of it", "look\u{202e} there")];
+        let narrow = table::render(&report(&found, Some(36)), &Look::default());
+        let wanted = "warning  clock        five seconds\n\
+            \u{20}                     ahead of it\n\
+            \u{20}                     look\\u{202e}\n\
+            \u{20}                     there\n";
+        assert_eq!(narrow, wanted);
     }
 }

@@ -94,7 +94,10 @@ pub async fn run(verb: Verb, operator: &Operator) -> Result<Exit, Failure> {
     let request = match verb {
         Verb::User(args) => ExplainRequest { user_id: Some(args.user), ..of(args.node) },
         Verb::Message(MessageArgs { target, offset, msg_id, user, node }) => {
-            let user_id = user.or_else(|| operator.settings.acting.clone());
+            let user_id = match user {
+                Some(user) => Some(user),
+                None => operator.settings.acting_in(&target)?,
+            };
             ExplainRequest { user_id, target: Some(target), offset, msg_id, ..of(node) }
         }
         Verb::Packet(args) => ExplainRequest { packet_id: Some(args.packet), ..of(None) },
@@ -113,8 +116,11 @@ pub async fn run(verb: Verb, operator: &Operator) -> Result<Exit, Failure> {
     match operator.settings.format {
         Format::Table => {
             operator.print(&listed(&told.events))?;
+            if told.events.is_empty() {
+                operator.footer("nothing happened that a node remembers");
+            }
             operator.console.data("\n")?;
-            operator.print(&now::page(&told.now, (operator.clock)()))?;
+            operator.print_beside(&now::page(&told.now, (operator.clock)()))?;
         }
         Format::Json | Format::Yaml => operator.print(&whole(&told))?,
         _ => operator.print(&listed(&told.events))?,

@@ -27,11 +27,11 @@ const LARGE_BYTES: usize = 2 * 1024 * 1024;
 const TURNS: usize = 4;
 
 const EXAMPLES: &str = "\
---server is the proxy. It checks that requests, WebSockets and large bodies pass;
-with --node that each node is ready and no other answers; with --app too that a node
-knows from where a client comes, for which it logs in there; and with --idle that a
-silent WebSocket lives so long. What does not hold ends with exit code 6 and says
-what to change. HAProxy and Caddy can be asked the same.
+--server is the proxy. It checks that requests, WebSockets and large bodies
+pass; with --node that each node is ready and no other answers; with --app too
+that a node knows from where a client comes, for which it logs in there; and
+with --idle that a silent WebSocket lives so long. What does not hold ends with
+exit code 6 and says what to change. HAProxy and Caddy can be asked the same.
 
 Examples:
   chatctl nginx check --server http://chat.example

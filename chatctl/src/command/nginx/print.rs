@@ -23,8 +23,8 @@ const GRPC_LISTEN: &str = "    listen 50051 http2;\n";
 const GRPC_NODES: &str = "    server node1:50051 max_fails=1 fail_timeout=10s;\n    server node2:50051 max_fails=1 fail_timeout=10s;\n";
 
 const EXAMPLES: &str = "\
-It belongs into /etc/nginx/conf.d; afterwards `nginx -t` and `nginx -s reload`. Start
-the nodes with --trusted-proxies and the address that nginx has for them.
+It belongs into /etc/nginx/conf.d; afterwards `nginx -t` and `nginx -s reload`.
+Start the nodes with --trusted-proxies and the address that nginx has for them.
 
 Examples:
   chatctl nginx print --node 10.0.0.7:8080 --node 10.0.0.8:8080 > chatd.conf

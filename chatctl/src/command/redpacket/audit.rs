@@ -14,15 +14,16 @@ use crate::failure::Failure;
 use crate::money;
 use crate::operator::Operator;
 use crate::output::Format;
+use crate::plural::counted;
 use crate::report::{Cell, Report};
 
 const EXAMPLES: &str = "\
-Looks at every packet of the app, at every transfer and at every account, page by
-page, or at one packet. Shares on their way to the ledger (unsettled) break no rule.
-With --since only packets created and transfers made since then are looked at, and
-no balances of wallets.
-Exit code: 0 when every rule holds, 6 when one is broken; stderr names the packets
-and their broken rules, and -o name prints only the packets.
+Looks at every packet of the app, at every transfer and at every account, page
+by page, or at one packet. Shares on their way to the ledger (unsettled) break
+no rule. With --since only packets created and transfers made since then are
+looked at, and no balances of wallets. Exit code: 0 when every rule holds, 6
+when one is broken; stderr names the packets and their broken rules, and -o name
+prints only the packets.
 
 Examples:
   chatctl --app 101 redpacket audit
@@ -88,8 +89,11 @@ async fn all_pages(
             return Err(Error::NotChatd { server: http.server().to_string(), cause }.into());
         }
         operator.console.note(&format!(
-            "looked at {} packets, {} transfers and {} accounts; broken rules so far: {}",
-            found.packets, found.transfers, found.accounts, found.violation_count
+            "looked at {}, {} and {}; broken rules so far: {}",
+            counted(found.packets, "packet"),
+            counted(found.transfers, "transfer"),
+            counted(found.accounts, "account"),
+            found.violation_count
         ));
         // The cursor knows since when.
         request = AuditRequest { since: None, cursor: Some(cursor), ..request };

@@ -16,19 +16,19 @@ use crate::operator::Operator;
 use crate::report::{Cell, Report};
 
 const LIST: &str = "\
-A settlement brings a share or a refund to its wallet. One that cannot be applied
-waits here; `chatctl redpacket replay` queues it again, and `dead-letters discard`
-gives it up for good.
+A settlement brings a share or a refund to its wallet. One that cannot be
+applied waits here; `chatctl redpacket replay` queues it again, and
+`dead-letters discard` gives it up for good.
 
 Examples:
   chatctl --app 101 redpacket dead-letters
   chatctl --app 101 redpacket dead-letters --limit 1000 -o jsonl";
 
 const REPLAY: &str = "\
-Applying a settlement twice is harmless: the ledger knows its id. With --packet no
-dead letter is looked for: what the packet owes by its own books and the ledger has
-not posted is paid at once. It is the answer to an audit that finds a settlement
-missing.
+Applying a settlement twice is harmless: the ledger knows its id. With --packet
+no dead letter is looked for: what the packet owes by its own books and the
+ledger has not posted is paid at once. It is the answer to an audit that finds a
+settlement missing.
 
 Examples:
   chatctl --app 101 redpacket replay ID
@@ -37,7 +37,8 @@ Examples:
 
 const DISCARD: &str = "\
 For a settlement that can never be applied, such as a share that nobody won. The
-ledger keeps it with the reason. What the packet still owes it owes all the same.
+ledger keeps it with the reason. What the packet still owes it owes all the
+same.
 
 Examples:
   chatctl --app 101 redpacket dead-letters discard ID --reason 'the packet never owed it'";
@@ -127,8 +128,8 @@ pub async fn replay(args: ReplayArgs, operator: &Operator) -> Result<Exit, Failu
             (Some(id), None) => format!("queue dead letter {id} again?"),
             (None, None) => {
                 let waiting = operator.concerned(waiting(app_id, operator)).await?;
-                let waiting = waiting.unwrap_or_else(|| "all".to_owned());
-                format!("queue {waiting} dead letters of app {app_id} again?")
+                let waiting = waiting.unwrap_or_else(|| "all dead letters".to_owned());
+                format!("queue {waiting} of app {app_id} again?")
             }
         };
         operator.confirm(&question).await?;
@@ -146,7 +147,11 @@ async fn waiting(app_id: AppId, operator: &Operator) -> Result<String, Failure> 
     let request = DeadLettersRequest { app_id, limit: Some(MAX_DEAD_LETTERS) };
     let found = operator.call::<DeadLetters>(&operator.http()?, &request).await?.dead_letters.len();
     let is_all = u32::try_from(found).is_ok_and(|found| found < MAX_DEAD_LETTERS);
-    Ok(if is_all { format!("all {found}") } else { format!("{found} or more") })
+    Ok(match (found, is_all) {
+        (1, _) => "the only dead letter".to_owned(),
+        (_, true) => format!("all {found} dead letters"),
+        (_, false) => format!("{found} dead letters or more"),
+    })
 }
 
 const COLUMNS: [(&str, &str); 6] = [

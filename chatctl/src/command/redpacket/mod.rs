@@ -16,6 +16,7 @@ use crate::failure::Failure;
 use crate::message::name;
 use crate::money::{self, Amount, units};
 use crate::operator::Operator;
+use crate::plural::counted;
 use crate::report::{Cell, Report};
 
 mod audit;
@@ -35,11 +36,11 @@ Examples:
   chatctl --app 101 redpacket audit";
 
 const CREATE: &str = "\
-TARGET is \"\" for the world, group:ID or user:NAME. The money leaves the wallet of
-the giver at once; what nobody has taken when the packet expires comes back.
-An AMOUNT without a dot is whole cents, with one it has exactly two digits behind
-it: 1000 and 10.00 are the same. Exit code 6: a rule forbids it, or the wallet
-does not hold enough.
+TARGET is \"\" for the world, group:ID or user:NAME. The money leaves the wallet
+of the giver at once; what nobody has taken when the packet expires comes back.
+An AMOUNT without a dot is whole cents, with one it has exactly two digits
+behind it: 1000 and 10.00 are the same. Exit code 6: a rule forbids it, or the
+wallet does not hold enough.
 
 Examples:
   chatctl --app 101 --as 黄帝 redpacket create '' --total 10.00 --count 5
@@ -128,7 +129,7 @@ async fn create(args: CreateArgs, operator: &Operator) -> Result<Exit, Failure> 
         ));
     }
     if total.cents() < u64::from(count) {
-        let cause = format!("--total {total} is too little for {count} shares");
+        let cause = format!("--total {total} is too little for {}", shares(count));
         return Err(Failure::usage(cause, "every share needs a cent"));
     }
     let msg_id = message_id::given_or_new(args.msg_id)?;
@@ -204,5 +205,5 @@ fn word(value: impl serde::Serialize) -> Cell {
 }
 
 fn shares(count: u32) -> String {
-    if count == 1 { "1 share".to_owned() } else { format!("{count} shares") }
+    counted(count.into(), "share")
 }

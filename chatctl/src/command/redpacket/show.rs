@@ -17,8 +17,8 @@ use crate::output::Format;
 use crate::report::{Cell, Report};
 
 const EXAMPLES: &str = "\
-JSON holds the packet with all winners; csv and tsv hold the winners, and -o name
-their names. --as asks as a user, who must be in the conversation.
+JSON holds the packet with all winners; csv and tsv hold the winners, and -o
+name their names. --as asks as a user, who must be in the conversation.
 
 Examples:
   chatctl --app 101 redpacket show PACKET

@@ -29,10 +29,11 @@ use crate::pages::Pages;
 const SHORTEST: Duration = Duration::from_millis(100);
 
 const EXAMPLES: &str = "\
-With --as the user is logged in as long as it runs, and others see them online. Without
-it an operator reads along, with a key that may read, and no user sees that; the messages
-between two users then need --as for one of them, and --unseen. It stands in the audit
-log of the server. A broken connection is replaced, and what was missed meanwhile is
+With --as the user is logged in as long as it runs, and others see them online.
+Without it an operator reads along, with a key that may read, and no user sees
+that. What two users say to each other needs both: --as USER for one, user:NAME
+for the other, and --unseen to read along there. It stands in the audit log of
+the server. A broken connection is replaced, and what was missed meanwhile is
 fetched. Ctrl-C ends it with code 130.
 
 Examples:
@@ -53,7 +54,7 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 0,
           value_parser = clap::value_parser!(u32).range(..=i64::from(MAX_HISTORY_PAGE)))]
     last: u32,
-    /// Read along as an operator, without logging in; also when --as names a side of a conversation
+    /// Read along as an operator, without logging in; of user:NAME, --as names the other side
     #[arg(long)]
     unseen: bool,
     /// Pause between two looks of an operator where the server brings nothing by itself

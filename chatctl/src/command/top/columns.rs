@@ -93,6 +93,11 @@ impl Column {
         ALL.iter().find(|(column, ..)| *column == self).map_or(6, |(.., width)| *width)
     }
 
+    /// How early it is given up; 0 for never.
+    fn rank(self) -> u8 {
+        ALL.iter().find(|(column, ..)| *column == self).map_or(0, |(_, rank, _)| *rank)
+    }
+
     /// What stands above it.
     #[must_use]
     pub fn title(self) -> &'static str {
@@ -199,7 +204,10 @@ pub fn report(rows: &[Row], now_ms: u64) -> Report {
     ];
     let titles: Vec<_> = columns.iter().map(|(key, column)| (*key, column.title())).collect();
     let cells = |row: &Row| columns.iter().map(|(_, column)| cell(*column, row, now_ms)).collect();
-    Report::list(&titles, rows.iter().map(cells).collect())
+    let mut spared: Vec<_> = columns.iter().filter(|(_, column)| column.rank() > 0).collect();
+    spared.sort_by_key(|(_, column)| std::cmp::Reverse(column.rank()));
+    let spared: Vec<&str> = spared.iter().map(|(key, _)| *key).collect();
+    Report::list(&titles, rows.iter().map(cells).collect()).sparing(&spared)
 }
 
 fn cell(column: Column, row: &Row, now_ms: u64) -> Cell {
@@ -234,6 +242,7 @@ fn whole(number: f64) -> Value {
 mod tests {
     use super::*;
     use crate::command::top::rows::{rows, tests::told};
+    use crate::output::{Look, table};
     use std::time::Instant;
 
     #[test]
@@ -252,6 +261,31 @@ mod tests {
                 .iter()
                 .all(|c| at_eighty.contains(c))
         );
+    }
+
+    #[test]
+    fn a_table_fits_as_the_view_does() {
+        let page = "chatd_connections 9\nchatd_queued_bytes 2048\n";
+        let (rows, _) = rows(&[told("abcdefgh", Instant::now(), 0, Ok(page))], &[]);
+        let head = |columns: usize| {
+            let look = Look { columns: Some(columns), ..Look::default() };
+            let text = table::render(&report(&rows, 0), &look);
+            assert!(text.lines().all(|line| line.chars().count() <= columns), "{text}");
+            text.lines()
+                .next()
+                .unwrap_or_default()
+                .split_whitespace()
+                .map(ToOwned::to_owned)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(head(200).len(), ALL.len());
+        let at_eighty = head(80);
+        assert!(
+            ["NODE", "ADDRESS", "OPEN", "MSG/S", "P99", "WAIT"]
+                .iter()
+                .all(|title| at_eighty.contains(&(*title).to_owned()))
+        );
+        assert!(!at_eighty.contains(&"UP".to_owned()), "{at_eighty:?}");
     }
 
     #[test]

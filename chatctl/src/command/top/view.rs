@@ -7,7 +7,7 @@ use chat_client::escape::escape;
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
-use ratatui::style::{Color, Modifier, Style};
+use ratatui::style::Style;
 use unicode_width::UnicodeWidthStr;
 
 use super::columns::Column;
@@ -16,6 +16,8 @@ use super::rows::{Row, Totals};
 use super::state::{Ask, State};
 use super::words::{bytes, count, duration};
 use crate::calendar::moment;
+use crate::plural::counted;
+use crate::style::Theme;
 
 /// Lines above the list.
 const HEAD: u16 = 6;
@@ -24,7 +26,7 @@ const HELP: &str = "\
 up down j k      choose a line          pgup pgdn home end   further
 left right < >   sort by another column  r                   the other way round
 enter            look into the line      esc                 back
-u                look at a user          c                   look at a conversation
+u                look at a user          c                   at a conversation
 p or space       hold the picture        q                   end
 
 OPEN connections   MSG/S messages logged   OUT/S deliveries   REQ/S requests
@@ -35,37 +37,11 @@ CPU    of one core; rates are of the time between two looks; - is not known
 
 any key goes back";
 
-/// How things look.
-#[derive(Debug, Clone, Copy)]
-pub struct Theme {
-    /// Whether there are colours.
-    pub color: bool,
-}
-
-impl Theme {
-    fn bar(self) -> Style {
-        Style::new().add_modifier(Modifier::REVERSED)
-    }
-
-    fn bold(self) -> Style {
-        Style::new().add_modifier(Modifier::BOLD)
-    }
-
-    fn bad(self) -> Style {
-        let bold = self.bold();
-        if self.color { bold.fg(Color::Red) } else { bold }
-    }
-}
-
 /// Draws all of it.
 pub fn draw(frame: &mut Frame<'_>, state: &mut State, theme: Theme, every: &str, now_ms: u64) {
     let area = frame.area();
     let mut page = Page { buffer: frame.buffer_mut(), area };
-    let held = if state.is_paused { "held" } else { every };
-    let (nodes, silent) = state.totals.nodes;
-    let silent = if silent > 0 { format!(", {silent} silent") } else { String::new() };
-    let head = format!(" chatctl top  {}  {nodes} nodes{silent}  {held}  {} ", state.server, moment(now_ms));
-    page.bar(0, &head, theme.bar());
+    page.bar(0, &head(state, every, now_ms, area.width.into()), theme.bar());
     for (y, (text, is_bad)) in (1..).zip(summary(&state.totals)) {
         page.line(y, &text, if is_bad { theme.bad() } else { Style::new() });
     }
@@ -82,6 +58,21 @@ pub fn draw(frame: &mut Frame<'_>, state: &mut State, theme: Theme, every: &str,
     let cursor = foot(&mut page, state, theme);
     if let Some(at) = cursor {
         frame.set_cursor_position(at);
+    }
+}
+
+/// The first line, where there is no room for it without the day.
+fn head(state: &State, every: &str, now_ms: u64, width: usize) -> String {
+    let held = if state.is_paused { "held" } else { every };
+    let (nodes, silent) = state.totals.nodes;
+    let nodes = counted(nodes as u64, "node");
+    let silent = if silent > 0 { format!(", {silent} silent") } else { String::new() };
+    let before = format!(" chatctl top  {}  {nodes}{silent}  {held}", escape(&state.server));
+    let now = moment(now_ms);
+    let whole = format!("{before}  {now} ");
+    match now.split_once(' ') {
+        Some((_, time)) if whole.width() > width => format!("{before}  {time} "),
+        _ => whole,
     }
 }
 
@@ -264,8 +255,10 @@ impl Page<'_> {
         }
     }
 
+    /// As many of them as there is room for above the foot.
     fn lines<'t>(&mut self, first: u16, lines: impl Iterator<Item = &'t str>) {
-        for (y, line) in (first..).zip(lines) {
+        let room = self.room();
+        for (y, line) in (first..).zip(lines.take(room)) {
             self.line(y, line, Style::new());
         }
     }
@@ -291,10 +284,7 @@ mod tests {
     #[test]
     fn eighty_columns_hold_what_matters() {
         let lines = shown(&mut three(None), 80, 12);
-        assert_eq!(
-            lines[0],
-            " chatctl top  http://chat.example  3 nodes, 1 silent  every 2s  1970-01-01 01:0…"
-        );
+        assert_eq!(lines[0], " chatctl top  http://chat.example  3 nodes, 1 silent  every 2s  01:00:00Z");
         assert_eq!(lines[1], "open 10 of 2.0k  users 6  msg/s 300  out/s 0  req/s 0  p99 -");
         assert_eq!(
             lines[5],
@@ -306,6 +296,29 @@ mod tests {
             "bbbbbb  127.0.0.1:8080             2      0    200      0      -      0     0%"
         );
         assert!(lines[11].contains("q end"), "{lines:?}");
+    }
+
+    #[test]
+    fn two_hundred_columns_hold_all_there_is() {
+        let lines = shown(&mut three(None), 200, 12);
+        assert!(lines[0].ends_with("  every 2s  1970-01-01 01:00:00Z"), "{lines:?}");
+        let titles: Vec<_> = lines[5].split_whitespace().collect();
+        assert_eq!(titles.len(), 16, "{titles:?}");
+        assert_eq!((titles[1], titles[15]), ("HOST", "UP"));
+        let address = |line: &str| line.find("127.0.0.1:8080");
+        assert_eq!(address(&lines[7]), lines[5].find("ADDRESS"), "{lines:?}");
+        assert_eq!(lines[7].len(), lines[8].len(), "{lines:?}");
+    }
+
+    #[test]
+    fn help_stays_above_the_keys() {
+        let mut state = three(None);
+        press(&mut state, KeyCode::Char('?'));
+        for height in [12, 24] {
+            let lines = shown(&mut state, 80, height);
+            assert!(lines.iter().all(|line| !line.ends_with('…')), "{lines:?}");
+            assert!(lines.last().is_some_and(|foot| foot.ends_with("q end")), "{lines:?}");
+        }
     }
 
     #[test]

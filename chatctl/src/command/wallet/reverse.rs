@@ -17,8 +17,8 @@ use crate::money::units;
 use crate::operator::Operator;
 
 const EXAMPLES: &str = "\
-A deposit is withdrawn again, a withdrawal deposited again: the same amount, once,
-under the id reverse:ID. A share of a red packet is nobody's to take back.
+A deposit is withdrawn again, a withdrawal deposited again: the same amount,
+once, under the id reverse:ID. A share of a red packet is nobody's to take back.
 It asks first; -y answers yes. Exit code: 6 when the wallet holds less, or the
 transfer is none of these; 5 when the wallet knows no such transfer.
 
