@@ -14,3 +14,9 @@ pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/chat.bi
 pub const CODE: &str = "chat-code";
 /// Trailing metadata: after how many milliseconds to try again.
 pub const RETRY_AFTER_MS: &str = "chat-retry-after-ms";
+/// Trailing metadata: the limit that was met, a setting in `[limits]`.
+pub const LIMIT: &str = "chat-limit";
+/// Trailing metadata: the number that the limit allows, in the unit of the setting.
+pub const BOUND: &str = "chat-bound";
+/// Trailing metadata: of a rate, in how many milliseconds it allows so many.
+pub const PER_MS: &str = "chat-per-ms";

@@ -1,6 +1,9 @@
 //! Result codes, their HTTP status and close codes, and the refusal that carries one with its reason.
 
+use std::borrow::Cow;
 use std::fmt;
+
+use serde::{Deserialize, Serialize};
 
 /// What an answer says about the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -117,12 +120,29 @@ pub struct Refusal {
     pub reason: String,
     /// For [`Code::TooManyRequests`]: how long to wait, in milliseconds.
     pub retry_after_ms: Option<u64>,
+    /// The limit that it met, if it met one.
+    pub limit: Option<Box<Reached>>,
+}
+
+/// A limit that something met, and what it allows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Reached {
+    /// The setting, within `[limits]`.
+    #[serde(rename = "limit")]
+    pub name: Cow<'static, str>,
+    /// The number that it allows, in the unit of the setting; none where it allows kinds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound: Option<u64>,
+    /// Of a rate: in how many milliseconds it allows so many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_ms: Option<u64>,
 }
 
 impl Refusal {
     /// A refusal with its own reason.
     pub fn new(code: Code, reason: impl Into<String>) -> Self {
-        Self { code, reason: reason.into(), retry_after_ms: None }
+        Self { code, reason: reason.into(), retry_after_ms: None, limit: None }
     }
 
     /// A [`Code::StoreUnreachable`] that names the store by what it holds.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
-use crate::code::{Code, Refusal};
+use crate::code::{Code, Reached, Refusal};
 
 /// `codeMsg` of every push; an answer carries the code's own text.
 pub const PUSH_TEXT: &str = "Ok";
@@ -31,20 +31,31 @@ impl<T> HttpAnswer<T> {
     }
 }
 
-/// What a refusal carries beside its words.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// `data` of a refusal that says more than its words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct RetryAfter {
+pub struct RefusalData {
     /// How long to wait before the next try, in milliseconds.
-    pub retry_after_ms: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+    /// The limit that was met: `limit`, `bound` and `perMs`.
+    #[serde(flatten)]
+    pub limit: Option<Box<Reached>>,
 }
 
-impl HttpAnswer<RetryAfter> {
+impl RefusalData {
+    /// None where there is nothing to say.
+    fn of(Refusal { retry_after_ms, limit, .. }: &Refusal) -> Option<Self> {
+        let says_more = retry_after_ms.is_some() || limit.is_some();
+        says_more.then(|| Self { retry_after_ms: *retry_after_ms, limit: limit.clone() })
+    }
+}
+
+impl HttpAnswer<RefusalData> {
     /// The answer to a request that was not done.
     #[must_use]
     pub fn refusal(refusal: &Refusal) -> Self {
-        let data = refusal.retry_after_ms.map(|retry_after_ms| RetryAfter { retry_after_ms });
-        Self { code: refusal.code.number(), msg: refusal.reason.clone(), data }
+        Self { code: refusal.code.number(), msg: refusal.reason.clone(), data: RefusalData::of(refusal) }
     }
 }
 
@@ -144,11 +155,11 @@ impl<'a, T> Answer<'a, T> {
     }
 }
 
-impl<'a> Answer<'a, RetryAfter> {
+impl<'a> Answer<'a, RefusalData> {
     /// The answer to a request that was not done.
     #[must_use]
     pub fn refusal(seq: &'a str, cmd: &'a str, refusal: &'a Refusal) -> Self {
-        let data = refusal.retry_after_ms.map(|retry_after_ms| RetryAfter { retry_after_ms });
+        let data = RefusalData::of(refusal);
         let response = Response { code: refusal.code.number(), code_msg: &refusal.reason, data };
         Self { seq, cmd, response }
     }
@@ -166,6 +177,30 @@ mod tests {
             serde_json::to_string(&answer).unwrap(),
             r#"{"seq":"1565336219141-266129","cmd":"login","response":{"code":200,"codeMsg":"Success","data":null}}"#
         );
+    }
+
+    #[test]
+    fn a_refusal_says_how_long_to_wait_and_which_limit_it_met() {
+        let rate = Reached { name: "rate_per_user".into(), bound: Some(20), per_ms: Some(1000) };
+        let kinds = Reached { name: "file_types".into(), bound: None, per_ms: None };
+        for (retry_after_ms, limit, data) in [
+            (None, None, "null"),
+            (Some(5), None, r#"{"retryAfterMs":5}"#),
+            (None, Some(kinds), r#"{"limit":"file_types"}"#),
+            (Some(5), Some(rate), r#"{"retryAfterMs":5,"limit":"rate_per_user","bound":20,"perMs":1000}"#),
+        ] {
+            let limit = limit.map(Box::new);
+            let refusal = Refusal { retry_after_ms, limit, ..Refusal::new(Code::TooManyRequests, "no") };
+            let http = serde_json::to_string(&HttpAnswer::refusal(&refusal)).unwrap();
+            assert_eq!(http, format!(r#"{{"code":1011,"msg":"no","data":{data}}}"#));
+            let answer = serde_json::to_string(&Answer::refusal("1", "msg", &refusal)).unwrap();
+            assert!(
+                answer.ends_with(&format!(r#"{{"code":1011,"codeMsg":"no","data":{data}}}}}"#)),
+                "{answer}"
+            );
+            let read: Option<RefusalData> = serde_json::from_str(data).unwrap();
+            assert_eq!(read, RefusalData::of(&refusal));
+        }
     }
 
     #[test]

@@ -41,6 +41,15 @@ impl Rate {
         }
     }
 
+    /// How often, and in how many milliseconds; none where there is no limit.
+    #[must_use]
+    pub const fn times_in_ms(self) -> Option<(u64, u64)> {
+        match self.times {
+            0 => None,
+            times => Some((times, self.unit.1 / 1_000_000)),
+        }
+    }
+
     /// Whether there is no limit.
     #[must_use]
     pub const fn is_none(self) -> bool {
@@ -130,6 +139,18 @@ mod tests {
             let rate: Rate = text.parse().unwrap();
             assert_eq!((rate.interval_ns(), rate.to_string().as_str()), (interval_ns, again), "{text}");
             assert_eq!((rate.is_none(), again.parse()), (interval_ns == 0, Ok(rate)), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_rate_is_a_number_in_a_time() {
+        for (text, expected) in [
+            ("0/m", None),
+            ("20", Some((20, 1000))),
+            ("30/m", Some((30, 60_000))),
+            ("72/h", Some((72, 3_600_000))),
+        ] {
+            assert_eq!(text.parse::<Rate>().unwrap().times_in_ms(), expected, "{text}");
         }
     }
 

@@ -144,7 +144,7 @@ impl Files {
     }
 
     fn noted(&self, error: FileError) -> Refusal {
-        self.parts.quotas.noted(error.limit(), error).into()
+        self.parts.quotas.noted(error.limit(), error)
     }
 
     /// What a file is that begins so.

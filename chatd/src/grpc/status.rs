@@ -3,7 +3,8 @@
 //! Invariant: chatd's code and words go with every status that this program gives for a refusal, so that a client need not
 //! guess from the few codes of gRPC; nothing internal does.
 
-use chat_proto::{CODE, RETRY_AFTER_MS};
+use chat_proto::{BOUND, CODE, LIMIT, PER_MS, RETRY_AFTER_MS};
+use chat_protocol::code::Reached;
 use chat_protocol::{Code, Refusal};
 use tonic::metadata::MetadataMap;
 use tonic::{Code as Grpc, Status};
@@ -15,7 +16,22 @@ pub(super) fn status(refusal: &Refusal) -> Status {
     if let Some(wait_ms) = refusal.retry_after_ms {
         metadata.insert(RETRY_AFTER_MS, wait_ms.into());
     }
+    if let Some(reached) = &refusal.limit {
+        tell(&mut metadata, reached);
+    }
     Status::with_metadata(code(refusal.code), refusal.reason.clone(), metadata)
+}
+
+fn tell(metadata: &mut MetadataMap, Reached { name, bound, per_ms }: &Reached) {
+    // Names of settings are ASCII.
+    if let Ok(name) = name.parse() {
+        metadata.insert(LIMIT, name);
+    }
+    for (key, number) in [(BOUND, bound), (PER_MS, per_ms)] {
+        if let Some(number) = *number {
+            metadata.insert(key, number.into());
+        }
+    }
 }
 
 fn code(code: Code) -> Grpc {
@@ -77,6 +93,26 @@ mod tests {
             assert_eq!((code_of(&status), status.message()), (Some(known.number()), "why: 黄帝\n100%"));
             assert_eq!(status.metadata().get(RETRY_AFTER_MS).unwrap(), "1500");
             assert_eq!(foreign(&status, 1), None, "it is our own");
+        }
+    }
+
+    #[test]
+    fn a_limit_goes_with_its_name_and_what_it_allows() {
+        let mut refusal = Refusal::new(Code::TooManyRequests, "no");
+        let told = |refusal: &Refusal| {
+            let status = status(refusal);
+            [LIMIT, BOUND, PER_MS].map(|key| {
+                status.metadata().get(key).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
+            })
+        };
+        assert_eq!(told(&refusal), ["", "", ""]);
+        for (name, bound, per_ms, expected) in [
+            ("rate_per_user", Some(20), Some(1000), ["rate_per_user", "20", "1000"]),
+            ("max_apps", Some(1), None, ["max_apps", "1", ""]),
+            ("file_types", None, None, ["file_types", "", ""]),
+        ] {
+            refusal.limit = Some(Box::new(Reached { name: name.into(), bound, per_ms }));
+            assert_eq!(told(&refusal), expected);
         }
     }
 

@@ -65,9 +65,15 @@ fn refusals() -> BTreeMap<u16, Vec<Code>> {
 fn refusal(codes: &[Code]) -> Value {
     let numbers: Vec<_> = codes.iter().map(|code| code.number()).collect();
     let texts: Vec<_> = codes.iter().map(|code| format!("{}: {}", code.number(), code.text())).collect();
+    let number = |about: &str| json!({"type": "integer", "minimum": 0, "description": about});
     let data = json!({
         "type": ["object", "null"],
-        "properties": {"retryAfterMs": {"type": "integer", "minimum": 0}},
+        "properties": {
+            "retryAfterMs": number("How long to wait before the next try, in milliseconds."),
+            "limit": {"type": "string", "description": "The limit that was met: a setting in [limits]."},
+            "bound": number("What it allows, in the unit of the setting; none where that is no number."),
+            "perMs": number("Of a rate: in how many milliseconds it allows so many."),
+        },
     });
     answer(&texts.join(". "), &json!({"type": "integer", "enum": numbers}), &data)
 }
@@ -216,7 +222,25 @@ fn line(max: usize) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use chat_protocol::code::Reached;
+    use chat_protocol::envelope::RefusalData;
+
     use super::*;
+
+    #[test]
+    fn what_a_refusal_says_beside_its_words_is_described() {
+        let limit = Reached { name: "rate_per_user".into(), bound: Some(20), per_ms: Some(1000) };
+        let data = RefusalData { retry_after_ms: Some(5), limit: Some(Box::new(limit)) };
+        let answer = refusal(&[Code::TooManyRequests]);
+        let answer = &answer["content"]["application/json"]["schema"]["properties"];
+        let names = |members: &Value| -> BTreeSet<String> {
+            members.as_object().expect("members").keys().cloned().collect()
+        };
+        let told = serde_json::to_value(data).expect("JSON");
+        assert_eq!(names(&told), names(&answer["data"]["properties"]));
+    }
 
     #[tokio::test]
     async fn every_operation_route_and_field_is_described() {

@@ -75,7 +75,7 @@ impl GroupOps {
         Ok(response(&changed))
     }
 
-    fn noted(&self, error: GroupError) -> GroupError {
+    fn noted(&self, error: GroupError) -> Refusal {
         self.quotas.noted(error.limit(), error)
     }
 

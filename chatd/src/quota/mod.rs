@@ -1,8 +1,8 @@
 //! How much anybody may ask of this node: connections and rates, by connection, user and address.
 //!
-//! Invariant: all that refuses reads the settings in force from one shared place, where they can be replaced at any time;
-//! a limit that is off costs one comparison. A refusal names the setting and its value, is counted, and says when to come
-//! back, if time helps.
+//! Invariant: all that refuses reads the settings in force from one shared place, where they can be replaced at any
+//! time; a limit that is off costs one comparison. A refusal names the setting and its value, in words and in members,
+//! is counted, and says when to come back, if time helps.
 
 mod bucket;
 mod changing;
@@ -289,17 +289,24 @@ impl Quotas {
         self.addresses.sweep(now_ns);
     }
 
-    /// Counts that something was refused, if by a limit.
-    pub fn noted<E>(&self, limit: Option<Limit>, error: E) -> E {
-        if let Some(limit) = limit {
-            self.counters.refused.by(limit).add(1);
-        }
-        error
+    /// Counts that a limit refused something.
+    pub fn count(&self, limit: Limit) {
+        self.counters.refused.by(limit).add(1);
     }
 
-    /// Counts a refusal.
+    /// What an error is answered with, as [`Quotas::refuse`] has it if a limit made it.
+    pub fn noted(&self, limit: Option<Limit>, error: impl Into<Refusal>) -> Refusal {
+        match limit {
+            Some(limit) => self.refuse(limit, error.into()),
+            None => error.into(),
+        }
+    }
+
+    /// Counts a refusal, which names its limit and what that allows from here on.
     pub fn refuse(&self, limit: Limit, refusal: Refusal) -> Refusal {
-        self.noted(Some(limit), refusal)
+        self.count(limit);
+        let reached = showing::reached(&self.settings(), limit);
+        Refusal { limit: Some(Box::new(reached)), ..refusal }
     }
 
     fn too_fast(&self, limit: Limit, of: &str, (rate, burst): (Rate, u32), wait_ns: u64) -> Refusal {

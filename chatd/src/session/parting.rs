@@ -163,7 +163,7 @@ impl Session {
 
     pub(super) fn fail(&mut self, Violation { code, reason, detail }: Violation) {
         if code == close::TOO_BIG {
-            self.shared.quotas.noted(Some(Limit::MaxFrameBytes), ());
+            self.shared.quotas.count(Limit::MaxFrameBytes);
         }
         self.writer.close(code, reason);
         self.note(code, reason, detail.to_owned());

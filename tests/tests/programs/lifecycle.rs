@@ -214,6 +214,7 @@ async fn a_full_node_answers_503_and_takes_connections_again_when_one_ends() {
     let third = node.login(APP, "third").await;
     let refused = chat_tests::raw_http::request(node.server(), "GET", "/acc", &UPGRADE, &[]).await;
     assert_eq!((refused.code(), refused.status), (1013, 503));
+    assert_eq!(refused.json()["data"], json!({"limit": "max_connections", "bound": 3}));
     assert_eq!(get(node.server(), "/user/list?appId=1").await.code(), 200, "operations go on");
     bystanders.are_undisturbed().await;
     third.close().await;

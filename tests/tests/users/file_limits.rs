@@ -1,6 +1,6 @@
 //! What files may be: how large, of what kind, how much in all; and files that are made to do harm.
 //!
-//! Invariant: a refusal names its limit, is counted, and leaves nothing.
+//! Invariant: a refusal names its limit in words and in members, is counted, and leaves nothing.
 
 use std::io::Cursor;
 
@@ -9,6 +9,7 @@ use chat_tests::node::Node;
 use chat_tests::raw_http::{Answer, exchange, get, request};
 use futures_util::future::join_all;
 use image::{DynamicImage, GrayImage, ImageFormat};
+use serde_json::{Value, json};
 
 async fn refused_by(node: &Node, limit: &str) -> u64 {
     let metrics = get(node.server(), "/metrics").await.body;
@@ -18,18 +19,25 @@ async fn refused_by(node: &Node, limit: &str) -> u64 {
     counted.parse().expect("a number")
 }
 
+/// `data` of a refusal by a limit that allows so much.
+fn by(limit: &str, bound: u64) -> Value {
+    json!({"limit": limit, "bound": bound})
+}
+
 /// Whether it was refused by this limit.
-fn is_by(answer: &Answer, code: u64, limit: &str) {
+fn is_by(answer: &Answer, code: u64, data: &Value) {
     assert_eq!(answer.code(), code, "{answer:?}");
+    assert_eq!(&answer.json()["data"], data);
+    let limit = data["limit"].as_str().expect("a name");
     assert!(answer.reason().contains(&format!("limits.{limit}")), "{answer:?}");
 }
 
 #[tokio::test]
 async fn a_file_has_so_many_bytes_whether_its_length_is_said_or_not() {
     let site = FileSite::embedded(&["--file-bytes", "100000"]).await;
-    let node = &site.one;
+    let (node, limit) = (&site.one, by("file_bytes", 100_000));
     assert_eq!(try_upload(node.server(), "a", "", &film(100_000)).await.code(), 200);
-    is_by(&try_upload(node.server(), "a", "", &film(100_001)).await, 1012, "file_bytes");
+    is_by(&try_upload(node.server(), "a", "", &film(100_001)).await, 1012, &limit);
     // In pieces whose sum nobody knows before.
     let (target, host) = (upload_to("a", "", "a"), node.server().authority());
     let head = format!(
@@ -44,13 +52,13 @@ async fn a_file_has_so_many_bytes_whether_its_length_is_said_or_not() {
     is_by(
         &exchange(node.server(), &[head.as_bytes(), &body].concat()).await.expect("an answer"),
         1012,
-        "file_bytes",
+        &limit,
     );
     // Who waits to be told to send sends nothing of it.
     let head = format!(
         "PUT {target} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 100001\r\nExpect: 100-continue\r\n\r\n"
     );
-    is_by(&exchange(node.server(), head.as_bytes()).await.expect("an answer"), 1012, "file_bytes");
+    is_by(&exchange(node.server(), head.as_bytes()).await.expect("an answer"), 1012, &limit);
     assert_eq!(refused_by(node, "file_bytes").await, 3);
     site.until_kept(1).await;
 }
@@ -74,9 +82,10 @@ async fn so_many_bytes(site: FileSite) {
         |of: &str| answers.iter().filter(|(user, answer)| *user == of && answer.status == 200).count();
     assert_eq!(taken("a") + taken("b"), 9, "{answers:?}");
     assert!(taken("a") <= 5 && taken("b") <= 5, "{answers:?}");
+    let limits = [by("file_bytes_per_user", 50_000), by("file_bytes_per_app", 90_000)];
     for (_, answer) in answers.iter().filter(|(_, answer)| answer.status != 200) {
-        assert_eq!(answer.code(), 1009, "{answer:?}");
-        assert!(answer.reason().contains("limits.file_bytes_per_"), "{answer:?}");
+        let limit = limits.iter().find(|limit| **limit == answer.json()["data"]);
+        is_by(answer, 1009, limit.unwrap_or_else(|| panic!("{answer:?}")));
     }
     site.until_kept(9).await;
     let elsewhere = request(
@@ -113,7 +122,7 @@ async fn what_runs_in_a_page_is_not_taken_whatever_it_is_called() {
             file,
         )
         .await;
-        is_by(&answer, 1009, "file_types");
+        is_by(&answer, 1009, &json!({"limit": "file_types"}));
         refused += 1;
     }
     assert_eq!(refused_by(node, "file_types").await, refused);
@@ -150,7 +159,7 @@ async fn a_picture_has_so_many_pixels_however_small_its_file() {
     let mut bomb = bomb.into_inner();
     assert!(bomb.len() < 1_000_000, "{}", bomb.len());
     let answer = try_upload(node.server(), "a", "", &bomb).await;
-    is_by(&answer, 1012, "picture_pixels");
+    is_by(&answer, 1012, &by("picture_pixels", 1_000_000));
     assert!(answer.reason().contains("20000×5000"), "{answer:?}");
     // One that lies about its size.
     bomb[16..24].copy_from_slice(&[0, 0, 0, 10, 0, 0, 0, 10]);

@@ -149,6 +149,8 @@ async fn an_upload_that_is_given_up_leaves_nothing_and_holds_nobody_up() {
     let refused = try_upload(node.server(), "a", "", &film(100)).await;
     assert_eq!(refused.status, 429, "both are under way: {refused:?}");
     assert!(refused.reason().contains("limits.uploads_per_user = 2"), "{refused:?}");
+    let told = json!({"retryAfterMs": 1000, "limit": "uploads_per_user", "bound": 2});
+    assert_eq!(refused.json()["data"], told);
     let other = try_upload(node.server(), "b", "", &film(100)).await;
     assert_eq!(other.code(), 200, "another user has their own: {other:?}");
     // One hears why it was given up, the other goes by itself.

@@ -1,7 +1,7 @@
 //! What happens to a connection, or a user, that asks too fast.
 //!
-//! Invariant: a refusal has its code, names the setting and its value, and says how long to wait; whoever waits is let
-//! through, nobody else is disturbed, and all of it is counted.
+//! Invariant: a refusal has its code, names the setting and its value in words and in members, and says how long to
+//! wait; whoever waits is let through, nobody else is disturbed, and all of it is counted.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use chat_protocol::Target;
 use chat_protocol::system::{LimitState, State, StateRequest};
 use chat_tests::closed::Closed;
 use chat_tests::node::Node;
-use chat_tests::raw_http::{get, request};
+use chat_tests::raw_http::{get, post_json, request};
 use chat_tests::raw_socket::{RawSocket, frame, opcode};
 use chat_tests::wait::{SOON, pace, until};
 use serde_json::{Value, json};
@@ -23,6 +23,14 @@ fn too_fast<T: std::fmt::Debug>(outcome: Result<T, Error>) -> (u64, String) {
         Err(Error::Refused { code: 1011, reason, retry_after_ms: Some(wait_ms) }) => (wait_ms, reason),
         other => panic!("{other:?}"),
     }
+}
+
+/// How long to wait, by the `data` of a refusal, which this limit made: so many an hour.
+fn is_by(data: &Value, limit: &str, per_hour: u64) -> u64 {
+    let wait_ms = data["retryAfterMs"].as_u64().unwrap_or_else(|| panic!("{data}"));
+    let told = json!({"retryAfterMs": wait_ms, "limit": limit, "bound": per_hour, "perMs": 3_600_000});
+    assert_eq!(data, &told);
+    wait_ms
 }
 
 async fn state(node: &Node, limit: &str) -> LimitState {
@@ -85,6 +93,9 @@ async fn what_is_no_request_counts_as_well_and_many_at_once_are_answered_one_by_
     let mut answers = Vec::new();
     for _ in 0..=texts.len() {
         let answer = socket.answer().await;
+        if answer["response"]["code"] == 1011 {
+            is_by(&answer["response"]["data"], "rate_per_connection", 72);
+        }
         answers
             .push((answer["seq"].as_str().expect("a text").to_owned(), answer["response"]["code"].clone()));
     }
@@ -139,7 +150,7 @@ async fn a_user_has_one_rate_over_all_connections_and_http() {
     }
     let answer = list(&bearer).await;
     assert_eq!((answer.code(), answer.status), (1011, 429), "{answer:?}");
-    let wait_ms = answer.json()["data"]["retryAfterMs"].as_u64().expect("a time");
+    let wait_ms = is_by(&answer.json()["data"], "rate_per_user", 72);
     assert_eq!(answer.header("retry-after"), wait_ms.div_ceil(1000).to_string());
     // Nobody else is meant.
     let (mut neighbour, entered) = closed.enter(APP, "b", &b).await;
@@ -161,6 +172,22 @@ async fn a_user_has_one_rate_over_all_connections_and_http() {
     let metrics =
         request(closed.node.server(), "GET", "/metrics", &[("Authorization", &operator)], b"").await;
     assert_eq!(refused(&metrics.body, "rate_per_user"), 4);
+}
+
+#[tokio::test]
+async fn over_a_websocket_a_refusal_names_the_limit_of_the_user_in_members() {
+    let node = Node::ephemeral(&["--rate-per-user", "72/h", "--burst-per-user", "2"]).await;
+    let mut socket = RawSocket::open(node.server()).await;
+    socket.login(APP, "a").await;
+    for code in [200, 1011, 1011] {
+        socket.send_text(r#"{"seq":"1","cmd":"user/list","data":{}}"#).await;
+        let response = socket.answer().await["response"].clone();
+        assert_eq!(response["code"], code, "{response}");
+        if code == 1011 {
+            let wait_ms = is_by(&response["data"], "rate_per_user", 72);
+            assert!((40_000..=50_000).contains(&wait_ms), "{wait_ms}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -270,4 +297,15 @@ async fn the_limits_of_groups_and_friends_are_counted() {
     assert_eq!((full.value.as_str(), full.refused), ("2", 1));
     let counts = [state(&node, "groups_per_user").await, state(&node, "requests_per_user").await];
     assert_eq!(counts.map(|state| (state.value, state.refused)), [("1".to_owned(), 2), ("1".to_owned(), 1)]);
+    for (path, asked, limit, bound) in [
+        ("/group/join", json!({"userId": "later", "groupId": "one"}), "members_per_group", 2),
+        ("/group/create", json!({"userId": "a", "name": "four", "groupId": "four"}), "groups_per_user", 1),
+        ("/friend/request", json!({"userId": "a", "friendId": "d"}), "requests_per_user", 1),
+    ] {
+        let mut asked = asked;
+        asked["appId"] = json!(APP);
+        let answer = post_json(node.server(), path, asked.to_string()).await;
+        assert_eq!((answer.code(), answer.status), (1009, 409), "{answer:?}");
+        assert_eq!(answer.json()["data"], json!({"limit": limit, "bound": bound}));
+    }
 }

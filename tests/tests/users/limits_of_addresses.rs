@@ -9,6 +9,7 @@ use chat_tests::node::Node;
 use chat_tests::raw_http::{Answer, connect_from, exchange_over, get_from};
 use chat_tests::raw_socket::{RawSocket, handshake};
 use chat_tests::wait::{SOON, until};
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -57,7 +58,9 @@ async fn an_address_has_so_many_connections_open_whatever_they_speak() {
     let words = "127.0.0.2 has 3 connections open (limits.connections_per_address = 3)";
     for _ in 0..3 {
         assert_too_many(&shake_hands(CROWD, &node).await.expect_err("one too many"), words);
-        assert_too_many(&get_from(CROWD, node.server(), "/livez").await, words);
+        let answer = get_from(CROWD, node.server(), "/livez").await;
+        assert_too_many(&answer, words);
+        assert_eq!(answer.json()["data"], json!({"limit": "connections_per_address", "bound": 3}));
         shake_hands(OTHER, &node).await.expect("another address");
     }
     assert_eq!(refused(&node, "connections_per_address").await, 6);
@@ -112,6 +115,9 @@ async fn an_address_connects_so_often() {
         );
         let wait_ms = answer.json()["data"]["retryAfterMs"].as_u64().expect("a time");
         assert!((40_000..=50_000).contains(&wait_ms), "{wait_ms}");
+        let limit = "connect_rate_per_address";
+        let told = json!({"retryAfterMs": wait_ms, "limit": limit, "bound": 72, "perMs": 3_600_000});
+        assert_eq!(answer.json()["data"], told);
         assert_eq!(answer.header("retry-after"), wait_ms.div_ceil(1000).to_string());
         shake_hands(OTHER, &node).await.expect("another address");
     }
@@ -167,6 +173,7 @@ async fn an_address_asks_so_much_over_http_but_an_operator_with_a_key() {
         assert_eq!((answer.code(), answer.status), (1011, 429));
         let words = "over HTTP from 127.0.0.2 (limits.http_rate_per_address = 72/h, 4 at once)";
         assert!(answer.reason().contains(words), "{answer:?}");
+        assert_eq!(answer.json()["data"]["limit"], "http_rate_per_address");
     }
     for _ in 0..6 {
         assert_eq!(ask(CROWD, "/user/list?appId=1", key).await.code(), 200, "an operator");

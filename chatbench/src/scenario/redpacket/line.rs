@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use chat_client::{Error, Http};
-use chat_protocol::envelope::{Incoming, RetryAfter};
+use chat_protocol::envelope::{Incoming, RefusalData};
 use chat_protocol::red_packet::{Grab, GrabRequest, GrabResponse};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
@@ -162,7 +162,7 @@ pub fn answer(frame: &[u8]) -> Option<(u32, Answer)> {
             Err(error) => (sequence, Answer::Gone(format!("the answer cannot be read: {error}"))),
         },
         code => {
-            let pause = serde_json::from_str::<RetryAfter>(data).ok().map(|data| data.retry_after_ms);
+            let pause = serde_json::from_str::<RefusalData>(data).ok().and_then(|data| data.retry_after_ms);
             (sequence, Answer::Refused(code, response.code_msg.into_owned(), pause))
         }
     })
@@ -183,6 +183,8 @@ mod tests {
         assert_eq!(read(moved), said(Outcome::Empty, 0));
         let refused = r#"{"seq":"g3","cmd":"redPacket/grab","response":{"code":1011,"codeMsg":"slow","data":{"retryAfterMs":5}}}"#;
         assert_eq!(read(refused), Some((3, Answer::Refused(1011, "slow".to_owned(), Some(5)))));
+        let full = r#"{"seq":"g3","cmd":"redPacket/grab","response":{"code":1009,"codeMsg":"full","data":{"limit":"max_apps","bound":1}}}"#;
+        assert_eq!(read(full), Some((3, Answer::Refused(1009, "full".to_owned(), None))));
         let odd = r#"{"seq":"g3","cmd":"redPacket/grab","response":{"code":200,"codeMsg":"Success","data":{"outcome":"half"}}}"#;
         assert!(matches!(read(odd), Some((3, Answer::Gone(_)))));
         let parting = r#"{"seq":"","cmd":"system/drain","response":{"code":200,"codeMsg":"Ok","data":{"reconnectInMs":420}}}"#;
