@@ -1,9 +1,10 @@
-//! Sending: a message becomes one record, one append, one receipt.
+//! Sending: a message becomes one record, one append, one receipt; here, or at another node that stores for this one.
 //!
-//! Invariant: what is logged is what is pushed; the record is encoded once, here.
+//! Invariant: what is logged is what is pushed; the record is encoded once, here, where it is appended.
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use chat_protocol::content::Content;
 use chat_protocol::{AppId, Code, MsgId, PacketId, Refusal, Target, UserId};
 use serde::Serialize;
@@ -18,6 +19,8 @@ use crate::model::{Conversation, Identity, Skip, members};
 /// Puts messages into the log.
 pub struct Chat {
     log: Arc<dyn Log>,
+    /// None where all are stored here.
+    courier: Option<Arc<dyn Courier>>,
     counters: Arc<Counters>,
     journal: Option<Arc<Journal>>,
     /// None where messages carry what they like.
@@ -66,6 +69,35 @@ struct Size<'a> {
     height: Option<&'a Value>,
 }
 
+/// Has messages stored by other nodes.
+///
+/// The law: whatever is tried and however often, a letter is logged once at most, because each attempt has its id. An
+/// answer is that of the node that logged it. A refusal is that of the node that would have, word for word; but
+/// [`Code::StoreUnreachable`] says that whether it was logged is not known.
+#[async_trait]
+pub trait Courier: Send + Sync {
+    /// Has it stored, as [`Chat::send`] does where it is stored.
+    async fn send(&self, letter: Letter<'_>) -> Result<Receipt, Refusal>;
+
+    /// Whether any of them would store one right now, as far as the last letters tell.
+    async fn ready(&self) -> Result<(), Refusal>;
+}
+
+/// A checked message that another node is to store.
+#[derive(Debug, Clone, Copy)]
+pub struct Letter<'a> {
+    /// Who sends it.
+    pub sender: &'a Identity,
+    /// Where it goes: to a user or to the world.
+    pub target: &'a Target,
+    /// What it carries.
+    pub content: &'a Content,
+    /// Its id, in each attempt.
+    pub msg_id: &'a MsgId,
+    /// Who gets no live copy.
+    pub skip: &'a Skip,
+}
+
 impl<'a> Record<'a> {
     fn new(target: &'a Target, content: &'a Content, from: &'a UserId, msg_id: &'a MsgId) -> Self {
         let size = content.size.as_ref();
@@ -81,7 +113,13 @@ impl Chat {
     /// Sends through this log.
     #[must_use]
     pub fn new(log: Arc<dyn Log>, counters: Arc<Counters>) -> Self {
-        Self { log, counters, journal: None, files: None }
+        Self { log, courier: None, counters, journal: None, files: None }
+    }
+
+    /// The same, which leaves to others what they store.
+    #[must_use]
+    pub fn through(self, courier: Option<Arc<dyn Courier>>) -> Self {
+        Self { courier, ..self }
     }
 
     /// The same, which notes there what is refused or comes again.
@@ -96,10 +134,33 @@ impl Chat {
         Self { files: Some(files), ..self }
     }
 
+    /// Who stores a message, if that is not this node: others know neither groups nor red packets.
+    fn courier(&self, target: &Target, content: &Content) -> Option<&Arc<dyn Courier>> {
+        let is_theirs = !matches!(target, Target::Group(_)) && content.packet_id.is_none();
+        self.courier.as_ref().filter(|_| is_theirs)
+    }
+
+    /// Whether another node stores such a message, so that it must go through [`Chat::send`].
+    #[must_use]
+    pub fn passes_on(&self, target: &Target, content: &Content) -> bool {
+        self.courier(target, content).is_some()
+    }
+
+    /// Whether the nodes that store for this one do, where there are any.
+    ///
+    /// # Errors
+    /// As [`Courier::ready`].
+    pub async fn ready(&self) -> Result<(), Refusal> {
+        match &self.courier {
+            Some(courier) => courier.ready().await,
+            None => Ok(()),
+        }
+    }
+
     /// Puts a checked message into its log. Without a `msg_id` one is made up.
     ///
     /// # Errors
-    /// What the broker says; what is wrong with the file that it carries.
+    /// What the broker says; what is wrong with the file that it carries; as [`Courier::send`].
     pub async fn send(
         &self,
         sender: &Identity,
@@ -108,6 +169,14 @@ impl Chat {
         msg_id: Option<&MsgId>,
         skip: Skip,
     ) -> Result<Sent, Refusal> {
+        if let Some(courier) = self.courier(target, content) {
+            let msg_id = msg_id.cloned().unwrap_or_else(new_msg_id);
+            let letter = Letter { sender, target, content, msg_id: &msg_id, skip: &skip };
+            let sent = courier.send(letter).await;
+            let sent = sent.map(|receipt| Sent { msg_id: msg_id.clone(), receipt });
+            self.note((sender.app, &sender.user), &msg_id, &sent);
+            return sent;
+        }
         let attached = match &self.files {
             Some(files) if content.url.is_some() => {
                 Some(files.attached(sender, target, content.clone()).await?)

@@ -2,9 +2,9 @@
 //!
 //! How a message travels: the bytes of a client come in with one of the [`workers`], which owns the connection.
 //! [`transport`] makes frames of them, [`session`] reads these and asks [`chat`] or an operation of [`ops`], which appends
-//! to the log of the [`broker`]. The broker hands the message to the [`membership`] router of every node with readers,
-//! which gives it to the [`hub`]; that puts one encoded frame into the outbox of each of their connections and rings for
-//! their workers, which write it.
+//! to the log of the [`broker`], or has another node do so over [`grpc`] where the settings name some. The broker hands the
+//! message to the [`membership`] router of every node with readers, which gives it to the [`hub`]; that puts one encoded
+//! frame into the outbox of each of their connections and rings for their workers, which write it.
 //!
 //! | module | holds |
 //! |---|---|
@@ -25,7 +25,7 @@
 //! | [`membership`] | which rooms a connection belongs in, joins and leaves in flight, catching up from the log |
 //! | [`ops`] | operations, the same for HTTP, WebSocket and gRPC |
 //! | [`http`] | the HTTP edge |
-//! | [`grpc`] | the gRPC edge |
+//! | [`grpc`] | the gRPC edge, and the calls of the node to those that store messages for it |
 //! | [`chat`] | sending |
 //! | [`marks`] | who is typing, how far others have read |
 //! | [`bans`] | who may not come in: the port |

@@ -7,6 +7,7 @@
 
 mod answer;
 mod course;
+mod dial;
 mod greeting;
 mod introduction;
 pub mod places;
@@ -41,6 +42,7 @@ use tokio_util::task::TaskTracker;
 use self::answer::Answer;
 use self::course::Course;
 pub use self::course::Patience;
+pub use self::dial::{Dialled, dial};
 pub use self::greeting::Greeter;
 use self::places::{Place, Places, Tongue};
 pub use self::shortcut::{Grant, Shortcut, Taken};

@@ -50,6 +50,7 @@ fn report(state: StateResponse) -> Report {
         ("nodeId", "node", state.node_id.into()),
         ("version", "version", state.version.into()),
         ("engine", "engine", state.engine.into()),
+        ("role", "role", state.role.into()),
         ("ready", "ready", ready),
         ("pid", "pid", state.pid.into()),
         ("uptimeMs", "up for", up_for),
@@ -88,6 +89,7 @@ mod tests {
             node_id: "n".to_owned(),
             version: "1".to_owned(),
             engine: "redis".to_owned(),
+            role: "api".to_owned(),
             ready: false,
             unready: vec!["ledger".to_owned()],
             draining: true,
@@ -107,7 +109,7 @@ mod tests {
         let expected = serde_json::to_value(&state).unwrap();
         let report = report(state);
         assert_eq!(serde_json::to_value(report.tree()).unwrap(), expected);
-        let shown: Vec<_> = report.columns.iter().zip(&report.rows[0]).skip(15).collect();
+        let shown: Vec<_> = report.columns.iter().zip(&report.rows[0]).skip(16).collect();
         let shown: Vec<_> =
             shown.iter().map(|(column, cell)| (&*column.title, cell.value.as_str())).collect();
         assert_eq!(

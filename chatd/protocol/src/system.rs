@@ -26,10 +26,14 @@ pub struct StateResponse {
     pub version: String,
     /// `embedded` or `redis`.
     pub engine: String,
+    /// What it does: `all`, `gateway`, `api`, `sender` or `settler`.
+    #[serde(default = "all")]
+    pub role: String,
     /// Whether what is sent now can be stored, as the last writes met it: what `/readyz` says.
     pub ready: bool,
-    /// The stores that take nothing at the moment, by what they hold: `messages`, `ledger`, `files`. Absent when all do. A
-    /// node without `files` is ready: only files are refused.
+    /// The stores that take nothing at the moment, by what they hold: `messages`, `ledger`, `files`; and `senders`, where
+    /// none of the nodes answers that store messages for this one. Absent when all do. A node without `files` is ready: only
+    /// files are refused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unready: Vec<String>,
     /// Whether its connections are leaving because it is going to stop. Absent when not.
@@ -60,6 +64,11 @@ pub struct StateResponse {
     /// The limits in force, and how often each refused something.
     #[serde(default)]
     pub limits: Vec<LimitState>,
+}
+
+/// What nodes of earlier versions do.
+fn all() -> String {
+    "all".to_owned()
 }
 
 /// A limit of the answering node.

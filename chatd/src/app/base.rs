@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 
 use super::Files;
 use super::room::max_connections;
@@ -12,11 +12,12 @@ use super::waiting::Waiting;
 use crate::audit::{Audit, Place};
 use crate::auth::Auth;
 use crate::broker::Log;
-use crate::chat::Chat;
+use crate::chat::{Chat, Courier};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config};
 use crate::counters::Counters;
 use crate::files;
+use crate::grpc::Senders;
 use crate::hub::Hub;
 use crate::hub::outbox::Limits;
 use crate::journal::Journal;
@@ -69,10 +70,26 @@ impl Base {
         }
     }
 
-    /// Sends through this log, with these files.
-    pub(super) fn chat(&self, log: Arc<dyn Log>, carried: Arc<files::Files>) -> Arc<Chat> {
+    /// Sends through this log, with these files, or through the nodes that store for this one.
+    ///
+    /// # Errors
+    /// For the operator: what is wrong with the settings about them.
+    pub(super) fn chat(
+        &self,
+        config: &Config,
+        log: Arc<dyn Log>,
+        carried: Arc<files::Files>,
+    ) -> anyhow::Result<Arc<Chat>> {
+        let refused = |error: String| anyhow!(error);
+        let courier = match config.senders().map_err(refused)? {
+            Some(senders) => {
+                let senders = Senders::new(&senders, self.counters.clone()).map_err(refused)?;
+                Some(Arc::new(senders) as Arc<dyn Courier>)
+            }
+            None => None,
+        };
         let chat = Chat::new(log, self.counters.clone()).noting(self.journal.clone());
-        Arc::new(chat.carrying(carried))
+        Ok(Arc::new(chat.carrying(carried).through(courier)))
     }
 
     /// The log of what operators do, if there is to be one.

@@ -13,7 +13,7 @@ use super::money::Treasury;
 use super::reload::{self, Reread};
 use crate::audit::Audit;
 use crate::chat::Chat;
-use crate::config::{Config, Role};
+use crate::config::Config;
 use crate::explain::{self, Explainer};
 use crate::files::Files;
 use crate::grpc;
@@ -81,10 +81,7 @@ pub(super) fn edge(config: &Config, parts: Parts<'_>) -> anyhow::Result<Edge> {
     let Parts { base, engine, treasury, chat, files, marks, subscriptions, registry, door, keeper, .. } =
         parts;
     let gate = Arc::new(Gate::new(engine.worlds.clone(), base.quotas.clone()));
-    let operations = Arc::new(match config.serve.role {
-        Role::All => Table::new(&services),
-        Role::Settler => Table::of_settler(&services),
-    });
+    let (role, operations) = (config.serve.role, Arc::new(Table::new(&services)));
     let sessions = Sessions {
         hub: base.hub.clone(),
         subscriptions,
@@ -107,11 +104,9 @@ pub(super) fn edge(config: &Config, parts: Parts<'_>) -> anyhow::Result<Edge> {
         counters: base.counters.clone(),
         max_frame_bytes: config.limits.max_frame_bytes,
     };
-    let max_connections = match config.serve.role {
-        Role::All => base.max_connections,
-        Role::Settler => 0,
-    };
+    let max_connections = if role.takes_websockets() { base.max_connections } else { 0 };
     let desk = Desk {
+        role,
         operations,
         auth: base.auth.clone(),
         quotas: base.quotas.clone(),
@@ -152,9 +147,15 @@ fn standing(base: &Base, engine: &Engine) -> Standing {
 }
 
 /// What the gRPC edge leads to: what the HTTP edge does.
-pub(super) fn grpc_edge(edge: &Edge, hub: &Arc<Hub>, subscriptions: &Arc<Subscriptions>) -> grpc::Edge {
+pub(super) fn grpc_edge(
+    edge: &Edge,
+    chat: Arc<Chat>,
+    hub: &Arc<Hub>,
+    subscriptions: &Arc<Subscriptions>,
+) -> grpc::Edge {
     grpc::Edge {
         desk: edge.desk.clone(),
+        chat,
         system: edge.system.clone(),
         hub: hub.clone(),
         subscriptions: subscriptions.clone(),
@@ -194,12 +195,14 @@ fn services(config: &Config, parts: &Parts<'_>) -> Services {
     );
     let (broker, groups) = (engine.broker.clone(), engine.groups.clone());
     let (presence, clock) = (engine.presence.clone(), base.clock.clone());
-    let about = About { node_id: base.node_id(), engine: engine.name, drain: config.serve.drain.get() };
+    let (role, drain) = (config.serve.role, config.serve.drain.get());
+    let about = About { node_id: base.node_id(), engine: engine.name, role, drain };
     let system = System::new(
         about,
         base.hub.clone(),
         Stores {
             broker: broker.clone(),
+            chat: chat.clone(),
             presence: engine.presence.clone(),
             ledger: treasury.ledger.clone().map(|ledger| ledger as _),
             files: files.clone(),

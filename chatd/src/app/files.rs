@@ -53,7 +53,7 @@ pub(super) async fn open(
         spool,
     };
     let files = Arc::new(Files::new(parts));
-    let chat = base.chat(engine.broker.clone(), files.clone());
+    let chat = base.chat(config, engine.broker.clone(), files.clone())?;
     Ok((files, chat))
 }
 

@@ -164,7 +164,7 @@ impl App {
             base: &base,
             engine: &engine,
             treasury: &treasury,
-            chat,
+            chat: chat.clone(),
             files: kept.clone(),
             marks: Arc::new(Marks::new(hub.clone(), engine.broker.clone())),
             subscriptions: subscriptions.clone(),
@@ -179,7 +179,7 @@ impl App {
         let (marks, edge) = (parts.marks.clone(), edge(config, parts)?);
         let (stop, all_gone, requests) = <(CancellationToken, CancellationToken, TaskTracker)>::default();
         let Edge { connections, workers, system, .. } = edge.clone();
-        let grpc_edge = grpc_edge(&edge, &hub, &subscriptions);
+        let grpc_edge = grpc_edge(&edge, chat, &hub, &subscriptions);
         let house = house(config, &base, edge, keeper.clone(), room, requests.clone());
         let (places, quotas) = (house.places.clone(), house.quotas.clone());
         let doors = ports.open(config, house, grpc_edge, keeper.as_ref(), &stop).await?;

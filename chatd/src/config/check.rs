@@ -45,6 +45,7 @@ impl Config {
         self.allowed_hosts()?;
         self.proxies()?;
         self.check_money()?;
+        self.check_role()?;
         self.check_files()?;
         if self.serve.redis_wait > 0 && self.serve.redis.is_empty() {
             return Err("redis_wait waits for replicas of Redis; give --redis URL".to_owned());

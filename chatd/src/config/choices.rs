@@ -5,11 +5,8 @@
 use super::{Method, Role, Sync};
 
 pub(super) fn parse_role(text: &str) -> Result<Role, String> {
-    match text {
-        "all" => Ok(Role::All),
-        "settler" => Ok(Role::Settler),
-        _ => Err("must be all or settler".to_owned()),
-    }
+    let found = Role::ALL.into_iter().find(|role| role.as_str() == text);
+    found.ok_or_else(|| "must be all, gateway, api, sender or settler".to_owned())
 }
 
 pub(super) fn parse_split(text: &str) -> Result<Method, String> {

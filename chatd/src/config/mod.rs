@@ -9,6 +9,7 @@ mod choices;
 mod origin;
 mod proxies;
 mod rate;
+mod role;
 mod secret;
 pub mod text_file;
 
@@ -33,6 +34,7 @@ pub use self::limits::Limits;
 pub use self::origin::{Host, Hosts, Origin, Origins};
 pub use self::proxies::Proxies;
 pub use self::rate::Rate;
+pub use self::role::{Role, SenderPlace, Senders};
 pub use self::secret::{KeyLine, Secret, StoreUrl};
 
 /// Bytes of a file of settings at most.
@@ -88,16 +90,6 @@ mod explained;
 mod files;
 mod limits;
 
-/// What a node does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Everything.
-    All,
-    /// Applies settlements; takes no clients.
-    Settler,
-}
-
 settings! {
     /// What to serve, and on what.
     ServeGiven => Serve {
@@ -146,9 +138,15 @@ settings! {
         /// RabbitMQ that settlements travel over, such as amqp://127.0.0.1:5672; without it, the engine's own queue
         #[arg(long, env = "CHATD_AMQP", hide_env_values = true, value_name = "URL")]
         amqp: StoreUrl = StoreUrl::default(),
-        /// What the node does: all, or settler (applies settlements over Redis, takes no clients and answers health, metrics and state only)
+        /// What the node does: all, gateway (WebSockets, the page, files), api (operations over HTTP and gRPC), sender (stores messages of other nodes, over gRPC) or settler (applies settlements over Redis); each answers health, metrics and what is about itself
         #[arg(long, env = "CHATD_ROLE", value_parser = parse_role, value_name = "ROLE")]
         role: Role = Role::All,
+        /// Nodes of the role sender that store the one-to-one and world messages taken here, such as http://10.0.0.7:50051, https://… over TLS; without any, the node stores them itself
+        #[arg(long, env = "CHATD_SENDER_URL", hide_env_values = true, value_name = "URLS", value_delimiter = ',')]
+        sender_url: Vec<StoreUrl> = Vec::new(),
+        /// File with the operator's key, of the scope send, that the senders are shown
+        #[arg(long, env = "CHATD_SENDER_KEY_FILE", value_name = "FILE")]
+        sender_key_file: PathBuf = PathBuf::new(),
         /// Names a proxy passes on as Host; on loopback, others than localhost are refused; * allows all
         #[arg(long, env = "CHATD_ALLOWED_HOSTS", value_name = "NAMES", value_delimiter = ',')]
         allowed_hosts: Vec<String> = Vec::new(),

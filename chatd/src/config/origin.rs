@@ -106,6 +106,12 @@ impl Host {
         &self.name
     }
 
+    /// The port, where one is named.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        self.port
+    }
+
     /// Whether it names this machine for itself.
     #[must_use]
     pub fn is_loopback(&self) -> bool {

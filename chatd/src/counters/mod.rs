@@ -48,6 +48,19 @@ pub struct Audited {
     pub left_out: Counter,
 }
 
+/// What became of messages that other nodes were to store.
+#[derive(Debug, Default)]
+pub struct PassedOn {
+    /// Stored.
+    pub stored: Counter,
+    /// Refused for what they are.
+    pub refused: Counter,
+    /// Of which no other node said what became of them.
+    pub unanswered: Counter,
+    /// Attempts after the first of a message.
+    pub retries: Counter,
+}
+
 /// The node's counters.
 #[derive(Debug, Default)]
 pub struct Counters {
@@ -61,6 +74,8 @@ pub struct Counters {
     pub requests: Requests,
     /// Messages put into a log.
     pub messages: Counter,
+    /// Messages that other nodes were to store.
+    pub passed_on: PassedOn,
     /// Frames put into the queue of a connection.
     pub deliveries: Counter,
     /// From the time of a message to its fan-out here, once for each topic.

@@ -1,4 +1,5 @@
-//! The gRPC edge: calls to operations, a stream of a conversation, health and reflection.
+//! The gRPC edge: calls to operations, a stream of a conversation, health and reflection; and the calls of this node to
+//! those that store messages for it.
 //!
 //! Invariant: a call does what the HTTP operation of the same name does, for the same callers and within the same limits;
 //! nothing is decided here. tonic is known in this room only.
@@ -6,7 +7,10 @@
 mod asking;
 mod counting;
 mod health;
+mod passed;
 mod reading;
+mod rota;
+mod sending;
 mod status;
 
 use std::sync::Arc;
@@ -21,6 +25,8 @@ use tonic::{Request, Response, Status};
 use tonic_reflection::server::Builder;
 
 use self::counting::Counted;
+pub use self::sending::Senders;
+use crate::chat::Chat as Sending;
 use crate::config::Proxies;
 use crate::counters::Counters;
 use crate::hub::Hub;
@@ -33,6 +39,8 @@ use crate::ops::system::System;
 pub struct Edge {
     /// Receives who asks.
     pub desk: Arc<Desk>,
+    /// Stores what other nodes pass on.
+    pub chat: Arc<Sending>,
     /// For health.
     pub system: Arc<System>,
     /// Tells who reads a conversation that there is more.
@@ -103,14 +111,20 @@ impl Chat for Calls {
         &self,
         request: Request<proto::SendMessageRequest>,
     ) -> Result<Response<proto::SendMessageResponse>, Status> {
-        self.0.ask::<user::SendMessage, _>(request).await
+        match request.get_ref().passed.is_some() {
+            true => passed::to_one(&self.0, request).await,
+            false => self.0.ask::<user::SendMessage, _>(request).await,
+        }
     }
 
     async fn send_message_all(
         &self,
         request: Request<proto::SendMessageAllRequest>,
     ) -> Result<Response<proto::SendMessageAllResponse>, Status> {
-        self.0.ask::<user::SendMessageAll, _>(request).await
+        match request.get_ref().passed.is_some() {
+            true => passed::to_all(&self.0, request).await,
+            false => self.0.ask::<user::SendMessageAll, _>(request).await,
+        }
     }
 
     async fn list_users(

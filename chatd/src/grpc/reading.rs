@@ -26,6 +26,7 @@ use crate::hub::Tail;
 use crate::membership::subscriptions::Followed;
 use crate::model::Conversation;
 use crate::ops::desk::app_of;
+use crate::ops::duty::Way;
 
 /// Pause after which a reader of a quiet conversation is asked again whether they may.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
@@ -93,7 +94,7 @@ async fn begin(
     message: ReadConversationRequest,
 ) -> Result<Reading, Refusal> {
     edge.system.stays()?;
-    let operation = edge.desk.operations.path(History::PATH).ok_or(Code::UnknownOperation)?;
+    let operation = edge.desk.operation(Way::Grpc, History::PATH)?;
     let caller = asking.admitted(&edge, operation)?;
     let (mut params, after) = (params(&message)?, message.after);
     params.set("limit", MAX_HISTORY_PAGE.into());
@@ -111,7 +112,7 @@ impl Wanted {
     async fn page(&mut self, caller: Caller) -> Result<VecDeque<Entry>, Refusal> {
         let desk = &self.edge.desk;
         desk.check_ban(&caller).await?;
-        let operation = desk.operations.path(History::PATH).ok_or(Code::UnknownOperation)?;
+        let operation = desk.operation(Way::Grpc, History::PATH)?;
         self.params.set("after", self.after.into());
         let answer = operation.call(caller, self.asking.peer(), self.params.clone()).await?;
         let Page { messages, epoch } = read(answer.get())?;

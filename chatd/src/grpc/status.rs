@@ -67,6 +67,21 @@ pub(super) fn foreign(status: &Status, max_bytes: usize) -> Option<Refusal> {
     }
 }
 
+/// The refusal of another node that a status tells; none where chatd's code is not in it.
+pub(super) fn refusal(status: &Status) -> Option<Refusal> {
+    let code = Code::from_number(code_of(status)?)?;
+    let told = |key: &str| status.metadata().get(key).and_then(|value| value.to_str().ok());
+    let number = |key: &str| told(key).and_then(|text| text.parse().ok());
+    let reached =
+        |name: &str| Reached { name: name.to_owned().into(), bound: number(BOUND), per_ms: number(PER_MS) };
+    Some(Refusal {
+        code,
+        reason: status.message().to_owned(),
+        retry_after_ms: number(RETRY_AFTER_MS),
+        limit: told(LIMIT).map(|name| Box::new(reached(name))),
+    })
+}
+
 /// chatd's code in a status; none where it has none.
 pub(super) fn code_of(status: &Status) -> Option<u16> {
     status.metadata().get(CODE)?.to_str().ok()?.parse().ok()
@@ -93,6 +108,7 @@ mod tests {
             assert_eq!((code_of(&status), status.message()), (Some(known.number()), "why: 黄帝\n100%"));
             assert_eq!(status.metadata().get(RETRY_AFTER_MS).unwrap(), "1500");
             assert_eq!(foreign(&status, 1), None, "it is our own");
+            assert_eq!(super::refusal(&status), Some(refusal), "another node reads what was written");
         }
     }
 
@@ -113,6 +129,7 @@ mod tests {
         ] {
             refusal.limit = Some(Box::new(Reached { name: name.into(), bound, per_ms }));
             assert_eq!(told(&refusal), expected);
+            assert_eq!(super::refusal(&status(&refusal)).as_ref(), Some(&refusal));
         }
     }
 
@@ -123,5 +140,6 @@ mod tests {
         assert_eq!(code(Status::internal("x")), Some(Code::BadParameter));
         assert_eq!(code(Status::unimplemented("x")), Some(Code::UnknownOperation));
         assert_eq!(code(late()), None);
+        assert_eq!(refusal(&late()), None, "whether it was done is not known");
     }
 }

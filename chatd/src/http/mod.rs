@@ -29,12 +29,13 @@ use tokio_util::task::TaskTracker;
 use self::door::Door;
 use self::routes::not_asked_so;
 use crate::auth::Caller;
-use crate::config::Proxies;
+use crate::config::{Proxies, Role};
 use crate::counters::Counters;
 use crate::files::Files;
 use crate::listener::{Entrance, Peer};
 use crate::metrics::{Form, Metrics};
 use crate::ops::desk::Desk;
+use crate::ops::duty::Way;
 use crate::ops::system::System;
 use crate::quota::Quotas;
 use crate::transport::queued;
@@ -59,7 +60,7 @@ pub struct Edge {
     pub workers: Arc<Workers>,
     /// Counts upgraded connections, so that a stop can wait for them.
     pub connections: TaskTracker,
-    /// Upgraded connections at most; 0 on a node that takes no clients.
+    /// Upgraded connections at most; 0 on a node that takes none.
     pub max_connections: usize,
     /// Which hosts and origins requests may come with.
     pub door: Arc<Door>,
@@ -92,7 +93,10 @@ async fn unknown() -> Response {
 
 async fn ready(State(edge): State<Edge>) -> Response {
     match edge.system.ready().await {
-        Ok(()) => "ok\n".into_response(),
+        Ok(()) => match edge.desk.role {
+            Role::All => "ok\n".into_response(),
+            role => format!("ok, as {role}\n").into_response(),
+        },
         Err(refusal) => (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", refusal.reason)).into_response(),
     }
 }
@@ -130,11 +134,14 @@ async fn scrape(State(edge): State<Edge>, request: Request) -> Response {
 async fn operate(State(edge): State<Edge>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path();
-    let Some(operation) = edge.desk.operations.path(path) else {
-        return match (&parts.method, path) {
-            (method @ &Method::OPTIONS, "*") => not_asked_so(method, ALL_METHODS),
-            _ => unknown().await,
-        };
+    let operation = match edge.desk.operation(Way::Http, path) {
+        Ok(operation) => operation,
+        Err(refusal) => {
+            return match (&parts.method, path) {
+                (method @ &Method::OPTIONS, "*") => not_asked_so(method, ALL_METHODS),
+                _ => refuse(&refusal),
+            };
+        }
     };
     let effect = operation.effect();
     match parts.method {

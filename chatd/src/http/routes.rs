@@ -1,7 +1,7 @@
 //! Which path leads where.
 //!
 //! Invariant: a path is one of `chat_protocol::table`, of an operation or of a route: nothing else adds any, and each of
-//! them leads somewhere.
+//! them leads somewhere, on a node that does not serve it to the words that say so.
 
 use axum::Router;
 use axum::handler::Handler;
@@ -15,11 +15,12 @@ use http::header::ALLOW;
 use http::{HeaderValue, Method, StatusCode};
 
 use super::{Edge, door, files, openapi, operate, page, ready, refuse, scrape, upgrade};
+use crate::ops::duty;
 
 /// Leads each path to what serves it.
 pub fn router(edge: Edge) -> Router {
-    let takes_clients = edge.max_connections > 0;
-    let served = ROUTES.iter().filter(|route| takes_clients || route.is_everywhere);
+    let role = edge.desk.role;
+    let served = ROUTES.iter().filter(|route| duty::has(role, route));
     let router = served.fold(Router::new(), |router, route| router.route(route.path, leads(route)));
     // Any operation is found behind the last route, unless it looks like one.
     let alike = ALL.iter().filter(|operation| ROUTES.iter().any(|route| route.is_at(operation.path)));

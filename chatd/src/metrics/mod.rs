@@ -125,6 +125,7 @@ impl Collector for Text {
         page.requests(&sources.counters)?;
         page.logins(&sources.counters, &sources.auth)?;
         page.refused(&sources.counters)?;
+        page.passed_on(&sources.counters)?;
         page.log()?;
         page.audit(&sources.counters)?;
         if let Some(keeper) = &sources.keeper {
@@ -222,6 +223,21 @@ impl Page<'_> {
             "Requests and connections that were refused or ended by a limit, by the setting in [limits].",
             Limit::ALL.map(|limit| ([("limit", limit.name())], counters.refused.by(limit).get())),
         )
+    }
+
+    fn passed_on(&mut self, Counters { passed_on, .. }: &Counters) -> fmt::Result {
+        let outcomes = [
+            ("stored", &passed_on.stored),
+            ("refused", &passed_on.refused),
+            ("unanswered", &passed_on.unanswered),
+        ];
+        self.counters(
+            "chatd_sender_messages_total",
+            "Messages that nodes of the role sender were to store, by what became of them.",
+            outcomes.map(|(outcome, count)| ([("outcome", outcome)], count.get())),
+        )?;
+        let help = "Attempts to have a message stored by a sender, after a first one without an answer.";
+        self.counter("chatd_sender_retries_total", help, passed_on.retries.get())
     }
 
     fn log(&mut self) -> fmt::Result {

@@ -11,14 +11,18 @@ use chat_protocol::operation::APP;
 use chat_protocol::{AppId, Code, Params, Refusal};
 use serde_json::Value;
 
+use super::duty::{self, Way};
 use super::{Bound, Table};
 use crate::auth::{Auth, Caller};
 use crate::bans::Bans;
+use crate::config::Role;
 use crate::quota::Quotas;
 use crate::worlds::Gate;
 
 /// Receives who asks.
 pub struct Desk {
+    /// What the node does.
+    pub role: Role,
     /// Operations by path.
     pub operations: Arc<Table>,
     /// Who asks.
@@ -32,6 +36,15 @@ pub struct Desk {
 }
 
 impl Desk {
+    /// The operation at this path, for who asks this way.
+    ///
+    /// # Errors
+    /// [`Code::UnknownOperation`] when there is none, or nodes of this role do not do it.
+    pub fn operation(&self, way: Way, path: &str) -> Result<&Bound, Refusal> {
+        let found = self.operations.path(path).filter(|_| duty::does(self.role, way, path));
+        found.ok_or_else(|| duty::refusal(self.role, path))
+    }
+
     /// Who asks with these values of `Authorization`, from there if that is known. What is no text is none.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ pub mod access;
 pub mod audit;
 pub mod conversation;
 pub mod desk;
+pub mod duty;
 pub mod explain;
 pub mod file;
 pub mod friend;
@@ -112,16 +113,6 @@ impl Table {
         audit::bind(&mut table, &services.audit);
         explain::bind(&mut table, &services.explain);
         debug_assert_eq!(table.by_path.len(), ALL.len(), "an operation is not bound");
-        table
-    }
-
-    /// The operations of a node that takes no clients: what it is asked about itself.
-    #[must_use]
-    pub fn of_settler(services: &Services) -> Self {
-        let mut table = Self { audit: services.audit.log(), ..Self::default() };
-        system::bind(&mut table, &services.system);
-        node::bind(&mut table, &services.node);
-        audit::bind(&mut table, &services.audit);
         table
     }
 

@@ -14,6 +14,8 @@ use tokio::time::timeout;
 
 use super::Table;
 use crate::broker::Broker;
+use crate::chat::Chat;
+use crate::config::Role;
 use crate::counters::Counters;
 use crate::files::Files;
 use crate::hub::Hub;
@@ -28,6 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub struct Stores {
     /// The messages.
     pub broker: Arc<dyn Broker>,
+    /// The nodes that store them, where others do.
+    pub chat: Arc<Chat>,
     /// Who is online.
     pub presence: Arc<dyn Presence>,
     /// The money; none without a ledger.
@@ -45,6 +49,8 @@ pub struct About {
     pub node_id: String,
     /// What it stands on.
     pub engine: &'static str,
+    /// What it does.
+    pub role: Role,
     /// Time over which they leave when it stops, unless another is asked for.
     pub drain: Duration,
 }
@@ -102,8 +108,9 @@ impl System {
     async fn unready(&self) -> Vec<String> {
         let messages = unready("messages", self.stores.broker.ready());
         let ledger = async { unready("ledger", self.stores.ledger.as_ref()?.ready()).await };
-        let (messages, ledger) = tokio::join!(messages, ledger);
-        messages.into_iter().chain(ledger).collect()
+        let senders = unready("senders", self.stores.chat.ready());
+        let (messages, senders, ledger) = tokio::join!(messages, senders, ledger);
+        messages.into_iter().chain(senders).chain(ledger).collect()
     }
 
     /// Reads again what may change while the node runs.
@@ -156,6 +163,7 @@ impl System {
             node_id: self.about.node_id.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             engine: self.about.engine.to_owned(),
+            role: self.about.role.to_string(),
             ready: is_ready,
             unready,
             draining: self.stays().is_err(),

@@ -83,7 +83,7 @@ impl User {
 }
 
 /// `message` is the text, or for the other types the address of the file.
-pub(super) fn content(kind: Option<String>, message: String) -> Result<Content, Refusal> {
+pub(crate) fn content(kind: Option<String>, message: String) -> Result<Content, Refusal> {
     let content = match kind {
         None => Content::text(message),
         Some(kind) if kind == "text" => Content::text(message),

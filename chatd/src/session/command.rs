@@ -316,8 +316,8 @@ fn message(
         given => given,
     };
     let skip = Skip::Connection(session.connection.id);
-    if content.url.is_some() {
-        // Its file is looked at first.
+    if content.url.is_some() || session.shared.chat.passes_on(&target, &content) {
+        // Its file is looked at first, or another node asked.
         let msg_id = msg_id.unwrap_or_else(new_msg_id);
         let act = recording(session, identity, &target, &msg_id);
         let (chat, sender) = (session.shared.chat.clone(), identity.clone());

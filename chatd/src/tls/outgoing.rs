@@ -1,4 +1,4 @@
-//! TLS of the node as a client of its stores.
+//! TLS of the node as a client of its stores and of other nodes.
 //!
 //! Invariant: a server is believed only when an authority of this host, or of the file that `SSL_CERT_FILE` names, vouches
 //! for the name it was asked for by.
@@ -22,6 +22,17 @@ pub type Sealed<S> = tokio_rustls::client::TlsStream<S>;
 pub async fn seal<S: AsyncRead + AsyncWrite + Unpin>(stream: S, host: &str) -> io::Result<Sealed<S>> {
     let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
     TlsConnector::from(config()?).connect(name, stream).await
+}
+
+/// The same, to speak HTTP/2 over it and nothing else.
+///
+/// # Errors
+/// As [`seal`]; when the server does not speak that.
+pub async fn seal_http2<S: AsyncRead + AsyncWrite + Unpin>(stream: S, host: &str) -> io::Result<Sealed<S>> {
+    let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+    let mut config = ClientConfig::clone(&*config()?);
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await
 }
 
 /// Read until there are some, then kept: a process that runs for months does not follow a change of the authorities.

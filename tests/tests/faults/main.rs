@@ -20,6 +20,7 @@ mod money_fault_rabbit;
 mod money_faults;
 mod network_cuts;
 mod rabbit_faults;
+mod senders;
 mod slow_readers;
 mod store_refuses;
 mod store_start;

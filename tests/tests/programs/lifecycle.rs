@@ -59,6 +59,23 @@ async fn wrong_usage_ends_with_2() {
         (&["--config", file], "speed"),
         (&["config"], "show"),
         (&["--ephemeral", "--redis-prefix", "a:b"], "redis_prefix"),
+        (&["--role", "nobody"], "sender or settler"),
+        (&["--role", "sender", "--redis", "redis://h"], "--grpc-listen"),
+        (&["--role", "sender", "--grpc-listen", "127.0.0.1:0"], "--redis"),
+        (&["--role", "gateway", "--grpc-listen", "127.0.0.1:0"], "grpc_listen"),
+        (&["--role", "api", "--sender-url", "http://h:1"], "--redis"),
+        (&["--redis", "redis://h", "--sender-url", "h:1"], "sender_url"),
+        (&["--sender-key-file", "/does/not/exist"], "--sender-url"),
+        (
+            &[
+                "--role=sender",
+                "--redis",
+                "redis://h",
+                "--grpc-listen=127.0.0.1:0",
+                "--sender-url=http://h:1",
+            ],
+            "sender_url",
+        ),
     ] {
         let ended = chatd(arguments).await;
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{arguments:?}: {ended:?}");

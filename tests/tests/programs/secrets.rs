@@ -70,6 +70,7 @@ async fn a_password_in_a_wrong_place_of_the_command_line_is_not_repeated() {
         &["--max-connections", &url],
         &["--role", &url],
         &["--redis", "redis://h", "--redis", &url],
+        &["--redis", "redis://h", "--sender-url", &url],
         &["config", "check", &url],
     ] {
         let ended = run("chatd", arguments, &[]).await;

@@ -142,12 +142,15 @@ impl Message {
         match target {
             Target::World => {
                 let user_id = from;
-                let request = proto::SendMessageAllRequest { app_id, user_id, msg_id, message, r#type };
+                let passed = None;
+                let request =
+                    proto::SendMessageAllRequest { app_id, user_id, msg_id, message, r#type, passed };
                 caller.send_all(request).await
             }
             Target::User(peer) => {
-                let (user_id, msg_id) = (peer.to_string(), Some(msg_id));
-                let request = proto::SendMessageRequest { app_id, user_id, message, msg_id, from, r#type };
+                let (user_id, msg_id, passed) = (peer.to_string(), Some(msg_id), None);
+                let request =
+                    proto::SendMessageRequest { app_id, user_id, message, msg_id, from, r#type, passed };
                 caller.send(request).await
             }
             Target::Group(_) => Err(Error::BadServer("no call of gRPC sends to a group".to_owned())),
