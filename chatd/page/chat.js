@@ -159,7 +159,7 @@ function start() {
   $('leave').href = `?appId=${appId}`;
   $('menu').addEventListener('click', () => toggleMenu(!$('chat').classList.contains('menu-open')));
   $('details').addEventListener('click', details);
-  $('log').addEventListener('click', () => toggleMenu(false));
+  document.querySelector('.talk').addEventListener('click', () => toggleMenu(false));
   // Listeners, no handler properties: those cancel an event, and with it a typed character, by what they return.
   document.addEventListener('keydown', (event) => { if (event.key === 'Escape') toggleMenu(false); });
   document.addEventListener('visibilitychange', () => {

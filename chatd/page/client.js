@@ -79,7 +79,7 @@ const TOKEN_ENDED = 4501;
 /**
  * What `on` tells of, by name.
  * @typedef {object} Events
- * @property {(change: {state: State, code?: number, reason?: string, delayMs?: number}) => void} state
+ * @property {(change: {state: State, code?: number, reason?: string, limit?: Limit, delayMs?: number}) => void} state
  * @property {(entry: Entry) => void} message  in the order of the log, each once; not what this client itself sent
  * @property {(gap: {conversation: Target, epoch: string, offset: number, after?: Position}) => void} gap  what stands up
  *   to there is not told, from where it was known: the history has it, as far as it is kept
@@ -93,6 +93,14 @@ const TOKEN_ENDED = 4501;
  * @property {(push: {cmd: string, data: object}) => void} push  everything else that chatd pushes
  */
 
+/**
+ * What refused something, because it allows no more.
+ * @typedef {object} Limit
+ * @property {string} name      a setting of chatd in `[limits]`, such as `file_bytes`
+ * @property {number} [bound]   what it allows, in the unit of the setting, where that is a number
+ * @property {number} [perMs]   of a rate: in how many milliseconds it allows so many
+ */
+
 /** @typedef {'idle' | 'connecting' | 'online' | 'waiting' | 'stopped'} State */
 
 /** Why chatd refused something, or why there was no answer. */
@@ -100,11 +108,14 @@ export class ChatError extends Error {
   /**
    * @param {number} code  chatd's; 0 when the connection ended first, or no answer came in time
    * @param {string} message  chatd's words
+   * @param {{limit?: string, bound?: number, perMs?: number}} [data]  of the refusal
    */
-  constructor(code, message) {
+  constructor(code, message, data) {
     super(message);
     this.name = 'ChatError';
     this.code = code;
+    /** @type {Limit | undefined} */
+    this.limit = data?.limit === undefined ? undefined : { name: data.limit, bound: data.bound, perMs: data.perMs };
   }
 }
 
@@ -306,7 +317,7 @@ export class ChatClient {
       // Not chatd's words, but those of a proxy on the way.
       throw new ChatError(status === 413 ? 1012 : 0, `HTTP status ${status}`);
     }
-    if (answer.code !== 200) throw new ChatError(answer.code, answer.msg);
+    if (answer.code !== 200) throw new ChatError(answer.code, answer.msg, answer.data);
     return answer.data;
   }
 
@@ -435,7 +446,7 @@ export class ChatClient {
       const [code, reason] = [error.code ?? 0, error.message];
       this.#drop();
       socket.close();
-      return isStop ? this.#stopped(code, reason) : this.#wait(code, reason);
+      return isStop ? this.#stopped(code, reason, error.limit) : this.#wait(code, reason);
     }
     if (socket === this.#socket) this.#entered(answer ?? {});
   }
@@ -505,9 +516,9 @@ export class ChatClient {
     for (const { reject } of asked) reject(new ChatError(0, 'the connection ended'));
   }
 
-  #stopped(code, reason) {
+  #stopped(code, reason, limit) {
     globalThis.removeEventListener?.('online', this.#hurry);
-    this.#change('stopped', { code, reason });
+    this.#change('stopped', { code, reason, limit });
     const outbox = [...this.#outbox.values()];
     this.#outbox.clear();
     for (const { reject } of outbox) reject(new ChatError(0, 'the session ended'));
@@ -607,7 +618,7 @@ export class ChatClient {
     if (asked) {
       this.#asked.delete(seq);
       if (code === 200) asked.resolve(data);
-      else asked.reject(new ChatError(code, codeMsg));
+      else asked.reject(new ChatError(code, codeMsg, data));
     } else if (cmd === 'heartbeat') {
       this.#isAnswered = true;
     } else if (isPush) {

@@ -25,7 +25,10 @@ export function start(name) {
     event.preventDefault();
     submit();
   });
-  $('text').addEventListener('input', () => { conversationFor(currentTarget()).draft = $('text').value; });
+  $('text').addEventListener('input', () => {
+    conversationFor(currentTarget()).draft = $('text').value;
+    $('composer-error').textContent = '';
+  });
 }
 
 // What was begun in a conversation stays there.

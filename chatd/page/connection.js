@@ -46,13 +46,13 @@ export async function request(cmd, data, options) {
 export function explained(error, { isExact = false } = {}) {
   if (!(error instanceof ChatError)) throw error;
   if (error.code === 0 && isOnline()) return { words: t.noAnswer };
-  return { code: error.code, words: (isExact ? exactly : reason)(error.code, error.message) };
+  return { code: error.code, words: (isExact ? exactly : reason)(error.code, error.message, error.limit) };
 }
 
 // How the connection is, in words.
-export function stateWords({ state, code, reason: why, delayMs }) {
+export function stateWords({ state, code, reason: why, limit, delayMs }) {
   if (state === 'waiting') return t.waiting(Math.ceil(delayMs / 1000));
   if (state !== 'stopped') return t[state] ?? '';
   if (code >= 4500) return t.stopped(closing(t.closings[code] ?? String(code), why));
-  return t.stopped(t.refused(code === 1000 ? t.needsToken : exactly(code, why)));
+  return t.stopped(t.refused(code === 1000 ? t.needsToken : exactly(code, why, limit)));
 }

@@ -79,6 +79,9 @@ export function form(words, nodes, act) {
 export function tell(words) {
   const note = element('p', 'toast', words);
   note.role = 'status';
-  document.body.append(note);
+  // In front of an open window, and part of it: what lies behind one is not read aloud.
+  note.popover = 'manual';
+  (open ?? document.body).append(note);
+  note.showPopover?.();
   setTimeout(() => note.remove(), 4_000);
 }

@@ -124,7 +124,7 @@ function enlarge(file, words) {
   content.parentElement.classList.add('viewer');
   const { width, height } = file.size ?? {};
   if (width > 0 && height > 0) {
-    image.style.width = `min(100%, ${width}px, ${(75 * width) / height}vh)`;
+    image.style.width = `min(96vw - 1.2rem, ${width}px, ${(70 * width) / height}vh)`;
     image.style.aspectRatio = `${width} / ${height}`;
   }
   lead(image, file, ({ url }) => url, content);

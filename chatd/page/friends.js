@@ -52,7 +52,9 @@ function requestRow(name, greeting, problem, fill) {
     await friendships.change(cmd, { friendId: name });
     fill();
   }));
-  const item = personRow(name, does('accept', t.accept, 'friend/accept'), does('quiet', t.reject, 'friend/reject'));
+  const actions = element('span', 'actions');
+  actions.append(does('accept', t.accept, 'friend/accept'), does('quiet', t.reject, 'friend/reject'));
+  const item = personRow(name, actions);
   if (greeting) item.append(element('p', 'hint', greeting));
   return item;
 }

@@ -42,7 +42,8 @@ function messageLine(conversation, row) {
   line.classList.toggle('event', isEvent(message.type));
   if (message.own) {
     offerRecall(conversation, row, meta);
-    meta.append(element('span', 'read', readBy(conversation, row)));
+    // Who came and went is nobody's message.
+    if (!isEvent(message.type)) meta.append(element('span', 'read', readBy(conversation, row)));
   }
   return line;
 }

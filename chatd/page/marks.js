@@ -3,7 +3,7 @@
 import { historyOf } from './client.js';
 import { chat, me } from './connection.js';
 import { conversationFor, currentTarget } from './conversations.js';
-import { $ } from './elements.js';
+import { $, element } from './elements.js';
 import { standing } from './friendships.js';
 import { showRead } from './lines.js';
 import { isolatedName, personOf } from './names.js';
@@ -47,7 +47,8 @@ export function stopped(name) {
 
 function show() {
   const names = [...typists.keys()].slice(0, NAMED_MAX).map(isolatedName);
-  $('typing').textContent = names.length ? t.typing(names.join(t.comma), typists.size > NAMED_MAX) : '';
+  const shown = element('span', 'names', names.join(t.comma));
+  $('typing').replaceChildren(...(names.length ? [shown, t.typing('', typists.size > NAMED_MAX)] : []));
 }
 
 function read({ conversation: target, epoch, readers }) {

@@ -14,9 +14,10 @@ async function show() {
   const balance = element('p', 'balance');
   const problem = element('p', 'error');
   const list = element('ul', 'transfers');
-  const settings = element('p', 'actions');
+  const settings = element('p', 'actions settings');
   settings.append(button('quiet language', t.language, switchLanguage));
   if (notifications.isPossible()) settings.append(notificationsButton());
+  settings.append(Object.assign(element('a', 'leave', t.rename), { href: $('leave').href }));
   dialogs.show(t.meTitle, settings, element('h3', '', t.wallet), balance, problem, list);
   let before;
   const page = async () => {

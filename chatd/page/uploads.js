@@ -7,11 +7,13 @@ import * as dialogs from './dialogs.js';
 import { $, button, element } from './elements.js';
 import { shape } from './files.js';
 import { isolated, visible } from './names.js';
-import { t } from './words.js';
+import { sizeOf, t } from './words.js';
 
 // So many are looked at together.
 const FILES_MAX = 20;
 const SENDABLE = /^(image|audio|video)\//;
+// What stands where a picture would.
+const SIGNS = { audio: '♪', video: '▶\uFE0E' };
 
 let turn = Promise.resolve(); // ends when the last upload so far has
 
@@ -46,10 +48,7 @@ function dragged(event) {
   if (isOver && type === 'drop') offer([...dataTransfer.files]);
 }
 
-const sizeOf = (bytes) => {
-  const power = Math.min(t.sizeUnits.length - 1, Math.floor(Math.log2(bytes || 1) / 10));
-  return `${(bytes / 1024 ** power).toLocaleString(t.locale, { maximumFractionDigits: 1 })} ${t.sizeUnits[power]}`;
-};
+const kindOf = ({ type }) => /^[a-z]+/.exec(type)?.[0];
 
 // Shows what would be sent, and sends it when that is wanted.
 function offer(given) {
@@ -83,6 +82,7 @@ function look(file) {
   const problem = file.size === 0 ? t.fileEmpty : file.type && !isKnown ? t.fileOdd : '';
   if (problem) about.append(element('span', 'error', problem));
   item.append(about);
+  item.dataset.sign = problem ? '×' : SIGNS[kindOf(file)] ?? '';
   const one = { file, item, isGood: !problem, leave: () => {} };
   if (!problem && file.type.startsWith('image/')) {
     const address = URL.createObjectURL(file);
@@ -97,7 +97,7 @@ function look(file) {
 
 // A file as it is shown until it is there.
 function begin(conversation, { file, leave, image }) {
-  const kind = /^[a-z]+/.exec(file.type)?.[0];
+  const kind = kindOf(file);
   const type = { image: 'img', video: 'video' }[kind] ?? 'audio';
   const shown = element('div', `file ${type}`);
   if (image?.naturalWidth) {
@@ -152,14 +152,14 @@ function inTurn(act, signal) {
 function wordsOf(error) {
   const { code, words } = explained(error);
   if (!code) return isOnline() ? t.uploadCut : t.offline;
-  const [, bytes] = /at most (\d+) bytes/.exec(error.message) ?? [];
-  return t.uploadReasons[ruleOf(error)]?.(bytes && sizeOf(bytes)) ?? words;
+  return t.uploadReasons[ruleOf(error)] ?? words;
 }
 
-// Which limit it was stands in the server's words; a proxy has none.
-function ruleOf({ code, message }) {
-  const [, limit] = /limits\.(\w+)/.exec(message) ?? [];
-  if (limit || code === 1012) return limit ?? 'file_bytes';
+// What it was beside a limit of chatd's stands in the server's words.
+function ruleOf({ code, message, limit }) {
+  if (limit) return '';
+  // A proxy's.
+  if (code === 1012) return 'large';
   if (message.includes('files.place')) return 'nowhere';
   return code === 1000 || message.includes('token') ? 'token' : '';
 }

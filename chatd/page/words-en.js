@@ -1,5 +1,7 @@
 // The words of the page in English.
 
+const most = (count) => (count ? `, at most ${count}` : '');
+
 export default {
   locale: 'en',
   page: 'Chat',
@@ -19,6 +21,30 @@ export default {
     1011: 'Too often; try again later', 1012: 'The message is too long', 1013: 'Out of service for now; try again later',
     1014: 'Not enough money', 1015: 'The wrong way to ask',
   },
+  // by the name of the limit; each gets what that allows, or nothing
+  limits: {
+    connect_rate_per_address: (count) => `Too many connections come from your network${most(count)}; try again later`,
+    connections_per_address: (count) => `Too many connections from your network${most(count)}`,
+    connections_per_user: (count) => `You are connected too often${most(count)}; close another window first`,
+    http_rate_per_address: (count) => `Too much is asked from your network${most(count)}; try again later`,
+    rate_per_connection: (count) => `Too often${most(count)}; try again later`,
+    rate_per_user: (count) => `Too often${most(count)}; try again later`,
+    groups_per_user: (count) => `You are in too many groups${most(count)}`,
+    members_per_group: (count) => `The group is full${most(count)}`,
+    requests_per_user: (count) => `Too many friend requests wait${most(count)}`,
+    friends_per_user: (count) => `Too many friends, or blocked users${most(count)}`,
+    open_red_packets_per_user: (count) => `Too many of your red packets are open${most(count)}`,
+    max_apps: (count) => `There are too many apps here${most(count)}`,
+    file_bytes: (size) => `the file is too large${most(size)}`, file_types: () => 'files of this kind are not taken',
+    file_bytes_per_user: (size) => `your space for files is full${most(size)}`,
+    file_bytes_per_app: (size) => `the space for files is full here${most(size)}`,
+    uploads_per_user: (count) => `too many uploads at once${most(count)}`,
+    picture_pixels: (count) => `the picture has too many pixels${most(count)}`,
+  },
+  // by the milliseconds in which there may be so many
+  often: {
+    1000: (count) => `${count} a second`, 60000: (count) => `${count} a minute`, 3600000: (count) => `${count} an hour`,
+  },
   unforeseen: (words, code) => `${words} (${code})`,
   closings: { 4500: 'removed by an operator', 4501: 'the session has ended' },
   closing: (parts) => parts.join(': '),
@@ -29,7 +55,7 @@ export default {
   isMe: '(you)', away: 'offline', world: 'World', group: (id) => `Group ${id}`, unread: (count) => `${count} unread`,
   add: 'New', yesterday: 'Yesterday',
   // messages
-  messages: 'Messages', me: 'You', placeholder: 'Write a message, Enter sends it',
+  messages: 'Messages', me: 'You', placeholder: 'Write a message',
   sendTip: 'Enter sends, Shift+Enter starts a new line', send: 'Send',
   emptyWorld: 'Nothing was said yet. Say hello!', emptyTalk: (name) => `Begin to talk with ${name}`,
   loadsLater: 'Messages are loaded once connected…', loading: 'Loading messages…',
@@ -51,10 +77,8 @@ export default {
   uploading: (name) => `Uploading ${name}`, waits: 'waiting', sizeUnits: ['B', 'KB', 'MB', 'GB'],
   uploadCut: 'the upload was cut off', offline: 'there is no connection',
   uploadReasons: {
-    file_bytes: (limit) => `the file is too large${limit ? `, at most ${limit}` : ''}`, picture_pixels: () => 'the picture has too many pixels',
-    file_types: () => 'files of this kind are not taken', file_bytes_per_user: () => 'your space for files is full',
-    file_bytes_per_app: () => 'the space for files is full here', nowhere: () => 'no files are taken here',
-    token: () => 'the session has ended; another token is needed',
+    large: 'the file is too large', nowhere: 'no files are taken here',
+    token: 'the session has ended; another token is needed',
   },
   events: {
     create: () => 'created the group', join: () => 'joined the group', leave: () => 'left the group',

@@ -1,5 +1,7 @@
 // The words of the page in Chinese.
 
+const most = (count, unit = '') => (count ? `，最多 ${count}${unit}` : '');
+
 export default {
   locale: 'zh-CN',
   page: '聊天室',
@@ -17,6 +19,25 @@ export default {
     1005: '没有找到', 1009: '对方或房间拒绝了', 1010: '服务器不支持这个操作', 1011: '太频繁，请稍后再试', 1012: '消息太长',
     1013: '服务暂时不可用，请稍后再试', 1014: '余额不足', 1015: '请求方式不对',
   },
+  // by the name of the limit; each gets what that allows, or nothing
+  limits: {
+    connect_rate_per_address: (count) => `您的网络连接太频繁${most(count)}，请稍后再试`,
+    connections_per_address: (count) => `您的网络连接太多${most(count, ' 个')}`,
+    connections_per_user: (count) => `您的连接太多${most(count, ' 个')}，请先关闭其他窗口`,
+    http_rate_per_address: (count) => `您的网络请求太频繁${most(count)}，请稍后再试`,
+    rate_per_connection: (count) => `太频繁${most(count)}，请稍后再试`, rate_per_user: (count) => `太频繁${most(count)}，请稍后再试`,
+    groups_per_user: (count) => `加入的群太多${most(count, ' 个')}`, members_per_group: (count) => `群已满${most(count, ' 人')}`,
+    requests_per_user: (count) => `等待中的好友申请太多${most(count, ' 个')}`,
+    friends_per_user: (count) => `好友或拉黑的人太多${most(count, ' 人')}`,
+    open_red_packets_per_user: (count) => `未结束的红包太多${most(count, ' 个')}`,
+    max_apps: (count) => `房间太多${most(count, ' 个')}`,
+    file_bytes: (size) => `文件太大${most(size)}`, file_types: () => '不接受这种文件',
+    file_bytes_per_user: (size) => `您的文件空间已满${most(size)}`, file_bytes_per_app: (size) => `这里的文件空间已满${most(size)}`,
+    uploads_per_user: (count) => `同时上传的文件太多${most(count, ' 个')}`,
+    picture_pixels: (count) => `图片尺寸太大${most(count, ' 像素')}`,
+  },
+  // by the milliseconds in which there may be so many
+  often: { 1000: (count) => `${count} 次/秒`, 60000: (count) => `${count} 次/分钟`, 3600000: (count) => `${count} 次/小时` },
   unforeseen: (words, code) => `${words}（${code}）`,
   closings: { 4500: '被管理员移出', 4501: '登录已失效' },
   closing: (parts) => parts.join('：'),
@@ -27,7 +48,7 @@ export default {
   world: '世界', group: (id) => `群 ${id}`, unread: (count) => `${count} 条未读`, add: '新建',
   yesterday: '昨天',
   // messages
-  messages: '消息', me: '我', placeholder: '输入消息，回车发送', sendTip: '回车发送，Shift+回车换行', send: '发送',
+  messages: '消息', me: '我', placeholder: '输入消息', sendTip: '回车发送，Shift+回车换行', send: '发送',
   emptyWorld: '还没有消息，打个招呼吧', emptyTalk: (name) => `开始和 ${name} 聊天吧`,
   loadsLater: '连接后载入消息…', loading: '正在载入消息…', loadFailed: (words) => `消息载入失败：${words}`,
   retry: '重试', older: '更早的消息', toNewest: (count) => (count ? `${count} 条新消息 ↓` : '回到最新 ↓'),
@@ -44,11 +65,7 @@ export default {
   attach: '发送文件', drop: '拖到这里发送', filesTitle: '发送这些文件？', filesMany: (count) => `一次最多 ${count} 个，只取前面的`,
   fileEmpty: '空文件', fileOdd: '不是图片、语音或视频', uploading: (name) => `正在上传 ${name}`, waits: '排队中',
   sizeUnits: ['B', 'KB', 'MB', 'GB'], uploadCut: '上传中断', offline: '没有连接',
-  uploadReasons: {
-    file_bytes: (limit) => `文件太大${limit ? `，最多 ${limit}` : ''}`, picture_pixels: () => '图片尺寸太大',
-    file_types: () => '不接受这种文件', file_bytes_per_user: () => '您的文件空间已满', file_bytes_per_app: () => '这里的文件空间已满',
-    nowhere: () => '这里不接受文件', token: () => '登录已失效，请更换令牌',
-  },
+  uploadReasons: { large: '文件太大', nowhere: '这里不接受文件', token: '登录已失效，请更换令牌' },
   events: {
     create: () => '创建了群', join: () => '加入了群', leave: () => '退出了群', dismiss: () => '解散了群',
     kick: (member) => `将 ${member} 移出了群`,

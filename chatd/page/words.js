@@ -42,14 +42,30 @@ export function translate(root = document) {
   }
 }
 
-// The refusal's meaning; a code nobody foresaw is told as the server tells it.
-export const reason = (code, words = '') => t.reasons[code] ?? t.unforeseen(isolated(words), code);
+// The refusal's meaning: the limit that was met, or the code; one nobody foresaw is told as the server tells it.
+export const reason = (code, words = '', limit) => (
+  limited(limit) ?? t.reasons[code] ?? t.unforeseen(isolated(words), code));
+
+// Which limit it was and what it allows; nothing where it has no words here.
+function limited({ name, bound, perMs } = {}) {
+  if (!Object.hasOwn(t.limits, name)) return undefined;
+  const inWords = name.startsWith('file_bytes') ? sizeOf : number.format;
+  const count = Number.isFinite(bound) ? inWords(bound) : '';
+  return t.limits[name](perMs && count ? t.often[perMs]?.(count) : count);
+}
+
+export const sizeOf = (bytes) => {
+  const power = Math.min(t.sizeUnits.length - 1, Math.floor(Math.log2(bytes || 1) / 10));
+  return `${(bytes / 1024 ** power).toLocaleString(t.locale, { maximumFractionDigits: 1 })} ${t.sizeUnits[power]}`;
+};
 
 // What it means, and the server's own words for it.
 export const closing = (meaning, words) => t.closing([meaning, words && isolated(words)].filter(Boolean));
 
-export const exactly = (code, words) => (code in t.reasons ? closing(t.reasons[code], words) : reason(code, words));
+export const exactly = (code, words, limit) => (
+  limited(limit) ?? (code in t.reasons ? closing(t.reasons[code], words) : reason(code, words)));
 
+const number = new Intl.NumberFormat(t.locale);
 const money = new Intl.NumberFormat(t.locale, { style: 'currency', currency: 'CNY' });
 const clock = new Intl.DateTimeFormat(t.locale, { hour: '2-digit', minute: '2-digit' });
 const day = new Intl.DateTimeFormat(t.locale, { month: 'long', day: 'numeric', weekday: 'short' });

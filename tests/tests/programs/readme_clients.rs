@@ -9,6 +9,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
 
 use chat_protocol::Target;
+use chat_tests::javascript;
 use chat_tests::manual::{blocks, text_of};
 use chat_tests::node::Node;
 use chat_tests::talk::next_text;
@@ -174,18 +175,9 @@ async fn the_go_client_comes_back_without_a_hole_or_a_repeat() {
 
 #[tokio::test]
 async fn the_javascript_client_comes_back_without_a_hole_or_a_repeat() {
-    let version = Command::new("node").arg("--version").output();
-    let version =
-        version.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-    let major = version.trim_start_matches('v').split('.').next().and_then(|major| major.parse::<u32>().ok());
-    let mut command = Command::new("node");
-    match major {
-        Some(22..) => {}
-        Some(20 | 21) => {
-            command.arg("--experimental-websocket");
-        }
-        _ => return eprintln!("node is missing or too old: {version:?}"),
-    }
+    let Some(mut command) = javascript::node() else {
+        return eprintln!("node is missing or too old");
+    };
     command.arg(program("js", "client.cjs"));
     comes_back(command).await;
 }

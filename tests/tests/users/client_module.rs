@@ -1,11 +1,14 @@
-//! `client.js`, the reference client, in a real browser: what it promises when the connection is cut again and again.
+//! `client.js`, the reference client, in a real browser and in Node: what it promises when the connection is cut again
+//! and again, and what becomes of files.
 //!
 //! Invariant: it talks through a proxy that cuts it; nothing of the page helps it.
 
 use chat_tests::browser::{Browser, Window};
 use chat_tests::fault_proxy::FaultProxy;
+use chat_tests::javascript;
 use chat_tests::node::Node;
-use serde_json::json;
+use chat_tests::raw_http::get;
+use serde_json::{Value, json};
 
 const APP: u32 = 105;
 /// Messages that each of the two sends.
@@ -40,12 +43,34 @@ const TALK: &str = "const [app, count] = arguments;
       }, 40);
     })";
 
+/// A file goes by the client and is opened by it; who gives it up, or is refused, is told so.
+const UPLOAD: &str = "async (ChatClient, url, appId) => {
+      const chat = new ChatClient({ url, appId, userId: 'a' });
+      const online = new Promise((done) => chat.on('state', ({ state }) => { if (state === 'online') done(); }));
+      chat.start();
+      await online;
+      const film = new Blob(['\\0\\0\\0\\x18ftypmp42\\0\\0\\0\\0mp42isom', new Uint8Array(300_000)]);
+      const parts = [];
+      const onProgress = (bytes) => parts.push(bytes);
+      const name = 'é\\n'.repeat(300);
+      const { type, url: path, secret, fileId } = await chat.upload(film, { target: 'user:b', name, onProgress });
+      await chat.send('user:b', { type, url: path, secret });
+      const about = await chat.fileUrl('user:b', fileId);
+      const bytes = (await (await fetch(about.url)).arrayBuffer()).byteLength;
+      const why = (asked) => asked.then(() => 'taken', ({ name, code }) => (name === 'ChatError' ? code : name));
+      const stop = new AbortController();
+      const stopped = why(chat.upload(film, { target: '', signal: stop.signal }));
+      stop.abort();
+      const told = [film.size === bytes, film.size === parts.at(-1), new TextEncoder().encode(about.name).length,
+        await stopped, await why(chat.upload(film, { target: '', signal: AbortSignal.abort() })),
+        await why(chat.upload(new Blob(['text']), { target: '' })),
+        await why(chat.upload(film, { target: 'group:none' })), await why(chat.fileUrl('user:b', 'none'))];
+      chat.stop();
+      return told;
+    }";
+
 /// What one has heard, and what the other has stored, in the order of the log.
-async fn heard_and_stored(
-    window: &Window,
-    hearer: &str,
-    said: &str,
-) -> (serde_json::Value, serde_json::Value) {
+async fn heard_and_stored(window: &Window, hearer: &str, said: &str) -> (Value, Value) {
     let stored = format!(
         "return stored.filter(([, text]) => text.startsWith('{said}')).sort(([a], [b]) => a - b)
            .map(([, text]) => text.replace('user:a b', 'user:b b'))"
@@ -110,34 +135,44 @@ async fn a_refusal_a_lost_answer_and_an_end_are_told_apart() {
     assert_eq!(window.run(&code("alone.send('', 'too late')")).await, json!(0));
 }
 
-/// A file goes by it and is opened by it; who gives it up, or is refused, is told so.
+/// What [`UPLOAD`] gives: that all of it came, whether it was told so on the way, and the bytes of a name of letters of
+/// two, which has 255 at most.
+fn told(is_progress_told: bool) -> Value {
+    json!([true, is_progress_told, 254, "AbortError", "AbortError", 1009, 1005, 1005])
+}
+
 #[tokio::test]
 async fn a_file_is_uploaded_opened_and_given_up() {
     let (node, browser) = tokio::join!(Node::ephemeral(&[]), Browser::start());
     let window = browser.window(&format!("{}/home/index", node.server())).await;
-    let script = "const [app] = arguments; return import('/home/client.js').then(async ({ ChatClient }) => {
-      const url = location.origin.replace('http', 'ws') + '/acc';
-      const chat = new ChatClient({ url, appId: app, userId: 'a' });
-      const online = new Promise((done) => chat.on('state', ({ state }) => { if (state === 'online') done(); }));
-      chat.start();
-      await online;
-      const film = new Blob(['\\0\\0\\0\\x18ftypmp42\\0\\0\\0\\0mp42isom', new Uint8Array(300_000)]);
-      const parts = [];
-      const name = 'é\\n'.repeat(300);
-      const { type, url: path, secret, fileId } = await chat.upload(film, { target: 'user:b', name, onProgress: (bytes) => parts.push(bytes) });
-      await chat.send('user:b', { type, url: path, secret });
-      const about = await chat.fileUrl('user:b', fileId);
-      const bytes = (await (await fetch(about.url)).arrayBuffer()).byteLength;
-      const why = (asked) => asked.then(() => 'taken', (error) => (error.name === 'ChatError' ? error.code : error.name));
-      const stop = new AbortController();
-      const stopped = why(chat.upload(film, { target: '', signal: stop.signal }));
-      stop.abort();
-      return [film.size === bytes, film.size === parts.at(-1), new TextEncoder().encode(about.name).length, await stopped,
-        await why(chat.upload(film, { target: '', signal: AbortSignal.abort() })),
-        await why(chat.upload(new Blob(['text']), { target: '' })), await why(chat.upload(film, { target: 'group:none' })),
-        await why(chat.fileUrl('user:b', 'none'))];
-    })";
-    let told = window.run_with(script, vec![json!(APP)]).await;
-    // Two bytes each, of 255.
-    assert_eq!(told, json!([true, true, 254, "AbortError", "AbortError", 1009, 1005, 1005]));
+    let script = format!(
+        "const [app] = arguments; return import('/home/client.js').then(({{ ChatClient }}) => \
+         ({UPLOAD})(ChatClient, location.origin.replace('http', 'ws') + '/acc', app))"
+    );
+    assert_eq!(window.run_with(&script, vec![json!(APP)]).await, told(true));
+}
+
+/// The same without a browser, by what the node gives to such programs.
+#[tokio::test]
+async fn a_file_is_uploaded_opened_and_given_up_in_node() {
+    let Some(mut command) = javascript::node() else {
+        return eprintln!("node is missing or too old");
+    };
+    let node = Node::ephemeral(&[]).await;
+    let client = get(node.server(), "/home/client.js").await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let program = format!(
+        "import {{ ChatClient }} from './client.mjs'; setTimeout(() => process.exit(1), 30_000).unref(); \
+         console.log(JSON.stringify(await ({UPLOAD})(ChatClient, process.argv[2], {APP})))"
+    );
+    for (name, text) in [("client.mjs", &client.body), ("upload.mjs", &program)] {
+        std::fs::write(directory.path().join(name), text).expect("written");
+    }
+    let address = format!("{}/acc", node.server().to_string().replacen("http", "ws", 1));
+    command.arg(directory.path().join("upload.mjs")).arg(address);
+    let run = tokio::task::spawn_blocking(move || command.output());
+    let output = run.await.expect("it runs").expect("it starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // Only a browser tells how far an upload is.
+    assert_eq!(serde_json::from_slice::<Value>(&output.stdout).expect("JSON"), told(false));
 }

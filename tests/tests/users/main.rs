@@ -45,6 +45,7 @@ mod page_keys;
 mod page_lists;
 mod page_marks;
 mod page_names;
+mod page_narrow;
 mod page_reading;
 mod page_talk;
 mod page_uploads;

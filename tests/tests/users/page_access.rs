@@ -29,7 +29,8 @@ const USED: [&str; 12] = [
     "heading",
     "image",
 ];
-/// The least contrast of texts on what is behind them, by WCAG 2.2, 1.4.3 (AA); of pairs that have less, the words.
+/// The least contrast of texts, hints in fields among them, on what is behind them, as pale as they are drawn, by
+/// WCAG 2.2, 1.4.3 (AA); of pairs that have less, the words.
 const PALE: &str = "const channel = (c) => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
     const luminance = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
     const color = (text) => text.match(/[\\d.]+/g).map(Number);
@@ -40,13 +41,20 @@ const PALE: &str = "const channel = (c) => (c /= 255) <= 0.04045 ? c / 12.92 : (
       }
       return [255, 255, 255];
     };
-    const texts = [...document.querySelectorAll('body *')].filter((node) => node.checkVisibility()
-      && !node.disabled && !node.closest('.unseen, :disabled')
-      && [...node.childNodes].some((child) => child.nodeType === 3 && child.data.trim()));
+    const opacity = (node) => (node ? getComputedStyle(node).opacity * opacity(node.parentElement) : 1);
+    const isText = (node) => (node.placeholder && !node.value)
+      || [...node.childNodes].some((child) => child.nodeType === 3 && child.data.trim());
+    // One's own row does nothing, and is read all the same.
+    const texts = [...document.querySelectorAll('body *')].filter((node) => isText(node)
+      && node.checkVisibility({ checkOpacity: true }) && !node.closest('.unseen, :disabled:not(#people *)'));
     return texts.map((node) => {
-      const [one, other] = [luminance(color(getComputedStyle(node).color)), luminance(behind(node))];
+      const [back, part] = [behind(node), opacity(node)];
+      const [r, g, b, a = 1] = color(getComputedStyle(node, node.placeholder ? '::placeholder' : null).color);
+      const front = [r, g, b].map((value, at) => back[at] + (value - back[at]) * a * part);
+      const [one, other] = [luminance(front), luminance(back)];
       const contrast = (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
-      return contrast < 4.5 ? `${contrast.toFixed(2)} ${node.className} ${node.textContent}` : '';
+      const words = node.placeholder ?? node.textContent;
+      return contrast < 4.5 ? `${contrast.toFixed(2)} ${node.className} ${words}` : '';
     }).filter(Boolean)";
 
 fn key(key: Key) -> String {
@@ -92,10 +100,14 @@ async fn a_screen_reader_finds_everything_by_its_name() {
     other.send("".parse().expect("the world"), "hello https://example.com/").await.expect("sent");
     let packet = json!({"target": "", "total": 100, "count": 2, "greeting": "恭喜"});
     other.request("redPacket/create", &packet).await.expect("a packet");
-    window.type_into("#text", &format!("own{}", key(Key::Enter))).await;
+    window.type_into("#text", &format!("own https://example.org/{}", key(Key::Enter))).await;
     window
         .until("document.querySelector('.message.own:not(.pending)') && document.querySelector('.packet')")
         .await;
+    let waits = "document.querySelector('.message.own').classList.toggle('pending')";
+    window.run(waits).await;
+    is_accessible(&window, "a message that waits to be sent").await;
+    window.run(waits).await;
     let found = is_accessible(&window, "the talk").await;
     for (role, name) in [
         ("heading", "世界"),

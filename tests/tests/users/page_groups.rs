@@ -74,6 +74,23 @@ async fn a_group_is_created_joined_used_left_and_dismissed() {
 }
 
 #[tokio::test]
+async fn a_group_that_is_full_says_so_in_the_language_of_the_reader() {
+    let limits = ["--members-per-group", "1"];
+    let (node, browser) = tokio::join!(Node::ephemeral(&limits), Browser::start());
+    ask(&node, "/group/create", json!({"userId": "黄帝", "groupId": "full", "name": "长安"})).await;
+    let english = "localStorage.setItem('chat.language', 'en')";
+    for (language, user, words) in
+        [("", "马远", "群已满，最多 1 人"), (english, "马超", "The group is full, at most 1")]
+    {
+        let window = browser.enter_with(language, node.server(), APP, user).await;
+        window.click("#add").await;
+        window.type_into("#group-id", &entered("full")).await;
+        window.until_last("dialog .error:not(:empty)", words).await;
+        window.run("localStorage.removeItem('chat.language')").await;
+    }
+}
+
+#[tokio::test]
 async fn friends_are_asked_for_confirmed_on_both_sides_and_blocked() {
     let (node, _browser, one, other) = two().await;
     one.type_into("#text", &entered("hello")).await;

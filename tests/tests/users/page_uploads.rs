@@ -112,13 +112,13 @@ async fn a_refusal_says_why_in_the_language_of_the_reader() {
     window.press_key(&key(Key::Escape)).await;
     let english = "localStorage.setItem('chat.language', 'en')";
     for (language, words) in [
-        ("", ["文件太大，最多 97.7 KB", "不接受这种文件", "您的文件空间已满"]),
+        ("", ["文件太大，最多 97.7 KB", "不接受这种文件", "您的文件空间已满，最多 146.5 KB"]),
         (
             english,
             [
                 "the file is too large, at most 97.7 KB",
                 "files of this kind are not taken",
-                "your space for files is full",
+                "your space for files is full, at most 146.5 KB",
             ],
         ),
     ] {
