@@ -34,7 +34,8 @@ pub fn program(name: &str) -> PathBuf {
     let tests = std::env::current_exe().expect("the test's own path");
     let is_of_cargo = |path: &&Path| path.ends_with("deps") || path.ends_with("examples");
     let target = tests.ancestors().find(is_of_cargo).and_then(Path::parent);
-    let target = target.expect("tests run from target/<profile>/deps, and examples from beside it").to_owned();
+    let target =
+        target.expect("tests run from target/<profile>/deps, and examples from beside it").to_owned();
     BUILT.call_once(|| {
         let mut build = Command::new(env!("CARGO"));
         build.args([

@@ -108,7 +108,9 @@ async fn narrow(window: &Window, width: u32, height: u32) {
 /// Opens a window by what is pressed for it, waits for what is in it at last, and looks for what is astray in it.
 async fn holds_together(window: &Window, press: &str, last: &str, name: &str) {
     // Within a log that grows upwards the driver does not get there by itself.
-    window.run(&format!("document.querySelector({}).scrollIntoView({{ block: 'nearest' }})", json!(press))).await;
+    window
+        .run(&format!("document.querySelector({}).scrollIntoView({{ block: 'nearest' }})", json!(press)))
+        .await;
     window.click(press).await;
     window.until(&format!("document.querySelector({})?.checkVisibility()", json!(last))).await;
     let width = window.run("return innerWidth").await;
