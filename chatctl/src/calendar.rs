@@ -3,6 +3,8 @@
 //! Invariant: every moment of UTC has a text of the same width, and they sort by time; one of another zone names its
 //! distance from UTC.
 
+use std::sync::{Arc, LazyLock};
+
 use jiff::civil::DateTime;
 use jiff::tz::{Offset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
@@ -18,18 +20,24 @@ pub enum Times {
     Utc,
     /// As the clock of this zone shows it. It is asked for with the first moment: to find it reads every folder of the
     /// host's zones, which takes as long as all the rest of a short command.
-    In(Zone),
+    In(Arc<LazyLock<TimeZone, Zone>>),
     /// As how long ago it was at this time, in Unix milliseconds.
     Ages(u64),
 }
 
 impl Times {
+    /// As the clock of a zone shows it.
+    #[must_use]
+    pub fn within(zone: Zone) -> Self {
+        Self::In(Arc::new(LazyLock::new(zone)))
+    }
+
     /// What a person reads of a time in Unix milliseconds.
     #[must_use]
     pub fn moment(&self, ms: u64) -> String {
         match self {
             Self::Utc => moment(ms),
-            Self::In(zone) => local(&zone(), ms).unwrap_or_else(|| moment(ms)),
+            Self::In(zone) => local(zone, ms).unwrap_or_else(|| moment(ms)),
             Self::Ages(now) if ms > *now => format!("in {}", rough(ms - now)),
             Self::Ages(now) => format!("{} ago", rough(now - ms)),
         }
@@ -80,10 +88,10 @@ mod tests {
         let ms = 1_709_251_199_000;
         let east: Zone = || TimeZone::fixed(Offset::constant(8));
         let west: Zone = || TimeZone::fixed(Offset::from_seconds(-12_600).unwrap());
-        assert_eq!(Times::In(east).moment(ms), "2024-03-01 07:59:59+08");
-        assert_eq!(Times::In(west).moment(ms), "2024-02-29 20:29:59-03:30");
-        assert_eq!(Times::In(|| TimeZone::UTC).moment(ms), moment(ms));
-        assert_eq!(Times::In(east).moment(u64::MAX), "9999-12-31 23:59:59Z");
+        assert_eq!(Times::within(east).moment(ms), "2024-03-01 07:59:59+08");
+        assert_eq!(Times::within(west).moment(ms), "2024-02-29 20:29:59-03:30");
+        assert_eq!(Times::within(|| TimeZone::UTC).moment(ms), moment(ms));
+        assert_eq!(Times::within(east).moment(u64::MAX), "9999-12-31 23:59:59Z");
         let ages = Times::Ages(ms + 185_000);
         assert_eq!([ages.moment(ms), ages.moment(ms + 190_000)], ["3m 5s ago", "in 5s"]);
     }

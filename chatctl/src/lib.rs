@@ -98,7 +98,7 @@ pub async fn run(args: impl IntoIterator<Item = OsString>, surroundings: Surroun
                 let times = match (settings.ages, settings.utc) {
                     (true, _) => Times::Ages(clock()),
                     (false, true) => Times::Utc,
-                    (false, false) if settings.format == Format::Table => Times::In(zone),
+                    (false, false) if settings.format == Format::Table => Times::within(zone),
                     (false, false) => Times::Utc,
                 };
                 console.configure(&settings, times);

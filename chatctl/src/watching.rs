@@ -96,7 +96,8 @@ fn drawn(head: &str, picture: &str, (columns, lines): (usize, usize)) -> String 
         let more = counted((all.len() - shown) as u64, "more line");
         text.push_str(&format!("\r\n… {more}\u{1b}[K"));
     }
-    text + "\u{1b}[J\r\n"
+    // From the next line on, for the same reason; there is one, below all that is shown.
+    text + "\r\n\u{1b}[J"
 }
 
 /// Columns that a line takes, without the sequences that make it stand out.
@@ -119,7 +120,7 @@ mod tests {
     fn a_picture_lies_over_the_one_before_and_fits() {
         assert_eq!(
             drawn("h", "a\nb\n", (80, 4)),
-            "\u{1b}[H\u{1b}[2mh\u{1b}[0m\u{1b}[K\r\na\u{1b}[K\r\nb\u{1b}[K\u{1b}[J\r\n"
+            "\u{1b}[H\u{1b}[2mh\u{1b}[0m\u{1b}[K\r\na\u{1b}[K\r\nb\u{1b}[K\r\n\u{1b}[J"
         );
         let cut = drawn("h", "a\nb\nc\n", (80, 4));
         assert!(cut.contains("\r\na\u{1b}[K\r\n… 2 more lines") && !cut.contains('b'), "{cut:?}");
@@ -129,10 +130,12 @@ mod tests {
     fn a_line_that_the_terminal_breaks_takes_the_room_of_several() {
         let title = crate::style::title("黄帝黄帝黄", true);
         let all = drawn("h", &format!("{title}\nb\n"), (8, 5));
-        assert!(all.ends_with("\r\nb\u{1b}[K\u{1b}[J\r\n"), "{all:?}");
+        assert!(all.ends_with("\r\nb\u{1b}[K\r\n\u{1b}[J"), "{all:?}");
         let cut = drawn("h", &format!("{title}\nb\n"), (8, 4));
-        assert!(cut.ends_with("\r\n… 2 more lines\u{1b}[K\u{1b}[J\r\n"), "{cut:?}");
+        assert!(cut.ends_with("\r\n… 2 more lines\u{1b}[K\r\n\u{1b}[J"), "{cut:?}");
         let full = drawn("h", "12345678\nb\n", (8, 5));
         assert!(full.contains("\r\n12345678\r\nb\u{1b}[K"), "{full:?}");
+        let last = drawn("h", "b\n12345678\n", (8, 5));
+        assert!(last.ends_with("\r\n12345678\r\n\u{1b}[J"), "{last:?}");
     }
 }

@@ -20,7 +20,7 @@ export function show(title, ...nodes) {
   const content = element('div', 'content');
   content.append(...nodes);
   dialog.append(head, content);
-  dialog.addEventListener('close', () => { dialog.remove(); if (open === dialog) open = undefined; });
+  dialog.addEventListener('close', () => { remove(dialog); if (open === dialog) open = undefined; });
   // A click beside it.
   dialog.addEventListener('click', (event) => { if (event.target === dialog) close(); });
   document.body.append(dialog);
@@ -32,9 +32,19 @@ export function show(title, ...nodes) {
 }
 
 export function close() {
-  open?.close();
-  open?.remove();
+  if (!open) return;
+  open.close();
+  remove(open);
   open = undefined;
+}
+
+// What is being told outlives the window that it is told in.
+function remove(dialog) {
+  for (const note of dialog.querySelectorAll(':scope > .toast')) {
+    document.body.append(note);
+    note.showPopover?.();
+  }
+  dialog.remove();
 }
 
 // Asks whether to go on; `act` is done, and the window closed, when the answer is yes.

@@ -50,12 +50,13 @@ impl Columns {
             self.left_out = look.room().map(|room| too_many(report, look, room)).unwrap_or_default();
         }
         match self.left_out.is_empty() {
-            true => self.of_all(report, look),
-            false => self.of_all(&report.without(&self.left_out), look),
+            true => self.of_all(report, report, look),
+            false => self.of_all(&report.without(&self.left_out), report, look),
         }
     }
 
-    fn of_all(&mut self, report: &Report, look: &Look) -> String {
+    /// All columns of a report side by side; where even these have no room, those of the whole one below each other.
+    fn of_all(&mut self, report: &Report, all: &Report, look: &Look) -> String {
         let title = |text: &str| if look.untitled { String::new() } else { escape(text).into_owned() };
         let titles: Vec<String> = report.columns.iter().map(|c| title(&c.title)).collect();
         let show_all = |row: &Vec<Cell>| row.iter().map(|cell| shown(cell, &look.times)).collect();
@@ -71,7 +72,8 @@ impl Columns {
             wrap::fit(&mut self.widths, &whole, room);
             if self.widths.iter().sum::<usize>() > room {
                 let between = if is_first { "" } else { "\n" };
-                return between.to_owned() + &record::render(report, look);
+                self.left_out.clear();
+                return between.to_owned() + &record::render(all, look);
             }
         }
         // A number in words, such as a time, reads from the left; one in other digits, such as an amount, does not.

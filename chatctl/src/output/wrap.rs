@@ -10,6 +10,9 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 /// No column is made narrower: what stands in it could not be read.
 pub const NARROWEST: usize = 8;
 
+/// So many characters for each column that there is are more than fit, whatever they are.
+const MANY: usize = 16;
+
 /// Stands for the rest of a text.
 const MARK: char = '…';
 
@@ -42,7 +45,9 @@ pub fn cut(text: &str, width: usize) -> Cow<'_, str> {
 #[must_use]
 pub fn wrapped(text: &str, width: usize) -> Vec<&str> {
     let (mut pieces, mut rest) = (Vec::new(), text);
-    while rest.width() > width {
+    // To measure all that is left for each piece would take the square of a long text.
+    let is_wider = |rest: &str| rest.chars().nth(width * MANY).is_some() || rest.width() > width;
+    while is_wider(rest) {
         let end = end_of_piece(rest, width);
         let seam = rest[..end].rfind([' ', ',', ';', '&']).filter(|at| rest[..*at].width() * 2 >= width);
         let (piece, after) = match seam {
@@ -111,5 +116,6 @@ mod tests {
         assert_eq!(wrapped("👨\u{200d}👩\u{200d}👧x", 2), ["👨\u{200d}👩\u{200d}👧", "x"]);
         assert_eq!(wrapped("黄", 1), ["黄"]);
         assert_eq!(wrapped("", 8), [""]);
+        assert_eq!(wrapped(&"黄".repeat(1_000_000), 80).len(), 25_000, "and soon, however long it is");
     }
 }

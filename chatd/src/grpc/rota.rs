@@ -25,6 +25,8 @@ pub(super) struct Rota {
 struct Seat {
     name: String,
     backoff: Backoff,
+    /// Whether it ever answered.
+    was_heard: bool,
     /// When it failed last; none since it answered.
     failed: Option<Instant>,
     /// Until when others are asked before it.
@@ -32,10 +34,11 @@ struct Seat {
 }
 
 impl Rota {
-    /// Of senders with these names, which all are well.
+    /// Of senders with these names, which are asked as if all were well.
     pub(super) fn new(names: impl IntoIterator<Item = String>) -> Self {
         let backoff = Backoff::half(FIRST_REST, LONGEST_REST);
-        let seat = |name| Seat { name, backoff: backoff.clone(), failed: None, rests: None };
+        let seat =
+            |name| Seat { name, backoff: backoff.clone(), was_heard: false, failed: None, rests: None };
         Self { seats: names.into_iter().map(seat).collect() }
     }
 
@@ -49,9 +52,9 @@ impl Rota {
         order
     }
 
-    /// Whether none of them has answered since it failed.
-    pub(super) fn are_all_away(&self) -> bool {
-        self.seats.iter().all(|seat| seat.failed.is_some())
+    /// Whether one of them has answered, and has not failed since.
+    pub(super) fn is_any_well(&self) -> bool {
+        self.seats.iter().any(|seat| seat.was_heard && seat.failed.is_none())
     }
 
     /// It is asked from now on until `until` at the latest. Where it failed before, others pass it over until it
@@ -66,7 +69,7 @@ impl Rota {
     /// It has answered.
     pub(super) fn answered(&mut self, at: usize) {
         let seat = &mut self.seats[at];
-        (seat.failed, seat.rests) = (None, None);
+        (seat.was_heard, seat.failed, seat.rests) = (true, None, None);
         seat.backoff.reset();
     }
 
@@ -135,9 +138,11 @@ mod tests {
             assert_eq!(rota.order(&pair(number), now + SECOND), *before, "it has rested");
         }
         // When all rest they are asked as if none did.
-        assert!(!rota.are_all_away());
+        assert!(!rota.is_any_well(), "nobody has said anything yet");
+        rota.answered(1);
+        assert!(rota.is_any_well());
         (1..3).for_each(|at| rota.failed(at, now, now, 1.0));
-        assert!(rota.are_all_away());
+        assert!(!rota.is_any_well());
         assert!((0..100).all(|number| rota.order(&pair(number), now) == before[number]));
     }
 

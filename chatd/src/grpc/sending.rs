@@ -36,9 +36,10 @@ use crate::counters::Counters;
 use crate::listener::{Dialled, dial};
 use crate::model::Conversation;
 
-/// Longest time of one attempt, its connection included, and of all attempts for one message.
-const ATTEMPT: Duration = Duration::from_secs(2);
-const IN_ALL: Duration = Duration::from_secs(6);
+/// Longest time of one attempt, its connection included, and of all attempts for one message: less than a node that
+/// stops waits for what was asked of it.
+const ATTEMPT: Duration = Duration::from_millis(1_500);
+const IN_ALL: Duration = Duration::from_millis(3_500);
 /// How often each sender is asked for one message: a connection may have ended in the moment it was to be used.
 const ROUNDS: usize = 2;
 /// Pause between two rounds.
@@ -124,13 +125,21 @@ impl Senders {
         }
     }
 
-    /// Whether a sender that was away says that it serves again.
+    /// Whether a sender serves, and would take a message from this node: asked to store nothing, it says what is missing
+    /// only after it has looked at who asks.
     async fn is_back(&self, at: usize) -> bool {
-        let mut health = HealthClient::new(self.senders[at].channel.clone());
+        let channel = &self.senders[at].channel;
+        let (mut health, mut calls) = (HealthClient::new(channel.clone()), ChatClient::new(channel.clone()));
         let (until, service) = (Instant::now() + ATTEMPT, SERVICE_NAME.to_owned());
-        let asking = health.check(self.asked(HealthCheckRequest { service }, until));
-        let Ok(Ok(told)) = timeout_at(until, asking).await else { return false };
-        let is_back = told.into_inner().status() == ServingStatus::Serving;
+        let asking = async {
+            let told = health.check(self.asked(HealthCheckRequest { service }, until)).await?.into_inner();
+            let nothing = SendMessageRequest { passed: Some(Passed::default()), ..Default::default() };
+            let refused = calls.send_message(self.asked(nothing, until)).await.err();
+            Ok::<_, Status>(
+                told.status() == ServingStatus::Serving && refused.is_some_and(|status| is_missing(&status)),
+            )
+        };
+        let is_back = matches!(timeout_at(until, asking).await, Ok(Ok(true)));
         if is_back {
             self.rota.lock().answered(at);
         }
@@ -206,8 +215,8 @@ impl Courier for Senders {
     }
 
     async fn ready(&self) -> Result<(), Refusal> {
-        let are_away = self.rota.lock().are_all_away();
-        if !are_away || join_all((0..self.senders.len()).map(|at| self.is_back(at))).await.contains(&true) {
+        let is_known = self.rota.lock().is_any_well();
+        if is_known || join_all((0..self.senders.len()).map(|at| self.is_back(at))).await.contains(&true) {
             return Ok(());
         }
         Err(Refusal::new(Code::StoreUnreachable, "none of the nodes that store messages answers"))
@@ -223,12 +232,17 @@ fn failed(status: &Status) -> Failed {
     let Some(refusal) = refusal(status) else { return for_now(&innermost(status), NO_ANSWER) };
     match refusal.code {
         Code::StoreUnreachable => Failed::ForNow(refusal.reason.clone(), refusal),
-        // That is about this node, and nothing its callers could mend.
-        Code::NotLoggedIn | Code::NotAuthorised | Code::UnknownOperation => {
+        // That is about this node, and nothing its callers could mend: a sender paces nobody else.
+        Code::NotLoggedIn | Code::NotAuthorised | Code::UnknownOperation | Code::TooManyRequests => {
             for_now(&refusal.reason, NOT_TAKEN)
         }
         _ => Failed::Final(refusal),
     }
+}
+
+/// Whether a sender would take a message, if it were one.
+fn is_missing(status: &Status) -> bool {
+    matches!(failed(status), Failed::Final(refusal) if refusal.code == Code::BadParameter)
 }
 
 fn innermost(status: &Status) -> String {
@@ -333,7 +347,7 @@ mod tests {
                 Code::StoreUnreachable => {
                     assert!(matches!(told, Failed::ForNow(why, refusal) if why == "why" && refusal == said));
                 }
-                Code::NotLoggedIn | Code::NotAuthorised | Code::UnknownOperation => {
+                Code::NotLoggedIn | Code::NotAuthorised | Code::UnknownOperation | Code::TooManyRequests => {
                     let is_told =
                         |told: &Refusal| told.code == Code::StoreUnreachable && told.reason == NOT_TAKEN;
                     assert!(

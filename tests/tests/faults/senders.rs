@@ -332,6 +332,12 @@ async fn closed_senders_take_messages_over_tls_of_who_has_a_key_to_send() {
         let refused = send(&node.http(), &message).await.unwrap_err();
         assert_eq!(refused.code(), Some(Code::StoreUnreachable), "{refused}");
         until("the log says why", SOON, async || node.log().contains(why)).await;
+        let ready = get(node.server(), "/readyz").await;
+        assert!(
+            ready.status == 503 && ready.body.contains("senders"),
+            "it serves, and takes nothing of it: {ready:?}"
+        );
     }
+    assert_eq!(get(with_key.server(), "/readyz").await.status, 200, "before anything was sent");
     assert_eq!(send(&with_key.http(), &message).await.expect("stored")["offset"], 1);
 }

@@ -33,8 +33,15 @@ const GREETING: Duration = Duration::from_secs(1);
 const HEAD_START: Duration = Duration::from_millis(250);
 
 /// What a pooler answers to whom it will not let in later either. It has one code for all it says (08P01).
-const FINAL: [&str; 4] =
-    ["authentication failed", "does not exist", "unsupported startup parameter", "no such user"];
+const FINAL: [&str; 7] = [
+    "authentication failed",
+    "does not exist",
+    "unsupported startup parameter",
+    "no such user",
+    "no such database",
+    "SSL required",
+    "login rejected",
+];
 
 /// Whether dialling again soon is of no use: the server answers, and is neither starting (class 57) nor full (53), nor
 /// a pooler that has lost its own (08).

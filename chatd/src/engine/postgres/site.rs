@@ -43,7 +43,12 @@ pub fn read(url: &str) -> Result<Site, String> {
     let (authority, database) = place.find('/').map_or((place, ""), |at| place.split_at(at));
     let (account, hosts) = authority.rfind('@').map_or(("", authority), |at| authority.split_at(at + 1));
     let one = |host: &str| one(&format!("postgres://{account}{host}{database}?{parameters}"));
-    Ok(Site { servers: hosts.split(',').map(one).collect::<Result<_, _>>()?, is_pooled })
+    let servers = hosts.split(',').map(one).collect::<Result<Vec<Config>, _>>()?;
+    // Another schema than is meant would hold another ledger, an empty one, and nobody would be told.
+    if is_pooled && servers.iter().any(|server| server.get_options().is_some()) {
+        return Err("options are dropped by a pooler; ALTER ROLE … SET search_path says the same".to_owned());
+    }
+    Ok(Site { servers, is_pooled })
 }
 
 /// The parameters without the one that the driver has no word for: how a pooler lends its sessions, as pgbouncer calls
@@ -131,6 +136,7 @@ mod tests {
             ("postgres://u:secret@h/db?pool_mode=secret_value", "pool_mode"),
             ("postgres://u:secret@h/db?pool_mode=statement", "session or transaction"),
             ("postgres://u:secret@h/db?pool_mode=session&pool_mode=transaction", "once"),
+            ("postgres://u:secret@h/db?options=-csecret_value&pool_mode=transaction", "search_path"),
             ("postgres://u:secret@h/db?secret_option=secret_value", "option"),
         ] {
             let Err(refused) = read(bad) else { panic!("{bad}") };

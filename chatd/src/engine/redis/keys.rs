@@ -24,7 +24,7 @@
 //! | `packet`, `shares`, `winners` | some time after the packet is finished |
 //! | `outbox`, `dead` | none: one of each per app; their entries when they are settled or replayed |
 //! | `leases`, `graves`, `apps`, `here` | with the node, or when another clears it away |
-//! | `counted` | half a minute at most after it was counted, or after a node began to |
+//! | `count` | half a minute at most after it was counted, or after a node began to |
 //! | `card` | three times the life of a lease after it was written |
 //! | `admitted` | none: a number per app, while `limits.max_apps` bounds them |
 //! | `probe` | a minute after it was written |
@@ -326,7 +326,7 @@ impl Keys {
     /// How many users of an app are online, and when counting them began, for a moment.
     #[must_use]
     pub fn counted(&self, app: AppId) -> String {
-        self.of_app(app, "counted")
+        self.of_app(app, "count")
     }
 
     /// Pattern of SCAN for every key of an app.

@@ -26,9 +26,10 @@ const COUNT_FOR: Duration = Duration::from_secs(1);
 const COUNT_SHARE: u32 = 20;
 /// But no longer than this, whatever part of the time it takes then.
 const COUNT_FOR_AT_MOST: Duration = Duration::from_secs(30);
-/// How long one node counts for all at most; then another may.
-const TURN: Duration = Duration::from_secs(30);
-/// Pause before it is looked again whether the node whose turn it is has counted, and how often that is done.
+/// How long one node counts for all at most, also when whoever asked it to has gone; then another may.
+const TURN: Duration = Duration::from_secs(5);
+/// Pause before it is looked again whether the node whose turn it is has counted, and how often that is done: for as long
+/// as its turn is.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 const LOOKS: u32 = 50;
 
@@ -172,14 +173,17 @@ impl RedisPresence {
 
     /// What another node counted a moment ago, or counts now; else this one counts, for the others as well.
     async fn count_for_all(&self, app: AppId) -> Result<Counted, PresenceError> {
-        let mut began_ms = 0;
+        let (mut began_ms, mut has_turn) = (0, false);
         for _ in 0..LOOKS {
             let (mark, now_ms) = self.look(app, TURN).await?;
             began_ms = now_ms;
             match mark {
                 Mark::Counted(counted) => return Ok(counted),
                 Mark::Counting => sleep(LOOK_AGAIN).await,
-                Mark::Nothing => break,
+                Mark::Nothing => has_turn = true,
+            }
+            if has_turn {
+                break;
             }
         }
         let since = Instant::now();
@@ -187,8 +191,11 @@ impl RedisPresence {
         let life = stays(since.elapsed());
         let mut tell = redis::cmd(if users.is_ok() { "SET" } else { "DEL" });
         tell.arg(self.keys.counted(app));
-        if let Ok(users) = &users {
-            tell.arg(format!("{users} {began_ms}")).arg("PX").arg(millis(life));
+        match &users {
+            Ok(users) => _ = tell.arg(format!("{users} {began_ms}")).arg("PX").arg(millis(life)),
+            // The turn is another node's.
+            Err(_) if !has_turn => return Ok(Counted { users: Some(users?), since, until: since }),
+            Err(_) => {}
         }
         if let Err(error) = self.link.run::<Value>(&tell).await {
             tracing::debug!(%error, app, "a count of who is online is not told to the other nodes");
