@@ -178,7 +178,7 @@ async fn where_a_message_went_is_told(site: Site) {
     a.request("msg", &json!({"target": "user:b", "msg": "two", "msgId": "m2"})).await.expect("stored");
     assert_eq!(next_text(&mut b).await, "two");
     let told = message(other, "user:a", 2, Some("b")).await;
-    assert!(text(&told, "delivered").contains("connections of b"), "{told:?}");
+    assert!(text(&told, "delivered").contains("1 connection of b"), "{told:?}");
     assert!(!what(&told).contains(&"away") && told.now["msgId"] == "m2", "{told:?}");
     assert!(text(&told, "logged").contains("by a, over connection"), "{told:?}");
     let by_id = ExplainRequest {
