@@ -43,16 +43,21 @@ async fn put_mark(server: &RedisServer, text: &str, life_ms: u32) {
     server.command(&["SET", &Keys::default().counted(APP), text, "PX", &life_ms.to_string()]).await;
 }
 
+/// Whether that many are told, counted at this moment.
+async fn are_now(node: &Node, users: usize) {
+    let asked = Instant::now();
+    let counted = count(node).await;
+    assert_eq!(counted.users, users as u64);
+    assert!(counted.since >= asked, "it is of now");
+}
+
 #[tokio::test]
 async fn on_one_node_however_many_are_counted_at_once_and_nothing_is_noted() {
     let server = RedisServer::start().await;
     let [one] = nodes(&server, LEASE_MS).await;
     for users in [MANY, MANY + 1] {
         enter(&one, 0..users).await;
-        let asked = Instant::now();
-        let counted = count(&one).await;
-        assert_eq!(counted.users, users as u64);
-        assert!(counted.since >= asked, "it is of now");
+        are_now(&one, users).await;
     }
     assert_eq!(mark(&server).await, None);
 }
@@ -64,10 +69,7 @@ async fn a_few_on_several_nodes_are_counted_at_once_and_nothing_is_noted() {
     for users in [300, 301] {
         enter(&one, 0..200).await;
         enter(&two, 100..users).await;
-        let asked = Instant::now();
-        let counted = count(&one).await;
-        assert_eq!(counted.users, users as u64);
-        assert!(counted.since >= asked, "it is of now");
+        are_now(&one, users).await;
     }
     assert_eq!(mark(&server).await, None);
 }

@@ -180,22 +180,23 @@ impl RedisPresence {
             match mark {
                 Mark::Counted(counted) => return Ok(counted),
                 Mark::Counting => sleep(LOOK_AGAIN).await,
-                Mark::Nothing => has_turn = true,
-            }
-            if has_turn {
-                break;
+                Mark::Nothing => {
+                    has_turn = true;
+                    break;
+                }
             }
         }
         let since = Instant::now();
-        let users = self.everybody(app).await;
+        let users = match self.everybody(app).await {
+            // The turn, which would be given up below, is another node's.
+            Err(error) if !has_turn => return Err(error),
+            users => users,
+        };
         let life = stays(since.elapsed());
         let mut tell = redis::cmd(if users.is_ok() { "SET" } else { "DEL" });
         tell.arg(self.keys.counted(app));
-        match &users {
-            Ok(users) => _ = tell.arg(format!("{users} {began_ms}")).arg("PX").arg(millis(life)),
-            // The turn is another node's.
-            Err(_) if !has_turn => return Ok(Counted { users: Some(users?), since, until: since }),
-            Err(_) => {}
+        if let Ok(users) = &users {
+            tell.arg(format!("{users} {began_ms}")).arg("PX").arg(millis(life));
         }
         if let Err(error) = self.link.run::<Value>(&tell).await {
             tracing::debug!(%error, app, "a count of who is online is not told to the other nodes");
